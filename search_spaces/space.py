@@ -1,0 +1,229 @@
+"""The search space of a task: read from TOML, checked to the last key, composed for each method.
+
+A file has one table for each part a method can be made of (`[shared]`, `[sgd]`, `[adamw]`, `[sam]`, `[ire]`), and
+may override dimensions for single methods under `[methods.NAME]`. A method's space is its parts' tables,
+then the overrides of every method it is built from: `sgd-ire` extends `sgd`.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from search_spaces.dimensions import Dimension, Fixed, Interval, read_dimension
+from trainables.invalid_input import InvalidInput, unknown
+from trainables.methods import PARTS, Method, parse_method
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """How much is searched, and when a trial is judged; the same for every method."""
+
+    trials: int
+    """Cap on the trials of one method."""
+    budget_per_trial: float
+    """A method may spend `trials * budget_per_trial * horizon` gradient evaluations, pruned work included."""
+    rungs: tuple[int, ...]
+    """Optimizer steps at which a trial that is not among the best stops."""
+    reduction_factor: int
+    """One in so many trials passes a rung."""
+    startup_trials: int
+    """Trials of a method that are drawn at random before TPE suggests."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Space:
+    """A read space file."""
+
+    task: str
+    description: str
+    horizon: int
+    """Optimizer steps of a full trial."""
+    eval_interval: int
+    """Optimizer steps between two reports."""
+    methods: tuple[str, ...]
+    """The methods that a sweep compares if none are named."""
+    search: Search
+    confirm_seeds: int
+    """Fresh seeds on which each method's winner is run again."""
+    source: str
+    """Where it was read, for messages."""
+    text: str
+    """The file itself, for the record of a sweep."""
+    parts: Mapping[str, Mapping[str, Dimension]]
+    overrides: Mapping[str, Mapping[str, Dimension]]
+
+    def dimensions(self, method: Method) -> dict[str, Dimension]:
+        """The dimensions of `method` in the order of its settings."""
+        merged: dict[str, Dimension] = {}
+        for part in method.parts:
+            merged |= self.parts.get(part, {})
+        for ancestor in method.ancestors:
+            merged |= self.overrides.get(ancestor, {})
+        for name, setting in method.settings.items():
+            if name not in merged and setting.default is None:
+                raise InvalidInput(f"{self.source}: {method.name} needs a range or value for {name!r} ({setting.doc})")
+        return {
+            name: merged.get(name, Fixed(published=setting.default)) for name, setting in method.settings.items()
+        }
+
+    def published(self, method: Method) -> dict[str, Any]:
+        """The published settings of `method`: what trial 0 runs."""
+        return {name: dimension.published for name, dimension in self.dimensions(method).items()}
+
+    def latest_start(self, method: Method) -> int:
+        """The last step at which IRE may start in this space (0 without IRE)."""
+        if not method.ire:
+            return 0
+        dimension = self.dimensions(method)["start_fraction"]
+        values = (
+            [dimension.high]
+            if isinstance(dimension, Interval)
+            else getattr(dimension, "values", (dimension.published,))
+        )
+        return max(method.start({"start_fraction": value}, self.horizon) for value in values)
+
+    def check_rungs(self, method: Method) -> None:
+        """Refuse a first rung before IRE may have begun: it would judge nothing but the base optimizer."""
+        start = self.latest_start(method)
+        if method.ire and self.search.rungs and self.search.rungs[0] <= start:
+            high = start / self.horizon
+            raise InvalidInput(
+                f"{self.source}: first rung {self.search.rungs[0]} is not after the latest start of {method.name}: "
+                f"start_fraction up to {high:g} x horizon {self.horizon} = step {start}; until there it is bitwise "
+                f"its base optimizer. Put the first rung above {start} or lower start_fraction"
+            )
+
+
+def space_names() -> list[str]:
+    """The tasks that have a space in the package."""
+    files = resources.files("search_spaces").iterdir()
+    return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
+
+
+def find_space(task: str, path: str | Path | None = None) -> Space:
+    """The space of `task`: the file at `path`, or the package's own; raises `InvalidInput`."""
+    if path is None:
+        if task not in space_names():
+            raise InvalidInput(
+                f"no search space for task {task!r}: give one with --space FILE.toml; the package has "
+                f"{', '.join(space_names())}"
+            )
+        file = resources.files("search_spaces") / f"{task}.toml"
+        return parse_space(file.read_text(encoding="utf-8"), task=task, source=f"{task}.toml")
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"cannot read the space file {str(path)!r}: {error}") from error
+    return parse_space(text, task=task, source=str(path))
+
+
+def parse_space(text: str, *, task: str, source: str) -> Space:
+    """Read a space from TOML `text`; `source` is named in messages. Raises `InvalidInput`."""
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidInput(f"{source}: not TOML: {error}") from error
+    top = ("description", "horizon", "eval_interval", "default_methods", "search", "confirm", "methods", *PARTS)
+    for key in table:
+        if key not in top:
+            raise unknown("key", key, top, where=source)
+    horizon = _integer(table, "horizon", source=source)
+    overrides = {}
+    for name, entries in _table(table, "methods", source).items():
+        method = parse_method(name, where=f"{source}, [methods]")
+        overrides[name] = _dimensions(entries, method.settings, where=f"{source}, [methods.{name}]")
+    space = Space(
+        task=task,
+        description=str(table.get("description", "")),
+        horizon=horizon,
+        eval_interval=_integer(table, "eval_interval", source=source, high=horizon),
+        methods=tuple(
+            parse_method(name, where=f"{source}, default_methods").name
+            for name in table.get("default_methods", ["sgd", "sgd-ire"])
+        ),
+        search=_search(_table(table, "search", source), horizon, where=f"{source}, [search]"),
+        confirm_seeds=_integer(_table(table, "confirm", source), "seeds", source=f"{source}, [confirm]"),
+        source=source,
+        text=text,
+        parts={
+            part: _dimensions(_table(table, part, source), settings, where=f"{source}, [{part}]")
+            for part, settings in PARTS.items()
+        },
+        overrides=overrides,
+    )
+    for unused in set(_table(table, "confirm", source)) - {"seeds"}:
+        raise unknown("key", unused, ("seeds",), where=f"{source}, [confirm]")
+    return space
+
+
+def _search(table: Mapping[str, Any], horizon: int, *, where: str) -> Search:
+    allowed = tuple(Search.__dataclass_fields__)
+    for key in table:
+        if key not in allowed:
+            raise unknown("key", key, allowed, where=where)
+    rungs = table.get("rungs", [])
+    whole = isinstance(rungs, list) and all(isinstance(r, int) and not isinstance(r, bool) for r in rungs)
+    if not whole or rungs != sorted(set(rungs)) or not all(0 < r < horizon for r in rungs):
+        raise InvalidInput(
+            f"{where}: rungs = {rungs!r}: must be rising whole steps between 0 and the horizon {horizon}, both excluded"
+        )
+    budget = table.get("budget_per_trial", 1.0)
+    if isinstance(budget, bool) or not isinstance(budget, int | float) or not 0 < budget <= 2:
+        raise InvalidInput(f"{where}: budget_per_trial = {budget!r}: must be a number in (0, 2]")
+    return Search(
+        trials=_integer(table, "trials", source=where),
+        budget_per_trial=float(budget),
+        rungs=tuple(rungs),
+        reduction_factor=_integer(table, "reduction_factor", source=where, low=2, default=2),
+        startup_trials=_integer(table, "startup_trials", source=where, default=4),
+    )
+
+
+def _dimensions(entries: Any, settings: Mapping[str, Any], *, where: str) -> dict[str, Dimension]:
+    if not isinstance(entries, dict):
+        raise InvalidInput(f"{where}: must be a table")
+    dimensions = {}
+    for name, value in entries.items():
+        if name not in settings:
+            raise unknown("setting", name, settings, where=where)
+        place = f"{where}, {name}"
+        dimension = read_dimension(value, where=place)
+        ends = (
+            (dimension.low, dimension.high, dimension.published)
+            if isinstance(dimension, Interval)
+            else getattr(dimension, "values", (dimension.published,))
+        )
+        for end in ends:
+            settings[name].check(name, end, where=where)
+        if settings[name].type is int and isinstance(dimension, Interval) and not dimension.integer:
+            raise InvalidInput(f"{place}: takes whole numbers: use integer = [low, high]")
+        dimensions[name] = dimension
+    return dimensions
+
+
+def _table(table: Mapping[str, Any], key: str, source: str) -> dict[str, Any]:
+    value = table.get(key, {})
+    if not isinstance(value, dict):
+        raise InvalidInput(f"{source}: {key} = {value!r}: must be a table, [{key}]")
+    return value
+
+
+def _integer(
+    table: Mapping[str, Any],
+    key: str,
+    *,
+    source: str,
+    low: int = 1,
+    high: int | None = None,
+    default: int | None = None,
+) -> int:
+    value = table.get(key, default)
+    if value is None:
+        raise InvalidInput(f"{source}: {key} is missing")
+    if isinstance(value, bool) or not isinstance(value, int) or value < low or (high is not None and value > high):
+        limit = f"from {low} to {high}" if high is not None else f"of at least {low}"
+        raise InvalidInput(f"{source}: {key} = {value!r}: must be an integer {limit}")
+    return value

@@ -1,0 +1,163 @@
+"""Everything that defines a sweep, as data: checked before anything starts, written to `sweep.toml`."""
+
+import json
+import platform
+import tomllib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from search_spaces.space import Space, parse_space
+from trainables.invalid_input import InvalidInput
+from trainables.methods import Method, parse_method
+from trainables.seeds import derive_seed
+from trainables.trial import TrialSpec
+
+SCHEMA = 1
+RECORDED_VERSIONS = ("ire", "torch", "ray", "optuna", "numpy")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A sweep before it runs. Equal plans on equal machines make equal sweeps."""
+
+    name: str
+    task: str
+    methods: tuple[str, ...]
+    trials: int
+    """Cap on the search trials of each method."""
+    confirm_seeds: int
+    """Fresh seeds on which each winner runs again; 0 leaves the confirm stage out."""
+    seed: int
+    workers: int = 1
+    """Workers of one trial."""
+    cpus_per_worker: int = 1
+    gpus_per_worker: float = 0.0
+    max_concurrent: int | None = None
+    """Cap on trials at a time; None is as many as fit."""
+    max_failures: int = 2
+    """Restarts of a trial's worker group, after a worker died."""
+    checkpoint_seconds: float = 60.0
+    """A live trial saves at most this often."""
+    space: Space
+
+    @property
+    def budget(self) -> int:
+        """Gradient evaluations that each method may spend on its search, pruned work included."""
+        return round(self.trials * self.space.search.budget_per_trial * self.space.horizon)
+
+    def check(self) -> None:
+        """Raise `InvalidInput` for anything that would make the sweep fail, or mean nothing, later on."""
+        for name, low in (
+            ("trials", 1),
+            ("confirm_seeds", 0),
+            ("seed", 0),
+            ("workers", 1),
+            ("cpus_per_worker", 1),
+            ("gpus_per_worker", 0),
+            ("max_concurrent", 1),
+            ("max_failures", 0),
+        ):
+            value = getattr(self, name)
+            if value is not None and value < low:
+                raise InvalidInput(f"--{name.replace('_', '-')} {value}: must be at least {low}")
+        if not self.methods:
+            raise InvalidInput("--methods is empty: name at least one, `ire methods` lists them")
+        for name in self.methods:
+            method = parse_method(name, where="--methods")
+            if self.methods.count(name) > 1:
+                raise InvalidInput(f"--methods names {name!r} twice")
+            self.space.check_rungs(method)
+            method.resolve(self.space.published(method), where=self.space.source)
+            cost = self.most_expensive_trial(method)
+            if cost > self.budget:
+                raise InvalidInput(
+                    f"--trials {self.trials}: the budget of {self.budget} gradient evaluations a method "
+                    f"({self.trials} trials x {self.space.search.budget_per_trial:g} x horizon {self.space.horizon}) "
+                    f"does not cover one full trial of {name}, {cost}; raise --trials to "
+                    f"{-(-cost // round(self.space.search.budget_per_trial * self.space.horizon))} or more"
+                )
+
+    def most_expensive_trial(self, method: Method) -> int:
+        """Gradient evaluations of a full trial of `method` with the earliest start and smallest interval."""
+        settings = {"kappa": 1.0, "gamma": 0.5, "start_fraction": 0.0, "interval": 1}
+        if method.ire:
+            dimensions = self.space.dimensions(method)
+            for name in ("start_fraction", "interval"):
+                d = dimensions[name]
+                settings[name] = getattr(d, "low", min(getattr(d, "values", (d.published,))))
+        return method.gradient_evaluations(settings, self.space.horizon)
+
+    def trial(self, method: str, stage: str, number: int, settings: dict[str, Any]) -> TrialSpec:
+        """The specification of one trial. Trials of equal stage and number share their seed, whatever the method."""
+        confirm = stage == "confirm"
+        return TrialSpec(
+            task=self.task,
+            method=method,
+            settings=parse_method(method).resolve(settings),
+            seed=derive_seed(self.seed, stage, number) % 2**31,
+            horizon=self.space.horizon,
+            eval_interval=self.space.eval_interval,
+            rungs=() if confirm else self.space.search.rungs,
+            test=confirm,
+            threads=self.cpus_per_worker,
+            name=f"{method}-confirm-{number}" if confirm else f"{method}-{number:04d}",
+        )
+
+    # sweep.toml
+
+    def to_toml(self) -> str:
+        """The plan as the text of `sweep.toml`, with the versions it was made with and its space file whole."""
+        fields = asdict(self)
+        del fields["space"]
+        lines = ["# Everything needed to run this sweep again: `ire resume` reads it.", f"schema = {SCHEMA}"]
+        lines += [f"{key} = {_toml(value)}" for key, value in fields.items() if value is not None]
+        lines += ["", "[versions]", f"python = {_toml(platform.python_version())}"]
+        lines += [f"{name} = {_toml(_version(name))}" for name in RECORDED_VERSIONS]
+        lines += ["", "[space]", f"source = {_toml(self.space.source)}", f"text = {_text(self.space.text)}", ""]
+        return "\n".join(lines)
+
+    @classmethod
+    def from_toml(cls, text: str, *, source: str) -> "Plan":
+        """The inverse of `to_toml`; raises `InvalidInput` on anything else."""
+        try:
+            table = tomllib.loads(text)
+            if table["schema"] != SCHEMA:
+                raise InvalidInput(f"{source}: schema {table['schema']}, this version reads {SCHEMA}")
+            space = parse_space(table["space"]["text"], task=table["task"], source=table["space"]["source"])
+            fields = {key: table[key] for key in cls.__dataclass_fields__ if key in table and key != "space"}
+            return cls(**fields | {"methods": tuple(table["methods"]), "space": space})
+        except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+            raise InvalidInput(f"{source}: not the sweep.toml of an experiment folder ({error!r})") from error
+
+
+def read_plan(folder: Path) -> Plan:
+    """The plan of an experiment folder; raises `InvalidInput` if it is none."""
+    path = folder / "sweep.toml"
+    if not path.is_file():
+        raise InvalidInput(f"{str(folder)!r} is not an experiment folder: it has no sweep.toml")
+    return Plan.from_toml(path.read_text(encoding="utf-8"), source=str(path))
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _text(text: str) -> str:
+    """A multi-line string as a person would write it, where TOML allows."""
+    return _toml(text) if "'''" in text or "\r" in text else f"'''\n{text}'''"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return f"[{', '.join(map(_toml, value))}]"
+    return json.dumps(str(value), ensure_ascii=False)  # JSON's escapes are TOML's

@@ -1,0 +1,31 @@
+"""Asynchronous successive halving for the trials of one method (Li et al. 2020), and nothing else.
+
+A trial that arrives at a rung goes on if its value is among the best 1/eta of all that have arrived there so
+far, itself included; the first always is. A decision depends on nothing but the values so far, in their order.
+"""
+
+import math
+from collections.abc import Sequence
+
+
+class Rungs:
+    """The rungs of one method; `steps` are optimizer steps, values are losses."""
+
+    def __init__(self, steps: Sequence[int], reduction_factor: int) -> None:
+        self._values: dict[int, dict[str, float]] = {step: {} for step in steps}
+        self._reduction_factor = reduction_factor
+
+    def goes_on(self, trial: str, step: int, value: float) -> bool:
+        """Record `value` of `trial` at `step` and decide; True at a step that is no rung."""
+        if step not in self._values:
+            return True
+        arrived = self._values[step]
+        arrived[trial] = value
+        passing = max(1, len(arrived) // self._reduction_factor)
+        return value <= sorted(arrived.values())[passing - 1]
+
+    def diverged(self, trial: str, step: int) -> None:
+        """Count a trial that diverged after `step` as the worst of the next rung."""
+        following = [rung for rung in self._values if rung > step]
+        if following:
+            self._values[min(following)].setdefault(trial, math.inf)

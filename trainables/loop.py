@@ -1,0 +1,60 @@
+"""Train one trial from its specification to its last report, in plain PyTorch and without Ray."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from trainables.checkpoint import load_checkpoint, save_checkpoint
+from trainables.task import Task, load_task
+from trainables.training import Report, Training
+from trainables.trial import TrialSpec
+
+FINISHED, DIVERGED, STOPPED = "finished", "diverged", "stopped"
+
+
+def train(
+    spec: TrialSpec,
+    report: Callable[[Report, Training], bool],
+    *,
+    task: Task | None = None,
+    checkpoint: Path | None = None,
+    checkpoint_seconds: float = 60.0,
+    device: torch.device | str = "cpu",
+    rank: int = 0,
+    world_size: int = 1,
+) -> str:
+    """Run one trial and say how it ended: `finished`, `diverged`, or `stopped` because `report` returned False.
+
+    `report(values, training)` is called after every evaluation, on every worker, and must answer the same on
+    all of them. With a `checkpoint` path the trial continues from what lies there (its past reports are sent
+    again, so that none is lost with its messenger) and saves there at most every `checkpoint_seconds`,
+    before the report that the checkpoint contains is sent. Only worker 0 writes.
+    """
+    torch.set_num_threads(spec.threads)
+    training = Training(
+        task or load_task(spec.task), spec, device=torch.device(device), rank=rank, world_size=world_size
+    )
+    state = load_checkpoint(checkpoint, map_location=device) if checkpoint else None
+    if state is not None:
+        training.load_state_dict(state)
+        for past in training.reports:
+            if not report(past, training):
+                return STOPPED
+            if past["diverged"]:
+                return DIVERGED
+    saved = time.monotonic()
+    while training.step < spec.horizon:
+        training.advance()
+        if not spec.reports_at(training.step):
+            continue
+        values = training.report()
+        if checkpoint and rank == 0 and time.monotonic() - saved >= checkpoint_seconds:
+            save_checkpoint(training.state_dict(), checkpoint)
+            saved = time.monotonic()
+        if not report(values, training):
+            return STOPPED
+        if values["diverged"]:
+            return DIVERGED
+    return FINISHED

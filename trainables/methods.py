@@ -1,0 +1,205 @@
+"""The arms of a comparison by name, composed and not enumerated.
+
+A method is a base optimizer, with `sam-` in front for SAM around it and `-ire` behind for IRE around that;
+`-ire-random` (a random mask) and `-ire-all` (gamma = 1: every coordinate) are IRE's controls. A method is the
+list of its parts, and its settings are the settings of its parts. This file needs no torch: names and
+settings can be checked in milliseconds, long before anything trains.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from trainables.invalid_input import InvalidInput, unknown
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """One setting of a method: its default (None: it must be given), its type and its admissible interval."""
+
+    doc: str
+    default: float | int | bool | None = None
+    type: type = float
+    low: float = -math.inf
+    high: float = math.inf
+    low_open: bool = False
+    high_open: bool = False
+
+    @property
+    def interval(self) -> str:
+        """The admissible values in the notation of mathematics: `(0, 1]`."""
+        if self.type is bool:
+            return "true or false"
+        return f"{'(' if self.low_open else '['}{self.low:g}, {self.high:g}{')' if self.high_open else ']'}"
+
+    def check(self, name: str, value: Any, *, where: str = "") -> float | int | bool:
+        """`value` as the setting's type; raises `InvalidInput` if it is of another type or out of range."""
+        place = f" in {where}" if where else ""
+        numeric = isinstance(value, int | float) and not isinstance(value, bool)
+        if self.type is bool:
+            valid = isinstance(value, bool)
+        elif self.type is int:
+            valid = numeric and math.isfinite(value) and float(value).is_integer()
+        else:
+            valid = numeric and math.isfinite(value)
+        if valid and self.type is not bool:
+            valid = (value > self.low if self.low_open else value >= self.low) and (
+                value < self.high if self.high_open else value <= self.high
+            )
+        if not valid:
+            kind = {float: "a number", int: "an integer", bool: "a truth value"}[self.type]
+            raise InvalidInput(f"{name} = {value!r}{place}: must be {kind} in {self.interval} ({self.doc})")
+        return self.type(value)
+
+
+# The parts a method can be made of. Symbols are the papers'; fractions are of the horizon.
+PARTS: dict[str, dict[str, Setting]] = {
+    "shared": {
+        "lr": Setting(doc="peak learning rate", low=0, low_open=True),
+        "weight_decay": Setting(doc="weight decay of the base optimizer", default=0.0, low=0),
+        "warmup_fraction": Setting(doc="linear warm-up, share of the horizon", default=0.05, low=0, high=1),
+        "final_lr_fraction": Setting(
+            doc="learning rate at the end of the cosine, share of the peak", default=0.0, low=0, high=1
+        ),
+        "clip_norm": Setting(doc="clip the training gradient to this global norm, 0 is off", default=0.0, low=0),
+    },
+    "sgd": {
+        "momentum": Setting(doc="heavy-ball momentum", default=0.9, low=0, high=1, high_open=True),
+    },
+    "adamw": {
+        "beta1": Setting(doc="decay of the first moment", default=0.9, low=0, high=1, high_open=True),
+        "beta2": Setting(doc="decay of the second moment", default=0.999, low=0, high=1, high_open=True),
+        "eps": Setting(doc="added to the root of the second moment", default=1e-8, low=0, low_open=True),
+    },
+    "sam": {
+        "rho": Setting(doc="SAM's radius", default=0.05, low=0, low_open=True),
+        "adaptive": Setting(doc="ASAM: scale the ascent by |w|", default=False, type=bool),
+    },
+    "ire": {
+        "kappa": Setting(doc="IRE's boost of flat coordinates", low=0),
+        "gamma": Setting(doc="IRE's flat fraction of all coordinates", low=0, high=1, low_open=True),
+        "start_fraction": Setting(
+            doc="IRE's start, share of the horizon", default=0.1, low=0, high=1, high_open=True
+        ),
+        "interval": Setting(doc="steps between two masks, the paper's K", default=10, type=int, low=1),
+    },
+}
+
+BASES = ("sgd", "adamw")
+CONTROLS = {
+    "random": "random mask of the same size",
+    "all": "gamma = 1: a larger step everywhere",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """One arm: a base optimizer, SAM around it or not, IRE around that or not, or a control of IRE."""
+
+    base: str
+    sam: bool = False
+    ire: bool = False
+    control: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The method's only name: `sam-adamw-ire-random`."""
+        control = f"-{self.control}" if self.control else ""
+        return f"{'sam-' if self.sam else ''}{self.base}{'-ire' if self.ire else ''}{control}"
+
+    @property
+    def description(self) -> str:
+        """A few words for `ire methods`."""
+        words = {"sgd": "SGD with momentum", "adamw": "AdamW"}[self.base]
+        words = f"SAM around {words}" if self.sam else words
+        words = f"IRE around {words}" if self.ire else words
+        return f"{words}; control: {CONTROLS[self.control]}" if self.control else words
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether the method is something that IRE is compared with: neither IRE nor a control of it."""
+        return not self.ire
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The keys of `PARTS` it is made of, from the general to the special."""
+        return ("shared", self.base, *(["sam"] if self.sam else []), *(["ire"] if self.ire else []))
+
+    @property
+    def ancestors(self) -> tuple[str, ...]:
+        """The methods it is built from and itself, general first: sgd, sam-sgd, sam-sgd-ire."""
+        chain = [Method(base=self.base)]
+        if self.sam:
+            chain.append(Method(base=self.base, sam=True))
+        if self.ire:
+            chain.append(Method(base=self.base, sam=self.sam, ire=True))
+        if self.control:
+            chain.append(self)
+        return tuple(method.name for method in chain)
+
+    @property
+    def settings(self) -> dict[str, Setting]:
+        """Every setting it takes."""
+        taken = {name: setting for part in self.parts for name, setting in PARTS[part].items()}
+        if self.control == "all":  # its gamma is 1 by definition
+            del taken["gamma"]
+        return taken
+
+    def check(self, settings: Mapping[str, Any], *, where: str = "") -> None:
+        """Raise `InvalidInput` unless every one of the given `settings` is known and in range."""
+        for name, value in settings.items():
+            if name not in self.settings:
+                raise unknown(f"setting of {self.name}", name, self.settings, where=where)
+            self.settings[name].check(name, value, where=where)
+
+    def resolve(self, settings: Mapping[str, Any], *, where: str = "") -> dict[str, float | int | bool]:
+        """All settings in a fixed order, defaults filled in; raises `InvalidInput` if one is missing or wrong."""
+        self.check(settings, where=where)
+        resolved = {}
+        for name, setting in self.settings.items():
+            value = settings.get(name, setting.default)
+            if value is None:
+                raise InvalidInput(f"{self.name} needs {name} ({setting.doc}, in {setting.interval})")
+            resolved[name] = setting.check(name, value, where=where)
+        return resolved
+
+    @property
+    def needs_curvature(self) -> bool:
+        """Whether the mask is paid for with a sampled-label backward every `interval` steps."""
+        return self.ire and self.control is None
+
+    def start(self, settings: Mapping[str, Any], horizon: int) -> int:
+        """The first optimizer step that IRE may boost; the horizon for a method without IRE."""
+        return round(settings["start_fraction"] * horizon) if self.ire else horizon
+
+    def gradient_evaluations(self, settings: Mapping[str, Any], horizon: int, *, steps: int | None = None) -> int:
+        """What the first `steps` of a trial cost (all of them by default), in gradients of a full batch.
+
+        A step costs one gradient, with SAM two; a mask costs one more every `interval` steps from the start.
+        """
+        steps = horizon if steps is None else steps
+        cost = steps * (2 if self.sam else 1)
+        if self.needs_curvature and settings["kappa"] > 0 and settings["gamma"] < 1:
+            boosted = max(0, steps - self.start(settings, horizon))
+            cost += -(-boosted // int(settings["interval"]))
+        return cost
+
+
+def all_methods() -> dict[str, Method]:
+    """Every method there is, by name."""
+    methods = [
+        Method(base=base, sam=sam, ire=ire, control=control)
+        for base in BASES
+        for sam in (False, True)
+        for ire, control in ((False, None), (True, None), *((True, control) for control in CONTROLS))
+    ]
+    return {method.name: method for method in methods}
+
+
+def parse_method(name: str, *, where: str = "") -> Method:
+    """The method of that name; raises `InvalidInput` with the nearest names if there is none."""
+    methods = all_methods()
+    if name not in methods:
+        raise unknown("method", name, methods, where=where)
+    return methods[name]

@@ -1,0 +1,41 @@
+"""From a method's name and settings to the optimizer object it stands for."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+from torch.optim import SGD, AdamW, Optimizer
+
+from ire import IRE, SAM
+from trainables.methods import Method
+
+
+def build_optimizer(
+    method: Method, settings: Mapping[str, Any], model: nn.Module, *, horizon: int, seed: int
+) -> Optimizer:
+    """The optimizer of `method` over the trainable parameters of `model`.
+
+    `settings` are resolved ones (`Method.resolve`), `horizon` is in optimizer steps; `seed` feeds the random
+    mask of the control. `model` may be wrapped in DistributedDataParallel.
+    """
+    optimizer = _base(method, settings, [p for p in model.parameters() if p.requires_grad])
+    if method.sam:
+        optimizer = SAM(optimizer, settings["rho"], adaptive=settings["adaptive"], model=model)
+    if method.ire:
+        optimizer = IRE(
+            optimizer,
+            kappa=settings["kappa"],
+            gamma=1.0 if method.control == "all" else settings["gamma"],
+            interval=settings["interval"],
+            start=method.start(settings, horizon),
+            curvature="random" if method.control == "random" else "sampled",
+            seed=seed,
+        )
+    return optimizer
+
+
+def _base(method: Method, settings: Mapping[str, Any], parameters: list[nn.Parameter]) -> Optimizer:
+    common = {"lr": settings["lr"], "weight_decay": settings["weight_decay"], "fused": True}
+    if method.base == "sgd":
+        return SGD(parameters, momentum=settings["momentum"], **common)
+    return AdamW(parameters, betas=(settings["beta1"], settings["beta2"]), eps=settings["eps"], **common)

@@ -1,0 +1,59 @@
+"""Handwritten digits, 8x8 pixels, bundled with scikit-learn: a real vision task that trains in a second."""
+
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+
+import torch
+from torch import nn
+
+from trainables.seeds import generator
+from trainables.task import Batch, Task
+
+SIZES = {"train": 1077, "validation": 360, "test": 360}
+SPLIT_SEED = 0  # the split is part of the task, the same in every trial
+
+
+class Digits(Task):
+    """1,797 digits in ten classes, split 60/20/20, and a small convolutional network with batch norm."""
+
+    name = "digits"
+    batch_size = 64
+
+    @cached_property
+    def splits(self) -> dict[str, Batch]:
+        """Images (n, 1, 8, 8) in [-1, 1] and labels (n,) of the three disjoint splits."""
+        from sklearn.datasets import load_digits
+
+        data = load_digits()
+        images = torch.from_numpy(data.images).float().unsqueeze(1) / 8 - 1
+        labels = torch.from_numpy(data.target).long()
+        order = torch.randperm(len(labels), generator=generator("digits", SPLIT_SEED))
+        parts = order.split(list(SIZES.values()))
+        return {name: (images[part], labels[part]) for name, part in zip(SIZES, parts, strict=True)}
+
+    def model(self) -> nn.Module:
+        return nn.Sequential(
+            nn.Conv2d(1, 16, 3, padding=1, bias=False),
+            nn.BatchNorm2d(16),
+            nn.ReLU(),
+            nn.Conv2d(16, 32, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(32),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(32 * 4 * 4, 10),
+        )
+
+    def train_batches(self, *, seed: int, start: int) -> Iterator[Batch]:
+        images, labels = self.splits["train"]
+        steps_per_epoch = len(labels) // self.batch_size
+        epoch, position = divmod(start, steps_per_epoch)
+        while True:
+            order = torch.randperm(len(labels), generator=generator(seed, "order", epoch))
+            for step in range(position, steps_per_epoch):
+                picked = order[step * self.batch_size : (step + 1) * self.batch_size]
+                yield images[picked], labels[picked]
+            epoch, position = epoch + 1, 0
+
+    def eval_batches(self, split: str) -> Iterable[Batch]:
+        return [self.splits[split]]
+

@@ -1,0 +1,96 @@
+"""A byte-level language model of the Python standard library's own source text: real text, no download."""
+
+import sysconfig
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from trainables.seeds import derive_seed, generator
+from trainables.task import Batch, Task
+
+CONTEXT = 64
+VOCABULARY = 256
+CORPUS_BYTES = 4_000_000  # enough for any run on a laptop, read in a moment
+EVAL_WINDOWS = 128
+
+
+class CausalTransformer(nn.Module):
+    """A pre-norm decoder-only Transformer over bytes, with learned positions."""
+
+    def __init__(self, *, dim: int = 64, heads: int = 4, layers: int = 2) -> None:
+        super().__init__()
+        self.tokens = nn.Embedding(VOCABULARY, dim)
+        self.positions = nn.Embedding(CONTEXT, dim)
+        self.blocks = nn.ModuleList(  # not nn.TransformerEncoder: its layers are copies, initialised alike
+            nn.TransformerEncoderLayer(
+                dim, heads, 4 * dim, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+            )
+            for _ in range(layers)
+        )
+        self.norm = nn.LayerNorm(dim)
+        self.head = nn.Linear(dim, VOCABULARY, bias=False)
+        for table in (self.tokens, self.positions):
+            nn.init.normal_(table.weight, std=0.02)
+
+    def forward(self, text: Tensor) -> Tensor:
+        """Logits (batch, length, 256) of each next byte of `text` (batch, length), from the bytes up to it."""
+        length = text.shape[1]
+        hidden = self.tokens(text) + self.positions(torch.arange(length, device=text.device))
+        mask = nn.Transformer.generate_square_subsequent_mask(length, device=text.device)
+        for block in self.blocks:
+            hidden = block(hidden, src_mask=mask, is_causal=True)
+        return self.head(self.norm(hidden))
+
+
+class StdlibLM(Task):
+    """Next-byte prediction; the loss is in nats per byte. Files, not windows, are split: no text is shared."""
+
+    name = "stdlib-lm"
+    batch_size = 16
+
+    @cached_property
+    def splits(self) -> dict[str, Tensor]:
+        """The bytes (n,) of each split: 80 % of the files train, 10 % validation, 10 % test."""
+        root = Path(sysconfig.get_paths()["stdlib"])
+        files: dict[str, list[bytes]] = {"train": [], "validation": [], "test": []}
+        size = 0
+        for path in sorted(root.glob("*.py")) + sorted(root.glob("[a-z]*/*.py")):
+            if size >= CORPUS_BYTES:
+                break
+            if path.is_relative_to(root / "site-packages") or "test" in path.parts[-2]:
+                continue
+            text = path.read_bytes()
+            draw = derive_seed("stdlib-lm", path.relative_to(root).as_posix()) % 10
+            files["test" if draw == 0 else "validation" if draw == 1 else "train"].append(text)
+            size += len(text)
+        return {
+            name: torch.frombuffer(bytearray(b"\n".join(texts)), dtype=torch.uint8)
+            for name, texts in files.items()
+        }
+
+    def model(self) -> nn.Module:
+        return CausalTransformer()
+
+    def train_batches(self, *, seed: int, start: int) -> Iterator[Batch]:
+        text = self.splits["train"]
+        step = start
+        while True:
+            draws = generator(seed, "order", step)
+            offsets = torch.randint(len(text) - CONTEXT, (self.batch_size,), generator=draws)
+            yield windows(text, offsets)
+            step += 1
+
+    def eval_batches(self, split: str) -> Iterable[Batch]:
+        text = self.splits[split]
+        offsets = torch.linspace(0, len(text) - CONTEXT - 1, EVAL_WINDOWS).long()
+        return [windows(text, part) for part in offsets.split(32)]
+
+
+def windows(text: Tensor, offsets: Tensor) -> Batch:
+    """Inputs and next-byte targets, both (batch, CONTEXT) int64, at the given offsets of `text` (n,) uint8."""
+    index = offsets[:, None] + torch.arange(CONTEXT + 1)
+    window = text[index].long()
+    return window[:, :-1], window[:, 1:]

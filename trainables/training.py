@@ -1,0 +1,271 @@
+"""The state of one trial and its three moves: advance by a step, evaluate, report.
+
+Nothing here depends on anything but the trial's specification and the step: batches, sampled labels, dropout
+and the learning rate are functions of (seed, step), so a checkpoint is the model, the optimizer and a few
+counters, and a resumed trial is bitwise the undisturbed one.
+"""
+
+import time
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from ire import IRE, frozen_batch_norm
+from trainables.invalid_input import InvalidInput
+from trainables.methods import parse_method
+from trainables.optimizers import build_optimizer
+from trainables.schedule import lr_factor
+from trainables.seeds import derive_seed, generator
+from trainables.task import Batch, Task
+from trainables.trial import TrialSpec
+
+EXPLODED = 10.0
+"""A loss above this multiple of the first batch's counts as diverged."""
+
+Report = dict[str, Any]
+
+
+class Training:
+    """One trial in one worker; with several workers each holds its share of every batch.
+
+    A process group must exist when `world_size` > 1 (gloo on CPU, NCCL on GPU).
+    """
+
+    def __init__(
+        self, task: Task, spec: TrialSpec, *, device: torch.device, rank: int = 0, world_size: int = 1
+    ) -> None:
+        share = world_size * spec.micro_batches
+        if task.batch_size % share:
+            raise InvalidInput(
+                f"{spec.task}: its batch of {task.batch_size} examples cannot be split evenly over "
+                f"{world_size} workers x {spec.micro_batches} micro-batches"
+            )
+        self.task, self.spec, self.device, self.rank, self.world_size = task, spec, device, rank, world_size
+        self.method = parse_method(spec.method)
+        self.settings = self.method.resolve(spec.settings)
+
+        torch.manual_seed(derive_seed(spec.seed, "model"))
+        self.model = task.model().to(device)
+        self.network: nn.Module = self.model
+        if world_size > 1:
+            # Batch-norm statistics are each worker's own while training and averaged before they are read.
+            self.network = DistributedDataParallel(self.model, broadcast_buffers=False)
+        self.optimizer = build_optimizer(
+            self.method, self.settings, self.network, horizon=spec.horizon, seed=spec.seed
+        )
+        self.batches = task.train_batches(seed=spec.seed, start=0)
+
+        self.step = 0
+        self.gradient_evaluations = 0
+        self.seconds = 0.0
+        self.reports: list[Report] = []
+        self._first_loss: float | None = None
+        self._loss_sum = torch.zeros((), device=device, dtype=torch.float64)
+        self._grad_norm = torch.zeros((), device=device)
+        self._step_of_last_report = 0
+        self._seconds_of_last_report = 0.0
+        self._clock: float | None = None
+
+    # One optimizer step
+
+    def advance(self) -> None:
+        """Take one optimizer step."""
+        if self._clock is None:
+            self._clock = self._now()
+        self.network.train()
+        torch.manual_seed(derive_seed(self.spec.seed, "step", self.step, self.rank))
+        self._set_lr()
+        parts = self._share(next(self.batches))
+        if isinstance(self.optimizer, IRE) and self.optimizer.curvature_due:
+            self._refresh_mask(parts)
+        loss = self.optimizer.step(lambda: self._gradient(parts))
+        self.optimizer.zero_grad()
+        if self._first_loss is None:
+            self._first_loss = self._mean_over_workers(loss.double()).item()
+        self._loss_sum += loss
+        self.gradient_evaluations += 2 if self.method.sam else 1
+        self.step += 1
+
+    def _set_lr(self) -> None:
+        factor = lr_factor(
+            self.step,
+            horizon=self.spec.horizon,
+            warmup_fraction=self.settings["warmup_fraction"],
+            final_lr_fraction=self.settings["final_lr_fraction"],
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = factor * self.settings["lr"]
+
+    def _share(self, batch: Batch) -> list[Batch]:
+        """This worker's contiguous part of a batch, in micro-batches, on the device."""
+        size = self.task.batch_size // self.world_size
+        mine = [part[self.rank * size : (self.rank + 1) * size].to(self.device) for part in batch]
+        return list(zip(*(part.chunk(self.spec.micro_batches) for part in mine), strict=True))
+
+    def _gradient(self, parts: list[Batch]) -> Tensor:
+        """Set `grad` to the clipped gradient of the training loss; returns the loss, detached."""
+        self.optimizer.zero_grad()
+        total = torch.zeros((), device=self.device)
+        for index, batch in enumerate(parts):
+            with self._reduce_on_last(index, parts):
+                with self._autocast():
+                    loss = self.task.loss(self.task.outputs(self.network, batch), batch) / len(parts)
+                loss.backward()
+            total += loss.detach()
+        clip = self.settings["clip_norm"]
+        if clip or self.spec.reports_at(self.step + 1):
+            self._grad_norm = nn.utils.clip_grad_norm_(self.model.parameters(), clip or float("inf"))
+        return total
+
+    def _refresh_mask(self, parts: list[Batch]) -> None:
+        """The extra backward on labels sampled from the model (Wang et al. 2024, Algorithm 1)."""
+        self.optimizer.zero_grad()
+        with frozen_batch_norm(self.model):
+            for index, batch in enumerate(parts):
+                labels = generator(self.spec.seed, "labels", self.step, index, device=self.device)
+                with self._reduce_on_last(index, parts):
+                    with self._autocast():
+                        loss = self.task.sampled_loss(
+                            self.task.outputs(self.network, batch),
+                            batch,
+                            generator=labels,
+                            rank=self.rank,
+                            world_size=self.world_size,
+                        )
+                    (loss / len(parts)).backward()
+        self.optimizer.update_mask()
+        self.gradient_evaluations += 1
+
+    def _reduce_on_last(self, index: int, parts: list[Batch]) -> AbstractContextManager:
+        """DDP averages gradients in the last micro-batch's backward only."""
+        last = index == len(parts) - 1
+        return nullcontext() if last or self.world_size == 1 else self.network.no_sync()
+
+    def _autocast(self) -> AbstractContextManager:
+        if self.spec.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+    # Evaluation and reports
+
+    @torch.no_grad()
+    def evaluate(self, split: str) -> dict[str, float]:
+        """The task's metrics on `validation` or `test`, the mean over all its predictions."""
+        self._average_buffers()
+        self.model.eval()
+        sums: dict[str, Tensor] = {}
+        for index, batch in enumerate(self.task.eval_batches(split)):
+            batch = tuple(part.to(self.device) for part in batch)
+            with self._autocast():
+                outputs = self.task.outputs(self.model, batch)
+            for name, value in self.task.metric_sums(outputs.float(), batch).items():
+                # every worker names every metric; each batch counts on one of them
+                mine = value.double() if index % self.world_size == self.rank else value.double() * 0
+                sums[name] = sums.get(name, 0) + mine
+        if self.world_size > 1:
+            packed = torch.stack(list(sums.values()))
+            dist.all_reduce(packed)
+            sums = dict(zip(sums, packed, strict=True))
+        count = sums.pop("count")
+        return {name: (value / count).item() for name, value in sums.items()}
+
+    def report(self) -> Report:
+        """Evaluate, and append and return what is known at this step; non-finite numbers become None.
+
+        `seconds` is training time alone: device-synchronised, without evaluation and checkpoints.
+        """
+        now = self._now()
+        self.seconds += now - (self._clock if self._clock is not None else now)
+        self._clock = None
+        steps = self.step - self._step_of_last_report
+        train_loss = self._mean_over_workers(self._loss_sum).item() / max(1, steps)
+        values = {f"val_{name}": value for name, value in self.evaluate("validation").items()}
+        if self.spec.test and self.step == self.spec.horizon:
+            values |= {f"test_{name}": value for name, value in self.evaluate("test").items()}
+        interval = self.seconds - self._seconds_of_last_report
+        report = {
+            "step": self.step,
+            "gradient_evaluations": self.gradient_evaluations,
+            "seconds": self.seconds,
+            "train_loss": train_loss,
+            **values,
+            "lr": self.optimizer.param_groups[0]["lr"],
+            "grad_norm": self._grad_norm.item(),
+            "steps_per_second": steps / interval if interval > 0 else None,
+            "diverged": self._is_diverged(train_loss, values["val_loss"]),
+        }
+        if isinstance(self.optimizer, IRE):
+            report |= {
+                "kappa": self.optimizer.kappa_in_force,
+                "flat_fraction": self.optimizer.flat_fraction,
+                "skipped_refreshes": self.optimizer.skipped_refreshes,
+            }
+        report = {name: _finite(value) for name, value in report.items()}
+        self.reports.append(report)
+        self._loss_sum.zero_()
+        self._step_of_last_report, self._seconds_of_last_report = self.step, self.seconds
+        return report
+
+    def flat_fractions(self) -> dict[str, float]:
+        """The share of each parameter tensor that the current mask holds, by parameter name."""
+        if not isinstance(self.optimizer, IRE):
+            return {}
+        fractions = self.optimizer.flat_fractions()
+        return {name: fractions[p] for name, p in self.model.named_parameters() if p in fractions}
+
+    def _is_diverged(self, train_loss: float, val_loss: float) -> bool:
+        limit = EXPLODED * (self._first_loss or float("inf"))
+        return not (train_loss < limit and val_loss < limit)  # NaN compares as false
+
+    def _mean_over_workers(self, value: Tensor) -> Tensor:
+        if self.world_size == 1:
+            return value
+        value = value.clone()
+        dist.all_reduce(value)
+        return value / self.world_size
+
+    def _average_buffers(self) -> None:
+        if self.world_size > 1:
+            for buffer in self.model.buffers():
+                if buffer.is_floating_point():
+                    buffer.copy_(self._mean_over_workers(buffer))
+
+    def _now(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter()
+
+    # Checkpoints
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the specification and the step do not already determine; valid after `report`."""
+        return {
+            "step": self.step,
+            "gradient_evaluations": self.gradient_evaluations,
+            "seconds": self.seconds,
+            "first_loss": self._first_loss,
+            "reports": self.reports,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue where `state` was taken; the specification must be the same."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step = self._step_of_last_report = state["step"]
+        self.seconds = self._seconds_of_last_report = state["seconds"]
+        self.gradient_evaluations = state["gradient_evaluations"]
+        self.reports = list(state["reports"])
+        self._first_loss = state["first_loss"]
+        self.batches = self.task.train_batches(seed=self.spec.seed, start=self.step)
+
+
+def _finite(value: Any) -> Any:
+    """None for a float that JSON cannot hold."""
+    finite = not isinstance(value, float) or value - value == 0
+    return value if finite else None

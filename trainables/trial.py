@@ -1,0 +1,58 @@
+"""What one trial is, as plain data: it travels from the driver to the workers and into the records."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from trainables.invalid_input import InvalidInput
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialSpec:
+    """One training run of one method at one point of its search space.
+
+    Two trials with equal fields give bitwise equal curves on the same CPU.
+    """
+
+    task: str
+    """A task's name, or `package.module:Class`."""
+    method: str
+    settings: Mapping[str, Any]
+    """Every setting of the method, resolved."""
+    seed: int
+    """Decides initialisation, data order and sampled labels; trials that share it are paired."""
+    horizon: int
+    """Optimizer steps over which the schedules are laid."""
+    eval_interval: int
+    """Optimizer steps between two reports."""
+    rungs: tuple[int, ...] = ()
+    """Steps at which the trial waits to hear whether it goes on."""
+    test: bool = False
+    """Whether the last report carries the test split's metrics, too (confirm runs only)."""
+    threads: int = 1
+    """CPU threads of one worker; part of the trial because it changes the order of sums."""
+    micro_batches: int = 1
+    """Parts in which a worker's share of a batch is processed (gradient accumulation)."""
+    precision: str = "fp32"
+    """`fp32`, or `bf16` for autocast."""
+    name: str = field(default="trial", compare=False)
+
+    def __post_init__(self) -> None:
+        for name in ("horizon", "eval_interval", "threads", "micro_batches"):
+            if getattr(self, name) < 1:
+                raise InvalidInput(f"{name} = {getattr(self, name)!r}: must be an integer of at least 1")
+        if self.precision not in ("fp32", "bf16"):
+            raise InvalidInput(f"precision = {self.precision!r}: must be 'fp32' or 'bf16'")
+
+    def reports_at(self, step: int) -> bool:
+        """Whether the trial evaluates and reports after `step` optimizer steps."""
+        return step % self.eval_interval == 0 or step == self.horizon or step in self.rungs
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON can hold them."""
+        return asdict(self) | {"settings": dict(self.settings), "rungs": list(self.rungs)}
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> "TrialSpec":
+        """The inverse of `to_dict`."""
+        return cls(**(dict(fields) | {"rungs": tuple(fields["rungs"])}))
