@@ -1,0 +1,43 @@
+"""Cache blocking: long chains of cheap tensor operations, cut into pieces that stay in the cache.
+
+A chain of element-wise operations over a whole model reads and writes main memory at every link. Cut
+into blocks it does so once: on a CPU this is worth a factor of 5 to 10.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+CPU_BLOCK = 1 << 16
+"""Elements. Four fp32 blocks of it fit into a common second-level cache."""
+DEVICE_BLOCK = 1 << 26
+"""Elements. Accelerators have no use for small blocks, and a launch costs; this only bounds scratch."""
+
+
+def block_size(device: torch.device) -> int:
+    return CPU_BLOCK if device.type == "cpu" else DEVICE_BLOCK
+
+
+def blocks(first: Tensor, *others: Tensor, size: int | None = None) -> Iterator[tuple[Tensor, ...]]:
+    """Walk over equally long 1-D tensors in step; yields tuples of views of at most `size` elements."""
+    size = size or block_size(first.device)
+    if first.numel() <= size:
+        if first.numel():
+            yield (first, *others)
+        return
+    yield from zip(*(t.split(size) for t in (first, *others)), strict=True)
+
+
+def memory_order(like: Tensor) -> list[int] | None:
+    """The order of axes in which `like` lies gapless in memory; None if it has gaps or overlaps.
+
+    A contiguous tensor gives 0, 1, 2 …; one in channels-last format 0, 2, 3, 1.
+    """
+    axes = sorted(range(like.dim()), key=lambda axis: (-like.stride(axis), axis))
+    return axes if like.permute(axes).is_contiguous() else None
+
+
+def flat(tensor: Tensor, axes: list[int] | None) -> Tensor:
+    """`tensor` as a vector in the given order of axes: a view where the memory allows, else a copy."""
+    return tensor.reshape(-1) if axes is None else tensor.permute(axes).reshape(-1)

@@ -1,0 +1,76 @@
+"""IRE's own memory as an entry of an optimizer's state dict."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class Memory:
+    """What IRE knows from one step to the next, beside the base's state."""
+
+    steps: int = 0
+    """Optimizer steps taken."""
+    refreshes: int = 0
+    """Refreshes of the mask tried, skipped ones included; also numbers the draws of random masks."""
+    skipped: int = 0
+    """Refreshes that kept the old mask because a curvature was not finite."""
+    refreshed_at: int | None = None
+    """The step of the last refresh."""
+    masks: dict[Tensor, Tensor] = field(default_factory=dict)
+    """By parameter: 1 where flat, 0 elsewhere, uint8."""
+
+
+_NUMBERS = ("steps", "refreshes", "skipped", "refreshed_at")
+_TABLES = ("masks",)
+
+
+def packed(memory: Memory, parameters: Sequence[Tensor]) -> dict[str, Any]:
+    """Numbers and tensors only, parameters replaced by their index: loads with `weights_only=True`."""
+    index = {p: i for i, p in enumerate(parameters)}
+    entry: dict[str, Any] = {name: getattr(memory, name) for name in _NUMBERS}
+    for name in _TABLES:
+        entry[name] = {index[p]: tensor for p, tensor in getattr(memory, name).items()}
+    return entry | {"shapes": [list(p.shape) for p in parameters]}
+
+
+def unpacked(entry: dict[str, Any] | None, parameters: Sequence[Tensor]) -> Memory:
+    """The memory of `packed`, on the parameters' devices, sharing nothing with `entry`.
+
+    It is kept out of the base's state on purpose: torch casts whatever it finds there to the
+    parameter's dtype, and many optimizers take a state that is not empty for one that is complete.
+
+    Raises:
+        ValueError: not the state of an IRE, or that of another model.
+    """
+    if entry is None:
+        raise ValueError(
+            'the state dict has no entry "ire": it was not saved by IRE; '
+            "to go on from a plain optimizer load it into the base, optimizer.base.load_state_dict(...)"
+        )
+    shapes = [list(p.shape) for p in parameters]
+    if entry["shapes"] != shapes:
+        saved = entry["shapes"]
+        where = next((i for i, (a, b) in enumerate(zip(saved, shapes, strict=False)) if a != b), None)
+        detail = (
+            f"{len(saved)} parameters instead of {len(shapes)}"
+            if where is None
+            else f"parameter {where} has shape {tuple(saved[where])} instead of {tuple(shapes[where])}"
+        )
+        raise ValueError(
+            f"the state dict is that of another model: {detail}; build the model it was saved from"
+        )
+    memory = Memory(**{name: entry[name] for name in _NUMBERS})
+    for name in _TABLES:
+        getattr(memory, name).update(
+            {parameters[i]: _like(tensor, parameters[i]) for i, tensor in entry[name].items()}
+        )
+    return memory
+
+
+def _like(saved: Tensor, p: Tensor) -> Tensor:
+    """A copy on the parameter's device, in its memory layout."""
+    return torch.empty_like(p, dtype=saved.dtype).copy_(saved)

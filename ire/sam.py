@@ -1,0 +1,104 @@
+"""Sharpness-aware minimisation, as an optimizer that other optimizers can be put around.
+
+    g  = ∇L(w)
+    e  = ρ g / ‖g‖            (adaptive: e = ρ w² ⊙ g / ‖|w| ⊙ g‖)
+    gˢ = ∇L(w + e)
+    base step at w with gˢ
+
+Foret et al. 2021; the adaptive form is Kwon et al. 2021 (ASAM).
+"""
+
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim import Optimizer
+
+from ire.batch_norm import frozen_batch_norm
+from ire.wrapper import Wrapper
+
+
+class SAM(Wrapper):
+    """Take the base's step with the gradient of a point ρ uphill (Euclidean norm over all parameters).
+
+    `step(closure)` follows torch: the closure clears the gradients, runs forward and backward and
+    returns the loss; it is called twice. With gradient accumulation it loops over the micro-batches.
+    Clip inside the closure: the first clipping has no effect, since the ascent is normalised.
+
+    With `model` given, batch-norm statistics are updated by the first pass only, and if it is a
+    `DistributedDataParallel` the first pass does not synchronise: each worker climbs along the
+    gradient of its own part of the batch (m-sharpness), as the literature does. Without `model`,
+    under plain `DistributedDataParallel`, all workers climb along the averaged gradient.
+
+    Raises:
+        ValueError: ρ negative or not finite.
+    """
+
+    def __init__(
+        self,
+        base: Optimizer,
+        rho: float = 0.05,
+        *,
+        adaptive: bool = False,
+        model: nn.Module | None = None,
+    ) -> None:
+        if not (math.isfinite(rho) and rho >= 0):
+            raise ValueError(
+                f"rho must be finite and >= 0, got {rho}; 0.05 is the usual choice, 0 is the base alone"
+            )
+        super().__init__(base)
+        self.rho = rho
+        self.adaptive = adaptive
+        self.model = model
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor:
+        """One step; returns the loss at w.
+
+        Raises:
+            ValueError: no closure.
+        """
+        loss = self.gradient(closure)
+        self.base.step()
+        return loss
+
+    @torch.no_grad()
+    def gradient(self, closure: Callable[[], Tensor] | None) -> Tensor:
+        """Leave gˢ in the gradients and the parameters bitwise where they were; returns the loss at w."""
+        if closure is None:
+            raise ValueError(
+                "SAM needs two gradients a step: call step(closure) with a closure that clears the "
+                "gradients, runs forward and backward, and returns the loss"
+            )
+        with torch.enable_grad(), self._ascent_pass():
+            loss = closure()
+        origin = self._climb()
+        try:
+            with torch.enable_grad(), self._descent_pass():
+                closure()
+        finally:
+            for p, w in origin.items():
+                p.copy_(w)
+        return loss
+
+    def _climb(self) -> dict[Tensor, Tensor]:
+        """Move every parameter that has a gradient to w + e; returns where each was."""
+        moved = [p for p in self.parameters() if p.grad is not None]
+        norms = [torch.linalg.vector_norm(p.abs() * p.grad if self.adaptive else p.grad) for p in moved]
+        if not norms:
+            return {}
+        scale = self.rho / (torch.stack([n.to(norms[0]) for n in norms]).norm() + 1e-12)
+        origin = {p: p.clone() for p in moved}
+        for p in moved:
+            direction = p.square().mul_(p.grad) if self.adaptive else p.grad
+            p.add_(direction * scale.to(p))
+        return origin
+
+    def _ascent_pass(self) -> AbstractContextManager:
+        return self.model.no_sync() if isinstance(self.model, DistributedDataParallel) else nullcontext()
+
+    def _descent_pass(self) -> AbstractContextManager:
+        return nullcontext() if self.model is None else frozen_batch_norm(self.model)

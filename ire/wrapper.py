@@ -1,0 +1,94 @@
+"""An optimizer around another one: the part that IRE and SAM have in common."""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+from torch.optim import Optimizer
+
+
+class Wrapper(Optimizer):
+    """A real `torch.optim.Optimizer` that owns no parameters: groups and state are its base's own.
+
+    `param_groups`, `state` and `defaults` are looked up in the base at every access, so they are
+    the same objects for ever, also after either of the two has loaded a checkpoint. That is what
+    lets schedulers, clipping, `GradScaler` and logging work on the wrapper as on the base.
+
+    Raises:
+        TypeError: `base` is not an optimizer.
+    """
+
+    def __init__(self, base: Optimizer) -> None:
+        if not isinstance(base, Optimizer):
+            raise TypeError(
+                f"base must be a torch.optim.Optimizer, got {type(base).__name__}; "
+                "build it first, as in torch.optim.AdamW(model.parameters(), lr=6e-4)"
+            )
+        self.base = base
+        super().__setstate__({})  # hooks and profiling names; no parameter lists of its own
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        return self.base.param_groups
+
+    @param_groups.setter
+    def param_groups(self, groups: list[dict[str, Any]]) -> None:
+        self.base.param_groups = groups
+
+    @property
+    def state(self) -> dict[Tensor, Any]:
+        return self.base.state
+
+    @state.setter
+    def state(self, state: dict[Tensor, Any]) -> None:
+        self.base.state = state
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        return self.base.defaults
+
+    def parameters(self) -> list[Tensor]:
+        """All parameters of all groups, in the order in which a state dict numbers them."""
+        return [p for group in self.param_groups for p in group["params"]]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """As torch does, leave out hooks and the `step` that schedulers put on the instance."""
+        mine = self.__dict__.items()
+        return {k: v for k, v in mine if k != "step" and not k.startswith(("_optimizer_", "_zero_grad_"))}
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        self.base.zero_grad(set_to_none)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        self.base.add_param_group(param_group)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The base's state dict; a wrapper with memory of its own adds an entry in `_packed`."""
+        for hook in self._optimizer_state_dict_pre_hooks.values():
+            hook(self)
+        packed = self._packed(self.base.state_dict())
+        for hook in self._optimizer_state_dict_post_hooks.values():
+            packed = _replaced(hook(self, packed), packed)
+        return packed
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load what `state_dict` gave. A dict that does not fit raises before anything is changed."""
+        packed = dict(state_dict)
+        for hook in self._optimizer_load_state_dict_pre_hooks.values():
+            packed = _replaced(hook(self, packed), packed)
+        self._load(packed)
+        for hook in self._optimizer_load_state_dict_post_hooks.values():
+            hook(self)
+
+    def _packed(self, base_state: dict[str, Any]) -> dict[str, Any]:
+        return base_state
+
+    def _load(self, packed: dict[str, Any]) -> None:
+        self.base.load_state_dict(packed)
+
+    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
+        raise NotImplementedError
+
+
+def _replaced(returned: dict[str, Any] | None, given: dict[str, Any]) -> dict[str, Any]:
+    return given if returned is None else returned

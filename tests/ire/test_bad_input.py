@@ -1,0 +1,102 @@
+"""Every mistake is refused with its value, the range and the remedy, and changes nothing."""
+
+import pytest
+import torch
+
+from ire import IRE
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"kappa": -1}, "kappa must be finite and >= 0, got -1"),
+        ({"kappa": NAN}, "kappa must be finite and >= 0, got nan"),
+        ({"kappa": float("inf")}, "got inf"),
+        ({"gamma": 0}, r"gamma must be in \(0, 1\], got 0"),
+        ({"gamma": 1.01}, "got 1.01"),
+        ({"gamma": NAN}, "got nan"),
+        ({"interval": 0}, "interval must be >= 1 steps, got 0"),
+        ({"start": -1}, "start must be >= 0 steps, got -1"),
+        ({"curvature": "hessian"}, "must be one of sampled, .*, got 'hessian'"),
+        ({"curvature": "sharpest", "gamma": 1}, "would boost nothing; choose gamma < 1"),
+    ],
+)
+def test_a_bad_setting_is_named(settings, message, make_model):
+    base = torch.optim.SGD(make_model().parameters(), lr=0.1)
+    with pytest.raises(ValueError, match=message):
+        IRE(base, **{"kappa": 1, "gamma": 0.5} | settings)
+
+
+@pytest.mark.parametrize("group", [{"kappa": -2}, {"gamma": 0}])
+def test_a_bad_group_is_named(group, make_model):
+    a, *rest = make_model().parameters()
+    with pytest.raises(ValueError, match="must be"):
+        IRE(torch.optim.SGD([{"params": [a]} | group], lr=0.1), kappa=1, gamma=0.5)
+    optimizer = IRE(torch.optim.SGD([a], lr=0.1), kappa=1, gamma=0.5)
+    with pytest.raises(ValueError, match="must be"):
+        optimizer.add_param_group({"params": rest} | group)
+    assert len(optimizer.param_groups) == 1
+
+
+def test_the_base_must_be_an_optimizer(make_model):
+    with pytest.raises(TypeError, match="got Sequential; build it first"):
+        IRE(make_model(), kappa=1, gamma=0.5)
+
+
+@pytest.mark.parametrize("base", [torch.optim.LBFGS, torch.optim.SparseAdam])
+def test_a_base_where_the_maths_does_not_fit_is_refused(base, make_model):
+    with pytest.raises(ValueError, match="IRE cannot"):
+        IRE(base(make_model().parameters()), kappa=1, gamma=0.5)
+
+
+def test_a_step_with_the_mask_due_is_refused_and_changes_nothing(make_model, train, vector):
+    model = make_model()
+    optimizer = IRE(torch.optim.SGD(model.parameters(), lr=0.1), kappa=1, gamma=0.5)
+    before = vector(model)
+    for p in model.parameters():
+        p.grad = torch.ones_like(p)
+    with pytest.raises(ValueError, match="the mask is due at step 0"):
+        optimizer.step()
+    assert torch.equal(vector(model), before) and optimizer.steps == 0
+
+
+def test_update_mask_without_gradients_is_refused(make_model):
+    optimizer = IRE(torch.optim.SGD(make_model().parameters(), lr=0.1), kappa=1, gamma=0.5)
+    with pytest.raises(ValueError, match="found no gradients"):
+        optimizer.update_mask()
+
+
+def test_update_mask_of_a_source_without_backward_is_refused(make_model):
+    model = make_model()
+    optimizer = IRE(torch.optim.SGD(model.parameters(), lr=0.1), kappa=1, gamma=0.5, curvature="random")
+    with pytest.raises(ValueError, match="needs no backward pass"):
+        optimizer.update_mask()
+
+
+@pytest.mark.parametrize("cleared", [None, "model", "optimizer", "in place"])
+def test_training_gradients_under_the_curvature_are_noticed(cleared, make_model, make_batch):
+    model = make_model()
+    optimizer = IRE(torch.optim.SGD(model.parameters(), lr=0.1), kappa=1, gamma=0.5, interval=1)
+    for _ in range(2):
+        model(make_batch(0)[0]).sum().backward()
+        if optimizer.steps == 1 and cleared is None:
+            with pytest.raises(ValueError, match="still hold those of the last step"):
+                optimizer.update_mask()
+            return
+        optimizer.update_mask()
+        model(make_batch(0)[0]).sum().backward()
+        optimizer.step()
+        if cleared == "model":
+            model.zero_grad()
+        elif cleared is not None:
+            optimizer.zero_grad(set_to_none=cleared != "in place")
+
+
+def test_sparse_gradients_are_refused():
+    model = torch.nn.Embedding(5, 3, sparse=True)
+    optimizer = IRE(torch.optim.SGD(model.parameters(), lr=0.1), kappa=1, gamma=0.5)
+    model(torch.tensor([1, 2])).sum().backward()
+    with pytest.raises(ValueError, match="sparse"):
+        optimizer.update_mask()

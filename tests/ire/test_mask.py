@@ -1,0 +1,225 @@
+"""The mask: how many, which, and what happens when there is nothing sensible to rank."""
+
+import math
+
+import pytest
+import torch
+
+from ire import IRE
+from ire.flattest import flattest
+
+
+def scores_of(case: str) -> list[torch.Tensor]:
+    g = torch.Generator().manual_seed(3)
+    shapes = [(40, 30), (0,), (), (300,), (3, 5, 7)]
+    values = [torch.randn(s, generator=g) for s in shapes]
+    if case == "mostly zero":
+        values = [v * (torch.rand(v.shape, generator=g) < 0.04) for v in values]
+    elif case == "all equal":
+        values = [torch.full_like(v, -0.25) for v in values]
+    elif case == "huge range":
+        values = [v.sign() * 10 ** (30 * v.clamp(-1.2, 1.2)) for v in values]
+    elif case == "tiny":
+        values = [v * 1e-41 for v in values]
+    elif case == "mixed precision":
+        values[0], values[3] = values[0].bfloat16(), values[3].double()
+    elif case == "strided":
+        values[0] = torch.randn(30, 80, generator=g).t()[::2]
+        values[4] = torch.randn(3, 7, 5, generator=g).transpose(1, 2)
+    elif case in ("float16", "bfloat16", "float64"):
+        values = [v.to(getattr(torch, case)) for v in values]
+    return values
+
+
+CASES = [
+    "plain",
+    "mostly zero",
+    "all equal",
+    "huge range",
+    "tiny",
+    "mixed precision",
+    "strided",
+    "float16",
+    "bfloat16",
+    "float64",
+]
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("gamma", [0.0, 0.001, 0.5, 0.6, 0.97, 1.0])
+def test_marks_exactly_the_smallest(case, gamma):
+    scores = scores_of(case)
+    total = sum(s.numel() for s in scores)
+    count = math.floor(gamma * total)
+    masks = flattest(scores, count)
+    assert [m.shape for m in masks] == [s.shape for s in scores]
+    chosen = torch.cat([m.reshape(-1) for m in masks]).bool()
+    values = torch.cat([s.reshape(-1).double().abs() for s in scores])
+    assert int(chosen.sum()) == count
+    if 0 < count < total:
+        assert values[chosen].max() <= values[~chosen].min()
+
+
+def test_breaks_ties_in_the_order_of_parameters():
+    masks = flattest([torch.tensor([1.0, 0, 0, 2]), torch.zeros(4)], 3)
+    assert [m.tolist() for m in masks] == [[0, 1, 1, 0], [1, 0, 0, 0]]
+
+
+@pytest.mark.parametrize("size", [(1 << 16) - 1, 1 << 16, 3 * (1 << 16) + 17])
+def test_does_not_depend_on_the_blocks(size):
+    g = torch.Generator().manual_seed(0)
+    values = torch.randint(0, 50, (size,), generator=g).float()
+    [mask] = flattest([values], size // 3)
+    expected = torch.zeros(size, dtype=torch.uint8)
+    expected[values.argsort(stable=True)[: size // 3]] = 1
+    assert torch.equal(mask, expected)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_refuses_to_rank_what_is_not_finite(bad, dtype):
+    values = torch.ones(100, dtype=dtype)
+    values[57] = bad
+    assert flattest([torch.zeros(3), values], 50) is None
+
+
+def give_curvature(model, value=None, seed=0):
+    g = torch.Generator().manual_seed(seed)
+    for p in model.parameters():
+        p.grad = torch.randn(p.shape, generator=g, dtype=p.dtype)
+        if value is not None:
+            p.grad.view(-1)[0] = value
+
+
+def mask_of(optimizer):
+    return {p: mask.clone() for p, mask in optimizer._memory.masks.items()}
+
+
+def test_curvature_that_is_not_finite_keeps_the_old_mask(make_model):
+    model = make_model()
+    optimizer = IRE(torch.optim.SGD(model.parameters(), lr=0.1), kappa=1, gamma=0.5, interval=1)
+    give_curvature(model)
+    optimizer.update_mask()
+    optimizer.step()
+    before = mask_of(optimizer)
+    give_curvature(model, float("nan"), seed=1)
+    optimizer.update_mask()
+    assert optimizer.skipped_refreshes == 1 and not optimizer.curvature_due
+    assert all(torch.equal(before[p], mask) for p, mask in mask_of(optimizer).items())
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_curvature_that_is_not_finite_at_the_start_boosts_nothing(make_model, vector):
+    model, plain = make_model(), make_model()
+    optimizer = IRE(torch.optim.SGD(model.parameters(), lr=0.1), kappa=1, gamma=0.5)
+    give_curvature(model, float("inf"))
+    optimizer.update_mask()
+    give_curvature(model)
+    give_curvature(plain)
+    optimizer.step()
+    torch.optim.SGD(plain.parameters(), lr=0.1).step()
+    assert torch.equal(vector(model), vector(plain)) and optimizer.flat_fraction == 0
+
+
+def test_counts_only_parameters_with_curvature(make_model):
+    model = make_model()
+    frozen, unused, *others = model.parameters()
+    frozen.requires_grad_(False)
+    optimizer = IRE(torch.optim.SGD(model.parameters(), lr=0.1), kappa=1, gamma=0.3)
+    give_curvature(model)
+    frozen.grad = unused.grad = None
+    optimizer.update_mask()
+    fractions = optimizer.flat_fractions()
+    assert set(fractions) == set(others)
+    ranked = sum(p.numel() for p in others)
+    ones = sum(round(fraction * p.numel()) for p, fraction in fractions.items())
+    assert ones == math.floor(0.3 * ranked)
+    assert optimizer.flat_fraction == pytest.approx(ones / ranked)
+
+
+def test_sharpest_is_the_mask_inverted(make_model):
+    masks = []
+    for curvature in ("sampled", "sharpest"):
+        model = make_model()
+        optimizer = IRE(torch.optim.SGD(model.parameters(), lr=0.1), kappa=1, gamma=0.7, curvature=curvature)
+        give_curvature(model)
+        optimizer.update_mask()
+        masks.append(list(mask_of(optimizer).values()))
+    assert all(torch.equal(a, 1 - b) for a, b in zip(*masks, strict=True))
+
+
+def test_random_masks_are_a_function_of_seed_and_refresh(make_model):
+    def masks(seed):
+        model = make_model()
+        optimizer = IRE(
+            torch.optim.SGD(model.parameters(), lr=0.1),
+            kappa=1,
+            gamma=0.7,
+            interval=2,
+            curvature="random",
+            seed=seed,
+        )
+        drawn = []
+        for step in range(4):
+            torch.manual_seed(step * seed)  # the global generator has no say
+            assert not optimizer.curvature_due
+            give_curvature(model)
+            optimizer.step()
+            drawn.append(torch.cat([m.reshape(-1) for m in mask_of(optimizer).values()]))
+        return drawn
+
+    first, again, other = masks(1), masks(1), masks(2)
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert torch.equal(first[0], first[1]) and not torch.equal(first[1], first[2])
+    assert not torch.equal(first[0], other[0])
+    assert all(int(m.sum()) == math.floor(0.7 * m.numel()) for m in first + other)
+
+
+def test_groups_have_their_own_kappa_and_gamma(make_model, vector):
+    model = make_model()
+    a, b, c, d = model.parameters()
+    groups = [{"params": [a], "kappa": 0}, {"params": [b, c]}, {"params": [d], "gamma": 0.5, "kappa": 9}]
+    optimizer = IRE(torch.optim.SGD(groups, lr=0.1), kappa=1, gamma=0.4)
+    give_curvature(model)
+    optimizer.update_mask()
+    fractions = optimizer.flat_fractions()
+    assert set(fractions) == {b, c, d} and fractions[d] == 0.5
+    ones = round(fractions[b] * b.numel()) + round(fractions[c] * c.numel())
+    assert ones == math.floor(0.4 * (b.numel() + c.numel()))
+    give_curvature(model, seed=1)
+    before, masks = [p.detach().clone() for p in (a, b, c, d)], mask_of(optimizer)
+    optimizer.step()
+    assert optimizer.kappa_in_force == 9
+    for p, old, factor in zip((a, b, c, d), before, (0, 1, 1, 9), strict=True):
+        torch.testing.assert_close(
+            p.detach(), old - 0.1 * p.grad * (1 + factor * masks.get(p, torch.zeros(())))
+        )
+
+
+def test_refreshes_every_interval_from_start_on(make_model):
+    model = make_model()
+    optimizer = IRE(torch.optim.SGD(model.parameters(), lr=0.1), kappa=1, gamma=0.5, interval=3, start=2)
+    due = []
+    for _ in range(9):
+        due.append(optimizer.curvature_due)
+        if optimizer.curvature_due:
+            give_curvature(model)
+            optimizer.update_mask()
+        give_curvature(model)
+        optimizer.step()
+        optimizer.zero_grad()
+    assert due == [False, False, True, False, False, True, False, False, True]
+
+
+def test_masks_follow_channels_last_weights(make_model):
+    torch.manual_seed(0)
+    model = torch.nn.Conv2d(4, 6, 3).to(memory_format=torch.channels_last)
+    optimizer = IRE(torch.optim.SGD(model.parameters(), lr=0.1), kappa=2, gamma=0.5)
+    old = model.weight.detach().clone()
+    curvature = torch.randn(model.weight.shape)  # contiguous, unlike the weight
+    model.weight.grad = curvature.clone()
+    optimizer.update_mask()
+    model.weight.grad = torch.ones_like(model.weight)
+    optimizer.step()
+    boosted = curvature.abs() <= curvature.abs().flatten().kthvalue(curvature.numel() // 2).values
+    torch.testing.assert_close(model.weight.detach(), old - 0.1 * (1 + 2 * boosted))

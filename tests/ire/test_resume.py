@@ -1,0 +1,164 @@
+"""A run that is saved and loaded anywhere is the run that was never interrupted, bit for bit."""
+
+import copy
+import io
+
+import pytest
+import torch
+
+from ire import IRE, SAM
+
+BASES = {
+    "sgd": lambda ps: torch.optim.SGD(ps, lr=0.1, momentum=0.9, weight_decay=0.01),
+    "adamw": lambda ps: torch.optim.AdamW(ps, lr=0.01),
+    "sam": lambda ps: SAM(torch.optim.AdamW(ps, lr=0.01), rho=0.1),
+}
+LAST = 24
+
+
+def build(base, model, curvature="sampled"):
+    optimizer = IRE(
+        BASES[base](model.parameters()), kappa=2, gamma=0.6, interval=4, start=6, curvature=curvature
+    )
+    return optimizer, torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, LAST)
+
+
+def through_a_file(state):
+    file = io.BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    return torch.load(file, weights_only=True)
+
+
+@pytest.mark.parametrize("base", BASES)
+@pytest.mark.parametrize("curvature", ["sampled", "random", "sharpest"])
+@pytest.mark.parametrize("stop", [0, 3, 6, 7, 10, 12])
+def test_lock_step_with_the_uninterrupted_twin(base, curvature, stop, make_model, vector, train):
+    straight = make_model()
+    optimizer, schedule = build(base, straight, curvature)
+    losses = train(straight, optimizer, 0, LAST, schedule)
+
+    first = make_model()
+    optimizer, schedule = build(base, first, curvature)
+    train(first, optimizer, 0, stop, schedule)
+    saved = through_a_file([first.state_dict(), optimizer.state_dict(), schedule.state_dict()])
+
+    second = make_model(seed=9)
+    optimizer, schedule = build(base, second, curvature)
+    train(second, optimizer, 0, 2, schedule)  # a used optimizer is overwritten entirely
+    optimizer.zero_grad()
+    for thing, state in zip((second, optimizer, schedule), saved, strict=True):
+        thing.load_state_dict(state)
+    assert optimizer.steps == stop
+    assert train(second, optimizer, stop, LAST, schedule) == losses[stop:]
+    assert torch.equal(vector(second), vector(straight))
+    assert all(mask.dtype == torch.uint8 for mask in optimizer._memory.masks.values())
+
+
+def test_the_state_has_torch_s_shape(make_model, train):
+    model = make_model()
+    optimizer, _ = build("adamw", model)
+    train(model, optimizer, 0, 8)
+    state = optimizer.state_dict()
+    assert set(state) == {"state", "param_groups", "ire"}
+    assert set(state["state"][0]) == {"step", "exp_avg", "exp_avg_sq"}
+
+
+def test_loading_twice_shares_nothing(make_model, train, vector):
+    model, other = make_model(), make_model()
+    optimizer, _ = build("sgd", model)
+    train(model, optimizer, 0, 8)
+    twin, _ = build("sgd", other)
+    twin.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    state = optimizer.state_dict()["ire"]["masks"][0].clone()
+    train(other, twin, 8, 20)
+    assert torch.equal(optimizer.state_dict()["ire"]["masks"][0], state)
+
+
+def test_an_lr_scheduler_still_works_after_a_reload(make_model, train):
+    model = make_model()
+    optimizer, schedule = build("sgd", model)
+    optimizer.load_state_dict(optimizer.state_dict())
+    before = optimizer.param_groups[0]["lr"]
+    train(model, optimizer, 0, 3, schedule)
+    assert optimizer.param_groups[0]["lr"] < before
+    assert optimizer.base.param_groups[0]["lr"] == optimizer.param_groups[0]["lr"]
+
+
+def test_the_schedule_reaches_the_base(make_model, train, vector):
+    """Half the rate, set through the wrapper before or after a reload, halves a plain SGD step."""
+    moved = []
+    for reload in (False, True):
+        model = make_model()
+        start = vector(model)
+        optimizer = IRE(torch.optim.SGD(model.parameters(), lr=0.2), kappa=0, gamma=0.5)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.5)
+        if reload:
+            optimizer.load_state_dict(optimizer.state_dict())
+        assert schedule.get_last_lr() == [0.1]
+        train(model, optimizer, 0, 1)
+        moved.append(vector(model) - start)
+    assert torch.equal(*moved)
+    plain = make_model()
+    start = vector(plain)
+    train(plain, torch.optim.SGD(plain.parameters(), lr=0.1), 0, 1)
+    assert torch.equal(moved[0], vector(plain) - start)
+
+
+def test_a_deep_copy_goes_its_own_way(make_model, train, vector):
+    model = make_model()
+    optimizer, schedule = build("adamw", model)
+    train(model, optimizer, 0, 9, schedule)
+    model_copy, optimizer_copy = copy.deepcopy((model, optimizer))
+    assert optimizer_copy.param_groups is optimizer_copy.base.param_groups
+    frozen = vector(model)
+    copied = train(model_copy, optimizer_copy, 9, 20)
+    assert torch.equal(vector(model), frozen)
+    assert copied == train(model, optimizer, 9, 20)
+
+
+def test_a_new_group_joins_at_the_next_refresh(make_model, train):
+    model = make_model()
+    *rest, last = model.parameters()
+    optimizer = IRE(torch.optim.AdamW(rest, lr=0.01), kappa=1, gamma=0.5, interval=3)
+    train(model, optimizer, 0, 2)
+    optimizer.add_param_group({"params": [last], "lr": 0.1})
+    train(model, optimizer, 2, 3)
+    assert last not in optimizer.flat_fractions()
+    train(model, optimizer, 3, 4)
+    assert last in optimizer.flat_fractions()
+
+
+def bigger(state):
+    state["ire"]["shapes"][0] = [70, 50]
+
+
+def fewer(state):
+    state["ire"]["shapes"].pop()
+
+
+def plain(state):
+    del state["ire"]
+
+
+@pytest.mark.parametrize(
+    "damage, message",
+    [
+        (bigger, r"shape \(70, 50\) instead of"),
+        (fewer, "3 parameters instead of 4"),
+        (plain, "optimizer.base"),
+    ],
+)
+def test_the_state_of_another_model_is_refused_and_changes_nothing(damage, message, make_model, train):
+    model = make_model()
+    optimizer, _ = build("adamw", model)
+    train(model, optimizer, 0, 8)
+    before = copy.deepcopy(optimizer.state_dict())
+    foreign = copy.deepcopy(before)
+    foreign["param_groups"][0]["lr"] = 77
+    damage(foreign)
+    with pytest.raises(ValueError, match=message):
+        optimizer.load_state_dict(foreign)
+    after = optimizer.state_dict()
+    assert after["param_groups"] == before["param_groups"] and after["ire"]["steps"] == 8
+    assert all(torch.equal(after["ire"]["masks"][i], mask) for i, mask in before["ire"]["masks"].items())

@@ -1,0 +1,124 @@
+"""SAM's manners: what it restores, what it leaves alone, what it returns."""
+
+import pytest
+import torch
+from torch import nn
+
+from ire import IRE, SAM, frozen_batch_norm
+
+
+def batch_norm_model():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3))
+
+
+def batch(seed=0):
+    g = torch.Generator().manual_seed(seed)
+    return torch.randn(5, 2, 6, 6, generator=g), torch.randint(0, 3, (5,), generator=g)
+
+
+def closure_of(model, optimizer, seen=None):
+    x, y = batch()
+
+    def closure():
+        optimizer.zero_grad()
+        if seen is not None:
+            seen.append([p.detach().clone() for p in model.parameters()])
+        loss = nn.functional.cross_entropy(model(x), y)
+        loss.backward()
+        return loss
+
+    return closure
+
+
+def buffers(model):
+    return [b.clone() for b in model.buffers()]
+
+
+def same(a, b):
+    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def test_restores_the_weights_exactly_and_returns_the_loss_at_w():
+    model = batch_norm_model()
+    start = [p.detach().clone() for p in model.parameters()]
+    optimizer = SAM(torch.optim.SGD(model.parameters(), lr=0.0), rho=0.3)
+    seen = []
+    loss = optimizer.step(closure_of(model, optimizer, seen))
+    assert same(model.parameters(), start)
+    assert same(seen[0], start) and not same(seen[1], start)
+    distance = torch.cat([(a - b).reshape(-1) for a, b in zip(*seen, strict=True)]).norm()
+    assert distance.item() == pytest.approx(0.3, rel=1e-5)
+    with frozen_batch_norm(model):
+        assert torch.equal(loss, nn.functional.cross_entropy(model(batch()[0]), batch()[1]))
+
+
+def test_rho_of_zero_is_the_base():
+    models = batch_norm_model(), batch_norm_model()
+    plain = torch.optim.SGD(models[0].parameters(), lr=0.1)
+    plain.step(closure_of(models[0], plain))
+    sam = SAM(torch.optim.SGD(models[1].parameters(), lr=0.1), rho=0)
+    sam.step(closure_of(models[1], sam))
+    assert same(models[0].parameters(), models[1].parameters())
+
+
+def test_restores_the_weights_when_the_second_pass_fails():
+    model = batch_norm_model()
+    start = [p.detach().clone() for p in model.parameters()]
+    optimizer = SAM(torch.optim.SGD(model.parameters(), lr=0.1))
+    calls = []
+
+    def closure():
+        calls.append(1)
+        if len(calls) == 2:
+            raise RuntimeError("out of memory")
+        return closure_of(model, optimizer)()
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        optimizer.step(closure)
+    assert same(model.parameters(), start)
+
+
+@pytest.mark.parametrize("around", [lambda sam: sam, lambda sam: IRE(sam, kappa=1, gamma=1)])
+def test_updates_batch_norm_once_a_step(around):
+    model, once = batch_norm_model(), batch_norm_model()
+    optimizer = around(SAM(torch.optim.SGD(model.parameters(), lr=0.1), model=model))
+    optimizer.step(closure_of(model, optimizer))
+    once(batch()[0])
+    assert same(buffers(model), buffers(once))
+
+
+def test_frozen_batch_norm_uses_batch_statistics_and_keeps_the_running_ones():
+    model = batch_norm_model()
+    model(batch(1)[0])
+    before, expected = buffers(model), model(batch()[0])
+    for buffer, value in zip(model.buffers(), before, strict=True):
+        buffer.copy_(value)
+    with frozen_batch_norm(model):
+        assert torch.equal(model(batch()[0]), expected)
+    assert same(buffers(model), before)
+    model(batch()[0])
+    assert not same(buffers(model), before)
+
+
+def test_frozen_batch_norm_survives_an_exception_and_respects_eval_mode():
+    model = batch_norm_model()
+    with pytest.raises(KeyError), frozen_batch_norm(model):
+        raise KeyError
+    assert model[1].track_running_stats
+    model.eval()
+    expected = model(batch()[0])
+    with frozen_batch_norm(model):
+        assert torch.equal(model(batch()[0]), expected)
+
+
+@pytest.mark.parametrize("rho", [-0.1, float("nan"), float("inf")])
+def test_a_bad_rho_is_named(rho):
+    with pytest.raises(ValueError, match=f"rho must be finite and >= 0, got {rho}"):
+        SAM(torch.optim.SGD(batch_norm_model().parameters(), lr=0.1), rho=rho)
+
+
+def test_a_missing_closure_is_named():
+    model = batch_norm_model()
+    with pytest.raises(ValueError, match=r"call step\(closure\)"):
+        SAM(torch.optim.SGD(model.parameters(), lr=0.1)).step()
