@@ -64,9 +64,12 @@ class Space:
             merged |= self.overrides.get(ancestor, {})
         for name, setting in method.settings.items():
             if name not in merged and setting.default is None:
-                raise InvalidInput(f"{self.source}: {method.name} needs a range or value for {name!r} ({setting.doc})")
+                raise InvalidInput(
+                    f"{self.source}: {method.name} needs a range or value for {name!r} ({setting.doc})"
+                )
         return {
-            name: merged.get(name, Fixed(published=setting.default)) for name, setting in method.settings.items()
+            name: merged.get(name, Fixed(published=setting.default))
+            for name, setting in method.settings.items()
         }
 
     def published(self, method: Method) -> dict[str, Any]:
@@ -126,7 +129,16 @@ def parse_space(text: str, *, task: str, source: str) -> Space:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InvalidInput(f"{source}: not TOML: {error}") from error
-    top = ("description", "horizon", "eval_interval", "default_methods", "search", "confirm", "methods", *PARTS)
+    top = (
+        "description",
+        "horizon",
+        "eval_interval",
+        "default_methods",
+        "search",
+        "confirm",
+        "methods",
+        *PARTS,
+    )
     for key in table:
         if key not in top:
             raise unknown("key", key, top, where=source)
@@ -149,8 +161,8 @@ def parse_space(text: str, *, task: str, source: str) -> Space:
         source=source,
         text=text,
         parts={
-            part: _dimensions(_table(table, part, source), settings, where=f"{source}, [{part}]")
-            for part, settings in PARTS.items()
+            part: _dimensions(_table(table, part, source), PARTS["shared"] | own, where=f"{source}, [{part}]")
+            for part, own in PARTS.items()
         },
         overrides=overrides,
     )
@@ -223,7 +235,12 @@ def _integer(
     value = table.get(key, default)
     if value is None:
         raise InvalidInput(f"{source}: {key} is missing")
-    if isinstance(value, bool) or not isinstance(value, int) or value < low or (high is not None and value > high):
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int)
+        or value < low
+        or (high is not None and value > high)
+    ):
         limit = f"from {low} to {high}" if high is not None else f"of at least {low}"
         raise InvalidInput(f"{source}: {key} = {value!r}: must be an integer {limit}")
     return value

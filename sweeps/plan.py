@@ -116,7 +116,13 @@ class Plan:
         lines += [f"{key} = {_toml(value)}" for key, value in fields.items() if value is not None]
         lines += ["", "[versions]", f"python = {_toml(platform.python_version())}"]
         lines += [f"{name} = {_toml(_version(name))}" for name in RECORDED_VERSIONS]
-        lines += ["", "[space]", f"source = {_toml(self.space.source)}", f"text = {_text(self.space.text)}", ""]
+        lines += [
+            "",
+            "[space]",
+            f"source = {_toml(self.space.source)}",
+            f"text = {_text(self.space.text)}",
+            "",
+        ]
         return "\n".join(lines)
 
     @classmethod

@@ -31,6 +31,8 @@ class TrialRecord:
     error: str | None = None
     reports: list[dict[str, Any]] = field(default_factory=list)
     """One a step, in rising steps."""
+    started: datetime | None = None
+    ended: datetime | None = None
 
     @property
     def name(self) -> str:
@@ -100,11 +102,13 @@ class Records:
             if line["event"] == "start":
                 spec = TrialSpec.from_dict(line["spec"])
                 trial = TrialRecord(spec=spec, stage=line["stage"], number=line["number"])
+                trial.started = datetime.fromisoformat(line["time"])
                 self.trials[trial.name] = trial
                 yield Event("start", trial)
             else:
                 trial = self.trials[line["trial"]]
                 trial.status, trial.error = line["status"], line.get("error")
+                trial.ended = datetime.fromisoformat(line["time"])
                 yield Event("end", trial, status=trial.status, error=trial.error)
         yield from self._replay_results(results[self._results :])
 
@@ -155,8 +159,13 @@ class Records:
         self._append_event(line | ({"error": error} if error else {}))
 
     def _append_event(self, line: dict[str, Any]) -> None:
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        append_line(self._trials_file, line | {"results": self._results, "time": now})
+        now = datetime.now(UTC)
+        trial = self.trials[line["trial"]]
+        if line["event"] == "start":
+            trial.started = now
+        else:
+            trial.ended = now
+        append_line(self._trials_file, line | {"results": self._results, "time": now.isoformat()})
 
 
 RESULT_KEYS = ("trial", "method", "stage", "seed")

@@ -96,7 +96,6 @@ class MethodStudy:
                 n_startup_trials=self._startup_trials,
                 multivariate=True,
                 constant_liar=True,
-                warn_independent_sampling=False,
             )
 
 

@@ -6,6 +6,7 @@ one function that takes jobs from a mailbox until told to end. Workers, process 
 loaded data stay warm; a new trial costs a message.
 """
 
+import os
 import sys
 import threading
 import time
@@ -32,12 +33,11 @@ FLUSH_SECONDS = 0.5
 COLLECT_SECONDS = 1.0
 """How often a trial without news looks whether its gang is still alive."""
 
+POLL_SECONDS = 0.5
+"""How often Ray Train's controller looks at its workers (default 2): how late it sees that they ended or died."""
+
 END_SECONDS = 4.0
 """How long an orderly end of the gang may take before its processes are left to Ray."""
-
-
-class TrialFailed(RuntimeError):
-    """An exception in a trial's worker, or the loss of the gang beyond its retries; carries the traceback."""
 
 
 class GangTrainable(Trainable):
@@ -45,36 +45,42 @@ class GangTrainable(Trainable):
 
     `job`: `spec` (TrialSpec as a dict), `checkpoint` (path or None), `checkpoint_seconds`.
     `gang`: `workers`, `cpus_per_worker`, `gpus_per_worker`, `max_failures`, `storage`, `import_path`.
-    Each result holds the `reports` since the last one and, if the trial has ended, its `status`.
+    Each result holds the `reports` since the last one; the last of a trial that failed has an `error`.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
+        os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", str(POLL_SECONDS))
         self._gang = config["gang"]
         self._mailbox = ray.remote(num_cpus=0)(Mailbox).remote()
-        self._error: BaseException | None = None
+        self._broken = False
+        self._loss: BaseException | None = None
         self._thread = threading.Thread(target=self._run_gang, name="gang", daemon=True)
         self._thread.start()
         self._post(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Abandon the current job, if it still runs, and post the next: what makes trials cheap."""
-        if new_config["gang"] != self._gang or not self._thread.is_alive():
-            return False
-        self._post(new_config)
+        """Abandon the current job, if it still runs, and post the next: what makes trials cheap.
+
+        After an error the gang is replaced: a CUDA error, for one, poisons its process for good.
+        """
+        if self._broken or new_config["gang"] != self._gang or not self._thread.is_alive():
+            self.cleanup()
+            self.setup(new_config)
+        else:
+            self._post(new_config)
         return True
 
     def step(self) -> dict[str, Any]:
-        while True:
+        message = None
+        while message is None:
             message = ray.get(self._mailbox.collect.remote(self._number, COLLECT_SECONDS))
-            if message is not None:
-                break
-            if not self._thread.is_alive():
-                raise TrialFailed(f"the gang ended without finishing its trial: {self._error}")
-        if "error" in message:
-            raise TrialFailed(message["error"])
+            if message is None and not self._thread.is_alive():
+                message = {"reports": [], "error": f"the worker group is lost: {self._loss}"}
+        self._broken = "error" in message
         return message
 
     def cleanup(self) -> None:
+        """End the gang in order: its processes and its placement group are gone when this returns."""
         ray.get(self._mailbox.close.remote())
         self._thread.join(END_SECONDS)
         ray.kill(self._mailbox)
@@ -111,7 +117,7 @@ class GangTrainable(Trainable):
         try:
             trainer.fit()
         except Exception as error:
-            self._error = error
+            self._loss = error
 
 
 def serve(config: dict[str, Any]) -> None:
@@ -147,10 +153,14 @@ def serve(config: dict[str, Any]) -> None:
             )
         except Exception:
             # Not raised on: Ray would restart the gang and the same exception would come again.
-            ray.get(mailbox.put.remote(finished, {"error": traceback.format_exc(), "last": True}, False))
+            ray.get(
+                mailbox.put.remote(
+                    finished, {"reports": [], "error": traceback.format_exc(), "last": True}, False
+                )
+            )
             return
         if status != STOPPED:
-            messenger.end(status)
+            messenger.flush()
 
 
 class Messenger:
@@ -172,20 +182,20 @@ class Messenger:
             self._reports.append(report | {"diagnostics": training.flat_fractions()})
             rung = report["step"] in self._spec.rungs and not last
             if not last and (rung or time.monotonic() - self._sent >= FLUSH_SECONDS):
-                stands = self._send({}, wait=rung)
+                stands = self._send(wait=rung)
         if self._world_size > 1:
             flag = torch.tensor(int(stands), device=self._device)
             dist.broadcast(flag, src=0)
             stands = bool(flag.item())
         return stands
 
-    def end(self, status: str) -> None:
-        """Send what is left, and how the trial ended."""
+    def flush(self) -> None:
+        """Send what is left, as the last of this trial."""
         if self._rank == 0:
-            self._send({"status": status, "last": True}, wait=False)
+            self._send(last=True)
 
-    def _send(self, fields: dict[str, Any], *, wait: bool) -> bool:
-        message = {"reports": self._reports, **fields}
+    def _send(self, *, wait: bool = False, last: bool = False) -> bool:
+        message = {"reports": self._reports, "last": last}
         self._reports, self._sent = [], time.monotonic()
         return ray.get(self._mailbox.put.remote(self._number, message, wait))
 

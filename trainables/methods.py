@@ -62,7 +62,9 @@ PARTS: dict[str, dict[str, Setting]] = {
         "final_lr_fraction": Setting(
             doc="learning rate at the end of the cosine, share of the peak", default=0.0, low=0, high=1
         ),
-        "clip_norm": Setting(doc="clip the training gradient to this global norm, 0 is off", default=0.0, low=0),
+        "clip_norm": Setting(
+            doc="clip the training gradient to this global norm, 0 is off", default=0.0, low=0
+        ),
     },
     "sgd": {
         "momentum": Setting(doc="heavy-ball momentum", default=0.9, low=0, high=1, high_open=True),
@@ -173,7 +175,9 @@ class Method:
         """The first optimizer step that IRE may boost; the horizon for a method without IRE."""
         return round(settings["start_fraction"] * horizon) if self.ire else horizon
 
-    def gradient_evaluations(self, settings: Mapping[str, Any], horizon: int, *, steps: int | None = None) -> int:
+    def gradient_evaluations(
+        self, settings: Mapping[str, Any], horizon: int, *, steps: int | None = None
+    ) -> int:
         """What the first `steps` of a trial cost (all of them by default), in gradients of a full batch.
 
         A step costs one gradient, with SAM two; a mask costs one more every `interval` steps from the start.

@@ -56,4 +56,3 @@ class Digits(Task):
 
     def eval_batches(self, split: str) -> Iterable[Batch]:
         return [self.splits[split]]
-

@@ -1,0 +1,90 @@
+"""The Ray cluster a sweep runs on: how many trials fit at a time, and the connection to it."""
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sweeps.plan import Plan
+from trainables.invalid_input import InvalidInput
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """What one machine offers."""
+
+    cpus: float
+    gpus: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capacity:
+    """How many trials run at a time, and the arithmetic that says so."""
+
+    slots: int
+    arithmetic: str
+
+
+def capacity(plan: Plan, nodes: Sequence[Node]) -> Capacity:
+    """The slots of a sweep on `nodes`; raises `InvalidInput` if not even one trial fits.
+
+    A worker must fit on one node, the workers of a trial may spread.
+    """
+    cpus, gpus, workers = plan.cpus_per_worker, plan.gpus_per_worker, plan.workers
+    places = sum(int(min(node.cpus // cpus, node.gpus // gpus if gpus else float("inf"))) for node in nodes)
+    have = f"{len(nodes)} node{'s' * (len(nodes) != 1)} with {sum(n.cpus for n in nodes):g} CPUs"
+    have += f" and {sum(n.gpus for n in nodes):g} GPUs"
+    need = f"{workers} worker{'s' * (workers != 1)} x {cpus} CPU"
+    need += f" + {gpus:g} GPU" if gpus else ""
+    fitting = places // workers
+    if fitting == 0:
+        raise InvalidInput(
+            f"a trial needs {need}, and {have} hold {places} such workers: it would wait for ever; lower --workers, "
+            "--cpus-per-worker or --gpus-per-worker, or join a larger cluster with --address"
+        )
+    slots = min(fitting, plan.max_concurrent or fitting)
+    capped = f", capped at {slots} by --max-concurrent" if slots < fitting else ""
+    return Capacity(slots=slots, arithmetic=f"{have} / ({need} a trial) = {fitting} at a time{capped}")
+
+
+def this_machine() -> list[Node]:
+    """The one node of a cluster started here."""
+    import torch
+
+    return [Node(cpus=len(os.sched_getaffinity(0)), gpus=torch.cuda.device_count())]
+
+
+@contextmanager
+def connected(address: str | None) -> Iterator[list[Node]]:
+    """A Ray cluster and its nodes: the one at `address` (or RAY_ADDRESS), else one started here and ended after."""
+    import ray
+
+    address = address or os.environ.get("RAY_ADDRESS")
+    if ray.is_initialized():  # a notebook's, or the tests'
+        yield _nodes()
+        return
+    if address:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    else:
+        (machine,) = this_machine()
+        ray.init(
+            num_cpus=int(machine.cpus),
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    try:
+        yield _nodes()
+    finally:
+        ray.shutdown()
+
+
+def _nodes() -> list[Node]:
+    import ray
+
+    return [
+        Node(cpus=node["Resources"].get("CPU", 0), gpus=node["Resources"].get("GPU", 0))
+        for node in ray.nodes()
+        if node["Alive"]
+    ]

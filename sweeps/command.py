@@ -1,0 +1,272 @@
+"""The `ire` command: a thin layer over the packages, which import Ray and torch only when they are needed."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from trainables.invalid_input import InvalidInput
+
+app = typer.Typer(
+    help="Sweeps that settle optimizer claims: IRE against tuned baselines, with equal budgets.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Folder = Annotated[Path, typer.Argument(help="an experiment folder", show_default=False)]
+SpaceFile = Annotated[Path | None, typer.Option("--space", help="a space file of your own (TOML)")]
+Address = Annotated[str | None, typer.Option(help="join this Ray cluster (also RAY_ADDRESS)")]
+
+
+def main() -> None:
+    """Run the command; a user's mistake is one line on standard error and exit code 2."""
+    try:
+        app()
+    except InvalidInput as error:
+        print(f"ire: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+@app.command()
+def tasks() -> None:
+    """List the tasks."""
+    from search_spaces import find_space, space_names
+
+    table = Table("task", "steps", "what it is")
+    for name in space_names():
+        space = find_space(name)
+        table.add_row(name, str(space.horizon), space.description)
+    _console().print(table)
+    _console().print("your own: package.module:Class, with its space file beside it or by --space")
+
+
+@app.command()
+def methods() -> None:
+    """List the methods."""
+    from trainables.methods import all_methods
+
+    table = Table("method", "what it is", "settings")
+    for method in all_methods().values():
+        table.add_row(method.name, method.description, ", ".join(method.settings))
+    _console().print(table)
+
+
+@app.command()
+def spaces(task: str, space: SpaceFile = None) -> None:
+    """Show what is searched for each method of a TASK."""
+    from search_spaces import find_space
+    from trainables.methods import parse_method
+
+    found = find_space(task, space)
+    console = _console()
+    search = found.search
+    console.print(f"{task}: {found.description}")
+    console.print(
+        f"horizon {found.horizon} steps, report every {found.eval_interval}; search: at most {search.trials} trials and "
+        f"{search.trials * search.budget_per_trial * found.horizon:g} gradient evaluations a method, "
+        f"rungs at {list(search.rungs)}, one in {search.reduction_factor} goes on; "
+        f"confirm: {found.confirm_seeds} seeds",
+        soft_wrap=True,
+        highlight=False,
+    )
+    for name in found.methods:
+        table = Table("setting", "searched", "published", title=name, title_justify="left")
+        for setting, dimension in found.dimensions(parse_method(name)).items():
+            table.add_row(setting, str(dimension), str(dimension.published))
+        console.print(table)
+
+
+@app.command()
+def train(
+    task: str,
+    method: str,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="a setting, as in --set lr=0.1; published ones otherwise"),
+    ] = None,
+    seed: int = 0,
+    horizon: Annotated[int | None, typer.Option(help="optimizer steps; the task's otherwise")] = None,
+    threads: int = 1,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda, ...; a GPU if there is one otherwise")
+    ] = None,
+    precision: Annotated[str, typer.Option(help="fp32 or bf16")] = "fp32",
+    micro_batches: int = 1,
+    test: Annotated[bool, typer.Option(help="evaluate the test split at the end")] = False,
+    checkpoint: Annotated[Path | None, typer.Option(help="save here, and continue from here")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print the reports as JSON lines")] = False,
+    space: SpaceFile = None,
+) -> None:
+    """Train one trial in this process, without Ray: METHOD on TASK."""
+    from sweeps.train_one import train_one
+
+    console = _console()
+    status = train_one(
+        task,
+        method,
+        _assignments(settings or []),
+        lambda report: (
+            print(json.dumps(report), flush=True) if as_json else console.print(_report_line(report))
+        ),
+        seed=seed,
+        horizon=horizon,
+        threads=threads,
+        device=device,
+        precision=precision,
+        micro_batches=micro_batches,
+        test=test,
+        checkpoint=checkpoint,
+        space=space,
+    )
+    if not as_json:
+        console.print(status)
+
+
+@app.command()
+def sweep(
+    task: str,
+    methods: Annotated[str | None, typer.Option(help="comma-separated; the space's otherwise")] = None,
+    trials: Annotated[int | None, typer.Option(help="cap on search trials of each method")] = None,
+    confirm_seeds: Annotated[int | None, typer.Option(help="fresh seeds for each winner")] = None,
+    seed: int = 0,
+    name: Annotated[str | None, typer.Option(help="of the experiment; task and time otherwise")] = None,
+    storage: Annotated[Path, typer.Option(help="where experiments go")] = Path("experiments"),
+    address: Address = None,
+    workers: Annotated[int, typer.Option(help="workers of one trial")] = 1,
+    cpus_per_worker: int = 1,
+    gpus_per_worker: float = 0.0,
+    max_concurrent: Annotated[int | None, typer.Option(help="cap on trials at a time")] = None,
+    max_failures: Annotated[int, typer.Option(help="restarts of a trial whose worker died")] = 2,
+    space: SpaceFile = None,
+) -> None:
+    """Tune every method on TASK with equal budgets, confirm the winners, and report."""
+    from sweeps.launch import sweep as run
+
+    experiment = run(
+        task,
+        methods=[part.strip() for part in methods.split(",") if part.strip()]
+        if methods is not None
+        else None,
+        trials=trials,
+        confirm_seeds=confirm_seeds,
+        seed=seed,
+        name=name,
+        storage=storage,
+        address=address,
+        workers=workers,
+        cpus_per_worker=cpus_per_worker,
+        gpus_per_worker=gpus_per_worker,
+        max_concurrent=max_concurrent,
+        max_failures=max_failures,
+        space=space,
+        console=_console(),
+    )
+    _finish(experiment)
+
+
+@app.command()
+def resume(folder: Folder, address: Address = None) -> None:
+    """Go on with an interrupted sweep."""
+    from sweeps.launch import resume as run
+
+    _finish(run(folder, address=address, console=_console()))
+
+
+@app.command()
+def status(folder: Folder) -> None:
+    """Show the table of a sweep that runs, was interrupted or is over."""
+    from sweeps.experiment import open_experiment
+
+    _show(open_experiment(folder))
+
+
+@app.command()
+def report(folder: Folder) -> None:
+    """Write the report again, and show its table."""
+    from sweeps.experiment import open_experiment
+
+    experiment = open_experiment(folder)
+    experiment.report()
+    _show(experiment)
+
+
+@app.command()
+def tensorboard(folder: Folder, port: int = 6006) -> None:
+    """Open the curves and the HParams tab of a sweep in TensorBoard."""
+    import subprocess
+
+    from sweeps.experiment import open_experiment
+
+    logs = open_experiment(folder).folder / "trials"
+    module = [sys.executable, "-m", "tensorboard.main"]
+    sys.exit(subprocess.run([*module, "--logdir", str(logs), "--port", str(port)], check=False).returncode)
+
+
+def _finish(experiment) -> None:
+    _show(experiment)
+    if not experiment.is_complete:
+        _console().print(
+            f"interrupted; go on with: ire resume {experiment.folder}", soft_wrap=True, highlight=False
+        )
+        sys.exit(130)
+    lost = [row.method for row in experiment.comparison.rows if row.winner is None]
+    if lost:
+        _console().print(f"no trial of {', '.join(lost)} has finished: see {experiment.folder}/trials.jsonl")
+        sys.exit(1)
+
+
+def _show(experiment) -> None:
+    from sweeps.report import settings_table, terminal_table
+
+    console = _console()
+    console.print(terminal_table(experiment))
+    console.print(settings_table(experiment))
+    minutes, seconds = divmod(round(experiment.elapsed_seconds), 60)
+    for line in (
+        f"wall-clock   {minutes}:{seconds:02d} from the first trial's start to the last one's end",
+        f"experiment   {experiment.folder}",
+        f"report       {experiment.folder / 'report' / 'report.html'}",
+        f"TensorBoard  ire tensorboard {experiment.folder}",
+    ):
+        console.print(line, soft_wrap=True, highlight=False)
+
+
+def _report_line(report: dict) -> str:
+    shown = (
+        "step",
+        "gradient_evaluations",
+        "seconds",
+        "train_loss",
+        "val_loss",
+        "lr",
+        "kappa",
+        "flat_fraction",
+    )
+    names = [name for name in report if name in shown or name.startswith(("val_", "test_"))]
+    return "  ".join(f"{name} {report[name]:.4g}" for name in names if report[name] is not None)
+
+
+def _assignments(pairs: list[str]) -> dict[str, float | int | bool]:
+    """`lr=0.1` and the like as a dictionary; raises `InvalidInput`."""
+    settings = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals:
+            raise InvalidInput(f"--set {pair!r}: must be NAME=VALUE, as in --set lr=0.1")
+        if name in settings:
+            raise InvalidInput(f"--set {name} is given twice")
+        try:
+            settings[name] = json.loads(text.lower())
+        except json.JSONDecodeError:
+            raise InvalidInput(f"--set {pair!r}: {text!r} is neither a number nor true or false") from None
+    return settings
+
+
+def _console() -> Console:
+    console = Console()
+    return console if console.is_terminal else Console(width=200)

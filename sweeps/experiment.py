@@ -1,0 +1,107 @@
+"""An experiment folder, opened for looking: trials, curves and winners as data frames, and the report."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sweeps.comparison import Comparison, compare
+from sweeps.plan import Plan, read_plan
+from sweeps.records import Records, TrialRecord, read_records
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What a folder holds at the moment it was opened. Reading it never unpickles anything."""
+
+    folder: Path
+    plan: Plan
+
+    @cached_property
+    def records(self) -> Records:
+        return read_records(self.folder)
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        return compare(self.plan, self.records)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every search and confirm trial has ended."""
+        return self.comparison.is_complete
+
+    @cached_property
+    def trials(self) -> "pd.DataFrame":
+        """One row a trial: stage, status, seed, settings (`settings.lr`, ...), cost and last values."""
+        import pandas as pd
+
+        return pd.DataFrame([_trial_row(trial) for trial in self.records.trials.values()])
+
+    @cached_property
+    def curves(self) -> "pd.DataFrame":
+        """One row a report: trial, method, stage, seed, step, costs, losses and metrics."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            {"trial": t.name, "method": t.method, "stage": t.stage, "seed": t.spec.seed} | report
+            for t in self.records.trials.values()
+            for report in t.reports
+        )
+
+    @cached_property
+    def winners(self) -> "pd.DataFrame":
+        """One row a method: its best search trial, and the mean of its confirm runs."""
+        import pandas as pd
+
+        rows = []
+        for row in self.comparison.rows:
+            if row.winner is None:
+                continue
+            confirmed = {
+                f"confirm_{name}": row.metric(name)[0]
+                for metric in self.comparison.metrics
+                for name in (f"val_{metric}", f"test_{metric}")
+                if row.metric(name)
+            }
+            rows.append(_trial_row(row.winner) | {"confirm_seeds": len(row.confirmed)} | confirmed)
+        return pd.DataFrame(rows)
+
+    @property
+    def elapsed_seconds(self) -> float:
+        """From the start of the first trial to the end of the last, idle time between resumes included."""
+        trials = self.records.trials.values()
+        starts, ends = [t.started for t in trials], [t.ended for t in trials if t.ended]
+        return (max(ends) - min(starts)).total_seconds() if ends else 0.0
+
+    def report(self) -> Path:
+        """Write `report/report.html`, `report.md` and `report.json`; returns the path of the HTML page."""
+        from sweeps.report import write_report
+
+        return write_report(self)
+
+
+def open_experiment(folder: str | Path) -> Experiment:
+    """The experiment in `folder`; raises `InvalidInput` if it is none."""
+    folder = Path(folder).resolve()
+    return Experiment(folder, read_plan(folder))
+
+
+def _trial_row(trial: TrialRecord) -> dict:
+    last = trial.reports[-1] if trial.reports else {}
+    return {
+        "trial": trial.name,
+        "method": trial.method,
+        "stage": trial.stage,
+        "number": trial.number,
+        "status": trial.status,
+        "seed": trial.spec.seed,
+        "step": trial.step,
+        "gradient_evaluations": trial.gradient_evaluations,
+        "seconds": trial.seconds,
+        **{f"settings.{name}": value for name, value in trial.spec.settings.items()},
+        **{key: last.get(key) for key in last if key.startswith(("val_", "test_", "train_"))},
+        "error": trial.error,
+    }

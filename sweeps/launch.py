@@ -1,0 +1,181 @@
+"""Start a sweep, or go on with one: check everything, connect to Ray, run the protocol, report."""
+
+import contextlib
+import fcntl
+import os
+import re
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from search_spaces import find_space
+from sweeps.cluster import capacity, connected, this_machine
+from sweeps.experiment import Experiment, open_experiment
+from sweeps.plan import Plan, read_plan
+from trainables.invalid_input import InvalidInput
+from trainables.task import load_task
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def sweep(
+    task: str,
+    *,
+    methods: Sequence[str] | None = None,
+    trials: int | None = None,
+    confirm_seeds: int | None = None,
+    seed: int = 0,
+    name: str | None = None,
+    storage: str | Path = "experiments",
+    address: str | None = None,
+    workers: int = 1,
+    cpus_per_worker: int = 1,
+    gpus_per_worker: float = 0.0,
+    max_concurrent: int | None = None,
+    max_failures: int = 2,
+    checkpoint_seconds: float = 60.0,
+    space: str | Path | None = None,
+    console: Console | None = None,
+) -> Experiment:
+    """Tune every method with the same budget, confirm the winners on fresh seeds, and report.
+
+    `task` is a name (`ire tasks`) or `package.module:Class`; `methods` and numbers left out come from its search
+    space, a TOML file that `space` may name. The experiment goes to `storage`/`name`, which must not exist.
+    `workers` train one trial together, each with so many CPUs and GPUs. Raises `InvalidInput` before anything
+    is started or written. After an interrupt the returned experiment is incomplete; `resume` goes on.
+    """
+    found = find_space(task, space or _space_beside(task))
+    plan = Plan(
+        name=name or f"{re.sub(r'[^A-Za-z0-9]+', '-', task)}-{datetime.now():%Y%m%d-%H%M%S}",
+        task=task,
+        methods=tuple(found.methods if methods is None else methods),
+        trials=found.search.trials if trials is None else trials,
+        confirm_seeds=found.confirm_seeds if confirm_seeds is None else confirm_seeds,
+        seed=seed,
+        workers=workers,
+        cpus_per_worker=cpus_per_worker,
+        gpus_per_worker=gpus_per_worker,
+        max_concurrent=max_concurrent,
+        max_failures=max_failures,
+        checkpoint_seconds=checkpoint_seconds,
+        space=found,
+    )
+    plan.check()
+    batch = load_task(task).batch_size
+    if batch % workers:
+        raise InvalidInput(f"--workers {workers}: must divide the batch of {task}, {batch} examples")
+    folder = _new_folder(Path(storage), plan.name)
+    if not (address or os.environ.get("RAY_ADDRESS")):
+        capacity(plan, this_machine())  # what cannot fit is refused before Ray starts
+    folder.mkdir(parents=True)
+    (folder / "sweep.toml").write_text(plan.to_toml(), encoding="utf-8")
+    return _run(plan, folder, address=address, console=console or Console())
+
+
+def resume(folder: str | Path, *, address: str | None = None, console: Console | None = None) -> Experiment:
+    """Go on with an interrupted sweep from its records; a finished one is only reported again."""
+    folder = Path(folder).resolve()
+    plan = read_plan(folder)
+    return _run(plan, folder, address=address, console=console or Console())
+
+
+def _run(plan: Plan, folder: Path, *, address: str | None, console: Console) -> Experiment:
+    from sweeps.progress import Progress
+    from sweeps.protocol import Protocol
+    from sweeps.tensorboard import TensorBoard
+    from sweeps.tuning import TuneRun
+
+    with _locked(folder):
+        protocol = Protocol(plan, folder)
+        if not protocol.is_over:
+            with _ray_output(folder, console) as screen, _terminate_like_interrupt():
+                watchers = [TensorBoard(folder), Progress(screen)]
+                with contextlib.suppress(KeyboardInterrupt), connected(address) as nodes:
+                    room = capacity(plan, nodes)
+                    screen.print(f"{plan.name}: {room.arithmetic}", soft_wrap=True, highlight=False)
+                    try:
+                        for watcher in watchers:
+                            watcher.opened(protocol)
+                        TuneRun(protocol, folder, slots=room.slots, watchers=watchers).run()
+                    finally:
+                        for watcher in watchers:
+                            watcher.closed()
+    experiment = open_experiment(folder)
+    experiment.report()
+    return experiment
+
+
+def _space_beside(task: str) -> Path | None:
+    """The space file of a task given as `package.module:Class`: `<task's name>.toml` beside its module."""
+    if ":" not in task:
+        return None
+    found = load_task(task)
+    import sys
+
+    file = Path(sys.modules[type(found).__module__].__file__).with_name(f"{found.name}.toml")
+    return file if file.exists() else None
+
+
+def _new_folder(storage: Path, name: str) -> Path:
+    if "://" in str(storage):
+        raise InvalidInput(
+            f"--storage {str(storage)!r}: must be a folder of this machine or a shared file system"
+        )
+    if not NAME.fullmatch(name):
+        raise InvalidInput(
+            f"--name {name!r}: must be 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit"
+        )
+    folder = (storage / name).resolve()
+    if folder.exists():
+        raise InvalidInput(
+            f"experiment {str(folder)!r} exists: choose another --name, or `ire resume {folder}`"
+        )
+    parent = next(path for path in folder.parents if path.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise InvalidInput(
+            f"--storage {str(storage)!r}: {str(parent)!r} is not a folder that can be written to"
+        )
+    return folder
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock, which dies with its owner; a second process is refused."""
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InvalidInput(
+                f"{str(folder)!r} is in use by another process; `ire status` may look at it"
+            ) from None
+        yield
+
+
+@contextlib.contextmanager
+def _ray_output(folder: Path, console: Console) -> Iterator[Console]:
+    """Send what Ray prints to `ray.log` in the folder; the yielded console goes on writing where `console` did."""
+    with (folder / "ray.log").open("a", buffering=1) as log:
+        screen = Console(
+            file=console.file,
+            force_terminal=console.is_terminal,
+            width=console.width if console.is_terminal else 160,
+        )
+        with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+            yield screen
+
+
+@contextlib.contextmanager
+def _terminate_like_interrupt() -> Iterator[None]:
+    """Let SIGTERM end a sweep in order, as SIGINT does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,255 @@
+"""The report of an experiment: one table, told four ways - on the terminal, as Markdown, JSON and a page."""
+
+import base64
+import html
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.table import Table
+
+from sweeps.comparison import Comparison, Row, short_settings
+from sweeps.records import RUNNING
+from sweeps.speedup import CLOCKS, MARGIN
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sweeps.experiment import Experiment
+
+SCHEMA = 1
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
+"""Okabe and Ito's colour-blind safe palette, one a method in the sweep's order."""
+
+
+def columns(experiment: "Experiment") -> list[str]:
+    """The heads of the table."""
+    metrics = experiment.comparison.metrics
+    return [
+        "method",
+        *(f"val {name}" for name in metrics),
+        *(f"test {name}" for name in metrics),
+        "speed-up in steps",
+        "in gradients",
+        "in wall-clock",
+        "verdict",
+        "best settings",
+        "finished/pruned/diverged/failed",
+        "gradients spent",
+        "training time",
+    ]
+
+
+def cells(experiment: "Experiment", row: Row) -> list[str]:
+    """One method's line of the table."""
+    metrics = experiment.comparison.metrics
+    return [
+        row.method + (" (baseline)" if row.method == experiment.comparison.baseline else ""),
+        *(_plus_minus(row.metric(f"val_{name}")) for name in metrics),
+        *(_plus_minus(row.metric(f"test_{name}")) for name in metrics),
+        *(_speed_up(experiment.comparison, row, clock) for clock in CLOCKS),
+        row.speed_ups["wall"].verdict if row.speed_ups else "-",
+        short_settings(experiment.plan, row.winner) if row.winner else "no trial has finished",
+        "/".join(str(row.statuses[s]) for s in ("finished", "pruned", "diverged", "failed")),
+        f"{row.spent} of {experiment.plan.budget}",
+        f"{row.training_seconds:.1f} s",
+    ]
+
+
+def terminal_table(experiment: "Experiment") -> Table:
+    """The table for a terminal, settings below the results so that it fits."""
+    heads = columns(experiment)
+    settings = heads.index("best settings")
+    table = Table(title=headline(experiment), title_justify="left", title_style="bold")
+    for i, name in enumerate(heads):
+        if i != settings:
+            table.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
+    for row in experiment.comparison.rows:
+        line = cells(experiment, row)
+        table.add_row(*line[:settings], *line[settings + 1 :])
+    return table
+
+
+def settings_table(experiment: "Experiment") -> Table:
+    """Each method's best settings."""
+    table = Table(title="best settings", title_justify="left", title_style="bold")
+    table.add_column("method")
+    table.add_column("trial")
+    table.add_column("settings", overflow="fold")
+    for row in experiment.comparison.rows:
+        if row.winner:
+            table.add_row(row.method, row.winner.name, short_settings(experiment.plan, row.winner))
+    return table
+
+
+def headline(experiment: "Experiment") -> str:
+    """What was found, in one sentence, honest about what is missing."""
+    comparison, plan = experiment.comparison, experiment.plan
+    if comparison.baseline is None:
+        told = (
+            "no baseline has been confirmed yet"
+            if not comparison.is_complete
+            else "there is no baseline to compare with"
+        )
+    else:
+        faster = [
+            r.method for r in comparison.rows if r.speed_ups and r.speed_ups["wall"].verdict == "faster"
+        ]
+        told = (
+            f"{' and '.join(faster)} faster than the best tuned baseline, {comparison.baseline}"
+            if faster
+            else f"no method is shown to be faster than the best tuned baseline, {comparison.baseline}"
+        )
+    if not comparison.is_complete:
+        running = sum(t.status == RUNNING for t in experiment.records.trials.values())
+        seeds = ", ".join(
+            f"{row.method} {len(row.confirmed)} of {plan.confirm_seeds}"
+            for row in comparison.rows
+            if row.winner
+        )
+        told += f" (incomplete: {running} trials unfinished; confirm seeds so far: {seeds or 'none'})"
+    return f"{plan.task}: {told}"
+
+
+NOTE = (
+    f"Speed-up: time of the baseline to its own mean final validation loss, over the method's time to the same loss, "
+    f"on mean curves of the confirm runs, paired by seed; 95 % bootstrap interval over seeds. Above 1 is faster; "
+    f"'faster' needs the whole interval above {MARGIN}, 'slower' below 1. ≤: the target was not reached. A gradient is "
+    "one gradient of a full batch: SAM's step costs two, a mask one. Wall-clock: steps at the method's median step time. "
+    "Values are mean ± standard deviation over confirm seeds."
+)
+
+
+def write_report(experiment: "Experiment") -> "Path":
+    """Write the report's files into `report/` of the folder; returns the page."""
+    folder = experiment.folder / "report"
+    folder.mkdir(exist_ok=True)
+    (folder / "report.json").write_text(json.dumps(as_json(experiment), indent=1, allow_nan=False) + "\n")
+    (folder / "report.md").write_text(as_markdown(experiment), encoding="utf-8")
+    page = folder / "report.html"
+    page.write_text(as_html(experiment), encoding="utf-8")
+    return page
+
+
+def as_json(experiment: "Experiment") -> dict[str, Any]:
+    """The comparison as plain data."""
+    comparison, plan = experiment.comparison, experiment.plan
+    return {
+        "schema": SCHEMA,
+        "task": plan.task,
+        "complete": comparison.is_complete,
+        "baseline": comparison.baseline,
+        "budget_gradient_evaluations": plan.budget,
+        "elapsed_seconds": experiment.elapsed_seconds,
+        "methods": [
+            {
+                "method": row.method,
+                "winner": row.winner.name if row.winner else None,
+                "settings": dict(row.winner.spec.settings) if row.winner else None,
+                "confirm_seeds": len(row.confirmed),
+                "metrics": {
+                    f"{split}_{name}": dict(zip(("mean", "std"), row.metric(f"{split}_{name}"), strict=True))
+                    for name in comparison.metrics
+                    for split in ("val", "test")
+                    if row.metric(f"{split}_{name}")
+                },
+                "speed_up": {
+                    clock: {
+                        "value": s.ratio.value,
+                        "censored": s.ratio.censored,
+                        "low": s.low.value,
+                        "low_censored": s.low.censored,
+                        "high": s.high.value,
+                        "verdict": s.verdict,
+                    }
+                    for clock, s in row.speed_ups.items()
+                },
+                "search_trials": row.statuses,
+                "confirm_trials": row.confirm_statuses,
+                "gradient_evaluations": row.spent,
+                "training_seconds": row.training_seconds,
+            }
+            for row in comparison.rows
+        ],
+    }
+
+
+def as_markdown(experiment: "Experiment") -> str:
+    """The table for a pull request."""
+    heads = columns(experiment)
+    lines = [f"**{headline(experiment)}**", "", f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
+    lines += [f"| {' | '.join(cells(experiment, row))} |" for row in experiment.comparison.rows]
+    return "\n".join([*lines, "", NOTE, ""])
+
+
+def as_html(experiment: "Experiment") -> str:
+    """One self-contained page: verdict, curves on three clocks, table."""
+    heads = "".join(f"<th>{html.escape(name)}</th>" for name in columns(experiment))
+    rows = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells(experiment, row)) + "</tr>"
+        for row in experiment.comparison.rows
+    )
+    figure = curves_figure(experiment)
+    image = (
+        f'<img alt="validation loss of the confirm runs" src="data:image/svg+xml;base64,{figure}">'
+        if figure
+        else ""
+    )
+    plan = html.escape(experiment.plan.to_toml())
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{html.escape(experiment.plan.name)}</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; padding: 0 1rem; color: #222 }}
+h1 {{ font-size: 1.4rem }} img {{ max-width: 100% }} .wide {{ overflow-x: auto }}
+table {{ border-collapse: collapse; font-size: .85rem }} th, td {{ padding: .35rem .6rem; border-bottom: 1px solid #ddd;
+text-align: right; vertical-align: top }} th:first-child, td:first-child {{ text-align: left; white-space: nowrap }}
+pre {{ background: #f6f6f6; padding: 1rem; overflow-x: auto; font-size: .8rem }} p {{ max-width: 60rem }}
+</style></head><body>
+<h1>{html.escape(headline(experiment))}</h1>
+{image}
+<div class="wide"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>
+<p>{html.escape(NOTE)}</p>
+<details><summary>The whole sweep, to run it again</summary><pre>{plan}</pre></details>
+</body></html>
+"""
+
+
+def curves_figure(experiment: "Experiment") -> str | None:
+    """Mean validation curves of the confirm runs on steps and gradients, one standard deviation shaded (SVG, base64)."""
+    rows = [row for row in experiment.comparison.rows if row.confirmed]
+    if not rows:
+        return None
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    FigureCanvasSVG(figure)
+    colours = {row.method: COLOURS[i % len(COLOURS)] for i, row in enumerate(experiment.comparison.rows)}
+    clocks = [("step", "optimizer steps"), ("gradient_evaluations", "gradient evaluations")]
+    for axes, (key, label) in zip(figure.subplots(1, 2, sharey=True), clocks, strict=True):
+        for row in rows:
+            losses = np.array([[report["val_loss"] for report in trial.reports] for trial in row.confirmed])
+            times = [report[key] for report in row.confirmed[0].reports]
+            mean, std = losses.mean(axis=0), losses.std(axis=0)
+            axes.plot(times, mean, label=row.method, color=colours[row.method], lw=1.6)
+            axes.fill_between(times, mean - std, mean + std, color=colours[row.method], alpha=0.12, lw=0)
+        axes.set_xlabel(label)
+        axes.set_yscale("log")
+        axes.grid(alpha=0.25)
+    figure.axes[0].set_ylabel("validation loss (nats)")
+    figure.axes[1].legend(frameon=False)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def _speed_up(comparison: Comparison, row: Row, clock: str) -> str:
+    if row.method == comparison.baseline:
+        return "1"
+    return str(row.speed_ups[clock]) if row.speed_ups else "-"
+
+
+def _plus_minus(value: tuple[float, float] | None) -> str:
+    return f"{value[0]:.4f} ± {value[1]:.4f}" if value else "-"

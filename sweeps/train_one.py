@@ -1,0 +1,64 @@
+"""One trial in this process, with the space's published settings filled in: what `ire train` runs."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from search_spaces import find_space
+from trainables.invalid_input import InvalidInput
+from trainables.methods import parse_method
+from trainables.trial import TrialSpec
+
+
+def train_one(
+    task: str,
+    method: str,
+    settings: Mapping[str, Any],
+    report: Callable[[dict[str, Any]], None],
+    *,
+    seed: int = 0,
+    horizon: int | None = None,
+    threads: int = 1,
+    device: str | None = None,
+    precision: str = "fp32",
+    micro_batches: int = 1,
+    test: bool = False,
+    checkpoint: Path | None = None,
+    space: Path | None = None,
+) -> str:
+    """Train `method` on `task` and return how it ended; needs neither Ray nor Optuna.
+
+    Settings that are not given are the published ones of the task's space. With `checkpoint` the trial saves
+    there at most once a minute and continues from what it finds. Raises `InvalidInput` before training.
+    """
+    arm = parse_method(method)
+    arm.check(settings, where="--set")
+    found = find_space(task, space)
+    spec = TrialSpec(
+        task=task,
+        method=method,
+        settings=arm.resolve({**found.published(arm), **settings}, where="--set"),
+        seed=seed,
+        horizon=found.horizon if horizon is None else horizon,
+        eval_interval=found.eval_interval,
+        threads=threads,
+        precision=precision,
+        micro_batches=micro_batches,
+        test=test,
+    )
+    import torch
+
+    from trainables.loop import train
+
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise InvalidInput(f"--device {device!r}: {str(error).splitlines()[0]}") from error
+
+    def take(values: dict[str, Any], _: object) -> bool:
+        report(values)
+        return True
+
+    return train(spec, take, checkpoint=checkpoint, device=chosen)
