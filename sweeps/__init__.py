@@ -1,10 +1,10 @@
 """What launches, resumes, watches and reports a sweep; the `ire` command.
 
-    from sweeps import sweep, open_experiment, resume
+from sweeps import sweep, open_experiment, resume
 
-    experiment = sweep("digits", methods=["sgd", "sgd-ire"], trials=8)
-    experiment.trials, experiment.curves, experiment.winners   # data frames
-    experiment.report()
+experiment = sweep("digits", methods=["sgd", "sgd-ire"], trials=8)
+experiment.trials, experiment.curves, experiment.winners   # data frames
+experiment.report()
 """
 
 from importlib import import_module

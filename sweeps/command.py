@@ -67,8 +67,8 @@ def spaces(task: str, space: SpaceFile = None) -> None:
     search = found.search
     console.print(f"{task}: {found.description}")
     console.print(
-        f"horizon {found.horizon} steps, report every {found.eval_interval}; search: at most {search.trials} trials and "
-        f"{search.trials * search.budget_per_trial * found.horizon:g} gradient evaluations a method, "
+        f"horizon {found.horizon} steps, report every {found.eval_interval}; search: at most {search.trials} trials "
+        f"and {search.trials * search.budget_per_trial * found.horizon:g} gradient evaluations a method, "
         f"rungs at {list(search.rungs)}, one in {search.reduction_factor} goes on; "
         f"confirm: {found.confirm_seeds} seeds",
         soft_wrap=True,
@@ -135,7 +135,7 @@ def sweep(
     confirm_seeds: Annotated[int | None, typer.Option(help="fresh seeds for each winner")] = None,
     seed: int = 0,
     name: Annotated[str | None, typer.Option(help="of the experiment; task and time otherwise")] = None,
-    storage: Annotated[Path, typer.Option(help="where experiments go")] = Path("experiments"),
+    storage: Annotated[str, typer.Option(help="the folder where experiments go")] = "experiments",
     address: Address = None,
     workers: Annotated[int, typer.Option(help="workers of one trial")] = 1,
     cpus_per_worker: int = 1,
@@ -221,11 +221,11 @@ def _finish(experiment) -> None:
 
 
 def _show(experiment) -> None:
-    from sweeps.report import settings_table, terminal_table
+    from sweeps.report import terminal_tables
 
     console = _console()
-    console.print(terminal_table(experiment))
-    console.print(settings_table(experiment))
+    for table in terminal_tables(experiment):
+        console.print(table)
     minutes, seconds = divmod(round(experiment.elapsed_seconds), 60)
     for line in (
         f"wall-clock   {minutes}:{seconds:02d} from the first trial's start to the last one's end",

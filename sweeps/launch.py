@@ -65,10 +65,10 @@ def sweep(
         space=found,
     )
     plan.check()
+    folder = _new_folder(storage, plan.name)
     batch = load_task(task).batch_size
     if batch % workers:
         raise InvalidInput(f"--workers {workers}: must divide the batch of {task}, {batch} examples")
-    folder = _new_folder(Path(storage), plan.name)
     if not (address or os.environ.get("RAY_ADDRESS")):
         capacity(plan, this_machine())  # what cannot fit is refused before Ray starts
     folder.mkdir(parents=True)
@@ -120,7 +120,7 @@ def _space_beside(task: str) -> Path | None:
     return file if file.exists() else None
 
 
-def _new_folder(storage: Path, name: str) -> Path:
+def _new_folder(storage: str | Path, name: str) -> Path:
     if "://" in str(storage):
         raise InvalidInput(
             f"--storage {str(storage)!r}: must be a folder of this machine or a shared file system"
@@ -129,7 +129,7 @@ def _new_folder(storage: Path, name: str) -> Path:
         raise InvalidInput(
             f"--name {name!r}: must be 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit"
         )
-    folder = (storage / name).resolve()
+    folder = (Path(storage) / name).resolve()
     if folder.exists():
         raise InvalidInput(
             f"experiment {str(folder)!r} exists: choose another --name, or `ire resume {folder}`"

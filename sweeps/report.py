@@ -10,7 +10,7 @@ import numpy as np
 from rich.table import Table
 
 from sweeps.comparison import Comparison, Row, short_settings
-from sweeps.records import RUNNING
+from sweeps.records import DIVERGED, FAILED, FINISHED, PRUNED, RUNNING
 from sweeps.speedup import CLOCKS, MARGIN
 
 if TYPE_CHECKING:
@@ -19,68 +19,63 @@ if TYPE_CHECKING:
     from sweeps.experiment import Experiment
 
 SCHEMA = 1
+ENDS = (FINISHED, PRUNED, DIVERGED, FAILED)
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
 """Okabe and Ito's colour-blind safe palette, one a method in the sweep's order."""
 
 
-def columns(experiment: "Experiment") -> list[str]:
-    """The heads of the table."""
-    metrics = experiment.comparison.metrics
-    return [
-        "method",
-        *(f"val {name}" for name in metrics),
-        *(f"test {name}" for name in metrics),
-        "speed-up in steps",
-        "in gradients",
-        "in wall-clock",
-        "verdict",
-        "best settings",
-        "finished/pruned/diverged/failed",
-        "gradients spent",
-        "training time",
+def results(experiment: "Experiment") -> tuple[list[str], list[list[str]]]:
+    """Heads and lines of the first table: what each method reached, and how soon."""
+    comparison = experiment.comparison
+    metrics = [f"{split} {name}" for split in ("val", "test") for name in comparison.metrics]
+    heads = ["method", *metrics, "speed-up: steps", "gradients", "wall-clock", "verdict"]
+    lines = [
+        [
+            row.method + (" (baseline)" if row.method == comparison.baseline else ""),
+            *(_plus_minus(row.metric(name.replace(" ", "_"))) for name in metrics),
+            *(_speed_up(comparison, row, clock) for clock in CLOCKS),
+            row.speed_ups["wall"].verdict if row.speed_ups else "-",
+        ]
+        for row in comparison.rows
     ]
+    return heads, lines
 
 
-def cells(experiment: "Experiment", row: Row) -> list[str]:
-    """One method's line of the table."""
-    metrics = experiment.comparison.metrics
-    return [
-        row.method + (" (baseline)" if row.method == experiment.comparison.baseline else ""),
-        *(_plus_minus(row.metric(f"val_{name}")) for name in metrics),
-        *(_plus_minus(row.metric(f"test_{name}")) for name in metrics),
-        *(_speed_up(experiment.comparison, row, clock) for clock in CLOCKS),
-        row.speed_ups["wall"].verdict if row.speed_ups else "-",
-        short_settings(experiment.plan, row.winner) if row.winner else "no trial has finished",
-        "/".join(str(row.statuses[s]) for s in ("finished", "pruned", "diverged", "failed")),
-        f"{row.spent} of {experiment.plan.budget}",
-        f"{row.training_seconds:.1f} s",
+def searches(experiment: "Experiment") -> tuple[list[str], list[list[str]]]:
+    """Heads and lines of the second table: what the search of each method found, and what it cost."""
+    plan = experiment.plan
+    heads = ["method", *ENDS, "gradients spent", "training", "best trial", "best settings"]
+    lines = [
+        [
+            row.method,
+            *(str(row.statuses[status]) for status in ENDS),
+            f"{row.spent}/{plan.budget}",
+            f"{row.training_seconds:.1f} s",
+            row.winner.name if row.winner else "none finished",
+            short_settings(plan, row.winner) if row.winner else "-",
+        ]
+        for row in experiment.comparison.rows
     ]
+    return heads, lines
 
 
-def terminal_table(experiment: "Experiment") -> Table:
-    """The table for a terminal, settings below the results so that it fits."""
-    heads = columns(experiment)
-    settings = heads.index("best settings")
-    table = Table(title=headline(experiment), title_justify="left", title_style="bold")
-    for i, name in enumerate(heads):
-        if i != settings:
-            table.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
-    for row in experiment.comparison.rows:
-        line = cells(experiment, row)
-        table.add_row(*line[:settings], *line[settings + 1 :])
-    return table
-
-
-def settings_table(experiment: "Experiment") -> Table:
-    """Each method's best settings."""
-    table = Table(title="best settings", title_justify="left", title_style="bold")
-    table.add_column("method")
-    table.add_column("trial")
-    table.add_column("settings", overflow="fold")
-    for row in experiment.comparison.rows:
-        if row.winner:
-            table.add_row(row.method, row.winner.name, short_settings(experiment.plan, row.winner))
-    return table
+def terminal_tables(experiment: "Experiment") -> list[Table]:
+    """Both tables for a terminal or a log."""
+    tables = []
+    for title, (heads, lines) in (
+        (headline(experiment), results(experiment)),
+        ("search", searches(experiment)),
+    ):
+        table = Table(title=title, title_justify="left", title_style="bold", pad_edge=False)
+        for name in heads:
+            left = name in ("method", "verdict", "best trial", "best settings")
+            table.add_column(
+                name, justify="left" if left else "right", overflow="fold", no_wrap=name == "method"
+            )
+        for line in lines:
+            table.add_row(*line)
+        tables.append(table)
+    return tables
 
 
 def headline(experiment: "Experiment") -> str:
@@ -116,8 +111,8 @@ NOTE = (
     f"Speed-up: time of the baseline to its own mean final validation loss, over the method's time to the same loss, "
     f"on mean curves of the confirm runs, paired by seed; 95 % bootstrap interval over seeds. Above 1 is faster; "
     f"'faster' needs the whole interval above {MARGIN}, 'slower' below 1. ≤: the target was not reached. A gradient is "
-    "one gradient of a full batch: SAM's step costs two, a mask one. Wall-clock: steps at the method's median step time. "
-    "Values are mean ± standard deviation over confirm seeds."
+    "one gradient of a full batch: SAM's step costs two, a mask one. Wall-clock: steps at the method's median step "
+    "time. Values are mean ± standard deviation over confirm seeds."
 )
 
 
@@ -176,19 +171,17 @@ def as_json(experiment: "Experiment") -> dict[str, Any]:
 
 
 def as_markdown(experiment: "Experiment") -> str:
-    """The table for a pull request."""
-    heads = columns(experiment)
-    lines = [f"**{headline(experiment)}**", "", f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
-    lines += [f"| {' | '.join(cells(experiment, row))} |" for row in experiment.comparison.rows]
-    return "\n".join([*lines, "", NOTE, ""])
+    """The tables for a pull request."""
+    parts = [f"**{headline(experiment)}**", ""]
+    for heads, lines in (results(experiment), searches(experiment)):
+        parts += [f"| {' | '.join(line)} |" for line in (heads, ["---"] * len(heads), *lines)] + [""]
+    return "\n".join([*parts, NOTE, ""])
 
 
 def as_html(experiment: "Experiment") -> str:
     """One self-contained page: verdict, curves on three clocks, table."""
-    heads = "".join(f"<th>{html.escape(name)}</th>" for name in columns(experiment))
-    rows = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells(experiment, row)) + "</tr>"
-        for row in experiment.comparison.rows
+    tables = "".join(
+        f'<div class="wide">{_html_table(*t)}</div>' for t in (results(experiment), searches(experiment))
     )
     figure = curves_figure(experiment)
     image = (
@@ -209,15 +202,23 @@ pre {{ background: #f6f6f6; padding: 1rem; overflow-x: auto; font-size: .8rem }}
 </style></head><body>
 <h1>{html.escape(headline(experiment))}</h1>
 {image}
-<div class="wide"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>
+{tables}
 <p>{html.escape(NOTE)}</p>
 <details><summary>The whole sweep, to run it again</summary><pre>{plan}</pre></details>
 </body></html>
 """
 
 
+def _html_table(heads: list[str], lines: list[list[str]]) -> str:
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in heads)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in line) + "</tr>" for line in lines
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
 def curves_figure(experiment: "Experiment") -> str | None:
-    """Mean validation curves of the confirm runs on steps and gradients, one standard deviation shaded (SVG, base64)."""
+    """Mean validation curves of the confirm runs on two clocks, one standard deviation shaded (SVG, base64)."""
     rows = [row for row in experiment.comparison.rows if row.confirmed]
     if not rows:
         return None
@@ -252,4 +253,4 @@ def _speed_up(comparison: Comparison, row: Row, clock: str) -> str:
 
 
 def _plus_minus(value: tuple[float, float] | None) -> str:
-    return f"{value[0]:.4f} ± {value[1]:.4f}" if value else "-"
+    return f"{value[0]:.4f} ±{value[1]:.4f}" if value else "-"

@@ -32,7 +32,7 @@ class Ratio:
     censored: bool = False
 
     def __str__(self) -> str:
-        return f"{'≤ ' if self.censored else ''}{self.value:.2f}"
+        return f"{'≤' if self.censored else ''}{self.value:.2f}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -67,11 +67,11 @@ class ProtocolScheduler(FIFOScheduler):
 class Ticker(Callback):
     """Lets the watchers act on time passing, in Tune's own loop."""
 
-    def __init__(self, watchers: Sequence[Watcher]) -> None:
-        self._watchers = watchers
+    def __init__(self, run: "TuneRun") -> None:
+        self._run = run
 
     def on_step_end(self, iteration: int, trials: list, **info: Any) -> None:
-        for watcher in self._watchers:
+        for watcher in self._run.watchers:
             watcher.tick()
 
 
@@ -80,7 +80,14 @@ class TuneRun:
 
     def __init__(self, protocol: Protocol, folder: Path, *, slots: int, watchers: Sequence[Watcher]) -> None:
         self.protocol = protocol
-        self._folder, self._slots, self._watchers = folder, slots, watchers
+        self._folder, self._slots, self.watchers = folder, slots, watchers
+
+    def __reduce__(self) -> tuple:
+        """Tune pickles its searcher, scheduler and callbacks, for a restore that we never ask for: as nothing."""
+        return object, ()
+
+    def __deepcopy__(self, memo: dict) -> "TuneRun":
+        return self
 
     def run(self) -> None:
         """Run until every trial has ended, or until SIGINT."""
@@ -105,14 +112,14 @@ class TuneRun:
                 storage_path=str(self._folder),
                 verbose=0,
                 checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
-                callbacks=[Ticker(self._watchers)],
+                callbacks=[Ticker(self)],
             ),
         )
         tuner.fit()
 
     def start(self, trial: TrialRecord) -> dict[str, Any]:
         """The Tune config of a trial that starts now."""
-        for watcher in self._watchers:
+        for watcher in self.watchers:
             watcher.started(trial)
         plan = self.protocol.plan
         return {
@@ -139,7 +146,7 @@ class TuneRun:
             known = report["step"] <= trial.step
             goes_on = self.protocol.report(trial, report)
             if not known:
-                for watcher in self._watchers:
+                for watcher in self.watchers:
                     watcher.reported(trial, report, diagnostics)
             if not goes_on:
                 break
@@ -159,7 +166,7 @@ class TuneRun:
     def _ended(self, trial: TrialRecord) -> None:
         with contextlib.suppress(FileNotFoundError):
             self._checkpoint(trial).unlink()
-        for watcher in self._watchers:
+        for watcher in self.watchers:
             watcher.ended(trial)
 
     def _checkpoint(self, trial: TrialRecord) -> Path:

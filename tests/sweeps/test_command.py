@@ -1,0 +1,144 @@
+"""The command line: bad input, and what works where Ray and Optuna are not installed."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from sweeps.command import app
+from trainables.invalid_input import InvalidInput
+
+WITHOUT_RAY_AND_OPTUNA = """
+import sys
+for name in ("ray", "optuna", "pandas", "matplotlib"):
+    sys.modules[name] = None
+sys.argv = ["ire", *{arguments!r}]
+from sweeps.command import main
+main()
+"""
+
+
+def ire(*arguments: str, without_ray: bool = False, cwd=None) -> subprocess.CompletedProcess:
+    code = "from sweeps.command import main; main()"
+    command = [sys.executable, "-c", code, *arguments]
+    if without_ray:
+        command = [sys.executable, "-c", WITHOUT_RAY_AND_OPTUNA.format(arguments=list(arguments))]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=cwd, check=False)
+
+
+def invoke(*arguments: str):
+    """In this process: fast; a user's mistake comes back as the exception that `main` turns into one line."""
+    return CliRunner().invoke(app, list(arguments))
+
+
+def test_train_runs_where_ray_and_optuna_are_not_installed(tmp_path):
+    done = ire(
+        *("train", "digits", "sgd-ire", "--set", "lr=0.05", "--set", "kappa=2", "--horizon", "24", "--json"),
+        *("--checkpoint", "trial.pt", "--test"),
+        without_ray=True,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    reports = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [r["step"] for r in reports] == [8, 16, 24]
+    assert reports[-1]["kappa"] == 2.0
+    assert "test_accuracy" in reports[-1]
+
+
+def test_one_line_on_stderr_and_exit_code_2(tmp_path):
+    done = ire("sweep", "digits", "--methods", "sgd,adamw-ira", cwd=tmp_path)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("ire: unknown method 'adamw-ira'")
+    assert "did you mean 'adamw-ire'?" in line
+    assert not list(tmp_path.iterdir())
+
+
+SPACE = """
+horizon = 100
+eval_interval = 10
+[search]
+trials = 4
+rungs = [30]
+[confirm]
+seeds = 1
+[sgd]
+lr = { log = [0.01, 1.0], published = 0.1 }
+[ire]
+kappa = 1.0
+gamma = 0.9
+start_fraction = 0.5
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["sweep", "digit"], "no search space for task 'digit'"),
+        (["sweep", "digits", "--methods", "sgd,,sgd"], "names 'sgd' twice"),
+        (["sweep", "digits", "--methods", ""], "--methods is empty"),
+        (["sweep", "digits", "--trials", "0"], "--trials 0: must be at least 1"),
+        (
+            ["sweep", "digits", "--workers", "64", "--cpus-per-worker", "64"],
+            "a trial needs 64 workers x 64 CPU",
+        ),
+        (["sweep", "digits", "--workers", "5"], "--workers 5: must divide the batch of digits, 64 examples"),
+        (["sweep", "digits", "--cpus-per-worker", "4096"], "it would wait for ever"),
+        (["sweep", "digits", "--name", "../up"], "--name '../up': must be"),
+        (["sweep", "digits", "--name", "taken"], "exists: choose another --name"),
+        (["sweep", "digits", "--storage", "file"], "is not a folder that can be written to"),
+        (["sweep", "digits", "--storage", "s3://bucket"], "must be a folder"),
+        (["sweep", "digits", "--space", "none.toml"], "cannot read the space file"),
+        (
+            ["sweep", "digits", "--space", "space.toml"],
+            "first rung 30 is not after the latest start of sgd-ire",
+        ),
+        (["sweep", "nowhere.tasks:Mine"], "cannot import 'nowhere.tasks'"),
+        (["train", "digits", "sgd", "--set", "lr"], "--set 'lr': must be NAME=VALUE"),
+        (["train", "digits", "sgd", "--set", "lr=fast"], "'fast' is neither a number nor true or false"),
+        (["train", "digits", "sgd", "--set", "lr=0.1", "--set", "lr=0.2"], "--set lr is given twice"),
+        (["train", "digits", "sgd", "--set", "kappa=2"], "unknown setting of sgd 'kappa'"),
+        (["train", "digits", "sgd", "--set", "lr=-1"], "lr = -1 in --set: must be a number in"),
+        (["train", "digits", "sgd", "--device", "gpu9"], "--device 'gpu9'"),
+        (["train", "digits", "sgd", "--horizon", "0"], "horizon = 0"),
+        (["train", "digits", "sgd", "--precision", "fp8"], "precision = 'fp8': must be 'fp32' or 'bf16'"),
+        (["spaces", "digit"], "no search space for task 'digit'"),
+        (["status", "nothing"], "is not an experiment folder"),
+        (["resume", "nothing"], "is not an experiment folder"),
+        (["report", "taken"], "is not an experiment folder"),
+        (["tensorboard", "nothing"], "is not an experiment folder"),
+    ],
+)
+def test_bad_input_is_named_and_nothing_is_written(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    (tmp_path / "experiments" / "taken").mkdir(parents=True)
+    (tmp_path / "file").write_text("")
+    (tmp_path / "space.toml").write_text(SPACE)
+    before = sorted(tmp_path.rglob("*"))
+    result = invoke(*arguments)
+    assert isinstance(result.exception, InvalidInput), result.output
+    assert message in str(result.exception)
+    assert "\n" not in str(result.exception)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_listings_name_everything():
+    listed = {name: invoke(name).output for name in ("tasks", "methods")}
+    assert "digits" in listed["tasks"]
+    assert "stdlib-lm" in listed["tasks"]
+    assert "sam-adamw-ire-random" in listed["methods"]
+    shown = invoke("spaces", "digits").output
+    assert "log [0.01, 1]" in shown
+    assert "start_fraction" in shown
+
+
+def test_listings_do_not_wait_for_torch():
+    code = "import sys; sys.modules['torch'] = None; sys.argv[1:] = ['methods']; import sweeps.command as c; c.main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "sgd-ire" in done.stdout

@@ -1,0 +1,81 @@
+import pytest
+from simulated import make_plan
+
+from search_spaces import find_space
+from search_spaces.space import parse_space
+from sweeps.cluster import Node, capacity
+from sweeps.plan import Plan, read_plan
+from trainables.invalid_input import InvalidInput
+
+
+@pytest.mark.parametrize("task", ["digits", "stdlib-lm"])
+def test_a_plan_survives_its_file(task):
+    plan = make_plan(task=task, space=find_space(task), max_concurrent=3, gpus_per_worker=0.5)
+    text = plan.to_toml()
+    assert Plan.from_toml(text, source="sweep.toml") == plan
+    assert "[versions]" in text
+    assert "torch = " in text
+
+
+def test_a_space_file_with_anything_in_it_survives():
+    text = find_space("digits").text + "\n# it's '''quoted''' and \"quoted\" \\ back\tslash é 𝛾\n"
+    plan = make_plan(space=parse_space(text, task="digits", source='a "b" \\ c.toml'))
+    assert Plan.from_toml(plan.to_toml(), source="sweep.toml") == plan
+
+
+@pytest.mark.parametrize("text", ["", "schema = 1", "schema = 99\n", "not toml"])
+def test_another_file_is_refused(text, tmp_path):
+    (tmp_path / "sweep.toml").write_text(text)
+    with pytest.raises(InvalidInput, match=r"sweep\.toml"):
+        read_plan(tmp_path)
+
+
+def test_a_folder_without_a_plan_is_no_experiment(tmp_path):
+    with pytest.raises(InvalidInput, match="not an experiment folder"):
+        read_plan(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"trials": 0}, "--trials 0: must be at least 1"),
+        ({"confirm_seeds": -1}, "--confirm-seeds -1"),
+        ({"workers": 0}, "--workers 0"),
+        ({"max_concurrent": 0}, "--max-concurrent 0"),
+        ({"methods": ()}, "--methods is empty"),
+        ({"methods": ("sgd", "sgd")}, "--methods names 'sgd' twice"),
+        ({"methods": ("sgd-irе",)}, "unknown method"),
+        ({"trials": 2}, "does not cover one full trial of sam-sgd, 480; raise --trials to 3 or more"),
+    ],
+)
+def test_a_plan_that_cannot_work_is_refused(fields, message):
+    with pytest.raises(InvalidInput, match=message):
+        make_plan(**{"methods": ("sgd", "sam-sgd"), **fields}).check()
+
+
+NODES = [Node(cpus=8, gpus=2), Node(cpus=4, gpus=4)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "slots"),
+    [
+        ({}, 12),
+        ({"max_concurrent": 5}, 5),
+        ({"workers": 2}, 6),
+        ({"workers": 5}, 2),
+        ({"cpus_per_worker": 3}, 3),  # two on the first node, one on the second
+        ({"gpus_per_worker": 1.0}, 6),
+        ({"gpus_per_worker": 0.5}, 8),  # twelve by GPU, but the second node has four CPUs: 4 + 4
+        ({"gpus_per_worker": 1.0, "workers": 4}, 1),
+    ],
+)
+def test_concurrency_is_computed_from_the_nodes(fields, slots):
+    found = capacity(make_plan(**fields), NODES)
+    assert found.slots == slots
+    assert f"= {slots} at a time" in found.arithmetic or "--max-concurrent" in found.arithmetic
+
+
+@pytest.mark.parametrize("fields", [{"workers": 13}, {"cpus_per_worker": 9}, {"gpus_per_worker": 5.0}])
+def test_a_trial_that_can_never_fit_is_refused_with_the_arithmetic(fields):
+    with pytest.raises(InvalidInput, match=r"a trial needs .* and 2 nodes with 12 CPUs and 6 GPUs hold"):
+        capacity(make_plan(**fields), NODES)

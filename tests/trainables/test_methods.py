@@ -1,0 +1,73 @@
+import pytest
+
+from trainables.invalid_input import InvalidInput
+from trainables.methods import PARTS, all_methods, parse_method
+
+FILLED = {"lr": 0.1, "kappa": 2.0, "gamma": 0.8, "start_fraction": 0.5}
+
+
+def test_names_are_composed_of_base_sam_ire_and_control():
+    names = set(all_methods())
+    for base in ("sgd", "adamw"):
+        for method in (base, f"sam-{base}"):
+            assert {method, f"{method}-ire", f"{method}-ire-random", f"{method}-ire-all"} <= names
+    assert len(names) == 16
+
+
+@pytest.mark.parametrize("name", all_methods())
+def test_every_method_has_the_name_it_is_found_by_and_the_settings_of_its_parts(name):
+    method = parse_method(name)
+    assert method.name == name
+    expected = {key for part in method.parts for key in PARTS[part]} - (
+        {"gamma"} if method.control == "all" else set()
+    )
+    assert set(method.settings) == expected
+    given = {key: value for key, value in FILLED.items() if key in method.settings}
+    assert set(method.resolve(given)) == expected
+    assert method.ancestors[-1] == name
+
+
+def test_an_unknown_method_is_told_the_nearest_first():
+    with pytest.raises(InvalidInput, match=r"unknown method 'adamw_ire'.*did you mean 'adamw-ire'\?"):
+        parse_method("adamw_ire")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"lr": 0.1, "gama": 0.8}, "unknown setting of sgd-ire 'gama'.*did you mean 'gamma'"),
+        ({"lr": -1.0}, r"lr = -1.0: must be a number in \(0, inf\]"),
+        ({"lr": float("nan")}, "lr = nan"),
+        ({"lr": float("inf")}, "lr = inf"),
+        ({"lr": "fast"}, "lr = 'fast': must be a number"),
+        ({"lr": 0.1, "gamma": 0.0}, r"gamma = 0.0: must be a number in \(0, 1\]"),
+        ({"lr": 0.1, "interval": 2.5}, r"interval = 2.5: must be an integer in \[1, inf\]"),
+        ({"lr": 0.1, "interval": True}, "interval = True"),
+        ({"lr": 0.1, "kappa": 2.0}, "sgd-ire needs gamma"),
+    ],
+)
+def test_wrong_settings_are_named_with_their_range(settings, message):
+    with pytest.raises(InvalidInput, match=message):
+        parse_method("sgd-ire").resolve(settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "steps", "cost"),
+    [
+        ("sgd", {}, 100, 100),
+        ("sam-sgd", {}, 100, 200),
+        ("sgd-ire", {}, 100, 105),  # masks at 50, 60, 70, 80, 90
+        ("sgd-ire", {}, 50, 50),  # nothing before the start
+        ("sgd-ire", {}, 51, 52),
+        ("sgd-ire", {"interval": 7}, 100, 108),
+        ("sgd-ire", {"kappa": 0.0}, 100, 100),  # never boosted, never masked
+        ("sgd-ire", {"gamma": 1.0}, 100, 100),  # all coordinates: nothing to rank
+        ("sgd-ire-random", {}, 100, 100),
+        ("sgd-ire-all", {}, 100, 100),
+        ("sam-sgd-ire", {}, 100, 205),
+    ],
+)
+def test_gradient_evaluations_by_hand(name, settings, steps, cost):
+    method = parse_method(name)
+    given = {key: value for key, value in (FILLED | settings).items() if key in method.settings}
+    assert method.gradient_evaluations(method.resolve(given), 100, steps=steps) == cost

@@ -1,0 +1,104 @@
+"""One conformance test over every task, and what is special about each."""
+
+import itertools
+
+import pytest
+import torch
+
+from trainables.invalid_input import InvalidInput
+from trainables.task import load_task, task_names
+from trainables.tasks.stdlib_lm import CONTEXT, CausalTransformer
+
+loaded = pytest.fixture(params=task_names())(lambda request: load_task(request.param))
+
+
+def test_the_embedded_tasks_are_found():
+    assert {"digits", "stdlib-lm"} <= set(task_names())
+
+
+def test_batches_depend_on_seed_and_step_alone(loaded):
+    stream = list(itertools.islice(loaded.train_batches(seed=3, start=0), 40))
+    for start in (0, 1, 17, 39):
+        again = next(loaded.train_batches(seed=3, start=start))
+        assert all(torch.equal(a, b) for a, b in zip(stream[start], again, strict=True))
+    other = next(loaded.train_batches(seed=4, start=0))
+    assert not torch.equal(stream[0][0], other[0])
+
+
+def test_every_batch_has_the_batch_size(loaded):
+    for batch in itertools.islice(loaded.train_batches(seed=0, start=0), 20):
+        assert all(len(part) == loaded.batch_size for part in batch)
+
+
+def test_an_untrained_model_is_as_good_as_guessing_and_the_metrics_add_up(loaded):
+    torch.manual_seed(0)
+    model = loaded.model().eval()
+    with torch.no_grad():
+        for split in ("validation", "test"):
+            batches = list(loaded.eval_batches(split))
+            sums = [loaded.metric_sums(loaded.outputs(model, batch), batch) for batch in batches]
+            count = sum(s["count"] for s in sums)
+            outputs = loaded.outputs(model, batches[0])
+            guess = torch.log(torch.tensor(float(outputs.shape[-1])))
+            assert sum(s["loss"] for s in sums) / count == pytest.approx(guess.item(), rel=0.2)
+            mean = loaded.loss(outputs, batches[0])
+            assert sums[0]["loss"] / sums[0]["count"] == pytest.approx(mean.item(), rel=1e-5)
+
+
+def test_the_splits_of_digits_are_disjoint_and_whole():
+    splits = load_task("digits").splits
+    assert {name: len(labels) for name, (_, labels) in splits.items()} == {
+        "train": 1077,
+        "validation": 360,
+        "test": 360,
+    }
+    from sklearn.datasets import load_digits
+
+    whole = torch.from_numpy(load_digits().images).float().unsqueeze(1) / 8 - 1
+    rebuilt = torch.cat([images for images, _ in splits.values()])
+    as_set = lambda images: sorted(map(tuple, images.flatten(1).tolist()))  # noqa: E731
+    assert as_set(whole) == as_set(rebuilt)  # a multiset: nothing is lost, nothing stands in two splits
+
+
+def test_the_splits_of_stdlib_lm_share_no_file():
+    splits = load_task("stdlib-lm").splits
+    sizes = {name: len(text) for name, text in splits.items()}
+    assert sizes["train"] > 1_000_000
+    assert min(sizes.values()) > 50 * CONTEXT
+    validation, test = (bytes(splits[name].numpy()) for name in ("validation", "test"))
+    train = bytes(splits["train"].numpy())
+    for other in (validation, test):
+        middle = other[len(other) // 2 : len(other) // 2 + 400]
+        assert middle not in train
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_language_model_never_sees_the_future(training):
+    torch.manual_seed(0)
+    model = CausalTransformer().train(training)
+    text = torch.randint(256, (2, CONTEXT))
+    changed = text.clone()
+    changed[:, 40] = (changed[:, 40] + 1) % 256
+    with torch.no_grad():
+        before, after = model(text), model(changed)
+    assert torch.equal(before[:, :40], after[:, :40])
+    assert not torch.allclose(before[:, 40:], after[:, 40:])
+
+
+def test_targets_are_the_next_bytes():
+    inputs, targets = next(load_task("stdlib-lm").train_batches(seed=0, start=0))
+    assert torch.equal(inputs[:, 1:], targets[:, :-1])
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("digit", "unknown task 'digit': did you mean 'digits'"),
+        ("no_such_module:Task", "cannot import 'no_such_module'"),
+        ("trainables.tasks.digits:Digit", "unknown task class 'Digit'.*did you mean 'Digits'"),
+        ("trainables.tasks.digits:SIZES", "unknown task class 'SIZES'"),
+    ],
+)
+def test_an_unknown_task_is_told_what_there_is(name, message):
+    with pytest.raises(InvalidInput, match=message):
+        load_task(name)

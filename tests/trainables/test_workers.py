@@ -1,0 +1,51 @@
+"""Two workers train as one worker does on the concatenated batch."""
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from search_spaces import find_space
+from trainables.loop import train
+from trainables.methods import parse_method
+from trainables.trial import TrialSpec
+
+
+def spec_of(name: str) -> TrialSpec:
+    space, method = find_space("stdlib-lm"), parse_method(name)
+    settings = space.published(method) | {"start_fraction": 0.25, "interval": 3}
+    return TrialSpec(
+        task="stdlib-lm",
+        method=name,
+        settings=method.resolve({k: v for k, v in settings.items() if k in method.settings}),
+        seed=2,
+        horizon=12,
+        eval_interval=3,
+    )
+
+
+def work(rank: int, folder: str, methods: tuple[str, ...]) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
+    curves = {}
+    for name in methods:
+        reports = []
+        train(spec_of(name), lambda r, _, out=reports: out.append(r) or True, rank=rank, world_size=2)
+        curves[name] = reports
+    torch.save(curves, f"{folder}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_workers_give_the_curve_of_one_on_the_concatenated_batch_to_rounding(tmp_path):
+    methods = ("adamw", "adamw-ire", "adamw-ire-random")
+    mp.spawn(work, args=(str(tmp_path), methods), nprocs=2)
+    both = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
+    for name in methods:
+        alone = []
+        train(spec_of(name), lambda r, _, out=alone: out.append(r) or True)
+        for key in ("step", "gradient_evaluations", "train_loss", "val_loss", "val_accuracy"):
+            one, *two = (
+                [report[key] for report in reports] for reports in (alone, both[0][name], both[1][name])
+            )
+            assert two[0] == two[1], "the workers disagree"
+            assert one == pytest.approx(two[0], rel=2e-4), (name, key)
