@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import re
+import shutil
 import signal
 import threading
 from collections.abc import Iterator, Sequence
@@ -104,6 +105,7 @@ def _run(plan: Plan, folder: Path, *, address: str | None, console: Console) -> 
                     finally:
                         for watcher in watchers:
                             watcher.closed()
+                        shutil.rmtree(folder / "gangs", ignore_errors=True)
     experiment = open_experiment(folder)
     experiment.report()
     return experiment

@@ -36,6 +36,9 @@ COLLECT_SECONDS = 1.0
 POLL_SECONDS = 0.5
 """How often Ray Train's controller looks at its workers (default 2): how late it sees that they ended or died."""
 
+PEER_SECONDS = 6 * POLL_SECONDS
+"""How long a worker with an exception waits for Ray to notice that another one has died."""
+
 END_SECONDS = 4.0
 """How long an orderly end of the gang may take before its processes are left to Ray."""
 
@@ -152,6 +155,9 @@ def serve(config: dict[str, Any]) -> None:
                 world_size=world_size,
             )
         except Exception:
+            if world_size > 1:
+                # If it came of a peer's death, Ray ends this worker now and restarts the gang.
+                time.sleep(PEER_SECONDS)
             # Not raised on: Ray would restart the gang and the same exception would come again.
             ray.get(
                 mailbox.put.remote(

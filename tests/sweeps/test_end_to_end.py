@@ -1,0 +1,200 @@
+"""Real sweeps through Ray, on one cluster that these tests share."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import optuna
+import pytest
+import ray
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import plugin_data_pb2
+
+from search_spaces import find_space
+from sweeps import open_experiment, sweep
+from sweeps.records import DIVERGED, FAILED, FINISHED, PRUNED, read_records
+from trainables.loop import train
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+CLOCKS = ("seconds", "steps_per_second")
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    """The address of a local cluster with two CPUs."""
+    context = ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield context.address_info["gcs_address"]
+    ray.shutdown()
+
+
+def start(*arguments: str, address: str) -> subprocess.Popen:
+    command = [sys.executable, "-c", "from sweeps.command import main; main()", *arguments]
+    return subprocess.Popen(
+        [*command, "--address", address], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def without_clocks(report: dict) -> dict:
+    return {key: value for key, value in report.items() if key not in CLOCKS}
+
+
+def rows(folder: Path) -> list:
+    return [
+        (t.spec, t.stage, t.number, t.status, [without_clocks(r) for r in t.reports])
+        for t in read_records(folder).trials.values()
+    ]
+
+
+@pytest.fixture(scope="session")
+def swept(cluster, tmp_path_factory):
+    """A finished sweep and what it printed."""
+    storage = tmp_path_factory.mktemp("experiments")
+    process = start(
+        *("sweep", "digits", "--methods", "sgd,sgd-ire,sam-sgd", "--trials", "4", "--confirm-seeds", "2"),
+        *("--storage", str(storage), "--name", "tiny", "--max-concurrent", "1"),
+        address=cluster,
+    )
+    output, _ = process.communicate(timeout=400)
+    assert process.returncode == 0, output
+    return storage / "tiny", output
+
+
+def test_the_command_prints_the_table_and_where_everything_is(swept):
+    folder, output = swept
+    for word in (
+        "sgd (baseline)",
+        "sgd-ire",
+        "verdict",
+        "gradients spent",
+        "best settings",
+        "trials done of at most",
+    ):
+        assert word in output or (word == "sgd (baseline)" and "sam-sgd (baseline)" in output)
+    assert f"experiment   {folder}" in output
+    assert f"ire tensorboard {folder}" in output
+    assert (folder / "report" / "report.html").read_text().startswith("<!doctype html>")
+
+
+def test_the_folder_holds_what_it_should_and_no_more(swept):
+    folder, _ = swept
+    assert {path.name for path in folder.iterdir()} >= {
+        *("sweep.toml", "trials", "optuna.log", "trials.jsonl", "results.jsonl", "report"),
+    }
+    assert not list(folder.rglob("*.pt")), "checkpoints of ended trials are deleted"
+    assert not (folder / "gangs").exists()
+
+
+def test_every_method_had_the_same_budget_and_kept_to_it(swept):
+    experiment = open_experiment(swept[0])
+    search = experiment.trials[experiment.trials.stage == "search"]
+    assert (search.groupby("method").size() <= 4).all()
+    spent = search.groupby("method").gradient_evaluations.sum()
+    assert set(spent.index) == {"sgd", "sgd-ire", "sam-sgd"}
+    assert (spent <= experiment.plan.budget).all()
+    assert (spent >= 240).all()
+    assert experiment.is_complete
+
+
+def test_a_later_trial_of_a_warm_gang_is_bitwise_the_trial_alone_in_a_process(swept):
+    trials = list(read_records(swept[0]).trials.values())
+    assert len(trials) > 10
+    for trial in [*trials[:3], *trials[-6::3], *[t for t in trials if t.status == PRUNED][:2]]:
+        alone = []
+        train(trial.spec, lambda r, _, out=alone, end=trial.step: out.append(r) or r["step"] < end)
+        assert [without_clocks(r) for r in alone] == [without_clocks(r) for r in trial.reports], trial.name
+
+
+def test_the_journal_opens_with_optuna(swept):
+    backend = optuna.storages.journal.JournalFileBackend(str(swept[0] / "optuna.log"))
+    summaries = optuna.get_all_study_summaries(optuna.storages.JournalStorage(backend))
+    records = read_records(swept[0]).trials.values()
+    counts = {s.study_name.partition("/")[2]: s.n_trials for s in summaries}
+    assert counts == {
+        m: sum(t.method == m and t.stage == "search" for t in records) for m in ("sgd", "sgd-ire", "sam-sgd")
+    }
+
+
+def test_tensorboard_holds_every_trial_and_its_hparams_whatever_way_it_ended(swept):
+    folder, _ = swept
+    for trial in read_records(folder).trials.values():
+        events = EventAccumulator(str(folder / "trials" / trial.name)).Reload()
+        losses = events.Scalars("loss/val_loss")
+        assert [e.step for e in losses] == [r["step"] for r in trial.reports]
+        assert losses[-1].value == pytest.approx(trial.val_loss)
+        assert {"optimizer/lr", "optimizer/grad_norm", "cost/steps_per_second"} <= set(
+            events.Tags()["scalars"]
+        )
+        content = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+        started = plugin_data_pb2.HParamsPluginData.FromString(content).session_start_info
+        assert started.hparams["method"].string_value == trial.method
+        assert started.hparams["lr"].number_value == trial.spec.settings["lr"]
+        assert events.SummaryMetadata("_hparams_/session_end_info")
+        if trial.method == "sgd-ire":
+            assert "optimizer/kappa" in events.Tags()["scalars"]
+            assert any(tag.startswith("flat_fraction/") for tag in events.Tags()["scalars"])
+    root = EventAccumulator(str(folder / "trials")).Reload()
+    assert "_hparams_/experiment" in root.summary_metadata
+
+
+def test_interrupted_and_resumed_it_equals_the_undisturbed_sweep(swept, cluster, tmp_path):
+    folder, _ = swept
+    process = start(
+        *("sweep", "digits", "--methods", "sgd,sgd-ire,sam-sgd", "--trials", "4", "--confirm-seeds", "2"),
+        *("--storage", str(tmp_path), "--name", "tiny", "--max-concurrent", "1"),
+        address=cluster,
+    )
+    results = tmp_path / "tiny" / "results.jsonl"
+    wait_for(lambda: results.exists() and len(results.read_text().splitlines()) > 40)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert f"ire resume {tmp_path / 'tiny'}" in output
+    assert not open_experiment(tmp_path / "tiny").is_complete
+    again = start("resume", str(tmp_path / "tiny"), address=cluster)
+    output, _ = again.communicate(timeout=400)
+    assert again.returncode == 0, output
+    assert rows(tmp_path / "tiny") == rows(folder)
+
+
+def wait_for(condition, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def test_two_workers_an_exception_a_dead_worker_and_a_diverging_rate(cluster, tmp_path, monkeypatch):
+    """A task from outside the package, whose first trials break in every way; the others are untouched."""
+    shutil.copy(Path(__file__).with_name("faulty_task.py"), tmp_path)
+    text = find_space("digits").text.replace("horizon = 240", "horizon = 48").replace("[120, 176]", "[24]")
+    text = text.replace("log = [0.01, 1.0], published = 0.1", "choice = [0.05, 1e12], published = 0.05")
+    (tmp_path / "faulty.toml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    experiment = sweep(
+        "faulty_task:Faulty",
+        methods=["sgd"],
+        trials=6,
+        confirm_seeds=1,
+        name="faults",
+        storage=tmp_path,
+        workers=2,
+    )
+    ended = {trial.number: trial for trial in experiment.records.trials.values() if trial.stage == "search"}
+    assert ended[0].status == FAILED
+    assert "RuntimeError: this trial cannot be trained" in ended[0].error
+    seed = int((tmp_path / "killed").read_text())
+    (killed,) = [trial for trial in ended.values() if trial.spec.seed == seed]
+    assert killed.status in (FINISHED, PRUNED), "its worker 1 died, and it went on"
+    assert [r["step"] for r in killed.reports][:3] == [8, 16, 24]
+    statuses = {trial.status for trial in ended.values()}
+    assert DIVERGED in statuses
+    assert FINISHED in statuses
+    (confirmed,) = [t for t in experiment.records.trials.values() if t.stage == "confirm"]
+    assert confirmed.status == FINISHED
+    told = json.loads((experiment.folder / "report" / "report.json").read_text())
+    assert told["methods"][0]["search_trials"]["failed"] == 1
