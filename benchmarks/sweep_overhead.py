@@ -1,0 +1,54 @@
+"""What a whole sweep costs beyond its training: wall-clock over pure training time, after start-up.
+
+    python benchmarks/sweep_overhead.py [--trials 11] [--max-concurrent N]
+
+Runs a digits sweep of four methods (40 trials by default) through the whole system. Pure training time is what the
+workers spend in optimizer steps; evaluation, reports, records, TensorBoard, Optuna and Tune are the overhead.
+Start-up ends when every slot has finished its first trial.
+"""
+
+import argparse
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from sweeps import sweep
+
+METHODS = ("sgd", "sgd-ire", "adamw", "adamw-ire")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--trials", type=int, default=11)
+    parser.add_argument("--max-concurrent", type=int, default=len(os.sched_getaffinity(0)))
+    given = parser.parse_args()
+    folder = Path(tempfile.mkdtemp())
+    experiment = sweep(
+        "digits",
+        methods=METHODS,
+        trials=given.trials,
+        confirm_seeds=0,
+        max_concurrent=given.max_concurrent,
+        storage=folder,
+        name="overhead",
+    )
+    trials = list(experiment.records.trials.values())
+    slots = given.max_concurrent
+    warm = max(sorted(trial.ended for trial in trials[:slots]))
+    measured = [trial for trial in trials if trial.ended > warm]
+    # a trial that was under way when start-up ended counts with its share after it
+    training = sum(
+        trial.seconds
+        * min(1.0, (trial.ended - warm).total_seconds() / (trial.ended - trial.started).total_seconds())
+        for trial in measured
+    )
+    wall = (max(trial.ended for trial in trials) - warm).total_seconds()
+    shutil.rmtree(folder)
+    print(f"\n{len(measured)} of {len(trials)} trials after start-up, {slots} slots")
+    print(f"wall-clock {wall:.1f} s, pure training {training:.1f} s / {slots} = {training / slots:.1f} s")
+    print(f"ratio {wall * slots / training:.3f}")
+
+
+if __name__ == "__main__":
+    main()
