@@ -42,7 +42,6 @@ OTHERS = {
     "adabelief": {},
     "yogi": {},
     "ranger": {},
-    "kron": {},
     "adafactor": {},
     "splus": {},
     "lars": {},
