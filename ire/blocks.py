@@ -4,13 +4,13 @@ A chain of element-wise operations over a whole model reads and writes main memo
 into blocks it does so once: on a CPU this is worth a factor of 5 to 10.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-CPU_BLOCK = 1 << 16
-"""Elements. Four fp32 blocks of it fit into a common second-level cache."""
+CPU_BLOCK = 1 << 15
+"""Elements: seven fp32 blocks of it fit into a second-level cache of 1 MiB."""
 DEVICE_BLOCK = 1 << 26
 """Elements. Accelerators have no use for small blocks, and a launch costs; this only bounds scratch."""
 
@@ -19,10 +19,10 @@ def block_size(device: torch.device) -> int:
     return CPU_BLOCK if device.type == "cpu" else DEVICE_BLOCK
 
 
-def blocks(first: Tensor, *others: Tensor, size: int | None = None) -> Iterator[tuple[Tensor, ...]]:
-    """Walk over equally long 1-D tensors in step; yields tuples of views of at most `size` elements."""
-    size = size or block_size(first.device)
-    if first.numel() <= size:
+def blocks(first: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Walk over equally shaped tensors in step, in views of at most a block; whole if they are no vectors."""
+    size = block_size(first.device)
+    if first.dim() != 1 or first.numel() <= size:
         if first.numel():
             yield (first, *others)
         return
@@ -34,6 +34,8 @@ def memory_order(like: Tensor) -> list[int] | None:
 
     A contiguous tensor gives 0, 1, 2 …; one in channels-last format 0, 2, 3, 1.
     """
+    if like.is_contiguous():
+        return list(range(like.dim()))
     axes = sorted(range(like.dim()), key=lambda axis: (-like.stride(axis), axis))
     return axes if like.permute(axes).is_contiguous() else None
 
@@ -41,3 +43,14 @@ def memory_order(like: Tensor) -> list[int] | None:
 def flat(tensor: Tensor, axes: list[int] | None) -> Tensor:
     """`tensor` as a vector in the given order of axes: a view where the memory allows, else a copy."""
     return tensor.reshape(-1) if axes is None else tensor.permute(axes).reshape(-1)
+
+
+def flat_together(written: Sequence[Tensor], read: Sequence[Tensor]) -> list[Tensor]:
+    """All these as vectors in one common order, those to be `written` as views.
+
+    Where no such view exists (gaps in memory, or different orders) they are returned as they are.
+    """
+    axes = memory_order(written[0])
+    if axes is None or not all(t.permute(axes).is_contiguous() for t in written):
+        return [*written, *read]
+    return [flat(t, axes) for t in (*written, *read)]

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ire.shards import local
+
 
 @dataclass
 class Memory:
@@ -21,11 +23,13 @@ class Memory:
     refreshed_at: int | None = None
     """The step of the last refresh."""
     masks: dict[Tensor, Tensor] = field(default_factory=dict)
-    """By parameter: 1 where flat, 0 elsewhere, uint8."""
+    """By parameter: 1 where flat, 0 elsewhere, uint8; of a spread parameter, this worker's part."""
+    averages: dict[Tensor, Tensor] = field(default_factory=dict)
+    """By parameter: the running average of its curvature, if one is kept."""
 
 
 _NUMBERS = ("steps", "refreshes", "skipped", "refreshed_at")
-_TABLES = ("masks",)
+_TABLES = ("masks", "averages")
 
 
 def packed(memory: Memory, parameters: Sequence[Tensor]) -> dict[str, Any]:
@@ -73,4 +77,4 @@ def unpacked(entry: dict[str, Any] | None, parameters: Sequence[Tensor]) -> Memo
 
 def _like(saved: Tensor, p: Tensor) -> Tensor:
     """A copy on the parameter's device, in its memory layout."""
-    return torch.empty_like(p, dtype=saved.dtype).copy_(saved)
+    return torch.empty_like(local(p), dtype=saved.dtype).copy_(saved)

@@ -8,7 +8,6 @@
 Wang et al. 2024, Algorithm 1.
 """
 
-import math
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -17,17 +16,19 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from ire.boost import Boost
 from ire.checkpoint import Memory, packed, unpacked
-from ire.curvature import source_named
-from ire.displacement import Boost, step_and_boost
-from ire.flattest import flattest
+from ire.curvature import Refresh, Source, source_named
+from ire.gradients import gradients_of, has_gradient
+from ire.mask import fractions, refreshed
+from ire.paths import Paths
 from ire.sam import SAM
-from ire.settings import Settings, check_gamma, check_kappa
+from ire.settings import Settings, check_base, check_group, decoupled_decay
 from ire.wrapper import Wrapper
 
 
 class IRE(Wrapper):
-    """Wraps any optimizer; the whole displacement, weight decay included, is boosted.
+    """Wraps any optimizer and boosts its steps along flat coordinates.
 
         optimizer = IRE(torch.optim.AdamW(model.parameters(), lr=6e-4), kappa=4, gamma=0.6, start=500)
         for inputs, targets in loader:
@@ -38,16 +39,20 @@ class IRE(Wrapper):
             optimizer.step()
             optimizer.zero_grad()
 
-    The base's buffers (momentum, second moments) never see the boost. With kappa=0, and in every step
-    before `start`, it is bitwise the base optimizer.
+    κ multiplies the whole displacement of the base, weight decay included unless `boost_weight_decay` is
+    false. The base's buffers (momentum, second moments) never see it. With kappa=0, and in every step
+    before `start`, IRE is bitwise the base.
 
-    A parameter group may have its own `kappa` and `gamma`. One with kappa=0 is left out altogether; one
-    with its own gamma is ranked by itself, all others are ranked together. Parameters that the curvature
-    pass gave no gradient are neither ranked nor boosted.
+    A parameter group may have its own `kappa`, `gamma` and `lr_max`. One with kappa=0 is left out
+    altogether; one with its own gamma is ranked by itself, all others are ranked together. Parameters
+    without a curvature are neither ranked nor boosted.
 
-    `curvature` is `sampled` (the paper) or a control: `random` draws coordinates instead of ranking them,
-    `sharpest` boosts exactly those that `sampled` would leave alone. gamma=1, the third control, boosts all
-    coordinates and needs no curvature.
+    `curvature` names where h comes from: `sampled` (the paper), `reuse`, `subbatch`, `empirical` and
+    `second_moment` are estimates; `random` draws the coordinates instead, `sharpest` boosts exactly those
+    that `sampled` would leave alone. gamma=1 boosts all and needs no curvature. See `ire.curvature`.
+
+    `compile` turns the step of AdamW, Adam or SGD into one compiled graph: close to the cost of the plain
+    fused step, after half a minute of compilation.
 
     Raises:
         ValueError: an argument outside its range, or a base that cannot be boosted.
@@ -62,21 +67,35 @@ class IRE(Wrapper):
         gamma: float,
         interval: int = 10,
         start: int = 0,
-        curvature: str = "sampled",
+        curvature: str | Source = "sampled",
         seed: int = 0,
+        ema: float = 0.0,
+        lr_max: float | None = None,
+        boost_weight_decay: bool = True,
+        compile: bool = False,
     ) -> None:
         settings = Settings(
-            kappa=kappa, gamma=gamma, interval=interval, start=start, curvature=curvature, seed=seed
+            kappa=kappa,
+            gamma=gamma,
+            interval=interval,
+            start=start,
+            curvature=curvature,
+            seed=seed,
+            ema=ema,
+            lr_max=lr_max,
+            boost_weight_decay=boost_weight_decay,
+            compile=compile,
         )
         super().__init__(base)
+        check_base(self._inner, settings)
+        for group in self.param_groups:
+            check_group(group)
         self.settings = settings
         self._source = source_named(curvature)
         self._memory = Memory()
+        self._paths = Paths(self._inner, compiled=compile, boost_weight_decay=boost_weight_decay)
         self._kappa_in_force = 0.0
         self._spent: weakref.ref[Tensor] | None = None
-        _check_base(self._inner)
-        for group in self.param_groups:
-            _check_group(group)
 
     # What a training loop asks
 
@@ -102,25 +121,47 @@ class IRE(Wrapper):
 
     @property
     def flat_fraction(self) -> float:
-        """Share of coordinates in the current mask, among those that were ranked; 0 before the first."""
-        masks = self._masks().values()
-        ones = sum(_ones(mask) for mask in masks)
-        return ones / max(sum(mask.numel() for mask in masks), 1)
+        """Share of coordinates in the current mask, among those that were ranked; 0 before the first.
+
+        Of parameters spread over workers only this worker's part is looked at.
+        """
+        shares = self.flat_fractions()
+        return sum(share * p.numel() for p, share in shares.items()) / max(sum(p.numel() for p in shares), 1)
 
     def flat_fractions(self) -> dict[Tensor, float]:
         """The share of each parameter's coordinates in the current mask; empty before the first."""
-        return {p: _ones(mask) / max(mask.numel(), 1) for p, mask in self._masks().items()}
+        everywhere = {
+            p: 1.0
+            for group in self.param_groups
+            if self._gamma(group) == 1 and self._kappa(group)
+            for p in group["params"]
+            if p.requires_grad
+        }
+        return fractions(self._memory) | everywhere
+
+    @property
+    def path(self) -> str:
+        """How the next boosted step will be taken: `native`, `rebuilt` or `measured`; see `ire.paths`."""
+        return self._paths.best(self._inner).name
 
     # What a training loop does
 
     @torch.no_grad()
-    def update_mask(self) -> None:
+    def update_mask(self, loss: Tensor | None = None) -> None:
         """Build the mask from the gradients of the curvature backward, and clear these gradients.
 
-        If one of them is not finite the old mask stays, and `skipped_refreshes` grows by one.
+        With `loss`, a curvature loss on a graph that is still to be used (`reuse`), its gradients are taken
+        here, averaged over all workers, and the parameters' own gradients are left alone:
+
+            logits = model(inputs)
+            if optimizer.curvature_due:
+                optimizer.update_mask(sampled_nll(logits))
+            loss(logits, targets).backward()
+
+        If a curvature is not finite the old mask stays, and `skipped_refreshes` grows by one.
 
         Raises:
-            ValueError: no gradients, those of the last training step under them, sparse ones, or a source
+            ValueError: no gradients, those of the last training step among them, sparse ones, or a source
                 that needs no backward pass.
         """
         if self._source.scores is not None:
@@ -128,19 +169,21 @@ class IRE(Wrapper):
                 f"curvature={self.settings.curvature!r} needs no backward pass and builds its mask inside "
                 "step(); ask curvature_due before calling update_mask()"
             )
-        if not any(p.grad is not None for p in self.parameters()):
-            raise ValueError(
-                "update_mask() found no gradients: call backward() on the curvature loss first, as in "
-                "sampled_nll(model(inputs)).backward()"
-            )
+        if loss is not None:
+            gradients = gradients_of(loss, self.parameters())
+            self._refresh(lambda parameters: [gradients[p] for p in parameters], gradients.__contains__)
+            return
         if self._spent is not None and any(_same(p.grad, self._spent()) for p in self.parameters()):
             raise ValueError(
                 "the gradients still hold those of the last step: call optimizer.zero_grad() after step(), "
                 "before the curvature backward, or the mask would rank their sum"
             )
-        if any(p.grad is not None and p.grad.layout != torch.strided for p in self.parameters()):
-            raise ValueError("IRE cannot rank sparse gradients; build the embedding with sparse=False")
-        self._refresh(lambda parameters: [p.grad for p in parameters], lambda p: p.grad is not None)
+        if not any(has_gradient(p) for p in self.parameters()):
+            raise ValueError(
+                "update_mask() found no gradients: call backward() on the curvature loss first, as in "
+                "sampled_nll(model(inputs)).backward()"
+            )
+        self._refresh(lambda parameters: [p.grad for p in parameters], has_gradient)
         for p in self.parameters():
             p.grad = None
 
@@ -164,7 +207,7 @@ class IRE(Wrapper):
         else:
             loss = self._gradients(closure)
             self._refresh_by_itself()
-            step_and_boost(self._inner.step, list(self._boosts(kappas)))
+            self._paths.best(self._inner).step(self._inner, list(self._boosts(kappas)))
         self._kappa_in_force = max(kappas)
         self._memory.steps += 1
         gradient = next((p.grad for p in self.parameters() if p.grad is not None), None)
@@ -177,7 +220,7 @@ class IRE(Wrapper):
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """As on the base. The group's coordinates are boosted from the next refresh on."""
-        _check_group(param_group)
+        check_group(param_group)
         super().add_param_group(param_group)
 
     # How
@@ -198,7 +241,10 @@ class IRE(Wrapper):
 
     def _kappa(self, group: dict[str, Any]) -> float:
         """κ of this group in the step that comes."""
-        return group.get("kappa", self.settings.kappa) if self.steps >= self.settings.start else 0.0
+        if self.steps < self.settings.start:
+            return 0.0
+        kappa, lr_max = group.get("kappa", self.settings.kappa), group.get("lr_max", self.settings.lr_max)
+        return float(kappa if lr_max is None else kappa * float(group["lr"]) / lr_max)
 
     def _gamma(self, group: dict[str, Any]) -> float:
         return group.get("gamma", self.settings.gamma)
@@ -213,11 +259,10 @@ class IRE(Wrapper):
         """Parameters that are ranked together, and the γ of each such set."""
         together = []
         for group in self.param_groups:
-            gamma = self._gamma(group)
-            if not self._kappa(group) or gamma == 1:
+            if not group.get("kappa", self.settings.kappa) or self._gamma(group) == 1:
                 continue
             if "gamma" in group:
-                yield group["params"], gamma
+                yield group["params"], group["gamma"]
             else:
                 together += group["params"]
         if together:
@@ -226,57 +271,25 @@ class IRE(Wrapper):
     def _refresh_by_itself(self) -> None:
         if self._source.scores is None or not self._refresh_due:
             return
-
-        def scores(parameters: Sequence[Tensor]) -> Sequence[Tensor] | None:
-            return self._source.scores(self._inner, parameters, self.settings.seed, self._memory.refreshes)
-
-        self._refresh(scores, lambda p: p.requires_grad)
+        occasion = Refresh(base=self._inner, seed=self.settings.seed, number=self._memory.refreshes)
+        self._refresh(lambda parameters: self._source.scores(parameters, occasion), has_gradient)
 
     def _refresh(
         self,
-        scores: Callable[[Sequence[Tensor]], Sequence[Tensor]],
+        scores: Callable[[Sequence[Tensor]], Sequence[Tensor] | None],
         known: Callable[[Tensor], bool],
     ) -> None:
-        """Rank the parameters whose curvature is known, or keep the old masks if it is not finite."""
-        masks: dict[Tensor, Tensor] | None = {}
-        for candidates, gamma in self._ranked():
-            parameters = [p for p in candidates if known(p)]
-            coordinates = sum(p.numel() for p in parameters)
-            if not coordinates:
-                continue
-            flat = flattest(scores(parameters), math.floor(gamma * coordinates))
-            if flat is None:
-                masks = None
-                break
-            masks.update(zip(parameters, flat, strict=True))
-        if masks is None:
-            self._memory.skipped += 1
-        else:
-            if self._source.inverted:
-                for mask in masks.values():
-                    mask.bitwise_xor_(1)
-            self._memory.masks = masks
-        self._memory.refreshes += 1
-        self._memory.refreshed_at = self.steps
+        sets = [([p for p in parameters if known(p)], gamma) for parameters, gamma in self._ranked()]
+        refreshed(self._memory, sets, scores, self._source, self.settings.ema)
 
     def _boosts(self, kappas: list[float]) -> Iterator[Boost]:
         """The parameters that this step will boost."""
         for group, kappa in zip(self.param_groups, kappas, strict=True):
             everywhere = self._gamma(group) == 1
+            plain = 0.0 if self.settings.boost_weight_decay else decoupled_decay(group, self._inner)
             for p in group["params"]:
                 if kappa and p.grad is not None and (everywhere or p in self._memory.masks):
-                    yield Boost(p, None if everywhere else self._memory.masks[p], kappa)
-
-    def _masks(self) -> dict[Tensor, Tensor]:
-        """The current masks, those of groups with γ=1 included."""
-        everywhere = {
-            p: torch.ones((), dtype=torch.uint8).expand(p.shape)
-            for group in self.param_groups
-            if self._gamma(group) == 1 and self._kappa(group)
-            for p in group["params"]
-            if p.requires_grad
-        }
-        return self._memory.masks | everywhere
+                    yield Boost(p, None if everywhere else self._memory.masks[p], kappa, plain)
 
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"_spent": None}
@@ -293,24 +306,3 @@ class IRE(Wrapper):
 
 def _same(gradient: Tensor | None, spent: Tensor | None) -> bool:
     return gradient is not None and gradient is spent
-
-
-def _ones(mask: Tensor) -> int:
-    return int(mask.sum(dtype=torch.int64))
-
-
-def _check_group(group: dict[str, Any]) -> None:
-    if "kappa" in group:
-        check_kappa(group["kappa"])
-    if "gamma" in group:
-        check_gamma(group["gamma"])
-
-
-def _check_base(base: Optimizer) -> None:
-    if isinstance(base, torch.optim.LBFGS):
-        raise ValueError(
-            "IRE cannot boost LBFGS: it builds its curvature pairs from the steps it believes it took; "
-            "use a first-order base"
-        )
-    if isinstance(base, torch.optim.SparseAdam):
-        raise ValueError("IRE cannot rank sparse gradients; use a dense embedding and Adam or AdamW")

@@ -86,9 +86,8 @@ def kth_smallest(
     """
     prefix, below = 0, 0
     for shift, width in keys.digits:
-        above = shift + width
-        counts = total(_count_digits(vectors(), keys, prefix, above, shift, width))
-        if shift + width == sum(w for _, w in keys.digits) and counts[keys.infinity >> shift :].any():
+        counts = total(_count_digits(vectors(), keys, prefix, shift, width))
+        if (shift, width) == keys.digits[0] and counts[keys.infinity >> shift :].any():
             return None
         cumulative = counts.cumsum(0)
         digit = int(torch.searchsorted(cumulative, k - below))
@@ -97,19 +96,16 @@ def kth_smallest(
     return Threshold(prefix, below, int(counts[digit]))
 
 
-def _count_digits(
-    vectors: Iterator[Tensor], keys: Keys, prefix: int, above: int, shift: int, width: int
-) -> Tensor:
-    """How often each value of the digit occurs among the keys whose bits from `above` on are `prefix`."""
-    size = 1 << width
+def _count_digits(vectors: Iterator[Tensor], keys: Keys, prefix: int, shift: int, width: int) -> Tensor:
+    """How often each value of a digit occurs among the keys that have `prefix` above it."""
+    size, above = 1 << width, shift + width
     counts: dict[torch.device, Tensor] = {}
-    leading = (shift, width) == keys.digits[0]
     for vector in vectors:
         if vector.device not in counts:
             counts[vector.device] = torch.zeros(size, dtype=torch.int64, device=vector.device)
         for (block,) in blocks(vector):
             bits = keys.of(block)
-            if not leading:
+            if (shift, width) != keys.digits[0]:
                 # Few keys share the prefix, so the rest of this pass is short.
                 bits = bits[(bits >> above) == prefix].bitwise_and_((1 << above) - 1)
             counts[vector.device] += torch.bincount(bits.bitwise_right_shift_(shift), minlength=size)

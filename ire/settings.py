@@ -2,8 +2,12 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
-from ire.curvature import source_named
+from torch import optim
+from torch.optim import Optimizer
+
+from ire.curvature import SECOND_MOMENTS, SOURCES, Source, no_second_moment, source_named
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,12 +26,18 @@ class Settings:
     """K, steps between two refreshes of the mask."""
     start: int = 0
     """T_w, the step (counted from 0) that is the first to be boosted."""
-    curvature: str = "sampled"
+    curvature: str | Source = "sampled"
+    ema: float = 0.0
+    """β of the running average of curvatures, per refresh; 0 keeps the last one only."""
+    lr_max: float | None = None
+    """κ follows the learning rate as κ · lr / lr_max; None keeps it constant."""
+    boost_weight_decay: bool = True
     seed: int = 0
+    """Of the random masks."""
+    compile: bool = False
 
     def __post_init__(self) -> None:
-        check_kappa(self.kappa)
-        check_gamma(self.gamma)
+        check_group({"kappa": self.kappa, "gamma": self.gamma})
         if not self.interval >= 1:
             raise ValueError(
                 f"interval must be >= 1 steps, got {self.interval}; 10 costs a tenth of a step extra"
@@ -37,20 +47,82 @@ class Settings:
                 f"start must be >= 0 steps, got {self.start}; 0 boosts from the first step, "
                 "the end of the warm-up is usual"
             )
-        if source_named(self.curvature).inverted and self.gamma == 1:
+        if not 0 <= self.ema < 1:
+            raise ValueError(f"ema must be in [0, 1), got {self.ema}; 0 means no averaging, 0.9 averages ten")
+        if self.lr_max is not None and not (math.isfinite(self.lr_max) and self.lr_max > 0):
+            raise ValueError(
+                f"lr_max must be finite and > 0, got {self.lr_max}; give the peak of the schedule, or None "
+                "for a constant kappa"
+            )
+        source = source_named(self.curvature)
+        if source.inverted and self.gamma == 1:
             raise ValueError(
                 f"curvature={self.curvature!r} with gamma=1 would boost nothing; choose gamma < 1"
             )
+        if self.ema and source is SOURCES["random"]:
+            raise ValueError(f"curvature='random' has nothing to average, got ema={self.ema}; use ema=0")
 
 
-def check_kappa(kappa: float) -> None:
+def check_group(group: dict[str, Any]) -> None:
+    """Check κ and γ where the group has its own.
+
+    Raises:
+        ValueError: one is outside its range.
+    """
+    kappa, gamma = group.get("kappa", 0), group.get("gamma", 1)
     if not (math.isfinite(kappa) and kappa >= 0):
         raise ValueError(f"kappa must be finite and >= 0, got {kappa}; 0 is the base optimizer, 1 to 5 usual")
-
-
-def check_gamma(gamma: float) -> None:
     if not 0 < gamma <= 1:
         raise ValueError(
             f"gamma must be in (0, 1], got {gamma}; it is the share of flat coordinates, 0.6 to 0.99 usual "
             "(some codes give 1 - gamma)"
         )
+
+
+def check_base(base: Optimizer, settings: Settings) -> None:
+    """Check that this optimizer can be boosted in this way.
+
+    Raises:
+        ValueError: the maths does not fit.
+    """
+    if isinstance(base, optim.LBFGS):
+        raise ValueError(
+            "IRE cannot boost LBFGS: it builds its curvature pairs from the steps it believes it took; "
+            "use a first-order base"
+        )
+    if isinstance(base, optim.SparseAdam):
+        raise ValueError("IRE cannot rank sparse gradients; use a dense embedding and Adam or AdamW")
+    if any(p.is_complex() for group in base.param_groups for p in group["params"]):
+        raise ValueError("IRE cannot rank complex parameters; hold them as real pairs (torch.view_as_real)")
+    if settings.curvature == "second_moment" and not _may_have_second_moment(base):
+        raise ValueError(no_second_moment(base))
+    if not settings.boost_weight_decay:
+        for group in base.param_groups:
+            decoupled_decay(group, base)
+
+
+def decoupled_decay(group: dict[str, Any], base: Optimizer) -> float:
+    """η λ of the group, the share by which a step shrinks its parameters.
+
+    Raises:
+        ValueError: its weight decay is not decoupled from the gradient.
+    """
+    if not group.get("weight_decay"):
+        return 0.0
+    decoupled = isinstance(base, optim.AdamW | getattr(optim, "Muon", optim.AdamW))
+    decoupled = decoupled or group.get("decoupled_weight_decay") or group.get("weight_decouple")
+    if not decoupled or group.get("fixed_decay"):
+        raise ValueError(
+            f"boost_weight_decay=False needs weight decay that is decoupled and scaled by lr, as in AdamW; "
+            f"{type(base).__name__} mixes it with the gradient. Use boost_weight_decay=True or weight_decay=0"
+        )
+    return float(group["lr"]) * float(group["weight_decay"])
+
+
+def _may_have_second_moment(base: Optimizer) -> bool:
+    """False only when it is certain before the first step; the first refresh looks at the state itself."""
+    states = [state for state in base.state.values() if state]
+    if states:
+        return all(any(name in state for name in SECOND_MOMENTS) for state in states)
+    without = (optim.SGD, optim.ASGD, optim.Rprop, optim.Adamax, optim.Adafactor)
+    return not isinstance(base, (*without, *filter(None, [getattr(optim, "Muon", None)])))

@@ -52,9 +52,20 @@ class Wrapper(Optimizer):
         return [p for group in self.param_groups for p in group["params"]]
 
     def __getstate__(self) -> dict[str, Any]:
-        """As torch does, leave out hooks and the `step` that schedulers put on the instance."""
-        mine = self.__dict__.items()
-        return {k: v for k, v in mine if k != "step" and not k.startswith(("_optimizer_", "_zero_grad_"))}
+        """For copies: all but hooks and the `step` that schedulers put on an instance, as torch has it.
+
+        Torch's own state of an optimizer lacks the attributes that subclasses add; the base's go along here.
+        """
+        known = self.base.__getstate__()
+        extra = {k: v for k, v in _lasting(self.base).items() if k not in known}
+        return _lasting(self) | {"_base_attributes": extra}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        attributes = state.pop("_base_attributes", {})
+        super().__setstate__(state)
+        for name, value in attributes.items():
+            self.base.__dict__.setdefault(name, value)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         self.base.zero_grad(set_to_none)
@@ -92,3 +103,9 @@ class Wrapper(Optimizer):
 
 def _replaced(returned: dict[str, Any] | None, given: dict[str, Any]) -> dict[str, Any]:
     return given if returned is None else returned
+
+
+def _lasting(optimizer: Optimizer) -> dict[str, Any]:
+    """Its attributes without hooks, profiler names and a patched `step`."""
+    passing = ("_optimizer_", "_zero_grad_")
+    return {k: v for k, v in optimizer.__dict__.items() if k != "step" and not k.startswith(passing)}

@@ -40,7 +40,7 @@ def train(make_batch):
     """Run steps `first` to `last` - 1 of the usual loop on a model; returns the losses."""
     from ire import sampled_nll
 
-    def run(model: nn.Module, optimizer, first: int, last: int, scheduler=None) -> list[float]:
+    def run(model, optimizer, first, last, scheduler=None, create_graph=False) -> list[float]:
         losses = []
         dtype = next(model.parameters()).dtype
         for step in range(first, last):
@@ -53,7 +53,7 @@ def train(make_batch):
             def closure(inputs=inputs, labels=labels) -> Tensor:
                 optimizer.zero_grad()
                 loss = nn.functional.cross_entropy(model(inputs), labels)
-                loss.backward()
+                loss.backward(create_graph=create_graph)
                 return loss
 
             losses.append(optimizer.step(closure).item())

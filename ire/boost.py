@@ -1,0 +1,17 @@
+"""What is to be boosted in one step, and by how much: what the three ways of stepping are given."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Boost:
+    """One parameter that is boosted in this step."""
+
+    parameter: Tensor
+    mask: Tensor | None
+    """0 and 1 in uint8, the shape of this worker's part; None means every coordinate."""
+    kappa: float
+    plain_decay: float = 0.0
+    """η λ, where decoupled weight decay is not to be boosted; else 0."""

@@ -1,0 +1,49 @@
+"""Which of the three ways of stepping is used: the cheapest that is right for this base, now."""
+
+from torch.optim import Optimizer
+
+from ire.displacement import Measured
+from ire.native import Native
+from ire.rebuilt import Rebuilt
+from ire.rules import rule_of
+from ire.shards import local
+
+Path = Native | Rebuilt | Measured
+
+
+class Paths:
+    """Chooses anew at each step, since options, hooks and schedulers may come later.
+
+    `Native` where the base is torch's AdamW, Adam or SGD with plain options, and nobody waits for its own
+    `step` to be called; compiled if asked for, else only on the CPU (an accelerator has no use for cache
+    blocks). `Rebuilt` for the same optimizers otherwise. `Measured` for everything else.
+
+    Raises:
+        ValueError: `compiled` is asked for and there is no native form.
+    """
+
+    def __init__(self, base: Optimizer, *, compiled: bool, boost_weight_decay: bool) -> None:
+        rule = rule_of(base)
+        if compiled and rule is None:
+            raise ValueError(
+                f"compile=True needs torch.optim's AdamW, Adam or SGD without amsgrad, maximize, capturable "
+                f"or differentiable, got {type(base).__name__}; use compile=False"
+            )
+        self._rule = rule
+        self._compiled = compiled
+        self._measured = Measured()
+        if rule is not None:
+            self._native = Native(rule, compiled=compiled, boost_weight_decay=boost_weight_decay)
+            self._rebuilt = Rebuilt(rule, boost_weight_decay=boost_weight_decay)
+
+    def best(self, base: Optimizer) -> Path:
+        """The path for the next step of `base`."""
+        if self._rule is None or rule_of(base) is not self._rule:
+            return self._measured
+        own_step_matters = (
+            "step" in base.__dict__ or base._optimizer_step_pre_hooks or base._optimizer_step_post_hooks
+        )
+        on_cpu = all(local(p).device.type == "cpu" for group in base.param_groups for p in group["params"])
+        if own_step_matters or not (on_cpu or self._compiled):
+            return self._rebuilt
+        return self._native
