@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from sweeps.experiment import Experiment
 
 SCHEMA = 1
+TEXT = ("method", "verdict", "best trial", "best settings")
+"""Columns that hold words; the others hold numbers."""
 ENDS = (FINISHED, PRUNED, DIVERGED, FAILED)
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
 """Okabe and Ito's colour-blind safe palette, one a method in the sweep's order."""
@@ -196,8 +198,9 @@ def as_html(experiment: "Experiment") -> str:
 <style>
 body {{ font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; padding: 0 1rem; color: #222 }}
 h1 {{ font-size: 1.4rem }} img {{ max-width: 100% }} .wide {{ overflow-x: auto }}
-table {{ border-collapse: collapse; font-size: .85rem }} th, td {{ padding: .35rem .6rem; border-bottom: 1px solid #ddd;
-text-align: right; vertical-align: top }} th:first-child, td:first-child {{ text-align: left; white-space: nowrap }}
+table {{ border-collapse: collapse; font-size: .85rem; margin: 1rem 0 }}
+th, td {{ padding: .35rem .6rem; border-bottom: 1px solid #ddd; text-align: right; vertical-align: top }}
+td {{ white-space: nowrap }} .text {{ text-align: left }} td.text:last-child {{ white-space: normal; min-width: 6rem }}
 pre {{ background: #f6f6f6; padding: 1rem; overflow-x: auto; font-size: .8rem }} p {{ max-width: 60rem }}
 </style></head><body>
 <h1>{html.escape(headline(experiment))}</h1>
@@ -210,11 +213,14 @@ pre {{ background: #f6f6f6; padding: 1rem; overflow-x: auto; font-size: .8rem }}
 
 
 def _html_table(heads: list[str], lines: list[list[str]]) -> str:
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in heads)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in line) + "</tr>" for line in lines
-    )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    kinds = [' class="text"' if name in TEXT else "" for name in heads]
+
+    def row(tag: str, line: list[str]) -> str:
+        cells = (f"<{tag}{kind}>{html.escape(cell)}</{tag}>" for kind, cell in zip(kinds, line, strict=True))
+        return f"<tr>{''.join(cells)}</tr>"
+
+    body = "".join(row("td", line) for line in lines)
+    return f"<table><thead>{row('th', heads)}</thead><tbody>{body}</tbody></table>"
 
 
 def curves_figure(experiment: "Experiment") -> str | None:
