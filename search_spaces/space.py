@@ -107,13 +107,15 @@ def space_names() -> list[str]:
 
 
 def find_space(task: str, path: str | Path | None = None) -> Space:
-    """The space of `task`: the file at `path`, or the package's own; raises `InvalidInput`."""
+    """The space of `task`: the file at `path`, or the one that comes with the task; raises `InvalidInput`.
+
+    A task of the package has it in this folder, one from outside beside its module, as `<its name>.toml`.
+    """
+    if path is None and ":" in task:
+        path = _beside(task)
     if path is None:
         if task not in space_names():
-            raise InvalidInput(
-                f"no search space for task {task!r}: give one with --space FILE.toml; the package has "
-                f"{', '.join(space_names())}"
-            )
+            raise unknown("task", task, [*space_names(), "package.module:Class"])
         file = resources.files("search_spaces") / f"{task}.toml"
         return parse_space(file.read_text(encoding="utf-8"), task=task, source=f"{task}.toml")
     try:
@@ -121,6 +123,20 @@ def find_space(task: str, path: str | Path | None = None) -> Space:
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"cannot read the space file {str(path)!r}: {error}") from error
     return parse_space(text, task=task, source=str(path))
+
+
+def _beside(task: str) -> Path:
+    import sys
+
+    from trainables.task import load_task  # only here: it brings torch
+
+    found = type(load_task(task))
+    file = Path(sys.modules[found.__module__].__file__).with_name(f"{found.name}.toml")
+    if not file.exists():
+        raise InvalidInput(
+            f"task {task!r} has no search space: {file} does not exist; write it or give --space FILE"
+        )
+    return file
 
 
 def parse_space(text: str, *, task: str, source: str) -> Space:

@@ -50,9 +50,10 @@ def capacity(plan: Plan, nodes: Sequence[Node]) -> Capacity:
 
 def this_machine() -> list[Node]:
     """The one node of a cluster started here."""
+    import joblib
     import torch
 
-    return [Node(cpus=len(os.sched_getaffinity(0)), gpus=torch.cuda.device_count())]
+    return [Node(cpus=joblib.cpu_count(), gpus=torch.cuda.device_count())]
 
 
 @contextmanager
@@ -65,7 +66,10 @@ def connected(address: str | None) -> Iterator[list[Node]]:
         yield _nodes()
         return
     if address:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise InvalidInput(f"--address {address!r}: no Ray cluster answers there ({error})") from error
     else:
         (machine,) = this_machine()
         ray.init(
@@ -78,6 +82,13 @@ def connected(address: str | None) -> Iterator[list[Node]]:
         yield _nodes()
     finally:
         ray.shutdown()
+
+
+def joins_a_cluster(address: str | None) -> bool:
+    """Whether `connected` would join a cluster that exists, instead of starting one on this machine."""
+    import ray
+
+    return bool(address or os.environ.get("RAY_ADDRESS")) or ray.is_initialized()
 
 
 def _nodes() -> list[Node]:

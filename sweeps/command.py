@@ -98,7 +98,9 @@ def train(
     precision: Annotated[str, typer.Option(help="fp32 or bf16")] = "fp32",
     micro_batches: int = 1,
     test: Annotated[bool, typer.Option(help="evaluate the test split at the end")] = False,
-    checkpoint: Annotated[Path | None, typer.Option(help="save here, and continue from here")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="save here each minute and at the end; continue from here")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the reports as JSON lines")] = False,
     space: SpaceFile = None,
 ) -> None:

@@ -1,12 +1,13 @@
 """What a sweep has found so far: one row a method, computed from the records alone."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import mean, stdev
 from typing import Any
 
+from sweeps.ledger import Ledger
 from sweeps.plan import Plan
-from sweeps.records import CONFIRM, DIVERGED, FAILED, FINISHED, PRUNED, RUNNING, SEARCH, Records, TrialRecord
+from sweeps.records import DIVERGED, FAILED, FINISHED, PRUNED, RUNNING, Records, TrialRecord
 from sweeps.speedup import CLOCKS, SpeedUp, speed_up
 from trainables.methods import parse_method
 
@@ -33,6 +34,11 @@ class Row:
     speed_ups: dict[str, SpeedUp] = field(default_factory=dict)
     """By clock; empty for the best baseline itself and without a common confirm seed."""
 
+    @property
+    def lost_confirm_runs(self) -> int:
+        """Confirm runs that diverged or failed: they have no curve, and no verdict may rest on the others."""
+        return self.confirm_statuses[DIVERGED] + self.confirm_statuses[FAILED]
+
     def metric(self, name: str) -> tuple[float, float] | None:
         """Mean and standard deviation over the confirm seeds of a metric of the last report."""
         values = [
@@ -57,36 +63,31 @@ class Comparison:
 
 def compare(plan: Plan, records: Records) -> Comparison:
     """The comparison of a folder's records, complete or not."""
-    rows = [_row(method, list(records.trials.values())) for method in plan.methods]
+    ledgers = [Ledger(plan, method, records.trials.values()) for method in plan.methods]
+    rows = [_row(ledger) for ledger in ledgers]
     baselines = [row for row in rows if row.is_baseline and row.confirmed]
-    best = min(baselines, key=lambda row: row.metric("val_loss")[0], default=None)
+    # one that lost seeds to divergence is the best only if there is no other
+    best = min(
+        baselines, key=lambda row: (row.lost_confirm_runs > 0, row.metric("val_loss")[0]), default=None
+    )
     if best is not None:
         rows = [row if row is best else _with_speed_ups(row, best, plan.seed) for row in rows]
-    expected = plan.confirm_seeds
-    complete = all(
-        sum(row.confirm_statuses.values()) - row.confirm_statuses[RUNNING] == (expected if row.winner else 0)
-        and row.statuses[RUNNING] == 0
-        for row in rows
-    ) and any(sum(row.statuses.values()) for row in rows)
+    complete = all(ledger.is_over for ledger in ledgers)
     return Comparison(
         rows=rows, baseline=best.method if best else None, is_complete=complete, metrics=_metrics(records)
     )
 
 
-def _row(method: str, trials: list[TrialRecord]) -> Row:
-    search = [t for t in trials if t.method == method and t.stage == SEARCH]
-    confirm = [t for t in trials if t.method == method and t.stage == CONFIRM]
+def _row(ledger: Ledger) -> Row:
     return Row(
-        method=method,
-        is_baseline=parse_method(method).is_baseline,
-        winner=min(
-            (t for t in search if t.status == FINISHED), key=lambda t: (t.val_loss, t.number), default=None
-        ),
-        statuses=_count(search),
-        spent=sum(t.gradient_evaluations for t in search),
-        training_seconds=sum(t.seconds for t in search + confirm),
-        confirmed=sorted((t for t in confirm if t.status == FINISHED), key=lambda t: t.number),
-        confirm_statuses=_count(confirm),
+        method=ledger.method.name,
+        is_baseline=ledger.method.is_baseline,
+        winner=ledger.winner,
+        statuses=_count(ledger.search),
+        spent=ledger.spent,
+        training_seconds=sum(t.seconds for t in ledger.search + ledger.confirm),
+        confirmed=sorted((t for t in ledger.confirm if t.status == FINISHED), key=lambda t: t.number),
+        confirm_statuses=_count(ledger.confirm),
     )
 
 
@@ -101,10 +102,9 @@ def _with_speed_ups(row: Row, best: Row, seed: int) -> Row:
     if not pairs:
         return row
     baseline, method = zip(*pairs, strict=True)
-    fields = {name: getattr(row, name) for name in row.__dataclass_fields__}
-    return Row(
-        **fields | {"speed_ups": {clock: speed_up(baseline, method, clock, seed=seed) for clock in CLOCKS}}
-    )
+    whole = not (row.lost_confirm_runs or best.lost_confirm_runs)
+    found = {clock: speed_up(baseline, method, clock, seed=seed, whole=whole) for clock in CLOCKS}
+    return replace(row, speed_ups=found)
 
 
 def _metrics(records: Records) -> list[str]:

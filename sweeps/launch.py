@@ -14,11 +14,11 @@ from pathlib import Path
 from rich.console import Console
 
 from search_spaces import find_space
-from sweeps.cluster import capacity, connected, this_machine
+from sweeps.cluster import capacity, connected, joins_a_cluster, this_machine
 from sweeps.experiment import Experiment, open_experiment
 from sweeps.plan import Plan, read_plan
 from trainables.invalid_input import InvalidInput
-from trainables.task import load_task
+from trainables.task import load_task, search_for_modules
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -49,7 +49,7 @@ def sweep(
     `workers` train one trial together, each with so many CPUs and GPUs. Raises `InvalidInput` before anything
     is started or written. After an interrupt the returned experiment is incomplete; `resume` goes on.
     """
-    found = find_space(task, space or _space_beside(task))
+    found = find_space(task, space)
     plan = Plan(
         name=name or f"{re.sub(r'[^A-Za-z0-9]+', '-', task)}-{datetime.now():%Y%m%d-%H%M%S}",
         task=task,
@@ -63,6 +63,7 @@ def sweep(
         max_concurrent=max_concurrent,
         max_failures=max_failures,
         checkpoint_seconds=checkpoint_seconds,
+        import_path=(os.getcwd(),) if ":" in task else (),
         space=found,
     )
     plan.check()
@@ -70,56 +71,52 @@ def sweep(
     batch = load_task(task).batch_size
     if batch % workers:
         raise InvalidInput(f"--workers {workers}: must divide the batch of {task}, {batch} examples")
-    if not (address or os.environ.get("RAY_ADDRESS")):
+    if not joins_a_cluster(address):
         capacity(plan, this_machine())  # what cannot fit is refused before Ray starts
-    folder.mkdir(parents=True)
-    (folder / "sweep.toml").write_text(plan.to_toml(), encoding="utf-8")
-    return _run(plan, folder, address=address, console=console or Console())
+    return _run(plan, folder, is_new=True, address=address, console=console or Console())
 
 
 def resume(folder: str | Path, *, address: str | None = None, console: Console | None = None) -> Experiment:
     """Go on with an interrupted sweep from its records; a finished one is only reported again."""
     folder = Path(folder).resolve()
     plan = read_plan(folder)
-    return _run(plan, folder, address=address, console=console or Console())
+    search_for_modules(plan.import_path)
+    load_task(plan.task)
+    return _run(plan, folder, is_new=False, address=address, console=console or Console())
 
 
-def _run(plan: Plan, folder: Path, *, address: str | None, console: Console) -> Experiment:
+def _run(plan: Plan, folder: Path, *, is_new: bool, address: str | None, console: Console) -> Experiment:
     from sweeps.progress import Progress
     from sweeps.protocol import Protocol
     from sweeps.tensorboard import TensorBoard
     from sweeps.tuning import TuneRun
 
-    with _locked(folder):
-        protocol = Protocol(plan, folder)
-        if not protocol.is_over:
-            with _ray_output(folder, console) as screen, _terminate_like_interrupt():
-                watchers = [TensorBoard(folder), Progress(screen)]
-                with contextlib.suppress(KeyboardInterrupt), connected(address) as nodes:
-                    room = capacity(plan, nodes)
-                    screen.print(f"{plan.name}: {room.arithmetic}", soft_wrap=True, highlight=False)
-                    try:
-                        for watcher in watchers:
-                            watcher.opened(protocol)
-                        TuneRun(protocol, folder, slots=room.slots, watchers=watchers).run()
-                    finally:
-                        for watcher in watchers:
-                            watcher.closed()
-                        shutil.rmtree(folder / "gangs", ignore_errors=True)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_terminate_like_interrupt())
+        if not is_new:
+            stack.enter_context(_locked(folder))
+        if is_new or not Protocol(plan, folder).is_over:
+            room = capacity(plan, stack.enter_context(connected(address)))
+            if is_new:
+                folder.mkdir(parents=True)
+                (folder / "sweep.toml").write_text(plan.to_toml(), encoding="utf-8")
+                stack.enter_context(_locked(folder))
+            screen = stack.enter_context(_ray_output(folder, console))
+            screen.print(f"{plan.name}: {room.arithmetic}", soft_wrap=True, highlight=False)
+            protocol = Protocol(plan, folder)
+            watchers = [TensorBoard(folder), Progress(screen)]
+            with contextlib.suppress(KeyboardInterrupt):
+                try:
+                    for watcher in watchers:
+                        watcher.opened(protocol)
+                    TuneRun(protocol, folder, slots=room.slots, watchers=watchers).run()
+                finally:
+                    for watcher in watchers:
+                        watcher.closed()
+                    shutil.rmtree(folder / "gangs", ignore_errors=True)
     experiment = open_experiment(folder)
     experiment.report()
     return experiment
-
-
-def _space_beside(task: str) -> Path | None:
-    """The space file of a task given as `package.module:Class`: `<task's name>.toml` beside its module."""
-    if ":" not in task:
-        return None
-    found = load_task(task)
-    import sys
-
-    file = Path(sys.modules[type(found).__module__].__file__).with_name(f"{found.name}.toml")
-    return file if file.exists() else None
 
 
 def _new_folder(storage: str | Path, name: str) -> Path:

@@ -41,6 +41,8 @@ class Plan:
     """Restarts of a trial's worker group, after a worker died."""
     checkpoint_seconds: float = 60.0
     """A live trial saves at most this often."""
+    import_path: tuple[str, ...] = ()
+    """Folders where a task from outside the package is found, on every machine."""
     space: Space
 
     @property
@@ -134,7 +136,8 @@ class Plan:
                 raise InvalidInput(f"{source}: schema {table['schema']}, this version reads {SCHEMA}")
             space = parse_space(table["space"]["text"], task=table["task"], source=table["space"]["source"])
             fields = {key: table[key] for key in cls.__dataclass_fields__ if key in table and key != "space"}
-            return cls(**fields | {"methods": tuple(table["methods"]), "space": space})
+            lists = {"methods": tuple(table["methods"]), "import_path": tuple(table["import_path"])}
+            return cls(**fields | lists | {"space": space})
         except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
             raise InvalidInput(f"{source}: not the sweep.toml of an experiment folder ({error!r})") from error
 

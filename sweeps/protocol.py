@@ -23,6 +23,8 @@ class Protocol:
         self.arms = {method: Arm(plan, method, storage) for method in plan.methods}
         self.interrupted: list[TrialRecord] = []
         """Trials that were running when the records ended; they are handed out first."""
+        self.settled: list[TrialRecord] = []
+        """Trials whose last report was recorded, but not their end: they were ended while replaying."""
         self._replay()
 
     def _replay(self) -> None:
@@ -41,6 +43,7 @@ class Protocol:
                 continue
             if verdicts.get(trial.name):  # the kill came between the last report and the end
                 self.end(trial, verdicts[trial.name])
+                self.settled.append(trial)
             else:
                 self.interrupted.append(trial)
 

@@ -96,8 +96,9 @@ class Records:
 
         Lines of `trials.jsonl` say after how many lines of `results.jsonl` they were written.
         """
+        events = list(read_lines(self._trials_file))  # first: a sweep may be writing both
         results = list(read_lines(self._results_file))
-        for line in read_lines(self._trials_file):
+        for line in events:
             yield from self._replay_results(results[self._results : line["results"]])
             if line["event"] == "start":
                 spec = TrialSpec.from_dict(line["spec"])
@@ -115,7 +116,9 @@ class Records:
     def _replay_results(self, lines: list[dict[str, Any]]) -> Iterator[Event]:
         for line in lines:
             self._results += 1
-            trial = self.trials[line["trial"]]
+            trial = self.trials.get(line["trial"])
+            if trial is None:  # it started while the files were read
+                continue
             report = {key: value for key, value in line.items() if key not in RESULT_KEYS}
             if trial.add(report):
                 yield Event("report", trial, report=report)

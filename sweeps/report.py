@@ -11,7 +11,7 @@ from rich.table import Table
 
 from sweeps.comparison import Comparison, Row, short_settings
 from sweeps.records import DIVERGED, FAILED, FINISHED, PRUNED, RUNNING
-from sweeps.speedup import CLOCKS, MARGIN
+from sweeps.speedup import CLOCKS, MARGIN, MIN_SEEDS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,13 +30,14 @@ def results(experiment: "Experiment") -> tuple[list[str], list[list[str]]]:
     """Heads and lines of the first table: what each method reached, and how soon."""
     comparison = experiment.comparison
     metrics = [f"{split} {name}" for split in ("val", "test") for name in comparison.metrics]
-    heads = ["method", *metrics, "speed-up: steps", "gradients", "wall-clock", "verdict"]
+    heads = ["method", *metrics, "speed-up: steps", "gradients", "wall-clock", "verdict", "seeds"]
     lines = [
         [
             row.method + (" (baseline)" if row.method == comparison.baseline else ""),
             *(_plus_minus(row.metric(name.replace(" ", "_"))) for name in metrics),
             *(_speed_up(comparison, row, clock) for clock in CLOCKS),
             row.speed_ups["wall"].verdict if row.speed_ups else "-",
+            _seeds(row, experiment.plan.confirm_seeds),
         ]
         for row in comparison.rows
     ]
@@ -110,11 +111,12 @@ def headline(experiment: "Experiment") -> str:
 
 
 NOTE = (
-    f"Speed-up: time of the baseline to its own mean final validation loss, over the method's time to the same loss, "
-    f"on mean curves of the confirm runs, paired by seed; 95 % bootstrap interval over seeds. Above 1 is faster; "
-    f"'faster' needs the whole interval above {MARGIN}, 'slower' below 1. ≤: the target was not reached. A gradient is "
-    "one gradient of a full batch: SAM's step costs two, a mask one. Wall-clock: steps at the method's median step "
-    "time. Values are mean ± standard deviation over confirm seeds."
+    "Speed-up: time of the baseline to its own mean final validation loss, over the method's time to the same loss, on "
+    "mean curves of the confirm runs, paired by seed; 95 % bootstrap interval over seeds. Above 1 is faster; 'faster' "
+    f"needs the whole interval above {MARGIN}, 'slower' below 1. ≤: the target was not reached. A gradient is one "
+    "gradient of a full batch: SAM's step costs two, a mask one. Wall-clock: steps at the step time of the method's "
+    f"median run. No verdict below {MIN_SEEDS} seeds, or where a confirm run diverged or failed. Values are mean ± "
+    "standard deviation over confirm seeds."
 )
 
 
@@ -158,6 +160,8 @@ def as_json(experiment: "Experiment") -> dict[str, Any]:
                         "low": s.low.value,
                         "low_censored": s.low.censored,
                         "high": s.high.value,
+                        "high_censored": s.high.censored,
+                        "seeds": s.seeds,
                         "verdict": s.verdict,
                     }
                     for clock, s in row.speed_ups.items()
@@ -256,6 +260,12 @@ def _speed_up(comparison: Comparison, row: Row, clock: str) -> str:
     if row.method == comparison.baseline:
         return "1"
     return str(row.speed_ups[clock]) if row.speed_ups else "-"
+
+
+def _seeds(row: Row, planned: int) -> str:
+    """How many confirm runs are behind a line: `5/5`, or `3/5, 2 diverged`."""
+    lost = [f"{row.confirm_statuses[s]} {s}" for s in (DIVERGED, FAILED) if row.confirm_statuses[s]]
+    return ", ".join([f"{len(row.confirmed)}/{planned}", *lost])
 
 
 def _plus_minus(value: tuple[float, float] | None) -> str:

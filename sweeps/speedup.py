@@ -18,6 +18,8 @@ from trainables.seeds import derive_seed
 CLOCKS = {"step": "steps", "gradient_evaluations": "gradient evaluations", "wall": "wall-clock"}
 MARGIN = 1.05
 """A method is called faster only if the lower end of its interval exceeds this; fixed beforehand."""
+MIN_SEEDS = 3
+"""Fewer pairs than this never make a verdict: a bootstrap of one or two knows nothing of their spread."""
 RESAMPLES = 2000
 
 Curve = Sequence[Mapping[str, Any]]
@@ -42,23 +44,31 @@ class SpeedUp:
     ratio: Ratio
     low: Ratio
     high: Ratio
+    seeds: int
+    """Pairs of runs behind it."""
+    whole: bool = True
+    """Whether every planned pair is among them; False if runs diverged or failed."""
 
     @property
     def verdict(self) -> str:
         """`faster`, `slower` or `not shown`."""
+        if self.seeds < MIN_SEEDS or not self.whole:
+            return "not shown"
         if self.low.value > MARGIN and not self.low.censored:
             return "faster"
         return "slower" if self.high.value < 1 else "not shown"
 
     def __str__(self) -> str:
-        return f"{self.ratio} [{self.low}, {self.high}]"
+        return f"{self.ratio} [{self.low}, {self.high}]" if self.seeds > 1 else f"{self.ratio} (one seed)"
 
 
-def speed_up(baseline: Sequence[Curve], method: Sequence[Curve], clock: str, *, seed: int = 0) -> SpeedUp:
+def speed_up(
+    baseline: Sequence[Curve], method: Sequence[Curve], clock: str, *, seed: int = 0, whole: bool = True
+) -> SpeedUp:
     """The speed-up of `method` over `baseline`; the i-th curves of both are a pair.
 
-    `clock` is one of `CLOCKS`; wall-clock is steps times the method's median time of a step, so that a cold
-    start or a busy moment in one run does not decide.
+    `clock` is one of `CLOCKS`; wall-clock is steps times the time of a step, curvature passes included, of
+    the method's median run, so that a cold start or a busy moment in one run does not decide.
     """
     n = min(len(baseline), len(method))
     pairs = range(n)
@@ -83,7 +93,8 @@ def speed_up(baseline: Sequence[Curve], method: Sequence[Curve], clock: str, *, 
         key=lambda r: (r.value, not r.censored),
     )
     last = len(samples) - 1
-    return SpeedUp(ratio=ratio(pairs), low=samples[round(0.025 * last)], high=samples[round(0.975 * last)])
+    low, high = samples[round(0.025 * last)], samples[round(0.975 * last)]
+    return SpeedUp(ratio=ratio(pairs), low=low, high=high, seeds=n, whole=whole)
 
 
 def time_to_target(times: np.ndarray, losses: np.ndarray, target: float) -> float:
@@ -102,5 +113,5 @@ def time_to_target(times: np.ndarray, losses: np.ndarray, target: float) -> floa
 
 
 def _step_seconds(curves: Sequence[Curve]) -> float:
-    """The median time of one optimizer step over all reports, in seconds."""
-    return float(np.median([1 / r["steps_per_second"] for c in curves for r in c if r["steps_per_second"]]))
+    """Training seconds over steps of each whole run, and of these the median."""
+    return float(np.median([curve[-1]["seconds"] / curve[-1]["step"] for curve in curves]))

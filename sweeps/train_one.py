@@ -29,7 +29,7 @@ def train_one(
     """Train `method` on `task` and return how it ended; needs neither Ray nor Optuna.
 
     Settings that are not given are the published ones of the task's space. With `checkpoint` the trial saves
-    there at most once a minute and continues from what it finds. Raises `InvalidInput` before training.
+    there once a minute and at the end, and continues from what it finds. Raises `InvalidInput` before training.
     """
     arm = parse_method(method)
     arm.check(settings, where="--set")
@@ -61,4 +61,4 @@ def train_one(
         report(values)
         return True
 
-    return train(spec, take, checkpoint=checkpoint, device=chosen)
+    return train(spec, take, checkpoint=checkpoint, keep_last=True, device=chosen)

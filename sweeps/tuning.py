@@ -115,6 +115,8 @@ class TuneRun:
                 callbacks=[Ticker(self)],
             ),
         )
+        for trial in self.protocol.settled:
+            self._ended(trial)
         tuner.fit()
 
     def start(self, trial: TrialRecord) -> dict[str, Any]:
@@ -134,7 +136,7 @@ class TuneRun:
                 "gpus_per_worker": plan.gpus_per_worker,
                 "max_failures": plan.max_failures,
                 "storage": str(self._folder / "gangs"),
-                "import_path": [os.getcwd()],
+                "import_path": list(plan.import_path),
             },
         }
 

@@ -7,7 +7,6 @@ loaded data stay warm; a new trial costs a message.
 """
 
 import os
-import sys
 import threading
 import time
 import traceback
@@ -23,7 +22,7 @@ from ray.tune import Trainable
 
 from trainables.loop import STOPPED, train
 from trainables.mailbox import Mailbox
-from trainables.task import Task, load_task
+from trainables.task import Task, load_task, search_for_modules
 from trainables.training import Report, Training
 from trainables.trial import TrialSpec
 
@@ -36,11 +35,17 @@ COLLECT_SECONDS = 1.0
 POLL_SECONDS = 0.5
 """How often Ray Train's controller looks at its workers (default 2): how late it sees that they ended or died."""
 
+GANG_FAILURES = 20
+"""Restarts in the life of a gang beyond those of one trial; then it is lost, and the next trial gets a new one."""
+
 PEER_SECONDS = 6 * POLL_SECONDS
 """How long a worker with an exception waits for Ray to notice that another one has died."""
 
 END_SECONDS = 4.0
 """How long an orderly end of the gang may take before its processes are left to Ray."""
+
+REPLACE_SECONDS = 60.0
+"""The same for a gang that is replaced: the new one needs its place on the cluster."""
 
 
 class GangTrainable(Trainable):
@@ -54,7 +59,7 @@ class GangTrainable(Trainable):
     def setup(self, config: dict[str, Any]) -> None:
         os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", str(POLL_SECONDS))
         self._gang = config["gang"]
-        self._mailbox = ray.remote(num_cpus=0)(Mailbox).remote()
+        self._mailbox = ray.remote(num_cpus=0)(Mailbox).remote(self._gang["max_failures"])
         self._broken = False
         self._loss: BaseException | None = None
         self._thread = threading.Thread(target=self._run_gang, name="gang", daemon=True)
@@ -67,25 +72,28 @@ class GangTrainable(Trainable):
         After an error the gang is replaced: a CUDA error, for one, poisons its process for good.
         """
         if self._broken or new_config["gang"] != self._gang or not self._thread.is_alive():
-            self.cleanup()
+            self._end(REPLACE_SECONDS)
             self.setup(new_config)
         else:
             self._post(new_config)
         return True
 
     def step(self) -> dict[str, Any]:
-        message = None
-        while message is None:
-            message = ray.get(self._mailbox.collect.remote(self._number, COLLECT_SECONDS))
-            if message is None and not self._thread.is_alive():
-                message = {"reports": [], "error": f"the worker group is lost: {self._loss}"}
+        message = ray.get(self._mailbox.collect.remote(self._number, COLLECT_SECONDS))
+        if message is None:  # nothing new: come back soon, so that Tune can stop this trial in between
+            message = {"reports": []}
+            if not self._thread.is_alive():
+                message["error"] = f"the worker group is lost: {self._loss}"
         self._broken = "error" in message
         return message
 
     def cleanup(self) -> None:
-        """End the gang in order: its processes and its placement group are gone when this returns."""
+        """End the gang in order: its processes and its placement group are gone, if they end in time."""
+        self._end(END_SECONDS)
+
+    def _end(self, seconds: float) -> None:
         ray.get(self._mailbox.close.remote())
-        self._thread.join(END_SECONDS)
+        self._thread.join(seconds)
         ray.kill(self._mailbox)
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -114,7 +122,8 @@ class GangTrainable(Trainable):
             run_config=ray.train.RunConfig(
                 name=f"gang-{self.trial_id}",
                 storage_path=gang["storage"],
-                failure_config=ray.train.FailureConfig(max_failures=gang["max_failures"]),
+                # over all its trials; the mailbox counts those of one trial
+                failure_config=ray.train.FailureConfig(max_failures=GANG_FAILURES + gang["max_failures"]),
             ),
         )
         try:
@@ -125,9 +134,7 @@ class GangTrainable(Trainable):
 
 def serve(config: dict[str, Any]) -> None:
     """The TorchTrainer's function, in every worker: take a job, train it, and again, until the box closes."""
-    for path in config["import_path"]:
-        if path not in sys.path:
-            sys.path.append(path)
+    search_for_modules(config["import_path"])
     mailbox = config["mailbox"]
     context = ray.train.get_context()
     rank, world_size = context.get_world_rank(), context.get_world_size()
@@ -159,11 +166,9 @@ def serve(config: dict[str, Any]) -> None:
                 # If it came of a peer's death, Ray ends this worker now and restarts the gang.
                 time.sleep(PEER_SECONDS)
             # Not raised on: Ray would restart the gang and the same exception would come again.
-            ray.get(
-                mailbox.put.remote(
-                    finished, {"reports": [], "error": traceback.format_exc(), "last": True}, False
-                )
-            )
+            messenger.flush(error=traceback.format_exc())
+            if world_size > 1:
+                _release_peers()
             return
         if status != STOPPED:
             messenger.flush()
@@ -195,15 +200,22 @@ class Messenger:
             stands = bool(flag.item())
         return stands
 
-    def flush(self) -> None:
-        """Send what is left, as the last of this trial."""
-        if self._rank == 0:
-            self._send(last=True)
+    def flush(self, error: str | None = None) -> None:
+        """Send what is left, as the last of this trial; an `error` comes from the worker that has it."""
+        if self._rank == 0 or error:
+            self._send(last=True, error=error)
 
-    def _send(self, *, wait: bool = False, last: bool = False) -> bool:
-        message = {"reports": self._reports, "last": last}
+    def _send(self, *, wait: bool = False, last: bool = False, error: str | None = None) -> bool:
+        message = {"reports": self._reports, "last": last} | ({"error": error} if error else {})
         self._reports, self._sent = [], time.monotonic()
         return ray.get(self._mailbox.put.remote(self._number, message, wait))
+
+
+def _release_peers() -> None:
+    """Leave the process group, so that workers who wait for this one in a collective get an error, too."""
+    if dist.get_backend() != "gloo":  # NCCL would wait for them: only the end of the process releases them
+        os._exit(1)
+    dist.destroy_process_group()
 
 
 def _from_worker_0(value: Any, world_size: int) -> Any:

@@ -21,6 +21,7 @@ def train(
     task: Task | None = None,
     checkpoint: Path | None = None,
     checkpoint_seconds: float = 60.0,
+    keep_last: bool = False,
     device: torch.device | str = "cpu",
     rank: int = 0,
     world_size: int = 1,
@@ -30,7 +31,8 @@ def train(
     `report(values, training)` is called after every evaluation, on every worker, and must answer the same on
     all of them. With a `checkpoint` path the trial continues from what lies there (its past reports are sent
     again, so that none is lost with its messenger) and saves there at most every `checkpoint_seconds`,
-    before the report that the checkpoint contains is sent. Only worker 0 writes.
+    before the report that the checkpoint contains is sent; with `keep_last` also at the end. Only worker 0 writes,
+    and all must be able to read.
     """
     torch.set_num_threads(spec.threads)
     training = Training(
@@ -39,6 +41,8 @@ def train(
     state = load_checkpoint(checkpoint, map_location=device) if checkpoint else None
     if state is not None:
         training.load_state_dict(state)
+    training.agree_on_step()
+    if state is not None:
         for past in training.reports:
             if not report(past, training):
                 return STOPPED
@@ -50,7 +54,8 @@ def train(
         if not spec.reports_at(training.step):
             continue
         values = training.report()
-        if checkpoint and rank == 0 and time.monotonic() - saved >= checkpoint_seconds:
+        due = time.monotonic() - saved >= checkpoint_seconds or (keep_last and training.step == spec.horizon)
+        if checkpoint and rank == 0 and due:
             save_checkpoint(training.state_dict(), checkpoint)
             saved = time.monotonic()
         if not report(values, training):

@@ -85,8 +85,7 @@ def load_task(name: str) -> Task:
     """The task of that name, or of that `package.module:Class`, built; raises `InvalidInput`."""
     if ":" in name:
         module_name, _, class_name = name.partition(":")
-        if os.getcwd() not in sys.path:  # as `python -m` would; a console script leaves it out
-            sys.path.insert(0, os.getcwd())
+        search_for_modules([os.getcwd()])  # as `python -m` would; a console script leaves it out
         try:
             module = importlib.import_module(module_name)
         except ImportError as error:
@@ -100,6 +99,11 @@ def load_task(name: str) -> Task:
         raise unknown("task", name, task_names())
     module = importlib.import_module(f"trainables.tasks.{name.replace('-', '_')}")
     return next(value for value in vars(module).values() if _is_task(value))()
+
+
+def search_for_modules(folders: Iterable[str]) -> None:
+    """Let Python find tasks from outside the package in these folders, too."""
+    sys.path.extend(folder for folder in folders if folder not in sys.path)
 
 
 def _is_task(value: object) -> bool:

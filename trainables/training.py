@@ -159,13 +159,14 @@ class Training:
         self.model.eval()
         sums: dict[str, Tensor] = {}
         for index, batch in enumerate(self.task.eval_batches(split)):
+            mine = index % self.world_size == self.rank
+            if index and not mine:  # the first batch is everyone's, so that all know the metrics' names
+                continue
             batch = tuple(part.to(self.device) for part in batch)
             with self._autocast():
                 outputs = self.task.outputs(self.model, batch)
             for name, value in self.task.metric_sums(outputs.float(), batch).items():
-                # every worker names every metric; each batch counts on one of them
-                mine = value.double() if index % self.world_size == self.rank else value.double() * 0
-                sums[name] = sums.get(name, 0) + mine
+                sums[name] = sums.get(name, 0) + value.double() * mine  # each batch counts once
         if self.world_size > 1:
             packed = torch.stack(list(sums.values()))
             dist.all_reduce(packed)
@@ -218,7 +219,7 @@ class Training:
         return {name: fractions[p] for name, p in self.model.named_parameters() if p in fractions}
 
     def _is_diverged(self, train_loss: float, val_loss: float) -> bool:
-        limit = EXPLODED * (self._first_loss or float("inf"))
+        limit = self._first_loss + (EXPLODED - 1) * abs(self._first_loss)
         return not (train_loss < limit and val_loss < limit)  # NaN compares as false
 
     def _mean_over_workers(self, value: Tensor) -> Tensor:
@@ -244,6 +245,7 @@ class Training:
     def state_dict(self) -> dict[str, Any]:
         """Everything that the specification and the step do not already determine; valid after `report`."""
         return {
+            "spec": self._identity(),
             "step": self.step,
             "gradient_evaluations": self.gradient_evaluations,
             "seconds": self.seconds,
@@ -254,7 +256,12 @@ class Training:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue where `state` was taken; the specification must be the same."""
+        """Continue where `state` was taken; raises `InvalidInput` if that was another trial."""
+        mine = self._identity()
+        differing = [name for name in mine if state["spec"].get(name) != mine[name]]
+        if differing:
+            told = ", ".join(f"{name} {state['spec'].get(name)!r}, now {mine[name]!r}" for name in differing)
+            raise InvalidInput(f"the checkpoint belongs to another trial: {told}; choose another file")
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = self._step_of_last_report = state["step"]
@@ -263,6 +270,19 @@ class Training:
         self.reports = list(state["reports"])
         self._first_loss = state["first_loss"]
         self.batches = self.task.train_batches(seed=self.spec.seed, start=self.step)
+
+    def agree_on_step(self) -> None:
+        """Raise `RuntimeError` unless all workers stand at the same step: a checkpoint that one cannot read."""
+        steps = self._mean_over_workers(torch.tensor(float(self.step), device=self.device))
+        if steps.item() != self.step:
+            raise RuntimeError(
+                f"worker {self.rank} stands at step {self.step}, the mean is {steps.item():g}: the experiment folder "
+                "must be on a file system that all workers share"
+            )
+
+    def _identity(self) -> dict[str, Any]:
+        """What makes two trials the same one: the specification but for its name."""
+        return {name: value for name, value in self.spec.to_dict().items() if name != "name"}
 
 
 def _finite(value: Any) -> Any:

@@ -149,5 +149,5 @@ def test_a_file_that_is_not_there_or_no_text_is_named(tmp_path):
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(InvalidInput, match="cannot read the space file"):
         find_space("digits", tmp_path / "binary.toml")
-    with pytest.raises(InvalidInput, match="no search space for task 'my-task': give one with --space"):
+    with pytest.raises(InvalidInput, match="unknown task 'my-task'"):
         find_space("my-task")

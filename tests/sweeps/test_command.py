@@ -45,6 +45,9 @@ def test_train_runs_where_ray_and_optuna_are_not_installed(tmp_path):
     assert [r["step"] for r in reports] == [8, 16, 24]
     assert reports[-1]["kappa"] == 2.0
     assert "test_accuracy" in reports[-1]
+    again = ire("train", "digits", "sgd", "--horizon", "24", "--checkpoint", "trial.pt", cwd=tmp_path)
+    assert again.returncode == 2
+    assert "the checkpoint belongs to another trial: method 'sgd-ire', now 'sgd'" in again.stderr
 
 
 def test_one_line_on_stderr_and_exit_code_2(tmp_path):
@@ -76,7 +79,7 @@ start_fraction = 0.5
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["sweep", "digit"], "no search space for task 'digit'"),
+        (["sweep", "digit"], "unknown task 'digit': did you mean 'digits'?"),
         (["sweep", "digits", "--methods", "sgd,,sgd"], "names 'sgd' twice"),
         (["sweep", "digits", "--methods", ""], "--methods is empty"),
         (["sweep", "digits", "--trials", "0"], "--trials 0: must be at least 1"),
@@ -104,7 +107,9 @@ start_fraction = 0.5
         (["train", "digits", "sgd", "--device", "gpu9"], "--device 'gpu9'"),
         (["train", "digits", "sgd", "--horizon", "0"], "horizon = 0"),
         (["train", "digits", "sgd", "--precision", "fp8"], "precision = 'fp8': must be 'fp32' or 'bf16'"),
-        (["spaces", "digit"], "no search space for task 'digit'"),
+        (["spaces", "digit"], "unknown task 'digit': did you mean 'digits'?"),
+        (["train", "digit", "sgd"], "unknown task 'digit': did you mean 'digits'?"),
+        (["spaces", "trainables.tasks.digits:Digits"], "has no search space: "),
         (["status", "nothing"], "is not an experiment folder"),
         (["resume", "nothing"], "is not an experiment folder"),
         (["report", "taken"], "is not an experiment folder"),

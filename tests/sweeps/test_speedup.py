@@ -29,7 +29,7 @@ def curve(losses, *, gradients=1.0, rate=100.0):
             "step": 10 * i,
             "gradient_evaluations": 10 * i * gradients,
             "val_loss": loss,
-            "steps_per_second": rate,
+            "seconds": 10 * i / rate,
         }
         for i, loss in enumerate(losses, start=1)
     ]
@@ -96,9 +96,27 @@ def test_a_true_speed_up_of_two_is_found_with_its_interval():
     ],
 )
 def test_the_verdict_by_hand(low, high, verdict):
-    assert SpeedUp(ratio=Ratio(value=1.0), low=low, high=high).verdict == verdict
+    assert SpeedUp(ratio=Ratio(value=1.0), low=low, high=high, seeds=5).verdict == verdict
+
+
+def test_one_seed_two_seeds_or_lost_seeds_make_no_verdict():
+    fields = {"ratio": Ratio(value=2.0), "low": Ratio(value=1.9), "high": Ratio(value=2.1)}
+    assert SpeedUp(**fields, seeds=3).verdict == "faster"
+    assert SpeedUp(**fields, seeds=2).verdict == "not shown"
+    assert SpeedUp(**fields, seeds=3, whole=False).verdict == "not shown"
+    alone = speed_up([curve(BASELINE)], [curve([2.0, 1.0, 0.5, 0.4])], "step")
+    assert (alone.verdict, str(alone)) == ("not shown", "2.00 (one seed)")
+
+
+def test_wall_clock_counts_every_second_of_training():
+    slow_end = curve(BASELINE)  # the same curve; its second half takes ten times as long
+    for report, seconds in zip(slow_end, (0.1, 0.2, 1.2, 2.2), strict=True):
+        report["seconds"] = seconds
+    assert speed_up([curve(BASELINE)], [slow_end], "wall").ratio.value == pytest.approx(0.4 / 2.2)
 
 
 def test_how_it_is_printed():
-    found = SpeedUp(ratio=Ratio(value=1.5), low=Ratio(value=0.98, censored=True), high=Ratio(value=2.0))
+    found = SpeedUp(
+        ratio=Ratio(value=1.5), low=Ratio(value=0.98, censored=True), high=Ratio(value=2.0), seeds=5
+    )
     assert str(found) == "1.50 [≤0.98, 2.00]"

@@ -1,0 +1,104 @@
+"""The letter box by itself, without Ray: who waits for whom, and what a restarted gang is handed."""
+
+import asyncio
+
+import pytest
+
+from trainables.mailbox import Mailbox
+
+
+def run(coroutine_of):
+    async def bounded():
+        return await asyncio.wait_for(coroutine_of(Mailbox(max_failures=2)), 5)
+
+    return asyncio.run(bounded())
+
+
+async def waits(task: asyncio.Task) -> bool:
+    await asyncio.sleep(0.02)
+    return not task.done()
+
+
+def test_messages_arrive_in_order_and_a_late_one_is_waited_for():
+    async def go(box):
+        number = await box.post({"job": 1})
+        assert await box.take(0) == (number, {"job": 1})
+        for i in range(3):
+            assert await box.put(number, {"i": i}, False)
+        assert [(await box.collect(number, 1))["i"] for _ in range(3)] == [0, 1, 2]
+        assert await box.collect(number, 0.01) is None
+        late = asyncio.create_task(box.collect(number, 1))
+        assert await waits(late)
+        await box.put(number, {"i": 3}, False)
+        assert (await late)["i"] == 3
+
+    run(go)
+
+
+def test_a_rung_waits_for_the_verdict_go_on():
+    async def go(box):
+        number = await box.post({})
+        rung = asyncio.create_task(box.put(number, {"rung": True}, True))
+        assert await waits(rung)
+        assert await box.collect(number, 1) == {"rung": True}
+        assert await waits(rung), "delivered is not yet decided"
+        following = asyncio.create_task(box.collect(number, 1))
+        assert await rung is True
+        await box.put(number, {}, False)
+        await following
+
+    run(go)
+
+
+@pytest.mark.parametrize("how", ["another job", "close"])
+def test_a_rung_waits_for_the_verdict_stop(how):
+    async def go(box):
+        number = await box.post({})
+        rung = asyncio.create_task(box.put(number, {"rung": True}, True))
+        await box.collect(number, 1)
+        assert await waits(rung)
+        await (box.close() if how == "close" else box.post({"next": True}))
+        assert await rung is False
+        assert not await box.put(number, {}, False), "and the old job stands no more"
+
+    run(go)
+
+
+def test_a_job_is_handed_out_again_until_it_is_done_and_no_longer():
+    async def go(box):
+        number = await box.post({"job": 1})
+        assert await box.take(0) == (number, {"job": 1})
+        assert await box.take(0) == (number, {"job": 1}), "the gang was restarted"
+        assert await box.put(number, {"last": True}, False) is False
+        waiting = asyncio.create_task(box.take(0))
+        assert await waits(waiting)
+        following = await box.post({"job": 2})
+        assert await waiting == (following, {"job": 2})
+
+    run(go)
+
+
+def test_a_job_that_kills_its_gang_too_often_is_given_up():
+    async def go(box):
+        number = await box.post({"deadly": True})
+        for _ in range(3):  # two failures are allowed
+            await box.take(0)
+        fourth = asyncio.create_task(box.take(0))
+        assert await waits(fourth)
+        message = await box.collect(number, 1)
+        assert message["last"]
+        assert "its workers died 3 times; --max-failures is 2" in message["error"]
+        following = await box.post({"harmless": True})
+        assert await fourth == (following, {"harmless": True})
+
+    run(go)
+
+
+def test_closing_sends_the_gang_home():
+    async def go(box):
+        waiting = asyncio.create_task(box.take(0))
+        assert await waits(waiting)
+        await box.close()
+        assert await waiting is None
+
+    run(go)
