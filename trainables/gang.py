@@ -35,9 +35,6 @@ COLLECT_SECONDS = 1.0
 POLL_SECONDS = 0.5
 """How often Ray Train's controller looks at its workers (default 2): how late it sees that they ended or died."""
 
-GANG_FAILURES = 20
-"""Restarts in the life of a gang beyond those of one trial; then it is lost, and the next trial gets a new one."""
-
 PEER_SECONDS = 6 * POLL_SECONDS
 """How long a worker with an exception waits for Ray to notice that another one has died."""
 
@@ -59,11 +56,10 @@ class GangTrainable(Trainable):
     def setup(self, config: dict[str, Any]) -> None:
         os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", str(POLL_SECONDS))
         self._gang = config["gang"]
-        self._mailbox = ray.remote(num_cpus=0)(Mailbox).remote(self._gang["max_failures"])
+        self._mailbox = ray.remote(num_cpus=0)(Mailbox).remote()
         self._broken = False
         self._loss: BaseException | None = None
-        self._thread = threading.Thread(target=self._run_gang, name="gang", daemon=True)
-        self._thread.start()
+        self._start_gang()
         self._post(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -83,7 +79,13 @@ class GangTrainable(Trainable):
         if message is None:  # nothing new: come back soon, so that Tune can stop this trial in between
             message = {"reports": []}
             if not self._thread.is_alive():
-                message["error"] = f"the worker group is lost: {self._loss}"
+                self._deaths += 1
+                if self._deaths > self._gang["max_failures"]:
+                    message["error"] = (
+                        f"its workers were lost {self._deaths} times, the last time by: {self._loss}"
+                    )
+                else:
+                    self._start_gang()  # the mailbox hands it the same job
         self._broken = "error" in message
         return message
 
@@ -103,7 +105,12 @@ class GangTrainable(Trainable):
         """Nothing, for the same reason."""
 
     def _post(self, config: dict[str, Any]) -> None:
+        self._deaths = 0
         self._number = ray.get(self._mailbox.post.remote(config["job"]))
+
+    def _start_gang(self) -> None:
+        self._thread = threading.Thread(target=self._run_gang, name="gang", daemon=True)
+        self._thread.start()
 
     def _run_gang(self) -> None:
         gang = self._gang
@@ -122,8 +129,8 @@ class GangTrainable(Trainable):
             run_config=ray.train.RunConfig(
                 name=f"gang-{self.trial_id}",
                 storage_path=gang["storage"],
-                # over all its trials; the mailbox counts those of one trial
-                failure_config=ray.train.FailureConfig(max_failures=GANG_FAILURES + gang["max_failures"]),
+                # Ray would count over all trials of the gang; `step` restarts it and counts for each
+                failure_config=ray.train.FailureConfig(max_failures=0),
             ),
         )
         try:
@@ -163,12 +170,12 @@ def serve(config: dict[str, Any]) -> None:
             )
         except Exception:
             if world_size > 1:
-                # If it came of a peer's death, Ray ends this worker now and restarts the gang.
+                # If it came of a peer's death, Ray ends this worker now, and the gang is restarted.
                 time.sleep(PEER_SECONDS)
-            # Not raised on: Ray would restart the gang and the same exception would come again.
+            # Not raised on: it is this trial's own, and would come again with every restart.
             messenger.flush(error=traceback.format_exc())
-            if world_size > 1:
-                _release_peers()
+            if world_size > 1:  # peers may wait for this worker in a collective: its end releases them
+                os._exit(1)
             return
         if status != STOPPED:
             messenger.flush()
@@ -209,13 +216,6 @@ class Messenger:
         message = {"reports": self._reports, "last": last} | ({"error": error} if error else {})
         self._reports, self._sent = [], time.monotonic()
         return ray.get(self._mailbox.put.remote(self._number, message, wait))
-
-
-def _release_peers() -> None:
-    """Leave the process group, so that workers who wait for this one in a collective get an error, too."""
-    if dist.get_backend() != "gloo":  # NCCL would wait for them: only the end of the process releases them
-        os._exit(1)
-    dist.destroy_process_group()
 
 
 def _from_worker_0(value: Any, world_size: int) -> Any:

@@ -11,9 +11,7 @@ from typing import Any
 class Mailbox:
     """Made an actor by `trainables.gang`; every method may be waited on concurrently."""
 
-    def __init__(self, max_failures: int) -> None:
-        self._max_failures = max_failures
-        self._hand_outs = 0  # of the current job: one more than the gangs that died over it
+    def __init__(self) -> None:
         self._changed = asyncio.Condition()
         self._job: dict[str, Any] | None = None
         self._number = 0  # of the current job; 0 is none
@@ -30,7 +28,6 @@ class Mailbox:
         async with self._changed:
             self._job, self._done, self._messages = job, False, []
             self._number += 1
-            self._hand_outs = 0
             self._requests = self._delivered = 0
             self._changed.notify_all()
             return self._number
@@ -62,27 +59,13 @@ class Mailbox:
     async def take(self, finished: int) -> tuple[int, dict[str, Any]] | None:
         """The current job and its number, as soon as there is one that is not done; None when closed.
 
-        `finished` is the last job that this gang has ended, be it by abandoning it. A job whose gang has died more
-        than `max_failures` times is given up with an error instead of being handed out again.
+        `finished` is the last job that this gang has ended, be it by abandoning it.
         """
         async with self._changed:
-            while True:
-                await self._changed.wait_for(
-                    lambda: (
-                        self._closed or (self._number > finished and not self._done and self._job is not None)
-                    )
-                )
-                if self._closed:
-                    return None
-                self._hand_outs += 1
-                if self._hand_outs <= self._max_failures + 1:
-                    return self._number, self._job
-                error = (
-                    f"its workers died {self._hand_outs - 1} times; --max-failures is {self._max_failures}"
-                )
-                self._messages.append({"reports": [], "error": error, "last": True})
-                self._done = True
-                self._changed.notify_all()
+            await self._changed.wait_for(
+                lambda: self._closed or (self._number > finished and not self._done and self._job is not None)
+            )
+            return None if self._closed else (self._number, self._job)
 
     async def put(self, number: int, message: dict[str, Any], wait: bool) -> bool:
         """Deliver a message of job `number`; returns whether the job still stands.

@@ -170,13 +170,13 @@ def wait_for(condition, seconds: float = 120) -> None:
 
 def test_two_workers_an_exception_a_dead_worker_and_a_diverging_rate(cluster, tmp_path, monkeypatch):
     """A task from outside the package, whose first trials break in every way; the others are untouched."""
-    shutil.copy(Path(__file__).with_name("faulty_task.py"), tmp_path)
+    shutil.copy(Path(__file__).with_name("faulty_task.py"), tmp_path / "my_faults.py")
     text = find_space("digits").text.replace("horizon = 240", "horizon = 48").replace("[120, 176]", "[24]")
     text = text.replace("log = [0.01, 1.0], published = 0.1", "choice = [0.05, 1e12], published = 0.05")
     (tmp_path / "faulty.toml").write_text(text)
     monkeypatch.chdir(tmp_path)
     experiment = sweep(
-        "faulty_task:Faulty",
+        "my_faults:Faulty",
         methods=["sgd"],
         trials=6,
         confirm_seeds=1,

@@ -9,7 +9,7 @@ from trainables.mailbox import Mailbox
 
 def run(coroutine_of):
     async def bounded():
-        return await asyncio.wait_for(coroutine_of(Mailbox(max_failures=2)), 5)
+        return await asyncio.wait_for(coroutine_of(Mailbox()), 5)
 
     return asyncio.run(bounded())
 
@@ -74,22 +74,6 @@ def test_a_job_is_handed_out_again_until_it_is_done_and_no_longer():
         assert await waits(waiting)
         following = await box.post({"job": 2})
         assert await waiting == (following, {"job": 2})
-
-    run(go)
-
-
-def test_a_job_that_kills_its_gang_too_often_is_given_up():
-    async def go(box):
-        number = await box.post({"deadly": True})
-        for _ in range(3):  # two failures are allowed
-            await box.take(0)
-        fourth = asyncio.create_task(box.take(0))
-        assert await waits(fourth)
-        message = await box.collect(number, 1)
-        assert message["last"]
-        assert "its workers died 3 times; --max-failures is 2" in message["error"]
-        following = await box.post({"harmless": True})
-        assert await fourth == (following, {"harmless": True})
 
     run(go)
 
