@@ -55,9 +55,8 @@ def refreshes(rounds: int) -> None:
             return flattest(scores, wanted, into=masks)
 
         print(f"\n{model}, {count / 1e6:.1f} M coordinates, gamma {GAMMA}")
-        print(
-            f"{'':12s} {'ns/coordinate':>20s} {'x radix [quartiles]':>22s} {'scratch B/p':>12s} {'share':>10s}"
-        )
+        titles = ("ns/coordinate", "x radix [quartiles]", "scratch B/p")
+        print(f"{'':12s} {titles[0]:>20s} {titles[1]:>22s} {titles[2]:>12s} share")
         radix()
         own = [timed(radix) for _ in range(rounds)]
         per = 1e9 / count

@@ -18,7 +18,7 @@ from ire.arithmetic import Number, add_product_, add_scaled_, go_
 
 
 class Adam(NamedTuple):
-    """The numbers of one step, bias corrections folded in: Δ = −size · m / (√v + eps) − decay · θ.
+    """The numbers of one step, bias corrections folded in: Δ = −size · (m / (√v + eps) + pull · θ).
 
     What does not apply is None. All may be 0-dimensional tensors, for a compiled step.
     """
@@ -27,10 +27,10 @@ class Adam(NamedTuple):
     beta2: Number
     size: Number
     eps: Number
-    decay: Number | None
-    """Decoupled weight decay, boosted with the rest."""
+    pull: Number | None
+    """Decoupled weight decay, boosted with the rest; relative to `size`, so that η may be 0."""
     plain_decay: Number | None
-    """Decoupled weight decay that is left as it is."""
+    """η λ of decoupled weight decay that is not boosted."""
     coupled: Number | None
 
     rebuilds_cheaply = False  # a root and a quotient: more than to copy a block and subtract
@@ -50,14 +50,14 @@ class Adam(NamedTuple):
         """The numbers of step t, counted from 1."""
         beta1, beta2 = (float(beta) for beta in group["betas"])
         lr, weight_decay = float(group["lr"]), float(group["weight_decay"]) or None
-        root = (1 - beta2**t) ** 0.5
+        unbias, root = 1 - beta1**t, (1 - beta2**t) ** 0.5
         decoupled = weight_decay and group["decoupled_weight_decay"]
         return cls(
             beta1=beta1,
             beta2=beta2,
-            size=lr / (1 - beta1**t) * root,
+            size=lr * root / unbias,
             eps=group["eps"] * root,
-            decay=lr * weight_decay if decoupled and boost_weight_decay else None,
+            pull=weight_decay * unbias / root if decoupled and boost_weight_decay else None,
             plain_decay=lr * weight_decay if decoupled and not boost_weight_decay else None,
             coupled=None if decoupled else weight_decay,
         )
@@ -84,8 +84,8 @@ class Adam(NamedTuple):
         if self.plain_decay is not None:
             p.mul_(1 - self.plain_decay)
         direction = self._direction(m, v)
-        if self.decay is not None:
-            add_scaled_(direction, p, self.decay / self.size)
+        if self.pull is not None:
+            add_scaled_(direction, p, self.pull)
         go_(p, direction, -self.size, kappa, flat)
 
     def displacement(self, p: Tensor, g: Tensor, buffers: tuple[Tensor, ...]) -> tuple[Tensor, Number]:
@@ -94,10 +94,10 @@ class Adam(NamedTuple):
         Returned as (direction, size), their product being it.
         """
         direction = self._direction(*buffers)
-        if self.decay is None:
+        if self.pull is None:
             return direction, -self.size
-        # θ = (p + size · direction) / (1 − decay) on the right-hand side of Δ = −size · direction − decay · θ
-        return add_scaled_(direction, p, self.decay / self.size), -self.size / (1 - self.decay)
+        # θ = (p + size · m / (√v + eps)) / (1 − size · pull) on the right-hand side of Δ
+        return add_scaled_(direction, p, self.pull), -self.size / (1 - self.size * self.pull)
 
     def _direction(self, m: Tensor, v: Tensor) -> Tensor:
         """m / (√v + eps), in fresh memory."""

@@ -6,22 +6,20 @@ into blocks it does so once: on a CPU this is worth a factor of 5 to 10.
 
 from collections.abc import Iterator, Sequence
 
-import torch
 from torch import Tensor
 
 CPU_BLOCK = 1 << 15
 """Elements: seven fp32 blocks of it fit into a second-level cache of 1 MiB."""
+COUNT_BLOCK = 1 << 17
+"""Elements, for counting: a table of counts is added up after each block, so blocks are larger."""
 DEVICE_BLOCK = 1 << 26
 """Elements. Accelerators have no use for small blocks, and a launch costs; this only bounds scratch."""
 
 
-def block_size(device: torch.device) -> int:
-    return CPU_BLOCK if device.type == "cpu" else DEVICE_BLOCK
-
-
-def blocks(first: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Walk over equally shaped tensors in step, in views of at most a block; whole if they are no vectors."""
-    size = block_size(first.device)
+def blocks(first: Tensor, *others: Tensor, size: int = CPU_BLOCK) -> Iterator[tuple[Tensor, ...]]:
+    """Walk over equally shaped tensors in step, in views of at most `size`; whole if they are no vectors."""
+    if first.device.type != "cpu":
+        size = DEVICE_BLOCK
     if first.dim() != 1 or first.numel() <= size:
         if first.numel():
             yield (first, *others)

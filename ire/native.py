@@ -74,7 +74,8 @@ class Native:
             count = len(job.buffers)
             for p, *rest in blocks(*flat_together([job.p, *job.buffers], read)):
                 buffers, g, mask = rest[:count], rest[count], next(iter(rest[count + 1 :]), None)
-                if p.dtype not in (torch.float32, torch.float64) or not p.is_contiguous():
+                # torch's fused kernels do not look at strides, and half precision is to be computed in fp32.
+                if p.dtype not in (torch.float32, torch.float64) or not _gapless(p, g, *buffers):
                     kappa = job.boost.kappa if job.boost else None
                     _update(numbers, kappa, p, g, buffers, mask)
                     continue
@@ -105,6 +106,10 @@ def _bundled(moves: Sequence[Movement], boosts: Mapping[Tensor, Boost]) -> list[
         mask = boost.mask if boost else None
         bundle.jobs.append(Job(move.p, move.g, move.buffers, mask, boost))
     return list(bundles.values())
+
+
+def _gapless(*tensors: Tensor) -> bool:
+    return all(t.is_contiguous() for t in tensors)
 
 
 def _run_graph(bundles: list[tuple]) -> None:

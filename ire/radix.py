@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ire.blocks import blocks
+from ire.blocks import COUNT_BLOCK, blocks
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ _HALF = ((0, 15),)
 _FORMATS = {
     torch.float16: Keys(torch.float16, torch.int16, _HALF, 0x7C00),
     torch.bfloat16: Keys(torch.bfloat16, torch.int16, _HALF, 0x7F80),
-    torch.float32: Keys(torch.float32, torch.int32, ((15, 16), (0, 15)), 0x7F800000),
+    torch.float32: Keys(torch.float32, torch.int32, ((19, 12), (0, 19)), 0x7F800000),
     torch.float64: Keys(
-        torch.float64, torch.int64, ((47, 16), (31, 16), (15, 16), (0, 15)), 0x7FF0000000000000
+        torch.float64, torch.int64, ((51, 12), (34, 17), (17, 17), (0, 17)), 0x7FF0000000000000
     ),
 }
 
@@ -103,10 +103,15 @@ def _count_digits(vectors: Iterator[Tensor], keys: Keys, prefix: int, shift: int
     for vector in vectors:
         if vector.device not in counts:
             counts[vector.device] = torch.zeros(size, dtype=torch.int64, device=vector.device)
-        for (block,) in blocks(vector):
+        table = counts[vector.device]
+        for (block,) in blocks(vector, size=COUNT_BLOCK):
             bits = keys.of(block)
-            if (shift, width) != keys.digits[0]:
-                # Few keys share the prefix, so the rest of this pass is short.
-                bits = bits[(bits >> above) == prefix].bitwise_and_((1 << above) - 1)
-            counts[vector.device] += torch.bincount(bits.bitwise_right_shift_(shift), minlength=size)
-    return sum((c.cpu() for c in counts.values()), torch.zeros(size, dtype=torch.int64))
+            if (shift, width) == keys.digits[0]:
+                table += torch.bincount(bits.bitwise_right_shift_(shift), minlength=size)
+                continue
+            # What shares the prefix becomes small when the prefix is taken away: few keys, a large table.
+            bits ^= prefix << above
+            few = bits[bits < 1 << above].bitwise_right_shift_(shift).long()
+            table.scatter_add_(0, few, torch.ones_like(few))
+    tables = [table.cpu() for table in counts.values()] or [torch.zeros(size, dtype=torch.int64)]
+    return tables[0] if len(tables) == 1 else torch.stack(tables).sum(0)

@@ -18,6 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from ire.batch_norm import frozen_batch_norm
+from ire.shards import local, whole
 from ire.wrapper import Wrapper
 
 
@@ -81,7 +82,7 @@ class SAM(Wrapper):
                 closure()
         finally:
             for p, w in origin.items():
-                p.copy_(w)
+                local(p).copy_(w)
         return loss
 
     def _climb(self) -> dict[Tensor, Tensor]:
@@ -90,11 +91,12 @@ class SAM(Wrapper):
         norms = [torch.linalg.vector_norm(p.abs() * p.grad if self.adaptive else p.grad) for p in moved]
         if not norms:
             return {}
-        scale = self.rho / (torch.stack([n.to(norms[0]) for n in norms]).norm() + 1e-12)
-        origin = {p: p.clone() for p in moved}
+        norms = [whole(norm).to(local(moved[0]).device) for norm in norms]
+        scale = self.rho / (torch.stack(norms).norm() + 1e-12)
+        origin = {p: local(p).clone() for p in moved}
         for p in moved:
-            direction = p.square().mul_(p.grad) if self.adaptive else p.grad
-            p.add_(direction * scale.to(p))
+            w, g = local(p), local(p.grad)
+            w.add_((w.square().mul_(g) if self.adaptive else g) * scale.to(w))
         return origin
 
     def _ascent_pass(self) -> AbstractContextManager:

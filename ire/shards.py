@@ -18,6 +18,11 @@ def local(tensor: Tensor) -> Tensor:
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
+def whole(tensor: Tensor) -> Tensor:
+    """All of it, brought here from all workers that hold a part."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
 def part_number(p: Tensor) -> int:
     """The number, in its mesh, of the first worker that holds the same part of `p` as this one."""
     if not isinstance(p, DTensor):

@@ -189,6 +189,52 @@ def test_half_precision_is_computed_in_single(name, make_path):
     assert error.max() < (2**-7 if make_path is chosen else 2**-6)  # the base's own step rounds too
 
 
+@pytest.mark.parametrize("make_path", [chosen, hooked])
+@pytest.mark.parametrize("name", BASES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_rate_of_zero_moves_nothing(name, make_path, dtype):
+    """The first step of a warm-up, and the last of a decay."""
+    [p] = ps = [torch.nn.Parameter(torch.ones(20, dtype=dtype))]
+    optimizer = IRE(BASES[name](ps), kappa=2, gamma=0.5, curvature="random")
+    make_path(optimizer)
+    for lr in (0.01, 0.0):
+        before = p.detach().clone()
+        optimizer.param_groups[0]["lr"] = lr
+        p.grad = torch.ones_like(p)
+        optimizer.step()
+    assert torch.equal(p, before)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["adamw", "sgd momentum"])
+def test_a_rate_of_zero_moves_nothing_compiled(name):
+    [p] = ps = [torch.nn.Parameter(torch.ones(20))]
+    optimizer = IRE(BASES[name](ps), kappa=2, gamma=0.5, curvature="random", compile=True)
+    for lr in (0.01, 0.01, 0.0):
+        before = p.detach().clone()
+        optimizer.param_groups[0]["lr"] = lr
+        p.grad = torch.ones_like(p)
+        optimizer.step()
+    assert torch.equal(p, before)
+
+
+def test_buffers_in_another_memory_order_than_their_parameter():
+    """As a checkpoint of a model in another memory format brings them."""
+    results = []
+    for memory_format in (torch.contiguous_format, torch.channels_last):
+        g = torch.Generator().manual_seed(0)
+        p = torch.nn.Parameter(torch.randn(4, 3, 5, 5, generator=g, dtype=torch.float64))
+        base = adamw([p])
+        optimizer = IRE(base, kappa=2, gamma=0.5, curvature="empirical")
+        for _ in range(3):
+            p.grad = torch.randn(p.shape, generator=g, dtype=p.dtype)
+            optimizer.step()
+            for name in ("exp_avg", "exp_avg_sq"):
+                base.state[p][name] = base.state[p][name].contiguous(memory_format=memory_format)
+        results.append(p.detach())
+    torch.testing.assert_close(*results)
+
+
 def test_a_scheduler_or_hook_on_the_base_still_sees_its_steps():
     [p] = ps = [torch.nn.Parameter(torch.randn(5))]
     base = torch.optim.AdamW(ps)

@@ -1,0 +1,89 @@
+"""The two-dimensional problem on which IRE can be followed by eye, and its law of the effective rate.
+
+    L(u, v) = (1 + u²) v² / 2
+
+Its minima are the line v = 0, where the sharpness is 1 + u²; the flattest of them is u = 0. Gradient descent
+stops where it meets the line, IRE goes on along it (Wang et al. 2024, §2, Eq. 3). Plain floats, no tensors.
+"""
+
+import math
+import random
+from collections.abc import Iterator
+from itertools import islice, takewhile
+from typing import NamedTuple
+
+START = (1.0, 0.01)
+"""Where the runs of Fig. 1 begin."""
+
+
+class Point(NamedTuple):
+    u: float
+    v: float
+
+
+def loss(at: Point) -> float:
+    return (1 + at.u**2) * at.v**2 / 2
+
+
+def gradient(at: Point) -> Point:
+    return Point(at.u * at.v**2, (1 + at.u**2) * at.v)
+
+
+def boosted(at: Point, g: Point, eta: float, kappa: float) -> Point:
+    """One step along g with the flat direction, u, boosted. On this problem the mask of γ = 1/2 is exactly
+    that projection wherever v² < 1 + u²."""
+    return Point(at.u - eta * (1 + kappa) * g.u, at.v - eta * g.v)
+
+
+def descend(eta: float, kappa: float = 0.0, start: tuple[float, float] = START) -> Iterator[Point]:
+    """The iterates of GD-IRE (of GD with κ = 0), `start` first, for ever or until numbers end."""
+    at = Point(*start)
+    while math.isfinite(at.u) and math.isfinite(at.v):
+        yield at
+        try:
+            at = boosted(at, gradient(at), eta, kappa)
+        except OverflowError:
+            return
+
+
+def after(steps: int, points: Iterator[Point]) -> Point:
+    """The iterate after so many steps."""
+    return next(islice(points, steps, None))
+
+
+def steps_to(target: float, points: Iterator[Point]) -> int:
+    """Steps until the loss is below `target`."""
+    return sum(1 for _ in takewhile(lambda at: loss(at) >= target, points))
+
+
+def climb(
+    eta: float,
+    rho: float,
+    kappa: float = 0.0,
+    *,
+    average: bool = False,
+    start: tuple[float, float] = START,
+    seed: int = 0,
+) -> Iterator[Point]:
+    """The iterates of SAM-IRE: the standard ascent ρ g/‖g‖ (Eq. 7), or along a random direction (Eq. 8)."""
+    draw = random.Random(seed)
+    at = Point(*start)
+    while True:
+        yield at
+        way = Point(draw.gauss(0, 1), draw.gauss(0, 1)) if average else gradient(at)
+        scale = rho / (math.hypot(*way) or 1)
+        above = Point(at.u + scale * way.u, at.v + scale * way.v)
+        at = boosted(at, gradient(above), eta, kappa)
+
+
+def effective_rate(eta: float, rho: float, kappa: float, *, average: bool = False) -> float:
+    """η_eff of Theorems 5.5 and 5.6: what one step takes off u, as a share; p = 2 here."""
+    return (1 + kappa) * eta * rho**2 / (2 if average else 1)
+
+
+def measured_rate(eta: float, rho: float, kappa: float, *, average: bool = False, seed: int = 0) -> float:
+    """The same out of a run: the mean of −Δ log u per step while u goes from 1 to 1/2."""
+    start = (1.0, eta * rho)  # about where v settles
+    points = climb(eta, rho, kappa, average=average, start=start, seed=seed)
+    path = list(takewhile(lambda at: at.u > 0.5, points))
+    return -math.log(path[-1].u) / (len(path) - 1)

@@ -1,0 +1,304 @@
+"""Run by test_two_workers.py as two processes: each check compares what the workers have with each other,
+and with a single worker that has the whole batch. Prints one line of JSON: check -> null or traceback.
+"""
+
+import copy
+import json
+import sys
+import traceback
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
+from torch.nn.parallel import DistributedDataParallel
+
+from ire import IRE, SAM, sampled_nll
+from ire.shards import whole
+
+ROWS = 6
+
+
+class Words(nn.Module):
+    """Most rows of the embedding get no gradient: ties at zero."""
+
+    def __init__(self, dtype=torch.float32):
+        super().__init__()
+        torch.manual_seed(0)
+        self.embedding = nn.Embedding(41, 9, dtype=dtype)
+        self.hidden = nn.Linear(9, 7, dtype=dtype)
+        self.head = nn.Linear(7, 5, dtype=dtype)
+
+    def forward(self, tokens):
+        return self.head(torch.tanh(self.hidden(self.embedding(tokens))))
+
+
+def batch(step, rank=None):
+    """Tokens and labels of the whole batch of 2 · ROWS, or of one worker."""
+    g = torch.Generator().manual_seed(50 + step)
+    tokens, labels = (torch.randint(0, n, (2 * ROWS,), generator=g) for n in (41, 5))
+    part = slice(None) if rank is None else slice(rank * ROWS, (rank + 1) * ROWS)
+    return tokens[part], labels[part]
+
+
+def wrap(model, curvature="sampled", base=None, **settings):
+    base = base or torch.optim.AdamW(model.parameters(), lr=0.01)
+    return IRE(
+        base, **{"kappa": 2, "gamma": 0.6, "interval": 3, "start": 1, "curvature": curvature} | settings
+    )
+
+
+def train(model, optimizer, steps, rank=None, world=1, cast=False):
+    for step in range(steps):
+        tokens, labels = batch(step, rank)
+        due, reuse = optimizer.curvature_due, optimizer.settings.curvature == "reuse"
+        where = {"rank": rank or 0, "world_size": world}
+        noise = torch.Generator().manual_seed(step)
+        with torch.autocast("cpu", torch.bfloat16, enabled=cast):
+            if due and not reuse:
+                sampled_nll(model(tokens), generator=noise, **where).backward()
+                optimizer.update_mask()
+            logits = model(tokens)
+            if due and reuse:
+                optimizer.update_mask(sampled_nll(logits, generator=noise, **where))
+            nn.functional.cross_entropy(logits, labels).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+def same_everywhere(tensors):
+    for tensor in tensors:
+        gathered = [torch.empty_like(tensor) for _ in range(2)]
+        dist.all_gather(gathered, tensor.contiguous())
+        assert torch.equal(*gathered)
+
+
+def agrees(model, optimizer, single, single_optimizer, tolerance=1e-6):
+    """The workers have the same parameters and masks, those of a single worker up to rounding."""
+    same_everywhere([p.detach() for p in model.parameters()])
+    masks = [optimizer._memory.masks[p] for p in model.parameters()]
+    same_everywhere(masks)
+    count = sum(m.numel() for m in masks)
+    ones = sum(int(m.sum()) for m in masks)
+    inverted = optimizer.settings.curvature == "sharpest"
+    assert (count - ones if inverted else ones) == int(0.6 * count)
+    for p, q in zip(model.parameters(), single.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-4, atol=tolerance)
+
+
+def data_parallel(curvature, **settings):
+    def check(rank):
+        model, single = Words(torch.float64), Words(torch.float64)
+        spread = DistributedDataParallel(model)
+        optimizer, alone = wrap(model, curvature, **settings), wrap(single, curvature, **settings)
+        train(spread, optimizer, 8, rank, 2)
+        train(single, alone, 8)
+        agrees(model, optimizer, single, alone)
+
+    return check
+
+
+def reuse_keeps_the_training_gradient(rank):
+    models = [DistributedDataParallel(Words()) for _ in range(2)]
+    optimizer = wrap(models[0], "reuse", start=0)
+    tokens, labels = batch(0, rank)
+    for model in models:
+        logits = model(tokens)
+        if model is models[0]:
+            optimizer.update_mask(sampled_nll(logits))
+        nn.functional.cross_entropy(logits, labels).backward()
+    for p, q in zip(*(m.parameters() for m in models), strict=True):
+        assert torch.equal(p.grad, q.grad)
+    same_everywhere([p.grad for p in models[0].parameters()])
+
+
+def accumulation(rank):
+    model, single = Words(torch.float64), Words(torch.float64)
+    spread, optimizer, alone = DistributedDataParallel(model), wrap(model), wrap(single)
+    for step in range(6):
+        tokens, labels = batch(step, rank)
+        everything = batch(step)
+        if optimizer.curvature_due:
+            noise = [torch.Generator().manual_seed(step) for _ in range(2)]
+            sampled_nll(spread(tokens), generator=noise[0], rank=rank, world_size=2).backward()
+            sampled_nll(single(everything[0]), generator=noise[1]).backward()
+            optimizer.update_mask(), alone.update_mask()
+        half = ROWS // 2
+        with spread.no_sync():
+            (nn.functional.cross_entropy(spread(tokens[:half]), labels[:half]) / 2).backward()
+        (nn.functional.cross_entropy(spread(tokens[half:]), labels[half:]) / 2).backward()
+        nn.functional.cross_entropy(single(everything[0]), everything[1]).backward()
+        for it in (optimizer, alone):
+            it.step()
+            it.zero_grad()
+    agrees(model, optimizer, single, alone)
+
+
+def autocast(rank):
+    model, single = Words(), Words()
+    spread, optimizer, alone = DistributedDataParallel(model), wrap(model), wrap(single)
+    train(spread, optimizer, 8, rank, 2, cast=True)
+    train(single, alone, 8, cast=True)
+    agrees(model, optimizer, single, alone, tolerance=0.3)  # bf16 gradients of Adam: signs may differ
+
+
+def compiled_model(rank):
+    model, single = Words(torch.float64), Words(torch.float64)
+    spread = torch.compile(DistributedDataParallel(model), backend="aot_eager")
+    optimizer, alone = wrap(model), wrap(single)
+    train(spread, optimizer, 8, rank, 2)
+    train(single, alone, 8)
+    agrees(model, optimizer, single, alone)
+
+
+def sam_climbs_locally(rank):
+    model, by_hand = Words(torch.float64), Words(torch.float64)
+    spread, rho, lr = DistributedDataParallel(model), 0.1, 0.5
+    optimizer = SAM(torch.optim.SGD(model.parameters(), lr=lr), rho, model=spread)
+    tokens, labels = batch(0, rank)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(spread(tokens), labels)
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    total = [torch.zeros_like(p) for p in by_hand.parameters()]
+    for worker in range(2):
+        climber = copy.deepcopy(by_hand)
+        tokens, labels = batch(0, worker)
+        ps = list(climber.parameters())
+        g = torch.autograd.grad(nn.functional.cross_entropy(climber(tokens), labels), ps)
+        norm = torch.cat([x.flatten() for x in g]).norm()
+        with torch.no_grad():
+            for p, x in zip(ps, g, strict=True):
+                p += rho * x / norm
+        g = torch.autograd.grad(nn.functional.cross_entropy(climber(tokens), labels), ps)
+        total = [t + x / 2 for t, x in zip(total, g, strict=True)]
+    for p, q, g in zip(model.parameters(), by_hand.parameters(), total, strict=True):
+        torch.testing.assert_close(p, q - lr * g)
+    same_everywhere([p.detach() for p in model.parameters()])
+
+
+def sharded(curvature, base=torch.optim.AdamW, **settings):
+    """FSDP2: masks equal those of a single worker bit for bit, ties included, and so does the step."""
+
+    def check(rank):
+        model, single = Words(torch.float64), Words(torch.float64)
+        mesh = init_device_mesh("cpu", (2,))
+        for module in (model.hidden, model.head, model):
+            fully_shard(module, mesh=mesh)
+        optimizer = wrap(model, curvature, base(model.parameters(), lr=0.01), **settings)
+        alone = wrap(single, curvature, base(single.parameters(), lr=0.01), **settings)
+        train(model, optimizer, 8, rank, 2)
+        train(single, alone, 8)
+        ones = torch.tensor([sum(int(m.sum()) for m in optimizer._memory.masks.values())])
+        dist.all_reduce(ones)
+        count = sum(p.numel() for p in single.parameters())
+        assert ones.item() == int(0.6 * count)
+        if curvature == "random":
+            return
+        for p, q in zip(model.parameters(), single.parameters(), strict=True):
+            mask = DTensor.from_local(
+                optimizer._memory.masks[p], mesh, p.placements, shape=p.shape, stride=p.stride()
+            )
+            assert torch.equal(mask.full_tensor(), alone._memory.masks[q])
+            torch.testing.assert_close(whole(p), q, rtol=1e-6, atol=1e-8)
+
+    return check
+
+
+def sharded_sam(rank):
+    """Sharded gradients exist only summed up, so the climb is along the whole batch's gradient."""
+    model, single = Words(torch.float64), Words(torch.float64)
+    fully_shard(model, mesh=init_device_mesh("cpu", (2,)))
+    for it, place in ((model, rank), (single, None)):
+        optimizer = SAM(torch.optim.SGD(it.parameters(), lr=0.5), rho=0.1)
+        tokens, labels = batch(0, place)
+
+        def closure(it=it, optimizer=optimizer, tokens=tokens, labels=labels):
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(it(tokens), labels)
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)
+    for p, q in zip(model.parameters(), single.parameters(), strict=True):
+        torch.testing.assert_close(whole(p), q)
+
+
+def sharded_resume(rank):
+    results = []
+    for interrupted in (False, True):
+        model = Words()
+        fully_shard(model, mesh=init_device_mesh("cpu", (2,)))
+        optimizer = wrap(model, "empirical", ema=0.5)
+        train(model, optimizer, 5, rank, 2)
+        if interrupted:
+            state = copy.deepcopy(optimizer.state_dict())
+            optimizer = wrap(model, "empirical", ema=0.5)
+            optimizer.load_state_dict(state)
+        train(model, optimizer, 5, rank, 2)
+        results.append([whole(p.detach()) for p in model.parameters()])
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+
+
+def sharded_not_finite(rank):
+    """A NaN on one worker keeps the mask on both."""
+    for ema in (0.0, 0.5):
+        model = Words()
+        fully_shard(model, mesh=init_device_mesh("cpu", (2,)))
+        optimizer = wrap(model, "sampled", start=0, ema=ema)
+        sampled_nll(model(batch(0, rank)[0])).backward()
+        if rank == 1:
+            model.head.weight.grad.to_local().view(-1)[0] = float("nan")
+        optimizer.update_mask()
+        assert optimizer.skipped_refreshes == 1 and not optimizer._memory.masks
+
+
+CHECKS = {
+    "sampled": data_parallel("sampled"),
+    "sampled, averaged": data_parallel("sampled", ema=0.5),
+    "reuse": data_parallel("reuse"),
+    "empirical": data_parallel("empirical"),
+    "second_moment": data_parallel("second_moment"),
+    "random": data_parallel("random"),
+    "sharpest": data_parallel("sharpest"),
+    "reuse keeps the training gradient": reuse_keeps_the_training_gradient,
+    "accumulation": accumulation,
+    "autocast": autocast,
+    "compiled model": compiled_model,
+    "sam climbs locally": sam_climbs_locally,
+    "sharded, sampled": sharded("sampled"),
+    "sharded, averaged": sharded("sampled", ema=0.5),
+    "sharded, empirical": sharded("empirical", torch.optim.SGD),
+    "sharded, second_moment": sharded("second_moment"),
+    "sharded, measured": sharded("empirical", torch.optim.RAdam),
+    "sharded, random": sharded("random"),
+    "sharded, sam": sharded_sam,
+    "sharded, resume": sharded_resume,
+    "sharded, not finite": sharded_not_finite,
+}
+
+
+def main() -> None:
+    rank, address = int(sys.argv[1]), sys.argv[2]
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
+    outcome = {}
+    for name, check in CHECKS.items():
+        try:
+            check(rank)
+            outcome[name] = None
+        except Exception:
+            outcome[name] = traceback.format_exc()
+        dist.barrier()
+    print(json.dumps(outcome))
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()
