@@ -120,9 +120,8 @@ def training(rounds: int, compiled: bool, interval: int = 10) -> None:
     plain_model = LanguageModel()
     plain = adamw(plain_model)
     count = sum(p.numel() for p in plain_model.parameters())
-    print(
-        f"\nwhole training step, {count / 1e6:.1f} M parameters, K={interval}, step {'compiled' if compiled else 'eager'}"
-    )
+    how = "compiled" if compiled else "eager"
+    print(f"\nwhole training step, {count / 1e6:.1f} M parameters, K={interval}, optimizer step {how}")
     for source in ("sampled", "reuse", "subbatch", "empirical", "second_moment"):
         model = LanguageModel()
         optimizer = IRE(
