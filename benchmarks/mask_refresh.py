@@ -7,7 +7,6 @@ Also the whole training step of a small language model with a refresh every 10 s
 
 import argparse
 import math
-import statistics
 import time
 from collections.abc import Callable
 
@@ -90,54 +89,56 @@ class LanguageModel(nn.Module):
         return self.head(self.body(self.embedding(tokens), causal, is_causal=True))
 
 
-def training(rounds: int, interval: int = 10) -> None:
-    """Seconds of `interval` training steps with one refresh, over those of the same steps of AdamW."""
+def training(rounds: int, compiled: bool, interval: int = 10) -> None:
+    """What `interval` steps with one refresh cost, over as many of fused AdamW.
+
+    Put together from steps with and without a refresh, timed in turn with plain ones, in processor seconds:
+    a shared machine would bury some per cent under its own changes of speed.
+    """
     torch.manual_seed(0)
     tokens = torch.randint(0, 4096, (8, 129))
     inputs, targets = tokens[:, :-1], tokens[:, 1:]
 
-    def steps(model: nn.Module, optimizer, source: str) -> Callable[[], None]:
-        def run() -> None:
-            for _ in range(interval):
-                due = getattr(optimizer, "curvature_due", False)
-                if due and source in ("sampled", "subbatch"):
-                    rows = inputs if source == "sampled" else inputs[: len(inputs) // 4]
-                    sampled_nll(model(rows)).backward()
-                    optimizer.update_mask()
-                logits = model(inputs)
-                if due and source == "reuse":
-                    optimizer.update_mask(sampled_nll(logits))
-                F.cross_entropy(logits.flatten(0, 1), targets.flatten()).backward()
-                optimizer.step()
-                optimizer.zero_grad()
-
-        return run
+    def step(model: nn.Module, optimizer, source: str) -> float:
+        begin = time.process_time()
+        due = getattr(optimizer, "curvature_due", False)
+        if due and source in ("sampled", "subbatch"):
+            rows = inputs if source == "sampled" else inputs[: len(inputs) // 4]
+            sampled_nll(model(rows)).backward()
+            optimizer.update_mask()
+        logits = model(inputs)
+        if due and source == "reuse":
+            optimizer.update_mask(sampled_nll(logits))
+        F.cross_entropy(logits.flatten(0, 1), targets.flatten()).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        return time.process_time() - begin
 
     def adamw(model: nn.Module) -> torch.optim.AdamW:
         return torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
 
     plain_model = LanguageModel()
-    plain = steps(plain_model, adamw(plain_model), "none")
-    print(
-        f"\nwhole training step, {sum(p.numel() for p in plain_model.parameters()) / 1e6:.1f} M, K={interval}"
-    )
-    for source in ("none", "sampled", "reuse", "subbatch", "empirical", "second_moment"):
+    plain = adamw(plain_model)
+    count = sum(p.numel() for p in plain_model.parameters())
+    how = "compiled" if compiled else "eager"
+    print(f"\nwhole training step, {count / 1e6:.1f} M parameters, K={interval}, optimizer step {how}")
+    for source in ("sampled", "reuse", "subbatch", "empirical", "second_moment"):
         model = LanguageModel()
-        base = adamw(model)
-        optimizer = (
-            base
-            if source == "none"
-            else IRE(base, kappa=KAPPA, gamma=GAMMA, curvature=source, interval=interval)
+        optimizer = IRE(
+            adamw(model), kappa=KAPPA, gamma=GAMMA, curvature=source, interval=2, compile=compiled
         )
-        run = steps(model, optimizer, source)
-        run(), plain()
-        times = []
-        for round_ in range(rounds):
-            order = (plain, run) if round_ % 2 else (run, plain)
-            a, b = (timed(f) for f in order)
-            times.append(b / a if round_ % 2 else a / b)
-        print(f"{source:14s} {quartiles(times):>20s}", flush=True)
-    print(f"seconds a plain step: {statistics.median(timed(plain) for _ in range(3)) / interval:.3f}")
+        for _ in range(3):  # ends before a step with a refresh
+            step(model, optimizer, source), step(plain_model, plain, "none")
+        if source != "second_moment":
+            step(model, optimizer, source)
+        ratios = []
+        for _ in range(rounds):
+            base = step(plain_model, plain, "none")
+            due, other = (step(model, optimizer, source) for _ in range(2))
+            base = (base + step(plain_model, plain, "none")) / 2
+            ratios.append((due + (interval - 1) * other) / (interval * base))
+        print(f"{source:14s} {quartiles(ratios):>20s}", flush=True)
+    print(f"processor seconds a plain step: {step(plain_model, plain, 'none'):.3f}")
 
 
 def main() -> None:
@@ -151,7 +152,8 @@ def main() -> None:
     if arguments.only != "training":
         refreshes(arguments.rounds)
     if arguments.only != "refresh":
-        training(arguments.rounds)
+        for compiled in (False, True):
+            training(arguments.rounds, compiled)
 
 
 if __name__ == "__main__":

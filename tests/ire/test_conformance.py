@@ -13,6 +13,8 @@ from torch import nn
 
 from ire import IRE, SAM
 
+pytestmark = pytest.mark.filterwarnings("ignore:Using backward.. with create_graph=True")  # Sophia's need
+
 ARGUMENTS = {"SGD": {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1}, "Muon": {}}
 REFUSED = {"LBFGS", "SparseAdam"}  # see test_bad_input
 TORCH = sorted(
