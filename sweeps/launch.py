@@ -92,11 +92,11 @@ def _run(plan: Plan, folder: Path, *, is_new: bool, address: str | None, console
     from sweeps.tuning import TuneRun
 
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_terminate_like_interrupt())
         if not is_new:
             stack.enter_context(_locked(folder))
         if is_new or not Protocol(plan, folder).is_over:
             room = capacity(plan, stack.enter_context(connected(address)))
+            stack.enter_context(_terminate_like_interrupt())  # after Ray, which has a handler of its own
             if is_new:
                 folder.mkdir(parents=True)
                 (folder / "sweep.toml").write_text(plan.to_toml(), encoding="utf-8")
