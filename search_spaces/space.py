@@ -5,6 +5,7 @@ may override dimensions for single methods under `[methods.NAME]`. A method's sp
 then the overrides of every method it is built from: `sgd-ire` extends `sgd`.
 """
 
+import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -126,8 +127,6 @@ def find_space(task: str, path: str | Path | None = None) -> Space:
 
 
 def _beside(task: str) -> Path:
-    import sys
-
     from trainables.task import load_task  # only here: it brings torch
 
     found = type(load_task(task))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from statistics import mean, stdev
 from typing import Any
 
+from search_spaces import Fixed
 from sweeps.ledger import Ledger
 from sweeps.plan import Plan
 from sweeps.records import DIVERGED, FAILED, FINISHED, PRUNED, RUNNING, Records, TrialRecord
@@ -116,8 +117,6 @@ def _metrics(records: Records) -> list[str]:
 
 def settings_that_vary(plan: Plan, method: str) -> list[str]:
     """The settings of `method` that are searched, in order."""
-    from search_spaces import Fixed
-
     dimensions = plan.space.dimensions(parse_method(method))
     return [name for name, dimension in dimensions.items() if not isinstance(dimension, Fixed)]
 

@@ -92,18 +92,20 @@ def _run(plan: Plan, folder: Path, *, is_new: bool, address: str | None, console
     from sweeps.tuning import TuneRun
 
     with contextlib.ExitStack() as stack:
+        protocol = None
         if not is_new:
             stack.enter_context(_locked(folder))
-        if is_new or not Protocol(plan, folder).is_over:
+            protocol = Protocol(plan, folder)
+        if protocol is None or not protocol.is_over:
             room = capacity(plan, stack.enter_context(connected(address)))
             stack.enter_context(_terminate_like_interrupt())  # after Ray, which has a handler of its own
             if is_new:
                 folder.mkdir(parents=True)
                 (folder / "sweep.toml").write_text(plan.to_toml(), encoding="utf-8")
                 stack.enter_context(_locked(folder))
+                protocol = Protocol(plan, folder)
             screen = stack.enter_context(_ray_output(folder, console))
             screen.print(f"{plan.name}: {room.arithmetic}", soft_wrap=True, highlight=False)
-            protocol = Protocol(plan, folder)
             watchers = [TensorBoard(folder), Progress(screen)]
             with contextlib.suppress(KeyboardInterrupt):
                 try:

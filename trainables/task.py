@@ -21,8 +21,6 @@ from trainables.invalid_input import InvalidInput, unknown
 
 Batch = tuple[Tensor, Tensor]
 
-SPLITS = ("train", "validation", "test")
-
 
 class Task(ABC):
     """A workload: data, model, loss and metrics. Stateless between trials, so that a gang keeps it warm."""
