@@ -1,9 +1,9 @@
 """The arms of a comparison by name, composed and not enumerated.
 
 A method is a base optimizer, with `sam-` in front for SAM around it and `-ire` behind for IRE around that;
-`-ire-random` (a random mask) and `-ire-all` (gamma = 1: every coordinate) are IRE's controls. A method is the
-list of its parts, and its settings are the settings of its parts. This file needs no torch: names and
-settings can be checked in milliseconds, long before anything trains.
+`-ire-random`, `-ire-sharpest`, `-ire-all` and `-ire-mean` are IRE's controls. A method is the list of its parts, and
+its settings are the settings of its parts. This file needs no torch: names and settings can be checked in
+milliseconds, long before anything trains.
 """
 
 import math
@@ -91,8 +91,13 @@ PARTS: dict[str, dict[str, Setting]] = {
 BASES = ("sgd", "adamw")
 CONTROLS = {
     "random": "random mask of the same size",
-    "all": "gamma = 1: a larger step everywhere",
+    "sharpest": "the mask inverted: boosts exactly what IRE leaves alone",
+    "all": "gamma = 1 with kappa: a larger step everywhere",
+    "mean": "gamma = 1 with kappa x gamma: IRE's mean boost, everywhere",
 }
+"""What each takes away of IRE, to tell whether it was the curvature."""
+UNMASKED = ("all", "mean")
+"""Controls without a mask."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +149,7 @@ class Method:
     def settings(self) -> dict[str, Setting]:
         """Every setting it takes."""
         taken = {name: setting for part in self.parts for name, setting in PARTS[part].items()}
-        if self.control == "all":  # its gamma is 1 by definition
+        if self.control == "all":  # it has no use for one
             del taken["gamma"]
         return taken
 
@@ -169,7 +174,14 @@ class Method:
     @property
     def needs_curvature(self) -> bool:
         """Whether the mask is paid for with a sampled-label backward every `interval` steps."""
-        return self.ire and self.control is None
+        return self.ire and self.control in (None, "sharpest")
+
+    def boost(self, settings: Mapping[str, Any]) -> tuple[float, float]:
+        """The kappa and gamma that IRE itself is given for these settings, the control's changes made."""
+        kappa, gamma = settings["kappa"], settings.get("gamma", 1.0)
+        if self.control == "mean":
+            kappa *= gamma
+        return kappa, 1.0 if self.control in UNMASKED else gamma
 
     def start(self, settings: Mapping[str, Any], horizon: int) -> int:
         """The first optimizer step that IRE may boost; the horizon for a method without IRE."""

@@ -22,13 +22,14 @@ def build_optimizer(
     if method.sam:
         optimizer = SAM(optimizer, settings["rho"], adaptive=settings["adaptive"], model=model)
     if method.ire:
+        kappa, gamma = method.boost(settings)
         optimizer = IRE(
             optimizer,
-            kappa=settings["kappa"],
-            gamma=1.0 if method.control == "all" else settings["gamma"],
+            kappa=kappa,
+            gamma=gamma,
             interval=settings["interval"],
             start=method.start(settings, horizon),
-            curvature="random" if method.control == "random" else "sampled",
+            curvature=method.control if method.control in ("random", "sharpest") else "sampled",
             seed=seed,
         )
     return optimizer

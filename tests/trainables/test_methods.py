@@ -10,8 +10,9 @@ def test_names_are_composed_of_base_sam_ire_and_control():
     names = set(all_methods())
     for base in ("sgd", "adamw"):
         for method in (base, f"sam-{base}"):
-            assert {method, f"{method}-ire", f"{method}-ire-random", f"{method}-ire-all"} <= names
-    assert len(names) == 16
+            controls = {f"{method}-ire-{control}" for control in ("random", "sharpest", "all", "mean")}
+            assert {method, f"{method}-ire"} | controls <= names
+    assert len(names) == 24
 
 
 @pytest.mark.parametrize("name", all_methods())
@@ -64,6 +65,8 @@ def test_wrong_settings_are_named_with_their_range(settings, message):
         ("sgd-ire", {"gamma": 1.0}, 100, 100),  # all coordinates: nothing to rank
         ("sgd-ire-random", {}, 100, 100),
         ("sgd-ire-all", {}, 100, 100),
+        ("sgd-ire-mean", {}, 100, 100),
+        ("sgd-ire-sharpest", {}, 100, 105),
         ("sam-sgd-ire", {}, 100, 205),
     ],
 )
@@ -71,3 +74,17 @@ def test_gradient_evaluations_by_hand(name, settings, steps, cost):
     method = parse_method(name)
     given = {key: value for key, value in (FILLED | settings).items() if key in method.settings}
     assert method.gradient_evaluations(method.resolve(given), 100, steps=steps) == cost
+
+
+@pytest.mark.parametrize(
+    ("name", "boost"),
+    [
+        ("sgd-ire", (2.0, 0.8)),
+        ("sgd-ire-random", (2.0, 0.8)),
+        ("sgd-ire-sharpest", (2.0, 0.8)),
+        ("sgd-ire-all", (2.0, 1.0)),
+        ("sgd-ire-mean", (1.6, 1.0)),
+    ],
+)
+def test_what_a_control_changes_of_kappa_and_gamma(name, boost):
+    assert parse_method(name).boost({"kappa": 2.0, "gamma": 0.8}) == pytest.approx(boost)
