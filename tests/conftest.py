@@ -13,6 +13,8 @@ SETTINGS = {
     "gamma": 0.7,
     "start_fraction": 0.4,
     "interval": 4,
+    "micro_batch": 16,
+    "lambda": 0.001,
 }
 
 
@@ -24,6 +26,8 @@ def make_spec():
         arm = parse_method(method)
         chosen = {k: v for k, v in (SETTINGS | (settings or {})).items() if k in arm.settings}
         defaults = {"task": "digits", "seed": 5, "horizon": 24, "eval_interval": 4}
+        if arm.update == "external":
+            defaults["external_norms"] = ((1, 1.0),)
         return TrialSpec(method=method, settings=arm.resolve(chosen), **defaults | fields)
 
     return make

@@ -1,14 +1,17 @@
 """The arms of a comparison by name, composed and not enumerated.
 
 A method is a base optimizer, with `sam-` in front for SAM around it and `-ire` behind for IRE around that;
-`-ire-random`, `-ire-sharpest`, `-ire-all` and `-ire-mean` are IRE's controls. A method is the list of its parts, and
-its settings are the settings of its parts. This file needs no torch: names and settings can be checked in
-milliseconds, long before anything trains.
+`-ire-random`, `-ire-sharpest`, `-ire-all` and `-ire-mean` are IRE's controls. Between base and `-ire` may stand how a
+batch becomes a step, the methods of Novack et al. 2023: `sgd-small`, `sgd-gn`, `sgd-graft`. A method is the list of
+its parts, and its settings are the settings of its parts. This file needs no torch: names and settings can be
+checked in milliseconds, long before anything trains.
 """
 
+import difflib
 import math
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from trainables.invalid_input import InvalidInput, unknown
@@ -74,6 +77,18 @@ PARTS: dict[str, dict[str, Setting]] = {
         "beta2": Setting(doc="decay of the second moment", default=0.999, low=0, high=1, high_open=True),
         "eps": Setting(doc="added to the root of the second moment", default=1e-8, low=0, low_open=True),
     },
+    "micro": {
+        "micro_batch": Setting(doc="examples of one micro-batch", default=128, type=int, low=1),
+    },
+    "gn": {"lambda": Setting(doc="weight of the penalty", default=0.01, low=0)},
+    "ft": {"lambda": Setting(doc="weight of the penalty", default=0.01, low=0)},
+    "aj": {"lambda": Setting(doc="weight of the penalty", default=0.001, low=0)},
+    "uj": {"lambda": Setting(doc="weight of the penalty", default=0.001, low=0)},
+    "graft": {
+        "denoise": Setting(
+            doc="the mean of all micro-batches' norms, not one of them", default=False, type=bool
+        ),
+    },
     "sam": {
         "rho": Setting(doc="SAM's radius", default=0.05, low=0, low_open=True),
         "adaptive": Setting(doc="ASAM: scale the ascent by |w|", default=False, type=bool),
@@ -89,6 +104,22 @@ PARTS: dict[str, dict[str, Setting]] = {
 }
 
 BASES = ("sgd", "adamw")
+UPDATES = {
+    "small": "a step for each micro-batch (small-batch SGD)",
+    "large": "one step for the mean of all micro-batches (large-batch SGD)",
+    "gn": "large-batch, micro-batch gradient norms penalized",
+    "ft": "large-batch, micro-batch Fisher traces penalized",
+    "aj": "large-batch, average Jacobians of micro-batches penalized",
+    "uj": "large-batch, unit Jacobians of micro-batches penalized",
+    "graft": "large-batch direction, length of a micro-batch's gradient (iterative grafting)",
+    "external": "large-batch direction, gradient lengths recorded of another run (external grafting)",
+    "ngd": "large-batch direction, length one (normalized gradient descent)",
+}
+"""How a batch becomes a step, other than by its gradient: Novack et al. 2023. Defined for SGD."""
+PENALTIES = ("gn", "ft", "aj", "uj")
+"""Updates that add `lambda` x a penalty to the loss of each micro-batch."""
+GRAFTS = ("graft", "external", "ngd")
+"""Updates that prescribe the length of the gradient."""
 CONTROLS = {
     "random": "random mask of the same size",
     "sharpest": "the mask inverted: boosts exactly what IRE leaves alone",
@@ -105,6 +136,8 @@ class Method:
     """One arm: a base optimizer, SAM around it or not, IRE around that or not, or a control of IRE."""
 
     base: str
+    update: str | None = None
+    """A key of `UPDATES`; None is the gradient of the whole batch."""
     sam: bool = False
     ire: bool = False
     control: str | None = None
@@ -113,12 +146,14 @@ class Method:
     def name(self) -> str:
         """The method's only name: `sam-adamw-ire-random`."""
         control = f"-{self.control}" if self.control else ""
-        return f"{'sam-' if self.sam else ''}{self.base}{'-ire' if self.ire else ''}{control}"
+        update = f"-{self.update}" if self.update else ""
+        return f"{'sam-' if self.sam else ''}{self.base}{update}{'-ire' if self.ire else ''}{control}"
 
     @property
     def description(self) -> str:
         """A few words for `ire methods`."""
         words = {"sgd": "SGD with momentum", "adamw": "AdamW"}[self.base]
+        words = f"SGD: {UPDATES[self.update]}" if self.update else words
         words = f"SAM around {words}" if self.sam else words
         words = f"IRE around {words}" if self.ire else words
         return f"{words}; control: {CONTROLS[self.control]}" if self.control else words
@@ -131,16 +166,22 @@ class Method:
     @property
     def parts(self) -> tuple[str, ...]:
         """The keys of `PARTS` it is made of, from the general to the special."""
-        return ("shared", self.base, *(["sam"] if self.sam else []), *(["ire"] if self.ire else []))
+        own = [self.update] if self.update in PARTS else []
+        update = ["micro", *own] if self.update else []
+        return ("shared", self.base, *update, *(["sam"] if self.sam else []), *(["ire"] if self.ire else []))
 
     @property
     def ancestors(self) -> tuple[str, ...]:
-        """The methods it is built from and itself, general first: sgd, sam-sgd, sam-sgd-ire."""
+        """The methods it is built from and itself, general first: sgd, sam-sgd, sam-sgd-ire; sgd, sgd-large, sgd-gn."""
         chain = [Method(base=self.base)]
+        if self.update in (*PENALTIES, *GRAFTS):
+            chain.append(replace(chain[-1], update="large"))
+        if self.update:
+            chain.append(replace(chain[-1], update=self.update))
         if self.sam:
-            chain.append(Method(base=self.base, sam=True))
+            chain.append(replace(chain[-1], sam=True))
         if self.ire:
-            chain.append(Method(base=self.base, sam=self.sam, ire=True))
+            chain.append(replace(chain[-1], ire=True))
         if self.control:
             chain.append(self)
         return tuple(method.name for method in chain)
@@ -187,15 +228,29 @@ class Method:
         """The first optimizer step that IRE may boost; the horizon for a method without IRE."""
         return round(settings["start_fraction"] * horizon) if self.ire else horizon
 
+    def gradients_per_step(self, settings: Mapping[str, Any]) -> int:
+        """What one step of the task costs, in gradients of a full batch, masks excluded.
+
+        One, however many micro-batches it is made of; with SAM two. A penalty costs three: the gradient that it
+        measures, and a product with a matrix of second derivatives, which is two.
+        """
+        if self.update in PENALTIES:
+            return 3 if settings["lambda"] > 0 else 1
+        return 2 if self.sam else 1
+
+    def optimizer_steps(self, settings: Mapping[str, Any], batch_size: int) -> int:
+        """Steps of the optimizer in one step of the task: with small batches one for each micro-batch."""
+        return -(-batch_size // int(settings["micro_batch"])) if self.update == "small" else 1
+
     def gradient_evaluations(
         self, settings: Mapping[str, Any], horizon: int, *, steps: int | None = None
     ) -> int:
         """What the first `steps` of a trial cost (all of them by default), in gradients of a full batch.
 
-        A step costs one gradient, with SAM two; a mask costs one more every `interval` steps from the start.
+        A step costs `gradients_per_step`; a mask costs one more every `interval` steps from the start.
         """
         steps = horizon if steps is None else steps
-        cost = steps * (2 if self.sam else 1)
+        cost = steps * self.gradients_per_step(settings)
         if self.needs_curvature and settings["kappa"] > 0 and settings["gamma"] < 1:
             boosted = max(0, steps - self.start(settings, horizon))
             cost += -(-boosted // int(settings["interval"]))
@@ -204,18 +259,44 @@ class Method:
 
 def all_methods() -> dict[str, Method]:
     """Every method there is, by name."""
-    methods = [
-        Method(base=base, sam=sam, ire=ire, control=control)
-        for base in BASES
-        for sam in (False, True)
-        for ire, control in ((False, None), (True, None), *((True, control) for control in CONTROLS))
-    ]
+    roots = [Method(base=base, sam=sam) for base in BASES for sam in (False, True)]
+    roots += [Method(base="sgd", update=update) for update in UPDATES]
+    methods = []
+    for root in roots:
+        methods.append(root)
+        if root.update not in GRAFTS:
+            methods += [replace(root, ire=True, control=control) for control in (None, *CONTROLS)]
     return {method.name: method for method in methods}
 
 
 def parse_method(name: str, *, where: str = "") -> Method:
-    """The method of that name; raises `InvalidInput` with the nearest names if there is none."""
+    """The method of that name; raises `InvalidInput` with the nearest names, or the reason why there is none."""
     methods = all_methods()
-    if name not in methods:
-        raise unknown("method", name, methods, where=where)
-    return methods[name]
+    if name in methods:
+        return methods[name]
+    reason = _refusal(name)
+    if reason:
+        place = f" in {where}" if where else ""
+        raise InvalidInput(f"there is no method {name!r}{place}: {reason}")
+    near = difflib.get_close_matches(name, methods, n=3, cutoff=0.5)
+    listed = [key for key, method in methods.items() if method.control is None]
+    raise unknown("method", name, dict.fromkeys([*near, *listed]), where=where)
+
+
+def _refusal(name: str) -> str | None:
+    """Why a combination of known parts is not offered; None if its parts are not known, either."""
+    form = rf"(sam-)?({'|'.join(BASES)})-({'|'.join(UPDATES)})(-ire(-({'|'.join(CONTROLS)}))?)?"
+    found = re.fullmatch(form, name)
+    if found is None:
+        return None
+    sam, base, update, ire, *_ = found.groups()
+    if base != "sgd":
+        return f"-{update} is about SGD (Novack et al. 2023); try 'sgd-{update}' or '{base}-ire'"
+    if sam:
+        return f"SAM takes its gradient elsewhere than where -{update} is defined; try 'sgd-{update}' or 'sam-sgd'"
+    if ire and update in GRAFTS:
+        return (
+            f"-{update} prescribes the length of the step, and IRE would change it; "
+            f"try 'sgd-{update}' or 'sgd-large-ire'"
+        )
+    return None

@@ -11,12 +11,19 @@ from trainables.methods import Method
 
 
 def build_optimizer(
-    method: Method, settings: Mapping[str, Any], model: nn.Module, *, horizon: int, seed: int
+    method: Method,
+    settings: Mapping[str, Any],
+    model: nn.Module,
+    *,
+    horizon: int,
+    seed: int,
+    optimizer_steps: int = 1,
 ) -> Optimizer:
     """The optimizer of `method` over the trainable parameters of `model`.
 
-    `settings` are resolved ones (`Method.resolve`), `horizon` is in optimizer steps; `seed` feeds the random
-    mask of the control. `model` may be wrapped in DistributedDataParallel.
+    `settings` are resolved ones (`Method.resolve`), `horizon` is in steps of the task, each of which is so many
+    `optimizer_steps`; `seed` feeds the random mask of the control. `model` may be wrapped in
+    DistributedDataParallel.
     """
     optimizer = _base(method, settings, [p for p in model.parameters() if p.requires_grad])
     if method.sam:
@@ -27,8 +34,8 @@ def build_optimizer(
             optimizer,
             kappa=kappa,
             gamma=gamma,
-            interval=settings["interval"],
-            start=method.start(settings, horizon),
+            interval=settings["interval"] * optimizer_steps,
+            start=method.start(settings, horizon) * optimizer_steps,
             curvature=method.control if method.control in ("random", "sharpest") else "sampled",
             seed=seed,
         )

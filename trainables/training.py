@@ -22,6 +22,7 @@ from trainables.schedule import lr_factor
 from trainables.seeds import derive_seed, generator
 from trainables.task import Batch, Task
 from trainables.trial import TrialSpec
+from trainables.updates import build_update
 
 EXPLODED = 10.0
 """A loss above this multiple of the first batch's counts as diverged."""
@@ -38,12 +39,6 @@ class Training:
     def __init__(
         self, task: Task, spec: TrialSpec, *, device: torch.device, rank: int = 0, world_size: int = 1
     ) -> None:
-        share = world_size * spec.micro_batches
-        if task.batch_size % share:
-            raise InvalidInput(
-                f"{spec.task}: its batch of {task.batch_size} examples cannot be split evenly over "
-                f"{world_size} workers x {spec.micro_batches} micro-batches"
-            )
         self.task, self.spec, self.device, self.rank, self.world_size = task, spec, device, rank, world_size
         self.method = parse_method(spec.method)
         self.settings = self.method.resolve(spec.settings)
@@ -55,8 +50,14 @@ class Training:
             # Batch-norm statistics are each worker's own while training and averaged before they are read.
             self.network = DistributedDataParallel(self.model, broadcast_buffers=False)
         self.optimizer = build_optimizer(
-            self.method, self.settings, self.network, horizon=spec.horizon, seed=spec.seed
+            self.method,
+            self.settings,
+            self.network,
+            horizon=spec.horizon,
+            seed=spec.seed,
+            optimizer_steps=self.method.optimizer_steps(self.settings, task.batch_size),
         )
+        self.update = build_update(self)
         self.batches = task.train_batches(seed=spec.seed, start=0)
 
         self.step = 0
@@ -65,29 +66,27 @@ class Training:
         self.reports: list[Report] = []
         self._first_loss: float | None = None
         self._loss_sum = torch.zeros((), device=device, dtype=torch.float64)
-        self._grad_norm = torch.zeros((), device=device)
         self._step_of_last_report = 0
         self._seconds_of_last_report = 0.0
         self._clock: float | None = None
 
-    # One optimizer step
+    # One step
 
     def advance(self) -> None:
-        """Take one optimizer step."""
+        """Take one step of the task: one of the optimizer, or several (`trainables.updates`)."""
         if self._clock is None:
             self._clock = self._now()
         self.network.train()
         torch.manual_seed(derive_seed(self.spec.seed, "step", self.step, self.rank))
         self._set_lr()
-        parts = self._share(next(self.batches))
+        parts = self.update.parts(next(self.batches))
         if isinstance(self.optimizer, IRE) and self.optimizer.curvature_due:
             self._refresh_mask(parts)
-        loss = self.optimizer.step(lambda: self._gradient(parts))
-        self.optimizer.zero_grad()
+        loss = self.update.advance(parts)
         if self._first_loss is None:
             self._first_loss = self._mean_over_workers(loss.double()).item()
         self._loss_sum += loss
-        self.gradient_evaluations += 2 if self.method.sam else 1
+        self.gradient_evaluations += self.method.gradients_per_step(self.settings)
         self.step += 1
 
     def _set_lr(self) -> None:
@@ -100,35 +99,15 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = factor * self.settings["lr"]
 
-    def _share(self, batch: Batch) -> list[Batch]:
-        """This worker's contiguous part of a batch, in micro-batches, on the device."""
-        size = self.task.batch_size // self.world_size
-        mine = [part[self.rank * size : (self.rank + 1) * size].to(self.device) for part in batch]
-        return list(zip(*(part.chunk(self.spec.micro_batches) for part in mine), strict=True))
-
-    def _gradient(self, parts: list[Batch]) -> Tensor:
-        """Set `grad` to the clipped gradient of the training loss; returns the loss, detached."""
-        self.optimizer.zero_grad()
-        total = torch.zeros((), device=self.device)
-        for index, batch in enumerate(parts):
-            with self._reduce_on_last(index, parts):
-                with self._autocast():
-                    loss = self.task.loss(self.task.outputs(self.network, batch), batch) / len(parts)
-                loss.backward()
-            total += loss.detach()
-        clip = self.settings["clip_norm"]
-        if clip or self.spec.reports_at(self.step + 1):
-            self._grad_norm = nn.utils.clip_grad_norm_(self.model.parameters(), clip or float("inf"))
-        return total
-
     def _refresh_mask(self, parts: list[Batch]) -> None:
         """The extra backward on labels sampled from the model (Wang et al. 2024, Algorithm 1)."""
         self.optimizer.zero_grad()
+        examples = sum(len(batch[0]) for batch in parts)
         with frozen_batch_norm(self.model):
             for index, batch in enumerate(parts):
                 labels = generator(self.spec.seed, "labels", self.step, index, device=self.device)
-                with self._reduce_on_last(index, parts):
-                    with self._autocast():
+                with self.reduce_on_last(index, parts):
+                    with self.autocast():
                         loss = self.task.sampled_loss(
                             self.task.outputs(self.network, batch),
                             batch,
@@ -136,16 +115,17 @@ class Training:
                             rank=self.rank,
                             world_size=self.world_size,
                         )
-                    (loss / len(parts)).backward()
+                    (loss / (examples / len(batch[0]))).backward()
         self.optimizer.update_mask()
         self.gradient_evaluations += 1
 
-    def _reduce_on_last(self, index: int, parts: list[Batch]) -> AbstractContextManager:
+    def reduce_on_last(self, index: int, parts: list[Batch]) -> AbstractContextManager:
         """DDP averages gradients in the last micro-batch's backward only."""
         last = index == len(parts) - 1
         return nullcontext() if last or self.world_size == 1 else self.network.no_sync()
 
-    def _autocast(self) -> AbstractContextManager:
+    def autocast(self) -> AbstractContextManager:
+        """The precision of a forward pass and its loss."""
         if self.spec.precision == "fp32":
             return nullcontext()
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
@@ -163,7 +143,7 @@ class Training:
             if index and not mine:  # the first batch is everyone's, so that all know the metrics' names
                 continue
             batch = tuple(part.to(self.device) for part in batch)
-            with self._autocast():
+            with self.autocast():
                 outputs = self.task.outputs(self.model, batch)
             for name, value in self.task.metric_sums(outputs.float(), batch).items():
                 sums[name] = sums.get(name, 0) + value.double() * mine  # each batch counts once
@@ -195,7 +175,7 @@ class Training:
             "train_loss": train_loss,
             **values,
             "lr": self.optimizer.param_groups[0]["lr"],
-            "grad_norm": self._grad_norm.item(),
+            **self.update.measured(),
             "steps_per_second": steps / interval if interval > 0 else None,
             "diverged": self._is_diverged(train_loss, values["val_loss"]),
         }

@@ -35,6 +35,9 @@ class TrialSpec:
     """Parts in which a worker's share of a batch is processed (gradient accumulation)."""
     precision: str = "fp32"
     """`fp32`, or `bf16` for autocast."""
+    external_norms: tuple[tuple[int, float], ...] = ()
+    """(steps taken, micro-batch gradient norm) that another trial reported: what external grafting takes its lengths
+    from, here so that the trial needs no other folder."""
     name: str = field(default="trial", compare=False)
 
     def __post_init__(self) -> None:
@@ -50,9 +53,11 @@ class TrialSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON can hold them."""
-        return asdict(self) | {"settings": dict(self.settings), "rungs": list(self.rungs)}
+        plain = {"rungs": list(self.rungs), "external_norms": [list(pair) for pair in self.external_norms]}
+        return asdict(self) | {"settings": dict(self.settings)} | plain
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> "TrialSpec":
         """The inverse of `to_dict`."""
-        return cls(**(dict(fields) | {"rungs": tuple(fields["rungs"])}))
+        norms = tuple((step, norm) for step, norm in fields.get("external_norms", ()))
+        return cls(**(dict(fields) | {"rungs": tuple(fields["rungs"]), "external_norms": norms}))

@@ -1,7 +1,7 @@
 import pytest
 
 from trainables.invalid_input import InvalidInput
-from trainables.methods import PARTS, all_methods, parse_method
+from trainables.methods import GRAFTS, PARTS, UPDATES, all_methods, parse_method
 
 FILLED = {"lr": 0.1, "kappa": 2.0, "gamma": 0.8, "start_fraction": 0.5}
 
@@ -12,7 +12,9 @@ def test_names_are_composed_of_base_sam_ire_and_control():
         for method in (base, f"sam-{base}"):
             controls = {f"{method}-ire-{control}" for control in ("random", "sharpest", "all", "mean")}
             assert {method, f"{method}-ire"} | controls <= names
-    assert len(names) == 24
+    for update in UPDATES:
+        assert (f"sgd-{update}-ire" in names) == (update not in GRAFTS)
+    assert len(names) == 24 + 9 + 6 * 5
 
 
 @pytest.mark.parametrize("name", all_methods())

@@ -1,0 +1,125 @@
+"""Large-batch SGD by accumulation, with what Novack et al. 2023 add to it: a penalty, or a prescribed length.
+
+Each micro-batch is a forward pass of its own, so batch norm normalises by its statistics alone (ghost batch norm) and
+its running statistics are updated once for each.
+"""
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from trainables.penalties import SCALARS, MicroBatch, penalized_gradient
+from trainables.seeds import generator
+from trainables.task import Batch
+from trainables.updates.lengths import prescribed_length, rescaled
+from trainables.updates.micro_batches import check_split, weights, whole_micro_batches
+from trainables.updates.small_batch import check_accumulation
+from trainables.updates.update import Update, norm
+from trainables.updates.workers import mean_over_workers, sum_over_workers
+
+
+class Accumulated(Update):
+    """g = mean over the micro-batches M of ∇(L_M + λ‖∇s_M‖²); a graft then gives g another length.
+
+    Gradients are taken of the bare model and averaged over workers here: `DistributedDataParallel` reduces
+    `backward()` alone, and would reduce the first of two passes only. Each micro-batch lives on one worker.
+    """
+
+    def __init__(self, training) -> None:
+        super().__init__(training)
+        method, batch_size = training.method, training.task.batch_size
+        self._micro_batch = training.settings["micro_batch"]
+        check_accumulation(training)
+        check_split(
+            method.name,
+            batch_size=batch_size,
+            micro_batch=self._micro_batch,
+            world_size=training.world_size,
+            whole=True,
+        )
+        self._weights = weights(batch_size, self._micro_batch)
+        self._lambda = training.settings.get("lambda", 0.0)
+        self._scalar = SCALARS[method.update] if self._lambda else None
+        self._length = prescribed_length(method.update, training.settings, training.spec)
+        self._first = 0  # the number of this worker's first micro-batch
+
+    def parts(self, batch: Batch) -> list[Batch]:
+        t = self.training
+        self._first, mine = whole_micro_batches(
+            batch, self._micro_batch, rank=t.rank, world_size=t.world_size, device=t.device
+        )
+        return mine
+
+    def take(self, parts: list[Batch]) -> Tensor:
+        return self.training.optimizer.step(lambda: self._gradient(parts))
+
+    def _gradient(self, parts: list[Batch]) -> Tensor:
+        """Set `grad` to what the method steps along, clipped; returns the loss, detached."""
+        t = self.training
+        total: list[Tensor | None] = [None] * len(self.parameters)
+        loss = torch.zeros((), device=t.device)
+        norms = torch.zeros(len(self._weights), device=t.device)
+        penalty = torch.zeros((), device=t.device)
+        for number, batch in enumerate(parts, start=self._first):
+            weight = self._weights[number]
+            micro_loss, gradient, micro_penalty = self._micro_gradient(number, batch, norms)
+            loss += weight * t.world_size * micro_loss  # of this worker's share
+            penalty += weight * micro_penalty
+            _add(total, gradient, weight * t.world_size)
+        mean_over_workers(total, t.world_size)
+        if self._length is not None or self.is_watched:
+            sum_over_workers(norms, t.world_size)  # each knows its own
+        if self.is_watched:
+            self.measure("grad_norm", norm(total))
+            self.measure("micro_grad_norm", norms.mean())
+            if self._scalar is not None:
+                self.measure("penalty", sum_over_workers(penalty, t.world_size))
+        if self._length is not None:
+            total = rescaled(total, self._length(t.step, norms))
+        for p, gradient in zip(self.parameters, total, strict=True):
+            p.grad = gradient
+        self.clip()
+        return loss
+
+    def _micro_gradient(
+        self, number: int, batch: Batch, norms: Tensor
+    ) -> tuple[Tensor, list[Tensor | None], Tensor | float]:
+        """Loss, gradient and penalty of one micro-batch; enters ‖∇L_M‖ into `norms` if it will be asked for."""
+        t = self.training
+        with t.autocast(), self._twice_differentiable():
+            outputs = t.task.outputs(t.model, batch)
+            loss = t.task.loss(outputs, batch)
+            if self._scalar is not None:
+                draws = generator(t.spec.seed, "penalty", t.step, number)
+                scalar = self._scalar(
+                    MicroBatch(task=t.task, batch=batch, outputs=outputs, loss=loss, generator=draws)
+                )
+        if self._scalar is None:
+            gradient = list(torch.autograd.grad(loss, self.parameters, allow_unused=True))
+            if self.is_watched or (
+                self._length is not None and self._length.asks(t.step, number, len(norms))
+            ):
+                norms[number] = norm(gradient)
+            return loss.detach(), gradient, 0.0
+        if self.is_watched:  # the penalized gradient does not tell it
+            norms[number] = norm(
+                torch.autograd.grad(loss, self.parameters, retain_graph=True, allow_unused=True)
+            )
+        found = penalized_gradient(loss, scalar, self.parameters, self._lambda)
+        return loss.detach(), found.gradient, found.penalty
+
+    def _twice_differentiable(self) -> AbstractContextManager:
+        """Attention by kernels that have a second derivative, where one is taken."""
+        return nullcontext() if self._scalar is None else sdpa_kernel(SDPBackend.MATH)
+
+
+def _add(total: list[Tensor | None], gradient: list[Tensor | None], weight: float) -> None:
+    """total ← total + weight · gradient; what no micro-batch depends on stays None."""
+    fresh = [i for i, g in enumerate(gradient) if g is not None and total[i] is None]
+    known = [i for i, g in enumerate(gradient) if g is not None and total[i] is not None]
+    if known:
+        torch._foreach_add_([total[i] for i in known], [gradient[i] for i in known], alpha=weight)
+    for i in fresh:
+        total[i] = gradient[i].detach() * weight

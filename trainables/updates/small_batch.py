@@ -1,0 +1,79 @@
+"""Small-batch SGD at the price of a large batch: one optimizer step for each micro-batch.
+
+One step of the task is then several of the optimizer, so that horizon, schedule, rungs and reports mean the same data
+and the same work for every method. The learning rate is constant within a step of the task.
+"""
+
+import torch
+from torch import Tensor
+
+from trainables.invalid_input import InvalidInput
+from trainables.task import Batch
+from trainables.updates.micro_batches import check_split, shared_micro_batches, weights
+from trainables.updates.update import Update, norm
+
+
+class SmallBatch(Update):
+    """θ ← θ − η ∇L_M(θ) for the micro-batches M of the batch, one after another (`Vanilla`).
+
+    With several workers each holds a part of every micro-batch.
+    """
+
+    def __init__(self, training) -> None:
+        super().__init__(training)
+        self._micro_batch = training.settings["micro_batch"]
+        check_accumulation(training)
+        check_split(
+            training.method.name,
+            batch_size=training.task.batch_size,
+            micro_batch=self._micro_batch,
+            world_size=training.world_size,
+            whole=False,
+        )
+        self._weights = weights(training.task.batch_size, self._micro_batch)
+
+    def parts(self, batch: Batch) -> list[Batch]:
+        t = self.training
+        return shared_micro_batches(
+            batch, self._micro_batch, rank=t.rank, world_size=t.world_size, device=t.device
+        )
+
+    def take(self, parts: list[Batch]) -> Tensor:
+        t = self.training
+        total = torch.zeros((), device=t.device)
+        norms: list[Tensor] = []
+        mean: list[Tensor] | None = None
+        for weight, batch in zip(self._weights, parts, strict=True):
+            total += weight * t.optimizer.step(lambda batch=batch: self._gradient(batch, norms))
+            if self.is_watched:
+                scaled = torch._foreach_mul([_gradient(p) for p in self.parameters], weight)
+                mean = scaled if mean is None else torch._foreach_add(mean, scaled)
+        if mean is not None:
+            self.measure("grad_norm", norm(mean))
+            self.measure("micro_grad_norm", torch.stack(norms).mean())
+        return total
+
+    def _gradient(self, batch: Batch, norms: list[Tensor]) -> Tensor:
+        """Set `grad` to the clipped gradient of one micro-batch, the mean over workers; returns the loss."""
+        t = self.training
+        t.optimizer.zero_grad()
+        with t.autocast():
+            loss = t.task.loss(t.task.outputs(t.network, batch), batch)
+        loss.backward()
+        if self.is_watched:
+            norms.append(norm([p.grad for p in self.parameters]))
+        self.clip()
+        return loss.detach()
+
+
+def _gradient(p: Tensor) -> Tensor:
+    return torch.zeros_like(p) if p.grad is None else p.grad
+
+
+def check_accumulation(training) -> None:
+    """Refuse `spec.micro_batches` for a method that has micro-batches of its own."""
+    if training.spec.micro_batches > 1:
+        raise InvalidInput(
+            f"--micro-batches {training.spec.micro_batches}: {training.method.name} splits a batch into micro-batches "
+            f"of its own; set micro_batch, now {training.settings['micro_batch']} examples, instead"
+        )

@@ -1,0 +1,69 @@
+"""What every update does: split a batch, advance by it, and say how large gradients and steps were."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from trainables.task import Batch
+
+if TYPE_CHECKING:
+    from trainables.training import Training
+
+
+class Update(ABC):
+    """One way from a batch to a step. What it measures, it measures in the step before a report."""
+
+    def __init__(self, training: "Training") -> None:
+        self.training = training
+        self.parameters: list[nn.Parameter] = [p for p in training.model.parameters() if p.requires_grad]
+        self._measured: dict[str, Tensor] = {}
+
+    @abstractmethod
+    def parts(self, batch: Batch) -> list[Batch]:
+        """This worker's part of a whole batch, in micro-batches, on the device."""
+
+    @abstractmethod
+    def take(self, parts: list[Batch]) -> Tensor:
+        """One step of the task, which is one of the optimizer or several; returns the mean loss, detached."""
+
+    def advance(self, parts: list[Batch]) -> Tensor:
+        """`take`, with clean gradients before and after, and the length of the step measured."""
+        self._measured.clear()
+        origin = [p.detach().clone() for p in self.parameters] if self.is_watched else None
+        loss = self.take(parts)
+        self.training.optimizer.zero_grad()
+        if origin is not None:
+            moved = torch._foreach_sub([p.detach() for p in self.parameters], origin)
+            self.measure("step_length", norm(moved))
+        return loss
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether a report follows this step."""
+        return self.training.spec.reports_at(self.training.step + 1)
+
+    def measure(self, name: str, value: Tensor) -> None:
+        self._measured[name] = value
+
+    def measured(self) -> dict[str, float]:
+        """What the last watched step was like: `step_length`, `grad_norm`, and what the method adds."""
+        return {name: value.item() for name, value in self._measured.items()}
+
+    def clip(self) -> Tensor | None:
+        """Clip the gradients that the parameters hold, as the settings say; returns their norm before, where known."""
+        limit = self.training.settings["clip_norm"]
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        if not (limit or self.is_watched):
+            return None
+        total = norm(gradients)
+        if limit:
+            nn.utils.clip_grads_with_norm_(self.parameters, limit, total)
+        return total
+
+
+def norm(tensors: Sequence[Tensor | None]) -> Tensor:
+    """The Euclidean norm of all the tensors together, a scalar; None counts as zeros."""
+    return nn.utils.get_total_norm([tensor for tensor in tensors if tensor is not None])

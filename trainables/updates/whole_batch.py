@@ -1,0 +1,46 @@
+"""The gradient of the whole batch, one optimizer step: what a method does if its name says nothing else."""
+
+from torch import Tensor
+
+from trainables.invalid_input import InvalidInput
+from trainables.task import Batch
+from trainables.updates.update import Update
+
+
+class WholeBatch(Update):
+    """`spec.micro_batches` parts, for memory's sake: their mean gradient is that of the batch."""
+
+    def __init__(self, training) -> None:
+        super().__init__(training)
+        task, spec = training.task, training.spec
+        if task.batch_size % (training.world_size * spec.micro_batches):
+            raise InvalidInput(
+                f"{spec.task}: its batch of {task.batch_size} examples cannot be split evenly over "
+                f"{training.world_size} workers x {spec.micro_batches} micro-batches"
+            )
+
+    def parts(self, batch: Batch) -> list[Batch]:
+        """This worker's contiguous part of a batch, in micro-batches."""
+        t = self.training
+        size = t.task.batch_size // t.world_size
+        mine = [part[t.rank * size : (t.rank + 1) * size].to(t.device) for part in batch]
+        return list(zip(*(part.chunk(t.spec.micro_batches) for part in mine), strict=True))
+
+    def take(self, parts: list[Batch]) -> Tensor:
+        return self.training.optimizer.step(lambda: self._gradient(parts))
+
+    def _gradient(self, parts: list[Batch]) -> Tensor:
+        """Set `grad` to the clipped gradient of the training loss; returns the loss, detached."""
+        t = self.training
+        t.optimizer.zero_grad()
+        losses = []
+        for index, batch in enumerate(parts):
+            with t.reduce_on_last(index, parts):
+                with t.autocast():
+                    loss = t.task.loss(t.task.outputs(t.network, batch), batch) / len(parts)
+                loss.backward()
+            losses.append(loss.detach())
+        total = self.clip()
+        if self.is_watched:
+            self.measure("grad_norm", total)
+        return sum(losses[1:], start=losses[0])
