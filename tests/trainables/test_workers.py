@@ -7,13 +7,14 @@ import torch.multiprocessing as mp
 
 from search_spaces import find_space
 from trainables.loop import train
-from trainables.methods import parse_method
+from trainables.methods import UPDATES, parse_method
 from trainables.trial import TrialSpec
 
 
 def spec_of(name: str) -> TrialSpec:
     space, method = find_space("stdlib-lm"), parse_method(name)
     settings = space.published(method) | {"start_fraction": 0.25, "interval": 3}
+    extra = {"external_norms": ((3, 0.8), (6, 0.5), (12, 0.4))} if method.update == "external" else {}
     return TrialSpec(
         task="stdlib-lm",
         method=name,
@@ -21,6 +22,7 @@ def spec_of(name: str) -> TrialSpec:
         seed=2,
         horizon=12,
         eval_interval=3,
+        **extra,
     )
 
 
@@ -37,15 +39,23 @@ def work(rank: int, folder: str, methods: tuple[str, ...]) -> None:
 
 @pytest.mark.slow
 def test_two_workers_give_the_curve_of_one_on_the_concatenated_batch_to_rounding(tmp_path):
-    methods = ("adamw", "adamw-ire", "adamw-ire-random")
+    methods = (
+        "adamw",
+        "adamw-ire",
+        "adamw-ire-random",
+        "sgd-small-ire",
+        *(f"sgd-{update}" for update in UPDATES if update != "aj"),
+    )
     mp.spawn(work, args=(str(tmp_path), methods), nprocs=2)
     both = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
     for name in methods:
         alone = []
         train(spec_of(name), lambda r, _, out=alone: out.append(r) or True)
-        for key in ("step", "gradient_evaluations", "train_loss", "val_loss", "val_accuracy"):
+        keys = ("step", "gradient_evaluations", "train_loss", "val_loss", "val_accuracy")
+        norms = {"grad_norm", "step_length", "micro_grad_norm", "penalty"} & alone[0].keys()
+        for key in (*keys, *norms):
             one, *two = (
                 [report[key] for report in reports] for reports in (alone, both[0][name], both[1][name])
             )
             assert two[0] == two[1], "the workers disagree"
-            assert one == pytest.approx(two[0], rel=2e-4), (name, key)
+            assert one == pytest.approx(two[0], rel=2e-3 if key in norms else 2e-4), (name, key)
