@@ -14,13 +14,13 @@ from trainables.trial import TrialSpec
 def spec_of(name: str) -> TrialSpec:
     space, method = find_space("stdlib-lm"), parse_method(name)
     settings = space.published(method) | {"start_fraction": 0.25, "interval": 3}
-    extra = {"external_norms": ((3, 0.8), (6, 0.5), (12, 0.4))} if method.update == "external" else {}
+    extra = {"external_norms": ((1, 0.8), (3, 0.5), (4, 0.4))} if method.update == "external" else {}
     return TrialSpec(
         task="stdlib-lm",
         method=name,
         settings=method.resolve({k: v for k, v in settings.items() if k in method.settings}),
         seed=2,
-        horizon=12,
+        horizon=4 if method.update else 12,
         eval_interval=3,
         **extra,
     )
