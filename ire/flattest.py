@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from ire.blocks import blocks, flat, memory_order
-from ire.radix import Keys, Threshold, common_keys, kth_smallest
+from ire.blocks import COUNT_BLOCK, blocks, flat, memory_order
+from ire.keys import Keys, common_keys
+from ire.selection import KeyBuffer, Threshold, kth_smallest
 from ire.shards import Alone, Spread
 
 
@@ -44,7 +45,7 @@ def flattest(
     threshold = kth_smallest(vectors, max(count, 1), keys, workers.total)
     if threshold is None:
         return None
-    quotas = _quotas(scores, axes, keys, threshold, count - threshold.below, parameters, workers)
+    quotas = _quotas(counted, threshold, count - threshold.below, parameters, workers)
     masks = []
     for i, order in enumerate(axes):
         score, old = scores[i], None if into is None else into[i]
@@ -54,9 +55,7 @@ def flattest(
 
 
 def _quotas(
-    scores: Sequence[Tensor],
-    axes: list[list[int] | None],
-    keys: Keys,
+    counted: list[bool],
     threshold: Threshold,
     ties: int,
     parameters: Sequence[Tensor],
@@ -64,12 +63,14 @@ def _quotas(
 ) -> list[int | None]:
     """How many keys equal to the threshold each mask takes; None for all, which needs no counting."""
     if ties >= threshold.equal:
-        return [None] * len(axes)
-    equal = [
-        sum(int((keys.of(block) == threshold.key).sum()) for (block,) in blocks(flat(scores[i], order)))
-        for i, order in enumerate(axes)
+        return [None] * len(counted)
+    here = iter(threshold.equal_here)
+    equal = [next(here) if mine else 0 for mine in counted]
+    quotas = workers.quotas(torch.tensor(equal), parameters, ties)
+    return [
+        None if mine and quota == all_ else quota
+        for mine, quota, all_ in zip(counted, quotas, equal, strict=True)
     ]
-    return workers.quotas(torch.tensor(equal), parameters, ties)
 
 
 def _empty_mask(score: Tensor, axes: list[int] | None) -> Tensor:
@@ -80,13 +81,14 @@ def _empty_mask(score: Tensor, axes: list[int] | None) -> Tensor:
 
 def _fill(mask: Tensor, vector: Tensor, keys: Keys, threshold: int, quota: int | None) -> None:
     """Write one vector's mask, with the first `quota` of the keys that equal the threshold."""
-    for piece, block in blocks(mask.view(torch.bool), vector):
-        bits = keys.of(block)
-        if quota is None:
-            torch.le(bits, threshold, out=piece)
-            continue
-        torch.lt(bits, threshold, out=piece)
-        if quota > 0:
-            equal = (bits == threshold).nonzero().squeeze(1)[:quota]
-            piece[equal] = True
-            quota -= equal.numel()
+    buffer = KeyBuffer(keys)
+    for piece, block in blocks(mask, vector, size=COUNT_BLOCK):
+        bits = buffer.of(block)
+        equal = torch.eq(bits, threshold, out=torch.empty_like(bits)) if quota else None
+        here = 0 if equal is None else int(equal.sum(dtype=torch.int32))
+        # In place: a comparison into a Boolean tensor takes five times as long.
+        takes_all = quota is None or 0 < here <= quota
+        piece.copy_(bits.le_(threshold) if takes_all else bits.lt_(threshold))
+        if here and not takes_all:
+            piece[equal.nonzero().squeeze(1)[:quota]] = 1
+        quota = None if quota is None else max(quota - here, 0)

@@ -7,6 +7,7 @@ import torch
 
 from ire import IRE
 from ire.flattest import flattest
+from ire.selection import SAMPLE_STRIDE
 
 
 def scores_of(case: str) -> list[torch.Tensor]:
@@ -73,6 +74,47 @@ def test_does_not_depend_on_the_blocks(size):
     expected = torch.zeros(size, dtype=torch.uint8)
     expected[values.argsort(stable=True)[: size // 3]] = 1
     assert torch.equal(mask, expected)
+
+
+LARGE = {
+    "normal": lambda g, n: torch.randn(n, generator=g),
+    "a heavy tie at the threshold": lambda g, n: (torch.rand(n, generator=g) - 0.7).clamp(min=0),
+    "a heavy tie beside it": lambda g, n: (torch.rand(n, generator=g) - 0.5).clamp(min=0),
+    "a few values": lambda g, n: torch.randint(0, 9, (n,), generator=g).float(),
+    "two values near each other": lambda g, n: 1 + torch.randint(0, 2, (n,), generator=g) * 2.0**-20,
+    "sorted": lambda g, n: torch.randn(n, generator=g).sort().values,
+    "a sample that misleads": lambda g, n: torch.randn(n, generator=g).index_fill_(
+        0, torch.arange(0, n, SAMPLE_STRIDE), 5.0
+    ),
+    "a sample that hides many": lambda g, n: torch.where(
+        torch.arange(n) % SAMPLE_STRIDE == 0, torch.randn(n, generator=g), 0.253 + 1e-4 * torch.rand(n)
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LARGE)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("gamma", [1e-6, 0.2, 0.6, 1.0])
+def test_marks_exactly_the_smallest_of_many(case, dtype, gamma):
+    """More than are sorted out without a sample: whether it helps or misleads, the mask is the same."""
+    g = torch.Generator().manual_seed(5)
+    values = LARGE[case](g, 300_000).to(dtype)
+    count = math.floor(gamma * values.numel())
+    masks = flattest([values[:299_600].view(-1, 7), values[299_600:299_601], values[299_601:]], count)
+    expected = torch.zeros(values.shape, dtype=torch.uint8)
+    expected[values.abs().argsort(stable=True)[:count]] = 1
+    assert torch.equal(torch.cat([m.view(-1) for m in masks]), expected)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("gamma", [0.3, 1.0])
+@pytest.mark.parametrize("place", [0, 61, 350_001])
+def test_refuses_to_rank_many_if_one_is_not_finite(bad, gamma, place):
+    values = torch.randn(400_000, generator=torch.Generator().manual_seed(0))
+    old = torch.full(values.shape, 7, dtype=torch.uint8)
+    values[place] = bad
+    assert flattest([values], math.floor(gamma * values.numel()), into=[old]) is None
+    assert bool((old == 7).all())
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])

@@ -12,11 +12,12 @@ import torch.distributed as dist
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
-from torch.distributed.tensor import DTensor
+from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from ire import IRE, SAM, sampled_nll
-from ire.shards import whole
+from ire.flattest import flattest
+from ire.shards import whole, workers_of
 
 ROWS = 6
 
@@ -246,6 +247,25 @@ def sharded_resume(rank):
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
 
 
+def sharded_many(rank):
+    """Enough values for a sample: a threshold between two, one in a heavy tie, and one that is not finite."""
+    mesh = init_device_mesh("cpu", (2,))
+    g = torch.Generator().manual_seed(3)
+    values = [torch.randn(600, 501, generator=g), torch.randn(9, generator=g), torch.zeros(301, 501)]
+    parts = [distribute_tensor(v, mesh, [Shard(0)]) for v in values]
+    scores = [part.to_local() for part in parts]
+    total = sum(v.numel() for v in values)
+    for count in (total // 5, total // 2, total - 1000):
+        alone = flattest(values, count)
+        masks = flattest(scores, count, parts, workers_of(parts))
+        for mask, part, expected in zip(masks, parts, alone, strict=True):
+            mine = DTensor.from_local(mask, mesh, part.placements, shape=part.shape, stride=part.stride())
+            assert torch.equal(mine.full_tensor(), expected)
+    if rank == 1:
+        scores[0].view(-1)[7] = float("inf")
+    assert flattest(scores, total // 2, parts, workers_of(parts)) is None
+
+
 def sharded_not_finite(rank):
     """A NaN on one worker keeps the mask on both."""
     for ema in (0.0, 0.5):
@@ -281,6 +301,7 @@ CHECKS = {
     "sharded, sam": sharded_sam,
     "sharded, resume": sharded_resume,
     "sharded, not finite": sharded_not_finite,
+    "sharded, many": sharded_many,
 }
 
 
