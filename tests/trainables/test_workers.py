@@ -14,6 +14,8 @@ from trainables.trial import TrialSpec
 def spec_of(name: str) -> TrialSpec:
     space, method = find_space("stdlib-lm"), parse_method(name)
     settings = space.published(method) | {"start_fraction": 0.25, "interval": 3}
+    if method.update:  # several steps for one, and masks that turn on ties: rounding grows with the rate
+        settings |= {"lr": 0.03}
     extra = {"external_norms": ((1, 0.8), (3, 0.5), (4, 0.4))} if method.update == "external" else {}
     return TrialSpec(
         task="stdlib-lm",
