@@ -16,6 +16,7 @@ from typing import Any
 from search_spaces.dimensions import Dimension, Fixed, Interval, read_dimension
 from trainables.invalid_input import InvalidInput, unknown
 from trainables.methods import PARTS, Method, parse_method
+from trainables.scale import TINY, split_scale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,15 +111,17 @@ def space_names() -> list[str]:
 def find_space(task: str, path: str | Path | None = None) -> Space:
     """The space of `task`: the file at `path`, or the one that comes with the task; raises `InvalidInput`.
 
-    A task of the package has it in this folder, one from outside beside its module, as `<its name>.toml`.
+    A task of the package has it in this folder, one from outside beside its module, as `<its name>.toml`. The
+    space of a scaled-down twin, `NAME@tiny`, is that of the task with what its file's `[tiny]` says instead.
     """
     if path is None and ":" in task:
         path = _beside(task)
     if path is None:
-        if task not in space_names():
-            raise unknown("task", task, [*space_names(), "package.module:Class"])
-        file = resources.files("search_spaces") / f"{task}.toml"
-        return parse_space(file.read_text(encoding="utf-8"), task=task, source=f"{task}.toml")
+        name, _ = split_scale(task)
+        if name not in space_names():
+            raise unknown("task", name, [*space_names(), "package.module:Class"])
+        file = resources.files("search_spaces") / f"{name}.toml"
+        return parse_space(file.read_text(encoding="utf-8"), task=task, source=f"{name}.toml")
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -144,6 +147,7 @@ def parse_space(text: str, *, task: str, source: str) -> Space:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InvalidInput(f"{source}: not TOML: {error}") from error
+    table = _scaled(table, scale=split_scale(task)[1], source=source)
     top = (
         "description",
         "horizon",
@@ -184,6 +188,26 @@ def parse_space(text: str, *, task: str, source: str) -> Space:
     for unused in set(_table(table, "confirm", source)) - {"seeds"}:
         raise unknown("key", unused, ("seeds",), where=f"{source}, [confirm]")
     return space
+
+
+def _scaled(table: dict[str, Any], *, scale: str | None, source: str) -> dict[str, Any]:
+    """The table of the task itself (`scale` None), or of its scaled-down twin."""
+    twin = _table(table, TINY, source)
+    table = {key: value for key, value in table.items() if key != TINY}
+    if scale is None:
+        return table
+    if scale != TINY or not twin:
+        raise unknown("scale", scale, [TINY] if twin else [], where=source)
+    return _merged(table, twin)
+
+
+def _merged(table: dict[str, Any], twin: Mapping[str, Any]) -> dict[str, Any]:
+    """`twin` over `table`, table by table down to a setting, whose description is replaced whole."""
+    merged = dict(table)
+    for key, value in twin.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merged(merged[key], value) if both and "published" not in value else value
+    return merged
 
 
 def _search(table: Mapping[str, Any], horizon: int, *, where: str) -> Search:

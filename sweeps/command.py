@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from sweeps import data_command
 from trainables.invalid_input import InvalidInput
 
 app = typer.Typer(
@@ -18,8 +19,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+app.add_typer(data_command.app, name="data")
+
 Folder = Annotated[Path, typer.Argument(help="an experiment folder", show_default=False)]
 SpaceFile = Annotated[Path | None, typer.Option("--space", help="a space file of your own (TOML)")]
+Scale = Annotated[str | None, typer.Option(help="tiny: the scaled-down twin, same as TASK@tiny")]
+DataDir = Annotated[
+    Path | None, typer.Option(help="where data lies (also IRE_DATA; ~/.cache/ire/data otherwise)")
+]
 Address = Annotated[str | None, typer.Option(help="join this Ray cluster (also RAY_ADDRESS)")]
 
 
@@ -57,11 +64,13 @@ def methods() -> None:
 
 
 @app.command()
-def spaces(task: str, space: SpaceFile = None) -> None:
+def spaces(task: str, scale: Scale = None, space: SpaceFile = None) -> None:
     """Show what is searched for each method of a TASK."""
     from search_spaces import find_space
     from trainables.methods import parse_method
+    from trainables.scale import scaled
 
+    task = scaled(task, scale)
     found = find_space(task, space)
     console = _console()
     search = found.search
@@ -102,14 +111,17 @@ def train(
         Path | None, typer.Option(help="save here each minute and at the end; continue from here")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the reports as JSON lines")] = False,
+    scale: Scale = None,
+    data_dir: DataDir = None,
     space: SpaceFile = None,
 ) -> None:
     """Train one trial in this process, without Ray: METHOD on TASK."""
     from sweeps.train_one import train_one
+    from trainables.scale import scaled
 
     console = _console()
     status = train_one(
-        task,
+        scaled(task, scale),
         method,
         _assignments(settings or []),
         lambda report: (
@@ -123,6 +135,7 @@ def train(
         micro_batches=micro_batches,
         test=test,
         checkpoint=checkpoint,
+        data_dir=data_dir,
         space=space,
     )
     if not as_json:
@@ -144,13 +157,16 @@ def sweep(
     gpus_per_worker: float = 0.0,
     max_concurrent: Annotated[int | None, typer.Option(help="cap on trials at a time")] = None,
     max_failures: Annotated[int, typer.Option(help="restarts of a trial whose worker died")] = 2,
+    scale: Scale = None,
+    data_dir: DataDir = None,
     space: SpaceFile = None,
 ) -> None:
     """Tune every method on TASK with equal budgets, confirm the winners, and report."""
     from sweeps.launch import sweep as run
+    from trainables.scale import scaled
 
     experiment = run(
-        task,
+        scaled(task, scale),
         methods=[part.strip() for part in methods.split(",") if part.strip()]
         if methods is not None
         else None,
@@ -165,6 +181,7 @@ def sweep(
         gpus_per_worker=gpus_per_worker,
         max_concurrent=max_concurrent,
         max_failures=max_failures,
+        data_dir=data_dir,
         space=space,
         console=_console(),
     )

@@ -17,6 +17,7 @@ from search_spaces import find_space
 from sweeps.cluster import capacity, connected, joins_a_cluster, this_machine
 from sweeps.experiment import Experiment, open_experiment
 from sweeps.plan import Plan, read_plan
+from trainables.data.folder import given_data_folder, use_data_folder
 from trainables.invalid_input import InvalidInput
 from trainables.task import load_task, search_for_modules
 
@@ -39,6 +40,7 @@ def sweep(
     max_concurrent: int | None = None,
     max_failures: int = 2,
     checkpoint_seconds: float = 60.0,
+    data_dir: str | Path | None = None,
     space: str | Path | None = None,
     console: Console | None = None,
 ) -> Experiment:
@@ -46,6 +48,7 @@ def sweep(
 
     `task` is a name (`ire tasks`) or `package.module:Class`; `methods` and numbers left out come from its search
     space, a TOML file that `space` may name. The experiment goes to `storage`/`name`, which must not exist.
+    `data_dir` is where the data sets lie on every machine, `IRE_DATA` or a folder in the user's cache otherwise.
     `workers` train one trial together, each with so many CPUs and GPUs. Raises `InvalidInput` before anything
     is started or written. After an interrupt the returned experiment is incomplete; `resume` goes on.
     """
@@ -64,13 +67,18 @@ def sweep(
         max_failures=max_failures,
         checkpoint_seconds=checkpoint_seconds,
         import_path=(os.getcwd(),) if ":" in task else (),
+        data_dir=given_data_folder(data_dir),
         space=found,
     )
     plan.check()
     folder = _new_folder(storage, plan.name)
-    batch = load_task(task).batch_size
+    loaded = load_task(task)
+    batch = loaded.batch_size
     if batch % workers:
         raise InvalidInput(f"--workers {workers}: must divide the batch of {task}, {batch} examples")
+    use_data_folder(plan.data_dir)
+    if not address:  # a cluster's workers may have data that this machine has not
+        loaded.check_data()
     if not joins_a_cluster(address):
         capacity(plan, this_machine())  # what cannot fit is refused before Ray starts
     return _run(plan, folder, is_new=True, address=address, console=console or Console())
@@ -81,6 +89,7 @@ def resume(folder: str | Path, *, address: str | None = None, console: Console |
     folder = Path(folder).resolve()
     plan = read_plan(folder)
     search_for_modules(plan.import_path)
+    use_data_folder(plan.data_dir)
     load_task(plan.task)
     return _run(plan, folder, is_new=False, address=address, console=console or Console())
 

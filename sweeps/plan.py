@@ -43,6 +43,8 @@ class Plan:
     """A live trial saves at most this often."""
     import_path: tuple[str, ...] = ()
     """Folders where a task from outside the package is found, on every machine."""
+    data_dir: str | None = None
+    """The folder of the data sets, on every machine; None is each machine's own (`IRE_DATA`, or the cache)."""
     space: Space
 
     @property

@@ -24,6 +24,7 @@ def train_one(
     micro_batches: int = 1,
     test: bool = False,
     checkpoint: Path | None = None,
+    data_dir: Path | None = None,
     space: Path | None = None,
 ) -> str:
     """Train `method` on `task` and return how it ended; needs neither Ray nor Optuna.
@@ -48,8 +49,13 @@ def train_one(
     )
     import torch
 
+    from trainables.data.folder import use_data_folder
     from trainables.loop import train
+    from trainables.task import load_task
 
+    use_data_folder(data_dir)
+    loaded = load_task(task)
+    loaded.check_data()
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -61,4 +67,4 @@ def train_one(
         report(values)
         return True
 
-    return train(spec, take, checkpoint=checkpoint, keep_last=True, device=chosen)
+    return train(spec, take, task=loaded, checkpoint=checkpoint, keep_last=True, device=chosen)

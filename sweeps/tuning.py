@@ -137,6 +137,7 @@ class TuneRun:
                 "max_failures": plan.max_failures,
                 "storage": str(self._folder / "gangs"),
                 "import_path": list(plan.import_path),
+                "data_dir": plan.data_dir,
             },
         }
 

@@ -1,5 +1,7 @@
 """What tests of every package share."""
 
+import os
+
 import pytest
 
 from trainables.methods import parse_method
@@ -31,3 +33,18 @@ def make_spec():
         return TrialSpec(method=method, settings=arm.resolve(chosen), **defaults | fields)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def small_data(tmp_path_factory):
+    """A data folder in which every task of the package finds small data of the real format."""
+    from small_data import prepare_all
+
+    folder = tmp_path_factory.mktemp("data")
+    before = os.environ.get("IRE_DATA")
+    prepare_all(folder)
+    yield folder
+    if before is None:
+        os.environ.pop("IRE_DATA", None)
+    else:
+        os.environ["IRE_DATA"] = before

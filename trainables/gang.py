@@ -20,6 +20,7 @@ import torch.distributed as dist
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.tune import Trainable
 
+from trainables.data.folder import use_data_folder
 from trainables.loop import STOPPED, train
 from trainables.mailbox import Mailbox
 from trainables.task import Task, load_task, search_for_modules
@@ -49,7 +50,8 @@ class GangTrainable(Trainable):
     """The Tune side of a gang. Its config is `{"job": ..., "gang": ...}`.
 
     `job`: `spec` (TrialSpec as a dict), `checkpoint` (path or None), `checkpoint_seconds`.
-    `gang`: `workers`, `cpus_per_worker`, `gpus_per_worker`, `max_failures`, `storage`, `import_path`.
+    `gang`: `workers`, `cpus_per_worker`, `gpus_per_worker`, `max_failures`, `storage`, `import_path`,
+    `data_dir`.
     Each result holds the `reports` since the last one; the last of a trial that failed has an `error`.
     """
 
@@ -119,7 +121,11 @@ class GangTrainable(Trainable):
             resources["GPU"] = gang["gpus_per_worker"]
         trainer = TorchTrainer(
             serve,
-            train_loop_config={"mailbox": self._mailbox, "import_path": gang["import_path"]},
+            train_loop_config={
+                "mailbox": self._mailbox,
+                "import_path": gang["import_path"],
+                "data_dir": gang["data_dir"],
+            },
             torch_config=TorchConfig(backend="nccl" if gang["gpus_per_worker"] else "gloo"),
             scaling_config=ray.train.ScalingConfig(
                 num_workers=gang["workers"],
@@ -142,6 +148,7 @@ class GangTrainable(Trainable):
 def serve(config: dict[str, Any]) -> None:
     """The TorchTrainer's function, in every worker: take a job, train it, and again, until the box closes."""
     search_for_modules(config["import_path"])
+    use_data_folder(config["data_dir"])
     mailbox = config["mailbox"]
     context = ray.train.get_context()
     rank, world_size = context.get_world_rank(), context.get_world_size()

@@ -2,24 +2,28 @@
 
 A task of our own is one file in `trainables/tasks/` (`stdlib-lm` is `stdlib_lm.py`) and one in
 `search_spaces/`; anybody else's is named `package.module:Class`. Such a name is code that will be run.
+`NAME@tiny` is the task's scaled-down twin: the name says the scale wherever it is recorded.
 """
 
 import importlib
+import inspect
 import os
 import pkgutil
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
-from typing import ClassVar
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ire import sampled_nll
+from trainables.data.dataset import DataSet
 from trainables.invalid_input import InvalidInput, unknown
+from trainables.scale import TINY, split_scale
 
-Batch = tuple[Tensor, Tensor]
+Batch = tuple[Tensor, ...]
 
 
 class Task(ABC):
@@ -28,6 +32,29 @@ class Task(ABC):
     name: ClassVar[str]
     batch_size: ClassVar[int]
     """Examples of one optimizer step, over all workers together."""
+    tiny: ClassVar[Mapping[str, Any]] = {}
+    """Attributes that are smaller in the scaled-down twin; all else, the code above all, is the same."""
+
+    def __init__(self, scale: str | None = None) -> None:
+        """The task itself, or with `scale` `tiny` its twin; raises `InvalidInput` if it has none."""
+        if scale is None:
+            return
+        if scale != TINY or not self.tiny:
+            raise unknown("scale", scale, [TINY] if self.tiny else [], where=self.name)
+        for attribute, value in self.tiny.items():
+            if not hasattr(type(self), attribute):
+                raise AttributeError(f"{self.name}: its twin sets {attribute!r}, which the task has not")
+            setattr(self, attribute, value)
+
+    @property
+    def data(self) -> DataSet | None:
+        """The data set that `ire data prepare` makes for the task; None if it needs none."""
+        return None
+
+    def check_data(self) -> None:
+        """Raise `InvalidInput`, with the command to run, if the task's data is missing."""
+        if self.data is not None:
+            self.data.open(task=self.name)
 
     @abstractmethod
     def model(self) -> nn.Module:
@@ -35,11 +62,18 @@ class Task(ABC):
 
     @abstractmethod
     def train_batches(self, *, seed: int, start: int) -> Iterator[Batch]:
-        """The endless stream of training batches (inputs, targets) from optimizer step `start` on.
+        """The endless stream of training batches (inputs, targets, ...) from optimizer step `start` on.
 
         Batch t must be a function of `seed` and t alone: this is what makes resume exact and pairs the trials
         of two methods. The first axis of every tensor counts `batch_size` examples.
         """
+
+    def prepared(self, batch: Batch) -> Batch:
+        """A training batch, or a worker's share of one, on the device: the place to augment.
+
+        A function of the batch alone: random numbers must come with it, a row for each example.
+        """
+        return batch
 
     @abstractmethod
     def eval_batches(self, split: str) -> Iterable[Batch]:
@@ -80,7 +114,16 @@ def task_names() -> list[str]:
 
 
 def load_task(name: str) -> Task:
-    """The task of that name, or of that `package.module:Class`, built; raises `InvalidInput`."""
+    """The task of that name, or of that `package.module:Class`, built; raises `InvalidInput`.
+
+    `@tiny` behind either asks for the scaled-down twin.
+    """
+    name, scale = split_scale(name)
+    found = _task_class(name)
+    return found() if scale is None else found(scale)
+
+
+def _task_class(name: str) -> type[Task]:
     if ":" in name:
         module_name, _, class_name = name.partition(":")
         search_for_modules([os.getcwd()])  # as `python -m` would; a console script leaves it out
@@ -92,11 +135,11 @@ def load_task(name: str) -> Task:
         if not (isinstance(found, type) and issubclass(found, Task)):
             tasks = [key for key, value in vars(module).items() if _is_task(value)]
             raise unknown("task class", class_name, tasks, where=module_name)
-        return found()
+        return found
     if name not in task_names():
         raise unknown("task", name, task_names())
     module = importlib.import_module(f"trainables.tasks.{name.replace('-', '_')}")
-    return next(value for value in vars(module).values() if _is_task(value))()
+    return next(t for t in vars(module).values() if _is_task(t) and t.__module__ == module.__name__)
 
 
 def search_for_modules(folders: Iterable[str]) -> None:
@@ -105,4 +148,4 @@ def search_for_modules(folders: Iterable[str]) -> None:
 
 
 def _is_task(value: object) -> bool:
-    return isinstance(value, type) and issubclass(value, Task) and value is not Task
+    return isinstance(value, type) and issubclass(value, Task) and not inspect.isabstract(value)

@@ -79,7 +79,7 @@ class Training:
         self.network.train()
         torch.manual_seed(derive_seed(self.spec.seed, "step", self.step, self.rank))
         self._set_lr()
-        parts = self.update.parts(next(self.batches))
+        parts = [self.task.prepared(part) for part in self.update.parts(next(self.batches))]
         if isinstance(self.optimizer, IRE) and self.optimizer.curvature_due:
             self._refresh_mask(parts)
         loss = self.update.advance(parts)

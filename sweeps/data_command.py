@@ -1,0 +1,51 @@
+"""`ire data`: prepare, verify and list the data sets that tasks need."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Prepare, verify and list the data of tasks.", no_args_is_help=True)
+
+Dir = Annotated[
+    Path | None, typer.Option("--dir", help="where data lies (also IRE_DATA; ~/.cache/ire/data otherwise)")
+]
+
+
+@app.command()
+def prepare(
+    task: str,
+    into: Dir = None,
+    source: Annotated[
+        Path | None, typer.Option("--from", help="what you already have; downloaded otherwise")
+    ] = None,
+) -> None:
+    """Download the data of TASK, or take it --from a folder, and write what the task reads."""
+    from trainables.data.prepare import prepare
+
+    prepare(task, into=into, source=source, say=typer.echo)
+
+
+@app.command()
+def verify(task: str, into: Dir = None) -> None:
+    """Compare the checksums of the data of TASK."""
+    from trainables.data.folder import use_data_folder
+    from trainables.data.prepare import data_of
+
+    use_data_folder(into)
+    data = data_of(task)
+    data.open(task=task).verify()
+    typer.echo(f"{data.folder} is intact")
+
+
+@app.command("list")
+def list_data(into: Dir = None) -> None:
+    """List the tasks that need data, and whether it is there."""
+    from trainables.data.folder import use_data_folder
+    from trainables.task import load_task, task_names
+
+    use_data_folder(into)
+    for name in task_names():
+        data = load_task(name).data
+        if data is not None:
+            typer.echo(f"{name:28} {data.name:12} {data.folder if data.is_prepared else 'missing'}")

@@ -1,0 +1,40 @@
+"""Small data sets in the formats of the real ones, for tests: written as their authors publish them."""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+
+
+def write_cifar(folder: Path, classes: int, *, train: int = 1200, test: int = 200) -> None:
+    """The python batches of CIFAR-10 or -100: noise, with a colour for each class, so that it can be learnt."""
+    draws = np.random.default_rng(classes)
+    folder.mkdir(parents=True)
+    colours = draws.integers(40, 216, (classes, 3, 1, 1))
+
+    def batch(count: int) -> tuple[np.ndarray, list[int]]:
+        labels = draws.permutation(np.arange(count) % classes)
+        pixels = colours[labels] + draws.integers(-40, 40, (count, 3, 32, 32))
+        return pixels.clip(0, 255).astype(np.uint8).reshape(count, -1), labels.tolist()
+
+    names = [f"class {n}".encode() for n in range(classes)]
+    if classes == 10:
+        parts = {f"data_batch_{n}": batch(train // 5) for n in range(1, 6)} | {"test_batch": batch(test)}
+        key, meta = b"labels", ("batches.meta", {b"label_names": names})
+    else:
+        parts = {"train": batch(train), "test": batch(test)}
+        key, meta = b"fine_labels", ("meta", {b"fine_label_names": names})
+    for name, (data, labels) in parts.items():
+        (folder / name).write_bytes(pickle.dumps({b"data": data, key: labels}, protocol=2))
+    (folder / meta[0]).write_bytes(pickle.dumps(meta[1], protocol=2))
+
+
+def prepare_all(folder: Path) -> None:
+    """Write small originals of every data set below `folder` and prepare them there, as a user would."""
+    from trainables.data.prepare import prepare
+
+    originals = folder / "originals"
+    write_cifar(originals / "cifar10", 10)
+    write_cifar(originals / "cifar100", 100)
+    for task, name in (("cifar10-resnet56", "cifar10"), ("cifar100-resnet56", "cifar100")):
+        prepare(task, into=folder, source=originals / name, say=lambda _: None)

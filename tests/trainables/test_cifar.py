@@ -1,0 +1,132 @@
+"""CIFAR on disk and in memory: every format gives the same store, nothing leaks between splits."""
+
+import pickle
+import tarfile
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from small_data import write_cifar
+
+from trainables.data.cifar import Cifar
+from trainables.data.folder import VARIABLE
+from trainables.data.image_batches import hold_out
+from trainables.data.prepare import prepare
+from trainables.invalid_input import InvalidInput
+from trainables.label_smoothing import entropy, smoothed_cross_entropy
+from trainables.task import load_task
+
+
+def quiet(_):
+    pass
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    """An empty data folder."""
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
+@pytest.mark.parametrize("classes", [10, 100])
+def test_every_format_gives_the_same_images(classes, tmp_path, data):
+    batches = tmp_path / "batches"
+    write_cifar(batches, classes, train=200, test=100)
+    cifar = Cifar(classes)
+    stores = [cifar.convert(batches, quiet)]
+    arrays = {name: np.array(stores[0].array(name)) for name in stores[0].index["arrays"]}
+    assert arrays["train-images"].shape == (200, 3, 32, 32)
+    with tarfile.open(tmp_path / "archive.tar.gz", "w:gz") as archive:
+        archive.add(batches, f"cifar-{classes}-batches-py" if classes == 10 else "cifar-100-python")
+    again = cifar.convert(tmp_path / "archive.tar.gz", quiet)
+    assert all(np.array_equal(again.array(name), arrays[name]) for name in arrays)
+    for split in ("train", "test"):
+        for row, (image, label) in enumerate(
+            zip(arrays[f"{split}-images"], arrays[f"{split}-labels"], strict=True)
+        ):
+            place = tmp_path / "images" / split / f"class {label:03d}"
+            place.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image.transpose(1, 2, 0)).save(place / f"{row:04d}.png")
+    folders = cifar.convert(tmp_path / "images", quiet)
+    for split in ("train", "test"):
+        order = np.argsort(arrays[f"{split}-labels"], kind="stable")
+        assert np.array_equal(folders.array(f"{split}-labels"), arrays[f"{split}-labels"][order])
+        assert np.array_equal(folders.array(f"{split}-images"), arrays[f"{split}-images"][order])
+
+
+def test_a_pickle_that_is_more_than_arrays_is_refused(tmp_path, data):
+    class Program:
+        def __reduce__(self):
+            return print, ("run",)
+
+    write_cifar(tmp_path / "batches", 10, train=50, test=10)
+    (tmp_path / "batches" / "test_batch").write_bytes(pickle.dumps({b"data": Program()}, protocol=2))
+    with pytest.raises(InvalidInput, match=r"test_batch: not a CIFAR batch .*print does not belong there"):
+        Cifar(10).convert(tmp_path / "batches", quiet)
+    assert not Cifar(10).is_prepared
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("empty", "no cifar10 there; takes the python batches"),
+        ("nowhere", "does not exist"),
+        ("of100", "no cifar10"),
+    ],
+)
+def test_what_is_not_the_data_set_is_refused(source, message, tmp_path, data):
+    (tmp_path / "empty").mkdir()
+    write_cifar(tmp_path / "of100", 100, train=100, test=100)
+    with pytest.raises(InvalidInput, match=message):
+        prepare("cifar10-resnet56", source=tmp_path / source, say=quiet)
+
+
+def test_missing_data_is_told_with_the_command_to_run(data):
+    for task in ("cifar10-resnet56", "cifar10-resnet56@tiny"):
+        with pytest.raises(InvalidInput, match=f"ire data prepare cifar10-resnet56 --dir {data}") as caught:
+            load_task(task).check_data()
+        assert "\n" not in str(caught.value)
+
+
+def test_damage_is_found(tmp_path, data):
+    write_cifar(tmp_path / "batches", 10, train=50, test=10)
+    prepare("cifar10-resnet56", source=tmp_path / "batches", say=quiet)
+    prepare("cifar10-resnet56", say=quiet)  # verifies
+    file = data / "cifar10" / "train-images.bin"
+    content = file.read_bytes()
+    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(InvalidInput, match=r"train-images\.bin is damaged"):
+        prepare("cifar10-resnet56", say=quiet)
+    file.write_bytes(content[:-1])
+    with pytest.raises(InvalidInput, match="is missing or has not"):
+        load_task("cifar10-resnet56").check_data()
+
+
+def test_validation_is_held_out_of_train_and_the_test_images_are_nobody_elses():
+    images, labels = np.arange(100), np.arange(100) % 10
+    splits = hold_out((images, labels), (images[:20] + 1000, labels[:20]), fraction=0.3, seed="x")
+    seen = {
+        name: set(splits.batch(name, torch.arange(splits.size(name)))[0].tolist()) for name in splits.rows
+    }
+    assert seen["train"] | seen["validation"] == set(range(100))
+    assert not seen["train"] & seen["validation"]
+    assert len(seen["validation"]) == 30
+    assert seen["test"] == set(range(1000, 1020))
+    less = hold_out((images, labels), (images[:20], labels[:20]), fraction=0.3, seed="x", limit=35)
+    assert {name: less.size(name) for name in less.rows} == {"train": 35, "validation": 15, "test": 10}
+    assert set(less.rows["train"]) <= set(splits.rows["train"])
+
+
+def test_smoothed_targets_are_met_at_a_loss_of_zero():
+    smoothing, classes = 0.1, 10
+    targets = torch.arange(10)
+    goal = torch.full((10, classes), smoothing / classes) + (1 - smoothing) * torch.eye(classes)
+    assert smoothed_cross_entropy(goal.log(), targets, smoothing).item() == pytest.approx(0, abs=1e-6)
+    assert entropy(0.0, 10) == 0
+    logits = torch.randn(10, classes, requires_grad=True)
+    smoothed_cross_entropy(logits, targets, smoothing).backward()
+    (plain,) = torch.autograd.grad(
+        torch.nn.functional.cross_entropy(logits, targets, label_smoothing=smoothing), logits
+    )
+    assert torch.allclose(logits.grad, plain)

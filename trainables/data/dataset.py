@@ -1,0 +1,42 @@
+"""A data set by name: where its store lies, what a task is told if it is missing, how it is prepared."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+
+from trainables.data.folder import data_folder
+from trainables.data.store import INDEX, Store, open_store
+
+Say = Callable[[str], None]
+
+
+class DataSet(ABC):
+    """One data set; several tasks may use it. Stateless: it lies under `data_folder()` / `name`."""
+
+    name: str
+    accepts: str
+    """What `--from` takes, for messages."""
+
+    @property
+    def folder(self) -> Path:
+        return data_folder() / self.name
+
+    def open(self, *, task: str) -> Store:
+        """The prepared data; raises `InvalidInput` with the command that prepares it for `task`."""
+        folder = self.folder
+        return open_store(
+            folder, remedy=f"run `ire data prepare {task} --dir {folder.parent}` (offline: add --from FOLDER)"
+        )
+
+    @property
+    def is_prepared(self) -> bool:
+        """Whether a complete store lies there."""
+        return (self.folder / INDEX).is_file()
+
+    @abstractmethod
+    def convert(self, source: Path, say: Say) -> Store:
+        """Make the store out of what lies in `source`; raises `InvalidInput` if that is not the data set."""
+
+    @abstractmethod
+    def download(self, into: Path, say: Say) -> Path:
+        """Fetch the original data below `into` and return what `convert` takes; raises `InvalidInput` offline."""

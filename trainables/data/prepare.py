@@ -1,0 +1,40 @@
+"""`ire data prepare`: from the original files, here or downloaded, to what tasks read."""
+
+from pathlib import Path
+
+from trainables.data.dataset import DataSet, Say
+from trainables.data.folder import data_folder, use_data_folder
+from trainables.invalid_input import InvalidInput
+from trainables.task import load_task
+
+
+def prepare(task: str, *, into: Path | None = None, source: Path | None = None, say: Say = print) -> Path:
+    """Prepare the data of `task` below `into` (the data folder by default) and return its folder.
+
+    It comes from `source`, or is downloaded. A data set that is complete is verified and left alone, unless a
+    `source` is given. Raises `InvalidInput`.
+    """
+    use_data_folder(into)
+    data = data_of(task)
+    if data.is_prepared and source is None:
+        say(f"{data.folder} is complete; verifying its checksums")
+        data.open(task=task).verify()
+        return data.folder
+    if source is None:
+        downloads = data_folder() / "downloads" / data.name
+        downloads.mkdir(parents=True, exist_ok=True)
+        say(f"downloading {data.name} into {downloads}")
+        source = data.download(downloads, say)
+    if not source.exists():
+        raise InvalidInput(f"--from {str(source)!r} does not exist; takes {data.accepts}")
+    store = data.convert(source, say)
+    say(f"{data.name} is ready in {store.folder}")
+    return store.folder
+
+
+def data_of(task: str) -> DataSet:
+    """The data set of `task`; raises `InvalidInput` if it needs none."""
+    data = load_task(task).data
+    if data is None:
+        raise InvalidInput(f"{task} needs no data to be prepared")
+    return data

@@ -1,0 +1,114 @@
+"""A prepared data set on disk: raw arrays, memory-mapped, and an index that says what they must be.
+
+A folder holds one `.bin` file an array and `index.json` with shapes, types and checksums. The index is written last,
+so a folder with an index is complete. Arrays are mapped, not read: all workers of a machine share the pages.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trainables.invalid_input import InvalidInput, unknown
+
+INDEX = "index.json"
+FORMAT = 1
+CHUNK = 1 << 24  # bytes hashed at a time
+
+
+@dataclass(frozen=True)
+class Store:
+    """A complete data set in `folder`."""
+
+    folder: Path
+    index: Mapping[str, Any]
+
+    @cached_property
+    def facts(self) -> Mapping[str, Any]:
+        """What the data set says about itself: vocabulary size, class names, source."""
+        return self.index["facts"]
+
+    def array(self, name: str) -> np.ndarray:
+        """The array of that name, mapped read-only."""
+        if name not in self.index["arrays"]:
+            raise unknown("array", name, self.index["arrays"], where=str(self.folder))
+        entry = self.index["arrays"][name]
+        if 0 in entry["shape"]:  # an empty file cannot be mapped
+            return np.empty(entry["shape"], entry["dtype"])
+        return np.memmap(self.folder / entry["file"], entry["dtype"], "r", shape=tuple(entry["shape"]))
+
+    def verify(self) -> None:
+        """Compare every checksum; raises `InvalidInput` naming the first file that differs."""
+        for entry in self.index["arrays"].values():
+            path = self.folder / entry["file"]
+            if checksum(path) != entry["sha256"]:
+                raise InvalidInput(
+                    f"{path} is damaged: its checksum is not that of {INDEX}; prepare it again"
+                )
+
+
+def open_store(folder: Path, *, remedy: str) -> Store:
+    """The data set in `folder`, its files' sizes checked; raises `InvalidInput` that ends in `remedy`."""
+    path = folder / INDEX
+    try:
+        index = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InvalidInput(f"no data in {str(folder)!r}: {remedy}") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InvalidInput(f"cannot read {str(path)!r} ({error}): {remedy}") from error
+    if not isinstance(index, dict) or index.get("format") != FORMAT:
+        raise InvalidInput(f"{str(path)!r} is not an index of format {FORMAT}: {remedy}")
+    for entry in index["arrays"].values():
+        file = folder / entry["file"]
+        size = int(np.prod(entry["shape"], dtype=np.int64)) * np.dtype(entry["dtype"]).itemsize
+        if not file.is_file() or file.stat().st_size != size:
+            raise InvalidInput(f"{str(file)!r} is missing or has not {size} bytes: {remedy}")
+    return Store(folder, index)
+
+
+def write_array(folder: Path, name: str, values: np.ndarray) -> None:
+    """Write one array of a store to be; `write_index` completes it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f".{name}.{os.getpid()}"
+    np.ascontiguousarray(values).tofile(temporary)
+    temporary.replace(folder / f"{name}.bin")
+
+
+def write_index(folder: Path, arrays: Mapping[str, tuple[tuple[int, ...], str]], **facts: Any) -> Store:
+    """Complete a store: `arrays` maps names to (shape, dtype) of files that lie there as `NAME.bin`."""
+    entries = {
+        name: {
+            "file": f"{name}.bin",
+            "shape": list(shape),
+            "dtype": dtype,
+            "sha256": checksum(folder / f"{name}.bin"),
+        }
+        for name, (shape, dtype) in arrays.items()
+    }
+    index = {"format": FORMAT, "arrays": entries, "facts": facts}
+    temporary = folder / f".{INDEX}.{os.getpid()}"
+    temporary.write_text(json.dumps(index, indent=1), encoding="utf-8")
+    temporary.replace(folder / INDEX)
+    return Store(folder, index)
+
+
+def write_store(folder: Path, arrays: Mapping[str, np.ndarray], **facts: Any) -> Store:
+    """Write a whole store of arrays that fit into memory."""
+    for name, values in arrays.items():
+        write_array(folder, name, values)
+    return write_index(folder, {name: (v.shape, v.dtype.name) for name, v in arrays.items()}, **facts)
+
+
+def checksum(path: Path) -> str:
+    """The SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
