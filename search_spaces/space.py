@@ -50,6 +50,10 @@ class Space:
     search: Search
     confirm_seeds: int
     """Fresh seeds on which each method's winner is run again."""
+    candidates: int
+    """Trials of each method that are run again, on other seeds, before the winner is chosen."""
+    flatness_batches: int
+    """Training batches on which the flatness of a confirmed solution is measured; 0 leaves it out."""
     source: str
     """Where it was read, for messages."""
     text: str
@@ -166,6 +170,7 @@ def parse_space(text: str, *, task: str, source: str) -> Space:
     for name, entries in _table(table, "methods", source).items():
         method = parse_method(name, where=f"{source}, [methods]")
         overrides[name] = _dimensions(entries, method.settings, where=f"{source}, [methods.{name}]")
+    confirm, place = _table(table, "confirm", source), f"{source}, [confirm]"
     space = Space(
         task=task,
         description=str(table.get("description", "")),
@@ -176,7 +181,9 @@ def parse_space(text: str, *, task: str, source: str) -> Space:
             for name in table.get("default_methods", ["sgd", "sgd-ire"])
         ),
         search=_search(_table(table, "search", source), horizon, where=f"{source}, [search]"),
-        confirm_seeds=_integer(_table(table, "confirm", source), "seeds", source=f"{source}, [confirm]"),
+        confirm_seeds=_integer(confirm, "seeds", source=place),
+        candidates=_integer(confirm, "candidates", source=place, default=1),
+        flatness_batches=_integer(confirm, "flatness_batches", source=place, low=0, default=2),
         source=source,
         text=text,
         parts={
@@ -185,8 +192,9 @@ def parse_space(text: str, *, task: str, source: str) -> Space:
         },
         overrides=overrides,
     )
-    for unused in set(_table(table, "confirm", source)) - {"seeds"}:
-        raise unknown("key", unused, ("seeds",), where=f"{source}, [confirm]")
+    keys = ("seeds", "candidates", "flatness_batches")
+    for unused in set(confirm) - set(keys):
+        raise unknown("key", unused, keys, where=place)
     return space
 
 

@@ -9,13 +9,13 @@ from optuna.storages import BaseStorage
 
 from sweeps.ledger import Ledger
 from sweeps.plan import Plan
-from sweeps.records import CONFIRM, DIVERGED, FINISHED, PRUNED, SEARCH, TrialRecord
+from sweeps.records import DIVERGED, FINISHED, PRUNED, SEARCH, TrialRecord
 from sweeps.rungs import Rungs
 from sweeps.study import MethodStudy
 
 
 class Arm(Ledger):
-    """The search and confirm stages of one method."""
+    """The trials of one method, and what suggests and judges those of its search."""
 
     def __init__(self, plan: Plan, method: str, storage: BaseStorage) -> None:
         super().__init__(plan, method)
@@ -32,16 +32,10 @@ class Arm(Ledger):
         self._rungs = Rungs(search.rungs, search.reduction_factor)
 
     def next_search_trial(self) -> TrialRecord:
-        """The next trial of the search; `may_start` must hold."""
+        """Ask the study for the next trial of the search, to be entered with `add`; `may_start` must hold."""
         number = len(self.search)
-        spec = self._plan.trial(self.method.name, SEARCH, number, self._study.suggest(number))
-        return self.add(TrialRecord(spec=spec, stage=SEARCH, number=number))
-
-    def next_confirm_trial(self) -> TrialRecord:
-        """The winner on the next fresh seed; `confirm_runs_left` must hold."""
-        number = len(self.confirm)
-        spec = self._plan.trial(self.method.name, CONFIRM, number, dict(self.winner.spec.settings))
-        return self.add(TrialRecord(spec=spec, stage=CONFIRM, number=number))
+        spec = self._plan.search_trial(self.method.name, number, self._study.suggest(number))
+        return TrialRecord(spec=spec, stage=SEARCH, number=number)
 
     def restore(self, trial: TrialRecord) -> None:
         """Take in a trial that was started before a resume."""

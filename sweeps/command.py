@@ -148,6 +148,21 @@ def sweep(
     methods: Annotated[str | None, typer.Option(help="comma-separated; the space's otherwise")] = None,
     trials: Annotated[int | None, typer.Option(help="cap on search trials of each method")] = None,
     confirm_seeds: Annotated[int | None, typer.Option(help="fresh seeds for each winner")] = None,
+    candidates: Annotated[
+        int | None, typer.Option(help="best trials of each method that run again before one is chosen")
+    ] = None,
+    curve: Annotated[
+        bool, typer.Option(help="run the best baseline at other horizons: what speed-ups are read from")
+    ] = True,
+    curve_horizons: Annotated[
+        str | None, typer.Option(help="these horizons instead, in multiples of the task's: 0.5,2,4")
+    ] = None,
+    curve_lr: Annotated[
+        str | None, typer.Option(help="at each of them try the learning rate times these, too: 0.5,2")
+    ] = None,
+    controls: Annotated[
+        bool, typer.Option("--controls", help="run IRE's winners with what makes them IRE taken away")
+    ] = False,
     seed: int = 0,
     name: Annotated[str | None, typer.Option(help="of the experiment; task and time otherwise")] = None,
     storage: Annotated[str, typer.Option(help="the folder where experiments go")] = "experiments",
@@ -172,6 +187,10 @@ def sweep(
         else None,
         trials=trials,
         confirm_seeds=confirm_seeds,
+        candidates=candidates,
+        curve=_numbers("--curve-horizons", curve_horizons) if curve_horizons is not None else curve,
+        curve_lr=_numbers("--curve-lr", curve_lr or ""),
+        controls=controls,
         seed=seed,
         name=name,
         storage=storage,
@@ -284,6 +303,16 @@ def _assignments(pairs: list[str]) -> dict[str, float | int | bool]:
         except json.JSONDecodeError:
             raise InvalidInput(f"--set {pair!r}: {text!r} is neither a number nor true or false") from None
     return settings
+
+
+def _numbers(option: str, text: str) -> list[float]:
+    """`0.5, 2` as numbers; raises `InvalidInput`."""
+    try:
+        return [float(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise InvalidInput(
+            f"{option} {text!r}: must be numbers with commas between them, as in 0.5,2"
+        ) from None
 
 
 def _console() -> Console:

@@ -10,6 +10,7 @@ from sweeps.ledger import Ledger
 from sweeps.plan import Plan
 from sweeps.records import DIVERGED, FAILED, FINISHED, PRUNED, RUNNING, Records, TrialRecord
 from sweeps.speedup import CLOCKS, SpeedUp, speed_up
+from sweeps.stages import best_baseline, is_over
 from trainables.methods import parse_method
 
 STATUSES = (FINISHED, PRUNED, DIVERGED, FAILED, RUNNING)
@@ -64,18 +65,17 @@ class Comparison:
 
 def compare(plan: Plan, records: Records) -> Comparison:
     """The comparison of a folder's records, complete or not."""
-    ledgers = [Ledger(plan, method, records.trials.values()) for method in plan.methods]
-    rows = [_row(ledger) for ledger in ledgers]
-    baselines = [row for row in rows if row.is_baseline and row.confirmed]
-    # one that lost seeds to divergence is the best only if there is no other
-    best = min(
-        baselines, key=lambda row: (row.lost_confirm_runs > 0, row.metric("val_loss")[0]), default=None
-    )
-    if best is not None:
+    ledgers = {method: Ledger(plan, method, records.trials.values()) for method in plan.methods}
+    rows = [_row(ledger) for ledger in ledgers.values()]
+    settled = best_baseline(ledgers.values())
+    if settled is not None:
+        best = next(row for row in rows if row.method == settled.method.name)
         rows = [row if row is best else _with_speed_ups(row, best, plan.seed) for row in rows]
-    complete = all(ledger.is_over for ledger in ledgers)
     return Comparison(
-        rows=rows, baseline=best.method if best else None, is_complete=complete, metrics=_metrics(records)
+        rows=rows,
+        baseline=settled.method.name if settled else None,
+        is_complete=is_over(plan, ledgers),
+        metrics=_metrics(records),
     )
 
 
@@ -86,7 +86,7 @@ def _row(ledger: Ledger) -> Row:
         winner=ledger.winner,
         statuses=_count(ledger.search),
         spent=ledger.spent,
-        training_seconds=sum(t.seconds for t in ledger.search + ledger.confirm),
+        training_seconds=sum(t.seconds for t in ledger.search + ledger.later),
         confirmed=sorted((t for t in ledger.confirm if t.status == FINISHED), key=lambda t: t.number),
         confirm_statuses=_count(ledger.confirm),
     )

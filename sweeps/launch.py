@@ -16,7 +16,7 @@ from rich.console import Console
 from search_spaces import find_space
 from sweeps.cluster import capacity, connected, joins_a_cluster, this_machine
 from sweeps.experiment import Experiment, open_experiment
-from sweeps.plan import Plan, read_plan
+from sweeps.plan import CURVE, Plan, read_plan
 from trainables.data.folder import given_data_folder, use_data_folder
 from trainables.invalid_input import InvalidInput
 from trainables.task import load_task, search_for_modules
@@ -30,6 +30,10 @@ def sweep(
     methods: Sequence[str] | None = None,
     trials: int | None = None,
     confirm_seeds: int | None = None,
+    candidates: int | None = None,
+    curve: bool | Sequence[float] = True,
+    curve_lr: Sequence[float] = (),
+    controls: bool = False,
     seed: int = 0,
     name: str | None = None,
     storage: str | Path = "experiments",
@@ -47,7 +51,10 @@ def sweep(
     """Tune every method with the same budget, confirm the winners on fresh seeds, and report.
 
     `task` is a name (`ire tasks`) or `package.module:Class`; `methods` and numbers left out come from its search
-    space, a TOML file that `space` may name. The experiment goes to `storage`/`name`, which must not exist.
+    space, a TOML file that `space` may name. After the search so many `candidates` of each run against each other, the
+    winners run on `confirm_seeds`, and the best baseline at the horizons of its `curve`, in multiples of the
+    task's (true: from 1/2 to 2), at each with the learning rate times `curve_lr`, too. With `controls` IRE's
+    winners run with what makes them IRE taken away. The experiment goes to `storage`/`name`, which must not exist.
     `data_dir` is where the data sets lie on every machine, `IRE_DATA` or a folder in the user's cache otherwise.
     `workers` train one trial together, each with so many CPUs and GPUs. Raises `InvalidInput` before anything
     is started or written. After an interrupt the returned experiment is incomplete; `resume` goes on.
@@ -59,6 +66,10 @@ def sweep(
         methods=tuple(found.methods if methods is None else methods),
         trials=found.search.trials if trials is None else trials,
         confirm_seeds=found.confirm_seeds if confirm_seeds is None else confirm_seeds,
+        candidates=found.candidates if candidates is None else candidates,
+        curve=tuple(CURVE if curve is True else curve or ()),
+        curve_lr=tuple(curve_lr),
+        controls=controls,
         seed=seed,
         workers=workers,
         cpus_per_worker=cpus_per_worker,

@@ -5,8 +5,9 @@ The sweep decides by it, and the report reads it, so that both mean the same by 
 
 from collections.abc import Iterable
 
+from sweeps.contest import Contest, Entry
 from sweeps.plan import Plan
-from sweeps.records import FINISHED, RUNNING, SEARCH, TrialRecord
+from sweeps.records import CONFIRM, FINISHED, RUNNING, SEARCH, TrialRecord
 from trainables.methods import parse_method
 
 
@@ -18,15 +19,20 @@ class Ledger:
         self._plan = plan
         self._most_expensive = plan.most_expensive_trial(self.method)
         self.search: list[TrialRecord] = []
-        self.confirm: list[TrialRecord] = []
+        self.later: list[TrialRecord] = []
+        """Trials of all stages after the search."""
+        self._candidates: list[TrialRecord] | None = None
         for trial in trials:
-            if trial.method == method:
+            if trial.arm == method:
                 self.add(trial)
 
     def add(self, trial: TrialRecord) -> TrialRecord:
         """Enter a trial that has started."""
-        (self.search if trial.stage == SEARCH else self.confirm).append(trial)
+        (self.search if trial.stage == SEARCH else self.later).append(trial)
+        self._candidates = None
         return trial
+
+    # The search
 
     @property
     def spent(self) -> int:
@@ -56,20 +62,37 @@ class Ledger:
         return not self.may_start and all(trial.status != RUNNING for trial in self.search)
 
     @property
+    def candidates(self) -> list[TrialRecord]:
+        """The finished search trials of the lowest final validation loss, best first; of equals the earlier."""
+        if self._candidates is None or any(trial.status == RUNNING for trial in self.search):
+            finished = [trial for trial in self.search if trial.status == FINISHED]
+            self._candidates = sorted(finished, key=lambda trial: trial.val_loss)[: self._plan.candidates]
+        return self._candidates
+
+    # After it
+
+    @property
+    def confirmation(self) -> Contest | None:
+        """The candidates' contest; None before the search is over, without a candidate, or if none is planned."""
+        if not self._plan.confirm_seeds or not self.search_is_over or not self.candidates:
+            return None
+        entries = [
+            Entry(method=trial.method, settings=dict(trial.spec.settings), origin=trial.number)
+            for trial in self.candidates
+        ]
+        return Contest(self._plan, self.method.name, CONFIRM, entries, self.later, flatness=True)
+
+    @property
     def winner(self) -> TrialRecord | None:
-        """The finished search trial of the lowest final validation loss; the earlier one of equals."""
-        finished = [trial for trial in self.search if trial.status == FINISHED]
-        return min(finished, key=lambda trial: trial.val_loss, default=None)
+        """The search trial whose settings stand for the method: the best so far until `confirmation` has chosen."""
+        contest = self.confirmation
+        chosen = contest.chosen if contest else None
+        if chosen is None:
+            return self.candidates[0] if self.candidates else None
+        return next(trial for trial in self.candidates if trial.number == chosen.origin)
 
     @property
-    def confirm_runs_left(self) -> int:
-        """Confirm runs that have not started; none before the search is over or without a winner."""
-        if not self.search_is_over or self.winner is None:
-            return 0
-        return self._plan.confirm_seeds - len(self.confirm)
-
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing of this method runs or will."""
-        running = any(trial.status == RUNNING for trial in self.confirm)
-        return self.search_is_over and not self.confirm_runs_left and not running
+    def confirm(self) -> list[TrialRecord]:
+        """The winner's confirm runs that have started, by seed."""
+        contest = self.confirmation
+        return contest.measured if contest else []

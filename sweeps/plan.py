@@ -16,6 +16,10 @@ from trainables.seeds import derive_seed
 from trainables.trial import TrialSpec
 
 SCHEMA = 1
+CURVE = (0.5, 0.7071, 1.4142, 2.0)
+"""Horizons of the baseline curve, in multiples of the task's; the point at 1 is the confirm stage."""
+SELECTION_SEEDS = 3
+"""Seeds on which candidates run against each other; none of them is used for measuring."""
 RECORDED_VERSIONS = ("ire", "torch", "ray", "optuna", "numpy")
 
 
@@ -29,7 +33,15 @@ class Plan:
     trials: int
     """Cap on the search trials of each method."""
     confirm_seeds: int
-    """Fresh seeds on which each winner runs again; 0 leaves the confirm stage out."""
+    """Fresh seeds on which each winner runs again; 0 leaves out everything after the search."""
+    candidates: int = 1
+    """Finished search trials of each method that run again, on seeds of their own, before one is chosen."""
+    curve: tuple[float, ...] = ()
+    """Horizons at which the best tuned baseline runs, in multiples of the task's and without 1."""
+    curve_lr: tuple[float, ...] = ()
+    """Factors of the learning rate that are tried anew at each of these horizons, beside 1."""
+    controls: bool = False
+    """Whether the winners of IRE run with what makes them IRE taken away, and the published settings run."""
     seed: int
     workers: int = 1
     """Workers of one trial."""
@@ -57,6 +69,7 @@ class Plan:
         for name, low in (
             ("trials", 1),
             ("confirm_seeds", 0),
+            ("candidates", 1),
             ("seed", 0),
             ("workers", 1),
             ("cpus_per_worker", 1),
@@ -67,6 +80,14 @@ class Plan:
             value = getattr(self, name)
             if value is not None and value < low:
                 raise InvalidInput(f"--{name.replace('_', '-')} {value}: must be at least {low}")
+        for name, values in (("curve", self.curve), ("curve_lr", self.curve_lr)):
+            if any(not 1 / 16 <= value <= 16 or value == 1 for value in values) or len(set(values)) < len(
+                values
+            ):
+                raise InvalidInput(
+                    f"--{name.replace('_', '-')} {', '.join(f'{v:g}' for v in values)}: must be different factors "
+                    "between 1/16 and 16, without 1"
+                )
         if not self.methods:
             raise InvalidInput("--methods is empty: name at least one, `ire methods` lists them")
         for name in self.methods:
@@ -94,21 +115,50 @@ class Plan:
                 settings[name] = getattr(d, "low", min(getattr(d, "values", (d.published,))))
         return method.gradient_evaluations(settings, self.space.horizon)
 
-    def trial(self, method: str, stage: str, number: int, settings: dict[str, Any]) -> TrialSpec:
-        """The specification of one trial. Trials of equal stage and number share their seed, whatever the method."""
-        confirm = stage == "confirm"
+    def search_trial(self, method: str, number: int, settings: dict[str, Any]) -> TrialSpec:
+        """A trial of the search. Trials of equal number share their seed, whatever the method."""
         return TrialSpec(
             task=self.task,
             method=method,
             settings=parse_method(method).resolve(settings),
-            seed=derive_seed(self.seed, stage, number) % 2**31,
+            seed=self._seed("search", number),
             horizon=self.space.horizon,
             eval_interval=self.space.eval_interval,
-            rungs=() if confirm else self.space.search.rungs,
-            test=confirm,
+            rungs=self.space.search.rungs,
             threads=self.cpus_per_worker,
-            name=f"{method}-confirm-{number}" if confirm else f"{method}-{number:04d}",
+            name=f"{method}-{number:04d}",
         )
+
+    def later_trial(
+        self,
+        name: str,
+        method: str,
+        number: int,
+        settings: dict[str, Any],
+        *,
+        selects: bool,
+        horizon_factor: float = 1.0,
+        flatness: bool = False,
+    ) -> TrialSpec:
+        """A trial after the search, never pruned. Trials of equal number share their seed, whatever stage and method.
+
+        A trial that `selects` has one of the seeds that are kept for choosing, and does not see the test split.
+        """
+        return TrialSpec(
+            task=self.task,
+            method=method,
+            settings=parse_method(method).resolve(settings),
+            seed=self._seed("select" if selects else "confirm", number),
+            horizon=max(1, round(self.space.horizon * horizon_factor)),
+            eval_interval=max(1, round(self.space.eval_interval * horizon_factor)),
+            test=not selects,
+            flatness=self.space.flatness_batches if flatness else 0,
+            threads=self.cpus_per_worker,
+            name=name,
+        )
+
+    def _seed(self, purpose: str, number: int) -> int:
+        return derive_seed(self.seed, purpose, number) % 2**31
 
     # sweep.toml
 
@@ -138,7 +188,11 @@ class Plan:
                 raise InvalidInput(f"{source}: schema {table['schema']}, this version reads {SCHEMA}")
             space = parse_space(table["space"]["text"], task=table["task"], source=table["space"]["source"])
             fields = {key: table[key] for key in cls.__dataclass_fields__ if key in table and key != "space"}
-            lists = {"methods": tuple(table["methods"]), "import_path": tuple(table["import_path"])}
+            lists = {
+                key: tuple(fields[key])
+                for key in ("methods", "import_path", "curve", "curve_lr")
+                if key in fields
+            }
             return cls(**fields | lists | {"space": space})
         except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
             raise InvalidInput(f"{source}: not the sweep.toml of an experiment folder ({error!r})") from error

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from sweeps.protocol import Protocol
 from sweeps.records import DIVERGED, FAILED, FINISHED, PRUNED, RUNNING
+from sweeps.stages import later_runs
 from sweeps.watch import Watcher
 
 LINE_SECONDS = 10.0
@@ -67,7 +68,10 @@ class Progress(Watcher):
         ended = sum(trial.status != RUNNING for trial in trials)
         running = len(self._protocol.running)
         plan = self._protocol.plan
-        at_most = len(plan.methods) * (plan.trials + plan.confirm_seeds)
+        arms = self._protocol.arms.values()
+        later = sum(len(later_runs(plan, arm, is_curve=False)) for arm in arms)
+        curve = len(plan.curve) * plan.confirm_seeds if any(arm.method.is_baseline for arm in arms) else 0
+        at_most = len(arms) * plan.trials + later + (curve if len(arms) > 1 else 0)
         return f"{ended} trials done of at most {at_most}, {running} running, {self._time_left()}"
 
     def _time_left(self) -> str:

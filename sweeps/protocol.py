@@ -10,6 +10,7 @@ from typing import Any
 from sweeps.arm import Arm
 from sweeps.plan import Plan
 from sweeps.records import RUNNING, Records, TrialRecord
+from sweeps.stages import baseline_is_settled, best_baseline, contests, later_runs
 from sweeps.study import fresh_storage
 
 
@@ -30,7 +31,7 @@ class Protocol:
     def _replay(self) -> None:
         verdicts = {}
         for event in self.records.replay():
-            arm = self.arms[event.trial.method]
+            arm = self.arms[event.trial.arm]
             match event.kind:
                 case "start":
                     arm.restore(event.trial)
@@ -52,7 +53,11 @@ class Protocol:
     @property
     def is_over(self) -> bool:
         """Whether nothing runs and nothing will."""
-        return all(arm.is_over for arm in self.arms.values())
+        if any(arm.may_start for arm in self.arms.values()):
+            return False
+        if any(trial.status == RUNNING for trial in self.records.trials.values()):
+            return False
+        return self._next_after_search() is None
 
     @property
     def running(self) -> list[TrialRecord]:
@@ -63,11 +68,13 @@ class Protocol:
     def work(self) -> tuple[int, int]:
         """Gradient evaluations done, and the most that the whole sweep can come to."""
         done = total = 0
+        best = best_baseline(self.arms.values()) if baseline_is_settled(self.arms.values()) else None
         for arm in self.arms.values():
-            done += arm.spent + sum(trial.gradient_evaluations for trial in arm.confirm)
+            done += arm.spent + sum(trial.gradient_evaluations for trial in arm.later)
             total += arm.spent if arm.search_is_over else self.plan.budget
-            if not arm.search_is_over or arm.winner is not None:
-                total += self.plan.confirm_seeds * self.plan.most_expensive_trial(arm.method)
+            is_curve = arm is best if best else arm.method.is_baseline
+            horizons = later_runs(self.plan, arm, is_curve=is_curve)
+            total += round(self.plan.most_expensive_trial(arm.method) * sum(horizons))
         return done, max(done, total)
 
     # Events
@@ -75,26 +82,37 @@ class Protocol:
     def next_trial(self) -> TrialRecord | None:
         """The next trial to run, recorded as started; None if there is none now, or none any more (`is_over`).
 
-        Interrupted trials first; then search trials, the method with the fewest before the others; then confirm
-        runs of methods whose search is over.
+        Interrupted trials first; then search trials, the method with the fewest before the others; then, of methods
+        whose search is over, confirm runs, the curve and the controls, the contest with the fewest first.
         """
         if self.interrupted:
             return self.interrupted.pop(0)
         searching = [arm for arm in self.arms.values() if arm.may_start]
-        confirming = [arm for arm in self.arms.values() if arm.confirm_runs_left]
         if searching:
             trial = min(searching, key=lambda arm: len(arm.search)).next_search_trial()
-        elif confirming:
-            trial = min(confirming, key=lambda arm: len(arm.confirm)).next_confirm_trial()
         else:
-            return None
-        self.records.start(trial)
+            trial = self._next_after_search()
+        if trial is not None:
+            self.arms[trial.arm].add(trial)
+            self.records.start(trial)
         return trial
+
+    def _next_after_search(self) -> TrialRecord | None:
+        for stage in contests(self.plan, self.arms):
+            waiting = [
+                (len(contest.selecting) + len(contest.measured), index, trial)
+                for index, contest in enumerate(stage)
+                if (trial := contest.next_trial())
+            ]
+            if waiting:
+                return min(waiting)[2]
+        return None
 
     def report(self, trial: TrialRecord, report: dict[str, Any]) -> bool:
         """Record a report; False if the trial has ended with it. One that is known already changes nothing."""
-        if trial.status == RUNNING and self.records.report(trial, report):
-            verdict = self.arms[trial.method].verdict(trial, report)
+        if trial.status == RUNNING and trial.is_new(report):
+            verdict = self.arms[trial.arm].verdict(trial, report)
+            self.records.report(trial, report, verdict)
             if verdict:
                 self.end(trial, verdict)
         return trial.status == RUNNING
@@ -102,4 +120,4 @@ class Protocol:
     def end(self, trial: TrialRecord, status: str, error: str | None = None) -> None:
         """Record the end of a running trial and let its method learn from it."""
         self.records.end(trial, status, error)
-        self.arms[trial.method].ended(trial)
+        self.arms[trial.arm].ended(trial)

@@ -1,8 +1,9 @@
 """The truth about a sweep: two append-only files of JSON lines, and the one way to read them.
 
 `trials.jsonl` has a line when a trial starts and one when it ends, `results.jsonl` a line per report. Nothing else
-is needed to resume a sweep or to report it. A line that was torn by a kill is dropped, a report that is sent
-twice is kept once.
+is needed to resume a sweep. To report one `results.jsonl` suffices: a trial's first line there also says what the
+trial is, its last how it ended. A line that was torn by a kill is dropped, a report that is sent twice is
+kept once.
 """
 
 import json
@@ -16,7 +17,8 @@ from typing import Any
 from trainables.trial import TrialSpec
 
 RUNNING, FINISHED, PRUNED, DIVERGED, FAILED = "running", "finished", "pruned", "diverged", "failed"
-SEARCH, CONFIRM = "search", "confirm"
+SEARCH, SELECT, CONFIRM, CURVE, CONTROL = "search", "select", "confirm", "curve", "control"
+STAGES = (SEARCH, SELECT, CONFIRM, CURVE, CONTROL)
 
 
 @dataclass
@@ -26,13 +28,22 @@ class TrialRecord:
     spec: TrialSpec
     stage: str
     number: int
-    """Counts the trials of a method within a stage, from 0."""
+    """Counts from 0: in the search the trials of a method, later the seeds of what is run again."""
+    arm: str = ""
+    """The method of the sweep for which it runs; its own one, unless it is a control of another."""
+    origin: int | None = None
+    """After the search: the number of the search trial that its settings come from."""
+    variant: str = ""
+    """What differs from that trial: a point of the curve (`x2`, `x2-lr0.5`), or the name of a control."""
     status: str = RUNNING
     error: str | None = None
     reports: list[dict[str, Any]] = field(default_factory=list)
     """One a step, in rising steps."""
     started: datetime | None = None
     ended: datetime | None = None
+
+    def __post_init__(self) -> None:
+        self.arm = self.arm or self.spec.method
 
     @property
     def name(self) -> str:
@@ -62,12 +73,40 @@ class TrialRecord:
         """The last validation loss; None before the first report and after divergence."""
         return self.reports[-1]["val_loss"] if self.reports else None
 
+    def is_new(self, report: dict[str, Any]) -> bool:
+        """Whether the report's step is not known already."""
+        return not self.reports or report["step"] > self.step
+
     def add(self, report: dict[str, Any]) -> bool:
         """Keep a report; False if its step is known already."""
-        if self.reports and report["step"] <= self.step:
+        if not self.is_new(report):
             return False
         self.reports.append(report)
         return True
+
+    def identity(self) -> dict[str, Any]:
+        """What the trial is, as JSON can hold it; `from_identity` reads it."""
+        return {
+            "stage": self.stage,
+            "number": self.number,
+            "arm": self.arm,
+            "origin": self.origin,
+            "variant": self.variant,
+            "spec": self.spec.to_dict(),
+        }
+
+    @classmethod
+    def from_identity(cls, fields: dict[str, Any], time: str) -> "TrialRecord":
+        """The trial of that identity, started at `time` (ISO 8601)."""
+        return cls(
+            spec=TrialSpec.from_dict(fields["spec"]),
+            stage=fields["stage"],
+            number=fields["number"],
+            arm=fields.get("arm", ""),
+            origin=fields.get("origin"),
+            variant=fields.get("variant", ""),
+            started=datetime.fromisoformat(time),
+        )
 
 
 @dataclass(frozen=True)
@@ -94,64 +133,65 @@ class Records:
     def replay(self) -> Iterator[Event]:
         """Read the folder: every event in the order in which it happened, applied to `trials` as it is yielded.
 
-        Lines of `trials.jsonl` say after how many lines of `results.jsonl` they were written.
+        Lines of `trials.jsonl` say after how many lines of `results.jsonl` they were written. Where there is no
+        `trials.jsonl`, only trials with a line in `results.jsonl` are known.
         """
         events = list(read_lines(self._trials_file))  # first: a sweep may be writing both
         results = list(read_lines(self._results_file))
+        if not self._trials_file.exists():
+            yield from self._replay_results(results, alone=True)
+            return
         for line in events:
             yield from self._replay_results(results[self._results : line["results"]])
             if line["event"] == "start":
-                spec = TrialSpec.from_dict(line["spec"])
-                trial = TrialRecord(spec=spec, stage=line["stage"], number=line["number"])
-                trial.started = datetime.fromisoformat(line["time"])
-                self.trials[trial.name] = trial
-                yield Event("start", trial)
+                yield self._started(TrialRecord.from_identity(line, line["time"]))
             else:
-                trial = self.trials[line["trial"]]
-                trial.status, trial.error = line["status"], line.get("error")
-                trial.ended = datetime.fromisoformat(line["time"])
-                yield Event("end", trial, status=trial.status, error=trial.error)
+                yield self._ended(self.trials[line["trial"]], line)
         yield from self._replay_results(results[self._results :])
 
-    def _replay_results(self, lines: list[dict[str, Any]]) -> Iterator[Event]:
+    def _replay_results(self, lines: list[dict[str, Any]], *, alone: bool = False) -> Iterator[Event]:
         for line in lines:
             self._results += 1
-            trial = self.trials.get(line["trial"])
+            name = line["trial"]
+            if alone and name not in self.trials and "start" in line:
+                yield self._started(TrialRecord.from_identity(line["start"], line["start"]["time"]))
+            trial = self.trials.get(name)
             if trial is None:  # it started while the files were read
                 continue
             report = {key: value for key, value in line.items() if key not in RESULT_KEYS}
-            if trial.add(report):
+            if report and trial.add(report):
                 yield Event("report", trial, report=report)
+            if alone and "status" in line:
+                yield self._ended(trial, line)
+
+    def _started(self, trial: TrialRecord) -> Event:
+        self.trials[trial.name] = trial
+        return Event("start", trial)
+
+    def _ended(self, trial: TrialRecord, line: dict[str, Any]) -> Event:
+        trial.status, trial.error = line["status"], line.get("error")
+        trial.ended = datetime.fromisoformat(line["time"])
+        return Event("end", trial, status=trial.status, error=trial.error)
 
     def start(self, trial: TrialRecord) -> None:
         """Record that a trial is about to run."""
         self.trials[trial.name] = trial
         spec = trial.spec
-        self._append_event(
-            {
-                "event": "start",
-                "trial": trial.name,
-                "method": trial.method,
-                "stage": trial.stage,
-                "number": trial.number,
-                "seed": spec.seed,
-                "settings": dict(spec.settings),
-                "spec": spec.to_dict(),
-            }
-        )
+        told = {"method": trial.method, "seed": spec.seed, "settings": dict(spec.settings)}
+        self._append_event({"event": "start", "trial": trial.name} | told | trial.identity())
 
-    def report(self, trial: TrialRecord, report: dict[str, Any]) -> bool:
-        """Record one report; False if it is known already."""
-        if not trial.add(report):
+    def report(self, trial: TrialRecord, report: dict[str, Any], status: str | None = None) -> bool:
+        """Record one report, and the `status` with which the trial ends at it; False if it is known already."""
+        if not trial.is_new(report):
             return False
-        keys = {"trial": trial.name, "method": trial.method, "stage": trial.stage, "seed": trial.spec.seed}
-        append_line(self._results_file, keys | report)
-        self._results += 1
-        return True
+        self._append_result(trial, report | ({"status": status, "time": _now()} if status else {}))
+        return trial.add(report)
 
     def end(self, trial: TrialRecord, status: str, error: str | None = None) -> None:
         """Record how a trial ended."""
         trial.status, trial.error = status, error
+        if status == FAILED:  # no report says so
+            self._append_result(trial, {"status": status, "error": error, "time": _now()})
         line = {
             "event": "end",
             "trial": trial.name,
@@ -161,18 +201,25 @@ class Records:
         }
         self._append_event(line | ({"error": error} if error else {}))
 
+    def _append_result(self, trial: TrialRecord, line: dict[str, Any]) -> None:
+        keys = {"trial": trial.name, "method": trial.method, "stage": trial.stage, "seed": trial.spec.seed}
+        if not trial.reports:
+            keys["start"] = trial.identity() | {"time": trial.started.isoformat()}
+        append_line(self._results_file, keys | line)
+        self._results += 1
+
     def _append_event(self, line: dict[str, Any]) -> None:
-        now = datetime.now(UTC)
+        now = _now()
         trial = self.trials[line["trial"]]
         if line["event"] == "start":
-            trial.started = now
+            trial.started = datetime.fromisoformat(now)
         else:
-            trial.ended = now
-        append_line(self._trials_file, line | {"results": self._results, "time": now.isoformat()})
+            trial.ended = datetime.fromisoformat(now)
+        append_line(self._trials_file, line | {"results": self._results, "time": now})
 
 
-RESULT_KEYS = ("trial", "method", "stage", "seed")
-"""What `results.jsonl` repeats of the trial in every line."""
+RESULT_KEYS = ("trial", "method", "stage", "seed", "start", "status", "error", "time")
+"""What `results.jsonl` says of a trial beside its reports."""
 
 
 def read_records(folder: Path) -> Records:
@@ -181,6 +228,10 @@ def read_records(folder: Path) -> Records:
     for _ in records.replay():
         pass
     return records
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()
 
 
 def append_line(path: Path, line: dict[str, Any]) -> None:

@@ -16,11 +16,13 @@ from torch.utils.tensorboard import SummaryWriter
 from sweeps.protocol import Protocol
 from sweeps.records import FINISHED, PRUNED, TrialRecord
 from sweeps.watch import Watcher
+from trainables.flatness import MEASURES
 
 END_METRICS = ("final_val_loss", "best_val_loss", "progress")
 GROUPS = {
     "loss": ("train_loss", "val_loss", "test_loss"),
     "optimizer": ("lr", "grad_norm", "kappa", "flat_fraction", "skipped_refreshes"),
+    "flatness": MEASURES,
     "cost": ("gradient_evaluations", "seconds", "steps_per_second"),
 }
 TAGS = {name: f"{group}/{name}" for group, names in GROUPS.items() for name in names}
@@ -66,7 +68,7 @@ class TensorBoard(Watcher):
     def reported(self, trial: TrialRecord, report: dict[str, Any], diagnostics: dict[str, float]) -> None:
         writer = self._writer(trial.name)
         for name, value in report.items():
-            if name not in ("step", "diverged"):
+            if name not in ("step", "diverged") and not isinstance(value, str):
                 tag = TAGS.get(name, f"metric/{name}")
                 writer.add_scalar(tag, math.nan if value is None else value, report["step"])
         for name, value in diagnostics.items():

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ire import IRE, frozen_batch_norm
+from trainables.flatness import flatness
+from trainables.hardware import hardware
 from trainables.invalid_input import InvalidInput
 from trainables.methods import parse_method
 from trainables.optimizers import build_optimizer
@@ -167,6 +169,11 @@ class Training:
         values = {f"val_{name}": value for name, value in self.evaluate("validation").items()}
         if self.spec.test and self.step == self.spec.horizon:
             values |= {f"test_{name}": value for name, value in self.evaluate("test").items()}
+        if self.spec.flatness and self.step == self.spec.horizon:
+            parts = self.world_size * self.spec.micro_batches
+            values |= flatness(
+                self.task, self.model, batches=self.spec.flatness, parts=parts, device=self.device
+            )
         interval = self.seconds - self._seconds_of_last_report
         report = {
             "step": self.step,
@@ -179,6 +186,8 @@ class Training:
             "steps_per_second": steps / interval if interval > 0 else None,
             "diverged": self._is_diverged(train_loss, values["val_loss"]),
         }
+        if self.step == self.spec.horizon:
+            report["hardware"] = hardware(self.device)
         if isinstance(self.optimizer, IRE):
             report |= {
                 "kappa": self.optimizer.kappa_in_force,

@@ -29,6 +29,8 @@ class TrialSpec:
     """Steps at which the trial waits to hear whether it goes on."""
     test: bool = False
     """Whether the last report carries the test split's metrics, too (confirm runs only)."""
+    flatness: int = 0
+    """Training batches on which the end's flatness is measured; 0 leaves it out."""
     threads: int = 1
     """CPU threads of one worker; part of the trial because it changes the order of sums."""
     micro_batches: int = 1

@@ -25,11 +25,11 @@ def make_plan(**fields) -> Plan:
 
 
 def reports_of(trial: TrialRecord):
-    """Every report of a trial: a loss that falls to a floor, the higher the farther lr is from 0.1."""
+    """Every report of a trial: a loss that falls to a floor, the higher the farther lr is from 0.05."""
     spec, method = trial.spec, parse_method(trial.method)
     lr = spec.settings["lr"]
-    floor = 0.05 + 0.1 * abs(math.log10(lr / 0.1)) + 1e-3 * (spec.seed % 97) / 97
-    for step in range(spec.eval_interval, spec.horizon + 1, spec.eval_interval):
+    floor = 0.05 + 0.1 * abs(math.log10(lr / 0.05)) + 1e-3 * (spec.seed % 97) / 97 + 2 / spec.horizon
+    for step in filter(spec.reports_at, range(1, spec.horizon + 1)):
         loss = floor + 2 * math.exp(-step / 40)
         diverged = lr > 0.6 and step > 60
         yield {
@@ -40,6 +40,7 @@ def reports_of(trial: TrialRecord):
             "val_loss": None if diverged else loss,
             "steps_per_second": 100.0,
             "diverged": diverged,
+            **({"test_loss": 1.1 * loss} if spec.test and step == spec.horizon else {}),
         }
         if diverged:
             return
@@ -89,6 +90,16 @@ def simulate(
 def table(protocol: Protocol) -> list:
     """Everything that must be equal between two sweeps."""
     return [
-        (t.name, t.stage, t.number, t.spec, t.status, [r["val_loss"] for r in t.reports])
+        (
+            t.name,
+            t.arm,
+            t.stage,
+            t.number,
+            t.origin,
+            t.variant,
+            t.spec,
+            t.status,
+            [r["val_loss"] for r in t.reports],
+        )
         for t in protocol.records.trials.values()
     ]

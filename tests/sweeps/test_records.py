@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 from simulated import make_plan, simulate, table
 
@@ -37,10 +39,21 @@ def test_a_report_that_is_sent_twice_is_kept_once(folder):
 
 def test_reading_gives_back_what_was_recorded(folder):
     plan = make_plan(trials=2, confirm_seeds=1, methods=("sgd",))
-    assert table(Protocol(plan, folder)) == [
-        (t.name, t.stage, t.number, t.spec, t.status, [r["val_loss"] for r in t.reports])
-        for t in read_records(folder).trials.values()
-    ]
+    assert table(Protocol(plan, folder)) == table(SimpleNamespace(records=read_records(folder)))
+
+
+@pytest.mark.parametrize("fails", [(), ("sgd-0001", "sgd-ire-confirm-0000-0")])
+def test_the_results_alone_tell_of_every_trial_what_both_files_tell(tmp_path, fails):
+    plan = make_plan(methods=("sgd", "sgd-ire"), curve=(0.5, 2.0), controls=True, candidates=2)
+    simulate(plan, tmp_path, slots=3, fails=fails)
+    both = read_records(tmp_path)
+    (tmp_path / "trials.jsonl").unlink()
+    alone = read_records(tmp_path)
+    assert sorted(table(SimpleNamespace(records=alone))) == sorted(table(SimpleNamespace(records=both)))
+    for name, trial in both.trials.items():
+        assert alone.trials[name].started == trial.started
+        assert abs((alone.trials[name].ended - trial.ended).total_seconds()) < 1
+        assert alone.trials[name].error == trial.error
 
 
 def test_every_line_of_the_results_says_whose_it_is(folder):
