@@ -169,6 +169,7 @@ class Training:
         values = {f"val_{name}": value for name, value in self.evaluate("validation").items()}
         if self.spec.test and self.step == self.spec.horizon:
             values |= {f"test_{name}": value for name, value in self.evaluate("test").items()}
+            values["hardware"] = hardware(self.device)
         if self.spec.flatness and self.step == self.spec.horizon:
             parts = self.world_size * self.spec.micro_batches
             values |= flatness(
@@ -186,8 +187,6 @@ class Training:
             "steps_per_second": steps / interval if interval > 0 else None,
             "diverged": self._is_diverged(train_loss, values["val_loss"]),
         }
-        if self.step == self.spec.horizon:
-            report["hardware"] = hardware(self.device)
         if isinstance(self.optimizer, IRE):
             report |= {
                 "kappa": self.optimizer.kappa_in_force,
