@@ -8,7 +8,7 @@ from torch import nn
 from torch.func import functional_call, grad, jacrev
 from torch.nn import functional as F
 
-from trainables.penalties import SCALARS, MicroBatch, penalized_gradient
+from trainables.penalties import SCALARS, MicroBatch, differentiable_twice, penalized_gradient
 from trainables.tasks.digits import Digits
 
 CLASSES, EXAMPLES, SEED, WEIGHT = 3, 5, 11, 0.3
@@ -108,7 +108,8 @@ def test_value_and_gradient_are_those_of_dense_matrices(name, build):
     penalty, penalty_gradient = dense(name, logits, theta, labels)
     loss_gradient = grad(lambda t: F.cross_entropy(logits(t), labels))(theta)
 
-    outputs = network(images)
+    with differentiable_twice():
+        outputs = network(images)
     loss = F.cross_entropy(outputs, labels)
     scalar = SCALARS[name](
         MicroBatch(
@@ -161,7 +162,7 @@ def test_bf16_autocast_gives_the_gradient_to_bf16(name):
     parameters = list(network.parameters())
     gradients = []
     for enabled in (False, True):
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled), differentiable_twice():
             outputs = network(images)
             loss = task.loss(outputs, (images, labels))
             scalar = SCALARS[name](

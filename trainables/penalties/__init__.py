@@ -9,6 +9,7 @@ from trainables.penalties.fisher_trace import fisher_trace
 from trainables.penalties.gradient_norm import gradient_norm
 from trainables.penalties.penalized import Penalized, penalized_gradient
 from trainables.penalties.scalar import MicroBatch, Scalar
+from trainables.penalties.second_derivatives import differentiable_twice
 from trainables.penalties.unit_jacobian import unit_jacobian
 
 SCALARS: dict[str, Scalar] = {
@@ -19,4 +20,4 @@ SCALARS: dict[str, Scalar] = {
 }
 """By the name of the method that penalizes its gradient."""
 
-__all__ = ["SCALARS", "MicroBatch", "Penalized", "Scalar", "penalized_gradient"]
+__all__ = ["SCALARS", "MicroBatch", "Penalized", "Scalar", "differentiable_twice", "penalized_gradient"]

@@ -4,13 +4,12 @@ Each micro-batch is a forward pass of its own, so batch norm normalises by its s
 its running statistics are updated once for each.
 """
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from trainables.penalties import SCALARS, MicroBatch, penalized_gradient
+from trainables.penalties import SCALARS, MicroBatch, differentiable_twice, penalized_gradient
 from trainables.seeds import generator
 from trainables.task import Batch
 from trainables.updates.lengths import prescribed_length, rescaled
@@ -88,7 +87,7 @@ class Accumulated(Update):
     ) -> tuple[Tensor, list[Tensor | None], Tensor | float]:
         """Loss, gradient and penalty of one micro-batch; enters ‖∇L_M‖ into `norms` if it will be asked for."""
         t = self.training
-        with t.autocast(), self._twice_differentiable():
+        with t.autocast(), nullcontext() if self._scalar is None else differentiable_twice():
             outputs = t.task.outputs(t.model, batch)
             loss = t.task.loss(outputs, batch)
             if self._scalar is not None:
@@ -109,10 +108,6 @@ class Accumulated(Update):
             )
         found = penalized_gradient(loss, scalar, self.parameters, self._lambda)
         return loss.detach(), found.gradient, found.penalty
-
-    def _twice_differentiable(self) -> AbstractContextManager:
-        """Attention by kernels that have a second derivative, where one is taken."""
-        return nullcontext() if self._scalar is None else sdpa_kernel(SDPBackend.MATH)
 
 
 def _add(total: list[Tensor | None], gradient: list[Tensor | None], weight: float) -> None:

@@ -1,0 +1,32 @@
+"""Where a forward pass is going to be differentiated twice: layers whose second derivative torch makes expensive."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
+
+from trainables.penalties.batch_norm import batch_norm
+from trainables.penalties.convolution import convolution
+
+CHEAPER: dict[Callable, Callable] = {F.batch_norm: batch_norm, F.conv2d: convolution}
+"""The same values and derivatives by other routes."""
+
+
+@contextmanager
+def differentiable_twice() -> Iterator[None]:
+    """For the forward pass of a penalty, whatever the model: values are torch's own, to rounding.
+
+    Attention runs by the kernel that has a second derivative at all.
+    """
+    with _Substitution(), sdpa_kernel(SDPBackend.MATH):
+        yield
+
+
+class _Substitution(TorchFunctionMode):
+    def __torch_function__(
+        self, function: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
+        return CHEAPER.get(function, function)(*args, **(kwargs or {}))
