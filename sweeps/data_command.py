@@ -29,23 +29,23 @@ def prepare(
 @app.command()
 def verify(task: str, into: Dir = None) -> None:
     """Compare the checksums of the data of TASK."""
-    from trainables.data.folder import use_data_folder
+    from trainables.data.folder import data_in
     from trainables.data.prepare import data_of
 
-    use_data_folder(into)
-    data = data_of(task)
-    data.open(task=task).verify()
-    typer.echo(f"{data.folder} is intact")
+    with data_in(into):
+        data = data_of(task)
+        data.open(task=task).verify()
+        typer.echo(f"{data.folder} is intact")
 
 
 @app.command("list")
 def list_data(into: Dir = None) -> None:
     """List the tasks that need data, and whether it is there."""
-    from trainables.data.folder import use_data_folder
+    from trainables.data.folder import data_in
     from trainables.task import load_task, task_names
 
-    use_data_folder(into)
-    for name in task_names():
-        data = load_task(name).data
-        if data is not None:
-            typer.echo(f"{name:28} {data.name:12} {data.folder if data.is_prepared else 'missing'}")
+    with data_in(into):
+        for name in task_names():
+            data = load_task(name).data
+            if data is not None:
+                typer.echo(f"{name:28} {data.name:12} {data.folder if data.is_prepared else 'missing'}")

@@ -17,7 +17,7 @@ from search_spaces import find_space
 from sweeps.cluster import capacity, connected, joins_a_cluster, this_machine
 from sweeps.experiment import Experiment, open_experiment
 from sweeps.plan import CURVE, Plan, read_plan
-from trainables.data.folder import given_data_folder, use_data_folder
+from trainables.data.folder import data_in, given_data_folder
 from trainables.invalid_input import InvalidInput
 from trainables.task import load_task, search_for_modules
 
@@ -87,9 +87,9 @@ def sweep(
     batch = loaded.batch_size
     if batch % workers:
         raise InvalidInput(f"--workers {workers}: must divide the batch of {task}, {batch} examples")
-    use_data_folder(plan.data_dir)
     if not address:  # a cluster's workers may have data that this machine has not
-        loaded.check_data()
+        with data_in(plan.data_dir):
+            loaded.check_data()
     if not joins_a_cluster(address):
         capacity(plan, this_machine())  # what cannot fit is refused before Ray starts
     return _run(plan, folder, is_new=True, address=address, console=console or Console())
@@ -100,7 +100,6 @@ def resume(folder: str | Path, *, address: str | None = None, console: Console |
     folder = Path(folder).resolve()
     plan = read_plan(folder)
     search_for_modules(plan.import_path)
-    use_data_folder(plan.data_dir)
     load_task(plan.task)
     return _run(plan, folder, is_new=False, address=address, console=console or Console())
 

@@ -49,13 +49,11 @@ def train_one(
     )
     import torch
 
-    from trainables.data.folder import use_data_folder
+    from trainables.data.folder import data_in
     from trainables.loop import train
     from trainables.task import load_task
 
-    use_data_folder(data_dir)
     loaded = load_task(task)
-    loaded.check_data()
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -67,4 +65,6 @@ def train_one(
         report(values)
         return True
 
-    return train(spec, take, task=loaded, checkpoint=checkpoint, keep_last=True, device=chosen)
+    with data_in(data_dir):
+        loaded.check_data()
+        return train(spec, take, task=loaded, checkpoint=checkpoint, keep_last=True, device=chosen)

@@ -1,7 +1,5 @@
 """What tests of every package share."""
 
-import os
-
 import pytest
 
 from trainables.methods import parse_method
@@ -36,15 +34,17 @@ def make_spec():
 
 
 @pytest.fixture(scope="session")
-def small_data(tmp_path_factory):
-    """A data folder in which every task of the package finds small data of the real format."""
+def prepared_data(tmp_path_factory):
+    """The folder of `small_data`, prepared once."""
     from small_data import prepare_all
 
     folder = tmp_path_factory.mktemp("data")
-    before = os.environ.get("IRE_DATA")
     prepare_all(folder)
-    yield folder
-    if before is None:
-        os.environ.pop("IRE_DATA", None)
-    else:
-        os.environ["IRE_DATA"] = before
+    return folder
+
+
+@pytest.fixture
+def small_data(prepared_data, monkeypatch):
+    """A data folder in which every task of the package finds small data of the real format."""
+    monkeypatch.setenv("IRE_DATA", str(prepared_data))
+    return prepared_data

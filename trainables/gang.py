@@ -20,7 +20,7 @@ import torch.distributed as dist
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.tune import Trainable
 
-from trainables.data.folder import use_data_folder
+from trainables.data.folder import data_in
 from trainables.loop import STOPPED, train
 from trainables.mailbox import Mailbox
 from trainables.task import Task, load_task, search_for_modules
@@ -148,8 +148,11 @@ class GangTrainable(Trainable):
 def serve(config: dict[str, Any]) -> None:
     """The TorchTrainer's function, in every worker: take a job, train it, and again, until the box closes."""
     search_for_modules(config["import_path"])
-    use_data_folder(config["data_dir"])
-    mailbox = config["mailbox"]
+    with data_in(config["data_dir"]):
+        _serve(config["mailbox"])
+
+
+def _serve(mailbox: Any) -> None:
     context = ray.train.get_context()
     rank, world_size = context.get_world_rank(), context.get_world_size()
     device = ray.train.torch.get_device()

@@ -29,6 +29,22 @@ def write_cifar(folder: Path, classes: int, *, train: int = 1200, test: int = 20
     (folder / meta[0]).write_bytes(pickle.dumps(meta[1], protocol=2))
 
 
+def write_image_folder(folder: Path, *, classes: int = 6, train: int = 60, test: int = 10) -> None:
+    """ImageNet's layout: JPEGs of various sizes, a colour for each class."""
+    from PIL import Image
+
+    draws = np.random.default_rng(7)
+    for split, count in (("train", train), ("val", test)):
+        for label in range(classes):
+            place = folder / split / f"n{label:08d}"
+            place.mkdir(parents=True)
+            colour = 255 * np.array([label & 1, label >> 1 & 1, label >> 2 & 1])
+            for row in range(count):
+                size = draws.integers(36, 60, 2)
+                pixels = (colour // 2 + 60 + draws.integers(-50, 50, (*size, 3))).clip(0, 255)
+                Image.fromarray(pixels.astype(np.uint8)).save(place / f"{row}.JPEG")
+
+
 def prepare_all(folder: Path) -> None:
     """Write small originals of every data set below `folder` and prepare them there, as a user would."""
     from trainables.data.prepare import prepare
@@ -36,5 +52,10 @@ def prepare_all(folder: Path) -> None:
     originals = folder / "originals"
     write_cifar(originals / "cifar10", 10)
     write_cifar(originals / "cifar100", 100)
-    for task, name in (("cifar10-resnet56", "cifar10"), ("cifar100-resnet56", "cifar100")):
+    write_image_folder(originals / "imagenet")
+    for task, name in (
+        ("cifar10-resnet56", "cifar10"),
+        ("cifar100-resnet56", "cifar100"),
+        ("imagenet-resnet50", "imagenet"),
+    ):
         prepare(task, into=folder, source=originals / name, say=lambda _: None)

@@ -46,7 +46,7 @@ def test_an_untrained_model_is_as_good_as_guessing_and_the_metrics_add_up(loaded
             count = sum(s["count"] for s in sums)
             outputs = loaded.outputs(model, batches[0])
             guess = torch.log(torch.tensor(float(outputs.shape[-1])))
-            assert sum(s["loss"] for s in sums) / count == pytest.approx(guess.item(), rel=0.2)
+            assert sum(s["loss"] for s in sums) / count == pytest.approx(guess.item(), rel=0.3)
             loaded.label_smoothing = 0.0
             mean = loaded.loss(outputs, batches[0])
             assert sums[0]["loss"] / sums[0]["count"] == pytest.approx(mean.item(), rel=1e-5)

@@ -1,6 +1,8 @@
 """Where data lives on this machine: `IRE_DATA`, or a folder in the user's cache."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 VARIABLE = "IRE_DATA"
@@ -17,7 +19,16 @@ def given_data_folder(folder: str | os.PathLike | None) -> str | None:
     return str(Path(chosen).expanduser().resolve()) if chosen else None
 
 
-def use_data_folder(folder: str | os.PathLike | None) -> None:
-    """Let this process and those it starts look for data in `folder`; None changes nothing."""
+@contextmanager
+def data_in(folder: str | os.PathLike | None) -> Iterator[None]:
+    """Let this process, and those it starts, look for data in `folder` meanwhile; None changes nothing."""
+    before = os.environ.get(VARIABLE)
     if folder:
         os.environ[VARIABLE] = str(Path(folder).expanduser().resolve())
+    try:
+        yield
+    finally:
+        if folder and before is None:
+            del os.environ[VARIABLE]
+        elif folder:
+            os.environ[VARIABLE] = before

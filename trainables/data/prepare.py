@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from trainables.data.dataset import DataSet, Say
-from trainables.data.folder import data_folder, use_data_folder
+from trainables.data.folder import data_folder, data_in
 from trainables.invalid_input import InvalidInput
 from trainables.task import load_task
 
@@ -14,7 +14,11 @@ def prepare(task: str, *, into: Path | None = None, source: Path | None = None, 
     It comes from `source`, or is downloaded. A data set that is complete is verified and left alone, unless a
     `source` is given. Raises `InvalidInput`.
     """
-    use_data_folder(into)
+    with data_in(into):
+        return _prepare(task, source, say)
+
+
+def _prepare(task: str, source: Path | None, say: Say) -> Path:
     data = data_of(task)
     if data.is_prepared and source is None:
         say(f"{data.folder} is complete; verifying its checksums")

@@ -1,0 +1,68 @@
+"""Batches made ready in the background while the device computes."""
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_END = object()
+
+
+def ahead(items: Iterator[T], depth: int) -> Iterator[T]:
+    """The same items in the same order, up to `depth` of them made before they are asked for.
+
+    One thread makes them; it ends when the returned iterator is closed or forgotten. An exception of `items` is
+    raised where the item would have come.
+    """
+    ready: queue.Queue = queue.Queue(depth)
+    closed = threading.Event()
+
+    def put(value: object) -> bool:
+        while not closed.is_set():
+            try:
+                ready.put(value, timeout=0.1)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def make() -> None:
+        try:
+            for item in items:
+                if not put((item, None)):
+                    return
+            put((_END, None))
+        except BaseException as error:
+            put((_END, error))
+
+    thread = threading.Thread(target=make, name="batches-ahead", daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error = ready.get()
+            if error is not None:
+                raise error
+            if item is _END:
+                return
+            yield item
+    finally:
+        closed.set()
+
+
+def mapped(function: Callable[[T], R], items: Iterator[T], *, threads: int, depth: int) -> Iterator[R]:
+    """`function` of every item, in order, `threads` at a time and at most `depth` ahead."""
+    with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
+        waiting: queue.Queue = queue.Queue()
+        try:
+            for item in items:
+                waiting.put(pool.submit(function, item))
+                if waiting.qsize() >= depth:
+                    yield waiting.get().result()
+            while not waiting.empty():
+                yield waiting.get().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
