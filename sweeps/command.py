@@ -27,6 +27,9 @@ Scale = Annotated[str | None, typer.Option(help="tiny: the scaled-down twin, sam
 DataDir = Annotated[
     Path | None, typer.Option(help="where data lies (also IRE_DATA; ~/.cache/ire/data otherwise)")
 ]
+External = Annotated[
+    str | None, typer.Option(help="EXPERIMENT/TRIAL whose gradient norms external grafting takes")
+]
 Address = Annotated[str | None, typer.Option(help="join this Ray cluster (also RAY_ADDRESS)")]
 
 
@@ -55,12 +58,20 @@ def tasks() -> None:
 @app.command()
 def methods() -> None:
     """List the methods."""
-    from trainables.methods import all_methods
+    from trainables.methods import CONTROLS, PARTS, all_methods
 
-    table = Table("method", "what it is", "settings")
+    shared = PARTS["shared"]
+    table = Table("method", "what it is", "settings of its own")
     for method in all_methods().values():
-        table.add_row(method.name, method.description, ", ".join(method.settings))
-    _console().print(table)
+        if method.control is None:
+            own = [name for name in method.settings if name not in shared]
+            table.add_row(method.name, method.description, ", ".join(own))
+    console = _console()
+    console.print(table)
+    console.print(f"every method: {', '.join(shared)}", soft_wrap=True)
+    console.print("behind any -ire, a control:")
+    for name, what in CONTROLS.items():
+        console.print(f"  -{name}  {what}", soft_wrap=True)
 
 
 @app.command()
@@ -110,6 +121,7 @@ def train(
     checkpoint: Annotated[
         Path | None, typer.Option(help="save here each minute and at the end; continue from here")
     ] = None,
+    external: External = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the reports as JSON lines")] = False,
     scale: Scale = None,
     data_dir: DataDir = None,
@@ -135,6 +147,7 @@ def train(
         micro_batches=micro_batches,
         test=test,
         checkpoint=checkpoint,
+        external=external,
         data_dir=data_dir,
         space=space,
     )
@@ -174,6 +187,7 @@ def sweep(
     max_failures: Annotated[int, typer.Option(help="restarts of a trial whose worker died")] = 2,
     scale: Scale = None,
     data_dir: DataDir = None,
+    external: External = None,
     space: SpaceFile = None,
 ) -> None:
     """Tune every method on TASK with equal budgets, confirm the winners, and report."""
@@ -201,6 +215,7 @@ def sweep(
         max_concurrent=max_concurrent,
         max_failures=max_failures,
         data_dir=data_dir,
+        external=external,
         space=space,
         console=_console(),
     )

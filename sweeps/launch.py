@@ -17,6 +17,7 @@ from search_spaces import find_space
 from sweeps.cluster import capacity, connected, joins_a_cluster, this_machine
 from sweeps.experiment import Experiment, open_experiment
 from sweeps.plan import CURVE, Plan, read_plan
+from sweeps.splits import check_micro_batches
 from trainables.data.folder import data_in, given_data_folder
 from trainables.invalid_input import InvalidInput
 from trainables.task import load_task, search_for_modules
@@ -44,6 +45,7 @@ def sweep(
     max_concurrent: int | None = None,
     max_failures: int = 2,
     checkpoint_seconds: float = 60.0,
+    external: str | None = None,
     data_dir: str | Path | None = None,
     space: str | Path | None = None,
     console: Console | None = None,
@@ -56,6 +58,7 @@ def sweep(
     task's (true: from 1/2 to 2), at each with the learning rate times `curve_lr`, too. With `controls` IRE's
     winners run with what makes them IRE taken away. The experiment goes to `storage`/`name`, which must not exist.
     `data_dir` is where the data sets lie on every machine, `IRE_DATA` or a folder in the user's cache otherwise.
+    `external` names the trial, as EXPERIMENT/TRIAL, whose gradient norms external grafting takes.
     `workers` train one trial together, each with so many CPUs and GPUs. Raises `InvalidInput` before anything
     is started or written. After an interrupt the returned experiment is incomplete; `resume` goes on.
     """
@@ -77,6 +80,7 @@ def sweep(
         max_concurrent=max_concurrent,
         max_failures=max_failures,
         checkpoint_seconds=checkpoint_seconds,
+        external=_absolute(external),
         import_path=(os.getcwd(),) if ":" in task else (),
         data_dir=given_data_folder(data_dir),
         space=found,
@@ -87,6 +91,7 @@ def sweep(
     batch = loaded.batch_size
     if batch % workers:
         raise InvalidInput(f"--workers {workers}: must divide the batch of {task}, {batch} examples")
+    check_micro_batches(found, plan.methods, batch_size=batch, workers=workers)
     if not address:  # a cluster's workers may have data that this machine has not
         with data_in(plan.data_dir):
             loaded.check_data()
@@ -138,6 +143,11 @@ def _run(plan: Plan, folder: Path, *, is_new: bool, address: str | None, console
     experiment = open_experiment(folder)
     experiment.report()
     return experiment
+
+
+def _absolute(location: str | None) -> str | None:
+    """A path that means the same from everywhere; a URI as it is."""
+    return location if location is None or "://" in location else str(Path(location).resolve())
 
 
 def _new_folder(storage: str | Path, name: str) -> Path:

@@ -5,11 +5,13 @@ import platform
 import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from search_spaces.space import Space, parse_space
+from sweeps.external import recorded_norms
 from trainables.invalid_input import InvalidInput
 from trainables.methods import Method, parse_method
 from trainables.seeds import derive_seed
@@ -53,6 +55,8 @@ class Plan:
     """Restarts of a trial's worker group, after a worker died."""
     checkpoint_seconds: float = 60.0
     """A live trial saves at most this often."""
+    external: str | None = None
+    """The trial from whose records external grafting takes its gradient norms, as EXPERIMENT/TRIAL."""
     import_path: tuple[str, ...] = ()
     """Folders where a task from outside the package is found, on every machine."""
     data_dir: str | None = None
@@ -88,6 +92,18 @@ class Plan:
                     f"--{name.replace('_', '-')} {', '.join(f'{v:g}' for v in values)}: must be different factors "
                     "between 1/16 and 16, without 1"
                 )
+        asking = [name for name in self.methods if self._takes_norms(name)]
+        if asking and self.external is None:
+            raise InvalidInput(
+                f"{asking[0]} takes its gradient norms from a trial of an earlier sweep: name it with --external, "
+                "as in --external experiments/NAME/sgd-small-0000"
+            )
+        if self.external is not None:
+            if not asking:
+                raise InvalidInput(
+                    f"--external {self.external}: no method of the sweep takes norms from another run"
+                )
+            self._norms  # noqa: B018 - raises
         if not self.methods:
             raise InvalidInput("--methods is empty: name at least one, `ire methods` lists them")
         for name in self.methods:
@@ -107,7 +123,7 @@ class Plan:
 
     def most_expensive_trial(self, method: Method) -> int:
         """Gradient evaluations of a full trial of `method` with the earliest start and smallest interval."""
-        settings = {"kappa": 1.0, "gamma": 0.5, "start_fraction": 0.0, "interval": 1}
+        settings = {"kappa": 1.0, "gamma": 0.5, "start_fraction": 0.0, "interval": 1, "lambda": 1.0}
         if method.ire:
             dimensions = self.space.dimensions(method)
             for name in ("start_fraction", "interval"):
@@ -125,6 +141,7 @@ class Plan:
             horizon=self.space.horizon,
             eval_interval=self.space.eval_interval,
             rungs=self.space.search.rungs,
+            external_norms=self._norms if self._takes_norms(method) else (),
             threads=self.cpus_per_worker,
             name=f"{method}-{number:04d}",
         )
@@ -153,9 +170,17 @@ class Plan:
             eval_interval=max(1, round(self.space.eval_interval * horizon_factor)),
             test=not selects,
             flatness=self.space.flatness_batches if flatness else 0,
+            external_norms=self._norms if self._takes_norms(method) else (),
             threads=self.cpus_per_worker,
             name=name,
         )
+
+    @cached_property
+    def _norms(self) -> tuple[tuple[int, float], ...]:
+        return recorded_norms(self.external)
+
+    def _takes_norms(self, method: str) -> bool:
+        return parse_method(method).update == "external"
 
     def _seed(self, purpose: str, number: int) -> int:
         return derive_seed(self.seed, purpose, number) % 2**31

@@ -21,7 +21,16 @@ from trainables.flatness import MEASURES
 END_METRICS = ("final_val_loss", "best_val_loss", "progress")
 GROUPS = {
     "loss": ("train_loss", "val_loss", "test_loss"),
-    "optimizer": ("lr", "grad_norm", "kappa", "flat_fraction", "skipped_refreshes"),
+    "optimizer": (
+        "lr",
+        "grad_norm",
+        "micro_grad_norm",
+        "penalty",
+        "step_length",
+        "kappa",
+        "flat_fraction",
+        "skipped_refreshes",
+    ),
     "flatness": MEASURES,
     "cost": ("gradient_evaluations", "seconds", "steps_per_second"),
 }

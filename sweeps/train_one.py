@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from search_spaces import find_space
+from sweeps.external import recorded_norms
 from trainables.invalid_input import InvalidInput
 from trainables.methods import parse_method
 from trainables.trial import TrialSpec
@@ -24,16 +25,22 @@ def train_one(
     micro_batches: int = 1,
     test: bool = False,
     checkpoint: Path | None = None,
+    external: str | None = None,
     data_dir: Path | None = None,
     space: Path | None = None,
 ) -> str:
     """Train `method` on `task` and return how it ended; needs neither Ray nor Optuna.
 
     Settings that are not given are the published ones of the task's space. With `checkpoint` the trial saves
-    there once a minute and at the end, and continues from what it finds. Raises `InvalidInput` before training.
+    there once a minute and at the end, and continues from what it finds. `external` names the trial, as
+    EXPERIMENT/TRIAL, whose gradient norms external grafting takes. Raises `InvalidInput` before training.
     """
     arm = parse_method(method)
     arm.check(settings, where="--set")
+    if external is not None and arm.update != "external":
+        raise InvalidInput(
+            f"--external {external}: {method} takes no norms from another run; sgd-external does"
+        )
     found = find_space(task, space)
     spec = TrialSpec(
         task=task,
@@ -46,6 +53,7 @@ def train_one(
         precision=precision,
         micro_batches=micro_batches,
         test=test,
+        external_norms=() if external is None else recorded_norms(external),
     )
     import torch
 

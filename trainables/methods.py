@@ -105,15 +105,15 @@ PARTS: dict[str, dict[str, Setting]] = {
 
 BASES = ("sgd", "adamw")
 UPDATES = {
-    "small": "a step for each micro-batch (small-batch SGD)",
-    "large": "one step for the mean of all micro-batches (large-batch SGD)",
-    "gn": "large-batch, micro-batch gradient norms penalized",
-    "ft": "large-batch, micro-batch Fisher traces penalized",
-    "aj": "large-batch, average Jacobians of micro-batches penalized",
-    "uj": "large-batch, unit Jacobians of micro-batches penalized",
-    "graft": "large-batch direction, length of a micro-batch's gradient (iterative grafting)",
-    "external": "large-batch direction, gradient lengths recorded of another run (external grafting)",
-    "ngd": "large-batch direction, length one (normalized gradient descent)",
+    "small": "small-batch SGD: a step for each micro-batch",
+    "large": "large-batch SGD: one step for the mean of all micro-batches",
+    "gn": "large-batch SGD, the gradient norm of each micro-batch penalized",
+    "ft": "large-batch SGD, the Fisher trace of each micro-batch penalized",
+    "aj": "large-batch SGD, the average Jacobian of each micro-batch penalized",
+    "uj": "large-batch SGD, the unit Jacobian of each micro-batch penalized",
+    "graft": "iterative grafting: large-batch direction, gradient norm of one of its micro-batches",
+    "external": "external grafting: large-batch direction, gradient norms recorded of another run",
+    "ngd": "normalized gradient descent: large-batch direction, length one",
 }
 """How a batch becomes a step, other than by its gradient: Novack et al. 2023. Defined for SGD."""
 PENALTIES = ("gn", "ft", "aj", "uj")
@@ -153,9 +153,9 @@ class Method:
     def description(self) -> str:
         """A few words for `ire methods`."""
         words = {"sgd": "SGD with momentum", "adamw": "AdamW"}[self.base]
-        words = f"SGD: {UPDATES[self.update]}" if self.update else words
         words = f"SAM around {words}" if self.sam else words
-        words = f"IRE around {words}" if self.ire else words
+        words = UPDATES[self.update] if self.update else words
+        words = f"IRE around {f'sgd-{self.update}' if self.update else words}" if self.ire else words
         return f"{words}; control: {CONTROLS[self.control]}" if self.control else words
 
     @property

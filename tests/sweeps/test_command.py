@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from sweeps.command import app
 from trainables.invalid_input import InvalidInput
+from trainables.methods import CONTROLS, all_methods
 
 WITHOUT_RAY_AND_OPTUNA = """
 import sys
@@ -134,7 +135,9 @@ def test_listings_name_everything():
     listed = {name: invoke(name).output for name in ("tasks", "methods")}
     assert "digits" in listed["tasks"]
     assert "stdlib-lm" in listed["tasks"]
-    assert "sam-adamw-ire-random" in listed["methods"]
+    for name, method in all_methods().items():
+        assert (f" {name} " in listed["methods"]) == (method.control is None)
+    assert all(f"-{name} " in listed["methods"] for name in CONTROLS)
     shown = invoke("spaces", "digits").output
     assert "log [0.01, 1]" in shown
     assert "start_fraction" in shown
