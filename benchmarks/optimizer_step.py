@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from ire import IRE
+from ire.paths import Paths
 
 KAPPA, GAMMA = 3.0, 0.6
 
@@ -89,16 +90,24 @@ def boosted(base: Optimizer, **settings) -> IRE:
     return optimizer
 
 
-def rebuilt(base: Optimizer) -> IRE:
-    optimizer = boosted(base)
+def rebuilt(base: Optimizer, **settings) -> IRE:
     base.register_step_post_hook(lambda *_: None)  # somebody waits for the base's own step
+    return boosted(base, **settings)
+
+
+def measured(base: Optimizer, **settings) -> IRE:
+    optimizer = boosted(base)  # as if the base were unknown:
+    optimizer._paths = Paths(base, compile=settings.get("compile", False), boost_weight_decay=True)
+    optimizer._paths._rule = None
+    for _ in range(2):
+        optimizer.step()
     return optimizer
 
 
-def measured(base: Optimizer) -> IRE:
-    optimizer = boosted(base)
-    optimizer._paths._rule = None  # as if the base were unknown
-    return optimizer
+def straightforward(base: Optimizer, **settings) -> Straightforward:
+    plain = Straightforward(base)
+    plain.update_mask()
+    return plain
 
 
 def synchronise(device: str) -> None:
@@ -149,37 +158,33 @@ def scratch(step: Callable[[], object], count: int) -> float:
 
 
 def report(model: str, base: str, rounds: int, device: str, compiled: bool) -> None:
-    fused = build(model, base, device, fused=True)
-    foreach = build(model, base, device, foreach=True)
-    count = sum(p.numel() for group in fused.param_groups for p in group["params"])
-    variants: dict[str, tuple[Callable[[], object], Callable[[], object], str]] = {}
-
-    def add(name: str, optimizer, reference: Optimizer, against: str) -> None:
-        variants[name] = (optimizer.step, reference.step, against)
-
-    add("native", boosted(build(model, base, device, fused=True)), fused, "fused")
-    add("native, base foreach", boosted(build(model, base, device, foreach=True)), foreach, "foreach")
-    if compiled:
-        native = boosted(build(model, base, device), compile=True)
-        add("native compiled", native, fused, "fused")
-    add("rebuilt", rebuilt(build(model, base, device, fused=True)), fused, "fused")
-    add("measured", measured(build(model, base, device, fused=True)), fused, "fused")
-    add("measured, base foreach", measured(build(model, base, device, foreach=True)), foreach, "foreach")
-    plain = Straightforward(build(model, base, device, fused=True))
-    plain.update_mask()
-    add("straightforward", plain, fused, "fused")
-    if compiled:
-        variants["straightforward / native compiled"] = (plain.step, native.step, "native compiled")
-    variants["straightforward / measured"] = (plain.step, variants["measured"][0], "measured")
-
+    references = {how: build(model, base, device, **{how: True}) for how in ("fused", "foreach")}
+    count = sum(p.numel() for group in references["fused"].param_groups for p in group["params"])
+    makers = {"native": boosted, "rebuilt": rebuilt, "measured": measured}
     print(f"\n{model}, {count / 1e6:.1f} M parameters, {base}")
     print(f"{'':36s} {'ratio [quartiles]':>22s}  {'to':16s} {'ms':>7s} {'scratch B/p':>12s}")
-    for name, (step, reference, against) in variants.items():
-        times = list(pairs(reference, step, rounds, device))
+
+    def show(name: str, optimizer, reference, against: str) -> None:
+        times = list(pairs(reference.step, optimizer.step, rounds, device))
         ratios = [b / a for a, b in times]
         milliseconds = statistics.median(b for _, b in times) * 1e3
-        bytes_ = f"{scratch(step, count):12.3f}" if device == "cpu" else f"{'-':>12s}"
+        bytes_ = f"{scratch(optimizer.step, count):12.3f}" if device == "cpu" else f"{'-':>12s}"
         print(f"{name:36s} {quartiles(ratios):>22s}  {against:16s} {milliseconds:7.1f} {bytes_}", flush=True)
+
+    for name, make in makers.items():
+        show(name, make(build(model, base, device, fused=True)), references["fused"], "fused")
+        if compiled:
+            optimizer = make(build(model, base, device, fused=True), compile=True)
+            show(f"{name} compiled", optimizer, references["fused"], "fused")
+    for name in ("native", "measured"):
+        optimizer = makers[name](build(model, base, device, foreach=True))
+        show(f"{name}, base foreach", optimizer, references["foreach"], "foreach")
+    plain = straightforward(build(model, base, device, fused=True))
+    show("straightforward", plain, references["fused"], "fused")
+    optimizer = boosted(build(model, base, device, fused=True), compile=compiled)
+    show("straightforward", plain, optimizer, "native compiled" if compiled else "native")
+    optimizer = measured(build(model, base, device, fused=True))
+    show("straightforward", plain, optimizer, "measured")
 
 
 def kept(optimizer: IRE) -> int:

@@ -6,6 +6,7 @@ into blocks it does so once: on a CPU this is worth a factor of 5 to 10.
 
 from collections.abc import Iterator, Sequence
 
+import torch
 from torch import Tensor
 
 CPU_BLOCK = 1 << 15
@@ -25,6 +26,22 @@ def blocks(first: Tensor, *others: Tensor, size: int = CPU_BLOCK) -> Iterator[tu
             yield (first, *others)
         return
     yield from zip(*(t.split(size) for t in (first, *others)), strict=True)
+
+
+class Scratch:
+    """Memory for one block after another: fresh pages would cost more than most operations on them."""
+
+    def __init__(self) -> None:
+        self._memory = torch.empty(0)
+
+    def like(self, block: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """A tensor of the block's shape, with whatever it held before; the last one is gone."""
+        dtype, number = dtype or block.dtype, block.numel()
+        memory = self._memory
+        if memory.numel() < number or memory.dtype != dtype or memory.device != block.device:
+            self._memory = torch.empty(number, dtype=dtype, device=block.device)
+        piece = self._memory[:number]
+        return piece if block.dim() == 1 else piece.view(block.shape)
 
 
 def memory_order(like: Tensor) -> list[int] | None:

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from ire.blocks import COUNT_BLOCK, blocks, flat, memory_order
+from ire.blocks import COUNT_BLOCK, Scratch, blocks, flat, memory_order
 from ire.keys import Keys, common_keys
-from ire.selection import KeyBuffer, Threshold, kth_smallest
+from ire.selection import Threshold, kth_smallest
 from ire.shards import Alone, Spread
 
 
@@ -81,10 +81,10 @@ def _empty_mask(score: Tensor, axes: list[int] | None) -> Tensor:
 
 def _fill(mask: Tensor, vector: Tensor, keys: Keys, threshold: int, quota: int | None) -> None:
     """Write one vector's mask, with the first `quota` of the keys that equal the threshold."""
-    buffer = KeyBuffer(keys)
+    scratch = Scratch(), Scratch()
     for piece, block in blocks(mask, vector, size=COUNT_BLOCK):
-        bits = buffer.of(block)
-        equal = torch.eq(bits, threshold, out=torch.empty_like(bits)) if quota else None
+        bits = keys.of(block, scratch[0])
+        equal = torch.eq(bits, threshold, out=scratch[1].like(bits)) if quota else None
         here = 0 if equal is None else int(equal.sum(dtype=torch.int32))
         # In place: a comparison into a Boolean tensor takes five times as long.
         takes_all = quota is None or 0 < here <= quota

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ire.blocks import Scratch
+
 
 @dataclass(frozen=True)
 class Keys:
@@ -18,10 +20,10 @@ class Keys:
     infinity: int
     """The key of +inf; every key from here on is not finite."""
 
-    def of(self, values: Tensor, out: Tensor | None = None) -> Tensor:
-        """The keys of |values|, fresh or in `out`."""
-        sign = torch.iinfo(self.integer).max
-        return torch.bitwise_and(values.to(self.floating).view(self.integer), sign, out=out)
+    def of(self, values: Tensor, scratch: Scratch | None = None) -> Tensor:
+        """The keys of |values|, fresh or in the memory of `scratch`."""
+        bits, magnitude = values.to(self.floating).view(self.integer), torch.iinfo(self.integer).max
+        return torch.bitwise_and(bits, magnitude, out=None if scratch is None else scratch.like(bits))
 
 
 _HALF = ((0, 15),)

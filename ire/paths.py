@@ -17,24 +17,16 @@ class Paths:
     `Native` where the base is torch's AdamW, Adam or SGD with plain options, and nobody waits for its own
     `step` to be called; compiled if asked for, else only on the CPU (an accelerator has no use for cache
     blocks). `Rebuilt` for the same optimizers otherwise. `Measured` for everything else.
-
-    Raises:
-        ValueError: `compiled` is asked for and there is no native form.
     """
 
-    def __init__(self, base: Optimizer, *, compiled: bool, boost_weight_decay: bool) -> None:
+    def __init__(self, base: Optimizer, *, compile: bool, boost_weight_decay: bool) -> None:
         rule = rule_of(base)
-        if compiled and rule is None:
-            raise ValueError(
-                f"compile=True needs torch.optim's AdamW, Adam or SGD without amsgrad, maximize, capturable "
-                f"or differentiable, got {type(base).__name__}; use compile=False"
-            )
         self._rule = rule
-        self._compiled = compiled
-        self._measured = Measured()
+        self._compiled = compile
+        self._measured = Measured(compile=compile)
         if rule is not None:
-            self._native = Native(rule, compiled=compiled, boost_weight_decay=boost_weight_decay)
-            self._rebuilt = Rebuilt(rule, boost_weight_decay=boost_weight_decay)
+            self._native = Native(rule, compile=compile, boost_weight_decay=boost_weight_decay)
+            self._rebuilt = Rebuilt(rule, compile=compile, boost_weight_decay=boost_weight_decay)
 
     def best(self, base: Optimizer) -> Path:
         """The path for the next step of `base`."""

@@ -4,12 +4,13 @@ Count how many keys have each leading digit, pick the digit in which the k-th li
 among those alone. Counts add up over tensors, and over workers that each hold a part.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from ire.blocks import Scratch
 from ire.keys import Keys
 
 Total = Callable[[Tensor], Tensor]
@@ -60,16 +61,15 @@ class Picker:
 
     def __init__(self, first: int, end: int) -> None:
         self._first, self._end = first, end
-        self._memory: Sequence[Tensor] = [torch.empty(0)]
+        self._scratch = [Scratch(), Scratch(), Scratch()]
         self._flags = torch.empty(0)
 
     def flag(self, keys: Tensor) -> int:
         """Look at a block; returns how many of its keys are below `first`."""
-        number, device = keys.numel(), keys.device
-        if self._memory[0].numel() < number or self._memory[0].device != device:
-            dtypes = (keys.dtype, torch.uint8, torch.uint8)
-            self._memory = [torch.empty(number, dtype=dtype, device=device) for dtype in dtypes]
-        compared, smaller, self._flags = (memory[:number] for memory in self._memory)
+        compared, smaller, self._flags = (
+            scratch.like(keys, dtype)
+            for scratch, dtype in zip(self._scratch, (keys.dtype, torch.uint8, torch.uint8), strict=True)
+        )
         smaller.copy_(torch.lt(keys, self._first, out=compared))
         below = int(compared.sum(dtype=torch.int32))
         self._flags.copy_(torch.lt(keys, self._end, out=compared)).bitwise_xor_(smaller)

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from ire.blocks import blocks, flat_together
+from ire.arithmetic import Number, add_product_, add_scaled_
+from ire.blocks import Scratch, blocks, flat_together
 from ire.boost import Boost
+from ire.bundles import Bundle, bundled, compiled
 from ire.displacement import step_and_boost
 from ire.rules import Numbers, Rule, movements
 
@@ -20,9 +22,10 @@ class Rebuilt:
 
     name = "rebuilt"
 
-    def __init__(self, rule: Rule, *, boost_weight_decay: bool = True) -> None:
+    def __init__(self, rule: Rule, *, compile: bool = False, boost_weight_decay: bool = True) -> None:
         self.rule = rule
         self.boost_weight_decay = boost_weight_decay
+        self._graph = compiled(_boost_graph) if compile else None
 
     def step(self, base: Optimizer, boosts: Sequence[Boost]) -> None:
         """One step of `base`, boosted."""
@@ -30,27 +33,49 @@ class Rebuilt:
             step_and_boost(base.step, boosts)
             return
         base.step()
-        moves = {move.parameter: move for move in movements(self.rule, base)}
-        for boost in boosts:
-            move = moves[boost.parameter]
-            numbers = self.rule.at(move.group, move.time, self.boost_weight_decay)
-            read = [move.g, *move.buffers] + ([] if boost.mask is None else [boost.mask])
-            count = len(move.buffers)
-            for p, g, *rest in blocks(*flat_together([move.p], read)):
-                mask = rest[count] if rest[count:] else None
-                boost_from_state(numbers, boost.kappa, p, g, tuple(rest[:count]), mask)
+        boosted = {boost.parameter: boost for boost in boosts}
+        moves = [move for move in movements(self.rule, base) if move.parameter in boosted]
+        bundles = bundled(moves, boosted, steps_ahead=0)
+        if self._graph is None:
+            self._run_blocks(bundles)
+        elif bundles:
+            self._graph([bundle.for_graph(self.rule, self.boost_weight_decay) for bundle in bundles])
+
+    def _run_blocks(self, bundles: Sequence[Bundle]) -> None:
+        scratch = Scratch()
+        for bundle in bundles:
+            numbers = self.rule.at(bundle.group, bundle.time, self.boost_weight_decay)
+            for job in bundle.jobs:
+                read = [job.g, *job.buffers] + ([] if job.mask is None else [job.mask])
+                count = len(job.buffers)
+                for p, g, *rest in blocks(*flat_together([job.p], read)):
+                    mask = rest[count] if rest[count:] else None
+                    boost_from_state(numbers, job.boost.kappa, p, g, tuple(rest[:count]), mask, scratch)
 
 
 def boost_from_state(
-    numbers: Numbers, kappa: float, p: Tensor, g: Tensor, buffers: tuple[Tensor, ...], mask: Tensor | None
+    numbers: Numbers,
+    kappa: Number,
+    p: Tensor,
+    g: Tensor,
+    buffers: tuple[Tensor, ...],
+    mask: Tensor | None,
+    scratch: Scratch | None = None,
 ) -> None:
     """p ← p + κ n ⊙ Δ, in single precision at least, when the base has just gone to p = θ + Δ."""
     dtype = torch.promote_types(p.dtype, torch.float32)
     wide = p.to(dtype)
     direction, size = numbers.displacement(wide, g.to(dtype), tuple(b.to(dtype) for b in buffers))
     if mask is None:
-        wide.add_(direction, alpha=size * kappa)
+        add_scaled_(wide, direction, size * kappa)
     else:
-        wide.addcmul_(direction, mask.to(dtype), value=size * kappa)
+        flat = mask.to(dtype) if scratch is None else scratch.like(wide).copy_(mask)
+        add_product_(wide, direction, flat, size * kappa)
     if wide is not p:
         p.copy_(wide)
+
+
+def _boost_graph(bundles: Sequence[tuple]) -> None:
+    for numbers, kappa, jobs in bundles:
+        for p, g, buffers, mask, _ in jobs:
+            boost_from_state(numbers, kappa, p, g, buffers, mask)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ire.blocks import COUNT_BLOCK, blocks
+from ire.blocks import COUNT_BLOCK, Scratch, blocks
 from ire.keys import Keys
 from ire.radix import Picker, Total, kth_key
 
@@ -98,14 +98,14 @@ def _survey(vectors: Vectors, first: int, end: int, keys: Keys, total: Total) ->
     infinite = too_many = False
     here: list[int] = []
     few: list[Tensor] | None = None if end - first == 1 else []
-    picker, buffer = Picker(first, end), KeyBuffer(keys)
+    picker, scratch = Picker(first, end), Scratch()
     for vector in vectors():
         here.append(0)
         found = [vector.new_empty(0, dtype=keys.integer)]
         for (block,) in blocks(vector, size=COUNT_BLOCK):
             if too_many:
                 break
-            bits = buffer.of(block)
+            bits = keys.of(block, scratch)
             infinite |= int(bits.amax()) >= keys.infinity
             below += picker.flag(bits)
             if few is None:
@@ -124,7 +124,7 @@ def _survey(vectors: Vectors, first: int, end: int, keys: Keys, total: Total) ->
 
 def _by_counting(vectors: Vectors, k: int, keys: Keys, total: Total) -> Threshold | None:
     """The same for any values: one pass a digit, and one for `equal_here`."""
-    buffer = KeyBuffer(keys)
+    scratch = Scratch()
 
     def counted() -> Iterator[Tensor]:
         small: list[Tensor] = []
@@ -133,7 +133,7 @@ def _by_counting(vectors: Vectors, k: int, keys: Keys, total: Total) -> Threshol
                 small.append(keys.of(vector))
                 continue
             for (block,) in blocks(vector, size=COUNT_BLOCK):
-                yield buffer.of(block)
+                yield keys.of(block, scratch)
         yield from _joined(small)
 
     rank = kth_key(counted, k, keys, total)
@@ -141,22 +141,9 @@ def _by_counting(vectors: Vectors, k: int, keys: Keys, total: Total) -> Threshol
         return None
     here = []
     for vector in vectors():
-        bits = (buffer.of(block) for (block,) in blocks(vector, size=COUNT_BLOCK))
+        bits = (keys.of(block, scratch) for (block,) in blocks(vector, size=COUNT_BLOCK))
         here.append(sum(int(torch.eq(b, rank.key, out=b).sum(dtype=torch.int32)) for b in bits))
     return Threshold(*rank, here)
-
-
-class KeyBuffer:
-    """Keys of one block after another in the same memory: fresh pages would cost more than the keys."""
-
-    def __init__(self, keys: Keys) -> None:
-        self._keys = keys
-        self._memory = torch.empty(0)
-
-    def of(self, block: Tensor) -> Tensor:
-        if len(self._memory) < len(block) or self._memory.device != block.device:
-            self._memory = torch.empty_like(block, dtype=self._keys.integer)
-        return self._keys.of(block, out=self._memory[: len(block)])
 
 
 def _joined(tensors: Iterable[Tensor]) -> list[Tensor]:

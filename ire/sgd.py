@@ -77,8 +77,12 @@ class SGD(NamedTuple):
         """Δ as (direction, size), when the base has just gone from θ to p = θ + Δ."""
         if self.momentum is not None and not self.nesterov:
             return buffers[0], -self.lr
-        direction = g if self.momentum is None else add_scaled_(g.clone(), buffers[0], self.momentum)
+        if self.momentum is None and self.coupled is None:
+            return g, -self.lr
+        direction = g.clone()
+        if self.momentum is not None:
+            add_scaled_(direction, buffers[0], self.momentum)
         if self.coupled is None:
             return direction, -self.lr
         # θ = p − Δ on the right-hand side of Δ = −η (g + λ θ + μ b)
-        return torch.add(direction, p, alpha=self.coupled), -self.lr / (1 - self.lr * self.coupled)
+        return add_scaled_(direction, p, self.coupled), -self.lr / (1 - self.lr * self.coupled)

@@ -1,6 +1,8 @@
 """The fast ways of stepping against a slow twin that boosts by the definition, in float64."""
 
+import copy
 import inspect
+import pickle
 
 import pytest
 import torch
@@ -83,7 +85,7 @@ def set_gradients(ps, step, same_strides=True):
 
 
 def run(build, make_path, dtype, groups=False, settings=None, steps=6):
-    """The largest difference to the twin, over all parameters and relative to their size of about 1."""
+    """How far the fast way ends from its twin in float64, see `distance`; and its optimizer."""
     gaps = "fused=True" not in inspect.getsource(build)  # torch's fused kernels do not look at strides
     fast, slow = parameters(dtype, gaps), parameters(torch.float64, gaps)
 
@@ -104,9 +106,19 @@ def run(build, make_path, dtype, groups=False, settings=None, steps=6):
         for a, b in zip(fast, slow, strict=True):
             b.grad = None if a.grad is None else torch.empty_like(b).copy_(a.grad)
         twin.step()
-    return max((a.double() - b).abs().max().item() for a, b in zip(fast, slow, strict=True) if a.numel()), (
-        optimizer
-    )
+    return distance(fast, slow, steps), optimizer
+
+
+def distance(fast, slow, steps):
+    """The larger of two: all parameters, ‖a − b‖ / ‖b‖; the worst coordinate per step, |a − b| / max(|b|, 1).
+
+    The second is per step, for each one rounds: the base to half a unit in the last place of θ, 6e-8 |θ|, once
+    or twice, which the boost takes 1 + κ times when it measures the displacement. With κ = 3 that alone may be
+    5e-7 a step, for any implementation that lets the base write θ first.
+    """
+    a, b = (torch.cat([p.detach().double().reshape(-1) for p in ps]) for ps in (fast, slow))
+    off = (a - b).abs()
+    return max((off.norm() / b.norm()).item(), (off / b.abs().clamp(min=1)).max().item() / steps)
 
 
 def chosen(optimizer):
@@ -119,7 +131,7 @@ def hooked(optimizer):
 
 @pytest.mark.parametrize("name", BASES)
 @pytest.mark.parametrize("make_path, path", [(chosen, "native"), (hooked, "rebuilt")])
-@pytest.mark.parametrize("dtype, tolerance", [(torch.float64, 1e-12), (torch.float32, 1e-5)])
+@pytest.mark.parametrize("dtype, tolerance", [(torch.float64, 1e-14), (torch.float32, 1e-6)])
 @pytest.mark.parametrize("groups", [False, True])
 def test_equals_the_slow_twin(name, make_path, path, dtype, tolerance, groups):
     difference, optimizer = run(BASES[name], make_path, dtype, groups)
@@ -128,7 +140,7 @@ def test_equals_the_slow_twin(name, make_path, path, dtype, tolerance, groups):
 
 
 @pytest.mark.parametrize("name", OTHERS)
-@pytest.mark.parametrize("dtype, tolerance", [(torch.float64, 1e-12), (torch.float32, 1e-5)])
+@pytest.mark.parametrize("dtype, tolerance", [(torch.float64, 1e-14), (torch.float32, 1e-6)])
 def test_measures_what_it_does_not_know(name, dtype, tolerance):
     difference, optimizer = run(OTHERS[name], chosen, dtype)
     assert optimizer.path == "measured"
@@ -138,32 +150,59 @@ def test_measures_what_it_does_not_know(name, dtype, tolerance):
 @pytest.mark.parametrize("make_path", [chosen, hooked])
 @pytest.mark.parametrize("name", ["adamw", "adamw fused"])
 def test_leaves_weight_decay_alone_when_asked(name, make_path):
-    assert run(BASES[name], make_path, torch.float64, True, {"boost_weight_decay": False})[0] < 1e-12
+    assert run(BASES[name], make_path, torch.float64, True, {"boost_weight_decay": False})[0] < 1e-14
 
 
 def test_leaves_weight_decay_alone_around_an_unknown_base():
     def radam(ps):
         return torch.optim.RAdam(ps, lr=0.01, weight_decay=0.3, decoupled_weight_decay=True)
 
-    assert run(radam, chosen, torch.float64, True, {"boost_weight_decay": False})[0] < 1e-12
+    assert run(radam, chosen, torch.float64, True, {"boost_weight_decay": False})[0] < 1e-14
+
+
+COMPILED = [
+    ("adamw", chosen, "native"),
+    ("sgd momentum", chosen, "native"),
+    ("sgd nesterov", chosen, "native"),
+    ("adamw", hooked, "rebuilt"),
+    ("adam", hooked, "rebuilt"),
+    ("sgd", hooked, "rebuilt"),
+    ("sgd decay", hooked, "rebuilt"),
+    ("sgd nesterov", hooked, "rebuilt"),
+    ("rmsprop", chosen, "measured"),
+]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["adamw", "sgd momentum", "sgd nesterov"])
-def test_the_compiled_graph_equals_the_slow_twin(name):
-    assert run(BASES[name], chosen, torch.float32, True, {"compile": True})[0] < 5e-6
+@pytest.mark.parametrize("name, make_path, path", COMPILED)
+@pytest.mark.parametrize("dtype, tolerance", [(torch.float64, 1e-14), (torch.float32, 1e-6)])
+def test_the_compiled_graphs_equal_the_slow_twin(name, make_path, path, dtype, tolerance):
+    difference, optimizer = run((BASES | OTHERS)[name], make_path, dtype, True, {"compile": True})
+    assert optimizer.path == path
+    assert difference < tolerance
 
 
 @pytest.mark.slow
-def test_the_compiled_graph_is_not_compiled_again_when_lr_and_kappa_change():
-    p = torch.nn.Parameter(torch.randn(1000))
-    optimizer = IRE(torch.optim.AdamW([p]), kappa=1, gamma=0.5, curvature="random", interval=1, compile=True)
-    p.grad = torch.randn_like(p)
+def test_the_compiled_boost_leaves_weight_decay_alone_around_an_unknown_base():
+    settings = {"compile": True, "boost_weight_decay": False}
+    assert run(OTHERS["adamw amsgrad"], chosen, torch.float64, True, settings)[0] < 1e-14
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name, make_path", [("adamw", chosen), ("adamw", hooked), ("rmsprop", chosen)])
+def test_no_graph_is_compiled_again_when_numbers_change(name, make_path):
+    ps = [torch.nn.Parameter(torch.randn(size)) for size in (1000, 30)]
+    base = (BASES | OTHERS)[name]([{"params": [p]} for p in ps])
+    optimizer = IRE(base, kappa=1, gamma=0.5, curvature="random", interval=1, compile=True)
+    make_path(optimizer)
+    for p in ps:
+        p.grad = torch.randn_like(p)
     for _ in range(2):
         optimizer.step()
     with torch.compiler.set_stance("fail_on_recompile"):
         for step in range(5):
-            optimizer.param_groups[0].update(lr=1e-3 * step + 1e-4, kappa=0.5 + step, weight_decay=0.1 + step)
+            for i, group in enumerate(optimizer.param_groups):
+                group.update(lr=1e-3 * step + 1e-4, kappa=0.5 + step * (i + 1), weight_decay=0.1 + step)
             optimizer.step()
 
 
@@ -253,10 +292,23 @@ def test_sam_uses_the_native_path_of_its_base():
     assert IRE(SAM(torch.optim.AdamW(ps)), kappa=1, gamma=1).path == "native"
 
 
-def test_compile_without_a_native_form_is_refused():
-    ps = [torch.nn.Parameter(torch.randn(5))]
-    with pytest.raises(ValueError, match=r"compile=True needs .* got RMSprop"):
-        IRE(torch.optim.RMSprop(ps), kappa=1, gamma=1, compile=True)
+def test_copies_of_an_optimizer_take_neither_graphs_nor_scratch_along():
+    ps = [torch.nn.Parameter(torch.randn(50))]
+    optimizer = IRE(OTHERS["rmsprop"](ps), kappa=2, gamma=0.5, curvature="random", compile=True)
+    optimizer = pickle.loads(pickle.dumps(copy.deepcopy(optimizer)))
+    assert optimizer.path == "measured" and not optimizer._paths._measured._copies
+
+
+def test_a_parameter_may_change_its_size_dtype_or_memory_between_steps():
+    """The scratch of one step is that of the next only if it fits."""
+    p = torch.nn.Parameter(torch.randn(50))
+    optimizer = IRE(torch.optim.RMSprop([p], lr=0.1, weight_decay=1), kappa=1, gamma=1)
+    for value in (torch.ones(50), torch.ones(7), torch.ones(7, dtype=torch.float64)):
+        p.data = value.clone()
+        optimizer.base.state.clear()
+        p.grad = torch.zeros_like(p)
+        optimizer.step()
+        torch.testing.assert_close(p.detach(), value - 2 * 0.1 * 10)
 
 
 def test_no_parameter_storage_is_replaced():
