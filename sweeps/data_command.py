@@ -19,11 +19,15 @@ def prepare(
     source: Annotated[
         Path | None, typer.Option("--from", help="what you already have; downloaded otherwise")
     ] = None,
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(help="texts: a name (gpt2), tiktoken:gpt2, a tokenizer.json, or bpe:SIZE to learn one"),
+    ] = None,
 ) -> None:
     """Download the data of TASK, or take it --from a folder, and write what the task reads."""
     from trainables.data.prepare import prepare
 
-    prepare(task, into=into, source=source, say=typer.echo)
+    prepare(task, into=into, source=source, tokenizer=tokenizer, say=typer.echo)
 
 
 @app.command()

@@ -37,7 +37,7 @@ def flatness(
     model.eval()
     stream = task.train_batches(seed=0, start=0)
     pieces = [
-        piece
+        task.prepared(piece)
         for _ in range(batches)
         for piece in zip(*(part.to(device).chunk(parts) for part in next(stream)), strict=True)
     ]

@@ -45,6 +45,21 @@ def write_image_folder(folder: Path, *, classes: int = 6, train: int = 60, test:
                 Image.fromarray(pixels.astype(np.uint8)).save(place / f"{row}.JPEG")
 
 
+def write_text(folder: Path, *, wikitext: bool = False, sentences: int = 4000) -> None:
+    """A text of a small grammar in three splits: `wiki.train.tokens` and so on, or `train.txt` and so on."""
+    draws = np.random.default_rng(3)
+    folder.mkdir(parents=True)
+    names = [f"{noun}{n}" for noun in ("cat", "tree", "river", "stone") for n in range(12)]
+    verbs = ["sees", "finds", "leaves", "follows"]
+    for split, word, count in (("train", "train", sentences), ("valid", "valid", 600), ("test", "test", 600)):
+        lines = [
+            f" the {names[a]} {verbs[v]} the {names[(a + v) % len(names)]} . "
+            for a, v in draws.integers(0, (len(names), len(verbs)), (count, 2))
+        ]
+        name = f"wiki.{word}.tokens" if wikitext else f"{split}.txt"
+        (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
 def prepare_all(folder: Path) -> None:
     """Write small originals of every data set below `folder` and prepare them there, as a user would."""
     from trainables.data.prepare import prepare
@@ -53,9 +68,17 @@ def prepare_all(folder: Path) -> None:
     write_cifar(originals / "cifar10", 10)
     write_cifar(originals / "cifar100", 100)
     write_image_folder(originals / "imagenet")
+    write_text(originals / "wikitext2", wikitext=True)
+    for name in ("wikitext103", "minipile", "openwebtext"):
+        write_text(originals / name)
     for task, name in (
         ("cifar10-resnet56", "cifar10"),
         ("cifar100-resnet56", "cifar100"),
         ("imagenet-resnet50", "imagenet"),
+        ("wikitext2", "wikitext2"),
+        ("wikitext103-llama60m", "wikitext103"),
+        ("minipile-llama119m", "minipile"),
+        ("openwebtext-llama229m", "openwebtext"),
     ):
-        prepare(task, into=folder, source=originals / name, say=lambda _: None)
+        tokenizer = "bpe:300" if "llama" in task else None
+        prepare(task, into=folder, source=originals / name, tokenizer=tokenizer, say=lambda _: None)

@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from trainables.invalid_input import InvalidInput
+from trainables.models.causal_transformer import CausalTransformer
 from trainables.models.cifar_resnet import CifarResNet
 from trainables.models.wide_resnet import WideResNet
-from trainables.task import load_task
+from trainables.task import load_task, task_names
 
 MODELS = [
     (lambda: CifarResNet(depth=20, classes=10), 0.27e6, "He et al. 2016, Table 6"),
@@ -24,6 +25,14 @@ MODELS = [
         "ViT-S without its 16x16 patches and 1000 classes",
     ),
     (lambda: load_task("cifar100-vit-t").network(), 5.4e6, "ViT-T, likewise"),
+    (
+        lambda: load_task("wikitext2").network(33_278),
+        4.66e6,
+        "4.26 of them the embedding; the paper says 4.3",
+    ),
+    (lambda: load_task("wikitext103-llama60m").network(50_257), 60e6, "Wang et al. 2024, Fig. 4"),
+    (lambda: load_task("minipile-llama119m").network(50_257), 119e6, "Wang et al. 2024, Fig. 4"),
+    (lambda: load_task("openwebtext-llama229m").network(50_257), 229e6, "Wang et al. 2024, Fig. 4"),
 ]
 
 
@@ -48,3 +57,40 @@ def test_images_of_any_size_become_logits(build):
 def test_an_impossible_depth_is_refused(build):
     with pytest.raises(InvalidInput, match="must be 6n"):
         build()
+
+
+LANGUAGE = ["stdlib-lm", *(f"{name}@tiny" for name in task_names() if "llama" in name or name == "wikitext2")]
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("name", LANGUAGE)
+def test_no_language_model_sees_the_future(name, training, small_data):
+    task = load_task(name)
+    torch.manual_seed(0)
+    model = task.model().train(training)
+    text, _ = next(iter(task.eval_batches("validation")))
+    place = text.shape[1] // 2
+    changed = text[:2].clone()
+    changed[:, place] = (changed[:, place] + 1) % 50
+    with torch.no_grad():
+        before, after = model(text[:2]), model(changed)
+    assert torch.allclose(before[:, :place], after[:, :place], atol=1e-6)
+    assert not torch.allclose(before[:, place:], after[:, place:], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", LANGUAGE)
+def test_every_position_predicts_the_token_that_follows_it(name, small_data):
+    task = load_task(name)
+    inputs, targets = task.prepared(next(task.train_batches(seed=0, start=0)))
+    assert torch.equal(inputs[:, 1:], targets[:, :-1])
+    for inputs, targets in task.eval_batches("test"):
+        assert torch.equal(inputs[:, 1:], targets[:, :-1])
+
+
+def test_positions_are_told_apart_by_their_place_in_the_text_not_in_the_batch():
+    model = CausalTransformer(vocabulary=5, context=6, sines=True, tied=True, dim=8, heads=2).eval()
+    text = torch.full((3, 6), 2)
+    with torch.no_grad():
+        logits = model(text)
+    assert torch.allclose(logits[0], logits[1])
+    assert not torch.allclose(logits[:, 1], logits[:, 4])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from trainables.data.folder import data_folder
 from trainables.data.store import INDEX, Store, open_store
+from trainables.invalid_input import InvalidInput
 
 Say = Callable[[str], None]
 
@@ -33,10 +34,22 @@ class DataSet(ABC):
         """Whether a complete store lies there."""
         return (self.folder / INDEX).is_file()
 
+    def prepare(
+        self, source: Path | None, downloads: Path, say: Say, *, tokenizer: str | None = None
+    ) -> Store:
+        """Make the store from `source`, or from what can be downloaded; raises `InvalidInput`."""
+        if tokenizer is not None:
+            raise InvalidInput(f"--tokenizer {tokenizer!r}: {self.name} is no text")
+        if source is None:
+            say(f"downloading {self.name} into {downloads}")
+            downloads.mkdir(parents=True, exist_ok=True)
+            source = self.download(downloads, say)
+        return self.convert(source, say)
+
     @abstractmethod
     def convert(self, source: Path, say: Say) -> Store:
         """Make the store out of what lies in `source`; raises `InvalidInput` if that is not the data set."""
 
-    @abstractmethod
     def download(self, into: Path, say: Say) -> Path:
         """Fetch the original data below `into` and return what `convert` takes; raises `InvalidInput` offline."""
+        raise NotImplementedError

@@ -8,32 +8,30 @@ from trainables.invalid_input import InvalidInput
 from trainables.task import load_task
 
 
-def prepare(task: str, *, into: Path | None = None, source: Path | None = None, say: Say = print) -> Path:
+def prepare(
+    task: str,
+    *,
+    into: Path | None = None,
+    source: Path | None = None,
+    tokenizer: str | None = None,
+    say: Say = print,
+) -> Path:
     """Prepare the data of `task` below `into` (the data folder by default) and return its folder.
 
     It comes from `source`, or is downloaded. A data set that is complete is verified and left alone, unless a
-    `source` is given. Raises `InvalidInput`.
+    `source` is given. `tokenizer` is for texts: see `trainables.data.encoders`. Raises `InvalidInput`.
     """
     with data_in(into):
-        return _prepare(task, source, say)
-
-
-def _prepare(task: str, source: Path | None, say: Say) -> Path:
-    data = data_of(task)
-    if data.is_prepared and source is None:
-        say(f"{data.folder} is complete; verifying its checksums")
-        data.open(task=task).verify()
-        return data.folder
-    if source is None:
-        downloads = data_folder() / "downloads" / data.name
-        downloads.mkdir(parents=True, exist_ok=True)
-        say(f"downloading {data.name} into {downloads}")
-        source = data.download(downloads, say)
-    if not source.exists():
-        raise InvalidInput(f"--from {str(source)!r} does not exist; takes {data.accepts}")
-    store = data.convert(source, say)
-    say(f"{data.name} is ready in {store.folder}")
-    return store.folder
+        data = data_of(task)
+        if data.is_prepared and source is None:
+            say(f"{data.folder} is complete; verifying its checksums")
+            data.open(task=task).verify()
+            return data.folder
+        if source is not None and not source.exists():
+            raise InvalidInput(f"--from {str(source)!r} does not exist; takes {data.accepts}")
+        store = data.prepare(source, data_folder() / "downloads" / data.name, say, tokenizer=tokenizer)
+        say(f"{data.name} is ready in {store.folder}")
+        return store.folder
 
 
 def data_of(task: str) -> DataSet:

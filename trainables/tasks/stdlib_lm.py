@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from trainables.models.causal_transformer import CausalTransformer
 from trainables.seeds import derive_seed, generator
 from trainables.task import Batch, Task
 
@@ -15,34 +16,6 @@ CONTEXT = 64
 VOCABULARY = 256
 CORPUS_BYTES = 4_000_000  # enough for any run on a laptop, read in a moment
 EVAL_WINDOWS = 128
-
-
-class CausalTransformer(nn.Module):
-    """A pre-norm decoder-only Transformer over bytes, with learned positions."""
-
-    def __init__(self, *, dim: int = 64, heads: int = 4, layers: int = 2) -> None:
-        super().__init__()
-        self.tokens = nn.Embedding(VOCABULARY, dim)
-        self.positions = nn.Embedding(CONTEXT, dim)
-        self.blocks = nn.ModuleList(  # not nn.TransformerEncoder: its layers are copies, initialised alike
-            nn.TransformerEncoderLayer(
-                dim, heads, 4 * dim, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
-            )
-            for _ in range(layers)
-        )
-        self.norm = nn.LayerNorm(dim)
-        self.head = nn.Linear(dim, VOCABULARY, bias=False)
-        for table in (self.tokens, self.positions):
-            nn.init.normal_(table.weight, std=0.02)
-
-    def forward(self, text: Tensor) -> Tensor:
-        """Logits (batch, length, 256) of each next byte of `text` (batch, length), from the bytes up to it."""
-        length = text.shape[1]
-        hidden = self.tokens(text) + self.positions(torch.arange(length, device=text.device))
-        mask = nn.Transformer.generate_square_subsequent_mask(length, device=text.device)
-        for block in self.blocks:
-            hidden = block(hidden, src_mask=mask, is_causal=True)
-        return self.head(self.norm(hidden))
 
 
 class StdlibLM(Task):
@@ -72,7 +45,7 @@ class StdlibLM(Task):
         }
 
     def model(self) -> nn.Module:
-        return CausalTransformer()
+        return CausalTransformer(vocabulary=VOCABULARY, context=CONTEXT)
 
     def train_batches(self, *, seed: int, start: int) -> Iterator[Batch]:
         text = self.splits["train"]

@@ -1,0 +1,226 @@
+"""Text on its way to tokens: every format gives the same ones, and nothing is lost when it is stopped."""
+
+import itertools
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as parquet
+import pytest
+import torch
+from small_data import write_text
+
+from trainables.data import token_writer
+from trainables.data.encoders import END_OF_TEXT, BytePairs, Words, byte_pairs
+from trainables.data.folder import VARIABLE
+from trainables.data.prepare import prepare
+from trainables.data.store import open_store
+from trainables.data.text_source import LocalText, Piece
+from trainables.data.token_data import MINIPILE, WIKITEXT2, WIKITEXT103
+from trainables.data.windows import random_windows, spaced_windows
+from trainables.invalid_input import InvalidInput
+from trainables.task import load_task
+
+
+def quiet(_):
+    pass
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    """An empty data folder."""
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
+def test_words_are_split_at_white_space_and_lines_end(tmp_path, data):
+    folder = tmp_path / "text"
+    folder.mkdir()
+    (folder / "wiki.train.tokens").write_text(" \n = A title = \n \n the cat sat on the <unk> . \n")
+    (folder / "wiki.valid.tokens").write_text(" the dog sat \n")
+    (folder / "wiki.test.tokens").write_text(" the cat \n")
+    store = WIKITEXT2.convert(folder, quiet)
+    words = (store.folder / "words.txt").read_text().splitlines()
+    read = {split: [words[n] for n in store.array(split)] for split in ("train", "validation", "test")}
+    assert read == {
+        "train": [
+            "<eos>",
+            "=",
+            "A",
+            "title",
+            "=",
+            "<eos>",
+            "<eos>",
+            "the",
+            "cat",
+            "sat",
+            "on",
+            "the",
+            "<unk>",
+            ".",
+            "<eos>",
+        ],
+        "validation": ["the", "<unk>", "sat", "<eos>"],
+        "test": ["the", "cat", "<eos>"],
+    }
+    assert store.facts["vocabulary"] == len(set(words)) == len(words)
+
+
+def test_text_and_parquet_give_the_same_tokens(tmp_path, data):
+    write_text(tmp_path / "text", sentences=300)
+    stores = []
+    for rows in (False, True):
+        source = tmp_path / ("parquet" if rows else "text")
+        if rows:
+            source.mkdir()
+            for path in (tmp_path / "text").iterdir():
+                lines = path.read_text().splitlines(keepends=True)
+                table = pa.table({"text": lines})
+                parquet.write_table(table, source / f"{path.stem}-00000-of-00001.parquet")
+        stores.append(WIKITEXT103.convert(source, quiet, tokenizer="bpe:300"))
+        stores[-1].verify()
+        tokens = {s: np.array(stores[-1].array(s)) for s in ("train", "validation", "test")}
+        stores[-1] = tokens
+    end = stores[0]["train"][-1]
+    for split in stores[0]:
+        assert np.array_equal(
+            stores[0][split], np.append(stores[1][split], end)
+        )  # rows are lines: no document ends
+
+
+def test_byte_pairs_are_undone_to_the_text_they_came_from():
+    texts = ["naïve café\n", "Ω≈ç√ \t tabs", "plain words " * 20]
+    pieces = [Piece(text, ends=True) for text in texts]
+    encoder = BytePairs.learnt(pieces, 280)
+    for text, tokens in zip(texts, encoder.encode(pieces), strict=True):
+        assert encoder._tokenizer.decode(tokens[:-1]) == text
+        assert encoder._tokenizer.id_to_token(tokens[-1]) == END_OF_TEXT
+
+
+def test_a_tokenizer_file_is_taken(tmp_path):
+    pieces = [Piece("some words " * 50, ends=True)]
+    BytePairs.learnt(pieces, 300).save(tmp_path)
+    again = byte_pairs(str(tmp_path / "tokenizer.json"), pieces)
+    assert again.encode(pieces) == BytePairs.learnt(pieces, 300).encode(pieces)
+
+
+def test_preparation_goes_on_where_it_was_stopped_and_gives_the_same_files(tmp_path, data, monkeypatch):
+    write_text(tmp_path / "text", sentences=30_000)
+    source = LocalText(tmp_path / "text")
+    monkeypatch.setattr(token_writer, "BATCH", 2)
+    encoder = Words.learnt(source.pieces("train"))
+    write = token_writer.write_tokens
+    whole = write(tmp_path / "whole", source, encoder, held_out=0.1, say=quiet)
+
+    class Interrupting:
+        vocabulary, name = encoder.vocabulary, encoder.name
+
+        def __init__(self, after):
+            self.left = after
+
+        def encode(self, pieces):
+            self.left -= 1
+            if self.left < 0:
+                raise KeyboardInterrupt
+            return encoder.encode(pieces)
+
+    for after in (1, 2, 4):
+        with pytest.raises(KeyboardInterrupt):
+            write(tmp_path / "parts", source, Interrupting(after), held_out=0.1, say=quiet)
+        with (tmp_path / "parts" / ".train.partial").open("ab") as file:
+            file.write(b"torn")  # written, but not yet known to be whole
+    heard = []
+    parts = write(tmp_path / "parts", source, encoder, held_out=0.1, say=heard.append)
+    assert any("going on after" in line for line in heard)
+    assert parts.index == whole.index  # checksums and all
+    assert not list((tmp_path / "parts").glob(".*"))
+
+
+def test_splits_that_are_missing_are_held_out_of_the_training_text(tmp_path, data):
+    table = pa.table({"text": [f"document {n} has its own words w{n}" for n in range(2000)]})
+    (tmp_path / "text").mkdir()
+    parquet.write_table(table, tmp_path / "text" / "all.parquet")
+    store = MINIPILE.convert(tmp_path / "text", quiet, tokenizer="bpe:400")
+    tokenizer = byte_pairs(str(store.folder / "tokenizer.json"), [])
+    texts = {
+        split: set(
+            tokenizer._tokenizer.decode(store.array(split).tolist(), skip_special_tokens=False).split(
+                END_OF_TEXT
+            )
+        )
+        - {""}
+        for split in ("train", "validation", "test")
+    }
+    assert sum(map(len, texts.values())) == 2000
+    assert not texts["train"] & (texts["validation"] | texts["test"])
+    assert not texts["validation"] & texts["test"]
+    for split in ("validation", "test"):
+        assert 60 <= len(texts[split]) <= 140  # 5 %
+
+
+def test_nanogpts_files_are_taken(tmp_path, data):
+    (tmp_path / "bins").mkdir()
+    train, val = np.arange(1000, dtype=np.uint16), np.arange(600, dtype=np.uint16)
+    train.tofile(tmp_path / "bins" / "train.bin")
+    val.tofile(tmp_path / "bins" / "val.bin")
+    prepare("openwebtext-llama229m", source=tmp_path / "bins", say=quiet)
+    store = open_store(data / "openwebtext", remedy="")
+    assert np.array_equal(store.array("train"), train)
+    assert np.array_equal(np.concatenate([store.array("validation"), store.array("test")]), val)
+    assert store.facts["vocabulary"] == 1000
+
+
+@pytest.mark.parametrize(
+    ("task", "text", "tokenizer", "message"),
+    [
+        ("wikitext2", True, "gpt2", "is a text of words, it takes none"),
+        ("minipile-llama119m", True, "bpe:12", "must be bpe:SIZE with a size from 257"),
+        ("minipile-llama119m", True, "nowhere.json", "cannot be loaded .*bpe:SIZE"),
+        ("minipile-llama119m", False, "bpe:300", "no text there; takes text"),
+        ("cifar10-resnet56", True, "bpe:300", "cifar10 is no text"),
+    ],
+)
+def test_what_cannot_be_prepared_is_refused(task, text, tokenizer, message, tmp_path, data):
+    if text:
+        write_text(tmp_path / "text", sentences=50)
+    else:
+        (tmp_path / "text").mkdir()
+    with pytest.raises(InvalidInput, match=message):
+        prepare(task, source=tmp_path / "text", tokenizer=tokenizer, say=quiet)
+
+
+def test_offline_a_download_says_what_to_do_instead(data, monkeypatch):
+    import datasets
+
+    def unreachable(*_):
+        raise ConnectionError("no route to host")
+
+    monkeypatch.setattr(datasets, "get_dataset_split_names", unreachable)
+    with pytest.raises(
+        InvalidInput, match=r"cannot reach Salesforce/wikitext .*no route to host.*--from FOLDER"
+    ):
+        prepare("wikitext2", say=quiet)
+    assert not WIKITEXT2.is_prepared
+
+
+def test_windows_are_where_they_say():
+    tokens = np.arange(1000, dtype=np.uint16)
+    for step, window in enumerate(
+        itertools.islice(random_windows(tokens, context=9, batch_size=4, seed=1, start=0), 5)
+    ):
+        assert torch.equal(window[:, 1:], window[:, :-1] + 1)
+        (again,) = itertools.islice(random_windows(tokens, context=9, batch_size=4, seed=1, start=step), 1)
+        assert torch.equal(window, again)
+    spaced = torch.cat(list(spaced_windows(tokens, context=9, count=10_000, batch_size=32)))
+    assert len(spaced) == 111  # no two overlap
+    assert spaced[0, 0] == 0
+    assert spaced[-1, -1] == 999
+    with pytest.raises(InvalidInput, match="too few for one window"):
+        next(random_windows(tokens[:9], context=9, batch_size=4, seed=1, start=0))
+
+
+def test_the_vocabulary_of_the_data_is_the_models(small_data):
+    for name in ("wikitext2@tiny", "minipile-llama119m@tiny"):
+        task = load_task(name)
+        vocabulary = task.store.facts["vocabulary"]
+        outputs = task.model()(torch.zeros(1, 4, dtype=torch.int64))
+        assert vocabulary <= outputs.shape[-1] < vocabulary + 64
