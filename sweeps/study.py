@@ -52,7 +52,7 @@ class MethodStudy:
         self._method, self._seed, self._startup_trials, self._rungs = method, seed, startup_trials, rungs
         self._fixed = {name: d.published for name, d in dimensions.items() if isinstance(d, Fixed)}
         self._published = {name: d.published for name, d in dimensions.items() if name not in self._fixed}
-        self._distributions = {name: _distribution(dimensions[name]) for name in self._published}
+        self._distributions = {name: distribution(dimensions[name]) for name in self._published}
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._study = optuna.create_study(
             study_name=f"{sweep}/{method}", storage=storage, sampler=self._sampler(0), direction="minimize"
@@ -99,7 +99,8 @@ class MethodStudy:
             )
 
 
-def _distribution(dimension: Dimension) -> BaseDistribution:
+def distribution(dimension: Dimension) -> BaseDistribution:
+    """What Optuna calls a dimension that is searched."""
     match dimension:
         case Interval(integer=True):
             return IntDistribution(int(dimension.low), int(dimension.high))

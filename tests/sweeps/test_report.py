@@ -2,15 +2,22 @@
 
 import contextlib
 import json
+import re
+import shutil
 
 import pytest
 from simulated import Killed, make_plan, simulate
 
+from search_spaces import find_space
+from search_spaces.space import parse_space
 from sweeps.experiment import open_experiment
 
 
 @pytest.fixture
 def run(tmp_path):
+    tmp_path = tmp_path / "sweep"
+    tmp_path.mkdir()
+
     def run(**options):
         fields = options.pop("plan", {})
         plan = make_plan(**fields)
@@ -19,28 +26,105 @@ def run(tmp_path):
             simulate(plan, tmp_path, **options)
         return open_experiment(tmp_path)
 
+    run.folder = tmp_path
     return run
 
 
+FULL = {"curve": (0.5, 1.4142, 2.0), "controls": True, "candidates": 2, "confirm_seeds": 3}
+
+
+def told_of(experiment):
+    return json.loads((experiment.report().parent / "report.json").read_text())
+
+
 def test_a_complete_sweep_names_its_baseline_and_every_number_once(run):
-    experiment = run()
-    page = experiment.report()
-    told = json.loads((page.parent / "report.json").read_text())
+    experiment = run(plan=FULL)
+    told = told_of(experiment)
     assert told["complete"]
+    assert told["comparable"]
     assert told["baseline"] in ("sgd", "sam-sgd")
+    assert [point["factor"] for point in told["baseline_curve"]] == [0.5, 1.0, 1.4142, 2.0]
     by_name = {row["method"]: row for row in told["methods"]}
     assert not by_name[told["baseline"]]["speed_up"]
-    assert set(by_name["sgd-ire"]["speed_up"]) == {"step", "gradient_evaluations", "wall"}
+    clocks = {"step", "gradient_evaluations", "wall"}
+    for key in ("speed_up", "verdict", "time_to_target", "best_run_ratio", "speed_up_by_test_loss"):
+        assert set(by_name["sgd-ire"][key]) == clocks, key
+    controls = {control["control"]: control for control in by_name["sgd-ire"]["controls"]}
+    assert {"random", "sharpest", "all", "mean", "kappa0"} <= set(controls)
+    assert controls["random"]["loss_minus_control"]["seeds"] == 3
     for row in told["methods"]:
         assert row["gradient_evaluations"] <= told["budget_gradient_evaluations"]
-        assert row["confirm_seeds"] == 2
+        assert row["confirm_seeds"] == 3
         assert row["winner"].startswith(row["method"])
+        assert row["expected_best"]["mean"] == sorted(row["expected_best"]["mean"], reverse=True)
+
+
+def test_the_page_opens_offline_and_holds_every_figure_and_table(run):
+    experiment = run(plan=FULL)
+    page = experiment.report()
     text = page.read_text()
-    assert "<svg" not in text
-    assert "data:image/svg+xml;base64," in text
-    assert "http" not in text.replace("http-equiv", "").split("<pre>")[0], "the page must open offline"
+    assert text.startswith("<!doctype html>")
+    assert "http" not in text.split("<pre>")[0]
+    assert not re.search(r"<(script|link)\b", text)
+    assert text.count("data:image/svg+xml;base64,") >= 10
+    for name in ("loss-curves", "baseline-curve", "tuning", "kappa-gamma", "slices", "parallel"):
+        for kind in ("svg", "png"):
+            assert (page.parent / f"{name}.{kind}").stat().st_size > 1000, name
     markdown = (page.parent / "report.md").read_text()
-    assert all(f"| {name}" in markdown for name in by_name)
+    assert all(f"| {name}" in markdown for name in experiment.plan.methods)
+    for title in ("Controls", "Fairness contract", "Search", "To run it again"):
+        assert title in text
+    assert "ire sweep digits --methods sgd,sgd-ire,sam-sgd --trials 6" in text
+
+
+def test_a_report_is_the_same_from_the_results_and_the_plan_alone(run, tmp_path):
+    experiment = run(plan=FULL, slots=3, fails=("sgd-0003", "sgd-ire-0001"))
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    for name in ("results.jsonl", "sweep.toml"):
+        shutil.copy(experiment.folder / name, alone)
+    assert told_of(open_experiment(alone)) == told_of(experiment)
+    for name in ("report.md", "report.json", "loss-curves.svg", "parallel.svg"):
+        both = [(folder / "report" / name).read_text() for folder in (experiment.folder, alone)]
+        assert both[0] == both[1].replace("resume alone", f"resume {experiment.folder.name}"), name
+
+
+def test_without_a_curve_it_says_what_is_missing_and_how_to_get_it(run):
+    experiment = run(plan={"confirm_seeds": 3})
+    told = told_of(experiment)
+    assert all(not row["verdict"] for row in told["methods"])
+    assert any("ire resume" in finding and "--curve" in finding for finding in told["findings"])
+    assert any("--controls" in finding for finding in told["findings"])
+    assert "no verdict yet" in told["headline"]
+
+
+def test_a_broken_clause_makes_it_not_comparable_in_words(run):
+    text = find_space("digits").text + "\n[methods.sgd-ire]\nlr = { log = [0.001, 10.0], published = 0.1 }\n"
+    space = parse_space(text, task="digits", source="mine.toml")
+    experiment = run(plan=FULL | {"space": space})
+    told = told_of(experiment)
+    assert not told["comparable"]
+    assert "not comparable: searched in different ranges: lr of sgd-ire" in told["headline"]
+    assert "not comparable" in (experiment.folder / "report" / "report.md").read_text()
+
+
+def test_a_winner_at_the_edge_of_its_space_is_named(run):
+    text = find_space("digits").text.replace("lr = { log = [0.01,", "lr = { log = [0.045,")
+    space = parse_space(text, task="digits", source="mine.toml")
+    experiment = run(plan={"trials": 30, "space": space, "methods": ("sgd", "sgd-ire")})
+    (finding,) = [f for f in told_of(experiment)["findings"] if f.startswith("Not finished")]
+    assert "searched down to 0.045" in finding
+
+
+def test_a_lost_confirm_run_makes_no_verdict(run):
+    plan = FULL | {"candidates": 1}
+    winner = run(plan=plan).comparison.row("sgd-ire").winner.number
+    for name in ("results.jsonl", "trials.jsonl"):
+        (run.folder / name).unlink()
+    told = told_of(run(plan=plan, fails=(f"sgd-ire-confirm-{winner:04d}-1",)))
+    row = next(row for row in told["methods"] if row["method"] == "sgd-ire")
+    assert row["lost_runs"] == 1
+    assert set(row["verdict"].values()) == {"not shown"}
 
 
 def test_frames_hold_every_trial_and_report(run):
@@ -53,9 +137,9 @@ def test_frames_hold_every_trial_and_report(run):
     assert {"settings.lr", "settings.kappa", "val_loss", "status"} <= set(experiment.trials.columns)
 
 
-@pytest.mark.parametrize("events", [1, 2, 20, 200, 400])
+@pytest.mark.parametrize("events", [1, 2, 20, 300, 700, 1400, 2000])
 def test_a_partial_sweep_says_what_is_missing(run, events):
-    experiment = run(kill_after=events)
+    experiment = run(plan=FULL, kill_after=events)
     assert not experiment.is_complete
     told = json.loads((experiment.report().parent / "report.json").read_text())
     assert not told["complete"]

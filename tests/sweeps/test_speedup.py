@@ -1,11 +1,194 @@
-"""The definition as literal tables: small curves with the answer worked out beside them."""
+"""The definitions as literal tables: small curves with the answer worked out beside them."""
 
 import math
 
 import numpy as np
 import pytest
 
-from sweeps.speedup import Ratio, SpeedUp, speed_up, time_to_target
+from sweeps.draws import interval, median_draws, paired_draws
+from sweeps.horizon import ABOVE, BELOW, WITHIN, decreasing, equal_horizon
+from sweeps.speedup import Ends, speed_ups
+from sweeps.target import best_run_ratio, time_to_target_ratio, times_to_target
+from sweeps.verdict import FASTER, NOT_SHOWN, SLOWER, Ratio, SpeedUp, holm, speed_up_from_draws, verdicts
+
+FACTORS = np.array([0.5, 1.0, 2.0, 4.0])
+CURVE = [4.0, 3.0, 2.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("losses", "fitted"),
+    [
+        ([4.0, 3.0, 2.0, 1.0], [4.0, 3.0, 2.0, 1.0]),
+        ([4.0, 2.0, 3.0, 1.0], [4.0, 2.5, 2.5, 1.0]),  # a rise is pooled
+        ([1.0, 2.0, 3.0, 4.0], [2.5, 2.5, 2.5, 2.5]),  # nothing but rises
+        ([3.0, 3.0, 3.0, 3.0], [3.0, 3.0, 3.0, 3.0]),
+        ([5.0, 1.0, 2.0, 3.0], [5.0, 2.0, 2.0, 2.0]),
+    ],
+)
+def test_the_monotone_curve_by_hand(losses, fitted):
+    assert decreasing(np.array([losses]))[0] == pytest.approx(fitted)
+
+
+def test_the_monotone_curve_is_that_of_pooling_adjacent_violators():
+    from sklearn.isotonic import IsotonicRegression
+
+    losses = np.random.default_rng(0).normal(size=(200, 7)).cumsum(axis=1)
+    reference = [IsotonicRegression(increasing=False).fit_transform(np.arange(7), row) for row in losses]
+    np.testing.assert_allclose(decreasing(losses), reference, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("losses", "gain", "horizon", "censored"),
+    [
+        (CURVE, 0.0, 1.0, WITHIN),  # as good as the baseline at its own horizon
+        (CURVE, 1.0, 2.0, WITHIN),  # as good as twice as long
+        (CURVE, 0.5, math.sqrt(2), WITHIN),  # half-way in log horizon
+        (CURVE, 2.0, 4.0, WITHIN),  # the end of the curve, just reached
+        (CURVE, 2.1, 4.0, ABOVE),  # beyond it: never extrapolated
+        (CURVE, -0.5, math.sqrt(0.5), WITHIN),
+        (CURVE, -1.0, 0.5, WITHIN),
+        (CURVE, -1.1, 0.5, BELOW),
+        ([4.0, 3.0, 3.0, 2.0], 0.0, 1.0, WITHIN),  # a flat stretch beside 1 is in nobody's favour
+        ([3.0, 3.0, 2.0, 1.0], 0.0, 1.0, WITHIN),
+        ([4.0, 3.0, 3.0, 2.0], 0.5, 2 * math.sqrt(2), WITHIN),  # the flat stretch is crossed
+        ([4.0, 2.0, 3.0, 1.0], 0.0, 1.0, WITHIN),  # not monotone: 2 and 3 are pooled, and a tie is a tie
+        ([4.0, 2.0, 3.0, 1.0], 1.5, 4.0, WITHIN),  # from the pooled 2.5 down to 1
+        ([3.0, 3.0, 3.0, 3.0], 0.1, 4.0, ABOVE),  # a baseline that does not profit from time at all
+        ([3.0, 3.0, 3.0, 3.0], -0.1, 0.5, BELOW),
+    ],
+)
+def test_the_equal_horizon_by_hand(losses, gain, horizon, censored):
+    values, bounds = equal_horizon(FACTORS, np.array([losses]), np.array([gain]))
+    assert (values[0], bounds[0]) == (pytest.approx(horizon), censored)
+
+
+def ends(losses, *, seconds=0.01, gradients=1.0):
+    losses = losses if isinstance(losses, dict) else dict(enumerate(losses))
+    return Ends(losses=losses, step_seconds=dict.fromkeys(losses, seconds), gradients_per_step=gradients)
+
+
+def baseline(seeds=3):
+    return {f: ends([loss + 0.01 * i for i in range(seeds)]) for f, loss in zip(FACTORS, CURVE, strict=True)}
+
+
+@pytest.mark.parametrize(
+    ("method", "steps", "gradients", "wall"),
+    [
+        (ends([3.0, 3.01, 3.02]), 1.0, 1.0, 1.0),
+        (ends([2.0, 2.01, 2.02]), 2.0, 2.0, 2.0),
+        (ends([2.0, 2.01, 2.02], gradients=2.0, seconds=0.02), 2.0, 1.0, 1.0),  # SAM: nothing is won
+        (ends([2.0, 2.01, 2.02], gradients=1.1, seconds=0.0125), 2.0, 2 / 1.1, 1.6),
+        (ends([4.0, 4.01, 4.02], seconds=0.005), 0.5, 0.5, 1.0),
+    ],
+)
+def test_speed_up_by_hand_on_three_clocks(method, steps, gradients, wall):
+    found, draws = speed_ups(baseline(), method, np.random.default_rng(0))
+    expected = {"step": steps, "gradient_evaluations": gradients, "wall": wall}
+    assert {clock: s.ratio.value for clock, s in found.items()} == pytest.approx(expected)
+    assert all(s.seeds == 3 and s.ratio.censored == WITHIN for s in found.values())
+    # runs that differ by the same in every pair leave no doubt
+    assert found["step"].low.value == pytest.approx(steps)
+    assert found["step"].high.value == pytest.approx(steps)
+    assert set(draws) == set(found)
+
+
+def test_bounds_keep_their_side_on_every_clock():
+    found, _ = speed_ups(baseline(), ends([0.0, 0.01, 0.02], gradients=2.0), np.random.default_rng(0))
+    assert str(found["step"]) == "≥4.00 [≥4.00, ≥4.00]"
+    assert str(found["gradient_evaluations"]) == "≥2.00 [≥2.00, ≥2.00]"
+
+
+def test_only_pairs_of_seeds_count_and_points_that_lack_one_are_left_out():
+    curve = baseline(4)
+    method = ends({1: 2.01, 2: 2.02, 9: 77.0})  # seed 9 has no partner
+    found, _ = speed_ups(curve, method, np.random.default_rng(0))
+    assert (found["step"].seeds, found["step"].ratio.value) == (2, pytest.approx(2.0))
+    curve[2.0] = ends({0: 2.0, 1: 2.01})  # lacks seed 2, which both have at 1
+    found, _ = speed_ups(curve, method, np.random.default_rng(0))
+    assert found["step"].ratio.value == pytest.approx(2.0)  # from 1 to 4 directly: half-way in log horizon
+    assert speed_ups({1.0: curve[1.0]}, method, np.random.default_rng(0)) == ({}, {})
+    assert speed_ups(curve, ends({9: 1.0}), np.random.default_rng(0)) == ({}, {})
+
+
+def test_one_run_that_took_far_longer_does_not_decide_the_wall_clock():
+    method = ends([3.0, 3.01, 3.02, 3.03, 3.04])
+    slow = Ends(
+        losses=method.losses, step_seconds=dict(method.step_seconds) | {4: 1.0}, gradients_per_step=1.0
+    )
+    found, _ = speed_ups(baseline(5), slow, np.random.default_rng(0))
+    assert found["wall"].ratio.value == pytest.approx(1.0)
+    assert found["wall"].low.value < 0.1, "but it widens the interval"
+
+
+def test_draws_of_a_mean_have_the_interval_of_a_t_test_and_keep_pairs_together():
+    values = np.random.default_rng(3).normal(size=(5, 2))
+    values[:, 1] = values[:, 0] + 1.0
+    draws = paired_draws(values, np.random.default_rng(0), 200_000)
+    np.testing.assert_allclose(draws[:, 1] - draws[:, 0], 1.0)
+    half = 2.776 * values[:, 0].std(ddof=1) / math.sqrt(5)  # Student's t, 4 degrees of freedom
+    low, high = interval(draws[:, 0])
+    assert (low, high) == pytest.approx(
+        (values[:, 0].mean() - half, values[:, 0].mean() + half), abs=0.02 * half
+    )
+    assert (paired_draws(values[:1], np.random.default_rng(0), 3) == values[0]).all()
+    assert set(median_draws(np.array([1.0, 2.0, 9.0]), np.random.default_rng(0))) == {1.0, 2.0, 9.0}
+
+
+def judged(low, high, *, p_faster=0.001, p_slower=0.5, seeds=5, whole=True):
+    return SpeedUp(
+        ratio=Ratio(value=1.0),
+        low=Ratio(value=low),
+        high=Ratio(value=high),
+        seeds=seeds,
+        p_faster=p_faster,
+        p_slower=p_slower,
+        whole=whole,
+    )
+
+
+@pytest.mark.parametrize(
+    ("draws", "censored", "verdict"),
+    [
+        ([1.2] * 99, [WITHIN] * 99, FASTER),
+        ([1.04] * 99, [WITHIN] * 99, NOT_SHOWN),  # within the margin
+        ([2.0] * 99, [ABOVE] * 99, FASTER),
+        ([1.2] * 99, [BELOW] * 99, NOT_SHOWN),  # at most 1.2 says nothing
+        ([0.9] * 99, [WITHIN] * 99, SLOWER),
+        ([0.5] * 99, [BELOW] * 99, SLOWER),
+        ([0.9] * 99, [ABOVE] * 99, NOT_SHOWN),  # at least 0.9 says nothing
+        ([1.0] * 99, [WITHIN] * 99, NOT_SHOWN),
+        ([1.2] * 90 + [1.0] * 9, [WITHIN] * 99, NOT_SHOWN),
+    ],
+)
+def test_the_verdict_by_hand(draws, censored, verdict):
+    found = speed_up_from_draws(1.0, WITHIN, np.array(draws), np.array(censored), seeds=5)
+    assert verdicts({"m": found})["m"] == verdict
+
+
+def test_two_seeds_or_lost_seeds_make_no_verdict():
+    assert verdicts({"m": judged(1.2, 1.5)}) == {"m": FASTER}
+    assert verdicts({"m": judged(1.2, 1.5, seeds=2)}) == {"m": NOT_SHOWN}
+    assert verdicts({"m": judged(1.2, 1.5, whole=False)}) == {"m": NOT_SHOWN}
+
+
+@pytest.mark.parametrize(
+    ("values", "rejected"),
+    [
+        ({"a": 0.01, "b": 0.04, "c": 0.03}, ["a"]),  # Holm 1979: 0.01 <= 0.05/3, 0.03 > 0.05/2
+        ({"a": 0.01, "b": 0.02, "c": 0.04}, ["a", "b", "c"]),
+        ({"a": 0.02, "b": 0.5, "c": 0.001}, ["c", "a"]),
+        ({"a": 0.051}, []),
+        ({}, []),
+    ],
+)
+def test_holm_by_hand(values, rejected):
+    assert holm(values, 0.05) == rejected
+
+
+def test_more_methods_need_more_evidence():
+    alone, other = judged(1.1, 2.0, p_faster=0.02), judged(0.5, 2.0, p_faster=0.6)
+    assert verdicts({"m": alone}) == {"m": FASTER}
+    assert verdicts({"m": alone, "n": other}) == {"m": NOT_SHOWN, "n": NOT_SHOWN}
 
 
 @pytest.mark.parametrize(
@@ -20,7 +203,8 @@ from sweeps.speedup import Ratio, SpeedUp, speed_up, time_to_target
     ],
 )
 def test_time_to_target_by_hand(losses, target, time):
-    assert time_to_target(np.array([10.0, 20.0, 30.0, 40.0]), np.array(losses), target) == pytest.approx(time)
+    times = np.array([10.0, 20.0, 30.0, 40.0])
+    assert times_to_target(times, np.array([losses]), np.array([target]))[0] == pytest.approx(time)
 
 
 def curve(losses, *, gradients=1.0, rate=100.0):
@@ -35,88 +219,36 @@ def curve(losses, *, gradients=1.0, rate=100.0):
     ]
 
 
-BASELINE = [4.0, 3.0, 2.0, 1.0]
-
-
 @pytest.mark.parametrize(
     ("method", "steps", "gradients", "wall"),
     [
-        (curve(BASELINE), Ratio(value=1.0), Ratio(value=1.0), Ratio(value=1.0)),
+        (curve(CURVE), "1.00", "1.00", "1.00"),
         # the target 1.0 is met at step 20 instead of 40; at two gradients a step nothing is won
-        (curve([2.0, 1.0, 0.5, 0.4], gradients=2, rate=50), Ratio(value=2), Ratio(value=1), Ratio(value=1)),
-        # met at step 25: 40 / 25
-        (curve([4.0, 1.5, 0.5, 0.4]), Ratio(value=1.6), Ratio(value=1.6), Ratio(value=1.6)),
-        # never met: at most 40 / 40, and half of it in gradients
-        (
-            curve([4.0, 3.0, 2.0, 1.1], gradients=2),
-            Ratio(value=1, censored=True),
-            Ratio(value=0.5, censored=True),
-            Ratio(value=1, censored=True),
-        ),
+        (curve([2.0, 1.0, 0.5, 0.4], gradients=2, rate=50), "2.00", "1.00", "1.00"),
+        (curve([4.0, 1.5, 0.5, 0.4]), "1.60", "1.60", "1.60"),  # met at step 25
+        (curve([4.0, 3.0, 2.0, 1.1], gradients=2), "≤1.00", "≤0.50", "≤1.00"),  # never met
     ],
 )
-def test_speed_up_by_hand_on_three_clocks(method, steps, gradients, wall):
+def test_time_to_target_ratios_by_hand(method, steps, gradients, wall):
     for clock, expected in (("step", steps), ("gradient_evaluations", gradients), ("wall", wall)):
-        found = speed_up([curve(BASELINE)], [method], clock).ratio
-        assert (found.value, found.censored) == (pytest.approx(expected.value), expected.censored)
+        assert str(best_run_ratio(curve(CURVE), method, clock)) == expected
+        several = time_to_target_ratio([curve(CURVE)] * 3, [method] * 3, clock, np.random.default_rng(0))
+        assert str(several) == f"{expected} [{expected}, {expected}]"
 
 
-def test_a_method_against_itself_is_never_called_faster_or_slower():
-    draws = np.random.default_rng(0)
-    wrong = 0
-    for case in range(60):
-        noise = draws.normal(0, 0.05, (10, 1))
-        curves = [curve([4 + n, 3 + n, 2 + n, 1 + n]) for (n,) in noise]
-        found = speed_up(curves[:5], curves[5:], "step", seed=case)
-        wrong += found.verdict == "faster"
-    assert wrong <= 3
-
-
-def test_a_true_speed_up_of_two_is_found_with_its_interval():
+@pytest.mark.parametrize("truth", [1.0, 1.1, 1.5, 2.0, 5.0])
+def test_a_learning_curve_of_known_speed_gives_its_time_to_target_back(truth):
     draws = np.random.default_rng(1)
-    fall = lambda step, scale, noise: 1 + 3 * math.exp(-step * scale / 100) + noise  # noqa: E731
-    noise = draws.normal(0, 0.01, 5)
-    steps = range(10, 401, 10)
-    base = [curve([fall(s, 1, n) for s in steps]) for n in noise]
-    fast = [curve([fall(s, 2, n) for s in steps]) for n in noise]
-    found = speed_up(base, fast, "step")
-    assert found.ratio.value == pytest.approx(2.0, rel=0.02)
-    assert found.low.value <= 2.0 <= found.high.value + 0.02
-    assert found.verdict == "faster"
+    steps = np.arange(10, 401, 10)
 
+    def run(speed, noise):
+        return curve(1 + 3 * np.exp(-steps * speed / 100) + noise)
 
-@pytest.mark.parametrize(
-    ("low", "high", "verdict"),
-    [
-        (Ratio(value=1.06), Ratio(value=1.5), "faster"),
-        (Ratio(value=1.04), Ratio(value=1.5), "not shown"),  # within the margin
-        (Ratio(value=1.2, censored=True), Ratio(value=1.5), "not shown"),  # at most 1.2 says nothing
-        (Ratio(value=0.5), Ratio(value=0.99), "slower"),
-        (Ratio(value=0.5, censored=True), Ratio(value=0.9, censored=True), "slower"),
-    ],
-)
-def test_the_verdict_by_hand(low, high, verdict):
-    assert SpeedUp(ratio=Ratio(value=1.0), low=low, high=high, seeds=5).verdict == verdict
-
-
-def test_one_seed_two_seeds_or_lost_seeds_make_no_verdict():
-    fields = {"ratio": Ratio(value=2.0), "low": Ratio(value=1.9), "high": Ratio(value=2.1)}
-    assert SpeedUp(**fields, seeds=3).verdict == "faster"
-    assert SpeedUp(**fields, seeds=2).verdict == "not shown"
-    assert SpeedUp(**fields, seeds=3, whole=False).verdict == "not shown"
-    alone = speed_up([curve(BASELINE)], [curve([2.0, 1.0, 0.5, 0.4])], "step")
-    assert (alone.verdict, str(alone)) == ("not shown", "2.00 (one seed)")
-
-
-def test_wall_clock_counts_every_second_of_training():
-    slow_end = curve(BASELINE)  # the same curve; its second half takes ten times as long
-    for report, seconds in zip(slow_end, (0.1, 0.2, 1.2, 2.2), strict=True):
-        report["seconds"] = seconds
-    assert speed_up([curve(BASELINE)], [slow_end], "wall").ratio.value == pytest.approx(0.4 / 2.2)
-
-
-def test_how_it_is_printed():
-    found = SpeedUp(
-        ratio=Ratio(value=1.5), low=Ratio(value=0.98, censored=True), high=Ratio(value=2.0), seeds=5
-    )
-    assert str(found) == "1.50 [≤0.98, 2.00]"
+    found = []
+    for _ in range(20):
+        noise = draws.normal(0, 0.01, 5)
+        found.append(
+            time_to_target_ratio([run(1, n) for n in noise], [run(truth, n) for n in noise], "step", draws)
+        )
+    assert np.mean([s.ratio.value for s in found]) == pytest.approx(truth, rel=0.05)
+    assert np.mean([s.low.value <= truth * 1.02 and s.high.value >= truth * 0.98 for s in found]) >= 0.9

@@ -1,0 +1,43 @@
+"""How far a mean over a few seeds may be off: joint draws of several means, paired by seed.
+
+A plain bootstrap of five runs is too sure of itself: it draws too small a variance and knows nothing of Student's t.
+Here each draw weights the deviations of the seeds by normal variates, the same for every quantity of a seed, and
+is scaled like a t variate. So every linear function of the means has exactly the interval of a paired t test if the
+seeds are normal, and a non-linear one, such as a speed-up, inherits it (Wu 1986; Hesterberg 2015 on small samples).
+"""
+
+import numpy as np
+
+RESAMPLES = 4000
+LEVEL = 0.95
+
+
+def paired_draws(
+    values: np.ndarray, generator: np.random.Generator, resamples: int = RESAMPLES
+) -> np.ndarray:
+    """Draws (resamples, m) of the m means of `values` (n, m): a row is a seed, its columns belong together.
+
+    With one seed every draw is that seed.
+    """
+    n = len(values)
+    mean = values.mean(axis=0)
+    if n == 1:
+        return np.repeat(mean[None], resamples, axis=0)
+    normal = generator.standard_normal((resamples, n))
+    scale = np.sqrt((n - 1) / generator.chisquare(n - 1, resamples))
+    return mean + scale[:, None] * (normal @ (values - mean)) / np.sqrt(n * (n - 1))
+
+
+def median_draws(
+    values: np.ndarray, generator: np.random.Generator, resamples: int = RESAMPLES
+) -> np.ndarray:
+    """Draws (resamples,) of the median of `values` (n,), by resampling: for times, where one run may be far out."""
+    picked = generator.integers(len(values), size=(resamples, len(values)))
+    return np.median(values[picked], axis=1)
+
+
+def interval(draws: np.ndarray) -> tuple[float, float]:
+    """The central 95 % of `draws` (resamples,)."""
+    tail = (1 - LEVEL) / 2
+    low, high = np.quantile(draws, [tail, 1 - tail], method="inverted_cdf")
+    return float(low), float(high)

@@ -1,0 +1,60 @@
+"""Which horizon of the baseline is worth as much as a method: reading its curve of final loss against horizon.
+
+Every point of the curve is a run of its own with a complete schedule. Between points the curve is linear in the
+logarithm of the horizon, it is made monotone by isotonic regression (losses of longer runs that are higher are
+noise, and pooled), and it is never extrapolated: beyond its ends a value is censored.
+"""
+
+import numpy as np
+
+BELOW, WITHIN, ABOVE = -1, 0, 1
+"""The true value is at most the one given, is it, or is at least it."""
+
+
+def decreasing(losses: np.ndarray) -> np.ndarray:
+    """The non-increasing sequences nearest to the rows of `losses` (r, h) in least squares.
+
+    By the min-max formula (Barlow et al. 1972): the smallest over starts of the largest over ends of the means.
+    """
+    h = losses.shape[1]
+    sums = np.concatenate([np.zeros((len(losses), 1)), losses.cumsum(axis=1)], axis=1)
+    fitted = np.empty_like(losses)
+    for i in range(h):
+        best = np.full(len(losses), np.inf)
+        for start in range(i + 1):
+            ends = np.arange(i + 1, h + 1)
+            means = (sums[:, ends] - sums[:, [start]]) / (ends - start)
+            best = np.minimum(best, means.max(axis=1))
+        fitted[:, i] = best
+    return fitted
+
+
+def equal_horizon(
+    factors: np.ndarray, losses: np.ndarray, gains: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The horizons at which the baseline is as good as methods that gain `gains` (r,) over it at horizon 1.
+
+    `factors` (h,) are rising horizons in multiples of the task's, 1 among them, `losses` (r, h) the baseline's final
+    losses there. A gain is the baseline's loss at 1 minus the method's; 0 is horizon 1. Where the curve is flat the
+    horizon nearest to 1 is taken: a flat stretch is in nobody's favour. Returns values (r,), in multiples of the
+    task's horizon, and for each `BELOW`, `WITHIN` or `ABOVE`.
+    """
+    (one,) = np.flatnonzero(factors == 1)
+    curve = decreasing(losses)
+    targets = curve[:, one] - gains
+    values, censored = np.ones(len(losses)), np.zeros(len(losses), dtype=int)
+    log = np.log(factors)
+    for faster in (True, False):
+        part = (gains > 0) if faster else (gains < 0)
+        steps = range(one, len(factors) - 1) if faster else range(one, 0, -1)
+        open_ = part.copy()
+        for i in steps:
+            j = i + 1 if faster else i - 1
+            reached = open_ & ((curve[:, j] <= targets) if faster else (curve[:, j] >= targets))
+            rise = curve[reached, j] - curve[reached, i]
+            share = (targets[reached] - curve[reached, i]) / rise
+            values[reached] = np.exp(log[i] + share * (log[j] - log[i]))
+            open_ &= ~reached
+        end = factors[-1] if faster else factors[0]
+        values[open_], censored[open_] = end, ABOVE if faster else BELOW
+    return values, censored

@@ -1,0 +1,44 @@
+"""Which settings mattered: their share in the spread of final losses over the completed trials of one search.
+
+Pruned trials are left out: their losses are those of another fidelity, and they are a biased sample of the rest.
+"""
+
+import warnings
+from collections.abc import Sequence
+
+from sweeps.plan import Plan
+from sweeps.records import FINISHED, TrialRecord
+from trainables.methods import parse_method
+
+MIN_TRIALS = 8
+"""Fewer completed trials than this tell nothing about several settings at a time."""
+
+
+def importances(plan: Plan, method: str, trials: Sequence[TrialRecord]) -> dict[str, float] | None:
+    """Each searched setting's importance by fANOVA (Hutter et al. 2014), adding up to 1; None with too few trials."""
+    finished = [trial for trial in trials if trial.status == FINISHED]
+    if len(finished) < MIN_TRIALS:
+        return None
+    import optuna
+    from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+
+    from search_spaces import Fixed
+    from sweeps.study import distribution
+
+    dimensions = plan.space.dimensions(parse_method(method))
+    distributions = {name: distribution(d) for name, d in dimensions.items() if not isinstance(d, Fixed)}
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study()
+    for trial in sorted(finished, key=lambda t: t.number):
+        study.add_trial(
+            optuna.trial.create_trial(
+                params={name: trial.spec.settings[name] for name in distributions},
+                distributions=distributions,
+                value=trial.val_loss,
+            )
+        )
+    if len({trial.val_loss for trial in finished}) == 1:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0))

@@ -1,0 +1,179 @@
+"""The report as plain data: `report.json`, whose schema is described in docs/report.md and versioned here."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sweeps.comparison import Comparison, Difference, Measured, Row, published
+from sweeps.importance import importances
+from sweeps.plan import RECORDED_VERSIONS
+from sweeps.report.words import further_findings, headline
+from sweeps.speedup import CLOCKS
+from sweeps.stages import CONTROL_WORDS
+from sweeps.tuning_gain import expected_best, expected_best_interval, trial_losses
+from sweeps.verdict import MARGIN, Ratio, SpeedUp
+from trainables.flatness import MEASURES
+from trainables.seeds import derive_seed
+
+if TYPE_CHECKING:
+    from sweeps.experiment import Experiment
+
+SCHEMA = 2
+
+
+def as_json(experiment: "Experiment") -> dict[str, Any]:
+    """The comparison as plain data, without a time at which it was made: equal folders give equal reports."""
+    comparison, plan = experiment.comparison, experiment.plan
+    return {
+        "schema": SCHEMA,
+        "name": plan.name,
+        "task": plan.task,
+        "headline": headline(experiment),
+        "findings": further_findings(experiment),
+        "complete": comparison.is_complete,
+        "comparable": comparison.is_comparable,
+        "clock": comparison.clock,
+        "margin": MARGIN,
+        "baseline": comparison.baseline,
+        "horizon": plan.space.horizon,
+        "trials": plan.trials,
+        "candidates": plan.candidates,
+        "confirm_seeds": plan.confirm_seeds,
+        "seed": plan.seed,
+        "budget_gradient_evaluations": plan.budget,
+        "elapsed_seconds": round(experiment.elapsed_seconds),
+        "reproduce": reproduce(experiment),
+        "versions": versions(experiment),
+        "baseline_curve": [
+            {
+                "factor": point.factor,
+                "horizon": point.runs[0].spec.horizon,
+                "lr": point.runs[0].spec.settings["lr"],
+                "final_val_losses": {str(run.number): run.val_loss for run in point.runs},
+            }
+            for point in comparison.curve
+        ],
+        "contract": [{"clause": c.name, "kept": c.kept, "text": c.text} for c in comparison.contract],
+        "methods": [_row(experiment, row) for row in comparison.rows],
+    }
+
+
+def _row(experiment: "Experiment", row: Row) -> dict[str, Any]:
+    comparison, plan = experiment.comparison, experiment.plan
+    untuned = published(row)
+    return {
+        "method": row.method,
+        "is_baseline": row.is_baseline,
+        "winner": row.winner.name if row.winner else None,
+        "settings": dict(row.winner.spec.settings) if row.winner else None,
+        "at_edge": [{"setting": e.setting, "value": e.value, "end": e.end} for e in row.edges],
+        **_measured(comparison, row),
+        "verdict": dict(row.verdicts),
+        "speed_up_by_test_loss": _by_clock(row.test_speed_ups),
+        "speed_up_of_published_settings": _by_clock(untuned.speed_ups) if untuned else {},
+        "time_to_target": _by_clock(row.time_to_target),
+        "best_run_ratio": {clock: _ratio(ratio) for clock, ratio in row.best_run.items()},
+        "loss_minus_base": _difference(row.against_base),
+        "controls": [
+            {
+                "control": control.name,
+                "what": CONTROL_WORDS[control.name],
+                "settings": dict(control.runs[0].spec.settings),
+                **_measured(comparison, control),
+                "loss_minus_control": _difference(control.against_method),
+            }
+            for control in row.controls
+        ],
+        "search_trials": row.statuses,
+        "confirm_trials": row.confirm_statuses,
+        "gradient_evaluations": row.spent,
+        "training_seconds": row.training_seconds,
+        "expected_best": _expected_best(experiment, row),
+        "importance": importances(plan, row.method, row.search),
+    }
+
+
+def _measured(comparison: Comparison, measured: Measured) -> dict[str, Any]:
+    names = [f"{split}_{name}" for split in ("val", "test") for name in comparison.metrics]
+    found = {name: measured.metric(name) for name in (*names, *MEASURES)}
+    return {
+        "confirm_seeds": len(measured.runs),
+        "lost_runs": measured.lost,
+        "metrics": {name: _mean_std(found[name]) for name in names if found[name]},
+        "flatness": {name: _mean_std(found[name]) for name in MEASURES if found[name]},
+        "final_val_losses": {str(run.number): run.val_loss for run in measured.runs},
+        "speed_up": _by_clock(measured.speed_ups),
+    }
+
+
+def _mean_std(value: tuple[float, float]) -> dict[str, float]:
+    return {"mean": value[0], "std": value[1]}
+
+
+def _by_clock(found: Mapping[str, SpeedUp]) -> dict[str, Any]:
+    return {clock: _speed_up(found[clock]) for clock in CLOCKS if clock in found}
+
+
+def _speed_up(found: SpeedUp) -> dict[str, Any]:
+    return {
+        **_ratio(found.ratio),
+        "low": _ratio(found.low),
+        "high": _ratio(found.high),
+        "seeds": found.seeds,
+        "p_faster": found.p_faster,
+        "p_slower": found.p_slower,
+    }
+
+
+def _ratio(ratio: Ratio) -> dict[str, Any]:
+    return {"value": ratio.value, "censored": {-1: "at most", 0: None, 1: "at least"}[ratio.censored]}
+
+
+def _difference(found: Difference | None) -> dict[str, Any] | None:
+    return (
+        {"value": found.value, "low": found.low, "high": found.high, "seeds": found.seeds} if found else None
+    )
+
+
+def _expected_best(experiment: "Experiment", row: Row) -> dict[str, Any] | None:
+    losses = trial_losses(row.search)
+    if not len(losses):
+        return None
+    draws = np.random.default_rng(derive_seed(experiment.plan.seed, "expected best", row.method))
+    low, high = expected_best_interval(losses, draws)
+    return {"mean": expected_best(losses).tolist(), "low": low.tolist(), "high": high.tolist()}
+
+
+def reproduce(experiment: "Experiment") -> str:
+    """The command that runs this sweep again."""
+    plan = experiment.plan
+    words = ["ire sweep", plan.task, f"--methods {','.join(plan.methods)}", f"--trials {plan.trials}"]
+    words += [
+        f"--confirm-seeds {plan.confirm_seeds}",
+        f"--candidates {plan.candidates}",
+        f"--seed {plan.seed}",
+    ]
+    if plan.curve:
+        words.append(f"--curve-horizons {','.join(f'{v:g}' for v in plan.curve)}")
+    else:
+        words.append("--no-curve")
+    if plan.curve_lr:
+        words.append(f"--curve-lr {','.join(f'{v:g}' for v in plan.curve_lr)}")
+    if plan.controls:
+        words.append("--controls")
+    for name, default in (("workers", 1), ("cpus_per_worker", 1), ("gpus_per_worker", 0.0)):
+        value = getattr(plan, name)
+        if value != default:
+            words.append(f"--{name.replace('_', '-')} {value:g}")
+    if plan.space.source != f"{plan.task}.toml":
+        words.append("--space FILE  # as printed in sweep.toml")
+    return " ".join(words)
+
+
+def versions(experiment: "Experiment") -> dict[str, str]:
+    """The versions that the sweep was started with."""
+    import tomllib
+
+    table = tomllib.loads((experiment.folder / "sweep.toml").read_text(encoding="utf-8"))["versions"]
+    return {name: table[name] for name in ("python", *RECORDED_VERSIONS) if name in table}

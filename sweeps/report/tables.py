@@ -1,0 +1,194 @@
+"""The tables of a report as text, whatever they are printed on."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sweeps.comparison import Comparison, Measured, Row, published, short_settings
+from sweeps.records import DIVERGED, FAILED, FINISHED, PRUNED
+from sweeps.report.words import headline, is_lower
+from sweeps.speedup import CLOCKS
+from sweeps.stages import CONTROL_WORDS, KAPPA_0, PUBLISHED
+from trainables.flatness import MEASURES
+
+if TYPE_CHECKING:
+    from sweeps.experiment import Experiment
+
+TEXT = ("method", "control", "what it is", "verdict", "winner", "settings", "clause", "")
+"""Columns that hold words; the others hold numbers."""
+ENDS = (FINISHED, PRUNED, DIVERGED, FAILED)
+FLATNESS_HEADS = {
+    "fisher_trace": "Tr F",
+    "hessian_trace": "Tr H",
+    "largest_eigenvalue": "largest eigenvalue of H",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table with a title, column heads and cells."""
+
+    title: str
+    heads: list[str]
+    lines: list[list[str]]
+
+
+def tables(experiment: "Experiment") -> Iterator[Table]:
+    """Every table for which there is something to say; the results always, and first."""
+    yield results(experiment)
+    for table in (
+        other_ratios(experiment),
+        controls(experiment),
+        searches(experiment),
+        flatness(experiment),
+        contract(experiment),
+    ):
+        if table.lines:
+            yield table
+
+
+def results(experiment: "Experiment") -> Table:
+    """What each method reached, and how much longer the baseline would need."""
+    comparison = experiment.comparison
+    metrics = [f"{split} {name}" for split in ("val", "test") for name in comparison.metrics]
+    heads = ["method", *metrics, "speed-up: steps", "gradients", "wall-clock", "verdict", "seeds"]
+    lines = [
+        [
+            row.method + (" (baseline)" if row.method == comparison.baseline else ""),
+            *(_plus_minus(row.metric(name.replace(" ", "_"))) for name in metrics),
+            *(_speed_up(comparison, row, clock) for clock in CLOCKS),
+            _verdict(comparison, row),
+            _seeds(row, experiment.plan.confirm_seeds),
+        ]
+        for row in comparison.rows
+    ]
+    return Table(title=headline(experiment), heads=heads, lines=lines)
+
+
+def other_ratios(experiment: "Experiment") -> Table:
+    """Rivals of the speed-up, and its checks."""
+    comparison = experiment.comparison
+    clock, words = comparison.clock, CLOCKS[comparison.clock]
+    heads = [
+        "method",
+        "S by test loss",
+        "S of published settings",
+        "time to target",
+        "best run: steps",
+        f"best run: {words}",
+        "loss minus that of its base",
+    ]
+    lines = []
+    for row in comparison.rows:
+        untuned = published(row)
+        cells = [
+            str(row.test_speed_ups.get(clock, "-")),
+            _speed_up(comparison, untuned, clock) if untuned and untuned is not row else "-",
+            str(row.time_to_target.get(clock, "-")),
+            str(row.best_run.get("step", "-")),
+            str(row.best_run.get(clock, "-")),
+            str(row.against_base or "-"),
+        ]
+        if untuned is row and row.winner is not None:
+            cells[1] = "they won"
+        if any(cell != "-" for cell in cells):
+            lines.append([row.method, *cells])
+    return Table(title=f"Other ratios, in {words} where not said", heads=heads, lines=lines)
+
+
+def controls(experiment: "Experiment") -> Table:
+    """What remains of a method when something is taken away from it."""
+    comparison = experiment.comparison
+    heads = [
+        *("method", "control", "what it is", "val loss", "test loss"),
+        *(f"speed-up: {CLOCKS['step']}", CLOCKS[comparison.clock]),
+        *("method's loss minus control's", "method lower?", "seeds"),
+    ]
+    lines = [
+        [
+            row.method,
+            control.name,
+            CONTROL_WORDS[control.name],
+            _plus_minus(control.metric("val_loss")),
+            _plus_minus(control.metric("test_loss")),
+            _speed_up(comparison, control, "step"),
+            _speed_up(comparison, control, comparison.clock),
+            str(control.against_method or "-"),
+            "yes" if is_lower(control) else "not shown",
+            f"{len(control.runs)}/{experiment.plan.confirm_seeds}",
+        ]
+        for row in comparison.rows
+        for control in row.controls
+    ]
+    return Table(title="Controls: is it the curvature?", heads=heads, lines=lines)
+
+
+def searches(experiment: "Experiment") -> Table:
+    """What the search of each method found, and what it cost."""
+    plan = experiment.plan
+    heads = ["method", *ENDS, "gradients spent", "training", "winner", "settings"]
+    lines = [
+        [
+            row.method,
+            *(str(row.statuses[status]) for status in ENDS),
+            f"{row.spent}/{plan.budget}",
+            f"{row.training_seconds:.1f} s",
+            row.winner.name if row.winner else "none finished",
+            short_settings(plan, row.winner) if row.winner else "-",
+        ]
+        for row in experiment.comparison.rows
+    ]
+    return Table(title="Search", heads=heads, lines=lines)
+
+
+def flatness(experiment: "Experiment") -> Table:
+    """How flat each method's solutions are."""
+    measured: list[tuple[str, Measured]] = []
+    for row in experiment.comparison.rows:
+        measured.append((row.method, row))
+        measured += [
+            (f"{row.method}: {c.name}", c) for c in row.controls if c.name not in (KAPPA_0, PUBLISHED)
+        ]
+    lines = [
+        [name, *(_plus_minus(found.metric(key), digits=4, fixed=False) for key in MEASURES)]
+        for name, found in measured
+        if found.metric(MEASURES[0])
+    ]
+    return Table(title="Flatness", heads=["method", *FLATNESS_HEADS.values()], lines=lines)
+
+
+def contract(experiment: "Experiment") -> Table:
+    """The fairness contract, clause by clause."""
+    words = {True: "kept", False: "BROKEN", None: "not yet"}
+    return Table(
+        title="Fairness contract",
+        heads=["clause", "kept", ""],
+        lines=[[c.name, words[c.kept], c.text] for c in experiment.comparison.contract],
+    )
+
+
+def _verdict(comparison: Comparison, row: Row) -> str:
+    if row.method == comparison.baseline:
+        return "-"
+    if not comparison.is_comparable:
+        return "not comparable"
+    return row.verdicts.get(comparison.clock, "-")
+
+
+def _speed_up(comparison: Comparison, measured: Measured, clock: str) -> str:
+    if isinstance(measured, Row) and measured.method == comparison.baseline:
+        return "1"
+    return str(measured.speed_ups[clock]) if measured.speed_ups else "-"
+
+
+def _seeds(row: Row, planned: int) -> str:
+    """How many confirm runs are behind a line: `5/5`, or `3/5, 2 diverged`."""
+    lost = [f"{row.confirm_statuses[s]} {s}" for s in (DIVERGED, FAILED) if row.confirm_statuses[s]]
+    return ", ".join([f"{len(row.confirmed)}/{planned}", *lost])
+
+
+def _plus_minus(value: tuple[float, float] | None, *, digits: int = 4, fixed: bool = True) -> str:
+    if not value:
+        return "-"
+    kind = f".{digits}f" if fixed else f".{digits - 1}g"
+    return f"{value[0]:{kind}} ±{value[1]:{kind if fixed else '.2g'}}"

@@ -1,0 +1,36 @@
+"""The report's tables on a terminal or in a log: what `ire status` and the end of a sweep show."""
+
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from sweeps.report.tables import TEXT, controls, results, searches
+from sweeps.report.words import further_findings
+
+if TYPE_CHECKING:
+    from sweeps.experiment import Experiment
+
+
+def terminal_tables(experiment: "Experiment") -> list[Table]:
+    """Results, controls if there are any, and the search."""
+    found = []
+    for told in (results(experiment), controls(experiment), searches(experiment)):
+        if not told.lines:
+            continue
+        table = Table(title=told.title, title_justify="left", title_style="bold", pad_edge=False)
+        for name in told.heads:
+            table.add_column(
+                name,
+                justify="left" if name in TEXT else "right",
+                overflow="fold",
+                no_wrap=name in ("method", "control"),
+            )
+        for line in told.lines:
+            table.add_row(*line)
+        found.append(table)
+    return found
+
+
+def terminal_findings(experiment: "Experiment") -> list[str]:
+    """The sentences that stand below the tables."""
+    return further_findings(experiment)

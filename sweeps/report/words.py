@@ -1,0 +1,183 @@
+"""What was found, in sentences: the verdict, what is missing and how to get it, and how the numbers are defined."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sweeps.comparison import Comparison, Control, Row
+from sweeps.draws import LEVEL
+from sweeps.records import RUNNING
+from sweeps.speedup import CLOCKS
+from sweeps.stages import KAPPA_0, PUBLISHED
+from sweeps.verdict import FASTER, MARGIN, MIN_SEEDS, NOT_SHOWN, SLOWER
+
+if TYPE_CHECKING:
+    from sweeps.experiment import Experiment
+
+
+def headline(experiment: "Experiment") -> str:
+    """What was found, in one sentence, honest about what is missing."""
+    comparison = experiment.comparison
+    return f"{experiment.plan.task}: {_finding(comparison)}{_so_far(experiment)}"
+
+
+def _finding(comparison: Comparison) -> str:
+    if comparison.baseline is None:
+        if comparison.is_complete:
+            return "there is no baseline to compare with"
+        return "no baseline has been confirmed yet"
+    broken = [
+        clause.text for clause in comparison.contract if clause.kept is False and clause.name != "hardware"
+    ]
+    if broken:
+        return f"not comparable: {'; '.join(broken)}"
+    judged = [row for row in comparison.rows if row.verdicts]
+    if not judged:
+        return f"no verdict yet on anything but the best tuned baseline, {comparison.baseline}"
+    clock = comparison.clock
+    told = {
+        word: [row for row in judged if row.verdicts[clock] == word] for word in (FASTER, SLOWER, NOT_SHOWN)
+    }
+    parts = []
+    if told[FASTER]:
+        parts.append(
+            f"{_and([row.method for row in told[FASTER]])} {_are(told[FASTER])} faster than the best tuned baseline, "
+            f"{comparison.baseline}, in {CLOCKS[clock]}: {_by(told[FASTER], clock)}"
+        )
+    else:
+        parts.append(
+            f"no method is shown to be faster than the best tuned baseline, {comparison.baseline}, in {CLOCKS[clock]}"
+        )
+    if told[SLOWER]:
+        parts.append(f"{_and([row.method for row in told[SLOWER]])} {_are(told[SLOWER])} slower")
+    if told[FASTER] and told[NOT_SHOWN]:
+        parts.append(f"of {_and([row.method for row in told[NOT_SHOWN]])} neither is shown")
+    return "; ".join(parts)
+
+
+def _so_far(experiment: "Experiment") -> str:
+    comparison, plan = experiment.comparison, experiment.plan
+    if comparison.is_complete:
+        return ""
+    running = sum(t.status == RUNNING for t in experiment.records.trials.values())
+    seeds = ", ".join(
+        f"{row.method} {len(row.confirmed)} of {plan.confirm_seeds}" for row in comparison.rows if row.winner
+    )
+    return f" (incomplete: {running} trials unfinished; confirm seeds so far: {seeds or 'none'})"
+
+
+def further_findings(experiment: "Experiment") -> list[str]:
+    """The sentences after the first: controls, edges of spaces, lost runs, other clocks, what is missing."""
+    comparison = experiment.comparison
+    return [
+        *_other_clocks(comparison),
+        *_controls(comparison),
+        *_lost(comparison),
+        *_edges(comparison),
+        *missing(experiment),
+    ]
+
+
+def _other_clocks(comparison: Comparison) -> list[str]:
+    told = []
+    for clock, words in CLOCKS.items():
+        faster = [row for row in comparison.rows if row.verdicts.get(clock) == FASTER]
+        if clock != comparison.clock and faster and comparison.is_comparable:
+            told.append(
+                f"In {words} {_and([row.method for row in faster])} {_are(faster)} faster: {_by(faster, clock)}."
+            )
+    return told
+
+
+def _controls(comparison: Comparison) -> list[str]:
+    told = []
+    for row in comparison.rows:
+        known = {c.name: c for c in row.controls if c.against_method and c.name not in (PUBLISHED, KAPPA_0)}
+        if not known:
+            continue
+        better = [c for c in known.values() if is_lower(c)]
+        others = [c for c in known.values() if not is_lower(c)]
+        if not others:
+            told.append(f"It is the curvature: {row.method} ends lower than all of its controls.")
+        else:
+            beats = f" It does end lower than {_and([c.name for c in better])}." if better else ""
+            told.append(
+                f"That it is the curvature is not shown for {row.method}: it does not end lower than its "
+                f"control{'s' * (len(others) > 1)} {_and([c.name for c in others], 'or')}.{beats}"
+            )
+    return told
+
+
+def is_lower(control: Control) -> bool:
+    """Whether the method ends lower than its control, by the interval over seeds."""
+    difference = control.against_method
+    return difference is not None and difference.seeds >= MIN_SEEDS and difference.high < 0
+
+
+def _lost(comparison: Comparison) -> list[str]:
+    lost = [f"{row.method} {row.lost}" for row in comparison.rows if row.lost]
+    return (
+        [f"No verdict on methods whose confirm runs diverged or failed: {', '.join(lost)}."] if lost else []
+    )
+
+
+def _edges(comparison: Comparison) -> list[str]:
+    found = [edge for row in comparison.rows for edge in row.edges]
+    if not found:
+        return []
+    return [
+        f"Not finished: winners at the edge of their space ({'; '.join(map(str, found))}). Widen it and run all again."
+    ]
+
+
+def missing(experiment: "Experiment") -> list[str]:
+    """What the plan left out of the comparison, and the command that adds it."""
+    comparison, plan, folder = experiment.comparison, experiment.plan, experiment.folder.name
+    told = []
+    judged = any(row.method != comparison.baseline for row in comparison.rows)
+    if comparison.baseline and judged and plan.confirm_seeds:
+        if not plan.curve:
+            told.append(
+                f"There is no baseline curve, and so no speed-up and no verdict: `ire resume {folder} --curve` runs it."
+            )
+        elif not comparison.has_curve:
+            told.append("The baseline curve has not been run yet, so there is no speed-up and no verdict.")
+        if not plan.controls and any(not row.is_baseline for row in comparison.rows):
+            told.append(
+                f"Whether it is the curvature was not asked: `ire resume {folder} --controls` runs the controls."
+            )
+    return told
+
+
+NOTES = (
+    "The speed-up S = h*/T is how much longer (above 1) the best tuned baseline would have to run, with a complete "
+    "schedule, to end at the validation loss at which the method ends at the task's horizon T. It is read from the "
+    "baseline's curve of final loss against horizon: monotone, linear in log horizon, never extrapolated; ≥ and ≤ "
+    "mean that the curve ends there.",
+    "Gradient evaluations: a step costs one gradient of a full batch, a step of SAM two, a mask of IRE one more. "
+    "Wall-clock: device-synchronised training time per step, masks included, evaluation and checkpoints left out, "
+    "of the median run.",
+    f"Intervals are {LEVEL:.0%}, from a bootstrap over seeds in which runs of one seed, of equal initialisation and "
+    "data order, stay together. They are not corrected for the number of methods; verdicts are (Holm). faster: shown "
+    f"to exceed {MARGIN}, a margin fixed beforehand; slower: shown to be below 1; anything else is not shown. No "
+    f"verdict below {MIN_SEEDS} seeds, or where a confirm run diverged or failed.",
+    "The best baseline is the one of the lowest mean validation loss over its confirm runs. Values are mean ± standard "
+    "deviation over confirm seeds. Nothing was chosen by test losses.",
+    "Time to target: time of the baseline to its own final loss over the method's time to the same loss, on mean "
+    "curves of the confirm runs; best run: the same for the best search trial of each, one run, no interval. These "
+    "are the ratios that the literature quotes; they read curves in mid-schedule, and no verdict rests on them.",
+)
+
+
+def _and(words: Sequence[str], last: str = "and") -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}"
+
+
+def _by(rows: Sequence[Row], clock: str) -> str:
+    """`1.31 [1.12, 1.50]`, each with its method where there are several."""
+    if len(rows) == 1:
+        return str(rows[0].speed_ups[clock])
+    return ", ".join(f"{row.method} {row.speed_ups[clock]}" for row in rows)
+
+
+def _are(rows: Sequence[Row]) -> str:
+    return "is" if len(rows) == 1 else "are"

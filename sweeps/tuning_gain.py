@@ -1,0 +1,55 @@
+"""What tuning bought each method: the best loss to be expected of n trials, and the best so far as it happened."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from sweeps.draws import interval
+from sweeps.records import FINISHED, PRUNED, TrialRecord
+
+RESAMPLES = 1000
+
+
+def trial_losses(trials: Sequence[TrialRecord]) -> np.ndarray:
+    """The loss each ended search trial stands for, in the order of their numbers.
+
+    A finished one's last; of a pruned one the last it reported, more than it would have ended with; of one that
+    diverged or failed the worst of the others. Empty if none finished.
+    """
+    ended = sorted((t for t in trials if t.status != "running"), key=lambda t: t.number)
+    if not any(t.status == FINISHED for t in ended):
+        return np.array([])
+    losses = np.array([t.val_loss if t.status in (FINISHED, PRUNED) else np.nan for t in ended], dtype=float)
+    return np.where(np.isnan(losses), np.nanmax(losses), losses)
+
+
+def expected_best(losses: np.ndarray) -> np.ndarray:
+    """The expected least of n = 1, 2, ... of `losses` (..., k) drawn with replacement (Dodge et al. 2019): (..., k).
+
+    Trials count as exchangeable, which those that a sampler suggests late are not quite.
+    """
+    k = losses.shape[-1]
+    ordered = np.sort(losses, axis=-1)
+    n = np.arange(1, k + 1)[:, None]
+    rank = np.arange(k)[None, :]
+    weights = ((k - rank) / k) ** n - ((k - rank - 1) / k) ** n  # (n, rank): the least is that of this rank
+    return ordered @ weights.T
+
+
+def expected_best_interval(losses: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """The 95 % interval (2, k) of `expected_best`, by resampling the trials."""
+    k = len(losses)
+    drawn = expected_best(losses[generator.integers(k, size=(RESAMPLES, k))])
+    return np.array([interval(drawn[:, n]) for n in range(k)]).T
+
+
+def best_so_far(trials: Sequence[TrialRecord]) -> tuple[list[int], list[float]]:
+    """Gradient evaluations spent when each finished trial ended, in the order of numbers, and the best loss by then."""
+    spent, best, at, values = 0, np.inf, [], []
+    for trial in sorted(trials, key=lambda t: t.number):
+        spent += trial.gradient_evaluations
+        if trial.status == FINISHED:
+            best = min(best, trial.val_loss)
+            at.append(spent)
+            values.append(best)
+    return at, values

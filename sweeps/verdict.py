@@ -1,0 +1,102 @@
+"""When a method is called faster: margin, seeds and the correction for several methods, all fixed beforehand."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from sweeps.draws import LEVEL, interval
+from sweeps.horizon import ABOVE, BELOW, WITHIN
+
+MARGIN = 1.05
+"""A method is called faster only if it is shown to be faster than this."""
+MIN_SEEDS = 3
+"""Fewer pairs than this never make a verdict: one or two know nothing of their spread."""
+FASTER, SLOWER, NOT_SHOWN = "faster", "slower", "not shown"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ratio:
+    """A speed-up, above 1 is faster; or a bound on one, if the curve it is read from ends there."""
+
+    value: float
+    censored: int = WITHIN
+
+    def __str__(self) -> str:
+        return f"{({ABOVE: '≥', BELOW: '≤', WITHIN: ''})[self.censored]}{self.value:.2f}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeedUp:
+    """A speed-up on one clock, its 95 % interval, and the evidence in it."""
+
+    ratio: Ratio
+    low: Ratio
+    high: Ratio
+    seeds: int
+    """Pairs of runs behind it."""
+    p_faster: float
+    """Share of draws that are not above the margin: one-sided p value of "no faster than that"."""
+    p_slower: float
+    """Share of draws that are not below 1."""
+    whole: bool = True
+    """Whether every planned pair is among them; False if runs diverged or failed."""
+
+    def __str__(self) -> str:
+        return f"{self.ratio} [{self.low}, {self.high}]" if self.seeds > 1 else f"{self.ratio} (one seed)"
+
+
+def speed_up_from_draws(
+    value: float,
+    censored: int,
+    draws: np.ndarray,
+    draws_censored: np.ndarray,
+    *,
+    seeds: int,
+    whole: bool = True,
+) -> SpeedUp:
+    """Summarise draws (r,) of a ratio, each of which may be a bound."""
+    order = np.lexsort((draws_censored, draws))
+    position = interval(np.arange(len(order)))
+    low, high = (
+        Ratio(value=float(draws[order[int(p)]]), censored=int(draws_censored[order[int(p)]]))
+        for p in position
+    )
+    faster = (draws > MARGIN) & (draws_censored != BELOW)
+    slower = (draws < 1) & (draws_censored != ABOVE)
+    n = len(draws) + 1
+    return SpeedUp(
+        ratio=Ratio(value=value, censored=censored),
+        low=low,
+        high=high,
+        seeds=seeds,
+        p_faster=float(1 + (~faster).sum()) / n,
+        p_slower=float(1 + (~slower).sum()) / n,
+        whole=whole,
+    )
+
+
+def verdicts(found: Mapping[str, SpeedUp]) -> dict[str, str]:
+    """The verdict on each method, corrected over all of them by Holm (1979), one-sided at 2.5 %.
+
+    So at most 2.5 % of sweeps in which no method is faster than the margin call any of them faster.
+    """
+    told = dict.fromkeys(found, NOT_SHOWN)
+    judged = {name: s for name, s in found.items() if s.seeds >= MIN_SEEDS and s.whole}
+    for word, values in (
+        (SLOWER, {name: s.p_slower for name, s in judged.items()}),
+        (FASTER, {name: s.p_faster for name, s in judged.items()}),
+    ):
+        for name in holm(values, (1 - LEVEL) / 2):
+            told[name] = word
+    return told
+
+
+def holm(p_values: Mapping[str, float], level: float) -> list[str]:
+    """The names whose hypotheses Holm's step-down procedure rejects at the family-wise `level`."""
+    rejected = []
+    for position, name in enumerate(sorted(p_values, key=p_values.get)):
+        if p_values[name] > level / (len(p_values) - position):
+            break
+        rejected.append(name)
+    return rejected

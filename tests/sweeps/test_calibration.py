@@ -1,0 +1,40 @@
+"""Whether the statistics keep their word: a method against itself, known speed-ups, many methods at a time."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+_path = Path(__file__).parents[2] / "benchmarks" / "calibration.py"
+_spec = importlib.util.spec_from_file_location("calibration", _path)
+calibration = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(calibration)
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+def test_a_method_against_itself_is_covered_as_often_as_claimed_and_hardly_ever_called_faster(seeds):
+    found = list(calibration.itself(seeds, 400, np.random.default_rng(0)))
+    outcome = calibration.outcome(1.0, found)
+    assert 0.93 <= outcome.coverage <= 0.97
+    assert outcome.called_faster <= 0.025
+    assert outcome.mean == pytest.approx(1.0, rel=0.05)
+
+
+@pytest.mark.parametrize(("truth", "factors"), calibration.TRUTHS)
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+def test_a_known_speed_up_comes_back_with_an_interval_that_covers_it(truth, factors, seeds):
+    found = list(calibration.synthetic(truth, factors, seeds, 150, np.random.default_rng(7)))
+    outcome = calibration.outcome(truth, found)
+    assert outcome.coverage >= 0.9  # the standard error of 150 at 95 % is 1.8 %
+    if truth <= factors[-1]:
+        assert outcome.mean == pytest.approx(truth, rel=0.05)
+    else:
+        assert outcome.censored == 1.0
+        assert outcome.mean == factors[-1]
+    if truth == 1.0:
+        assert outcome.called_faster <= 0.025
+
+
+def test_of_five_equal_methods_hardly_ever_any_is_called_faster():
+    assert calibration.family(5, 5, 100, np.random.default_rng(0)) <= 0.025
