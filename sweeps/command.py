@@ -239,13 +239,50 @@ def status(folder: Folder) -> None:
 
 
 @app.command()
-def report(folder: Folder) -> None:
-    """Write the report again, and show its table."""
+def report(
+    folders: Annotated[list[Path], typer.Argument(help="experiment folders", show_default=False)],
+    output: Annotated[Path, typer.Option(help="where the report of several folders goes")] = Path("report"),
+) -> None:
+    """Write the report of a sweep again and show its table; of several, one that compares them."""
     from sweeps.experiment import open_experiment
 
+    experiments = [open_experiment(folder) for folder in folders]
+    if len(experiments) > 1:
+        _report_several(experiments, output)
+        return
+    experiments[0].report()
+    _show(experiments[0])
+
+
+def _report_several(experiments: list, output: Path) -> None:
+    from sweeps.report.several import several_headline, several_tables, write_several
+    from sweeps.report.terminal import as_terminal
+    from sweeps.several import Several
+
+    console, several = _console(), Several(experiments)
+    if not several.methods:
+        raise InvalidInput(
+            f"{', '.join(e.folder.name for e in experiments)} have no method in common: give sweeps that share some"
+        )
+    page = write_several(several, output)
+    for table in several_tables(several):
+        console.print(as_terminal(table))
+    console.print(several_headline(several), soft_wrap=True, highlight=False)
+    console.print(f"report       {page.resolve()}", soft_wrap=True, highlight=False)
+
+
+@app.command()
+def export(
+    folder: Folder,
+    output: Annotated[Path | None, typer.Option(help="where to; `export` in the folder otherwise")] = None,
+) -> None:
+    """Write all trials and all curves of a sweep as tidy CSV and Parquet."""
+    from sweeps.experiment import open_experiment
+    from sweeps.export import export as write
+
     experiment = open_experiment(folder)
-    experiment.report()
-    _show(experiment)
+    for path in write(experiment, output or experiment.folder / "export"):
+        _console().print(str(path), soft_wrap=True, highlight=False)
 
 
 @app.command()
@@ -274,11 +311,13 @@ def _finish(experiment) -> None:
 
 
 def _show(experiment) -> None:
-    from sweeps.report import terminal_tables
+    from sweeps.report import terminal_findings, terminal_tables
 
     console = _console()
     for table in terminal_tables(experiment):
         console.print(table)
+    for finding in terminal_findings(experiment):
+        console.print(finding, soft_wrap=True, highlight=False)
     minutes, seconds = divmod(round(experiment.elapsed_seconds), 60)
     for line in (
         f"wall-clock   {minutes}:{seconds:02d} from the first trial's start to the last one's end",

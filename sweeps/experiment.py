@@ -46,9 +46,7 @@ class Experiment:
         import pandas as pd
 
         return pd.DataFrame(
-            {"trial": t.name, "method": t.method, "stage": t.stage, "seed": t.spec.seed} | report
-            for t in self.records.trials.values()
-            for report in t.reports
+            _identity(t) | report for t in self.records.trials.values() for report in t.reports
         )
 
     @cached_property
@@ -92,16 +90,25 @@ def open_experiment(folder: str | Path) -> Experiment:
 def _trial_row(trial: TrialRecord) -> dict:
     last = trial.reports[-1] if trial.reports else {}
     return {
-        "trial": trial.name,
-        "method": trial.method,
-        "stage": trial.stage,
-        "number": trial.number,
+        **_identity(trial),
         "status": trial.status,
-        "seed": trial.spec.seed,
+        "horizon": trial.spec.horizon,
         "step": trial.step,
         "gradient_evaluations": trial.gradient_evaluations,
         "seconds": trial.seconds,
         **{f"settings.{name}": value for name, value in trial.spec.settings.items()},
         **{key: last.get(key) for key in last if key.startswith(("val_", "test_", "train_"))},
         "error": trial.error,
+    }
+
+
+def _identity(trial: TrialRecord) -> dict:
+    return {
+        "trial": trial.name,
+        "arm": trial.arm,
+        "method": trial.method,
+        "stage": trial.stage,
+        "variant": trial.variant,
+        "number": trial.number,
+        "seed": trial.spec.seed,
     }

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from sweeps.report.tables import TEXT, controls, results, searches
+from sweeps.report import tables
+from sweeps.report.tables import controls, results, searches
 from sweeps.report.words import further_findings
 
 if TYPE_CHECKING:
@@ -13,22 +14,23 @@ if TYPE_CHECKING:
 
 def terminal_tables(experiment: "Experiment") -> list[Table]:
     """Results, controls if there are any, and the search."""
-    found = []
-    for told in (results(experiment), controls(experiment), searches(experiment)):
-        if not told.lines:
-            continue
-        table = Table(title=told.title, title_justify="left", title_style="bold", pad_edge=False)
-        for name in told.heads:
-            table.add_column(
-                name,
-                justify="left" if name in TEXT else "right",
-                overflow="fold",
-                no_wrap=name in ("method", "control"),
-            )
-        for line in told.lines:
-            table.add_row(*line)
-        found.append(table)
-    return found
+    found = (results(experiment), controls(experiment), searches(experiment))
+    return [as_terminal(table) for table in found if table.lines]
+
+
+def as_terminal(told: tables.Table) -> Table:
+    """A table as `rich` prints it."""
+    table = Table(title=told.title, title_justify="left", title_style="bold", pad_edge=False)
+    for name in told.heads:
+        table.add_column(
+            name,
+            justify="left" if name in tables.TEXT else "right",
+            overflow="fold",
+            no_wrap=name in ("method", "control"),
+        )
+    for line in told.lines:
+        table.add_row(*line)
+    return table
 
 
 def terminal_findings(experiment: "Experiment") -> list[str]:

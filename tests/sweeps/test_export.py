@@ -1,0 +1,81 @@
+"""Tidy tables, and several sweeps together, from simulated records."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from simulated import make_plan, simulate
+from typer.testing import CliRunner
+
+from sweeps.command import app
+from sweeps.experiment import open_experiment
+from sweeps.several import Several, profile
+from trainables.invalid_input import InvalidInput
+
+PLAN = {"methods": ("sgd", "sgd-ire"), "trials": 3, "confirm_seeds": 3, "curve": (0.5, 2.0)}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Two studies of one task, and two more tasks by name."""
+    found = []
+    for task, seed in (("digits", 0), ("digits", 1), ("other", 0), ("third", 2)):
+        folder = tmp_path_factory.mktemp(f"{task}-{seed}")
+        plan = make_plan(task=task, seed=seed, name=f"{task}-{seed}", **PLAN)
+        (folder / "sweep.toml").write_text(plan.to_toml())
+        simulate(plan, folder)
+        found.append(folder)
+    return found
+
+
+def test_csv_and_parquet_hold_every_trial_and_report(folders, tmp_path):
+    done = CliRunner().invoke(app, ["export", str(folders[0]), "--output", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    trials = open_experiment(folders[0]).records.trials.values()
+    for read, kind in ((pd.read_csv, "csv"), (pd.read_parquet, "parquet")):
+        table = read(tmp_path / "out" / f"trials.{kind}")
+        assert set(table.trial) == {t.name for t in trials}
+        assert {"arm", "stage", "variant", "settings.lr", "val_loss", "status", "horizon"} <= set(
+            table.columns
+        )
+        curves = read(tmp_path / "out" / f"curves.{kind}")
+        assert len(curves) == sum(len(t.reports) for t in trials)
+        assert {"trial", "method", "arm", "stage", "step", "val_loss"} <= set(curves.columns)
+
+
+def test_several_sweeps_have_a_geometric_mean_and_profiles(folders, tmp_path):
+    done = CliRunner().invoke(app, ["report", *map(str, folders), "--output", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    told = json.loads((tmp_path / "report.json").read_text())
+    assert [sweep["task"] for sweep in told["sweeps"]] == ["digits", "digits", "other", "third"]
+    assert set(told["methods"]) == {"sgd", "sgd-ire"}
+    several = Several([open_experiment(folder) for folder in folders])
+    ratios = {task: [] for task in several.tasks}
+    for experiment in several.experiments:
+        ratio = experiment.comparison.row("sgd-ire").speed_ups.get("step")
+        ratios[experiment.plan.task].append(np.log(ratio.ratio.value) if ratio else 0.0)
+    expected = np.exp(np.mean([np.mean(found) for found in ratios.values()]))
+    assert several.pooled("sgd-ire", "step").ratio.value == pytest.approx(expected)
+    assert (tmp_path / "profiles.svg").exists()
+    assert "Performance profiles" in (tmp_path / "report.html").read_text()
+    assert {len(found) for found in told["profile_ratios"].values()} == {3}
+
+
+def test_below_three_tasks_there_is_no_profile(folders, tmp_path):
+    CliRunner().invoke(app, ["report", *map(str, folders[:2]), "--output", str(tmp_path)])
+    assert json.loads((tmp_path / "report.json").read_text())["profile_ratios"] == {}
+    assert not (tmp_path / "profiles.svg").exists()
+
+
+def test_a_profile_by_hand():
+    shares = profile(np.array([1.0, 2.0, np.inf]), np.array([1.0, 1.9, 2.0, 100.0]))
+    assert shares == pytest.approx([1 / 3, 1 / 3, 2 / 3, 2 / 3])
+
+
+def test_sweeps_without_a_common_method_are_refused(folders, tmp_path):
+    plan = make_plan(methods=("adamw",), trials=2)
+    (tmp_path / "sweep.toml").write_text(plan.to_toml())
+    done = CliRunner().invoke(app, ["report", str(folders[0]), str(tmp_path)])
+    assert isinstance(done.exception, InvalidInput)
+    assert "no method in common" in str(done.exception)
