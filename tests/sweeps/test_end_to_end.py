@@ -56,7 +56,7 @@ def swept(cluster, tmp_path_factory):
     storage = tmp_path_factory.mktemp("experiments")
     process = start(
         *("sweep", "digits", "--methods", "sgd,sgd-ire,sam-sgd", "--trials", "4", "--confirm-seeds", "2"),
-        *("--storage", str(storage), "--name", "tiny", "--max-concurrent", "1"),
+        *("--curve-horizons", "0.5", "--storage", str(storage), "--name", "tiny", "--max-concurrent", "1"),
         address=cluster,
     )
     output, _ = process.communicate(timeout=400)
@@ -71,7 +71,7 @@ def test_the_command_prints_the_table_and_where_everything_is(swept):
         "sgd-ire",
         "verdict",
         "gradients spent",
-        "best settings",
+        "settings",
         "trials done of at most",
     ):
         assert word in output or (word == "sgd (baseline)" and "sam-sgd (baseline)" in output)
@@ -145,7 +145,7 @@ def test_interrupted_and_resumed_it_equals_the_undisturbed_sweep(swept, cluster,
     folder, _ = swept
     process = start(
         *("sweep", "digits", "--methods", "sgd,sgd-ire,sam-sgd", "--trials", "4", "--confirm-seeds", "2"),
-        *("--storage", str(tmp_path), "--name", "tiny", "--max-concurrent", "1"),
+        *("--curve-horizons", "0.5", "--storage", str(tmp_path), "--name", "tiny", "--max-concurrent", "1"),
         address=cluster,
     )
     results = tmp_path / "tiny" / "results.jsonl"
