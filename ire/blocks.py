@@ -65,6 +65,8 @@ def flat_together(written: Sequence[Tensor], read: Sequence[Tensor]) -> list[Ten
 
     Where no such view exists (gaps in memory, or different orders) they are returned as they are.
     """
+    if all(t.is_contiguous() for t in (*written, *read)):
+        return [t.view(-1) for t in (*written, *read)]
     axes = memory_order(written[0])
     if axes is None or not all(t.permute(axes).is_contiguous() for t in written):
         return [*written, *read]

@@ -44,11 +44,20 @@ class Bundle(NamedTuple):
 def bundled(moves: Sequence[Movement], boosts: Mapping[Tensor, Boost], steps_ahead: int) -> list[Bundle]:
     """All `moves`, for the step that is `steps_ahead` of what their state tells."""
     bundles: dict[tuple, Bundle] = {}
-    for move in moves:
-        boost, time = boosts.get(move.parameter), move.time + steps_ahead
+    for move, taken in zip(moves, _steps_taken(moves), strict=True):
+        boost, time = boosts.get(move.parameter), taken + steps_ahead
         bundle = bundles.setdefault((id(move.group), time, move.p.dtype), Bundle(move.group, time, []))
         bundle.jobs.append(Job(move.p, move.g, move.buffers, boost.mask if boost else None, boost))
     return list(bundles.values())
+
+
+def _steps_taken(moves: Sequence[Movement]) -> list[float]:
+    """What the base has counted for each; brought from an accelerator all at once."""
+    counts = [move.state.get("step", 0) for move in moves]
+    devices = {count.device if isinstance(count, Tensor) else None for count in counts}
+    if len(devices) == 1 and None not in devices:
+        return torch.stack([count.reshape(()) for count in counts]).tolist()
+    return [float(count) for count in counts]
 
 
 def compiled(run: Callable[..., None]) -> Callable[..., None]:

@@ -55,6 +55,11 @@ def unpacked(entry: dict[str, Any] | None, parameters: Sequence[Tensor]) -> Memo
             'the state dict has no entry "ire": it was not saved by IRE; '
             "to go on from a plain optimizer load it into the base, optimizer.base.load_state_dict(...)"
         )
+    missing = {*_NUMBERS, *_TABLES, "shapes"} - set(entry)
+    if missing:
+        raise ValueError(
+            f'the entry "ire" of the state dict lacks {", ".join(sorted(missing))}: it is damaged'
+        )
     shapes = [list(p.shape) for p in parameters]
     if entry["shapes"] != shapes:
         saved = entry["shapes"]

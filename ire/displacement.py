@@ -39,10 +39,12 @@ class Measured:
             _go_on_all(boosts, before)
         elif boosts:
             jobs = [(local(b.parameter), was, b.mask) for b, was in zip(boosts, before, strict=True)]
-            kappas, decays = (
-                torch.tensor(values, dtype=torch.float64)
-                for values in ([b.kappa for b in boosts], [b.plain_decay for b in boosts])
+            numbers = torch.tensor(
+                [[b.kappa for b in boosts], [b.plain_decay for b in boosts]],
+                dtype=torch.float64 if any(was.dtype == torch.float64 for was in before) else torch.float32,
+                device=before[0].device,
             )
+            kappas, decays = numbers
             self._graph(jobs, kappas, decays if any(b.plain_decay for b in boosts) else None)
 
 

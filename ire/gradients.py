@@ -33,7 +33,11 @@ def gradients_of(loss: Tensor, parameters: Sequence[Tensor]) -> dict[Tensor, Ten
     workers = dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
     if workers == 1:
         return {p: g for p, g in zip(wanted, found, strict=True) if g is not None}
-    gradients = [torch.zeros_like(p) if g is None else g for p, g in zip(wanted, found, strict=True)]
+    # Fresh tensors: two parameters that are added have one and the same gradient, and others may be expanded.
+    gradients = [
+        torch.zeros_like(p) if g is None else g / workers for p, g in zip(wanted, found, strict=True)
+    ]
+    del found
     for pending in [dist.all_reduce(g, async_op=True) for g in gradients]:
         pending.wait()
-    return {p: g.div_(workers) for p, g in zip(wanted, gradients, strict=True)}
+    return dict(zip(wanted, gradients, strict=True))

@@ -10,6 +10,7 @@ from ire.average import average_in
 from ire.checkpoint import Memory
 from ire.curvature import Source
 from ire.flattest import flattest
+from ire.keys import common_keys
 from ire.shards import local, workers_of
 
 
@@ -28,16 +29,17 @@ def refreshed(
     Raises:
         ValueError: scores that cannot be ranked; `memory` is unchanged.
     """
-    masks: dict[Tensor, Tensor] = {}
-    skipped = False
+    prepared = []
     for parameters, gamma in sets:
         if not parameters:
             continue
         found = scores(parameters)
         if found is None:
             return
-        found = _checked(parameters, found)
-        workers = workers_of(parameters)
+        prepared.append((parameters, gamma, _checked(parameters, found), workers_of(parameters)))
+    masks: dict[Tensor, Tensor] = {}
+    skipped = False
+    for parameters, gamma, found, workers in prepared:
         old = [memory.masks.get(p) for p in parameters]
         if ema:
             found = average_in(memory.averages, parameters, found, ema, source.gradients, workers)
@@ -68,6 +70,7 @@ def _checked(parameters: Sequence[Tensor], scores: Sequence[Tensor]) -> Sequence
                 f"a score must have the shape of its parameter, {tuple(local(p).shape)}, "
                 f"got {tuple(part.shape)}"
             )
+    common_keys(part.dtype for part in parts)
     return parts
 
 

@@ -12,7 +12,7 @@ from ire.boost import Boost
 from ire.bundles import Bundle, bundled, compiled
 from ire.displacement import go_on, step_and_boost
 from ire.rebuilt import boost_from_state
-from ire.rules import Numbers, Rule, movements
+from ire.rules import Movement, Numbers, Rule, movements
 
 
 class Native:
@@ -44,9 +44,7 @@ class Native:
             scratch = Scratch(), Scratch()
             for bundle in bundles:
                 self._run_blocks(bundle, *scratch)
-        for move in found:
-            if "step" in move.state:
-                move.state["step"] += 1
+        _count(found)
 
     def _run_blocks(self, bundle: Bundle, before: Scratch, scratch: Scratch) -> None:
         numbers = self.rule.at(bundle.group, bundle.time, self.boost_weight_decay)
@@ -56,8 +54,8 @@ class Native:
             count = len(job.buffers)
             for p, *rest in blocks(*flat_together([job.p, *job.buffers], read)):
                 buffers, g, mask = rest[:count], rest[count], next(iter(rest[count + 1 :]), None)
-                # torch's fused kernels do not look at strides, and half precision is to be computed in fp32.
-                if p.dtype not in (torch.float32, torch.float64) or not _gapless(p, g, *buffers):
+                # torch's fused kernels look at neither strides nor dtypes; half precision is computed in fp32.
+                if p.dtype not in (torch.float32, torch.float64) or not _alike(p, g, *buffers):
                     kappa = job.boost.kappa if job.boost else None
                     _update(numbers, kappa, p, g, buffers, mask)
                     continue
@@ -69,8 +67,20 @@ class Native:
                     boost_from_state(numbers, job.boost.kappa, p, g, tuple(buffers), mask, scratch)
 
 
-def _gapless(*tensors: Tensor) -> bool:
-    return all(t.is_contiguous() for t in tensors)
+def _alike(*tensors: Tensor) -> bool:
+    """Of one dtype and without gaps, as the fused kernels need them."""
+    return all(t.dtype == tensors[0].dtype and t.is_contiguous() for t in tensors)
+
+
+def _count(moves: Sequence[Movement]) -> None:
+    """One more step in the base's own counters."""
+    states = [move.state for move in moves if "step" in move.state]
+    tensors = [state["step"] for state in states if isinstance(state["step"], Tensor)]
+    if tensors:
+        torch._foreach_add_(tensors, 1)
+    for state in states:
+        if not isinstance(state["step"], Tensor):
+            state["step"] += 1
 
 
 def _run_graph(bundles: list[tuple]) -> None:

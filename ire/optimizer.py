@@ -23,7 +23,7 @@ from ire.gradients import gradients_of, has_gradient
 from ire.mask import fractions, refreshed
 from ire.paths import Paths
 from ire.sam import SAM
-from ire.settings import Settings, check_base, check_group, decoupled_decay
+from ire.settings import Settings, check_base, check_group, check_parameters, decoupled_decay, of_group
 from ire.wrapper import Wrapper
 
 
@@ -88,8 +88,6 @@ class IRE(Wrapper):
         )
         super().__init__(base)
         check_base(self._inner, settings)
-        for group in self.param_groups:
-            check_group(group)
         self.settings = settings
         self._source = source_named(curvature)
         self._memory = Memory()
@@ -220,7 +218,14 @@ class IRE(Wrapper):
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """As on the base. The group's coordinates are boosted from the next refresh on."""
-        check_group(param_group)
+        check_group(param_group, self._inner)
+        parameters = param_group["params"]
+        if isinstance(parameters, Tensor):
+            parameters = [parameters]
+        elif isinstance(parameters, Iterator):
+            parameters = list(parameters)
+        param_group = param_group | {"params": parameters}
+        check_parameters({**self.defaults, **param_group}, self._inner, self.settings)
         super().add_param_group(param_group)
 
     # How
@@ -243,11 +248,14 @@ class IRE(Wrapper):
         """κ of this group in the step that comes."""
         if self.steps < self.settings.start:
             return 0.0
-        kappa, lr_max = group.get("kappa", self.settings.kappa), group.get("lr_max", self.settings.lr_max)
+        kappa, lr_max = self._of(group, "kappa"), self._of(group, "lr_max")
         return float(kappa if lr_max is None else kappa * float(group["lr"]) / lr_max)
 
     def _gamma(self, group: dict[str, Any]) -> float:
-        return group.get("gamma", self.settings.gamma)
+        return self._of(group, "gamma")
+
+    def _of(self, group: dict[str, Any], name: str) -> Any:
+        return of_group(group, name, getattr(self.settings, name), self._inner)
 
     @property
     def _refresh_due(self) -> bool:
@@ -259,12 +267,13 @@ class IRE(Wrapper):
         """Parameters that are ranked together, and the γ of each such set."""
         together = []
         for group in self.param_groups:
-            if not group.get("kappa", self.settings.kappa) or self._gamma(group) == 1:
+            gamma = self._gamma(group)
+            if not self._of(group, "kappa") or gamma == 1:
                 continue
-            if "gamma" in group:
-                yield group["params"], group["gamma"]
-            else:
+            if of_group(group, "gamma", None, self._inner) is None:
                 together += group["params"]
+            else:
+                yield group["params"], gamma
         if together:
             yield together, self.settings.gamma
 

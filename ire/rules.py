@@ -36,11 +36,6 @@ class Movement:
     g: Tensor
     buffers: tuple[Tensor, ...]
 
-    @property
-    def time(self) -> float:
-        """Steps that the base has taken on it."""
-        return float(self.state.get("step", 0))
-
 
 def movements(rule: Rule, base: Optimizer) -> list[Movement] | None:
     """All parameters that have a gradient; None if one of them has no state yet, or is nothing for a rule."""

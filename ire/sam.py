@@ -18,6 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from ire.batch_norm import frozen_batch_norm
+from ire.settings import check_closure
 from ire.shards import local, whole
 from ire.wrapper import Wrapper
 
@@ -35,7 +36,7 @@ class SAM(Wrapper):
     under plain `DistributedDataParallel`, all workers climb along the averaged gradient.
 
     Raises:
-        ValueError: ρ negative or not finite.
+        ValueError: ρ negative or not finite, or a base that evaluates the closure by itself.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class SAM(Wrapper):
                 f"rho must be finite and >= 0, got {rho}; 0.05 is the usual choice, 0 is the base alone"
             )
         super().__init__(base)
+        check_closure(base, "SAM")
         self.rho = rho
         self.adaptive = adaptive
         self.model = model

@@ -1,7 +1,9 @@
 """What can be set about IRE, and what of it makes sense."""
 
+import inspect
 import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 from torch import optim
@@ -37,23 +39,20 @@ class Settings:
     compile: bool = False
 
     def __post_init__(self) -> None:
-        check_group({"kappa": self.kappa, "gamma": self.gamma})
-        if not self.interval >= 1:
+        _check_range(self.kappa, self.gamma, self.lr_max)
+        for name in ("interval", "start", "ema"):
+            _check_number(name, getattr(self, name))
+        if not (self.interval >= 1 and self.interval % 1 == 0):
             raise ValueError(
-                f"interval must be >= 1 steps, got {self.interval}; 10 costs a tenth of a step extra"
+                f"interval must be a whole number of steps >= 1, got {self.interval}; 10 costs a tenth of a step extra"
             )
-        if not self.start >= 0:
+        if not (self.start >= 0 and self.start % 1 == 0):
             raise ValueError(
-                f"start must be >= 0 steps, got {self.start}; 0 boosts from the first step, "
+                f"start must be a whole number of steps >= 0, got {self.start}; 0 boosts from the first step, "
                 "the end of the warm-up is usual"
             )
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema must be in [0, 1), got {self.ema}; 0 means no averaging, 0.9 averages ten")
-        if self.lr_max is not None and not (math.isfinite(self.lr_max) and self.lr_max > 0):
-            raise ValueError(
-                f"lr_max must be finite and > 0, got {self.lr_max}; give the peak of the schedule, or None "
-                "for a constant kappa"
-            )
         source = source_named(self.curvature)
         if source.inverted and self.gamma == 1:
             raise ValueError(
@@ -63,13 +62,31 @@ class Settings:
             raise ValueError(f"curvature='random' has nothing to average, got ema={self.ema}; use ema=0")
 
 
-def check_group(group: dict[str, Any]) -> None:
-    """Check κ and γ where the group has its own.
+def of_group(group: dict[str, Any], name: str, default: Any, base: Optimizer) -> Any:
+    """What the group sets for IRE, else the default.
+
+    A name that is an option of the base is the base's: MARS has a `gamma`, schedule-free optimizers keep an
+    `lr_max` in their groups.
+    """
+    return default if name in base.defaults else group.get(name, default)
+
+
+def check_group(group: dict[str, Any], base: Optimizer) -> None:
+    """Check κ, γ and the peak of the lr where the group has its own.
 
     Raises:
         ValueError: one is outside its range.
     """
-    kappa, gamma = group.get("kappa", 0), group.get("gamma", 1)
+    kappa, gamma, lr_max = (
+        of_group(group, name, default, base)
+        for name, default in (("kappa", 0), ("gamma", 1), ("lr_max", None))
+    )
+    _check_range(kappa, gamma, lr_max)
+
+
+def _check_range(kappa: float, gamma: float, lr_max: float | None) -> None:
+    _check_number("kappa", kappa)
+    _check_number("gamma", gamma)
     if not (math.isfinite(kappa) and kappa >= 0):
         raise ValueError(f"kappa must be finite and >= 0, got {kappa}; 0 is the base optimizer, 1 to 5 usual")
     if not 0 < gamma <= 1:
@@ -77,6 +94,18 @@ def check_group(group: dict[str, Any]) -> None:
             f"gamma must be in (0, 1], got {gamma}; it is the share of flat coordinates, 0.6 to 0.99 usual "
             "(some codes give 1 - gamma)"
         )
+    if lr_max is not None:
+        _check_number("lr_max", lr_max)
+        if not (math.isfinite(lr_max) and lr_max > 0):
+            raise ValueError(
+                f"lr_max must be finite and > 0, got {lr_max}; give the peak of the schedule, or None for a "
+                "constant kappa"
+            )
+
+
+def _check_number(name: str, value: Any) -> None:
+    if not isinstance(value, Real) or isinstance(value, bool):
+        raise ValueError(f"{name} must be a number, got {value!r}")
 
 
 def check_base(base: Optimizer, settings: Settings) -> None:
@@ -85,20 +114,46 @@ def check_base(base: Optimizer, settings: Settings) -> None:
     Raises:
         ValueError: the maths does not fit.
     """
-    if isinstance(base, optim.LBFGS):
-        raise ValueError(
-            "IRE cannot boost LBFGS: it builds its curvature pairs from the steps it believes it took; "
-            "use a first-order base"
-        )
+    check_closure(base, "IRE")
     if isinstance(base, optim.SparseAdam):
         raise ValueError("IRE cannot rank sparse gradients; use a dense embedding and Adam or AdamW")
-    if any(p.is_complex() for group in base.param_groups for p in group["params"]):
-        raise ValueError("IRE cannot rank complex parameters; hold them as real pairs (torch.view_as_real)")
     if settings.curvature == "second_moment" and not _may_have_second_moment(base):
         raise ValueError(no_second_moment(base))
+    for group in base.param_groups:
+        check_group(group, base)
+        check_parameters(group, base, settings)
+
+
+def check_parameters(group: dict[str, Any], base: Optimizer, settings: Settings) -> None:
+    """Check that the steps of this base on this group, its defaults filled in, can be boosted.
+
+    Raises:
+        ValueError: the maths does not fit.
+    """
+    tensors = [p[1] if isinstance(p, tuple) else p for p in group["params"]]  # torch allows (name, parameter)
+    if any(p.is_complex() for p in tensors) and of_group(group, "kappa", settings.kappa, base):
+        raise ValueError(
+            "IRE cannot rank complex parameters; hold them as real pairs (torch.view_as_real), or exclude them by "
+            "a group with kappa=0"
+        )
+    if group.get("differentiable"):
+        raise ValueError("IRE cannot be differentiated through; use differentiable=False")
     if not settings.boost_weight_decay:
-        for group in base.param_groups:
-            decoupled_decay(group, base)
+        decoupled_decay(group, base)
+
+
+def check_closure(base: Optimizer, wrapper: str) -> None:
+    """Check that `base` takes a step with the gradients that are there.
+
+    Raises:
+        ValueError: it wants to evaluate the closure by itself, as LBFGS does.
+    """
+    closure = inspect.signature(base.step).parameters.get("closure")
+    if closure is not None and closure.default is inspect.Parameter.empty:
+        raise ValueError(
+            f"{wrapper} cannot be put around {type(base).__name__}, which evaluates its closure by itself and relies "
+            "on the steps it believes it took; use a first-order base"
+        )
 
 
 def decoupled_decay(group: dict[str, Any], base: Optimizer) -> float:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ire import IRE
+from ire import IRE, SAM
 
 NAN = float("nan")
 
@@ -17,8 +17,15 @@ NAN = float("nan")
         ({"gamma": 0}, r"gamma must be in \(0, 1\], got 0"),
         ({"gamma": 1.01}, "got 1.01"),
         ({"gamma": NAN}, "got nan"),
-        ({"interval": 0}, "interval must be >= 1 steps, got 0"),
-        ({"start": -1}, "start must be >= 0 steps, got -1"),
+        ({"interval": 0}, "interval must be a whole number of steps >= 1, got 0"),
+        ({"start": -1}, "start must be a whole number of steps >= 0, got -1"),
+        ({"interval": 2.5}, "whole number .* got 2.5"),
+        ({"interval": float("inf")}, "whole number .* got inf"),
+        ({"start": 0.1}, "whole number .* got 0.1"),
+        ({"kappa": "3"}, "kappa must be a number, got '3'"),
+        ({"gamma": None}, "gamma must be a number, got None"),
+        ({"ema": 1}, r"ema must be in \[0, 1\), got 1"),
+        ({"lr_max": 0}, "lr_max must be finite and > 0, got 0"),
         ({"curvature": "hessian"}, "must be one of sampled, .*, got 'hessian'"),
         ({"curvature": "sharpest", "gamma": 1}, "would boost nothing; choose gamma < 1"),
     ],
@@ -29,7 +36,7 @@ def test_a_bad_setting_is_named(settings, message, make_model):
         IRE(base, **{"kappa": 1, "gamma": 0.5} | settings)
 
 
-@pytest.mark.parametrize("group", [{"kappa": -2}, {"gamma": 0}])
+@pytest.mark.parametrize("group", [{"kappa": -2}, {"gamma": 0}, {"lr_max": -1}, {"kappa": "2"}])
 def test_a_bad_group_is_named(group, make_model):
     a, *rest = make_model().parameters()
     with pytest.raises(ValueError, match="must be"):
@@ -38,6 +45,53 @@ def test_a_bad_group_is_named(group, make_model):
     with pytest.raises(ValueError, match="must be"):
         optimizer.add_param_group({"params": rest} | group)
     assert len(optimizer.param_groups) == 1
+
+
+COMPLEX = torch.nn.Parameter(torch.randn(3, dtype=torch.complex64))
+
+
+@pytest.mark.parametrize(
+    "group, message",
+    [
+        ({"params": [COMPLEX]}, "cannot rank complex parameters"),
+        ({"params": iter([COMPLEX])}, "cannot rank complex parameters"),
+        ({"params": COMPLEX}, "cannot rank complex parameters"),
+        ({"decoupled_weight_decay": False, "weight_decay": 0.1}, "needs weight decay that is decoupled"),
+        ({"differentiable": True}, "cannot be differentiated through"),
+    ],
+)
+def test_a_group_where_the_maths_does_not_fit_is_refused_when_it_is_added(group, message, make_model):
+    a, *rest = make_model().parameters()
+    optimizer = IRE(torch.optim.Adam([a], lr=0.1), kappa=1, gamma=0.5, boost_weight_decay=False)
+    with pytest.raises(ValueError, match=message):
+        optimizer.add_param_group({"params": rest} | group)
+    assert len(optimizer.param_groups) == 1
+
+
+def test_a_group_that_is_left_out_may_be_complex(make_model):
+    optimizer = IRE(torch.optim.SGD(make_model().parameters(), lr=0.1), kappa=1, gamma=0.5)
+    optimizer.add_param_group({"params": [("phase", COMPLEX)], "kappa": 0} | {"params": [COMPLEX]})
+    assert len(optimizer.param_groups) == 2
+
+
+def test_a_differentiable_base_is_refused(make_model):
+    base = torch.optim.SGD(make_model().parameters(), lr=0.1, differentiable=True)
+    with pytest.raises(ValueError, match="cannot be differentiated through"):
+        IRE(base, kappa=1, gamma=0.5)
+
+
+class Searching(torch.optim.SGD):
+    def step(self, closure):
+        """A line search, say."""
+
+
+@pytest.mark.parametrize("build", [torch.optim.LBFGS, lambda ps: Searching(ps, lr=0.1)])
+@pytest.mark.parametrize(
+    "wrap", [SAM, lambda base: IRE(base, kappa=1, gamma=0.5), lambda base: IRE(SAM(base), kappa=1, gamma=0.5)]
+)
+def test_a_base_that_evaluates_the_closure_itself_is_refused(build, wrap, make_model):
+    with pytest.raises(ValueError, match="evaluates its closure by itself"):
+        wrap(build(make_model().parameters()))
 
 
 def test_the_base_must_be_an_optimizer(make_model):

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from ire import IRE
+from ire import IRE, SAM
+from ire.curvature import Source
 from ire.flattest import flattest
 from ire.selection import SAMPLE_STRIDE
 
@@ -151,6 +152,28 @@ def test_curvature_that_is_not_finite_keeps_the_old_mask(make_model):
     assert all(p.grad is None for p in model.parameters())
 
 
+@pytest.mark.parametrize("second", ["unknown", "sparse"])
+def test_a_refresh_that_cannot_rank_one_set_leaves_the_masks_of_all(second):
+    """Sets with their own gamma are ranked one by one, but masks are overwritten only when all can be."""
+    a, b = (torch.nn.Parameter(torch.randn(40)) for _ in range(2))
+    answers = [[torch.randn(40)], [torch.randn(40)], [torch.randn(40)]]
+    answers.append(None if second == "unknown" else [torch.randn(40).to_sparse()])
+    source = Source(scores=lambda parameters, refresh: answers.pop(0))
+    groups = [{"params": [a], "gamma": 0.5}, {"params": [b]}]
+    optimizer = IRE(torch.optim.SGD(groups, lr=0.1), kappa=1, gamma=0.5, curvature=source, interval=1)
+    for refresh in range(2):
+        a.grad, b.grad = torch.ones(40), torch.ones(40)
+        if refresh == 0 or second == "unknown":
+            optimizer.step()
+        else:
+            with pytest.raises(ValueError, match="sparse"):
+                optimizer.step()
+        if refresh == 0:
+            before = mask_of(optimizer)
+    assert all(torch.equal(before[p], mask) for p, mask in mask_of(optimizer).items())
+    assert optimizer._memory.refreshes == 1
+
+
 def test_curvature_that_is_not_finite_at_the_start_boosts_nothing(make_model, vector):
     model, plain = make_model(), make_model()
     optimizer = IRE(torch.optim.SGD(model.parameters(), lr=0.1), kappa=1, gamma=0.5)
@@ -236,6 +259,29 @@ def test_groups_have_their_own_kappa_and_gamma(make_model, vector):
         torch.testing.assert_close(
             p.detach(), old - 0.1 * p.grad * (1 + factor * masks.get(p, torch.zeros(())))
         )
+
+
+class Namesakes(torch.optim.SGD):
+    """Options of its own that are called as IRE's are, as MARS and schedule-free optimizers have them."""
+
+    def __init__(self, parameters, lr):
+        super().__init__(parameters, lr)
+        for name, value in {"kappa": 7.0, "gamma": 0.025, "lr_max": -1.0}.items():
+            self.defaults[name] = value
+            for group in self.param_groups:
+                group[name] = value
+
+
+@pytest.mark.parametrize("around", [lambda base: base, SAM])
+def test_options_of_the_base_are_not_taken_for_those_of_a_group(around, make_model):
+    model = make_model()
+    base = around(Namesakes(model.parameters(), lr=0.1))
+    optimizer = IRE(base, kappa=2, gamma=0.5, curvature="random")
+    give_curvature(model)
+    optimizer.step(lambda: torch.zeros(()))
+    assert optimizer.kappa_in_force == 2
+    count = sum(p.numel() for p in model.parameters())
+    assert optimizer.flat_fraction == math.floor(0.5 * count) / count
 
 
 def test_refreshes_every_interval_from_start_on(make_model):

@@ -292,6 +292,19 @@ def test_sam_uses_the_native_path_of_its_base():
     assert IRE(SAM(torch.optim.AdamW(ps)), kappa=1, gamma=1).path == "native"
 
 
+def test_state_in_another_dtype_than_its_parameter():
+    """As some checkpoints bring it: fused kernels would misread it."""
+    p = torch.nn.Parameter(torch.ones(20))
+    base = torch.optim.SGD([p], lr=0.1, momentum=0.5)
+    optimizer = IRE(base, kappa=1, gamma=1)
+    for _ in range(2):
+        p.grad = torch.ones_like(p)
+        optimizer.step()
+        base.state[p]["momentum_buffer"] = base.state[p]["momentum_buffer"].double()
+    assert optimizer.path == "native"
+    torch.testing.assert_close(p.detach(), torch.full((20,), 1 - 0.2 * (1 + 1.5)))
+
+
 def test_copies_of_an_optimizer_take_neither_graphs_nor_scratch_along():
     ps = [torch.nn.Parameter(torch.randn(50))]
     optimizer = IRE(OTHERS["rmsprop"](ps), kappa=2, gamma=0.5, curvature="random", compile=True)

@@ -17,6 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ire import IRE, SAM, sampled_nll
 from ire.flattest import flattest
+from ire.gradients import gradients_of
 from ire.shards import whole, workers_of
 
 ROWS = 6
@@ -113,6 +114,14 @@ def reuse_keeps_the_training_gradient(rank):
     for p, q in zip(*(m.parameters() for m in models), strict=True):
         assert torch.equal(p.grad, q.grad)
     same_everywhere([p.grad for p in models[0].parameters()])
+
+
+def reuse_with_a_gradient_that_two_share(rank):
+    """Autograd gives two parameters that are added one and the same tensor, and a sum an expanded one."""
+    a, b, c = (nn.Parameter(torch.ones(4)) for _ in range(3))
+    gradients = gradients_of(((a + b) * (1.0 + rank)).square().sum() + c.sum(), [a, b, c])
+    for p, expected in ((a, 10.0), (b, 10.0), (c, 1.0)):
+        torch.testing.assert_close(gradients[p], torch.full((4,), expected))
 
 
 def accumulation(rank):
@@ -288,6 +297,7 @@ CHECKS = {
     "random": data_parallel("random"),
     "sharpest": data_parallel("sharpest"),
     "reuse keeps the training gradient": reuse_keeps_the_training_gradient,
+    "reuse with a gradient that two share": reuse_with_a_gradient_that_two_share,
     "accumulation": accumulation,
     "autocast": autocast,
     "compiled model": compiled_model,
