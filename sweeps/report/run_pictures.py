@@ -12,6 +12,7 @@ from sweeps.horizon import decreasing
 from sweeps.records import TrialRecord
 from sweeps.report.palette import CONTROL_COLOUR, Style
 from sweeps.report.pictures import Picture
+from sweeps.stages import PUBLISHED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,8 +54,8 @@ def run_pictures(experiment: "Experiment", styles: Mapping[str, Style]) -> list[
                 "95 % intervals of the mean.",
                 panels=[partial(_baseline_curve, comparison, rows, styles)],
                 styles=shown,
-                width=7.5,
-                height=4.0,
+                width=5.8,
+                height=3.7,
             )
         )
     flat = [row for row in rows if row.metric("fisher_trace")]
@@ -122,7 +123,7 @@ def _baseline_curve(
     axes.plot(factors, losses, color=style.colour, marker=style.marker, ls="", ms=6)
     axes.plot(factors, decreasing(losses[None])[0], color=style.colour, lw=1.7, ls="-")
     others = [row for row in rows if row.method != comparison.baseline]
-    spread = np.linspace(-0.045, 0.045, len(others)) if len(others) > 1 else [0.0]
+    spread = np.linspace(-0.09, 0.09, len(others)) if len(others) > 1 else [0.0]
     for row, shift in zip(others, spread, strict=True):
         at, style = float(np.exp(shift)), styles[row.method]
         low, high = _mean_interval(row.runs, draws)
@@ -155,6 +156,8 @@ def _flatness(rows: Sequence[Row], styles: Mapping[str, Style], name: str, label
     smallest = np.inf
     for row in rows:
         for control in row.controls:
+            if control.name == PUBLISHED:
+                continue
             xs, ys = points(control)
             axes.plot(xs, ys, ls="", marker="x", ms=3.5, color=CONTROL_COLOUR, alpha=0.45)
             smallest = min([smallest, *xs])
@@ -176,7 +179,7 @@ def plain_log_ticks(axis, low: float, high: float) -> None:
     from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
     steps = (1, 2, 5) if high / low < 300 else (1,)
-    if high / low < 4:
+    if high / low < 12:
         steps = (1, 1.5, 2, 3, 4, 5, 7)
     decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     ticks = [step * 10.0**decade for decade in decades for step in steps]

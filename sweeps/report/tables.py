@@ -51,13 +51,13 @@ def results(experiment: "Experiment") -> Table:
     """What each method reached, and how much longer the baseline would need."""
     comparison = experiment.comparison
     metrics = [f"{split} {name}" for split in ("val", "test") for name in comparison.metrics]
-    heads = ["method", *metrics, "speed-up: steps", "gradients", "wall-clock", "verdict", "seeds"]
+    heads = ["method", "verdict", "speed-up: steps", "gradients", "wall-clock", *metrics, "seeds"]
     lines = [
         [
             row.method + (" (baseline)" if row.method == comparison.baseline else ""),
-            *(_plus_minus(row.metric(name.replace(" ", "_"))) for name in metrics),
-            *(_speed_up(comparison, row, clock) for clock in CLOCKS),
             _verdict(comparison, row),
+            *(_speed_up(comparison, row, clock) for clock in CLOCKS),
+            *(_plus_minus(row.metric(name.replace(" ", "_"))) for name in metrics),
             _seeds(row, experiment.plan.confirm_seeds),
         ]
         for row in comparison.rows
@@ -100,15 +100,14 @@ def controls(experiment: "Experiment") -> Table:
     """What remains of a method when something is taken away from it."""
     comparison = experiment.comparison
     heads = [
-        *("method", "control", "what it is", "val loss", "test loss"),
+        *("method", "control", "val loss", "test loss"),
         *(f"speed-up: {CLOCKS['step']}", CLOCKS[comparison.clock]),
-        *("method's loss minus control's", "method lower?", "seeds"),
+        *("method's loss minus control's", "method lower?", "seeds", "what it is"),
     ]
     lines = [
         [
             row.method,
             control.name,
-            CONTROL_WORDS[control.name],
             _plus_minus(control.metric("val_loss")),
             _plus_minus(control.metric("test_loss")),
             _speed_up(comparison, control, "step"),
@@ -116,6 +115,7 @@ def controls(experiment: "Experiment") -> Table:
             str(control.against_method or "-"),
             "yes" if is_lower(control) else "not shown",
             f"{len(control.runs)}/{experiment.plan.confirm_seeds}",
+            CONTROL_WORDS[control.name],
         ]
         for row in comparison.rows
         for control in row.controls
