@@ -11,6 +11,7 @@ from simulated import Killed, make_plan, simulate
 from search_spaces import find_space
 from search_spaces.space import parse_space
 from sweeps.experiment import open_experiment
+from sweeps.report import as_json, as_markdown
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ FULL = {"curve": (0.5, 1.4142, 2.0), "controls": True, "candidates": 2, "confirm
 
 
 def told_of(experiment):
-    return json.loads((experiment.report().parent / "report.json").read_text())
+    return json.loads(json.dumps(as_json(experiment), allow_nan=False))
 
 
 def test_a_complete_sweep_names_its_baseline_and_every_number_once(run):
@@ -84,6 +85,8 @@ def test_a_report_is_the_same_from_the_results_and_the_plan_alone(run, tmp_path)
     for name in ("results.jsonl", "sweep.toml"):
         shutil.copy(experiment.folder / name, alone)
     assert told_of(open_experiment(alone)) == told_of(experiment)
+    for both in (experiment, open_experiment(alone)):
+        both.report()
     for name in ("report.md", "report.json", "loss-curves.svg", "parallel.svg"):
         both = [(folder / "report" / name).read_text() for folder in (experiment.folder, alone)]
         assert both[0] == both[1].replace("resume alone", f"resume {experiment.folder.name}"), name
@@ -105,7 +108,7 @@ def test_a_broken_clause_makes_it_not_comparable_in_words(run):
     told = told_of(experiment)
     assert not told["comparable"]
     assert "not comparable: searched in different ranges: lr of sgd-ire" in told["headline"]
-    assert "not comparable" in (experiment.folder / "report" / "report.md").read_text()
+    assert "| sgd-ire | not comparable |" in as_markdown(experiment)
 
 
 def test_a_winner_at_the_edge_of_its_space_is_named(run):
@@ -137,7 +140,7 @@ def test_frames_hold_every_trial_and_report(run):
     assert {"settings.lr", "settings.kappa", "val_loss", "status"} <= set(experiment.trials.columns)
 
 
-@pytest.mark.parametrize("events", [1, 2, 20, 300, 700, 1400, 2000])
+@pytest.mark.parametrize("events", [1, 20, 700, 1400, 2000])
 def test_a_partial_sweep_says_what_is_missing(run, events):
     experiment = run(plan=FULL, kill_after=events)
     assert not experiment.is_complete
@@ -153,12 +156,12 @@ def test_a_method_without_a_winner_is_shown_as_such(run):
     assert experiment.is_complete
     row = next(r for r in experiment.comparison.rows if r.method == "adamw")
     assert row.statuses["failed"] == 3
-    assert "none finished" in (experiment.report().parent / "report.md").read_text()
+    assert "none finished" in as_markdown(experiment)
 
 
 def test_no_baseline_is_said(run):
     experiment = run(plan={"methods": ("sgd-ire",)})
-    assert "there is no baseline to compare with" in (experiment.report().parent / "report.md").read_text()
+    assert "there is no baseline to compare with" in as_markdown(experiment)
 
 
 def test_reading_a_folder_never_unpickles(run):
