@@ -17,6 +17,7 @@ from search_spaces.dimensions import Dimension, Fixed, Interval, read_dimension
 from trainables.invalid_input import InvalidInput, unknown
 from trainables.methods import PARTS, Method, parse_method
 from trainables.scale import TINY, split_scale
+from trainables.schedule import check_schedule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +55,10 @@ class Space:
     """Trials of each method that are run again, on other seeds, before the winner is chosen."""
     flatness_batches: int
     """Training batches on which the flatness of a confirmed solution is measured; 0 leaves it out."""
+    schedule: str
+    """The shape of the learning rate: see `trainables.schedule`."""
+    epoch_steps: int | None
+    """Optimizer steps of an epoch, where the task has epochs."""
     source: str
     """Where it was read, for messages."""
     text: str
@@ -81,6 +86,27 @@ class Space:
     def published(self, method: Method) -> dict[str, Any]:
         """The published settings of `method`: what trial 0 runs."""
         return {name: dimension.published for name, dimension in self.dimensions(method).items()}
+
+    def in_fractions(self, settings: Mapping[str, Any], *, where: str = "") -> dict[str, Any]:
+        """`settings` with a `start_step` or `start_epoch` turned into the share of the horizon that it is.
+
+        Raises `InvalidInput` for two starts at once, one past the horizon, or epochs where the task has none.
+        """
+        settings = dict(settings)
+        given = [name for name in ("start_step", "start_epoch", "start_fraction") if name in settings]
+        if len(given) > 1:
+            raise InvalidInput(f"{' and '.join(given)} in {where}: one start is enough")
+        if not given or given[0] == "start_fraction":
+            return settings
+        value = settings.pop(given[0])
+        if given[0] == "start_epoch" and self.epoch_steps is None:
+            raise InvalidInput(f"start_epoch in {where}: {self.source} has no epoch_steps; use start_step")
+        unit = self.epoch_steps if given[0] == "start_epoch" else 1
+        latest = self.horizon / unit
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not 0 <= value < latest:
+            raise InvalidInput(f"{given[0]} = {value!r} in {where}: must be a number in [0, {latest:g})")
+        return settings | {"start_fraction": value * unit / self.horizon}
 
     def latest_start(self, method: Method) -> int:
         """The last step at which IRE may start in this space (0 without IRE)."""
@@ -160,12 +186,15 @@ def parse_space(text: str, *, task: str, source: str) -> Space:
         "search",
         "confirm",
         "methods",
+        "schedule",
+        "epoch_steps",
         *PARTS,
     )
     for key in table:
         if key not in top:
             raise unknown("key", key, top, where=source)
     horizon = _integer(table, "horizon", source=source)
+    epoch_steps = _integer(table, "epoch_steps", source=source) if "epoch_steps" in table else None
     overrides = {}
     for name, entries in _table(table, "methods", source).items():
         method = parse_method(name, where=f"{source}, [methods]")
@@ -184,6 +213,8 @@ def parse_space(text: str, *, task: str, source: str) -> Space:
         confirm_seeds=_integer(confirm, "seeds", source=place),
         candidates=_integer(confirm, "candidates", source=place, default=1),
         flatness_batches=_integer(confirm, "flatness_batches", source=place, low=0, default=2),
+        schedule=check_schedule(str(table.get("schedule", "cosine")), where=source),
+        epoch_steps=epoch_steps,
         source=source,
         text=text,
         parts={

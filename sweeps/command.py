@@ -30,6 +30,13 @@ DataDir = Annotated[
 External = Annotated[
     str | None, typer.Option(help="EXPERIMENT/TRIAL whose gradient norms external grafting takes")
 ]
+Precision = Annotated[str, typer.Option(help="fp32 or bf16")]
+Compile = Annotated[bool, typer.Option("--compile", help="compile the model and IRE's step")]
+MicroBatches = Annotated[int, typer.Option(help="parts of a worker's share of a batch (accumulation)")]
+Schedule = Annotated[
+    str | None,
+    typer.Option(help="cosine, linear, constant, or as in 'steps 0.2 0.5 0.8 / 5'; the task's otherwise"),
+]
 Address = Annotated[str | None, typer.Option(help="join this Ray cluster (also RAY_ADDRESS)")]
 
 
@@ -115,8 +122,10 @@ def train(
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda, ...; a GPU if there is one otherwise")
     ] = None,
-    precision: Annotated[str, typer.Option(help="fp32 or bf16")] = "fp32",
-    micro_batches: int = 1,
+    precision: Precision = "fp32",
+    compile: Compile = False,
+    micro_batches: MicroBatches = 1,
+    schedule: Schedule = None,
     test: Annotated[bool, typer.Option(help="evaluate the test split at the end")] = False,
     checkpoint: Annotated[
         Path | None, typer.Option(help="save here each minute and at the end; continue from here")
@@ -144,6 +153,8 @@ def train(
         threads=threads,
         device=device,
         precision=precision,
+        compile=compile,
+        schedule=schedule,
         micro_batches=micro_batches,
         test=test,
         checkpoint=checkpoint,
@@ -185,6 +196,10 @@ def sweep(
     gpus_per_worker: float = 0.0,
     max_concurrent: Annotated[int | None, typer.Option(help="cap on trials at a time")] = None,
     max_failures: Annotated[int, typer.Option(help="restarts of a trial whose worker died")] = 2,
+    precision: Precision = "fp32",
+    compile: Compile = False,
+    micro_batches: MicroBatches = 1,
+    schedule: Schedule = None,
     scale: Scale = None,
     data_dir: DataDir = None,
     external: External = None,
@@ -215,6 +230,10 @@ def sweep(
         max_concurrent=max_concurrent,
         max_failures=max_failures,
         data_dir=data_dir,
+        precision=precision,
+        compile=compile,
+        micro_batches=micro_batches,
+        schedule=schedule,
         external=external,
         space=space,
         console=_console(),

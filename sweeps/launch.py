@@ -47,6 +47,10 @@ def sweep(
     checkpoint_seconds: float = 60.0,
     external: str | None = None,
     data_dir: str | Path | None = None,
+    precision: str = "fp32",
+    compile: bool = False,
+    micro_batches: int = 1,
+    schedule: str | None = None,
     space: str | Path | None = None,
     console: Console | None = None,
 ) -> Experiment:
@@ -58,6 +62,7 @@ def sweep(
     task's (true: from 1/2 to 2), at each with the learning rate times `curve_lr`, too. With `controls` IRE's
     winners run with what makes them IRE taken away. The experiment goes to `storage`/`name`, which must not exist.
     `data_dir` is where the data sets lie on every machine, `IRE_DATA` or a folder in the user's cache otherwise.
+    `precision` (fp32, bf16), `compile`, `micro_batches` and `schedule` are those of every trial.
     `external` names the trial, as EXPERIMENT/TRIAL, whose gradient norms external grafting takes.
     `workers` train one trial together, each with so many CPUs and GPUs. Raises `InvalidInput` before anything
     is started or written. After an interrupt the returned experiment is incomplete; `resume` goes on.
@@ -83,14 +88,19 @@ def sweep(
         external=_absolute(external),
         import_path=(os.getcwd(),) if ":" in task else (),
         data_dir=given_data_folder(data_dir),
+        precision=precision,
+        compile=compile,
+        micro_batches=micro_batches,
+        schedule=schedule,
         space=found,
     )
     plan.check()
     folder = _new_folder(storage, plan.name)
     loaded = load_task(task)
     batch = loaded.batch_size
-    if batch % workers:
-        raise InvalidInput(f"--workers {workers}: must divide the batch of {task}, {batch} examples")
+    if batch % (workers * max(1, micro_batches)):
+        parts = f"--workers {workers}" + (f" x --micro-batches {micro_batches}" if micro_batches > 1 else "")
+        raise InvalidInput(f"{parts}: must divide the batch of {task}, {batch} examples")
     check_micro_batches(found, plan.methods, batch_size=batch, workers=workers)
     if not address:  # a cluster's workers may have data that this machine has not
         with data_in(plan.data_dir):

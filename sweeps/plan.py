@@ -13,9 +13,10 @@ from typing import Any
 from search_spaces.space import Space, parse_space
 from sweeps.external import recorded_norms
 from trainables.invalid_input import InvalidInput
-from trainables.methods import Method, parse_method
+from trainables.methods import PENALTIES, Method, parse_method
+from trainables.schedule import check_schedule
 from trainables.seeds import derive_seed
-from trainables.trial import TrialSpec
+from trainables.trial import PRECISIONS, TrialSpec
 
 SCHEMA = 1
 CURVE = (0.5, 0.7071, 1.4142, 2.0)
@@ -61,6 +62,14 @@ class Plan:
     """Folders where a task from outside the package is found, on every machine."""
     data_dir: str | None = None
     """The folder of the data sets, on every machine; None is each machine's own (`IRE_DATA`, or the cache)."""
+    precision: str = "fp32"
+    """`fp32`, or `bf16` for autocast."""
+    compile: bool = False
+    """Whether models and IRE's step are compiled."""
+    micro_batches: int = 1
+    """Parts in which a worker's share of a batch is processed."""
+    schedule: str | None = None
+    """The shape of the learning rate; None is the space's."""
     space: Space
 
     @property
@@ -80,6 +89,7 @@ class Plan:
             ("gpus_per_worker", 0),
             ("max_concurrent", 1),
             ("max_failures", 0),
+            ("micro_batches", 1),
         ):
             value = getattr(self, name)
             if value is not None and value < low:
@@ -104,10 +114,15 @@ class Plan:
                     f"--external {self.external}: no method of the sweep takes norms from another run"
                 )
             self._norms  # noqa: B018 - raises
+        check_schedule(self.schedule or self.space.schedule, where="--schedule")
+        if self.precision not in PRECISIONS:
+            raise InvalidInput(f"--precision {self.precision!r}: must be one of {', '.join(PRECISIONS)}")
         if not self.methods:
             raise InvalidInput("--methods is empty: name at least one, `ire methods` lists them")
         for name in self.methods:
             method = parse_method(name, where="--methods")
+            if self.compile and method.update in PENALTIES:
+                raise InvalidInput(f"--compile: {name} differentiates twice, and a compiled model cannot")
             if self.methods.count(name) > 1:
                 raise InvalidInput(f"--methods names {name!r} twice")
             self.space.check_rungs(method)
@@ -129,6 +144,7 @@ class Plan:
             for name in ("start_fraction", "interval"):
                 d = dimensions[name]
                 settings[name] = getattr(d, "low", min(getattr(d, "values", (d.published,))))
+            settings["start_loss"] = dimensions["start_loss"].published
         return method.gradient_evaluations(settings, self.space.horizon)
 
     def search_trial(self, method: str, number: int, settings: dict[str, Any]) -> TrialSpec:
@@ -142,7 +158,7 @@ class Plan:
             eval_interval=self.space.eval_interval,
             rungs=self.space.search.rungs,
             external_norms=self._norms if self._takes_norms(method) else (),
-            threads=self.cpus_per_worker,
+            **self._execution,
             name=f"{method}-{number:04d}",
         )
 
@@ -171,9 +187,20 @@ class Plan:
             test=not selects,
             flatness=self.space.flatness_batches if flatness else 0,
             external_norms=self._norms if self._takes_norms(method) else (),
-            threads=self.cpus_per_worker,
+            **self._execution,
             name=name,
         )
+
+    @property
+    def _execution(self) -> dict[str, Any]:
+        """What all trials of the sweep have in common of how they are run."""
+        return {
+            "threads": self.cpus_per_worker,
+            "precision": self.precision,
+            "compile": self.compile,
+            "micro_batches": self.micro_batches,
+            "schedule": self.schedule or self.space.schedule,
+        }
 
     @cached_property
     def _norms(self) -> tuple[tuple[int, float], ...]:

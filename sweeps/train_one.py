@@ -22,6 +22,8 @@ def train_one(
     threads: int = 1,
     device: str | None = None,
     precision: str = "fp32",
+    compile: bool = False,
+    schedule: str | None = None,
     micro_batches: int = 1,
     test: bool = False,
     checkpoint: Path | None = None,
@@ -36,12 +38,14 @@ def train_one(
     EXPERIMENT/TRIAL, whose gradient norms external grafting takes. Raises `InvalidInput` before training.
     """
     arm = parse_method(method)
+    found = find_space(task, space)
+    if arm.ire:
+        settings = found.in_fractions(settings, where="--set")
     arm.check(settings, where="--set")
     if external is not None and arm.update != "external":
         raise InvalidInput(
             f"--external {external}: {method} takes no norms from another run; sgd-external does"
         )
-    found = find_space(task, space)
     spec = TrialSpec(
         task=task,
         method=method,
@@ -51,6 +55,8 @@ def train_one(
         eval_interval=found.eval_interval,
         threads=threads,
         precision=precision,
+        compile=compile,
+        schedule=schedule or found.schedule,
         micro_batches=micro_batches,
         test=test,
         external_norms=() if external is None else recorded_norms(external),

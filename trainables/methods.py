@@ -97,7 +97,13 @@ PARTS: dict[str, dict[str, Setting]] = {
         "kappa": Setting(doc="IRE's boost of flat coordinates", low=0),
         "gamma": Setting(doc="IRE's flat fraction of all coordinates", low=0, high=1, low_open=True),
         "start_fraction": Setting(
-            doc="IRE's start, share of the horizon", default=0.1, low=0, high=1, high_open=True
+            doc="IRE's start at the latest, share of the horizon", default=0.1, low=0, high=1, high_open=True
+        ),
+        "start_loss": Setting(
+            doc="IRE starts before, once the training loss is this low; 0 is off", default=0.0, low=0
+        ),
+        "kappa_follows_lr": Setting(
+            doc="kappa times lr / peak lr, instead of a constant", default=False, type=bool
         ),
         "interval": Setting(doc="steps between two masks, the paper's K", default=10, type=int, low=1),
     },
@@ -225,7 +231,10 @@ class Method:
         return kappa, 1.0 if self.control in UNMASKED else gamma
 
     def start(self, settings: Mapping[str, Any], horizon: int) -> int:
-        """The first optimizer step that IRE may boost; the horizon for a method without IRE."""
+        """The first optimizer step that IRE boosts, at the latest; the horizon for a method without IRE.
+
+        With a `start_loss` it may come earlier (`trainables.start`).
+        """
         return round(settings["start_fraction"] * horizon) if self.ire else horizon
 
     def gradients_per_step(self, settings: Mapping[str, Any]) -> int:
@@ -243,16 +252,24 @@ class Method:
         return -(-batch_size // int(settings["micro_batch"])) if self.update == "small" else 1
 
     def gradient_evaluations(
-        self, settings: Mapping[str, Any], horizon: int, *, steps: int | None = None
+        self,
+        settings: Mapping[str, Any],
+        horizon: int,
+        *,
+        steps: int | None = None,
+        start: int | None = None,
     ) -> int:
         """What the first `steps` of a trial cost (all of them by default), in gradients of a full batch.
 
-        A step costs `gradients_per_step`; a mask costs one more every `interval` steps from the start.
+        A step costs `gradients_per_step`; a mask costs one more every `interval` steps from the `start`. Where the
+        start waits for a loss and is not given, this is the most that it can come to.
         """
+        if start is None:
+            start = 0 if settings.get("start_loss") else self.start(settings, horizon)
         steps = horizon if steps is None else steps
         cost = steps * self.gradients_per_step(settings)
         if self.needs_curvature and settings["kappa"] > 0 and settings["gamma"] < 1:
-            boosted = max(0, steps - self.start(settings, horizon))
+            boosted = max(0, steps - start)
             cost += -(-boosted // int(settings["interval"]))
         return cost
 

@@ -18,12 +18,13 @@ def build_optimizer(
     horizon: int,
     seed: int,
     optimizer_steps: int = 1,
+    compile: bool = False,
 ) -> Optimizer:
     """The optimizer of `method` over the trainable parameters of `model`.
 
     `settings` are resolved ones (`Method.resolve`), `horizon` is in steps of the task, each of which is so many
-    `optimizer_steps`; `seed` feeds the random mask of the control. `model` may be wrapped in
-    DistributedDataParallel.
+    `optimizer_steps`; `seed` feeds the random mask of the control, `compile` compiles IRE's step. `model` may be
+    wrapped in DistributedDataParallel.
     """
     optimizer = _base(method, settings, [p for p in model.parameters() if p.requires_grad])
     if method.sam:
@@ -38,6 +39,8 @@ def build_optimizer(
             start=method.start(settings, horizon) * optimizer_steps,
             curvature=method.control if method.control in ("random", "sharpest") else "sampled",
             seed=seed,
+            lr_max=settings["lr"] if settings["kappa_follows_lr"] else None,
+            compile=compile,
         )
     return optimizer
 

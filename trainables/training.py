@@ -5,6 +5,7 @@ and the learning rate are functions of (seed, step), so a checkpoint is the mode
 counters, and a resumed trial is bitwise the undisturbed one.
 """
 
+import dataclasses
 import time
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -18,10 +19,11 @@ from ire import IRE, frozen_batch_norm
 from trainables.flatness import flatness
 from trainables.hardware import hardware
 from trainables.invalid_input import InvalidInput
-from trainables.methods import parse_method
+from trainables.methods import PENALTIES, parse_method
 from trainables.optimizers import build_optimizer
 from trainables.schedule import lr_factor
 from trainables.seeds import derive_seed, generator
+from trainables.start import LossTrigger
 from trainables.task import Batch, Task
 from trainables.trial import TrialSpec
 from trainables.updates import build_update
@@ -44,6 +46,11 @@ class Training:
         self.task, self.spec, self.device, self.rank, self.world_size = task, spec, device, rank, world_size
         self.method = parse_method(spec.method)
         self.settings = self.method.resolve(spec.settings)
+        self._optimizer_steps = self.method.optimizer_steps(self.settings, task.batch_size)
+        if spec.compile and self.method.update in PENALTIES:
+            raise InvalidInput(
+                f"--compile: {spec.method} differentiates twice, and a compiled model cannot; leave it out"
+            )
 
         torch.manual_seed(derive_seed(spec.seed, "model"))
         self.model = task.model().to(device)
@@ -51,13 +58,24 @@ class Training:
         if world_size > 1:
             # Batch-norm statistics are each worker's own while training and averaged before they are read.
             self.network = DistributedDataParallel(self.model, broadcast_buffers=False)
+        if spec.compile:
+            self.network = torch.compile(self.network)
         self.optimizer = build_optimizer(
             self.method,
             self.settings,
             self.network,
             horizon=spec.horizon,
             seed=spec.seed,
-            optimizer_steps=self.method.optimizer_steps(self.settings, task.batch_size),
+            optimizer_steps=self._optimizer_steps,
+            compile=spec.compile,
+        )
+        self.start = self.method.start(self.settings, spec.horizon)
+        """The step from which IRE boosts; the latest one as long as it waits for a training loss."""
+        self._trigger = LossTrigger(
+            self.settings.get("start_loss", 0.0),
+            horizon=spec.horizon,
+            device=device,
+            mean=self._mean_over_workers,
         )
         self.update = build_update(self)
         self.batches = task.train_batches(seed=spec.seed, start=0)
@@ -90,6 +108,14 @@ class Training:
         self._loss_sum += loss
         self.gradient_evaluations += self.method.gradients_per_step(self.settings)
         self.step += 1
+        if self._trigger.is_set and self.step < self.start and self._trigger.reached(loss, self.step):
+            self._start_at(self.step)
+
+    def _start_at(self, step: int) -> None:
+        """Let IRE boost from `step` on."""
+        self.start = step
+        start = step * self._optimizer_steps
+        self.optimizer.settings = dataclasses.replace(self.optimizer.settings, start=start)
 
     def _set_lr(self) -> None:
         factor = lr_factor(
@@ -97,6 +123,7 @@ class Training:
             horizon=self.spec.horizon,
             warmup_fraction=self.settings["warmup_fraction"],
             final_lr_fraction=self.settings["final_lr_fraction"],
+            schedule=self.spec.schedule,
         )
         for group in self.optimizer.param_groups:
             group["lr"] = factor * self.settings["lr"]
@@ -190,12 +217,14 @@ class Training:
         if isinstance(self.optimizer, IRE):
             report |= {
                 "kappa": self.optimizer.kappa_in_force,
+                "ire_start": self.start if self.step >= self.start else None,
                 "flat_fraction": self.optimizer.flat_fraction,
                 "skipped_refreshes": self.optimizer.skipped_refreshes,
             }
         report = {name: _finite(value) for name, value in report.items()}
         self.reports.append(report)
         self._loss_sum.zero_()
+        self._trigger.settle()
         self._step_of_last_report, self._seconds_of_last_report = self.step, self.seconds
         return report
 
@@ -232,6 +261,7 @@ class Training:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the specification and the step do not already determine; valid after `report`."""
+        state = self.model.state_dict()
         return {
             "spec": self._identity(),
             "step": self.step,
@@ -239,7 +269,9 @@ class Training:
             "seconds": self.seconds,
             "first_loss": self._first_loss,
             "reports": self.reports,
-            "model": self.model.state_dict(),
+            "start": self.start,
+            "start_trigger": self._trigger.state(),
+            "model": {name: value for name, value in state.items() if name not in self._frozen},
             "optimizer": self.optimizer.state_dict(),
         }
 
@@ -250,13 +282,18 @@ class Training:
         if differing:
             told = ", ".join(f"{name} {state['spec'].get(name)!r}, now {mine[name]!r}" for name in differing)
             raise InvalidInput(f"the checkpoint belongs to another trial: {told}; choose another file")
-        self.model.load_state_dict(state["model"])
+        lost = self.model.load_state_dict(state["model"], strict=False)
+        if lost.unexpected_keys or set(lost.missing_keys) - self._frozen:
+            raise RuntimeError(f"the checkpoint does not fit the model: {lost}")
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = self._step_of_last_report = state["step"]
         self.seconds = self._seconds_of_last_report = state["seconds"]
         self.gradient_evaluations = state["gradient_evaluations"]
         self.reports = list(state["reports"])
         self._first_loss = state["first_loss"]
+        self._trigger.load(state["start_trigger"])
+        if state["start"] < self.start:
+            self._start_at(state["start"])
         self.batches = self.task.train_batches(seed=self.spec.seed, start=self.step)
 
     def agree_on_step(self) -> None:
@@ -267,6 +304,11 @@ class Training:
                 f"worker {self.rank} stands at step {self.step}, the mean is {steps.item():g}: the experiment folder "
                 "must be on a file system that all workers share"
             )
+
+    @property
+    def _frozen(self) -> set[str]:
+        """Parameters that are never trained: every model of the task has the same, a checkpoint needs none."""
+        return {name for name, p in self.model.named_parameters() if not p.requires_grad}
 
     def _identity(self) -> dict[str, Any]:
         """What makes two trials the same one: the specification but for its name."""

@@ -5,6 +5,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from trainables.invalid_input import InvalidInput
+from trainables.schedule import check_schedule
+
+PRECISIONS = ("fp32", "bf16")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +40,10 @@ class TrialSpec:
     """Parts in which a worker's share of a batch is processed (gradient accumulation)."""
     precision: str = "fp32"
     """`fp32`, or `bf16` for autocast."""
+    compile: bool = False
+    """Whether the model and IRE's step are compiled (`torch.compile`); evaluation is not."""
+    schedule: str = "cosine"
+    """The shape of the learning rate: see `trainables.schedule`."""
     external_norms: tuple[tuple[int, float], ...] = ()
     """(steps taken, micro-batch gradient norm) that another trial reported: what external grafting takes its lengths
     from, here so that the trial needs no other folder."""
@@ -46,7 +53,8 @@ class TrialSpec:
         for name in ("horizon", "eval_interval", "threads", "micro_batches"):
             if getattr(self, name) < 1:
                 raise InvalidInput(f"{name} = {getattr(self, name)!r}: must be an integer of at least 1")
-        if self.precision not in ("fp32", "bf16"):
+        check_schedule(self.schedule)
+        if self.precision not in PRECISIONS:
             raise InvalidInput(f"precision = {self.precision!r}: must be 'fp32' or 'bf16'")
 
     def reports_at(self, step: int) -> bool:

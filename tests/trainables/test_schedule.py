@@ -1,6 +1,7 @@
 import pytest
 
-from trainables.schedule import lr_factor
+from trainables.invalid_input import InvalidInput
+from trainables.schedule import check_schedule, lr_factor
 
 
 @pytest.mark.parametrize(
@@ -22,3 +23,28 @@ def test_warm_up_then_cosine_by_hand(step, factor):
 def test_no_warm_up_starts_at_the_peak_and_all_warm_up_ends_there():
     assert lr_factor(0, horizon=10, warmup_fraction=0.0, final_lr_fraction=0.0) == 1.0
     assert lr_factor(9, horizon=10, warmup_fraction=1.0, final_lr_fraction=0.0) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("constant", {0: 0.5, 1: 1.0, 5: 1.0, 19: 1.0}),
+        ("linear", {1: 1.0, 2: 1.0, 11: 0.55, 20: 0.1}),
+        ("steps 0.2 0.5 0.8 / 5", {1: 1.0, 3: 1.0, 4: 0.2, 9: 0.2, 10: 0.04, 15: 0.04, 16: 0.008, 19: 0.008}),
+        ("steps 0.5 / 10", {9: 1.0, 10: 0.1}),
+    ],
+)
+def test_other_shapes_by_hand(schedule, expected):
+    given = {
+        step: lr_factor(step, horizon=20, warmup_fraction=0.1, final_lr_fraction=0.1, schedule=schedule)
+        for step in expected
+    }
+    assert given == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    "schedule", ["cosin", "steps", "steps 0.5", "steps 0.5 0.2 / 5", "steps 1.5 / 5", "steps 0.5 / 0"]
+)
+def test_an_unknown_shape_is_refused(schedule):
+    with pytest.raises(InvalidInput, match="must be cosine, linear, constant, or steps"):
+        check_schedule(schedule)

@@ -19,7 +19,11 @@ CLOCKS = ("seconds", "steps_per_second")
 
 def spec_of(task: str, method: str, **settings) -> TrialSpec:
     space, arm = find_space(task), parse_method(method)
-    chosen = space.published(arm) | {"start_fraction": 0.5, "interval": 3, "warmup_fraction": 0.0} | settings
+    chosen = (
+        space.published(arm)
+        | {"start_fraction": 0.5, "interval": 3, "warmup_fraction": 0.0, "start_loss": 0.0}
+        | settings
+    )
     return TrialSpec(
         task=task,
         method=method,
