@@ -1,0 +1,10 @@
+"""The digits in the large-batch setting of Novack et al. 2023: a batch is a quarter of the training set."""
+
+from trainables.tasks.digits import Digits
+
+
+class DigitsLargeBatch(Digits):
+    """Batches of 256, to be split into micro-batches by the methods that do; four steps an epoch."""
+
+    name = "digits-large-batch"
+    batch_size = 256
