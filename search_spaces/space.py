@@ -16,7 +16,7 @@ from typing import Any
 from search_spaces.dimensions import Dimension, Fixed, Interval, read_dimension
 from trainables.invalid_input import InvalidInput, unknown
 from trainables.methods import PARTS, Method, parse_method
-from trainables.scale import TINY, split_scale
+from trainables.scale import ORIGINAL, TINY, split_scale
 from trainables.schedule import check_schedule
 
 
@@ -230,10 +230,10 @@ def parse_space(text: str, *, task: str, source: str) -> Space:
 
 
 def _scaled(table: dict[str, Any], *, scale: str | None, source: str) -> dict[str, Any]:
-    """The table of the task itself (`scale` None), or of its scaled-down twin."""
+    """The table of the task itself (`scale` None or `original`), or of its scaled-down twin."""
     twin = _table(table, TINY, source)
     table = {key: value for key, value in table.items() if key != TINY}
-    if scale is None:
+    if scale in (None, ORIGINAL):
         return table
     if scale != TINY or not twin:
         raise unknown("scale", scale, [TINY] if twin else [], where=source)

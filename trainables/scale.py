@@ -1,9 +1,10 @@
 """The name of a task says its scale: `cifar10-resnet56`, or `cifar10-resnet56@tiny` for the scaled-down twin.
 
 So the scale is part of a trial's identity, of `sweep.toml` and of every record, and no other field can disagree.
+`@original` is a task as its paper ran it where that is not how it should be: settings chosen on the test set.
 """
 
-TINY = "tiny"
+TINY, ORIGINAL = "tiny", "original"
 
 
 def split_scale(task: str) -> tuple[str, str | None]:

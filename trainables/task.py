@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from ire import sampled_nll
 from trainables.data.dataset import DataSet
 from trainables.invalid_input import InvalidInput, unknown
-from trainables.scale import TINY, split_scale
+from trainables.scale import ORIGINAL, TINY, split_scale
 
 Batch = tuple[Tensor, ...]
 
@@ -34,16 +34,19 @@ class Task(ABC):
     """Examples of one optimizer step, over all workers together."""
     tiny: ClassVar[Mapping[str, Any]] = {}
     """Attributes that are smaller in the scaled-down twin; all else, the code above all, is the same."""
+    original: ClassVar[Mapping[str, Any]] = {}
+    """Attributes that make the protocol the paper's, where it is another one."""
 
     def __init__(self, scale: str | None = None) -> None:
-        """The task itself, or with `scale` `tiny` its twin; raises `InvalidInput` if it has none."""
+        """The task itself, or its `tiny` twin or `original` form by `scale`; raises `InvalidInput` if it has none."""
         if scale is None:
             return
-        if scale != TINY or not self.tiny:
-            raise unknown("scale", scale, [TINY] if self.tiny else [], where=self.name)
-        for attribute, value in self.tiny.items():
+        forms = {name: form for name, form in {TINY: self.tiny, ORIGINAL: self.original}.items() if form}
+        if scale not in forms:
+            raise unknown("scale", scale, forms, where=self.name)
+        for attribute, value in forms[scale].items():
             if not hasattr(type(self), attribute):
-                raise AttributeError(f"{self.name}: its twin sets {attribute!r}, which the task has not")
+                raise AttributeError(f"{self.name}@{scale} sets {attribute!r}, which the task has not")
             setattr(self, attribute, value)
 
     @property

@@ -6,6 +6,7 @@ import torch
 from trainables.invalid_input import InvalidInput
 from trainables.models.causal_transformer import CausalTransformer
 from trainables.models.cifar_resnet import CifarResNet
+from trainables.models.vgg import VGG16, Vgg
 from trainables.models.wide_resnet import WideResNet
 from trainables.task import load_task, task_names
 
@@ -15,6 +16,13 @@ MODELS = [
     (lambda: CifarResNet(depth=110, classes=10), 1.7e6, "He et al. 2016, Table 6"),
     (lambda: WideResNet(depth=28, widening=10, classes=10), 36.5e6, "Zagoruyko and Komodakis 2016, Table 5"),
     (lambda: WideResNet(depth=16, widening=8, classes=10), 11.0e6, "Zagoruyko and Komodakis 2016, Table 5"),
+    (lambda: load_task("cifar10-resnet18").network(), 11.17e6, "He et al. 2016 with a 3x3 stem"),
+    (
+        lambda: load_task("cifar10-vgg11").network(),
+        9.23e6,
+        "Simonyan and Zisserman 2015, A, with a linear head",
+    ),
+    (lambda: Vgg(VGG16, classes=1000, batch_norm=True, hidden=4096), 138.4e6, "torchvision's vgg16_bn"),
     (lambda: load_task("cifar10-wrn16-8").network(), 11.0e6, "Zagoruyko and Komodakis 2016, Table 5"),
     (lambda: load_task("cifar100-wrn28-10").network(), 36.5e6, "Zagoruyko and Komodakis 2016, Table 5"),
     (lambda: load_task("imagenet-resnet50").network(1000), 25.6e6, "He et al. 2016"),

@@ -1,0 +1,57 @@
+"""VGG (Simonyan and Zisserman, 2015) for 32x32 images: 3x3 convolutions, with or without batch norm."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+POOL = 0
+"""Stands for 2x2 max pooling in a list of channels."""
+VGG11 = (64, POOL, 128, POOL, 256, 256, POOL, 512, 512, POOL, 512, 512, POOL)
+VGG16 = (64, 64, POOL, 128, 128, POOL, *(256,) * 3, POOL, *(512,) * 3, POOL, *(512,) * 3, POOL)
+
+
+class Vgg(nn.Module):
+    """Images (b, 3, 32, 32) to logits (b, classes).
+
+    `channels` lists the convolutions and poolings, divided by `narrower`. With `hidden` units the head is that of
+    torchvision: 7x7 pooling, two hidden layers with dropout; with none it is linear.
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int],
+        *,
+        classes: int,
+        batch_norm: bool,
+        hidden: int = 0,
+        dropout: float = 0.5,
+        narrower: int = 1,
+    ) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        inputs = 3
+        for width in channels:
+            if width == POOL:
+                layers.append(nn.MaxPool2d(2))
+                continue
+            layers.append(nn.Conv2d(inputs, width // narrower, 3, padding=1))
+            if batch_norm:
+                layers.append(nn.BatchNorm2d(width // narrower))
+            layers.append(nn.ReLU(inplace=True))
+            inputs = width // narrower
+        self.features = nn.Sequential(*layers)
+        self.pool: nn.Module = nn.AdaptiveAvgPool2d(7) if hidden else nn.Identity()
+        self.head: nn.Module = nn.Linear(inputs, classes)
+        if hidden:
+            self.head = nn.Sequential(
+                nn.Linear(inputs * 49, hidden),
+                nn.ReLU(inplace=True),
+                nn.Dropout(dropout),
+                nn.Linear(hidden, hidden),
+                nn.ReLU(inplace=True),
+                nn.Dropout(dropout),
+                nn.Linear(hidden, classes),
+            )
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.pool(self.features(images)).flatten(1))
