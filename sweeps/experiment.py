@@ -28,6 +28,13 @@ class Experiment:
     def comparison(self) -> Comparison:
         return compare(self.plan, self.records)
 
+    @cached_property
+    def importances(self) -> dict[str, dict[str, float] | None]:
+        """Of each method, the importance of its settings; None with too few completed trials."""
+        from sweeps.importance import importances
+
+        return {row.method: importances(self.plan, row.method, row.search) for row in self.comparison.rows}
+
     @property
     def is_complete(self) -> bool:
         """Whether every search and confirm trial has ended."""

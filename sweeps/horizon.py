@@ -1,14 +1,18 @@
 """Which horizon of the baseline is worth as much as a method: reading its curve of final loss against horizon.
 
-Every point of the curve is a run of its own with a complete schedule. Between points the curve is linear in the
-logarithm of the horizon, it is made monotone by isotonic regression (losses of longer runs that are higher are
-noise, and pooled), and it is never extrapolated: beyond its ends a value is censored.
+Every point of the curve is a run of its own with a complete schedule. The points are made monotone by isotonic
+regression (losses of longer runs that are higher are noise, and pooled) and joined by monotone cubics in the logarithm
+of the horizon: straight lines lie above a curve that flattens, and flatter the method. The curve is never
+extrapolated: beyond its ends a value is censored.
 """
 
 import numpy as np
+from scipy.interpolate import PchipInterpolator
 
 BELOW, WITHIN, ABOVE = -1, 0, 1
 """The true value is at most the one given, is it, or is at least it."""
+PIECES = 16
+"""Straight pieces that stand for the cubic between two points."""
 
 
 def decreasing(losses: np.ndarray) -> np.ndarray:
@@ -39,14 +43,13 @@ def equal_horizon(
     horizon nearest to 1 is taken: a flat stretch is in nobody's favour. Returns values (r,), in multiples of the
     task's horizon, and for each `BELOW`, `WITHIN` or `ABOVE`.
     """
-    (one,) = np.flatnonzero(factors == 1)
-    curve = decreasing(losses)
+    log, curve = joined(np.log(factors), decreasing(losses))
+    (one,) = np.flatnonzero(log == 0)
     targets = curve[:, one] - gains
     values, censored = np.ones(len(losses)), np.zeros(len(losses), dtype=int)
-    log = np.log(factors)
     for faster in (True, False):
         part = (gains > 0) if faster else (gains < 0)
-        steps = range(one, len(factors) - 1) if faster else range(one, 0, -1)
+        steps = range(one, len(log) - 1) if faster else range(one, 0, -1)
         open_ = part.copy()
         for i in steps:
             j = i + 1 if faster else i - 1
@@ -58,3 +61,10 @@ def equal_horizon(
         end = factors[-1] if faster else factors[0]
         values[open_], censored[open_] = end, ABOVE if faster else BELOW
     return values, censored
+
+
+def joined(log: np.ndarray, curve: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Log horizons and losses of a fine polygon through the points (Fritsch and Carlson 1980)."""
+    share = np.linspace(0, 1, PIECES, endpoint=False)
+    fine = np.append((log[:-1, None] + share * np.diff(log)[:, None]).ravel(), log[-1])
+    return fine, PchipInterpolator(log, curve, axis=1)(fine)

@@ -12,6 +12,8 @@ from trainables.methods import parse_method
 
 MIN_TRIALS = 8
 """Fewer completed trials than this tell nothing about several settings at a time."""
+MAX_TRIALS = 400
+"""More are thinned out to this many: the forest would take minutes, and say the same."""
 
 
 def importances(plan: Plan, method: str, trials: Sequence[TrialRecord]) -> dict[str, float] | None:
@@ -29,7 +31,8 @@ def importances(plan: Plan, method: str, trials: Sequence[TrialRecord]) -> dict[
     distributions = {name: distribution(d) for name, d in dimensions.items() if not isinstance(d, Fixed)}
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study()
-    for trial in sorted(finished, key=lambda t: t.number):
+    finished.sort(key=lambda t: t.number)
+    for trial in finished[:: -(-len(finished) // MAX_TRIALS)]:
         study.add_trial(
             optuna.trial.create_trial(
                 params={name: trial.spec.settings[name] for name in distributions},

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sweeps.comparison import Comparison, Difference, Measured, Row, published
-from sweeps.importance import importances
 from sweeps.plan import RECORDED_VERSIONS
 from sweeps.report.words import further_findings, headline
 from sweeps.speedup import CLOCKS
 from sweeps.stages import CONTROL_WORDS
-from sweeps.tuning_gain import expected_best, expected_best_interval, trial_losses
+from sweeps.tuning_gain import counts, expected_best, expected_best_interval, trial_losses
 from sweeps.verdict import MARGIN, Ratio, SpeedUp
 from trainables.flatness import MEASURES
 from trainables.seeds import derive_seed
@@ -60,7 +59,7 @@ def as_json(experiment: "Experiment") -> dict[str, Any]:
 
 
 def _row(experiment: "Experiment", row: Row) -> dict[str, Any]:
-    comparison, plan = experiment.comparison, experiment.plan
+    comparison = experiment.comparison
     untuned = published(row)
     return {
         "method": row.method,
@@ -90,7 +89,7 @@ def _row(experiment: "Experiment", row: Row) -> dict[str, Any]:
         "gradient_evaluations": row.spent,
         "training_seconds": row.training_seconds,
         "expected_best": _expected_best(experiment, row),
-        "importance": importances(plan, row.method, row.search),
+        "importance": experiment.importances[row.method],
     }
 
 
@@ -142,7 +141,8 @@ def _expected_best(experiment: "Experiment", row: Row) -> dict[str, Any] | None:
         return None
     draws = np.random.default_rng(derive_seed(experiment.plan.seed, "expected best", row.method))
     low, high = expected_best_interval(losses, draws)
-    return {"mean": expected_best(losses).tolist(), "low": low.tolist(), "high": high.tolist()}
+    n = counts(len(losses)).tolist()
+    return {"n": n, "mean": expected_best(losses).tolist(), "low": low.tolist(), "high": high.tolist()}
 
 
 def reproduce(experiment: "Experiment") -> str:

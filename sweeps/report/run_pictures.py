@@ -8,7 +8,7 @@ import numpy as np
 
 from sweeps.comparison import Comparison, Measured, Row
 from sweeps.draws import interval, paired_draws
-from sweeps.horizon import decreasing
+from sweeps.horizon import decreasing, joined
 from sweeps.records import TrialRecord
 from sweeps.report.palette import CONTROL_COLOUR, Style
 from sweeps.report.pictures import Picture
@@ -121,7 +121,8 @@ def _baseline_curve(
         low, high = _mean_interval(point.runs, draws)
         axes.plot([point.factor] * 2, [low, high], color=style.colour, lw=1.4, solid_capstyle="butt")
     axes.plot(factors, losses, color=style.colour, marker=style.marker, ls="", ms=6)
-    axes.plot(factors, decreasing(losses[None])[0], color=style.colour, lw=1.7, ls="-")
+    log, curve = joined(np.log(factors), decreasing(losses[None]))
+    axes.plot(np.exp(log), curve[0], color=style.colour, lw=1.7, ls="-")
     others = [row for row in rows if row.method != comparison.baseline]
     spread = np.linspace(-0.09, 0.09, len(others)) if len(others) > 1 else [0.0]
     for row, shift in zip(others, spread, strict=True):

@@ -8,13 +8,12 @@ import numpy as np
 
 from search_spaces import Choice, Dimension, Fixed, Interval
 from sweeps.comparison import Row
-from sweeps.importance import importances
 from sweeps.plan import Plan
 from sweeps.records import DIVERGED, FINISHED, PRUNED, TrialRecord
 from sweeps.report.palette import Style
 from sweeps.report.pictures import Picture
 from sweeps.report.run_pictures import plain_log_ticks
-from sweeps.tuning_gain import best_so_far, expected_best, expected_best_interval, trial_losses
+from sweeps.tuning_gain import best_so_far, counts, expected_best, expected_best_interval, trial_losses
 from trainables.methods import parse_method
 from trainables.seeds import derive_seed
 
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
     from sweeps.experiment import Experiment
 
 WORSE = "#9A9A9A"
+MAX_SHOWN = 300
+"""Trials of one method that a figure draws: more cannot be told apart, and take long."""
 MIN_SHADED = 6
 """Finished trials from which on the space between them is shaded."""
 BANDWIDTH = 0.13
@@ -64,8 +65,7 @@ def search_pictures(experiment: "Experiment", styles: Mapping[str, Style]) -> li
                 panels=[partial(_kappa_gamma, plan, row) for row in boosted],
             )
         )
-    weights = {row.method: importances(plan, row.method, row.search) for row in rows}
-    known = {name: found for name, found in weights.items() if found}
+    known = {name: found for name, found in experiment.importances.items() if found}
     if known:
         pictures.append(
             Picture(
@@ -105,7 +105,10 @@ def search_pictures(experiment: "Experiment", styles: Mapping[str, Style]) -> li
 
 
 def _finished(row: Row) -> list[TrialRecord]:
-    return [trial for trial in row.search if trial.status == FINISHED]
+    """The finished search trials, best first; of very many the best ones and the winner."""
+    finished = sorted((t for t in row.search if t.status == FINISHED), key=lambda t: t.val_loss)
+    shown = finished[:MAX_SHOWN]
+    return shown if row.winner is None or row.winner in shown else [*shown, row.winner]
 
 
 def _searched(plan: Plan, method: str) -> dict[str, Dimension]:
@@ -129,7 +132,7 @@ def _best_so_far(plan: Plan, rows: Sequence[Row], styles: Mapping[str, Style], a
 def _expected_best(plan: Plan, rows: Sequence[Row], styles: Mapping[str, Style], axes: "Axes") -> None:
     for row in rows:
         losses, style = trial_losses(row.search), styles[row.method]
-        n = np.arange(1, len(losses) + 1)
+        n = counts(len(losses))
         draws = np.random.default_rng(derive_seed(plan.seed, "expected best", row.method))
         low, high = expected_best_interval(losses, draws)
         axes.plot(n, expected_best(losses), color=style.colour, ls=style.line, lw=1.7)
@@ -171,7 +174,7 @@ def _kappa_gamma(plan: Plan, row: Row, axes: "Axes") -> None:
             alpha=known,
             aspect="auto",
         )
-    pruned = [t for t in row.search if t.status in (PRUNED, DIVERGED)]
+    pruned = [t for t in row.search if t.status in (PRUNED, DIVERGED)][:MAX_SHOWN]
     for t in pruned:
         x, y = (_position(dimensions[k], t.spec.settings[k]) for k in ("kappa", "gamma"))
         axes.plot([x], [y], marker="x", ms=4, color="#444444", ls="", alpha=0.7)
@@ -246,7 +249,7 @@ def _slice(plan: Plan, rows: Sequence[Row], styles: Mapping[str, Style], name: s
 
 def _parallel(plan: Plan, row: Row, style: Style, axes: "Axes") -> None:
     dimensions = _searched(plan, row.method)
-    finished = sorted(_finished(row), key=lambda t: -t.val_loss)
+    finished = _finished(row)[::-1]
     xs = np.arange(len(dimensions))
     for rank, trial in enumerate(finished):
         ys = [_position(d, trial.spec.settings[name]) for name, d in dimensions.items()]

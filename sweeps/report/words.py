@@ -151,8 +151,8 @@ def missing(experiment: "Experiment") -> list[str]:
 NOTES = (
     "The speed-up S = h*/T is how much longer (above 1) the best tuned baseline would have to run, with a complete "
     "schedule, to end at the validation loss at which the method ends at the task's horizon T. It is read from the "
-    "baseline's curve of final loss against horizon: monotone, linear in log horizon, never extrapolated; ≥ and ≤ "
-    "mean that the curve ends there.",
+    "baseline's curve of final loss against horizon: monotone, never extrapolated; ≥ and ≤ mean that the curve ends "
+    "there.",
     "Gradient evaluations: a step costs one gradient of a full batch, a step of SAM two, a mask of IRE one more. "
     "Wall-clock: device-synchronised training time per step, masks included, evaluation and checkpoints left out, "
     "of the median run.",

@@ -50,7 +50,8 @@ def test_the_monotone_curve_is_that_of_pooling_adjacent_violators():
         (CURVE, -1.1, 0.5, BELOW),
         ([4.0, 3.0, 3.0, 2.0], 0.0, 1.0, WITHIN),  # a flat stretch beside 1 is in nobody's favour
         ([3.0, 3.0, 2.0, 1.0], 0.0, 1.0, WITHIN),
-        ([4.0, 3.0, 3.0, 2.0], 0.5, 2 * math.sqrt(2), WITHIN),  # the flat stretch is crossed
+        # the flat stretch is crossed; the cubic from 3 to 2 starts level, and is 2.5 where 3t² - t³ = 1
+        ([4.0, 3.0, 3.0, 2.0], 0.5, 2 * 2**0.65270, WITHIN),
         ([4.0, 2.0, 3.0, 1.0], 0.0, 1.0, WITHIN),  # not monotone: 2 and 3 are pooled, and a tie is a tie
         ([4.0, 2.0, 3.0, 1.0], 1.5, 4.0, WITHIN),  # from the pooled 2.5 down to 1
         ([3.0, 3.0, 3.0, 3.0], 0.1, 4.0, ABOVE),  # a baseline that does not profit from time at all
@@ -59,7 +60,7 @@ def test_the_monotone_curve_is_that_of_pooling_adjacent_violators():
 )
 def test_the_equal_horizon_by_hand(losses, gain, horizon, censored):
     values, bounds = equal_horizon(FACTORS, np.array([losses]), np.array([gain]))
-    assert (values[0], bounds[0]) == (pytest.approx(horizon), censored)
+    assert (values[0], bounds[0]) == (pytest.approx(horizon, rel=1e-3), censored)
 
 
 def ends(losses, *, seconds=0.01, gradients=1.0):
