@@ -11,7 +11,7 @@ from scipy.interpolate import PchipInterpolator
 
 BELOW, WITHIN, ABOVE = -1, 0, 1
 """The true value is at most the one given, is it, or is at least it."""
-PIECES = 16
+PIECES = 8
 """Straight pieces that stand for the cubic between two points."""
 
 
@@ -46,21 +46,23 @@ def equal_horizon(
     log, curve = joined(np.log(factors), decreasing(losses))
     (one,) = np.flatnonzero(log == 0)
     targets = curve[:, one] - gains
-    values, censored = np.ones(len(losses)), np.zeros(len(losses), dtype=int)
-    for faster in (True, False):
-        part = (gains > 0) if faster else (gains < 0)
-        steps = range(one, len(log) - 1) if faster else range(one, 0, -1)
-        open_ = part.copy()
-        for i in steps:
-            j = i + 1 if faster else i - 1
-            reached = open_ & ((curve[:, j] <= targets) if faster else (curve[:, j] >= targets))
-            rise = curve[reached, j] - curve[reached, i]
-            share = (targets[reached] - curve[reached, i]) / rise
-            values[reached] = np.exp(log[i] + share * (log[j] - log[i]))
-            open_ &= ~reached
-        end = factors[-1] if faster else factors[0]
-        values[open_], censored[open_] = end, ABOVE if faster else BELOW
-    return values, censored
+    faster = _crossing(log[one:], curve[:, one:], curve[:, one:] <= targets[:, None], targets)
+    slower = _crossing(log[one::-1], curve[:, one::-1], curve[:, one::-1] >= targets[:, None], targets)
+    found = np.where(gains > 0, faster, np.where(gains < 0, slower, 0.0))
+    missed = np.isnan(found)
+    censored = np.where(missed, np.where(gains > 0, ABOVE, BELOW), WITHIN)
+    ends = np.where(gains > 0, log[-1], log[0])
+    return np.exp(np.where(missed, ends, found)), censored
+
+
+def _crossing(log: np.ndarray, curve: np.ndarray, reached: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Where, going from the first of `log` (k,) on, the rows of `curve` (r, k) first are `reached`; NaN if nowhere."""
+    rows, j = np.arange(len(curve)), reached.argmax(axis=1)
+    i = np.maximum(j - 1, 0)
+    before, after = curve[rows, i], curve[rows, j]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = np.where(before == after, 0.0, (targets - before) / (after - before))
+    return np.where(reached[rows, j], log[i] + share * (log[j] - log[i]), np.nan)
 
 
 def joined(log: np.ndarray, curve: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from search_spaces import find_space
 from sweeps.cluster import capacity, connected, joins_a_cluster, this_machine
+from sweeps.contract import broken_before
 from sweeps.experiment import Experiment, open_experiment
 from sweeps.plan import CURVE, Plan, read_plan
 from sweeps.splits import check_micro_batches
@@ -95,6 +96,9 @@ def sweep(
         space=found,
     )
     plan.check()
+    console = console or Console()
+    for clause in broken_before(plan):
+        console.print(f"its report will say: not comparable, {clause.text}", soft_wrap=True, highlight=False)
     folder = _new_folder(storage, plan.name)
     loaded = load_task(task)
     batch = loaded.batch_size
@@ -107,7 +111,7 @@ def sweep(
             loaded.check_data()
     if not joins_a_cluster(address):
         capacity(plan, this_machine())  # what cannot fit is refused before Ray starts
-    return _run(plan, folder, is_new=True, address=address, console=console or Console())
+    return _run(plan, folder, is_new=True, address=address, console=console)
 
 
 def resume(folder: str | Path, *, address: str | None = None, console: Console | None = None) -> Experiment:

@@ -24,9 +24,9 @@ def test_a_method_against_itself_is_covered_as_often_as_claimed_and_hardly_ever_
 @pytest.mark.parametrize(("truth", "factors"), calibration.TRUTHS)
 @pytest.mark.parametrize("seeds", [3, 5, 10])
 def test_a_known_speed_up_comes_back_with_an_interval_that_covers_it(truth, factors, seeds):
-    found = list(calibration.synthetic(truth, factors, seeds, 150, np.random.default_rng(7)))
+    found = list(calibration.synthetic(truth, factors, seeds, 100, np.random.default_rng(7)))
     outcome = calibration.outcome(truth, found)
-    assert outcome.coverage >= 0.9  # the standard error of 150 at 95 % is 1.8 %
+    assert outcome.coverage >= 0.89  # the standard error of 100 at 95 % is 2.2 %
     if truth <= factors[-1]:
         assert outcome.mean == pytest.approx(truth, rel=0.05)
     else:
