@@ -54,6 +54,7 @@ class Arm(Ledger):
         return FINISHED if report["step"] >= trial.spec.horizon else None
 
     def ended(self, trial: TrialRecord) -> None:
-        """Tell the study how a trial ended."""
+        """Enter the end of a trial, and tell the study of it."""
+        super().ended(trial)
         if trial.stage == SEARCH:
             self._study.tell(trial)

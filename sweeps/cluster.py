@@ -2,12 +2,15 @@
 
 import logging
 import os
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from sweeps.plan import Plan
 from trainables.invalid_input import InvalidInput
+from trainables.storage import is_uri
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,13 +60,13 @@ def this_machine() -> list[Node]:
 
 
 @contextmanager
-def connected(address: str | None) -> Iterator[list[Node]]:
-    """A Ray cluster and its nodes: the one at `address` (or RAY_ADDRESS), else one started here and ended after."""
+def connected(address: str | None) -> Iterator[None]:
+    """A Ray cluster: the one at `address` (or RAY_ADDRESS), else one started here and ended after."""
     import ray
 
     address = address or os.environ.get("RAY_ADDRESS")
     if ray.is_initialized():  # a notebook's, or the tests'
-        yield _nodes()
+        yield
         return
     if address:
         try:
@@ -79,7 +82,7 @@ def connected(address: str | None) -> Iterator[list[Node]]:
             logging_level=logging.ERROR,
         )
     try:
-        yield _nodes()
+        yield
     finally:
         ray.shutdown()
 
@@ -91,7 +94,8 @@ def joins_a_cluster(address: str | None) -> bool:
     return bool(address or os.environ.get("RAY_ADDRESS")) or ray.is_initialized()
 
 
-def _nodes() -> list[Node]:
+def nodes() -> list[Node]:
+    """The living nodes of the cluster that is connected."""
     import ray
 
     return [
@@ -99,3 +103,34 @@ def _nodes() -> list[Node]:
         for node in ray.nodes()
         if node["Alive"]
     ]
+
+
+def check_shared(location: str | Path) -> None:
+    """Raise `InvalidInput` if a node of the cluster does not see the folder where an experiment is to be."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    alive = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+    if is_uri(location) or len(alive) < 2:
+        return
+    parent = next(path for path in [Path(location), *Path(location).parents] if path.exists())
+    probe = parent / f".ire-probe-{uuid.uuid4().hex}"
+    probe.touch()
+    try:
+        look = ray.remote(num_cpus=0)(_host_without)
+        here = {node: NodeAffinitySchedulingStrategy(node, soft=False) for node in alive}
+        found = [look.options(scheduling_strategy=there).remote(str(probe)) for there in here.values()]
+        missing = [host for host in ray.get(found) if host]
+    finally:
+        probe.unlink()
+    if missing:
+        raise InvalidInput(
+            f"--storage: {str(parent)!r} is not the same folder on {', '.join(missing)}: it must be on a "
+            "file system that all nodes share, or an object store (s3://..., gs://...)"
+        )
+
+
+def _host_without(probe: str) -> str | None:
+    import socket
+
+    return None if Path(probe).exists() else socket.gethostname()

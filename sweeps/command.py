@@ -21,7 +21,9 @@ app = typer.Typer(
 
 app.add_typer(data_command.app, name="data")
 
-Folder = Annotated[Path, typer.Argument(help="an experiment folder", show_default=False)]
+Folder = Annotated[
+    str, typer.Argument(help="an experiment's folder, or its URI in an object store", show_default=False)
+]
 SpaceFile = Annotated[Path | None, typer.Option("--space", help="a space file of your own (TOML)")]
 Scale = Annotated[str | None, typer.Option(help="tiny: the scaled-down twin, same as TASK@tiny")]
 DataDir = Annotated[
@@ -128,7 +130,7 @@ def train(
     schedule: Schedule = None,
     test: Annotated[bool, typer.Option(help="evaluate the test split at the end")] = False,
     checkpoint: Annotated[
-        Path | None, typer.Option(help="save here each minute and at the end; continue from here")
+        Path | None, typer.Option(help="a folder: save there each minute and at the end; continue from there")
     ] = None,
     external: External = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the reports as JSON lines")] = False,
@@ -189,13 +191,16 @@ def sweep(
     ] = False,
     seed: int = 0,
     name: Annotated[str | None, typer.Option(help="of the experiment; task and time otherwise")] = None,
-    storage: Annotated[str, typer.Option(help="the folder where experiments go")] = "experiments",
+    storage: Annotated[
+        str, typer.Option(help="where experiments go: a folder, or s3://bucket/prefix")
+    ] = "experiments",
     address: Address = None,
     workers: Annotated[int, typer.Option(help="workers of one trial")] = 1,
     cpus_per_worker: int = 1,
     gpus_per_worker: float = 0.0,
     max_concurrent: Annotated[int | None, typer.Option(help="cap on trials at a time")] = None,
-    max_failures: Annotated[int, typer.Option(help="restarts of a trial whose worker died")] = 2,
+    max_failures: Annotated[int, typer.Option(help="restarts of a trial that died or hung")] = 2,
+    hang_seconds: Annotated[float, typer.Option(help="silence that counts as a hang, at least")] = 600.0,
     precision: Precision = "fp32",
     compile: Compile = False,
     micro_batches: MicroBatches = 1,
@@ -211,9 +216,7 @@ def sweep(
 
     experiment = run(
         scaled(task, scale),
-        methods=[part.strip() for part in methods.split(",") if part.strip()]
-        if methods is not None
-        else None,
+        methods=_names(methods),
         trials=trials,
         confirm_seeds=confirm_seeds,
         candidates=candidates,
@@ -235,6 +238,7 @@ def sweep(
         micro_batches=micro_batches,
         schedule=schedule,
         external=external,
+        hang_seconds=hang_seconds,
         space=space,
         console=_console(),
     )
@@ -242,11 +246,29 @@ def sweep(
 
 
 @app.command()
-def resume(folder: Folder, address: Address = None) -> None:
-    """Go on with an interrupted sweep."""
+def resume(
+    folder: Folder,
+    trials: Annotated[int | None, typer.Option(help="raise each method's cap and budget to this")] = None,
+    methods: Annotated[str | None, typer.Option(help="comma-separated methods to add")] = None,
+    max_concurrent: Annotated[int | None, typer.Option(help="cap on trials at a time from now on")] = None,
+    max_failures: Annotated[int | None, typer.Option(help="restarts of a trial from now on")] = None,
+    hang_seconds: Annotated[float | None, typer.Option(help="silence that counts as a hang")] = None,
+    address: Address = None,
+) -> None:
+    """Go on with a sweep that was interrupted, or give one more trials or methods."""
     from sweeps.launch import resume as run
 
-    _finish(run(folder, address=address, console=_console()))
+    experiment = run(
+        folder,
+        trials=trials,
+        methods=_names(methods),
+        max_concurrent=max_concurrent,
+        max_failures=max_failures,
+        hang_seconds=hang_seconds,
+        address=address,
+        console=_console(),
+    )
+    _finish(experiment)
 
 
 @app.command()
@@ -311,16 +333,32 @@ def tensorboard(folder: Folder, port: int = 6006) -> None:
 
     from sweeps.experiment import open_experiment
 
-    logs = open_experiment(folder).folder / "trials"
+    experiment = open_experiment(folder)
+    experiment.home.fetch("trials")
+    logs = experiment.folder / "trials"
     module = [sys.executable, "-m", "tensorboard.main"]
     sys.exit(subprocess.run([*module, "--logdir", str(logs), "--port", str(port)], check=False).returncode)
 
 
+def _names(text: str | None) -> list[str] | None:
+    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+
+
 def _finish(experiment) -> None:
     _show(experiment)
+    if experiment.broken_off:
+        _console().print(
+            experiment.broken_off, style="bold red", soft_wrap=True, highlight=False, markup=False
+        )
+        _console().print(
+            f"when that is mended, go on with: ire resume {experiment.location}",
+            soft_wrap=True,
+            highlight=False,
+        )
+        sys.exit(1)
     if not experiment.is_complete:
         _console().print(
-            f"interrupted; go on with: ire resume {experiment.folder}", soft_wrap=True, highlight=False
+            f"interrupted; go on with: ire resume {experiment.location}", soft_wrap=True, highlight=False
         )
         sys.exit(130)
     lost = [row.method for row in experiment.comparison.rows if row.winner is None]
@@ -340,9 +378,9 @@ def _show(experiment) -> None:
     minutes, seconds = divmod(round(experiment.elapsed_seconds), 60)
     for line in (
         f"wall-clock   {minutes}:{seconds:02d} from the first trial's start to the last one's end",
-        f"experiment   {experiment.folder}",
-        f"report       {experiment.folder / 'report' / 'report.html'}",
-        f"TensorBoard  ire tensorboard {experiment.folder}",
+        f"experiment   {experiment.location}",
+        f"report       {experiment.home.below('report', 'report.html')}",
+        f"TensorBoard  ire tensorboard {experiment.location}",
     ):
         console.print(line, soft_wrap=True, highlight=False)
 

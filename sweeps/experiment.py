@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweeps.comparison import Comparison, compare
+from sweeps.home import Home, home_at
 from sweeps.plan import Plan, read_plan
 from sweeps.records import Records, TrialRecord, read_records
 
@@ -17,8 +18,20 @@ if TYPE_CHECKING:
 class Experiment:
     """What a folder holds at the moment it was opened. Reading it never unpickles anything."""
 
-    folder: Path
+    home: Home
     plan: Plan
+    broken_off: str | None = None
+    """Why the run that has just ended could not go on, if it could not."""
+
+    @property
+    def folder(self) -> Path:
+        """Where its small files are on this machine."""
+        return self.home.folder
+
+    @property
+    def location(self) -> str:
+        """Where it lives: the folder, or the URI of an object store."""
+        return self.home.location
 
     @cached_property
     def records(self) -> Records:
@@ -85,13 +98,15 @@ class Experiment:
         """Write `report/report.html`, `report.md` and `report.json`; returns the path of the HTML page."""
         from sweeps.report import write_report
 
-        return write_report(self)
+        page = write_report(self)
+        self.home.publish()
+        return page
 
 
-def open_experiment(folder: str | Path) -> Experiment:
-    """The experiment in `folder`; raises `InvalidInput` if it is none."""
-    folder = Path(folder).resolve()
-    return Experiment(folder, read_plan(folder))
+def open_experiment(location: str | Path | Home) -> Experiment:
+    """The experiment in a folder, or at the URI of an object store; raises `InvalidInput` if it is none."""
+    home = location if isinstance(location, Home) else home_at(location)
+    return Experiment(home, read_plan(home.folder))
 
 
 def _trial_row(trial: TrialRecord) -> dict:

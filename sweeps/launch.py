@@ -1,23 +1,27 @@
 """Start a sweep, or go on with one: check everything, connect to Ray, run the protocol, report."""
 
 import contextlib
-import fcntl
 import os
 import re
 import shutil
-import signal
-import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 from rich.console import Console
 
 from search_spaces import find_space
-from sweeps.cluster import capacity, connected, joins_a_cluster, this_machine
+from sweeps.cluster import capacity, check_shared, connected, joins_a_cluster, nodes, this_machine
 from sweeps.contract import broken_before
+from sweeps.disk import check_room, room_needed
 from sweeps.experiment import Experiment, open_experiment
+from sweeps.extension import check_identity, extended, identity
+from sweeps.home import Home, home_at, new_home
+from sweeps.interruption import terminate_like_interrupt
 from sweeps.plan import CURVE, Plan, read_plan
+from sweeps.provenance import differences, machine, versions
+from sweeps.records import Records, read_records
 from sweeps.splits import check_micro_batches
 from trainables.data.folder import data_in, given_data_folder
 from trainables.invalid_input import InvalidInput
@@ -47,6 +51,7 @@ def sweep(
     max_failures: int = 2,
     checkpoint_seconds: float = 60.0,
     external: str | None = None,
+    hang_seconds: float = 600.0,
     data_dir: str | Path | None = None,
     precision: str = "fp32",
     compile: bool = False,
@@ -61,7 +66,8 @@ def sweep(
     space, a TOML file that `space` may name. After the search so many `candidates` of each run against each other, the
     winners run on `confirm_seeds`, and the best baseline at the horizons of its `curve`, in multiples of the
     task's (true: from 1/2 to 2), at each with the learning rate times `curve_lr`, too. With `controls` IRE's
-    winners run with what makes them IRE taken away. The experiment goes to `storage`/`name`, which must not exist.
+    winners run with what makes them IRE taken away. The experiment goes to `storage`/`name`, which must not exist;
+    `storage` is a folder, or the URI of an object store.
     `data_dir` is where the data sets lie on every machine, `IRE_DATA` or a folder in the user's cache otherwise.
     `precision` (fp32, bf16), `compile`, `micro_batches` and `schedule` are those of every trial.
     `external` names the trial, as EXPERIMENT/TRIAL, whose gradient norms external grafting takes.
@@ -87,6 +93,7 @@ def sweep(
         max_failures=max_failures,
         checkpoint_seconds=checkpoint_seconds,
         external=_absolute(external),
+        hang_seconds=hang_seconds,
         import_path=(os.getcwd(),) if ":" in task else (),
         data_dir=given_data_folder(data_dir),
         precision=precision,
@@ -99,7 +106,7 @@ def sweep(
     console = console or Console()
     for clause in broken_before(plan):
         console.print(f"its report will say: not comparable, {clause.text}", soft_wrap=True, highlight=False)
-    folder = _new_folder(storage, plan.name)
+    home = _new_home(storage, plan.name)
     loaded = load_task(task)
     batch = loaded.batch_size
     if batch % (workers * max(1, micro_batches)):
@@ -111,51 +118,97 @@ def sweep(
             loaded.check_data()
     if not joins_a_cluster(address):
         capacity(plan, this_machine())  # what cannot fit is refused before Ray starts
-    return _run(plan, folder, is_new=True, address=address, console=console)
+    return _run(plan, home, is_new=True, address=address, console=console)
 
 
-def resume(folder: str | Path, *, address: str | None = None, console: Console | None = None) -> Experiment:
-    """Go on with an interrupted sweep from its records; a finished one is only reported again."""
-    folder = Path(folder).resolve()
-    plan = read_plan(folder)
+def resume(
+    folder: str | Path,
+    *,
+    trials: int | None = None,
+    methods: Sequence[str] | None = None,
+    max_concurrent: int | None = None,
+    max_failures: int | None = None,
+    hang_seconds: float | None = None,
+    address: str | None = None,
+    console: Console | None = None,
+) -> Experiment:
+    """Go on with a sweep from its records; one that is over is only reported again.
+
+    `trials` raises the budget of every method, and `methods` adds arms with the same budget. `folder` may be the
+    URI of an object store. Raises `InvalidInput`, before anything is started or written, for a change that would
+    make old and new trials incomparable.
+    """
+    home = home_at(folder)
+    plan = extended(
+        read_plan(home.folder),
+        trials=trials,
+        methods=methods,
+        max_concurrent=max_concurrent,
+        max_failures=max_failures,
+        hang_seconds=hang_seconds,
+    )
     search_for_modules(plan.import_path)
     load_task(plan.task)
-    return _run(plan, folder, is_new=False, address=address, console=console or Console())
+    return _run(plan, home, is_new=False, address=address, console=console or Console())
 
 
-def _run(plan: Plan, folder: Path, *, is_new: bool, address: str | None, console: Console) -> Experiment:
+def _run(plan: Plan, home: Home, *, is_new: bool, address: str | None, console: Console) -> Experiment:
     from sweeps.progress import Progress
     from sweeps.protocol import Protocol
+    from sweeps.publisher import Publisher
     from sweeps.tensorboard import TensorBoard
     from sweeps.tuning import TuneRun
 
+    broken_off = None
     with contextlib.ExitStack() as stack:
         protocol = None
         if not is_new:
-            stack.enter_context(_locked(folder))
-            protocol = Protocol(plan, folder)
+            stack.enter_context(home.locked())
+            check_identity(plan, read_records(home.folder), source=f"{home.location}/sweep.toml")
+            if plan != read_plan(home.folder):
+                _write_plan(plan, home)
+            protocol = Protocol(plan, home.folder, publish=home.publish_records)
         if protocol is None or not protocol.is_over:
-            room = capacity(plan, stack.enter_context(connected(address)))
-            stack.enter_context(_terminate_like_interrupt())  # after Ray, which has a handler of its own
+            stack.enter_context(connected(address))
+            slots = capacity(plan, nodes())
+            room = check_room(room_needed(plan, load_task(plan.task), slots=slots.slots), home.location)
+            check_shared(home.location)
+            stack.enter_context(  # after Ray, which has a handler of its own
+                terminate_like_interrupt(lambda: console.print(_how_to_go_on(home), soft_wrap=True))
+            )
             if is_new:
-                folder.mkdir(parents=True)
-                (folder / "sweep.toml").write_text(plan.to_toml(), encoding="utf-8")
-                stack.enter_context(_locked(folder))
-                protocol = Protocol(plan, folder)
-            screen = stack.enter_context(_ray_output(folder, console))
-            screen.print(f"{plan.name}: {room.arithmetic}", soft_wrap=True, highlight=False)
-            watchers = [TensorBoard(folder), Progress(screen)]
+                home.create()
+                stack.enter_context(home.locked())
+                _write_plan(plan, home)
+                protocol = Protocol(plan, home.folder, publish=home.publish_records)
+            screen = stack.enter_context(_ray_output(home.folder, console))
+            for line in (f"{plan.name}: {slots.arithmetic}", room, *_changed_versions(protocol.records)):
+                screen.print(line, soft_wrap=True, highlight=False)
+            protocol.records.run(
+                versions=versions(),
+                machine=machine(),
+                identity=identity(plan),
+                trials=plan.trials,
+                methods=list(plan.methods),
+                slots=slots.slots,
+            )
+            watchers = [TensorBoard(home.folder), Progress(screen), Publisher(home)]
+            tune = TuneRun(protocol, home, slots=lambda: _slots(plan), watchers=watchers)
             with contextlib.suppress(KeyboardInterrupt):
                 try:
                     for watcher in watchers:
                         watcher.opened(protocol)
-                    TuneRun(protocol, folder, slots=room.slots, watchers=watchers).run()
+                    tune.run()
                 finally:
                     for watcher in watchers:
                         watcher.closed()
-                    shutil.rmtree(folder / "gangs", ignore_errors=True)
-    experiment = open_experiment(folder)
-    experiment.report()
+                    shutil.rmtree(home.folder / "gangs", ignore_errors=True)
+            broken_off = tune.cannot_go_on
+    experiment = replace(open_experiment(home), broken_off=broken_off)
+    try:
+        experiment.report()
+    except OSError as error:
+        experiment = replace(experiment, broken_off=broken_off or f"the report cannot be written: {error}")
     return experiment
 
 
@@ -164,39 +217,41 @@ def _absolute(location: str | None) -> str | None:
     return location if location is None or "://" in location else str(Path(location).resolve())
 
 
-def _new_folder(storage: str | Path, name: str) -> Path:
-    if "://" in str(storage):
-        raise InvalidInput(
-            f"--storage {str(storage)!r}: must be a folder of this machine or a shared file system"
-        )
+def _write_plan(plan: Plan, home: Home) -> None:
+    """Write `sweep.toml` in one piece: whoever looks finds the old one or the new one."""
+    target = home.folder / "sweep.toml"
+    temporary = target.with_name(".sweep.toml")
+    temporary.write_text(plan.to_toml(), encoding="utf-8")
+    temporary.replace(target)
+    home.publish()
+
+
+def _slots(plan: Plan) -> int:
+    """How many trials the cluster holds now; 0 while too few nodes are there."""
+    try:
+        return capacity(plan, nodes()).slots
+    except InvalidInput:
+        return 0
+
+
+def _changed_versions(records: Records) -> list[str]:
+    """A line for a resume under other versions than the last run's."""
+    if not records.runs:
+        return []
+    changed = differences(records.runs[-1]["versions"], versions())
+    return [f"resumed under other versions, which is recorded: {', '.join(changed)}"] if changed else []
+
+
+def _how_to_go_on(home: Home) -> str:
+    return f"interrupted; go on with: ire resume {home.location}"
+
+
+def _new_home(storage: str | Path, name: str) -> Home:
     if not NAME.fullmatch(name):
         raise InvalidInput(
             f"--name {name!r}: must be 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit"
         )
-    folder = (Path(storage) / name).resolve()
-    if folder.exists():
-        raise InvalidInput(
-            f"experiment {str(folder)!r} exists: choose another --name, or `ire resume {folder}`"
-        )
-    parent = next(path for path in folder.parents if path.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise InvalidInput(
-            f"--storage {str(storage)!r}: {str(parent)!r} is not a folder that can be written to"
-        )
-    return folder
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock, which dies with its owner; a second process is refused."""
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InvalidInput(
-                f"{str(folder)!r} is in use by another process; `ire status` may look at it"
-            ) from None
-        yield
+    return new_home(storage, name)
 
 
 @contextlib.contextmanager
@@ -210,16 +265,3 @@ def _ray_output(folder: Path, console: Console) -> Iterator[Console]:
         )
         with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
             yield screen
-
-
-@contextlib.contextmanager
-def _terminate_like_interrupt() -> Iterator[None]:
-    """Let SIGTERM end a sweep in order, as SIGINT does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

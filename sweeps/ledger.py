@@ -21,32 +21,50 @@ class Ledger:
         self.search: list[TrialRecord] = []
         self.later: list[TrialRecord] = []
         """Trials of all stages after the search."""
-        self._candidates: list[TrialRecord] | None = None
+        self.candidates: list[TrialRecord] = []
+        """The finished search trials of the lowest final validation loss, best first; of equals the earlier."""
+        self._running: dict[str, TrialRecord] = {}  # of the search
+        self._spent_by_ended = 0
         for trial in trials:
             if trial.arm == method:
                 self.add(trial)
 
     def add(self, trial: TrialRecord) -> TrialRecord:
-        """Enter a trial that has started."""
-        (self.search if trial.stage == SEARCH else self.later).append(trial)
-        self._candidates = None
+        """Enter a trial that has started; if it has ended already, that, too."""
+        if trial.stage != SEARCH:
+            self.later.append(trial)
+            return trial
+        self.search.append(trial)
+        if trial.status == RUNNING:
+            self._running[trial.name] = trial
+        else:
+            self._close(trial)
         return trial
+
+    def ended(self, trial: TrialRecord) -> None:
+        """Enter the end of a trial."""
+        if self._running.pop(trial.name, None):
+            self._close(trial)
+
+    def _close(self, trial: TrialRecord) -> None:
+        self._spent_by_ended += trial.gradient_evaluations
+        if trial.status == FINISHED:
+            best = sorted([*self.candidates, trial], key=lambda other: (other.val_loss, other.number))
+            self.candidates = best[: self._plan.candidates]
 
     # The search
 
     @property
     def spent(self) -> int:
         """Gradient evaluations of all search trials so far, pruned ones included."""
-        return sum(trial.gradient_evaluations for trial in self.search)
+        return self._spent_by_ended + sum(trial.gradient_evaluations for trial in self._running.values())
 
     @property
     def promised(self) -> int:
         """`spent`, with every running trial counted as if it went to the horizon."""
-        return sum(
+        return self._spent_by_ended + sum(
             self.method.gradient_evaluations(trial.spec.settings, trial.spec.horizon)
-            if trial.status == RUNNING
-            else trial.gradient_evaluations
-            for trial in self.search
+            for trial in self._running.values()
         )
 
     @property
@@ -59,15 +77,7 @@ class Ledger:
     @property
     def search_is_over(self) -> bool:
         """Whether no search trial runs and none will."""
-        return not self.may_start and all(trial.status != RUNNING for trial in self.search)
-
-    @property
-    def candidates(self) -> list[TrialRecord]:
-        """The finished search trials of the lowest final validation loss, best first; of equals the earlier."""
-        if self._candidates is None or any(trial.status == RUNNING for trial in self.search):
-            finished = [trial for trial in self.search if trial.status == FINISHED]
-            self._candidates = sorted(finished, key=lambda trial: trial.val_loss)[: self._plan.candidates]
-        return self._candidates
+        return not self.may_start and not self._running
 
     # After it
 
@@ -90,6 +100,12 @@ class Ledger:
         if chosen is None:
             return self.candidates[0] if self.candidates else None
         return next(trial for trial in self.candidates if trial.number == chosen.origin)
+
+    @property
+    def winner_is_final(self) -> bool:
+        """Whether no trial to come can change `winner`."""
+        contest = self.confirmation
+        return self.search_is_over if contest is None else contest.chosen is not None
 
     @property
     def confirm(self) -> list[TrialRecord]:

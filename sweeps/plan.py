@@ -58,6 +58,8 @@ class Plan:
     """A live trial saves at most this often."""
     external: str | None = None
     """The trial from whose records external grafting takes its gradient norms, as EXPERIMENT/TRIAL."""
+    hang_seconds: float = 600.0
+    """A trial that is silent for so long, and ten times its usual interval, is started again."""
     import_path: tuple[str, ...] = ()
     """Folders where a task from outside the package is found, on every machine."""
     data_dir: str | None = None
@@ -90,6 +92,7 @@ class Plan:
             ("max_concurrent", 1),
             ("max_failures", 0),
             ("micro_batches", 1),
+            ("hang_seconds", 1),
         ):
             value = getattr(self, name)
             if value is not None and value < low:

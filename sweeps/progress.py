@@ -42,6 +42,9 @@ class Progress(Watcher):
         if self._first_report is None:
             self._first_report = time.monotonic()
 
+    def noticed(self, text: str) -> None:
+        self._console.print(text, style="bold yellow", soft_wrap=True, highlight=False, markup=False)
+
     def tick(self) -> None:
         now = time.monotonic()
         if now - self._shown < (FRAME_SECONDS if self._live else LINE_SECONDS):

@@ -4,12 +4,14 @@ Every question is answered from the plan and the records alone, and every event 
 upon. So a sweep is resumed by building this object from its folder, and tested without a cluster.
 """
 
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from sweeps.arm import Arm
 from sweeps.plan import Plan
-from sweeps.records import RUNNING, Records, TrialRecord
+from sweeps.records import FAILED, RUNNING, Records, TrialRecord
 from sweeps.stages import baseline_is_settled, best_baseline, contests, later_runs
 from sweeps.study import fresh_storage
 
@@ -17,11 +19,13 @@ from sweeps.study import fresh_storage
 class Protocol:
     """The arms of a sweep and their turns. `folder` is the experiment's; its records are replayed first."""
 
-    def __init__(self, plan: Plan, folder: Path) -> None:
+    def __init__(self, plan: Plan, folder: Path, *, publish: Callable[[], None] = lambda: None) -> None:
         self.plan = plan
-        self.records = Records(folder)
+        self.records = Records(folder, publish=publish)
+        self._faults: Counter[str] = Counter()  # of this run: a resume is a new beginning
         storage = fresh_storage(folder / "optuna.log")
         self.arms = {method: Arm(plan, method, storage) for method in plan.methods}
+        self._running: dict[str, TrialRecord] = {}
         self.interrupted: list[TrialRecord] = []
         """Trials that were running when the records ended; they are handed out first."""
         self.settled: list[TrialRecord] = []
@@ -55,15 +59,14 @@ class Protocol:
         """Whether nothing runs and nothing will."""
         if any(arm.may_start for arm in self.arms.values()):
             return False
-        if any(trial.status == RUNNING for trial in self.records.trials.values()):
+        if self._running or self.interrupted:
             return False
         return self._next_after_search() is None
 
     @property
     def running(self) -> list[TrialRecord]:
         """Trials that were handed out and have not ended."""
-        trials = self.records.trials.values()
-        return [trial for trial in trials if trial.status == RUNNING and trial not in self.interrupted]
+        return list(self._running.values())
 
     def work(self) -> tuple[int, int]:
         """Gradient evaluations done, and the most that the whole sweep can come to."""
@@ -86,15 +89,18 @@ class Protocol:
         whose search is over, confirm runs, the curve and the controls, the contest with the fewest first.
         """
         if self.interrupted:
-            return self.interrupted.pop(0)
+            trial = self.interrupted.pop(0)
+            self._running[trial.name] = trial
+            return trial
         searching = [arm for arm in self.arms.values() if arm.may_start]
         if searching:
             trial = min(searching, key=lambda arm: len(arm.search)).next_search_trial()
         else:
             trial = self._next_after_search()
         if trial is not None:
-            self.arms[trial.arm].add(trial)
             self.records.start(trial)
+            self.arms[trial.arm].add(trial)
+            self._running[trial.name] = trial
         return trial
 
     def _next_after_search(self) -> TrialRecord | None:
@@ -117,7 +123,22 @@ class Protocol:
                 self.end(trial, verdict)
         return trial.status == RUNNING
 
+    def fault(self, trial: TrialRecord, kind: str, cause: str) -> bool:
+        """Record what befell a running trial; False if it was once too often, and the trial has failed by it."""
+        self.records.fault(trial, kind, cause)
+        self._faults[trial.name] += 1
+        if self._faults[trial.name] > self.plan.max_failures:
+            times = self._faults[trial.name]
+            self.end(trial, FAILED, f"it was interrupted {times} times, the last time by: {kind}: {cause}")
+        return trial.status == RUNNING
+
+    def hand_out_again(self, trial: TrialRecord) -> None:
+        """Nobody works on a running trial any more: it is the next to be handed out."""
+        del self._running[trial.name]
+        self.interrupted.append(trial)
+
     def end(self, trial: TrialRecord, status: str, error: str | None = None) -> None:
         """Record the end of a running trial and let its method learn from it."""
         self.records.end(trial, status, error)
+        self._running.pop(trial.name, None)
         self.arms[trial.arm].ended(trial)

@@ -8,17 +8,28 @@ kept once.
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from trainables.storage import patiently
 from trainables.trial import TrialSpec
 
 RUNNING, FINISHED, PRUNED, DIVERGED, FAILED = "running", "finished", "pruned", "diverged", "failed"
 SEARCH, SELECT, CONFIRM, CURVE, CONTROL = "search", "select", "confirm", "curve", "control"
 STAGES = (SEARCH, SELECT, CONFIRM, CURVE, CONTROL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """Something that went wrong with a trial, and did not come of its settings."""
+
+    kind: str
+    """`workers lost`, `hang`, `actor lost`, `storage`."""
+    cause: str
+    time: datetime
 
 
 @dataclass
@@ -41,6 +52,8 @@ class TrialRecord:
     """One a step, in rising steps."""
     started: datetime | None = None
     ended: datetime | None = None
+    faults: list["Fault"] = field(default_factory=list)
+    """What befell it and was survived, or was not."""
 
     def __post_init__(self) -> None:
         self.arm = self.arm or self.spec.method
@@ -123,12 +136,16 @@ class Event:
 class Records:
     """The records of one experiment folder, appended to and read back."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, publish: Callable[[], None] = lambda: None) -> None:
+        """`publish` is called after every event, before it is acted upon: where the folder mirrors another place."""
+        self.publish = publish
         self._trials_file = folder / "trials.jsonl"
         self._results_file = folder / "results.jsonl"
         self._results = 0
         self.trials: dict[str, TrialRecord] = {}
         """By name, in the order in which they started."""
+        self.runs: list[dict[str, Any]] = []
+        """One for each time that the sweep was started or resumed: `time`, `versions` and what the plan was."""
 
     def replay(self) -> Iterator[Event]:
         """Read the folder: every event in the order in which it happened, applied to `trials` as it is yielded.
@@ -143,8 +160,12 @@ class Records:
             return
         for line in events:
             yield from self._replay_results(results[self._results : line["results"]])
-            if line["event"] == "start":
+            if line["event"] == "run":
+                self.runs.append(line)
+            elif line["event"] == "start":
                 yield self._started(TrialRecord.from_identity(line, line["time"]))
+            elif line["event"] == "fault":
+                self._befell(self.trials[line["trial"]], line)
             else:
                 yield self._ended(self.trials[line["trial"]], line)
         yield from self._replay_results(results[self._results :])
@@ -173,12 +194,21 @@ class Records:
         trial.ended = datetime.fromisoformat(line["time"])
         return Event("end", trial, status=trial.status, error=trial.error)
 
+    def _befell(self, trial: TrialRecord, line: dict[str, Any]) -> None:
+        time = datetime.fromisoformat(line["time"])
+        trial.faults.append(Fault(kind=line["kind"], cause=line["cause"], time=time))
+
+    def run(self, **values: Any) -> None:
+        """Record that the sweep is about to run, for the first time or again."""
+        self.runs.append(self._append_event({"event": "run"} | values))
+
     def start(self, trial: TrialRecord) -> None:
         """Record that a trial is about to run."""
-        self.trials[trial.name] = trial
         spec = trial.spec
         told = {"method": trial.method, "seed": spec.seed, "settings": dict(spec.settings)}
-        self._append_event({"event": "start", "trial": trial.name} | told | trial.identity())
+        line = self._append_event({"event": "start", "trial": trial.name} | told | trial.identity())
+        trial.started = datetime.fromisoformat(line["time"])
+        self.trials[trial.name] = trial
 
     def report(self, trial: TrialRecord, report: dict[str, Any], status: str | None = None) -> bool:
         """Record one report, and the `status` with which the trial ends at it; False if it is known already."""
@@ -187,35 +217,36 @@ class Records:
         self._append_result(trial, report | ({"status": status, "time": _now()} if status else {}))
         return trial.add(report)
 
+    def fault(self, trial: TrialRecord, kind: str, cause: str) -> None:
+        """Record what befell a trial."""
+        told = {"event": "fault", "trial": trial.name, "kind": kind, "cause": cause}
+        self._befell(trial, self._append_event(told))
+
     def end(self, trial: TrialRecord, status: str, error: str | None = None) -> None:
         """Record how a trial ended."""
-        trial.status, trial.error = status, error
         if status == FAILED:  # no report says so
             self._append_result(trial, {"status": status, "error": error, "time": _now()})
-        line = {
+        told = {
             "event": "end",
             "trial": trial.name,
             "status": status,
             "gradient_evaluations": trial.gradient_evaluations,
             "seconds": trial.seconds,
         }
-        self._append_event(line | ({"error": error} if error else {}))
+        self._ended(trial, self._append_event(told | ({"error": error} if error else {})))
 
     def _append_result(self, trial: TrialRecord, line: dict[str, Any]) -> None:
         keys = {"trial": trial.name, "method": trial.method, "stage": trial.stage, "seed": trial.spec.seed}
         if not trial.reports:
             keys["start"] = trial.identity() | {"time": trial.started.isoformat()}
-        append_line(self._results_file, keys | line)
+        patiently(lambda: append_line(self._results_file, keys | line))
         self._results += 1
 
-    def _append_event(self, line: dict[str, Any]) -> None:
-        now = _now()
-        trial = self.trials[line["trial"]]
-        if line["event"] == "start":
-            trial.started = datetime.fromisoformat(now)
-        else:
-            trial.ended = datetime.fromisoformat(now)
-        append_line(self._trials_file, line | {"results": self._results, "time": now})
+    def _append_event(self, line: dict[str, Any]) -> dict[str, Any]:
+        line = line | {"results": self._results, "time": _now()}
+        patiently(lambda: append_line(self._trials_file, line))
+        self.publish()
+        return line
 
 
 RESULT_KEYS = ("trial", "method", "stage", "seed", "start", "status", "error", "time")

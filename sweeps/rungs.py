@@ -4,6 +4,7 @@ A trial that arrives at a rung goes on if its value is among the best 1/eta of a
 far, itself included; the first always is. A decision depends on nothing but the values so far, in their order.
 """
 
+import bisect
 import math
 from collections.abc import Sequence
 
@@ -12,20 +13,27 @@ class Rungs:
     """The rungs of one method; `steps` are optimizer steps, values are losses."""
 
     def __init__(self, steps: Sequence[int], reduction_factor: int) -> None:
-        self._values: dict[int, dict[str, float]] = {step: {} for step in steps}
+        self._arrived: dict[int, dict[str, float]] = {step: {} for step in steps}
+        self._sorted: dict[int, list[float]] = {step: [] for step in steps}
         self._reduction_factor = reduction_factor
 
     def goes_on(self, trial: str, step: int, value: float) -> bool:
         """Record `value` of `trial` at `step` and decide; True at a step that is no rung."""
-        if step not in self._values:
+        if step not in self._arrived:
             return True
-        arrived = self._values[step]
-        arrived[trial] = value
-        passing = max(1, len(arrived) // self._reduction_factor)
-        return value <= sorted(arrived.values())[passing - 1]
+        self._arrive(trial, step, value)
+        values = self._sorted[step]
+        return value <= values[max(1, len(values) // self._reduction_factor) - 1]
 
     def diverged(self, trial: str, step: int) -> None:
         """Count a trial that diverged after `step` as the worst of the next rung."""
-        following = [rung for rung in self._values if rung > step]
-        if following:
-            self._values[min(following)].setdefault(trial, math.inf)
+        following = [rung for rung in self._arrived if rung > step]
+        if following and trial not in self._arrived[min(following)]:
+            self._arrive(trial, min(following), math.inf)
+
+    def _arrive(self, trial: str, step: int, value: float) -> None:
+        arrived, values = self._arrived[step], self._sorted[step]
+        if trial in arrived:
+            values.pop(bisect.bisect_left(values, arrived[trial]))
+        arrived[trial] = value
+        bisect.insort(values, value)

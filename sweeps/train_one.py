@@ -33,8 +33,8 @@ def train_one(
 ) -> str:
     """Train `method` on `task` and return how it ended; needs neither Ray nor Optuna.
 
-    Settings that are not given are the published ones of the task's space. With `checkpoint` the trial saves
-    there once a minute and at the end, and continues from what it finds. `external` names the trial, as
+    Settings that are not given are the published ones of the task's space. With `checkpoint`, a folder, the trial
+    saves there once a minute and at the end, and continues from what it finds. `external` names the trial, as
     EXPERIMENT/TRIAL, whose gradient norms external grafting takes. Raises `InvalidInput` before training.
     """
     arm = parse_method(method)

@@ -5,36 +5,36 @@ Both dispatch on the method of a trial: the protocol holds an Optuna study and r
 
 import contextlib
 import os
-from collections.abc import Sequence
-from pathlib import Path
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ray import tune
 from ray.tune.callback import Callback
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
+from ray.tune.stopper import Stopper
 
+from sweeps.home import Home
 from sweeps.protocol import Protocol
-from sweeps.records import FAILED, RUNNING, TrialRecord
+from sweeps.records import FAILED, RUNNING, SEARCH, TrialRecord
 from sweeps.watch import Watcher
-from trainables.gang import GangTrainable
+from trainables.checkpoint import delete_checkpoints
+from trainables.gang import GangTrainable, remove_placement_group_by_id
+
+COUNT_SECONDS = 5.0
+"""How often the nodes of the cluster are counted."""
 
 
 class ProtocolSearcher(Searcher):
-    """Hands the protocol's trials to Tune, never more than `slots` at a time."""
+    """Hands the protocol's trials to Tune, never more than there are slots."""
 
-    def __init__(self, run: "TuneRun", slots: int) -> None:
+    def __init__(self, run: "TuneRun") -> None:
         super().__init__()
-        self._run, self._slots = run, slots
+        self._run = run
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        protocol = self._run.protocol
-        if len(protocol.running) >= self._slots:
-            return None
-        trial = protocol.next_trial()
-        if trial is None:
-            return Searcher.FINISHED if protocol.is_over else None
-        return self._run.start(trial)
+        return self._run.next_job()
 
     def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
         """Nothing: the scheduler has seen it."""
@@ -57,7 +57,8 @@ class ProtocolScheduler(FIFOScheduler):
         self._run = run
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        goes_on = self._run.message(trial.config["job"]["spec"]["name"], result)
+        (message,) = result["messages"]
+        goes_on = self._run.message(trial.config["job"]["spec"]["name"], message)
         return TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
@@ -65,22 +66,49 @@ class ProtocolScheduler(FIFOScheduler):
 
 
 class Ticker(Callback):
-    """Lets the watchers act on time passing, in Tune's own loop."""
+    """Lets the run act on time passing, in Tune's own loop."""
 
     def __init__(self, run: "TuneRun") -> None:
         self._run = run
 
     def on_step_end(self, iteration: int, trials: list, **info: Any) -> None:
-        for watcher in self._run.watchers:
-            watcher.tick()
+        self._run.tick()
+
+
+class Interrupted(Stopper):
+    """Ends Tune's run in order when the sweep cannot go on now."""
+
+    def __init__(self, run: "TuneRun") -> None:
+        self._run = run
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self._run.cannot_go_on is not None
 
 
 class TuneRun:
     """One run of a protocol on the Ray cluster that is connected; ends when it is over or interrupted."""
 
-    def __init__(self, protocol: Protocol, folder: Path, *, slots: int, watchers: Sequence[Watcher]) -> None:
+    def __init__(
+        self,
+        protocol: Protocol,
+        home: Home,
+        *,
+        slots: Callable[[], int],
+        watchers: Sequence[Watcher],
+    ) -> None:
+        """`slots` says how many trials the cluster can run at a time now; it is asked again every few seconds."""
         self.protocol = protocol
-        self._folder, self._slots, self.watchers = folder, slots, watchers
+        self.watchers = watchers
+        self.cannot_go_on: str | None = None
+        """Why the run was broken off, if it was; it can be resumed when that is mended."""
+        self._home = home
+        self._cleared: set[str] = set()
+        self._placement_groups: dict[str, str] = {}
+        """By trial: what its gang occupies."""
+        self._count_slots, self._slots, self._counted = slots, slots(), time.monotonic()
 
     def __reduce__(self) -> tuple:
         """Tune pickles its searcher, scheduler and callbacks, for a restore that we never ask for: as nothing."""
@@ -100,7 +128,7 @@ class TuneRun:
             # a placement group must ask for something, and every CPU is the workers'
             tune.with_resources(GangTrainable, {"memory": 1}),
             tune_config=tune.TuneConfig(
-                search_alg=ProtocolSearcher(self, self._slots),
+                search_alg=ProtocolSearcher(self),
                 scheduler=ProtocolScheduler(self),
                 num_samples=-1,
                 reuse_actors=True,
@@ -109,8 +137,9 @@ class TuneRun:
             ),
             run_config=tune.RunConfig(
                 name="trials",
-                storage_path=str(self._folder),
+                storage_path=str(self._home.folder),
                 verbose=0,
+                stop=Interrupted(self),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
                 callbacks=[Ticker(self)],
             ),
@@ -119,23 +148,41 @@ class TuneRun:
             self._ended(trial)
         tuner.fit()
 
-    def start(self, trial: TrialRecord) -> dict[str, Any]:
-        """The Tune config of a trial that starts now."""
+    def tick(self) -> None:
+        """Time has passed: nodes may have come or gone."""
+        if time.monotonic() - self._counted >= COUNT_SECONDS:
+            self._slots, self._counted = self._count_slots(), time.monotonic()
+        for watcher in self.watchers:
+            watcher.tick()
+
+    def next_job(self) -> dict[str, Any] | str | None:
+        """The Tune config of the next trial; None if none can start now, FINISHED if none will any more."""
+        if self.cannot_go_on or len(self.protocol.running) >= self._slots:
+            return None
+        with self._going_on():
+            trial = self.protocol.next_trial()
+            if trial is None:
+                return Searcher.FINISHED if self.protocol.is_over else None
+            return self._start(trial)
+        return None
+
+    def _start(self, trial: TrialRecord) -> dict[str, Any]:
         for watcher in self.watchers:
             watcher.started(trial)
         plan = self.protocol.plan
         return {
             "job": {
                 "spec": trial.spec.to_dict(),
-                "checkpoint": str(self._checkpoint(trial)),
+                "checkpoint": self._checkpoint(trial),
                 "checkpoint_seconds": plan.checkpoint_seconds,
+                "hang_seconds": plan.hang_seconds,
+                "keep_last": trial.stage == SEARCH,
             },
             "gang": {
                 "workers": plan.workers,
                 "cpus_per_worker": plan.cpus_per_worker,
                 "gpus_per_worker": plan.gpus_per_worker,
-                "max_failures": plan.max_failures,
-                "storage": str(self._folder / "gangs"),
+                "storage": self._home.below("gangs"),
                 "import_path": list(plan.import_path),
                 "data_dir": plan.data_dir,
             },
@@ -144,6 +191,12 @@ class TuneRun:
     def message(self, name: str, message: dict[str, Any]) -> bool:
         """Take a trial's message; False if the trial is to stop."""
         trial = self.protocol.records.trials[name]
+        if self.cannot_go_on is None:
+            with self._going_on():
+                self._take(trial, message)
+        return trial.status == RUNNING
+
+    def _take(self, trial: TrialRecord, message: dict[str, Any]) -> None:
         for report in message["reports"]:
             diagnostics = report.pop("diagnostics")
             known = report["step"] <= trial.step
@@ -153,27 +206,82 @@ class TuneRun:
                     watcher.reported(trial, report, diagnostics)
             if not goes_on:
                 break
-        if "error" in message and trial.status == RUNNING:
-            self.protocol.end(trial, FAILED, message["error"])
+        if trial.status == RUNNING:
+            self._take_trouble(trial, message)
         if trial.status != RUNNING:
             self._ended(trial)
-        return trial.status == RUNNING
+
+    def _take_trouble(self, trial: TrialRecord, message: dict[str, Any]) -> None:
+        if message.get("placement_group"):
+            self._placement_groups[trial.name] = message["placement_group"]
+        if "notice" in message:
+            self._tell(f"{trial.name}: {message['notice']}")
+        if "fault" in message:
+            self._fault(trial, message["fault"]["kind"], message["fault"]["cause"])
+        if "storage_error" in message:
+            cause = message["storage_error"]["cause"]
+            if message["storage_error"]["full"]:
+                self._break_off(
+                    f"the storage is full: a checkpoint of {trial.name} could not be written ({cause})"
+                )
+            else:
+                self.protocol.records.fault(trial, "storage", cause)
+                self._tell(f"{trial.name}: a checkpoint could not be written, the trial goes on: {cause}")
+        if "error" in message:
+            self.protocol.end(trial, FAILED, message["error"])
 
     def lost(self, name: str, error: str) -> None:
-        """A trial's actor has died."""
+        """A trial's actor has died, with its node or alone: the trial is handed out again."""
         trial = self.protocol.records.trials[name]
-        if trial.status == RUNNING:
-            self.protocol.end(trial, FAILED, error)
-            self._ended(trial)
+        if trial.status != RUNNING or self.cannot_go_on:
+            return
+        with self._going_on():
+            if trial.name in self._placement_groups:
+                remove_placement_group_by_id(self._placement_groups.pop(trial.name))
+            if self._fault(trial, "actor lost", error):
+                self.protocol.hand_out_again(trial)
+            else:
+                self._ended(trial)
+
+    def _fault(self, trial: TrialRecord, kind: str, cause: str) -> bool:
+        goes_on = self.protocol.fault(trial, kind, cause)
+        self._tell(
+            f"{trial.name}: {kind}; {'it goes on from its checkpoint' if goes_on else 'given up'}\n{cause}"
+        )
+        return goes_on
+
+    def _tell(self, text: str) -> None:
+        for watcher in self.watchers:
+            watcher.noticed(text)
+
+    @contextlib.contextmanager
+    def _going_on(self) -> Iterator[None]:
+        """Break the run off in order if the records cannot be written any more: nothing unrecorded may happen."""
+        try:
+            yield
+        except OSError as error:
+            self._break_off(f"{self._home.location} cannot be written to: {error}")
+
+    def _break_off(self, reason: str) -> None:
+        self.cannot_go_on = self.cannot_go_on or reason
 
     def _ended(self, trial: TrialRecord) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            self._checkpoint(trial).unlink()
+        self._clear_checkpoints(trial)
         for watcher in self.watchers:
             watcher.ended(trial)
 
-    def _checkpoint(self, trial: TrialRecord) -> Path:
-        return self._folder / "checkpoints" / f"{trial.name}.pt"
+    def _clear_checkpoints(self, trial: TrialRecord) -> None:
+        """Keep the last checkpoint of each method's candidates, and of its winner alone once that is chosen."""
+        arm = self.protocol.arms[trial.arm]
+        kept = {other.name for other in ([arm.winner] if arm.winner_is_final else arm.candidates) if other}
+        for other in [*arm.search, trial]:
+            if other.name in kept or other.status == RUNNING or other.name in self._cleared:
+                continue
+            delete_checkpoints(self._checkpoint(other))
+            self._cleared.add(other.name)
+
+    def _checkpoint(self, trial: TrialRecord) -> str:
+        return self._home.below("checkpoints", trial.name)
 
 
 def _name(trial: Any) -> str:

@@ -21,6 +21,9 @@ class Watcher:
     def ended(self, trial: TrialRecord) -> None:
         """A trial ended, whatever way."""
 
+    def noticed(self, text: str) -> None:
+        """Something that people should know at once: a fault, a wait."""
+
     def tick(self) -> None:
         """Time has passed; called many times a second."""
 

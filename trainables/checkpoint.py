@@ -1,25 +1,101 @@
-"""A trial's checkpoint: one file, written atomically, read without running any code from it."""
+"""The checkpoints of one trial: the latest and the one before it, each with a checksum, read without running code.
 
+A checkpoint's name is its step and the checksum of its content, so a file that was truncated, damaged or half
+copied is recognised, and the one before it is used.
+"""
+
+import hashlib
 import os
+import re
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from trainables.storage import Storage, is_uri, open_storage
 
-def save_checkpoint(state: dict[str, Any], path: Path) -> None:
-    """Write `state` (tensors and plain Python values) so that `path` is always absent, old or complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+KEPT = 2
+NAME = re.compile(r"(\d{10})-([0-9a-f]{32})\.pt")
 
 
-def load_checkpoint(path: Path, *, map_location: torch.device | str = "cpu") -> dict[str, Any] | None:
-    """The state last saved at `path`, or None if there is none."""
-    if not path.exists():
+def save_checkpoint(state: dict[str, Any], location: str | Path) -> None:
+    """Add `state` (tensors and plain Python values, `step` among them) to the checkpoints at `location`.
+
+    Those before the last but one are deleted. Raises `OSError` if it cannot be written; the older ones are then
+    untouched.
+    """
+    storage = open_storage(location)
+    descriptor, scratch = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=storage.scratch())
+    temporary = Path(scratch)
+    try:
+        with _Hashed(os.fdopen(descriptor, "wb")) as file:
+            torch.save(state, file)
+        storage.put(temporary, f"{state['step']:010d}-{file.checksum}.pt")
+    finally:
+        temporary.unlink(missing_ok=True)
+    for name in _checkpoints(storage)[:-KEPT]:
+        storage.delete(name)
+
+
+def load_checkpoint(
+    location: str | Path, *, map_location: torch.device | str = "cpu"
+) -> dict[str, Any] | None:
+    """The latest intact state at `location`, or None if there is none."""
+    if not is_uri(location) and not Path(location).is_dir():
         return None
-    return torch.load(path, map_location=map_location, weights_only=True)
+    storage = open_storage(location)
+    for name in reversed(_checkpoints(storage)):
+        descriptor, scratch = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=storage.scratch())
+        os.close(descriptor)
+        temporary = Path(scratch)
+        try:
+            storage.fetch(name, temporary)
+            with temporary.open("rb") as file:
+                if hashlib.file_digest(file, _checksum).hexdigest() == NAME.fullmatch(name)[2]:
+                    return torch.load(temporary, map_location=map_location, weights_only=True)
+        finally:
+            temporary.unlink(missing_ok=True)
+    return None
+
+
+def delete_checkpoints(location: str | Path) -> None:
+    """Remove all checkpoints at `location`, and the location itself."""
+    open_storage(location).delete()
+
+
+def _checkpoints(storage: Storage) -> list[str]:
+    """Oldest first."""
+    return [name for name in storage.names() if NAME.fullmatch(name)]
+
+
+def _checksum() -> Any:
+    return hashlib.blake2b(digest_size=16)
+
+
+class _Hashed:
+    """A file opened for writing that knows the checksum of what went into it, and is durable when closed."""
+
+    def __init__(self, file: Any) -> None:
+        self._file, self._hash = file, _checksum()
+
+    @property
+    def checksum(self) -> str:
+        return self._hash.hexdigest()
+
+    def write(self, data: Any) -> int:
+        self._hash.update(data)
+        return self._file.write(data)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def __enter__(self) -> "_Hashed":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        finally:
+            self._file.close()

@@ -10,25 +10,24 @@ import os
 import threading
 import time
 import traceback
-from pathlib import Path
 from typing import Any
 
 import ray
 import ray.train
-import torch
 import torch.distributed as dist
+from ray import PlacementGroupID
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.tune import Trainable
+from ray.util.placement_group import PlacementGroup
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from trainables.data.folder import data_in
 from trainables.loop import STOPPED, train
 from trainables.mailbox import Mailbox
+from trainables.messenger import Messenger
 from trainables.task import Task, load_task, search_for_modules
-from trainables.training import Report, Training
 from trainables.trial import TrialSpec
-
-FLUSH_SECONDS = 0.5
-"""Reports travel together, at most this late; a rung's and the last one travel at once."""
+from trainables.watchdog import Watchdog
 
 COLLECT_SECONDS = 1.0
 """How often a trial without news looks whether its gang is still alive."""
@@ -45,22 +44,32 @@ END_SECONDS = 4.0
 REPLACE_SECONDS = 60.0
 """The same for a gang that is replaced: the new one needs its place on the cluster."""
 
+ANSWER_SECONDS = 15.0
+"""A worker that hangs diagnoses itself; one that has not after so long is killed from outside."""
+
+WAITING_SECONDS = 120.0
+"""A trial that no worker has taken up for so long says what it waits for, and again at every doubling."""
+
 
 class GangTrainable(Trainable):
     """The Tune side of a gang. Its config is `{"job": ..., "gang": ...}`.
 
-    `job`: `spec` (TrialSpec as a dict), `checkpoint` (path or None), `checkpoint_seconds`.
-    `gang`: `workers`, `cpus_per_worker`, `gpus_per_worker`, `max_failures`, `storage`, `import_path`,
-    `data_dir`.
-    Each result holds the `reports` since the last one; the last of a trial that failed has an `error`.
+    `job`: `spec` (TrialSpec as a dict), `checkpoint` (a folder, its URI or None), `checkpoint_seconds`, `hang_seconds`,
+    `keep_last`.
+    `gang`: `workers`, `cpus_per_worker`, `gpus_per_worker`, `storage`, `import_path`, `data_dir`.
+    Each result holds one message in `messages`: the `reports` since the last one. The last of a trial that failed
+    has an `error`; a `fault` (`kind`, `cause`) was survived, unless the sweep stops the trial for it; a `notice` is
+    for people; `storage_error` (`cause`, `full`) says that a checkpoint could not be written; `placement_group` is
+    what the gang occupies, to be removed if its owners die.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
         os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", str(POLL_SECONDS))
         self._gang = config["gang"]
-        self._mailbox = ray.remote(num_cpus=0)(Mailbox).remote()
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+        self._mailbox = ray.remote(num_cpus=0, scheduling_strategy=here)(Mailbox).remote()
         self._broken = False
-        self._loss: BaseException | None = None
+        self._placement_group: str | None = None
         self._start_gang()
         self._post(config)
 
@@ -77,19 +86,55 @@ class GangTrainable(Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
+        if time.monotonic() - self._stepped > COLLECT_SECONDS:  # the silence was the sweep's own
+            self._watchdog.restart()
+        try:
+            return {"messages": [self._next_message()]}  # in a list: Tune flattens what is in a dictionary
+        finally:
+            self._stepped = time.monotonic()
+
+    def _next_message(self) -> dict[str, Any]:
         message = ray.get(self._mailbox.collect.remote(self._number, COLLECT_SECONDS))
-        if message is None:  # nothing new: come back soon, so that Tune can stop this trial in between
-            message = {"reports": []}
-            if not self._thread.is_alive():
-                self._deaths += 1
-                if self._deaths > self._gang["max_failures"]:
-                    message["error"] = (
-                        f"its workers were lost {self._deaths} times, the last time by: {self._loss}"
-                    )
-                else:
-                    self._start_gang()  # the mailbox hands it the same job
+        if message is not None:
+            self._watchdog.heard()
+            self._placement_group = message.get("placement_group", self._placement_group)
+            self._is_taken_up = True
+        elif not self._thread.is_alive():
+            message = {"reports": [], "fault": self._fault()}
+            self._watchdog = Watchdog(self._watchdog.limit)
+            self._is_taken_up = False
+            self._start_gang()  # the mailbox hands it the same job
+        else:  # nothing new: come back soon, so that Tune can stop this trial in between
+            message = {"reports": []} | self._look_after_silence()
         self._broken = "error" in message
         return message
+
+    def _fault(self) -> dict[str, str]:
+        """Why the gang has ended in the middle of a trial."""
+        if self._placement_group:  # its owner may be gone with the workers
+            remove_placement_group_by_id(self._placement_group)
+        diagnoses = ray.get(self._mailbox.diagnoses.remote())
+        if diagnoses:
+            return {"kind": "hang", "cause": diagnoses}
+        if self._killed:
+            self._killed = False
+            return {"kind": "hang", "cause": "no report, and no answer from the worker: its process is stuck"}
+        return {"kind": "workers lost", "cause": str(self._loss)}
+
+    def _look_after_silence(self) -> dict[str, Any]:
+        """Nothing, or what is to be told of a trial without news; kills workers that are stuck altogether."""
+        silence = self._watchdog.silence
+        if not self._is_taken_up and silence >= self._next_notice:
+            self._next_notice = 2 * silence
+            free = {name: free for name, free in ray.available_resources().items() if name in ("CPU", "GPU")}
+            need = f"{self._gang['workers']} x {self._gang['cpus_per_worker']} CPU"
+            need += f" + {self._gang['gpus_per_worker']} GPU" if self._gang["gpus_per_worker"] else ""
+            return {"notice": f"no worker has started for {silence:.0f} s: it needs {need}, free are {free}"}
+        if self._is_taken_up and not self._killed and silence >= self._watchdog.limit + ANSWER_SECONDS:
+            self._killed = True
+            for worker in ray.get(self._mailbox.workers.remote()):
+                ray.kill(worker)
+        return {}
 
     def cleanup(self) -> None:
         """End the gang in order: its processes and its placement group are gone, if they end in time."""
@@ -107,10 +152,14 @@ class GangTrainable(Trainable):
         """Nothing, for the same reason."""
 
     def _post(self, config: dict[str, Any]) -> None:
-        self._deaths = 0
+        self._watchdog = Watchdog(config["job"]["hang_seconds"])
+        self._next_notice = WAITING_SECONDS
+        self._killed = self._is_taken_up = False
+        self._stepped = time.monotonic()
         self._number = ray.get(self._mailbox.post.remote(config["job"]))
 
     def _start_gang(self) -> None:
+        self._loss: BaseException | None = None
         self._thread = threading.Thread(target=self._run_gang, name="gang", daemon=True)
         self._thread.start()
 
@@ -164,20 +213,31 @@ def _serve(mailbox: Any) -> None:
             return
         finished, job = taken
         spec = TrialSpec.from_dict(job["spec"])
-        messenger = Messenger(mailbox, finished, spec, rank=rank, world_size=world_size, device=device)
+        messenger = Messenger(
+            mailbox,
+            finished,
+            spec,
+            rank=rank,
+            world_size=world_size,
+            device=device,
+            hang_seconds=job["hang_seconds"],
+        )
         try:
             if spec.task not in tasks:
                 tasks[spec.task] = load_task(spec.task)
-            status = train(
-                spec,
-                messenger,
-                task=tasks[spec.task],
-                checkpoint=Path(job["checkpoint"]) if job["checkpoint"] else None,
-                checkpoint_seconds=job["checkpoint_seconds"],
-                device=device,
-                rank=rank,
-                world_size=world_size,
-            )
+            with messenger:
+                status = train(
+                    spec,
+                    messenger,
+                    task=tasks[spec.task],
+                    checkpoint=job["checkpoint"],
+                    checkpoint_seconds=job["checkpoint_seconds"],
+                    keep_last=job["keep_last"],
+                    on_trouble=messenger.storage_error,
+                    device=device,
+                    rank=rank,
+                    world_size=world_size,
+                )
         except Exception:
             if world_size > 1:
                 # If it came of a peer's death, Ray ends this worker now, and the gang is restarted.
@@ -191,41 +251,9 @@ def _serve(mailbox: Any) -> None:
             messenger.flush()
 
 
-class Messenger:
-    """Carries a trial's reports from its workers to the mailbox, and the verdict back to every worker."""
-
-    def __init__(
-        self, mailbox: Any, number: int, spec: TrialSpec, *, rank: int, world_size: int, device: torch.device
-    ) -> None:
-        self._mailbox, self._number, self._spec = mailbox, number, spec
-        self._rank, self._world_size, self._device = rank, world_size, device
-        self._reports: list[Report] = []
-        self._sent = time.monotonic()
-
-    def __call__(self, report: Report, training: Training) -> bool:
-        """Take one report; False if the trial is to be abandoned. Called on every worker."""
-        last = report["step"] == self._spec.horizon or report["diverged"]
-        stands = True
-        if self._rank == 0:
-            self._reports.append(report | {"diagnostics": training.flat_fractions()})
-            rung = report["step"] in self._spec.rungs and not last
-            if not last and (rung or time.monotonic() - self._sent >= FLUSH_SECONDS):
-                stands = self._send(wait=rung)
-        if self._world_size > 1:
-            flag = torch.tensor(int(stands), device=self._device)
-            dist.broadcast(flag, src=0)
-            stands = bool(flag.item())
-        return stands
-
-    def flush(self, error: str | None = None) -> None:
-        """Send what is left, as the last of this trial; an `error` comes from the worker that has it."""
-        if self._rank == 0 or error:
-            self._send(last=True, error=error)
-
-    def _send(self, *, wait: bool = False, last: bool = False, error: str | None = None) -> bool:
-        message = {"reports": self._reports, "last": last} | ({"error": error} if error else {})
-        self._reports, self._sent = [], time.monotonic()
-        return ray.get(self._mailbox.put.remote(self._number, message, wait))
+def remove_placement_group_by_id(group: str) -> None:
+    """Free what a gang occupied whose owners died: Ray keeps it until the whole job ends (ray#54305)."""
+    ray.util.remove_placement_group(PlacementGroup(PlacementGroupID(bytes.fromhex(group))))
 
 
 def _from_worker_0(value: Any, world_size: int) -> Any:

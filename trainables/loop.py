@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from trainables.checkpoint import load_checkpoint, save_checkpoint
+from trainables.storage import patiently
 from trainables.task import Task, load_task
 from trainables.training import Report, Training
 from trainables.trial import TrialSpec
@@ -19,9 +20,10 @@ def train(
     report: Callable[[Report, Training], bool],
     *,
     task: Task | None = None,
-    checkpoint: Path | None = None,
+    checkpoint: str | Path | None = None,
     checkpoint_seconds: float = 60.0,
     keep_last: bool = False,
+    on_trouble: Callable[[OSError], None] | None = None,
     device: torch.device | str = "cpu",
     rank: int = 0,
     world_size: int = 1,
@@ -29,16 +31,17 @@ def train(
     """Run one trial and say how it ended: `finished`, `diverged`, or `stopped` because `report` returned False.
 
     `report(values, training)` is called after every evaluation, on every worker, and must answer the same on
-    all of them. With a `checkpoint` path the trial continues from what lies there (its past reports are sent
-    again, so that none is lost with its messenger) and saves there at most every `checkpoint_seconds`,
+    all of them. With `checkpoint`, a folder or its URI, the trial continues from what lies there (its past reports
+    are sent again, so that none is lost with its messenger) and saves there at most every `checkpoint_seconds`,
     before the report that the checkpoint contains is sent; with `keep_last` also at the end. Only worker 0 writes,
-    and all must be able to read.
+    and all must be able to read. A checkpoint that cannot be written is told to `on_trouble` and tried again at
+    the next report, or raises `OSError` if nobody wants to know.
     """
     torch.set_num_threads(spec.threads)
     training = Training(
         task or load_task(spec.task), spec, device=torch.device(device), rank=rank, world_size=world_size
     )
-    state = load_checkpoint(checkpoint, map_location=device) if checkpoint else None
+    state = patiently(lambda: load_checkpoint(checkpoint, map_location=device)) if checkpoint else None
     if state is not None:
         training.load_state_dict(state)
     training.agree_on_step()
@@ -56,8 +59,13 @@ def train(
         values = training.report()
         due = time.monotonic() - saved >= checkpoint_seconds or (keep_last and training.step == spec.horizon)
         if checkpoint and rank == 0 and due:
-            save_checkpoint(training.state_dict(), checkpoint)
-            saved = time.monotonic()
+            try:
+                save_checkpoint(training.state_dict(), checkpoint)
+                saved = time.monotonic()
+            except OSError as error:
+                if on_trouble is None:
+                    raise
+                on_trouble(error)
         if not report(values, training):
             return STOPPED
         if values["diverged"]:

@@ -20,6 +20,8 @@ class Mailbox:
         self._messages: list[dict[str, Any]] = []
         self._requests = 0  # messages asked for; a request after a message says: go on
         self._delivered = 0
+        self._workers: list[Any] = []  # actor handles of the gang that took the job
+        self._diagnoses: dict[int, str] = {}  # by rank
 
     # The trial's side
 
@@ -29,6 +31,7 @@ class Mailbox:
             self._job, self._done, self._messages = job, False, []
             self._number += 1
             self._requests = self._delivered = 0
+            self._workers, self._diagnoses = [], {}
             self._changed.notify_all()
             return self._number
 
@@ -48,6 +51,16 @@ class Mailbox:
             self._delivered += 1
             return self._messages.pop(0)
 
+    async def workers(self) -> list[Any]:
+        """The actors that work on the current job; none while nobody has taken it."""
+        return list(self._workers)
+
+    async def diagnoses(self) -> str:
+        """What the workers that hung on the current job said of it, and forget it."""
+        told = "\n".join(f"worker {rank}: {text}" for rank, text in sorted(self._diagnoses.items()))
+        self._workers, self._diagnoses = [], {}
+        return told
+
     async def close(self) -> None:
         """Abandon the current job and send the gang home."""
         async with self._changed:
@@ -66,6 +79,20 @@ class Mailbox:
                 lambda: self._closed or (self._number > finished and not self._done and self._job is not None)
             )
             return None if self._closed else (self._number, self._job)
+
+    async def began(self, number: int, rank: int, worker: Any, placement_group: str | None) -> None:
+        """Worker `rank`, an actor handle, has begun with job `number`; the first one's word is passed on."""
+        async with self._changed:
+            if self._stands(number):
+                self._workers.append(worker)
+                if rank == 0:
+                    self._messages.append({"reports": [], "placement_group": placement_group})
+                    self._changed.notify_all()
+
+    async def hung(self, number: int, rank: int, diagnosis: str) -> None:
+        """A worker hangs on job `number`, and will end itself."""
+        if number == self._number:
+            self._diagnoses[rank] = diagnosis
 
     async def put(self, number: int, message: dict[str, Any], wait: bool) -> bool:
         """Deliver a message of job `number`; returns whether the job still stands.

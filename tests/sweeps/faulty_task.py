@@ -1,26 +1,51 @@
-"""A task that breaks: worker 1 of trial 0 raises, worker 1 of another trial dies once."""
+"""A task that breaks in another way in each of its first trials; what is not said to be fatal happens once."""
 
 import os
 import signal
+import time
 from pathlib import Path
 
+import torch
 import torch.distributed as dist
 
 from trainables.seeds import derive_seed
 from trainables.tasks.digits import Digits
 
 HERE = Path(__file__).parent
-SEED_OF_TRIAL_0 = derive_seed(0, "search", 0) % 2**31
+NUMBERS = {derive_seed(0, "search", number) % 2**31: number for number in range(20)}
+
+FATAL = 0
+OUT_OF_MEMORY = 1
+KILLED = 2
+HANGS = 3
+STOPPED = 4
+SLOW = 5
+"""Trial 5 only takes its time, so that somebody can kill its actor."""
+NAN = 6
 
 
 class Faulty(Digits):
     name = "faulty"
 
     def train_batches(self, *, seed, start):
+        number = NUMBERS.get(seed)
         for step, batch in enumerate(super().train_batches(seed=seed, start=start), start):
-            if seed == SEED_OF_TRIAL_0 and step == 12 and dist.get_rank() == 1:
-                raise RuntimeError("this trial cannot be trained")
-            if step == 20 and dist.get_rank() == 1 and not (HERE / "killed").exists():
-                (HERE / "killed").write_text(str(seed))
-                os.kill(os.getpid(), signal.SIGKILL)
+            if dist.get_rank() == 1 and step == 20:
+                if number == FATAL:
+                    raise RuntimeError("this trial cannot be trained")
+                if number == OUT_OF_MEMORY:
+                    torch.empty(2**60)
+                if number in (KILLED, HANGS, STOPPED) and not (HERE / f"fault-{number}").exists():
+                    (HERE / f"fault-{number}").touch()
+                    break_down(number)
+            if number == NAN and step == 12:
+                batch = (batch[0] * float("nan"), batch[1])
+            if number == SLOW:
+                time.sleep(0.1)
             yield batch
+
+
+def break_down(number):
+    if number == HANGS:
+        time.sleep(1e6)
+    os.kill(os.getpid(), signal.SIGKILL if number == KILLED else signal.SIGSTOP)

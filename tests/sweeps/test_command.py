@@ -93,7 +93,7 @@ start_fraction = 0.5
         (["sweep", "digits", "--name", "../up"], "--name '../up': must be"),
         (["sweep", "digits", "--name", "taken"], "exists: choose another --name"),
         (["sweep", "digits", "--storage", "file"], "is not a folder that can be written to"),
-        (["sweep", "digits", "--storage", "s3://bucket"], "must be a folder"),
+        (["sweep", "digits", "--storage", "ftp://host/runs"], "not a storage that pyarrow can open"),
         (["sweep", "digits", "--space", "none.toml"], "cannot read the space file"),
         (
             ["sweep", "digits", "--space", "space.toml"],

@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from trainables.checkpoint import load_checkpoint, save_checkpoint
+from trainables.checkpoint import load_checkpoint
 from trainables.invalid_input import InvalidInput
 from trainables.loop import DIVERGED, FINISHED, STOPPED, train
 from trainables.methods import all_methods
@@ -167,16 +167,3 @@ def test_training_never_reads_the_test_split(make_spec, monkeypatch):
 def test_an_uneven_split_of_the_batch_is_refused(make_spec):
     with pytest.raises(InvalidInput, match="batch of 64 examples cannot be split evenly over 1 workers x 5"):
         curve(make_spec(micro_batches=5))
-
-
-def test_a_checkpoint_holds_no_code_and_is_replaced_atomically(tmp_path, monkeypatch):
-    path = tmp_path / "state.pt"
-    save_checkpoint({"step": 1, "model": {"w": torch.ones(3)}}, path)
-
-    def fail(*_):
-        raise OSError("no space left")
-
-    monkeypatch.setattr(torch, "save", fail)
-    with pytest.raises(OSError, match="no space"):
-        save_checkpoint({"step": 2}, path)
-    assert load_checkpoint(path)["step"] == 1

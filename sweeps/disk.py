@@ -1,0 +1,82 @@
+"""How much room a sweep needs, before it starts: checkpoints are what fills a disk."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from sweeps.plan import Plan
+from trainables.checkpoint import KEPT
+from trainables.invalid_input import InvalidInput
+from trainables.methods import parse_method
+from trainables.storage import is_uri
+from trainables.task import Task
+
+STATES = {"sgd": 1, "adamw": 2}
+"""Tensors of a parameter's size that a base optimizer keeps; two for one that is not listed."""
+
+RECORDS_BYTES = 400
+"""About so many bytes of records and TensorBoard events come of one report."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Room:
+    """What a sweep needs at most, in bytes, and the arithmetic that says so."""
+
+    needed: int
+    arithmetic: str
+
+
+def room_needed(plan: Plan, task: Task, *, slots: int) -> Room:
+    """The room for checkpoints and records; a model that cannot be built without data counts as built."""
+    size = checkpoint_bytes(plan, task)
+    kept = len(plan.methods)
+    live = (KEPT + 1) * slots  # one more while it is being written
+    reports = plan.trials * len(plan.methods) * (plan.space.horizon // plan.space.eval_interval + 1)
+    needed = size * (live + kept) + RECORDS_BYTES * reports
+    return Room(
+        needed=needed,
+        arithmetic=f"disk: at most about {megabytes(needed)}: checkpoints of {megabytes(size)} x ({KEPT + 1} x {slots} "
+        f"live trials + {kept} winners), and the records",
+    )
+
+
+def checkpoint_bytes(plan: Plan, task: Task) -> int:
+    """The size of the largest checkpoint of any method: weights, optimizer state and mask."""
+    try:
+        with torch.device("meta"):
+            model = task.model()
+    except (RuntimeError, NotImplementedError):  # one that computes with its weights while it is built
+        model = task.model()
+    weights = sum(p.numel() * p.element_size() for p in model.parameters())
+    buffers = sum(b.numel() * b.element_size() for b in model.buffers())
+    masks = sum(p.numel() for p in model.parameters())
+    sizes = []
+    for name in plan.methods:
+        method = parse_method(name)
+        sizes.append(weights * (1 + STATES.get(method.base, 2)) + buffers + masks * method.ire)
+    return max(sizes)
+
+
+def check_room(room: Room, location: str) -> str:
+    """The arithmetic with what is free; raises `InvalidInput` if that is less than is needed."""
+    if is_uri(location):
+        return room.arithmetic
+    folder = next(path for path in [Path(location), *Path(location).parents] if path.exists())
+    free = shutil.disk_usage(folder).free
+    if free < room.needed:
+        raise InvalidInput(
+            f"{room.arithmetic}; {str(folder)!r} has {megabytes(free)} left: make room, choose another "
+            "--storage, or lower --max-concurrent"
+        )
+    return f"{room.arithmetic}; {megabytes(free)} free"
+
+
+def megabytes(size: float) -> str:
+    """`12.3 MB`, `4.5 GB`."""
+    for unit in ("kB", "MB", "GB"):
+        size /= 1000
+        if size < 1000:
+            return f"{size:.1f} {unit}"
+    return f"{size / 1000:.1f} TB"

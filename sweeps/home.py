@@ -1,0 +1,300 @@
+"""Where an experiment lives: a folder, or an object store whose small files are mirrored in a temporary folder.
+
+Everything else works on a folder. An object store cannot append, so there the records are numbered segments,
+read as one; checkpoints go to the store directly, from the workers.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import socket
+import tempfile
+import threading
+import time
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from trainables.invalid_input import InvalidInput
+from trainables.storage import below, is_uri, open_storage, patiently
+
+RECORDS = ("results.jsonl", "trials.jsonl")
+"""In the order in which they are published: an event says how many results there were before it."""
+
+PUBLISHED = ("sweep.toml", "optuna.log", "ray.log", "report/", "trials/")
+"""What is copied to an object store besides the records; of `trials/` only TensorBoard's event files."""
+
+FAN_IN = 16
+"""So many segments are merged into one."""
+
+LEASE_SECONDS = 60.0
+"""A lock in an object store that was not renewed for so long has lost its owner."""
+
+
+class Home(ABC):
+    """The place of one experiment."""
+
+    location: str
+    """The folder, or the URI."""
+    folder: Path
+    """The folder on this machine that holds the small files."""
+
+    def below(self, *names: str) -> str:
+        """The location of something in it, for workers on any machine."""
+        return below(self.location, *names)
+
+    @abstractmethod
+    def create(self) -> None:
+        """Make it, empty."""
+
+    @abstractmethod
+    def locked(self) -> contextlib.AbstractContextManager[None]:
+        """Hold its lock, which dies with its owner; raises `InvalidInput` if another process has it."""
+
+    @abstractmethod
+    def publish_records(self) -> None:
+        """Make what was recorded so far durable in the place itself."""
+
+    @abstractmethod
+    def publish(self) -> None:
+        """Copy everything that has changed to the place itself."""
+
+    @abstractmethod
+    def fetch(self, folder: str) -> None:
+        """Bring the files below `folder` here."""
+
+
+class FolderHome(Home):
+    """A folder of this machine, or of a file system that all machines share."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.location = str(folder)
+
+    def create(self) -> None:
+        self.folder.mkdir(parents=True)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        with (self.folder / ".lock").open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise _in_use(self.location, _owner(self.folder)) from None
+            file.truncate(0)
+            file.write(json.dumps(_myself()))
+            file.flush()
+            yield
+
+    def publish_records(self) -> None:
+        """Nothing: the folder is the place."""
+
+    def publish(self) -> None:
+        """Nothing, for the same reason."""
+
+    def fetch(self, folder: str) -> None:
+        """Nothing, for the same reason."""
+
+
+class StoreHome(Home):
+    """A prefix of an object store."""
+
+    def __init__(self, location: str) -> None:
+        self.location = location
+        self._store = open_storage(location)
+        self._mirror = tempfile.TemporaryDirectory(prefix="ire-")
+        self.folder = Path(self._mirror.name)
+        self._segments: dict[str, list[tuple[int, int, int]]] = {name: [] for name in RECORDS}
+        """By file: first byte, end and level of each segment, gapless."""
+        self._published: dict[Path, tuple[float, int]] = {}
+        self._publishing = threading.Lock()
+
+    @property
+    def exists(self) -> bool:
+        """Whether an experiment lives here."""
+        return "sweep.toml" in patiently(lambda: self._store.names())
+
+    def create(self) -> None:
+        """Nothing: a store has no folders."""
+
+    def open(self) -> None:
+        """Fetch what is needed to resume or to report; raises `InvalidInput` if the records have a gap."""
+        names = patiently(lambda: self._store.names())
+        if "sweep.toml" in names:
+            self._store.fetch("sweep.toml", self.folder / "sweep.toml")
+        for name in RECORDS:
+            self._fetch_segments(name, [n for n in names if n.startswith(f"{name}/")])
+
+    def _fetch_segments(self, name: str, names: list[str]) -> None:
+        spans = sorted((_span(n) for n in names), key=lambda span: (span[0], -span[1]))
+        end = 0
+        with (self.folder / name).open("wb") as file:
+            for first, last in spans:
+                if last <= end:  # merged into a longer one
+                    continue
+                if first != end:
+                    raise InvalidInput(f"{self.location}: {name} lacks the bytes from {end} to {first}")
+                file.write(self._store.read(f"{name}/{_segment(first, last)}"))
+                self._segments[name].append((first, last, 0))
+                end = last
+
+    def fetch(self, folder: str) -> None:
+        for name in self._store.names(folder):
+            target = self.folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._store.fetch(name, target)
+
+    def publish_records(self) -> None:
+        with self._publishing:
+            for name in RECORDS:
+                self._publish_tail(name)
+
+    def _publish_tail(self, name: str) -> None:
+        path, segments = self.folder / name, self._segments[name]
+        end = path.stat().st_size if path.exists() else 0
+        first = segments[-1][1] if segments else 0
+        if end > first:
+            self._put_segment(name, (first, end, 0))
+        while len(segments) >= FAN_IN and len({level for *_, level in segments[-FAN_IN:]}) == 1:
+            merged = segments[-FAN_IN:]
+            del segments[-FAN_IN:]
+            self._put_segment(name, (merged[0][0], merged[-1][1], merged[0][2] + 1))
+            for first, last, _ in merged:
+                self._store.delete(f"{name}/{_segment(first, last)}")
+
+    def _put_segment(self, name: str, segment: tuple[int, int, int]) -> None:
+        first, last, _ = segment
+        with (self.folder / name).open("rb") as file:
+            file.seek(first)
+            content = file.read(last - first)
+        patiently(lambda: self._store.write(f"{name}/{_segment(first, last)}", content))
+        self._segments[name].append(segment)
+
+    def publish(self) -> None:
+        self.publish_records()
+        for path in sorted(self.folder.rglob("*")):
+            name = str(path.relative_to(self.folder))
+            if not path.is_file() or not name.startswith(PUBLISHED):
+                continue
+            if name.startswith("trials/") and ".tfevents." not in path.name:
+                continue
+            state = path.stat()
+            if self._published.get(path) != (state.st_mtime, state.st_size):
+                content = path.read_bytes()
+                patiently(lambda name=name, content=content: self._store.write(name, content))
+                self._published[path] = (state.st_mtime, state.st_size)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """A lease: an object that its owner renews, since a store has no locks."""
+        mine = _myself() | {"lease": uuid.uuid4().hex}
+        owner = self._lease()
+        if owner and not _has_ended(owner):
+            raise _in_use(self.location, owner)
+        self._renew(mine)
+        if (self._lease() or {}).get("lease") != mine["lease"]:  # another one came at the same moment
+            raise _in_use(self.location, self._lease() or {})
+        over = threading.Event()
+
+        def keep() -> None:
+            while not over.wait(LEASE_SECONDS / 4):
+                with contextlib.suppress(OSError):  # away for a moment: the next time will do
+                    self._renew(mine)
+
+        threading.Thread(target=keep, name="lease", daemon=True).start()
+        try:
+            yield
+        finally:
+            over.set()
+            with contextlib.suppress(OSError):
+                self._store.delete("lock.json")
+
+    def _renew(self, mine: dict[str, Any]) -> None:
+        self._store.write("lock.json", json.dumps(mine | {"renewed": time.time()}).encode())
+
+    def _lease(self) -> dict[str, Any] | None:
+        try:
+            return json.loads(self._store.read("lock.json"))
+        except FileNotFoundError:
+            return None
+
+
+def home_at(location: str | Path) -> Home:
+    """The home of the experiment at a folder or URI; raises `InvalidInput` if there is none."""
+    if is_uri(location):
+        home = StoreHome(str(location).rstrip("/"))
+        home.open()
+    else:
+        home = FolderHome(Path(location).resolve())
+    if not (home.folder / "sweep.toml").is_file():
+        raise InvalidInput(f"{home.location!r} is not an experiment folder: it has no sweep.toml")
+    return home
+
+
+def new_home(storage: str | Path, name: str) -> Home:
+    """Where a new experiment would live; raises `InvalidInput` if it cannot. Nothing is written yet."""
+    if is_uri(storage):
+        home = StoreHome(below(storage, name))
+        try:
+            exists = home.exists
+        except OSError as error:
+            raise InvalidInput(f"--storage {str(storage)!r}: cannot be read ({error})") from error
+        if exists:
+            raise _exists(home)
+        return home
+    home = FolderHome((Path(storage) / name).resolve())
+    if home.folder.exists():
+        raise _exists(home)
+    parent = next(path for path in home.folder.parents if path.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise InvalidInput(
+            f"--storage {str(storage)!r}: {str(parent)!r} is not a folder that can be written to"
+        )
+    return home
+
+
+def _exists(home: Home) -> InvalidInput:
+    return InvalidInput(
+        f"experiment {home.location!r} exists: choose another --name, or `ire resume {home.location}`"
+    )
+
+
+def _in_use(location: str, owner: dict[str, Any]) -> InvalidInput:
+    who = f"process {owner['pid']} on {owner['host']}" if "pid" in owner else "another process"
+    return InvalidInput(f"{location!r} is in use by {who}; `ire status` may look at it")
+
+
+def _myself() -> dict[str, Any]:
+    return {"host": socket.gethostname(), "pid": os.getpid()}
+
+
+def _owner(folder: Path) -> dict[str, Any]:
+    try:
+        return json.loads((folder / ".lock").read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+def _has_ended(owner: dict[str, Any]) -> bool:
+    """Whether the holder of a lease is gone: it stopped renewing, or was a process here that is no more."""
+    if owner["host"] == socket.gethostname() and owner["pid"] != os.getpid():
+        try:
+            os.kill(owner["pid"], 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            pass
+    return time.time() - owner["renewed"] > LEASE_SECONDS
+
+
+def _segment(first: int, last: int) -> str:
+    return f"{first:015d}-{last:015d}.jsonl"
+
+
+def _span(name: str) -> tuple[int, int]:
+    first, last = re.fullmatch(r".*/(\d+)-(\d+)\.jsonl", name).groups()
+    return int(first), int(last)
