@@ -75,16 +75,36 @@ def connected(address: str | None) -> Iterator[None]:
             raise InvalidInput(f"--address {address!r}: no Ray cluster answers there ({error})") from error
     else:
         (machine,) = this_machine()
-        ray.init(
-            num_cpus=int(machine.cpus),
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        with _loopback_only():
+            ray.init(
+                num_cpus=int(machine.cpus),
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
     try:
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _loopback_only() -> Iterator[None]:
+    """Let a cluster that is started inside listen on 127.0.0.1 alone.
+
+    Ray does so on Windows and macOS, where no cluster can grow from it, and has no argument for it elsewhere:
+    it turns `_node_ip_address="127.0.0.1"` into the outward address (ray#26293).
+    """
+    from ray._private import ray_constants
+
+    name = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
+    before = os.environ.get(name), ray_constants.ENABLE_RAY_CLUSTER
+    os.environ[name], ray_constants.ENABLE_RAY_CLUSTER = "0", False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before[1]
+        os.environ.pop(name) if before[0] is None else os.environ.update({name: before[0]})
 
 
 def joins_a_cluster(address: str | None) -> bool:

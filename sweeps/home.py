@@ -247,7 +247,7 @@ def new_home(storage: str | Path, name: str) -> Home:
             raise _exists(home)
         return home
     home = FolderHome((Path(storage) / name).resolve())
-    if home.folder.exists():
+    if home.folder.exists() or os.path.lexists(Path(storage) / name):  # a link would lead out of the storage
         raise _exists(home)
     parent = next(path for path in home.folder.parents if path.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):

@@ -76,7 +76,9 @@ def sweep(
     """
     found = find_space(task, space)
     plan = Plan(
-        name=name or f"{re.sub(r'[^A-Za-z0-9]+', '-', task)}-{datetime.now():%Y%m%d-%H%M%S}",
+        name=name
+        if name is not None
+        else f"{re.sub(r'[^A-Za-z0-9]+', '-', task)}-{datetime.now():%Y%m%d-%H%M%S}",
         task=task,
         methods=tuple(found.methods if methods is None else methods),
         trials=found.search.trials if trials is None else trials,

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,16 @@ class TrialRecord:
             return False
         self.reports.append(report)
         return True
+
+    def forget_reports(self) -> None:
+        """Keep only the last report of a trial that has ended, and what is asked of it: long sweeps have millions."""
+        self.best_val_loss  # noqa: B018 - computed now, or never
+        del self.reports[:-1]
+
+    @cached_property
+    def best_val_loss(self) -> float | None:
+        """The lowest validation loss of a trial that has ended."""
+        return min((r["val_loss"] for r in self.reports if r["val_loss"] is not None), default=None)
 
     def identity(self) -> dict[str, Any]:
         """What the trial is, as JSON can hold it; `from_identity` reads it."""

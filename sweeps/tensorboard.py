@@ -85,10 +85,9 @@ class TensorBoard(Watcher):
 
     def ended(self, trial: TrialRecord) -> None:
         writer = self._writer(trial.name)
-        losses = [r["val_loss"] for r in trial.reports if r["val_loss"] is not None]
         ends = {
             "final_val_loss": trial.val_loss,
-            "best_val_loss": min(losses, default=None),
+            "best_val_loss": trial.best_val_loss,
             "progress": trial.step / trial.spec.horizon,
         }
         for tag, value in ends.items():

@@ -62,7 +62,8 @@ class ProtocolScheduler(FIFOScheduler):
         return TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        self._run.lost(trial.config["job"]["spec"]["name"], str(trial.get_error()))
+        error = trial.get_error()  # none if the process was gone without a word
+        self._run.lost(trial.config["job"]["spec"]["name"], str(error or "its process or its node is gone"))
 
 
 class Ticker(Callback):
@@ -124,6 +125,10 @@ class TuneRun:
         os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
         os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
         os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "3600"
+        settled = {trial.name for trial in self.protocol.settled}
+        for trial in self.protocol.records.trials.values():
+            if trial.status != RUNNING and trial.name not in settled:
+                trial.forget_reports()
         tuner = tune.Tuner(
             # a placement group must ask for something, and every CPU is the workers'
             tune.with_resources(GangTrainable, {"memory": 1}),
@@ -269,6 +274,7 @@ class TuneRun:
         self._clear_checkpoints(trial)
         for watcher in self.watchers:
             watcher.ended(trial)
+        trial.forget_reports()
 
     def _clear_checkpoints(self, trial: TrialRecord) -> None:
         """Keep the last checkpoint of each method's candidates, and of its winner alone once that is chosen."""

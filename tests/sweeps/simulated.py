@@ -51,10 +51,16 @@ class Killed(Exception):
 
 
 def simulate(
-    plan: Plan, folder: Path, *, slots: int = 1, kill_after: int | None = None, fails=()
+    plan: Plan,
+    folder: Path,
+    *,
+    slots: int = 1,
+    kill_after: int | None = None,
+    fails=(),
+    publish=lambda: None,
 ) -> Protocol:
     """Run the protocol to its end, or until `kill_after` events; trials named in `fails` raise an error."""
-    protocol = Protocol(plan, folder)
+    protocol = Protocol(plan, folder, publish=publish)
     streams = {}
     events = 0
 

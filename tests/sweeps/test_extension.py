@@ -1,0 +1,130 @@
+"""What a resume may change: more trials, more methods, other versions; and what it may not."""
+
+import dataclasses
+import json
+import shutil
+
+import pytest
+from simulated import make_plan, simulate, table
+
+from search_spaces.space import parse_space
+from sweeps.extension import check_identity, extended, identity
+from sweeps.plan import Plan
+from sweeps.protocol import Protocol
+from sweeps.provenance import code_checksum, differences, versions
+from sweeps.records import SEARCH, read_records
+from trainables.invalid_input import InvalidInput
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """A finished sweep of two methods and three trials each."""
+    folder = tmp_path_factory.mktemp("swept")
+    plan = make_plan(trials=4, confirm_seeds=2, methods=("sgd", "sgd-ire"))
+    simulate(plan, folder)
+    return plan, folder
+
+
+def continued(swept, tmp_path, **changes):
+    plan, folder = swept
+    shutil.copytree(folder, tmp_path / "again")
+    return simulate(extended(plan, **changes), tmp_path / "again"), table(Protocol(plan, folder))
+
+
+def test_a_raised_budget_continues_the_same_studies(swept, tmp_path):
+    protocol, before = continued(swept, tmp_path, trials=10)
+    assert table(protocol)[: len(before)] == before, "nothing ran again"
+    fresh = simulate(make_plan(trials=10, confirm_seeds=2, methods=("sgd", "sgd-ire")), _new(tmp_path))
+    for method in ("sgd", "sgd-ire"):
+        assert len(searched(protocol, method)) > 4
+        assert searched(protocol, method) == searched(fresh, method)
+    assert protocol.is_over
+
+
+def test_an_added_method_gets_the_same_budget_and_leaves_the_others_as_they_are(swept, tmp_path):
+    protocol, before = continued(swept, tmp_path, methods=["sgd", "adamw"])
+    assert protocol.plan.methods == ("sgd", "sgd-ire", "adamw")
+    assert table(protocol)[: len(before)] == before
+    fresh = simulate(
+        make_plan(trials=4, confirm_seeds=2, methods=("sgd", "sgd-ire", "adamw")), _new(tmp_path)
+    )
+    assert searched(protocol, "adamw") == searched(fresh, "adamw")
+    later = list(protocol.records.trials.values())[len(before) :]
+    assert {t.arm for t in later if t.stage == SEARCH} == {"adamw"}
+
+
+def searched(protocol, method) -> list:
+    """The search trials of one method and what became of them."""
+    trials = protocol.records.trials.values()
+    return [(t.spec, t.status) for t in trials if t.arm == method and t.stage == SEARCH]
+
+
+def _new(tmp_path):
+    (tmp_path / "fresh").mkdir()
+    return tmp_path / "fresh"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"trials": 3}, "--trials 3: the sweep has 4 already; a budget can be raised, not lowered"),
+        ({"methods": ["adamw", "sdg"]}, "did you mean 'sgd'"),
+        ({"max_concurrent": 0}, "--max-concurrent 0: must be at least 1"),
+        ({"hang_seconds": 0.0}, "--hang-seconds 0.0: must be at least 1"),
+    ],
+)
+def test_a_change_that_makes_no_sense_is_refused_by_name(swept, changes, message):
+    with pytest.raises(InvalidInput, match=message):
+        extended(swept[0], **changes)
+
+
+def other_horizon(plan: Plan) -> Plan:
+    text = plan.space.text.replace("horizon = 240", "horizon = 480")
+    return dataclasses.replace(plan, space=parse_space(text, task=plan.task, source=plan.space.source))
+
+
+def other_range(plan: Plan) -> Plan:
+    text = plan.space.text.replace("log = [0.01, 1.0]", "log = [0.01, 2.0]")
+    return dataclasses.replace(plan, space=parse_space(text, task=plan.task, source=plan.space.source))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda plan: dataclasses.replace(plan, seed=1), "seed was 0, is 1"),
+        (lambda plan: dataclasses.replace(plan, workers=2), "workers was 1, is 2"),
+        (lambda plan: dataclasses.replace(plan, task="stdlib-lm"), "task was 'digits', is 'stdlib-lm'"),
+        (other_horizon, "horizon was 240, is 480"),
+        (other_range, "space was '[0-9a-f]{12}', is '[0-9a-f]{12}'"),
+    ],
+)
+def test_a_sweep_toml_whose_trials_could_not_be_compared_any_more_is_refused(
+    swept, tmp_path, change, message
+):
+    plan, folder = swept
+    shutil.copytree(folder, tmp_path / "again")
+    records = read_records(tmp_path / "again")
+    check_identity(
+        change(plan), records, source="sweep.toml"
+    )  # no run on record yet: nothing to compare with
+    records.run(identity=identity(plan), versions=versions())
+    again = read_records(tmp_path / "again")
+    check_identity(extended(plan, trials=9, methods=["adamw"]), again, source="sweep.toml")
+    with pytest.raises(InvalidInput, match=f"sweep.toml: .*{message}.*could not be compared"):
+        check_identity(change(plan), again, source="sweep.toml")
+
+
+def test_every_run_is_recorded_with_its_versions_and_a_change_is_told(swept, tmp_path):
+    plan, folder = swept
+    shutil.copytree(folder, tmp_path / "again")
+    records = read_records(tmp_path / "again")
+    now = versions()
+    records.run(identity=identity(plan), versions=now | {"torch": "2.0.0"})
+    records.run(identity=identity(plan), versions=now)
+    lines = [json.loads(line) for line in (tmp_path / "again" / "trials.jsonl").read_text().splitlines()]
+    assert [line["versions"]["torch"] for line in lines if line["event"] == "run"] == ["2.0.0", now["torch"]]
+    runs = read_records(tmp_path / "again").runs
+    assert differences(runs[0]["versions"], runs[1]["versions"]) == [f"torch 2.0.0 -> {now['torch']}"]
+    assert set(now) >= {"python", "ire", "torch", "ray", "optuna", "numpy", "code"}
+    assert now["code"] == code_checksum()
+    assert len(now["code"]) == 12

@@ -1,0 +1,102 @@
+"""Real training, killed with SIGKILL at random moments and resumed, against the undisturbed sweep: bit for bit."""
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from simulated import make_plan
+
+from search_spaces.space import find_space, parse_space
+from sweeps.plan import Plan
+from sweeps.protocol import Protocol
+from sweeps.records import read_records
+from trainables.loop import train
+from trainables.task import load_task
+
+CLOCKS = ("seconds", "steps_per_second")
+
+
+def small_plan() -> Plan:
+    """Digits with a fifth of its steps."""
+    text = find_space("digits").text.replace("horizon = 240", "horizon = 48").replace("[120, 176]", "[24]")
+    space = parse_space(text, task="digits", source="a test")
+    return make_plan(methods=("sgd-ire", "adamw"), trials=4, confirm_seeds=2, curve=(), space=space)
+
+
+def run(folder: Path) -> None:
+    """The whole sweep in this process, with one slot, as its gang and its driver would do it."""
+    protocol = Protocol(small_plan(), folder)
+    task = load_task("digits")
+    while trial := protocol.next_trial():
+        train(
+            trial.spec,
+            lambda report, _, trial=trial: protocol.report(trial, report),
+            task=task,
+            checkpoint=folder / "checkpoints" / trial.name,
+            checkpoint_seconds=0,
+        )
+    assert protocol.is_over
+
+
+def rows(folder: Path) -> list:
+    return [
+        (
+            t.spec,
+            t.stage,
+            t.number,
+            t.status,
+            [{k: v for k, v in r.items() if k not in CLOCKS} for r in t.reports],
+        )
+        for t in read_records(folder).trials.values()
+    ]
+
+
+@pytest.fixture(scope="module")
+def processes():
+    """Starts processes in which everything is imported already."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["sweeps.protocol", "trainables.loop", "trainables.tasks.digits"])
+    return context
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, processes):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    began = time.monotonic()
+    process = processes.Process(target=run, args=(folder,))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    return rows(folder), time.monotonic() - began
+
+
+def killed_and_resumed(processes, folder: Path, *, kills: int, seconds: float, seed: int) -> int:
+    """Kill the sweep `kills` times, at moments that leave it time to get on; returns how often it was alive to be."""
+    draws = random.Random(seed)
+    hits = 0
+    for _ in range(kills):
+        process = processes.Process(target=run, args=(folder,))
+        process.start()
+        process.join(draws.uniform(0.1, 2.5 * seconds / kills + 0.5))
+        if process.is_alive():
+            os.kill(process.pid, signal.SIGKILL)
+            hits += 1
+        process.join()
+    process = processes.Process(target=run, args=(folder,))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    return hits
+
+
+@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
+def test_killed_at_random_moments_it_equals_the_undisturbed_sweep(processes, undisturbed, tmp_path, kills):
+    whole, seconds = undisturbed
+    hits = killed_and_resumed(processes, tmp_path, kills=kills, seconds=seconds, seed=kills)
+    assert hits >= kills // 2
+    assert rows(tmp_path) == whole
+    assert len({row[3] for row in whole}) > 1, "trials finished, and trials were pruned"
