@@ -31,6 +31,8 @@ RC = {
 WIDTH, HEIGHT = 4.05, 3.2
 """Inches of one panel."""
 COLUMNS = 3
+LEGEND_ENTRY = 1.7
+"""Inches that a name and its line take."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,10 +67,10 @@ class Picture:
         size = (self.width * columns, self.height * rows + (0.35 if legend and self.styles else 0))
         with rc_context(RC):
             figure = Figure(figsize=size, layout="constrained")
-            grid = figure.subplots(rows, columns, squeeze=False).flat
+            grid = list(figure.subplots(rows, columns, squeeze=False).flat)
             for panel, axes in zip(panels, grid, strict=False):
                 panel(axes)
-            for axes in list(grid)[len(panels) :]:
+            for axes in grid[len(panels) :]:
                 axes.set_visible(False)
             if legend and self.styles:
                 handles = [
@@ -78,7 +80,11 @@ class Picture:
                     for name, s in self.styles.items()
                 ]
                 figure.legend(
-                    handles=handles, loc="outside lower center", ncols=min(6, len(handles)), frameon=False
+                    handles=handles,
+                    loc="outside lower center",
+                    ncols=max(1, min(len(handles), int(size[0] / LEGEND_ENTRY))),
+                    handlelength=2.8,
+                    frameon=False,
                 )
         return figure
 
