@@ -42,20 +42,35 @@ def check_identity(plan: Plan, records: Records, *, source: str) -> None:
 
 
 def extended(
-    plan: Plan, *, trials: int | None = None, methods: Sequence[str] | None = None, **others: Any
+    plan: Plan,
+    *,
+    trials: int | None = None,
+    methods: Sequence[str] | None = None,
+    confirm_seeds: int | None = None,
+    curve: Sequence[float] = (),
+    **others: Any,
 ) -> Plan:
-    """`plan` with a larger budget, more methods, or other values of `others`; raises `InvalidInput`.
+    """`plan` with a larger budget, more methods, seeds or horizons, or other values of `others`; raises `InvalidInput`.
 
-    `methods` are added to those that there are. `others` are fields of the plan; None leaves one as it is.
+    `methods` and `curve` are added to those that there are. `others` are fields of the plan; None leaves one as it is.
     """
-    if trials is not None and trials < plan.trials:
-        raise InvalidInput(
-            f"--trials {trials}: the sweep has {plan.trials} already; a budget can be raised, not lowered"
-        )
+    for name, value in (("trials", trials), ("confirm_seeds", confirm_seeds)):
+        if value is not None and value < getattr(plan, name):
+            raise InvalidInput(
+                f"--{name.replace('_', '-')} {value}: the sweep has {getattr(plan, name)} already; a budget can be "
+                "raised, not lowered"
+            )
     names = {field.name for field in fields(plan)}
     changes = {name: value for name, value in others.items() if value is not None}
     assert set(changes) <= names - {*FIXED, "space", "name"}, changes
     added = [name for name in methods or () if name not in plan.methods]
-    larger = replace(plan, trials=trials or plan.trials, methods=(*plan.methods, *added), **changes)
+    larger = replace(
+        plan,
+        trials=trials or plan.trials,
+        methods=(*plan.methods, *added),
+        confirm_seeds=plan.confirm_seeds if confirm_seeds is None else confirm_seeds,
+        curve=tuple(sorted({*plan.curve, *curve})),
+        **changes,
+    )
     larger.check()
     return larger

@@ -128,6 +128,9 @@ def resume(
     *,
     trials: int | None = None,
     methods: Sequence[str] | None = None,
+    confirm_seeds: int | None = None,
+    curve: bool | Sequence[float] = False,
+    controls: bool = False,
     max_concurrent: int | None = None,
     max_failures: int | None = None,
     hang_seconds: float | None = None,
@@ -136,7 +139,8 @@ def resume(
 ) -> Experiment:
     """Go on with a sweep from its records; one that is over is only reported again.
 
-    `trials` raises the budget of every method, and `methods` adds arms with the same budget. `folder` may be the
+    `trials` raises the budget of every method, `methods` adds arms with the same budget, `confirm_seeds`, `curve` (more
+    horizons, or true for the usual ones) and `controls` add runs after the search. `folder` may be the
     URI of an object store. Raises `InvalidInput`, before anything is started or written, for a change that would
     make old and new trials incomparable.
     """
@@ -145,6 +149,9 @@ def resume(
         read_plan(home.folder),
         trials=trials,
         methods=methods,
+        confirm_seeds=confirm_seeds,
+        curve=CURVE if curve is True else curve or (),
+        controls=controls or None,
         max_concurrent=max_concurrent,
         max_failures=max_failures,
         hang_seconds=hang_seconds,

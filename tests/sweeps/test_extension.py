@@ -12,7 +12,7 @@ from sweeps.extension import check_identity, extended, identity
 from sweeps.plan import Plan
 from sweeps.protocol import Protocol
 from sweeps.provenance import code_checksum, differences, versions
-from sweeps.records import SEARCH, read_records
+from sweeps.records import CONFIRM, CONTROL, CURVE, SEARCH, read_records
 from trainables.invalid_input import InvalidInput
 
 
@@ -53,6 +53,15 @@ def test_an_added_method_gets_the_same_budget_and_leaves_the_others_as_they_are(
     assert {t.arm for t in later if t.stage == SEARCH} == {"adamw"}
 
 
+def test_curve_controls_and_seeds_are_added_and_nothing_runs_again(swept, tmp_path):
+    protocol, before = continued(swept, tmp_path, confirm_seeds=3, curve=(2.0, 0.5), controls=True)
+    assert protocol.plan.curve == (0.5, 2.0)
+    assert table(protocol)[: len(before)] == before
+    later = list(protocol.records.trials.values())[len(before) :]
+    assert {t.stage for t in later} == {CONFIRM, CURVE, CONTROL}
+    assert [len(arm.confirm) for arm in protocol.arms.values()] == [3, 3]
+
+
 def searched(protocol, method) -> list:
     """The search trials of one method and what became of them."""
     trials = protocol.records.trials.values()
@@ -68,6 +77,8 @@ def _new(tmp_path):
     ("changes", "message"),
     [
         ({"trials": 3}, "--trials 3: the sweep has 4 already; a budget can be raised, not lowered"),
+        ({"confirm_seeds": 1}, "--confirm-seeds 1: the sweep has 2 already"),
+        ({"curve": (0.01,)}, "--curve 0.01: must be different factors between 1/16 and 16"),
         ({"methods": ["adamw", "sdg"]}, "did you mean 'sgd'"),
         ({"max_concurrent": 0}, "--max-concurrent 0: must be at least 1"),
         ({"hang_seconds": 0.0}, "--hang-seconds 0.0: must be at least 1"),
