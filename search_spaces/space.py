@@ -10,10 +10,11 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-from search_spaces.dimensions import Dimension, Fixed, Interval, read_dimension
+from search_spaces.dimensions import Choice, Dimension, Fixed, Interval, read_dimension
 from trainables.invalid_input import InvalidInput, unknown
 from trainables.methods import PARTS, Method, parse_method
 from trainables.scale import ORIGINAL, TINY, split_scale
@@ -34,6 +35,8 @@ class Search:
     """One in so many trials passes a rung."""
     startup_trials: int
     """Trials of a method that are drawn at random before TPE suggests."""
+    grid: bool = False
+    """Try every combination of the choices, in order, everything else at its published value, and nothing is pruned."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,10 +81,26 @@ class Space:
                 raise InvalidInput(
                     f"{self.source}: {method.name} needs a range or value for {name!r} ({setting.doc})"
                 )
-        return {
+        dimensions = {
             name: merged.get(name, Fixed(published=setting.default))
             for name, setting in method.settings.items()
         }
+        if self.search.grid:
+            return {
+                name: d if isinstance(d, Choice) else Fixed(published=d.published)
+                for name, d in dimensions.items()
+            }
+        return dimensions
+
+    def grid(self, method: Method) -> list[dict[str, Any]]:
+        """Every combination of the choices of `method`, the published one first."""
+        choices = {name: d for name, d in self.dimensions(method).items() if isinstance(d, Choice)}
+        points = [
+            dict(zip(choices, values, strict=True))
+            for values in product(*(d.values for d in choices.values()))
+        ]
+        published = {name: d.published for name, d in choices.items()}
+        return sorted(points, key=lambda point: point != published)
 
     def published(self, method: Method) -> dict[str, Any]:
         """The published settings of `method`: what trial 0 runs."""
@@ -237,15 +256,15 @@ def _scaled(table: dict[str, Any], *, scale: str | None, source: str) -> dict[st
         return table
     if scale != TINY or not twin:
         raise unknown("scale", scale, [TINY] if twin else [], where=source)
-    return _merged(table, twin)
+    return overlaid(table, twin)
 
 
-def _merged(table: dict[str, Any], twin: Mapping[str, Any]) -> dict[str, Any]:
-    """`twin` over `table`, table by table down to a setting, whose description is replaced whole."""
+def overlaid(table: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` on top of `table`, table by table down to a setting, whose description is replaced whole."""
     merged = dict(table)
-    for key, value in twin.items():
+    for key, value in over.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merged(merged[key], value) if both and "published" not in value else value
+        merged[key] = overlaid(merged[key], value) if both and "published" not in value else value
     return merged
 
 
@@ -263,7 +282,11 @@ def _search(table: Mapping[str, Any], horizon: int, *, where: str) -> Search:
     budget = table.get("budget_per_trial", 1.0)
     if isinstance(budget, bool) or not isinstance(budget, int | float) or not 0 < budget <= 2:
         raise InvalidInput(f"{where}: budget_per_trial = {budget!r}: must be a number in (0, 2]")
+    grid = table.get("grid", False)
+    if not isinstance(grid, bool) or (grid and rungs):
+        raise InvalidInput(f"{where}: grid = {grid!r}: must be true or false, and a grid has no rungs")
     return Search(
+        grid=grid,
         trials=_integer(table, "trials", source=where),
         budget_per_trial=float(budget),
         rungs=tuple(rungs),

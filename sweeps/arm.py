@@ -28,6 +28,7 @@ class Arm(Ledger):
             seed=plan.seed,
             startup_trials=search.startup_trials,
             rungs=search.rungs,
+            points=plan.space.grid(self.method) if search.grid else (),
         )
         self._rungs = Rungs(search.rungs, search.reduction_factor)
 

@@ -65,6 +65,17 @@ def tasks() -> None:
 
 
 @app.command()
+def presets() -> None:
+    """List the experiments of the paper that can be repeated."""
+    from sweeps.preset import load_preset, preset_names
+
+    table = Table("preset", "what it is", "task", "methods")
+    for preset in map(load_preset, preset_names()):
+        table.add_row(preset.name, preset.title, preset.task, ", ".join(preset.methods))
+    _console().print(table)
+
+
+@app.command()
 def methods() -> None:
     """List the methods."""
     from trainables.methods import CONTROLS, PARTS, all_methods
@@ -108,6 +119,26 @@ def spaces(task: str, scale: Scale = None, space: SpaceFile = None) -> None:
         for setting, dimension in found.dimensions(parse_method(name)).items():
             table.add_row(setting, str(dimension), str(dimension.published))
         console.print(table)
+
+
+@app.command()
+def toy(
+    out: Annotated[Path, typer.Option(help="the folder where the figure goes")] = Path("."),
+) -> None:
+    """Draw the two-dimensional example (Fig. 1) and check the law of its effective rate (Table 7)."""
+    from sweeps.toy import draw_figure, laws
+
+    table = Table("SAM", "eta", "rho", "kappa", "predicted rate", "measured", "ratio", "with IRE")
+    for law in laws():
+        table.add_row(*law.cells())
+    _console().print(table)
+    kept = all(law.holds for law in laws())
+    _console().print(
+        f"the rate grows as 1 + kappa, and the stable direction is left alone: {'yes' if kept else 'NO'}"
+    )
+    _console().print(f"figure: {draw_figure(out)}", soft_wrap=True, highlight=False)
+    if not kept:
+        sys.exit(1)
 
 
 @app.command()
@@ -170,7 +201,10 @@ def train(
 
 @app.command()
 def sweep(
-    task: str,
+    task: Annotated[str | None, typer.Argument(help="`ire tasks` lists them", show_default=False)] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="repeat an experiment of the paper: `ire presets`")
+    ] = None,
     methods: Annotated[str | None, typer.Option(help="comma-separated; the space's otherwise")] = None,
     trials: Annotated[int | None, typer.Option(help="cap on search trials of each method")] = None,
     confirm_seeds: Annotated[int | None, typer.Option(help="fresh seeds for each winner")] = None,
@@ -212,10 +246,11 @@ def sweep(
 ) -> None:
     """Tune every method on TASK with equal budgets, confirm the winners, and report."""
     from sweeps.launch import sweep as run
-    from trainables.scale import scaled
 
     experiment = run(
-        scaled(task, scale),
+        task,
+        preset=preset,
+        scale=scale,
         methods=_names(methods),
         trials=trials,
         confirm_seeds=confirm_seeds,

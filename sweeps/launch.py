@@ -20,19 +20,23 @@ from sweeps.extension import check_identity, extended, identity
 from sweeps.home import Home, home_at, new_home
 from sweeps.interruption import terminate_like_interrupt
 from sweeps.plan import CURVE, Plan, read_plan
+from sweeps.preset import load_preset
 from sweeps.provenance import differences, machine, versions
 from sweeps.records import Records, read_records
 from sweeps.splits import check_micro_batches
 from trainables.data.folder import data_in, given_data_folder
 from trainables.invalid_input import InvalidInput
+from trainables.scale import scaled
 from trainables.task import load_task, search_for_modules
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def sweep(
-    task: str,
+    task: str | None = None,
     *,
+    preset: str | None = None,
+    scale: str | None = None,
     methods: Sequence[str] | None = None,
     trials: int | None = None,
     confirm_seeds: int | None = None,
@@ -62,6 +66,14 @@ def sweep(
 ) -> Experiment:
     """Tune every method with the same budget, confirm the winners on fresh seeds, and report.
 
+    `preset` repeats an experiment of the paper (`ire presets`), and then names the task and its grid. `scale`
+    `tiny` takes the task's scaled-down twin. `task` is a name (`ire tasks`) or `package.module:Class`; `methods`
+    and numbers left out come from its search space, a TOML file that `space` may name. After the search so many
+    `candidates` of each run against each other, the winners run on `confirm_seeds`, and the best baseline at the
+    horizons of its `curve`, in multiples of the task's (true: from 1/2 to 2), at each with the learning rate times
+    `curve_lr`, too. With `controls` IRE's winners run with what makes them IRE taken away. The experiment goes to
+    `storage`/`name`, which must not exist. `data_dir` is where the data sets lie on every machine, `IRE_DATA` or a
+    folder in the user's cache otherwise.
     `task` is a name (`ire tasks`) or `package.module:Class`; `methods` and numbers left out come from its search
     space, a TOML file that `space` may name. After the search so many `candidates` of each run against each other, the
     winners run on `confirm_seeds`, and the best baseline at the horizons of its `curve`, in multiples of the
@@ -74,7 +86,19 @@ def sweep(
     `workers` train one trial together, each with so many CPUs and GPUs. Raises `InvalidInput` before anything
     is started or written. After an interrupt the returned experiment is incomplete; `resume` goes on.
     """
-    found = find_space(task, space)
+    chosen = load_preset(preset) if preset is not None else None
+    if chosen is not None:
+        if task is not None or space is not None:
+            raise InvalidInput(f"--preset {preset} names its task and space: give it alone")
+        task, found = scaled(chosen.task, scale), chosen.space(scale)
+        methods = chosen.methods if methods is None else methods
+        confirm_seeds = chosen.seeds if confirm_seeds is None else confirm_seeds
+        curve = chosen.curve if curve is True else curve
+    elif task is None:
+        raise InvalidInput("name a task (`ire tasks`) or a --preset (`ire presets`)")
+    else:
+        task = scaled(task, scale)
+        found = find_space(task, space)
     plan = Plan(
         name=name
         if name is not None
@@ -102,6 +126,7 @@ def sweep(
         compile=compile,
         micro_batches=micro_batches,
         schedule=schedule,
+        preset=preset,
         space=found,
     )
     plan.check()

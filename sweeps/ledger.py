@@ -70,7 +70,7 @@ class Ledger:
     @property
     def may_start(self) -> bool:
         """Whether cap and budget allow one more search trial now, whatever it turns out to cost."""
-        if len(self.search) >= self._plan.trials:
+        if len(self.search) >= self._plan.search_trials(self.method):
             return False
         return self.promised + self._most_expensive <= self._plan.budget
 

@@ -72,11 +72,19 @@ class Plan:
     """Parts in which a worker's share of a batch is processed."""
     schedule: str | None = None
     """The shape of the learning rate; None is the space's."""
+    preset: str | None = None
+    """The experiment of a paper that this sweep repeats."""
     space: Space
 
     @property
     def budget(self) -> int:
-        """Gradient evaluations that each method may spend on its search, pruned work included."""
+        """Gradient evaluations that each method may spend on its search, pruned work included.
+
+        A grid is tried whole: its budget is what the largest of the methods' grids may cost.
+        """
+        if self.space.search.grid:
+            methods = map(parse_method, self.methods)
+            return max(self.search_trials(method) * self.most_expensive_trial(method) for method in methods)
         return round(self.trials * self.space.search.budget_per_trial * self.space.horizon)
 
     def check(self) -> None:
@@ -138,6 +146,10 @@ class Plan:
                     f"does not cover one full trial of {name}, {cost}; raise --trials to "
                     f"{-(-cost // round(self.space.search.budget_per_trial * self.space.horizon))} or more"
                 )
+
+    def search_trials(self, method: Method) -> int:
+        """Cap on the search trials of `method`: in a grid, its points."""
+        return len(self.space.grid(method)) if self.space.search.grid else self.trials
 
     def most_expensive_trial(self, method: Method) -> int:
         """Gradient evaluations of a full trial of `method` with the earliest start and smallest interval."""

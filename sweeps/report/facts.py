@@ -1,18 +1,21 @@
 """The report as plain data: `report.json`, whose schema is described in docs/report.md and versioned here."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sweeps.comparison import Comparison, Difference, Measured, Row, published
 from sweeps.plan import RECORDED_VERSIONS
+from sweeps.preset import beside_the_paper
 from sweeps.report.words import further_findings, headline
 from sweeps.speedup import CLOCKS
 from sweeps.stages import CONTROL_WORDS
 from sweeps.tuning_gain import counts, expected_best, expected_best_interval, trial_losses
 from sweeps.verdict import MARGIN, Ratio, SpeedUp
 from trainables.flatness import MEASURES
+from trainables.scale import split_scale
 from trainables.seeds import derive_seed
 
 if TYPE_CHECKING:
@@ -54,6 +57,9 @@ def as_json(experiment: "Experiment") -> dict[str, Any]:
             for point in comparison.curve
         ],
         "contract": [{"clause": c.name, "kept": c.kept, "text": c.text} for c in comparison.contract],
+        "paper": [
+            asdict(beside) | {"difference": beside.difference} for beside in beside_the_paper(experiment)
+        ],
         "methods": [_row(experiment, row) for row in comparison.rows],
     }
 
@@ -166,7 +172,11 @@ def reproduce(experiment: "Experiment") -> str:
         value = getattr(plan, name)
         if value != default:
             words.append(f"--{name.replace('_', '-')} {value:g}")
-    if plan.space.source != f"{plan.task}.toml":
+    if plan.preset is not None:
+        words[1] = f"--preset {plan.preset}" + (
+            f" --scale {scale}" if (scale := split_scale(plan.task)[1]) else ""
+        )
+    elif plan.space.source != f"{split_scale(plan.task)[0]}.toml":
         words.append("--space FILE  # as printed in sweep.toml")
     return " ".join(words)
 

@@ -50,6 +50,7 @@ def as_html(experiment: "Experiment", pictures: Sequence[Picture], styles: Mappi
         *(f"<p>{_prose(finding)}</p>" for finding in further_findings(experiment)),
         html_table(results),
         _pictures(figures, styles, "loss-curves", "baseline-curve"),
+        _titled(by_title, "Beside the paper"),
         _titled(by_title, "Other ratios"),
         _titled(by_title, "Controls"),
         _titled(by_title, "Flatness"),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sweeps.comparison import Comparison, Measured, Row, published, short_settings
+from sweeps.preset import beside_the_paper
 from sweeps.records import DIVERGED, FAILED, FINISHED, PRUNED
 from sweeps.report.words import headline, is_lower
 from sweeps.speedup import CLOCKS
@@ -37,6 +38,7 @@ def tables(experiment: "Experiment") -> Iterator[Table]:
     """Every table for which there is something to say; the results always, and first."""
     yield results(experiment)
     for table in (
+        paper(experiment),
         other_ratios(experiment),
         controls(experiment),
         searches(experiment),
@@ -45,6 +47,22 @@ def tables(experiment: "Experiment") -> Iterator[Table]:
     ):
         if table.lines:
             yield table
+
+
+def paper(experiment: "Experiment") -> Table:
+    """What the paper reports beside what was found, for a sweep of a preset."""
+    lines = [
+        [
+            beside.method,
+            beside.metric.replace("_", " "),
+            f"{beside.paper:.4f}",
+            "" if beside.ours is None else _plus_minus((beside.ours, beside.spread)),
+            "" if beside.difference is None else f"{beside.difference:+.4f}",
+        ]
+        for beside in beside_the_paper(experiment)
+    ]
+    heads = ["method", "what it is", "paper", "ours", "difference"]
+    return Table(title="Beside the paper", heads=heads, lines=lines)
 
 
 def results(experiment: "Experiment") -> Table:

@@ -1,0 +1,129 @@
+"""Presets: every experiment of the paper is a grid over its task, and its numbers stand beside ours."""
+
+import dataclasses
+import tomllib
+
+import pytest
+from simulated import make_plan, simulate
+from typer.testing import CliRunner
+
+from search_spaces import Fixed, find_space
+from sweeps.command import app
+from sweeps.experiment import Experiment
+from sweeps.plan import Plan
+from sweeps.preset import as_toml, beside_the_paper, load_preset, preset_names
+from trainables.invalid_input import InvalidInput
+from trainables.methods import parse_method
+
+
+def plan_of(name: str, scale: str | None = None, **fields) -> Plan:
+    preset = load_preset(name)
+    space = preset.space(scale)
+    defaults = {"trials": space.search.trials, "confirm_seeds": preset.seeds, "seed": 0}
+    return Plan(
+        name="x", task=space.task, methods=preset.methods, space=space, preset=name, **defaults | fields
+    )
+
+
+@pytest.mark.parametrize("scale", [None, "tiny"])
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_is_a_plan_that_holds_and_survives_its_own_record(name, scale):
+    plan = plan_of(name, scale)
+    plan.check()
+    again = Plan.from_toml(plan.to_toml(), source="sweep.toml")
+    assert again == plan
+    preset = load_preset(name)
+    for method in map(parse_method, preset.methods):
+        points = plan.space.grid(method)
+        assert len(points) == plan.search_trials(method) >= 1
+        for point in points:
+            method.resolve(plan.space.published(method) | point)
+        if not method.ire:
+            assert points == [{}]  # the paper does not tune its baselines
+        searched = {n for n, d in plan.space.dimensions(method).items() if not isinstance(d, Fixed)}
+        assert searched <= {"kappa", "gamma"}
+    for method, values in preset.paper.items():
+        assert method in preset.methods
+        assert all(value > 0 for value in values.values())
+
+
+def test_the_grid_of_table_1_is_the_papers():
+    plan = plan_of("table1-resnet56-cifar10")
+    method = parse_method("sgd-ire")
+    points = {(p["kappa"], p["gamma"]) for p in plan.space.grid(method)}
+    assert points == {(kappa, gamma) for kappa in (1.0, 2.0) for gamma in (0.99, 0.9, 0.8)}
+    settings = plan.space.published(parse_method("sam-sgd-ire"))
+    published = {
+        "lr": 0.1,
+        "momentum": 0.9,
+        "weight_decay": 5e-4,
+        "rho": 0.05,
+        "start_loss": 0.1,
+        "interval": 10,
+    }
+    assert {name: settings[name] for name in published} == published
+    assert plan_of("fig2-constant").space.schedule == "constant"
+    assert plan_of("fig2-decayed").space.schedule == "steps 0.2 0.5 0.8 / 5"
+
+
+def test_a_grid_is_tried_whole_and_nothing_else_is(tmp_path):
+    digits = find_space("digits").text
+    table = tomllib.loads(digits)
+    table["ire"] |= {
+        "kappa": {"choice": [1.0, 2.0], "published": 1.0},
+        "gamma": {"choice": [0.9, 0.8, 0.7], "published": 0.8},
+    }
+    table["search"] |= {"grid": True, "rungs": []}
+    from search_spaces.space import parse_space
+
+    space = parse_space(as_toml(table), task="digits", source="grid")
+    plan = dataclasses.replace(make_plan(methods=("sgd", "sgd-ire")), space=space, curve=())
+    protocol = simulate(plan, tmp_path)
+    tried = {
+        name: [
+            (t.spec.settings["kappa"], t.spec.settings["gamma"]) if "ire" in name else t.spec.settings["lr"]
+            for t in protocol.records.trials.values()
+            if t.method == name and t.stage == "search"
+        ]
+        for name in plan.methods
+    }
+    assert tried["sgd"] == [0.1]
+    assert tried["sgd-ire"][0] == (1.0, 0.8)  # the published point first
+    assert sorted(tried["sgd-ire"]) == sorted((k, g) for k in (1.0, 2.0) for g in (0.9, 0.8, 0.7))
+
+
+def test_the_papers_numbers_stand_beside_ours_with_the_difference(tmp_path):
+    plan = dataclasses.replace(
+        make_plan(methods=("sgd", "sgd-ire")), preset="table1-resnet56-cifar10", curve=()
+    )
+    (tmp_path / "sweep.toml").write_text(plan.to_toml())
+    simulate(plan, tmp_path)
+    rows = {row.method: row for row in beside_the_paper(Experiment(tmp_path, plan))}
+    assert rows["sgd"].paper == 0.9349
+    assert rows["sam-sgd"].ours is None
+    experiment = Experiment(tmp_path, plan)
+    for row in experiment.comparison.rows:
+        ours = row.metric("test_accuracy")
+        if ours is not None:
+            assert rows[row.method].difference == pytest.approx(ours[0] - rows[row.method].paper)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["sweep", "--preset", "table9"], "unknown preset 'table9'"),
+        (["sweep", "digits", "--preset", "table2"], "names its task and space: give it alone"),
+        (["sweep"], "name a task"),
+    ],
+)
+def test_bad_input(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, arguments)
+    assert isinstance(result.exception, InvalidInput), result.output
+    assert message in str(result.exception)
+
+
+def test_presets_are_listed():
+    listed = CliRunner().invoke(app, ["presets"]).output
+    for name in ("table1-resnet56-cifar10", "fig2-constant", "fig3", "fig4-minipile", "table5"):
+        assert name in listed
