@@ -1,5 +1,6 @@
 """Small data sets in the formats of the real ones, for tests: written as their authors publish them."""
 
+import json
 import pickle
 from pathlib import Path
 
@@ -60,6 +61,20 @@ def write_text(folder: Path, *, wikitext: bool = False, sentences: int = 4000) -
         (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+def write_instructions(path: Path, *, count: int = 300) -> None:
+    """Stanford Alpaca's `alpaca_data.json`: sums as instructions, half of them with an input."""
+    draws = np.random.default_rng(5)
+    rows = []
+    for n, (a, b) in enumerate(draws.integers(0, 10, (count, 2)).tolist()):
+        question = (
+            {"instruction": "Add.", "input": f"{a} {b}"}
+            if n % 2
+            else {"instruction": f"{a}+{b}?", "input": ""}
+        )
+        rows.append(question | {"output": f"It is {a + b}."})
+    path.write_text(json.dumps(rows), encoding="utf-8")
+
+
 def prepare_all(folder: Path) -> None:
     """Write small originals of every data set below `folder` and prepare them there, as a user would."""
     from trainables.data.prepare import prepare
@@ -67,6 +82,7 @@ def prepare_all(folder: Path) -> None:
     originals = folder / "originals"
     write_cifar(originals / "cifar10", 10)
     write_cifar(originals / "cifar100", 100)
+    write_instructions(originals / "alpaca_data.json")
     write_image_folder(originals / "imagenet")
     write_text(originals / "wikitext2", wikitext=True)
     for name in ("wikitext103", "minipile", "openwebtext"):
@@ -76,9 +92,10 @@ def prepare_all(folder: Path) -> None:
         ("cifar100-resnet56", "cifar100"),
         ("imagenet-resnet50", "imagenet"),
         ("wikitext2", "wikitext2"),
+        ("alpaca-lora", "alpaca_data.json"),
         ("wikitext103-llama60m", "wikitext103"),
         ("minipile-llama119m", "minipile"),
         ("openwebtext-llama229m", "openwebtext"),
     ):
-        tokenizer = "bpe:300" if "llama" in task else None
+        tokenizer = "bpe:300" if "llama" in task or "lora" in task else None
         prepare(task, into=folder, source=originals / name, tokenizer=tokenizer, say=lambda _: None)

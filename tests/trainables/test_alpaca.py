@@ -1,0 +1,62 @@
+"""Instructions: only answers are learnt, whatever is frozen stays out of checkpoints, batches split evenly."""
+
+import dataclasses
+
+import pytest
+import torch
+from small_data import write_instructions
+
+from trainables.data.encoders import byte_pairs
+from trainables.data.prepare import prepare
+from trainables.invalid_input import InvalidInput
+from trainables.task import load_task
+from trainables.tasks.alpaca_lora import IGNORED
+from trainables.training import Training
+
+pytest.importorskip("peft")
+
+
+def test_only_the_answer_is_a_target(small_data):
+    task = load_task("alpaca-lora@tiny")
+    task.context = 400
+    tokenizer = byte_pairs(str(small_data / "alpaca" / "tokenizer.json"), [])._tokenizer
+    for inputs, targets in task.eval_batches("validation"):
+        for row in range(len(inputs)):
+            answer = targets[row] != IGNORED
+            text = tokenizer.decode(targets[row][answer].tolist(), skip_special_tokens=False)
+            assert text.startswith("It is ") and text.endswith(".<|endoftext|>")
+            first = int(answer.nonzero()[0])
+            assert tokenizer.decode(inputs[row, : first + 1].tolist()).endswith("### Response:")
+            assert torch.equal(inputs[row, first + 1 : first + answer.sum()], targets[row][answer][:-1])
+
+
+def test_parts_of_a_batch_weigh_as_the_whole(small_data):
+    task = load_task("alpaca-lora@tiny")
+    batch = next(task.train_batches(seed=0, start=0))
+    outputs = torch.randn(*batch[1].shape, 320)
+    halves = [
+        task.loss(outputs[rows], tuple(part[rows] for part in batch)) for rows in (slice(0, 4), slice(4, 8))
+    ]
+    assert task.loss(outputs, batch).item() == pytest.approx(torch.stack(halves).mean().item(), rel=1e-6)
+
+
+def test_the_base_is_frozen_and_not_in_the_checkpoint(small_data, make_spec):
+    spec = dataclasses.replace(make_spec("adamw-ire"), task="alpaca-lora@tiny")
+    training = Training(load_task(spec.task), spec, device=torch.device("cpu"))
+    before = {name: p.detach().clone() for name, p in training.model.named_parameters()}
+    for _ in range(4):
+        training.advance()
+    training.report()
+    saved = set(training.state_dict()["model"])
+    for name, p in training.model.named_parameters():
+        assert ("lora" in name) == p.requires_grad == (name in saved)
+        assert torch.equal(p, before[name]) == (not p.requires_grad)
+
+
+def test_what_are_no_instructions_is_refused(tmp_path):
+    (tmp_path / "rows.json").write_text('[{"text": "no"}]')
+    with pytest.raises(InvalidInput, match="an example without instruction and output"):
+        prepare("alpaca-lora", into=tmp_path, source=tmp_path / "rows.json", tokenizer="bpe:300", say=print)
+    write_instructions(tmp_path / "few.json", count=3)
+    with pytest.raises(InvalidInput, match="too few"):
+        prepare("alpaca-lora", into=tmp_path, source=tmp_path / "few.json", tokenizer="bpe:300", say=print)

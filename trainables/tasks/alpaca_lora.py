@@ -1,0 +1,131 @@
+"""Llama-2 with LoRA on Stanford Alpaca (Wang et al. 2024, in the public discussion of the paper; no settings given)."""
+
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from trainables.data.ahead import ahead
+from trainables.data.instructions import Instructions
+from trainables.data.store import Store
+from trainables.invalid_input import InvalidInput
+from trainables.models.llama import Llama, logits
+from trainables.seeds import generator
+from trainables.task import Batch, Task
+
+IGNORED = -100
+AHEAD = 4
+
+
+class AlpacaLora(Task):
+    """Next-token prediction on the answers only; the loss is a mean over examples of each answer's mean, in nats.
+
+    The base model is frozen; rank-8 matrices beside the queries and values of every layer are trained.
+    """
+
+    name = "alpaca-lora"
+    batch_size = 128
+    context = 512
+    base: str | None = "meta-llama/Llama-2-7b-hf"
+    """A name on Hugging Face, or a folder; None is a small Llama of random weights."""
+    rank = 8
+    eval_batch = 16
+    tiny: ClassVar = {"batch_size": 8, "context": 96, "base": None, "eval_batch": 8}
+
+    @property
+    def data(self) -> Instructions:
+        return Instructions()
+
+    @cached_property
+    def store(self) -> Store:
+        return self.data.open(task=self.name)
+
+    def model(self) -> nn.Module:
+        try:
+            from peft import LoraConfig, inject_adapter_in_model
+        except ImportError:
+            raise InvalidInput(f"{self.name} needs peft: pip install 'ire[lora]'") from None
+        model = self._base()
+        for parameter in model.parameters():
+            parameter.requires_grad_(False)
+        config = LoraConfig(r=self.rank, lora_alpha=2 * self.rank, target_modules=["q_proj", "v_proj"])
+        return inject_adapter_in_model(config, model)
+
+    def _base(self) -> nn.Module:
+        vocabulary = self.store.facts["vocabulary"]
+        if self.base is None:
+            return Llama(vocabulary=vocabulary, context=self.context, layers=2, heads=4, dim=64, mlp=176)
+        return Pretrained(self.base, vocabulary)
+
+    def train_batches(self, *, seed: int, start: int) -> Iterator[Batch]:
+        return ahead(self._batches(seed, start), AHEAD)
+
+    def _batches(self, seed: int, start: int) -> Iterator[Batch]:
+        count = len(self.store.array("train-ends"))
+        steps = count // self.batch_size
+        if steps == 0:
+            raise InvalidInput(f"{count} examples do not fill one batch of {self.batch_size}")
+        epoch, position = divmod(start, steps)
+        while True:
+            order = torch.randperm(count, generator=generator(seed, "order", epoch))
+            for step in range(position, steps):
+                yield self._examples("train", order[step * self.batch_size : (step + 1) * self.batch_size])
+            epoch, position = epoch + 1, 0
+
+    def eval_batches(self, split: str) -> Iterable[Batch]:
+        for picked in torch.arange(len(self.store.array(f"{split}-ends"))).split(self.eval_batch):
+            yield self._examples(split, picked)
+
+    def _examples(self, split: str, picked: Tensor) -> Batch:
+        """Inputs and targets (b, context), cut or padded on the right; targets of prompts and padding are ignored."""
+        tokens, ends, answers = (
+            self.store.array(f"{split}-{part}") for part in ("tokens", "ends", "answers")
+        )
+        inputs = np.zeros((len(picked), self.context), np.int64)
+        targets = np.full((len(picked), self.context), IGNORED, np.int64)
+        for row, n in enumerate(picked.tolist()):
+            text = tokens[ends[n - 1] if n else 0 : ends[n]][: self.context + 1]
+            inputs[row, : len(text) - 1] = text[:-1]
+            targets[row, answers[n] - 1 : len(text) - 1] = text[answers[n] :]
+        return torch.from_numpy(inputs), torch.from_numpy(targets)
+
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        targets = batch[1]
+        losses = F.cross_entropy(
+            outputs.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED, reduction="none"
+        )
+        counted = (targets != IGNORED).sum(1).clamp(min=1)
+        return (losses.view_as(targets).sum(1) / counted).mean()
+
+    def metric_sums(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
+        answer = batch[1] != IGNORED
+        chosen = outputs[answer]
+        sums: dict[str, Any] = super().metric_sums(chosen, (batch[0], batch[1][answer]))
+        return sums
+
+
+class Pretrained(nn.Module):
+    """A causal language model of `transformers`, from Hugging Face's cache, its hub, or a folder."""
+
+    def __init__(self, name: str, vocabulary: int) -> None:
+        super().__init__()
+        from transformers import AutoModelForCausalLM
+
+        try:
+            self.llama = AutoModelForCausalLM.from_pretrained(name, attn_implementation="sdpa")
+        except OSError as error:
+            first = (str(error).splitlines() or [""])[0]
+            raise InvalidInput(
+                f"cannot load the model {name!r} ({first}); fetch it once with its licence"
+            ) from error
+        if self.llama.config.vocab_size < vocabulary:
+            raise InvalidInput(
+                f"{name}: knows {self.llama.config.vocab_size} tokens, the data has {vocabulary}"
+            )
+
+    def forward(self, text: Tensor) -> Tensor:
+        return logits(self.llama, text)
