@@ -93,7 +93,7 @@ class Instructions(DataSet):
         except Exception as error:  # of many libraries
             first = (str(error).splitlines() or [""])[0]
             raise InvalidInput(
-                f"cannot reach {self.repository} on Hugging Face ({type(error).__name__}: {first}); offline, give --from"
+                f"cannot reach {self.repository} on Hugging Face ({first}); offline, give --from"
             ) from error
 
 

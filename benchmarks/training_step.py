@@ -1,0 +1,175 @@
+"""What a training step costs beside the plainest correct loop, and how long it waits for data.
+
+    python benchmarks/training_step.py --data-dir DIR [--task cifar10-resnet56@tiny ...] [--device cuda]
+
+Both loops train the same model on the same batches with torch's own optimizer, in turns of `--steps` steps; the plain
+one makes its batches itself. Model-FLOP utilisation is the operations that torch counts in forward and backward, over
+what a large matrix product reaches here at the same precision.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from search_spaces import find_space
+from trainables.data.folder import data_in
+from trainables.methods import parse_method
+from trainables.task import Task, load_task
+from trainables.training import Training
+from trainables.trial import TrialSpec
+
+TASKS = (
+    "digits",
+    "stdlib-lm",
+    "cifar10-resnet56@tiny",
+    "cifar10-resnet56",
+    "cifar100-vit-t@tiny",
+    "wikitext2@tiny",
+    "wikitext2",
+)
+MATRIX = 2048
+
+
+class Timed:
+    """An iterator that sums up how long it is waited for."""
+
+    def __init__(self, items: Iterator) -> None:
+        self._items, self.seconds = items, 0.0
+
+    def __iter__(self) -> "Timed":
+        return self
+
+    def __next__(self):
+        started = time.perf_counter()
+        item = next(self._items)
+        self.seconds += time.perf_counter() - started
+        return item
+
+
+class Plain:
+    """The loop that one would write down: a batch, a gradient, a step."""
+
+    def __init__(self, task: Task, lr: float, *, base: str, device: torch.device, precision: str) -> None:
+        self.task, self.device, self.precision = task, device, precision
+        torch.manual_seed(0)
+        self.model = task.model().to(device).train()
+        parameters = [p for p in self.model.parameters() if p.requires_grad]
+        self.optimizer = (
+            torch.optim.SGD(parameters, lr=lr, momentum=0.9, fused=True)
+            if base == "sgd"
+            else torch.optim.AdamW(parameters, lr=lr, fused=True)
+        )
+        self.batches = task.train_batches(seed=0, start=0)
+
+    def step(self) -> None:
+        batch = self.task.prepared(tuple(part.to(self.device) for part in next(self.batches)))
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            loss = self.task.loss(self.task.outputs(self.model, batch), batch)
+        loss.backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+
+def timed(step, steps: int, device: torch.device) -> float:
+    """Seconds of one of `steps` calls."""
+    synchronise(device)
+    started = time.perf_counter()
+    for _ in range(steps):
+        step()
+    synchronise(device)
+    return (time.perf_counter() - started) / steps
+
+
+def synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def peak(device: torch.device, precision: str) -> float:
+    """Operations a second in the product of two large matrices."""
+    kind = torch.bfloat16 if precision == "bf16" else torch.float32
+    a = torch.randn(MATRIX, MATRIX, device=device, dtype=kind)
+    return 2 * MATRIX**3 / min(timed(lambda: a @ a, 3, device) for _ in range(3))
+
+
+def measure(
+    name: str, *, device: torch.device, precision: str, compile: bool, steps: int, rounds: int
+) -> list[str]:
+    """One line of the table."""
+    task, space = load_task(name), find_space(name)
+    base = "adamw" if "adamw" in space.methods or "sam-adamw" in space.methods else "sgd"
+    method = parse_method(base)
+    settings = method.resolve(space.published(method) | {"clip_norm": 0.0})
+    spec = TrialSpec(
+        task=name,
+        method=base,
+        settings=settings,
+        seed=0,
+        horizon=10**9,
+        eval_interval=10**9,
+        precision=precision,
+        compile=compile,
+        threads=torch.get_num_threads(),
+    )
+    training = Training(task, spec, device=device)
+    training.batches = waiting = Timed(training.batches)
+    plain = Plain(task, settings["lr"], base=base, device=device, precision=precision)
+    for step in (training.advance, plain.step):
+        timed(step, 3, device)
+    waiting.seconds = 0.0
+    ours, theirs = [], []
+    for _ in range(rounds):
+        theirs.append(timed(plain.step, steps, device))
+        ours.append(timed(training.advance, steps, device))
+    second = statistics.median(ours)
+    with FlopCounterMode(display=False) as counter:
+        plain.step()
+    examples = task.batch_size * getattr(task, "context", 1)
+    ratio = statistics.median(b / a for a, b in zip(ours, theirs, strict=True))
+    return [
+        name,
+        f"{second * 1e3:.1f}",
+        f"{examples / second:,.0f}",
+        f"{waiting.seconds / (sum(ours) * steps):.1%}",
+        f"{ratio:.2f}x",
+        f"{counter.get_total_flops() / second / peak(device, precision):.0%}",
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--task", action="append", help="may be given several times")
+    parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"])
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--steps", type=int, default=10, help="in a turn")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each loop")
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    device = torch.device(options.device)
+    print(
+        "| task | ms a step | examples or tokens a second | waiting for data | against the plain loop | MFU |"
+    )
+    print("|---|---|---|---|---|---|", flush=True)
+    with data_in(options.data_dir):
+        for name in options.task or TASKS:
+            line = measure(
+                name,
+                device=device,
+                precision=options.precision,
+                compile=options.compile,
+                steps=options.steps,
+                rounds=options.rounds,
+            )
+            print(f"| {' | '.join(line)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
