@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from search_spaces import Fixed, find_space
 from sweeps.command import app
-from sweeps.experiment import Experiment
+from sweeps.experiment import open_experiment
 from sweeps.plan import Plan
 from sweeps.preset import as_toml, beside_the_paper, load_preset, preset_names
 from trainables.invalid_input import InvalidInput
@@ -98,10 +98,10 @@ def test_the_papers_numbers_stand_beside_ours_with_the_difference(tmp_path):
     )
     (tmp_path / "sweep.toml").write_text(plan.to_toml())
     simulate(plan, tmp_path)
-    rows = {row.method: row for row in beside_the_paper(Experiment(tmp_path, plan))}
+    rows = {row.method: row for row in beside_the_paper(open_experiment(tmp_path))}
     assert rows["sgd"].paper == 0.9349
     assert rows["sam-sgd"].ours is None
-    experiment = Experiment(tmp_path, plan)
+    experiment = open_experiment(tmp_path)
     for row in experiment.comparison.rows:
         ours = row.metric("test_accuracy")
         if ours is not None:
