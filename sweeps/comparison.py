@@ -223,8 +223,8 @@ class _Judge:
         )
         if ledger is self._baseline or self._baseline is None:
             return row
-        speed, draws = self._speed_ups(runs, row.lost, "val_loss", row.method)
-        test_speed, _ = self._speed_ups(runs, row.lost, "test_loss", row.method)
+        speed, draws = self._speed_ups(runs, "val_loss", row.method)
+        test_speed, _ = self._speed_ups(runs, "test_loss", row.method)
         return _with(
             row,
             speed_ups=speed,
@@ -235,13 +235,14 @@ class _Judge:
         )
 
     def _speed_ups(
-        self, runs: Sequence[TrialRecord], runs_lost: int, loss: str, name: str
+        self, runs: Sequence[TrialRecord], loss: str, name: str
     ) -> tuple[dict[str, SpeedUp], dict[str, np.ndarray]]:
         if not self._settled or not runs or len(self._curve) < 2 or not _has(runs, loss):
             return {}, {}
-        whole = not runs_lost and not lost(self._baseline.confirm)
         curve = {point.factor: _ends(point.runs, loss) for point in self._curve}
-        return speed_ups(curve, _ends(runs, loss), self._generator(name, loss), whole=whole)
+        return speed_ups(
+            curve, _ends(runs, loss), self._generator(name, loss), planned=self._plan.confirm_seeds
+        )
 
     def _time_to_target(self, runs: Sequence[TrialRecord], name: str) -> dict[str, SpeedUp]:
         pairs = _pairs(_finished(self._baseline.confirm), runs)
@@ -267,9 +268,7 @@ class _Judge:
             runs, name = _finished(contest.measured), contest.entries[0].variant
             if not runs:
                 continue
-            speed, draws = self._speed_ups(
-                runs, lost(contest.measured), "val_loss", f"{ledger.method.name} {name}"
-            )
+            speed, draws = self._speed_ups(runs, "val_loss", f"{ledger.method.name} {name}")
             found.append(
                 Control(
                     name=name,

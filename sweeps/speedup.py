@@ -35,17 +35,19 @@ def speed_ups(
     method: Ends,
     generator: np.random.Generator,
     *,
-    whole: bool = True,
+    planned: int = 0,
 ) -> tuple[dict[str, SpeedUp], dict[str, np.ndarray]]:
     """The speed-up of `method` by clock, and the draws (resamples, 2) of each, values and how they are censored.
 
-    `curve` has the baseline's ends by horizon, in multiples of the task's; 1 must be among them. Points that lack one
-    of the seeds that the two have in common at 1 are left out. Empty without such a seed, or without another point.
+    `curve` has the baseline's ends by horizon, in multiples of the task's; 1 must be among them. Only seeds count that
+    the method and every point have; fewer than `planned` are not the whole, and make no verdict. Empty without such
+    a seed, or without another point.
     """
-    seeds = sorted(set(curve[1.0].losses) & set(method.losses))
-    factors = sorted(factor for factor, ends in curve.items() if seeds and set(seeds) <= set(ends.losses))
-    if len(factors) < 2:
+    factors = sorted(curve)
+    seeds = sorted(set(method.losses).intersection(*(ends.losses for ends in curve.values())))
+    if len(factors) < 2 or not seeds:
         return {}, {}
+    whole = len(seeds) >= planned
     values = _column(method.losses, seeds)[:, None]
     values = np.hstack([values, *(_column(curve[factor].losses, seeds)[:, None] for factor in factors)])
     means = np.vstack([values.mean(axis=0), paired_draws(values, generator)])

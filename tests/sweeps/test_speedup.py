@@ -99,14 +99,16 @@ def test_bounds_keep_their_side_on_every_clock():
     assert str(found["gradient_evaluations"]) == "≥2.00 [≥2.00, ≥2.00]"
 
 
-def test_only_pairs_of_seeds_count_and_points_that_lack_one_are_left_out():
+def test_only_seeds_that_all_have_count_and_fewer_than_planned_make_no_verdict():
     curve = baseline(4)
     method = ends({1: 2.01, 2: 2.02, 9: 77.0})  # seed 9 has no partner
-    found, _ = speed_ups(curve, method, np.random.default_rng(0))
+    found, _ = speed_ups(curve, method, np.random.default_rng(0), planned=2)
     assert (found["step"].seeds, found["step"].ratio.value) == (2, pytest.approx(2.0))
-    curve[2.0] = ends({0: 2.0, 1: 2.01})  # lacks seed 2, which both have at 1
-    found, _ = speed_ups(curve, method, np.random.default_rng(0))
-    assert found["step"].ratio.value == pytest.approx(2.0)  # from 1 to 4 directly: half-way in log horizon
+    assert found["step"].whole
+    curve[4.0] = ends({0: 1.0, 1: 1.01})  # seed 2 has not run there yet
+    found, _ = speed_ups(curve, method, np.random.default_rng(0), planned=2)
+    assert (found["step"].seeds, found["step"].ratio.value) == (1, pytest.approx(2.0))
+    assert not found["step"].whole
     assert speed_ups({1.0: curve[1.0]}, method, np.random.default_rng(0)) == ({}, {})
     assert speed_ups(curve, ends({9: 1.0}), np.random.default_rng(0)) == ({}, {})
 
