@@ -7,12 +7,11 @@ Also the whole training step of a small language model with a refresh every 10 s
 
 import argparse
 import math
-import time
 from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from optimizer_step import GAMMA, KAPPA, MODELS, quartiles, scratch
+from optimizer_step import GAMMA, KAPPA, MODELS, clock, quartiles, scratch
 from torch import Tensor, nn
 
 from ire import IRE, sampled_nll
@@ -20,9 +19,9 @@ from ire.flattest import flattest
 
 
 def timed(run: Callable[[], object]) -> float:
-    begin = time.perf_counter()
+    begin = clock()
     run()
-    return time.perf_counter() - begin
+    return clock() - begin
 
 
 def by_topk(scores: list[Tensor]) -> list[Tensor]:
@@ -100,7 +99,7 @@ def training(rounds: int, compiled: bool, interval: int = 10) -> None:
     inputs, targets = tokens[:, :-1], tokens[:, 1:]
 
     def step(model: nn.Module, optimizer, source: str) -> float:
-        begin = time.process_time()
+        begin = clock()
         due = getattr(optimizer, "curvature_due", False)
         if due and source in ("sampled", "subbatch"):
             rows = inputs if source == "sampled" else inputs[: len(inputs) // 4]
@@ -112,7 +111,7 @@ def training(rounds: int, compiled: bool, interval: int = 10) -> None:
         F.cross_entropy(logits.flatten(0, 1), targets.flatten()).backward()
         optimizer.step()
         optimizer.zero_grad()
-        return time.process_time() - begin
+        return clock() - begin
 
     def adamw(model: nn.Module) -> torch.optim.AdamW:
         return torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)

@@ -3,7 +3,8 @@
     python benchmarks/optimizer_step.py [--rounds 15] [--threads 1] [--device cpu]
 
 Prints medians [quartiles] of ratios within interleaved pairs: base and variant run one after the other, in
-alternating order, so that slow phases of the machine hit both. Memory is counted from the profiler's
+alternating order, so that slow phases of the machine hit both; processor seconds with one thread, else
+wall-clock, on a GPU its own events. Memory is counted from the profiler's
 allocator events: bytes a parameter that a step holds at its peak beside what is kept.
 """
 
@@ -115,6 +116,14 @@ def synchronise(device: str) -> None:
         torch.cuda.synchronize()
 
 
+def clock() -> float:
+    """Processor seconds of this process: on a shared machine others' time slices would count otherwise.
+
+    With several threads these would add up, so it is wall-clock then.
+    """
+    return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
+
+
 def seconds(step: Callable[[], object], device: str) -> float:
     if device == "cuda":
         begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
@@ -123,9 +132,9 @@ def seconds(step: Callable[[], object], device: str) -> float:
         end.record()
         end.synchronize()
         return begin.elapsed_time(end) / 1e3
-    begin_time = time.perf_counter()
+    begin_time = clock()
     step()
-    return time.perf_counter() - begin_time
+    return clock() - begin_time
 
 
 def pairs(

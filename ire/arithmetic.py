@@ -1,8 +1,14 @@
 """Fused multiply-adds whose scale may be a number (eager: one kernel) or a tensor (compiled: one graph)."""
 
+import torch
 from torch import Tensor
 
 Number = float | Tensor
+
+
+def wide(tensor: Tensor) -> Tensor:
+    """In single precision at least; itself where it is."""
+    return tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
 
 
 def add_scaled_(target: Tensor, other: Tensor, scale: Number) -> Tensor:

@@ -9,8 +9,10 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-CPU_BLOCK = 1 << 15
-"""Elements: seven fp32 blocks of it fit into a second-level cache of 1 MiB."""
+CPU_BLOCK = 1 << 16
+"""Elements: the four fp32 blocks of a boost fit into a second-level cache of 1 MiB."""
+STEP_BLOCK = 1 << 15
+"""Elements, for whole steps, which touch seven."""
 COUNT_BLOCK = 1 << 17
 """Elements, for counting: a table of counts is added up after each block, so blocks are larger."""
 DEVICE_BLOCK = 1 << 26
@@ -32,16 +34,19 @@ class Scratch:
     """Memory for one block after another: fresh pages would cost more than most operations on them."""
 
     def __init__(self) -> None:
-        self._memory = torch.empty(0)
+        self._memory = self._piece = torch.empty(0)
+        self._asked: tuple = ()
 
     def like(self, block: Tensor, dtype: torch.dtype | None = None) -> Tensor:
         """A tensor of the block's shape, with whatever it held before; the last one is gone."""
-        dtype, number = dtype or block.dtype, block.numel()
-        memory = self._memory
-        if memory.numel() < number or memory.dtype != dtype or memory.device != block.device:
-            self._memory = torch.empty(number, dtype=dtype, device=block.device)
-        piece = self._memory[:number]
-        return piece if block.dim() == 1 else piece.view(block.shape)
+        asked = (block.shape, dtype or block.dtype, block.device)
+        if asked != self._asked:
+            shape, dtype, device = self._asked = asked
+            memory, number = self._memory, block.numel()
+            if memory.numel() < number or memory.dtype != dtype or memory.device != device:
+                self._memory = torch.empty(number, dtype=dtype, device=device)
+            self._piece = self._memory[:number].view(shape)
+        return self._piece
 
 
 def memory_order(like: Tensor) -> list[int] | None:

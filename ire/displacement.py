@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from ire.arithmetic import wide
 from ire.blocks import Scratch, blocks, flat_together
 from ire.boost import Boost
 from ire.bundles import compiled
@@ -72,8 +73,7 @@ def _go_on_all(boosts: Sequence[Boost], before: Sequence[Tensor]) -> None:
 
 def go_on(p: Tensor, was: Tensor, mask: Tensor | None, boost: Boost, scratch: Scratch) -> None:
     """p ← p + κ n ⊙ (p − was), for one block of the boosted parameter; in single precision at least."""
-    wide = torch.promote_types(p.dtype, torch.float32)
-    new, old = p.to(wide), was.to(wide)
+    new, old = wide(p), wide(was)
     if boost.plain_decay:
         moved = (new - old).add_(old, alpha=boost.plain_decay)
         new.add_(moved if mask is None else moved.mul_(mask), alpha=boost.kappa)
@@ -90,10 +90,9 @@ def _go_on_graph(
     jobs: Sequence[tuple[Tensor, Tensor, Tensor | None]], kappas: Tensor, decays: Tensor | None
 ) -> None:
     for i, (p, was, mask) in enumerate(jobs):
-        wide = torch.promote_types(p.dtype, torch.float32)
-        new, old = p.to(wide), was.to(wide)
+        new, old = wide(p), wide(was)
         moved = new - old
         if decays is not None:
             moved = moved + decays[i] * old
-        boost = moved * kappas[i] if mask is None else moved * (kappas[i] * mask.to(wide))
+        boost = moved * kappas[i] if mask is None else moved * (kappas[i] * mask.to(new.dtype))
         p.copy_(new + boost)

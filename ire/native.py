@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from ire.arithmetic import Number
-from ire.blocks import Scratch, blocks, flat_together
+from ire.arithmetic import Number, wide
+from ire.blocks import STEP_BLOCK, Scratch, blocks, flat_together
 from ire.boost import Boost
 from ire.bundles import Bundle, bundled, compiled
 from ire.displacement import go_on, step_and_boost
@@ -52,7 +52,7 @@ class Native:
         for job in bundle.jobs:
             read = [job.g] if job.mask is None else [job.g, job.mask]
             count = len(job.buffers)
-            for p, *rest in blocks(*flat_together([job.p, *job.buffers], read)):
+            for p, *rest in blocks(*flat_together([job.p, *job.buffers], read), size=STEP_BLOCK):
                 buffers, g, mask = rest[:count], rest[count], next(iter(rest[count + 1 :]), None)
                 # torch's fused kernels look at neither strides nor dtypes; half precision is computed in fp32.
                 if p.dtype not in (torch.float32, torch.float64) or not _alike(p, g, *buffers):
@@ -98,11 +98,10 @@ def _update(
     mask: Tensor | None,
 ) -> None:
     """The formula, in single precision at least."""
-    wide = torch.promote_types(p.dtype, torch.float32)
     written = (p, *buffers)
-    widened = [t.to(wide) for t in written]
-    flat = None if mask is None else mask.to(wide)
-    numbers.update(widened[0], g.to(wide), tuple(widened[1:]), kappa, flat)
+    widened = [wide(t) for t in written]
+    flat = None if mask is None else mask.to(widened[0].dtype)
+    numbers.update(widened[0], wide(g), tuple(widened[1:]), kappa, flat)
     for old, new in zip(written, widened, strict=True):
         if old is not new:
             old.copy_(new)

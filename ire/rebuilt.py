@@ -5,11 +5,10 @@ Saves the copy of all parameters that an unknown optimizer needs.
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from ire.arithmetic import Number, add_product_, add_scaled_
+from ire.arithmetic import Number, add_product_, add_scaled_, wide
 from ire.blocks import Scratch, blocks, flat_together
 from ire.boost import Boost
 from ire.bundles import Bundle, bundled, compiled
@@ -63,16 +62,15 @@ def boost_from_state(
     scratch: Scratch | None = None,
 ) -> None:
     """p ← p + κ n ⊙ Δ, in single precision at least, when the base has just gone to p = θ + Δ."""
-    dtype = torch.promote_types(p.dtype, torch.float32)
-    wide = p.to(dtype)
-    direction, size = numbers.displacement(wide, g.to(dtype), tuple(b.to(dtype) for b in buffers))
+    new = wide(p)
+    direction, size = numbers.displacement(new, wide(g), tuple(map(wide, buffers)))
     if mask is None:
-        add_scaled_(wide, direction, size * kappa)
+        add_scaled_(new, direction, size * kappa)
     else:
-        flat = mask.to(dtype) if scratch is None else scratch.like(wide).copy_(mask)
-        add_product_(wide, direction, flat, size * kappa)
-    if wide is not p:
-        p.copy_(wide)
+        flat = mask.to(new.dtype) if scratch is None else scratch.like(new).copy_(mask)
+        add_product_(new, direction, flat, size * kappa)
+    if new is not p:
+        p.copy_(new)
 
 
 def _boost_graph(bundles: Sequence[tuple]) -> None:
