@@ -1,4 +1,4 @@
-"""The worked example of `docs/tasks.md`, run exactly as printed."""
+"""The worked example of `docs/tasks.md`, run exactly as printed; the names that `docs/companion.md` tells."""
 
 import sys
 import textwrap
@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from search_spaces import find_space
+from trainables.large_batch_task import LargeBatchTask
 from trainables.loop import FINISHED, train
-from trainables.methods import all_methods, parse_method
+from trainables.methods import UPDATES, all_methods, parse_method
+from trainables.task import load_task, task_names
 from trainables.trial import TrialSpec
 
 PAGE = Path(__file__).parents[2] / "docs" / "tasks.md"
@@ -71,3 +73,22 @@ def test_the_curvature_hook_of_the_documentation_estimates_the_fisher_diagonal(t
     rows = [torch.cat([g.flatten() for g in torch.autograd.grad(model(one), parameters)]) for one in x]
     exact = (torch.stack(rows) ** 2).mean(0)  # of a Gaussian of variance 1: J^T J
     assert torch.allclose(found, exact, rtol=0.15)
+
+
+def test_the_companion_page_names_every_update_setting_and_workload():
+    page = (Path(__file__).parents[2] / "docs" / "companion.md").read_text()
+    for update in UPDATES:
+        assert f"| `sgd-{update}` |" in page
+    for setting in (
+        "lambda",
+        "micro_batch",
+        "denoise",
+        "micro_grad_norm",
+        "grad_norm",
+        "penalty",
+        "step_length",
+    ):
+        assert f"`{setting}`" in page
+    for task in task_names():
+        if issubclass(type(load_task(task)), LargeBatchTask):
+            assert f"`{task}`" in page
