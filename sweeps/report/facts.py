@@ -168,6 +168,8 @@ def reproduce(experiment: "Experiment") -> str:
         words.append(f"--curve-lr {','.join(f'{v:g}' for v in plan.curve_lr)}")
     if plan.controls:
         words.append("--controls")
+    if plan.external is not None:
+        words.append(f"--external {plan.external}")
     for name, default in (("workers", 1), ("cpus_per_worker", 1), ("gpus_per_worker", 0.0)):
         value = getattr(plan, name)
         if value != default:
