@@ -153,7 +153,8 @@ NOTES = (
     "schedule, to end at the validation loss at which the method ends at the task's horizon T. It is read from the "
     "baseline's curve of final loss against horizon: monotone, never extrapolated; ≥ and ≤ mean that the curve ends "
     "there.",
-    "Gradient evaluations: a step costs one gradient of a full batch, a step of SAM two, one with a penalty three, a mask of IRE one more. "
+    "Gradient evaluations: a step costs one gradient of a full batch, a step of SAM two, one with a "
+    "penalty three, a mask of IRE one more. "
     "Wall-clock: device-synchronised training time per step, masks included, evaluation and checkpoints left out, "
     "of the median run.",
     f"Intervals are {LEVEL:.0%}, from a bootstrap over seeds in which runs of one seed, of equal initialisation and "
