@@ -323,7 +323,9 @@ def status(folder: Folder) -> None:
 
 @app.command()
 def report(
-    folders: Annotated[list[Path], typer.Argument(help="experiment folders", show_default=False)],
+    folders: Annotated[
+        list[str], typer.Argument(help="experiments' folders, or their URIs", show_default=False)
+    ],
     output: Annotated[Path, typer.Option(help="where the report of several folders goes")] = Path("report"),
 ) -> None:
     """Write the report of a sweep again and show its table; of several, one that compares them."""
@@ -345,7 +347,7 @@ def _report_several(experiments: list, output: Path) -> None:
     console, several = _console(), Several(experiments)
     if not several.methods:
         raise InvalidInput(
-            f"{', '.join(e.folder.name for e in experiments)} have no method in common: give sweeps that share some"
+            f"{', '.join(e.plan.name for e in experiments)} have no method in common: give sweeps that share some"
         )
     page = write_several(several, output)
     for table in several_tables(several):
@@ -365,7 +367,9 @@ def export(
 
     experiment = open_experiment(folder)
     for path in write(experiment, output or experiment.folder / "export"):
-        _console().print(str(path), soft_wrap=True, highlight=False)
+        place = str(path) if output else experiment.home.below("export", path.name)
+        _console().print(place, soft_wrap=True, highlight=False)
+    experiment.home.publish()
 
 
 @app.command()
@@ -420,7 +424,7 @@ def _show(experiment) -> None:
     minutes, seconds = divmod(round(experiment.elapsed_seconds), 60)
     for line in (
         f"wall-clock   {minutes}:{seconds:02d} from the first trial's start to the last one's end",
-        f"experiment   {experiment.location}",
+        f"experiment   {experiment.location} ({experiment.disk_use})",
         f"report       {experiment.home.below('report', 'report.html')}",
         f"TensorBoard  ire tensorboard {experiment.location}",
     ):

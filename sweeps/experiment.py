@@ -29,6 +29,14 @@ class Experiment:
         return self.home.folder
 
     @property
+    def disk_use(self) -> str:
+        """How much room it takes, checkpoints included."""
+        from sweeps.disk import megabytes
+        from trainables.storage import open_storage
+
+        return megabytes(open_storage(self.location).size())
+
+    @property
     def location(self) -> str:
         """Where it lives: the folder, or the URI of an object store."""
         return self.home.location

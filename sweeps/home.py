@@ -25,7 +25,7 @@ from trainables.storage import below, is_uri, open_storage, patiently
 RECORDS = ("results.jsonl", "trials.jsonl")
 """In the order in which they are published: an event says how many results there were before it."""
 
-PUBLISHED = ("sweep.toml", "optuna.log", "ray.log", "report/", "trials/")
+PUBLISHED = ("sweep.toml", "optuna.log", "ray.log", "report/", "export/", "trials/")
 """What is copied to an object store besides the records; of `trials/` only TensorBoard's event files."""
 
 FAN_IN = 16

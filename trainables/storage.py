@@ -35,6 +35,10 @@ class Storage(ABC):
         """The files below `folder`, at any depth, in order; none if it does not exist."""
 
     @abstractmethod
+    def size(self) -> int:
+        """Bytes of all files together."""
+
+    @abstractmethod
     def fetch(self, name: str, target: Path) -> None:
         """Copy a file to `target` on this machine; raises `FileNotFoundError`."""
 
@@ -83,6 +87,9 @@ class Folder(Storage):
         found = (self._path / folder).rglob("*")
         return sorted(str(path.relative_to(self._path)) for path in found if _is_ours(path))
 
+    def size(self) -> int:
+        return sum(path.stat().st_size for path in self._path.rglob("*") if _is_ours(path))
+
     def fetch(self, name: str, target: Path) -> None:
         shutil.copyfile(self._path / name, target)
 
@@ -117,11 +124,16 @@ class ObjectStore(Storage):
         self.location = uri
 
     def names(self, folder: str = "") -> list[str]:
+        return sorted(info.path[len(self._path) + 1 :] for info in self._infos(folder))
+
+    def size(self) -> int:
+        return sum(info.size for info in self._infos())
+
+    def _infos(self, folder: str = "") -> list[Any]:
         from pyarrow.fs import FileSelector, FileType
 
         selector = FileSelector(self._below(folder), recursive=True, allow_not_found=True)
-        infos = self._files.get_file_info(selector)
-        return sorted(i.path[len(self._path) + 1 :] for i in infos if i.type == FileType.File)
+        return [info for info in self._files.get_file_info(selector) if info.type == FileType.File]
 
     def fetch(self, name: str, target: Path) -> None:
         with self._files.open_input_stream(self._below(name)) as source, target.open("wb") as file:

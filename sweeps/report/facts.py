@@ -60,6 +60,11 @@ def as_json(experiment: "Experiment") -> dict[str, Any]:
         "paper": [
             asdict(beside) | {"difference": beside.difference} for beside in beside_the_paper(experiment)
         ],
+        "faults": [
+            {"trial": trial.name, "kind": fault.kind, "cause": fault.cause, "status": trial.status}
+            for trial in experiment.records.trials.values()
+            for fault in trial.faults
+        ],
         "methods": [_row(experiment, row) for row in comparison.rows],
     }
 

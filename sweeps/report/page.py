@@ -58,6 +58,7 @@ def as_html(experiment: "Experiment", pictures: Sequence[Picture], styles: Mappi
         _titled(by_title, "Fairness contract"),
         _titled(by_title, "Search"),
         _pictures(figures, styles, "tuning", "kappa-gamma", "importance", "slices", "parallel"),
+        _titled(by_title, "Faults"),
         "<h2>What the numbers mean</h2>",
         *(f"<p class='soft'>{html.escape(note)}</p>" for note in NOTES),
         f"<h2>To run it again</h2><pre>{html.escape(reproduce(experiment))}</pre>",

@@ -15,7 +15,10 @@ from trainables.flatness import MEASURES
 if TYPE_CHECKING:
     from sweeps.experiment import Experiment
 
-TEXT = ("method", "control", "what it is", "verdict", "winner", "settings", "clause", "")
+TEXT = (
+    *("method", "control", "what it is", "verdict", "winner", "settings", "clause", ""),
+    *("trial", "what befell it", "cause", "status"),
+)
 """Columns that hold words; the others hold numbers."""
 ENDS = (FINISHED, PRUNED, DIVERGED, FAILED)
 FLATNESS_HEADS = {
@@ -44,6 +47,7 @@ def tables(experiment: "Experiment") -> Iterator[Table]:
         searches(experiment),
         flatness(experiment),
         contract(experiment),
+        faults(experiment),
     ):
         if table.lines:
             yield table
@@ -183,6 +187,23 @@ def contract(experiment: "Experiment") -> Table:
         heads=["clause", "kept", ""],
         lines=[[c.name, words[c.kept], c.text] for c in experiment.comparison.contract],
     )
+
+
+def faults(experiment: "Experiment") -> Table:
+    """What went wrong with trials and did not come of their settings: dead workers, hangs, exceptions."""
+    lines = []
+    for trial in experiment.records.trials.values():
+        for fault in trial.faults:
+            lines.append([trial.name, fault.kind, _last_line(fault.cause), trial.status])
+        if trial.status == FAILED:
+            lines.append([trial.name, "given up", _last_line(trial.error or ""), trial.status])
+    return Table(title="Faults", heads=["trial", "what befell it", "cause", "status"], lines=lines)
+
+
+def _last_line(text: str) -> str:
+    """The line of a traceback that says most, and no more than a table can hold."""
+    last = text.strip().rpartition("\n")[2].strip()
+    return last if len(last) <= 160 else f"{last[:157]}..."
 
 
 def _verdict(comparison: Comparison, row: Row) -> str:

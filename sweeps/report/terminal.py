@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 def terminal_tables(experiment: "Experiment") -> list[Table]:
-    """Results, controls if there are any, and the search."""
-    found = (results(experiment), controls(experiment), searches(experiment))
+    """Results, controls if there are any, the search, and faults if there were any."""
+    found = (results(experiment), controls(experiment), searches(experiment), tables.faults(experiment))
     return [as_terminal(table) for table in found if table.lines]
 
 

@@ -26,6 +26,7 @@ def test_what_is_written_is_listed_read_replaced_and_deleted(location):
     storage.write("a/b.txt", b"three")
     assert storage.names() == storage.names("a") == ["a/b.txt", "a/c.txt"]
     assert storage.read("a/b.txt") == b"three"
+    assert storage.size() == 8
     with pytest.raises(FileNotFoundError):
         storage.read("a/none.txt")
     storage.delete("a/b.txt")
