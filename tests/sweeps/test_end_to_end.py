@@ -17,8 +17,11 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 
 from search_spaces import find_space
 from sweeps import open_experiment
-from sweeps.records import DIVERGED, FAILED, FINISHED, PRUNED, read_records
+from sweeps.home import home_at
+from sweeps.records import DIVERGED, FAILED, FINISHED, PRUNED, RUNNING, read_records
+from trainables.invalid_input import InvalidInput
 from trainables.loop import train
+from trainables.storage import below, open_storage
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -144,27 +147,46 @@ def test_tensorboard_holds_every_trial_and_its_hparams_whatever_way_it_ended(swe
     assert "_hparams_/experiment" in root.summary_metadata
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
-def test_interrupted_or_killed_and_resumed_it_equals_the_undisturbed_sweep(swept, cluster, tmp_path, sent):
+@pytest.mark.parametrize(("sent", "place"), [(signal.SIGINT, "folder"), (signal.SIGKILL, "store")])
+def test_interrupted_or_killed_and_resumed_it_equals_the_undisturbed_sweep(
+    swept, cluster, tmp_path, s3, sent, place
+):
+    """On a file system, and in an object store where the machine that resumes has nothing but its URI."""
     folder, _ = swept
+    storage = str(tmp_path) if place == "folder" else s3
+    location = below(storage, "tiny")
     process = start(
         *("sweep", "digits", "--methods", "sgd,sgd-ire,sam-sgd", "--trials", "4", "--confirm-seeds", "2"),
-        *("--curve-horizons", "0.5", "--storage", str(tmp_path), "--name", "tiny", "--max-concurrent", "1"),
+        *("--curve-horizons", "0.5", "--storage", storage, "--name", "tiny", "--max-concurrent", "1"),
         address=cluster,
     )
-    results = tmp_path / "tiny" / "results.jsonl"
-    wait_for(lambda: results.exists() and len(results.read_text().splitlines()) > 40)
+    wait_for(lambda: ended_trials(location) > 2)
     process.send_signal(sent)
     output, _ = process.communicate(timeout=60)
     if sent == signal.SIGINT:
         assert process.returncode == 130, output
-        assert f"ire resume {tmp_path / 'tiny'}" in output
-    assert not open_experiment(tmp_path / "tiny").is_complete
-    again = start("resume", str(tmp_path / "tiny"), address=cluster)
+        assert f"ire resume {location}" in output
+    assert not open_experiment(location).is_complete
+    again = start("resume", location, address=cluster)
     output, _ = again.communicate(timeout=400)
     assert again.returncode == 0, output
-    assert rows(tmp_path / "tiny") == rows(folder)
-    assert len(read_records(tmp_path / "tiny").runs) == 2
+    resumed = home_at(location).folder
+    assert rows(resumed) == rows(folder)
+    assert len(read_records(resumed).runs) == 2
+    stored = open_storage(location).names()
+    assert "report/report.html" in stored
+    assert any(name.startswith("trials/sgd-0000/events.out.tfevents") for name in stored)
+    assert not [name for name in stored if name.endswith(".pkl") and place == "store"]
+    winners = {row.winner.name for row in open_experiment(location).comparison.rows}
+    assert {name.split("/")[1] for name in stored if name.endswith(".pt")} == winners
+
+
+def ended_trials(location: str) -> int:
+    try:
+        records = read_records(home_at(location).folder)
+    except InvalidInput:  # it has not begun
+        return 0
+    return sum(trial.status != RUNNING for trial in records.trials.values())
 
 
 def processes(cluster: str) -> list[psutil.Process]:

@@ -1,16 +1,13 @@
 """Experiments in folders and object stores: locks, segments, and a resume on a machine whose disk is empty."""
 
 import json
-import os
 import random
 import shutil
 import subprocess
 import sys
 from types import SimpleNamespace
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 from simulated import Killed, make_plan, simulate, table
 
 import sweeps.home
@@ -20,27 +17,6 @@ from sweeps.records import read_records
 from trainables.checkpoint import load_checkpoint, save_checkpoint
 from trainables.invalid_input import InvalidInput
 from trainables.storage import below, open_storage
-
-
-@pytest.fixture(scope="session")
-def s3():
-    """The URI of an empty bucket of a local server that speaks S3."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    endpoint = f"http://{host}:{port}"
-    given = {
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
-    before = {name: os.environ.get(name) for name in given}
-    os.environ.update(given)
-    boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1").create_bucket(Bucket="bucket")
-    yield f"s3://bucket/sweeps?endpoint_override={endpoint}&scheme=http&region=us-east-1"
-    server.stop()
-    for name, value in before.items():
-        os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 def start(location: str, plan) -> StoreHome:
