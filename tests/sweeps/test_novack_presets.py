@@ -1,0 +1,49 @@
+"""The tables of Novack et al. 2023 as presets: their settings, and the accuracies they report."""
+
+import pytest
+
+from sweeps.preset import load_preset
+from trainables.methods import parse_method
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "settings", "accuracy"),
+    [
+        ("novack-regularizers-resnet18-cifar10", "sgd-small", {"lr": 0.1, "micro_batch": 128}, 0.9264),
+        ("novack-regularizers-resnet18-cifar10", "sgd-gn", {"lr": 0.1, "lambda": 0.01}, 0.9175),
+        ("novack-regularizers-resnet18-cifar100", "sgd-large", {"lr": 0.5}, 0.6727),
+        ("novack-regularizers-resnet18-cifar100", "sgd-ft", {"lr": 0.1, "lambda": 0.01}, 0.7120),
+        ("novack-regularizers-vgg11-cifar10", "sgd-aj", {"lr": 0.01, "lambda": 2e-5}, 0.7409),
+        (
+            "novack-large-micro-batches-resnet18-cifar10",
+            "sgd-gn",
+            {"lr": 0.5, "lambda": 0.0025, "micro_batch": 2560},
+            None,
+        ),
+        ("novack-large-micro-batches-resnet18-cifar100", "sgd-ft", {"lr": 0.1, "micro_batch": 2560}, 0.6489),
+        ("novack-large-micro-batches-vgg11-2500", "sgd-gn", {"lambda": 0.25, "micro_batch": 2500}, 0.7521),
+        (
+            "novack-sample-micro-batches-vgg11-baselines",
+            "sgd-small",
+            {"lr": 0.15, "micro_batch": 100},
+            0.7756,
+        ),
+        (
+            "novack-sample-micro-batches-vgg11-50",
+            "sgd-gn",
+            {"lr": 0.01, "lambda": 0.25, "micro_batch": 50},
+            0.7657,
+        ),
+        ("novack-sample-micro-batches-vgg11-1000", "sgd-gn", {"lambda": 0.5, "micro_batch": 1000}, 0.7548),
+        ("novack-grafting-resnet18-cifar100", "sgd-ngd", {"lr": 0.3951}, 0.6683),
+        ("novack-grafting-vgg16-cifar10", "sgd-graft", {"lr": 0.05}, 0.8865),
+        ("novack-grafting-vgg16-cifar100", "sgd-ngd", {"lr": 0.4322}, 0.5805),
+    ],
+)
+def test_settings_and_accuracies_are_the_papers(name, method, settings, accuracy):
+    preset = load_preset(name)
+    published = preset.space().published(parse_method(method))
+    assert {key: published[key] for key in settings} == settings
+    assert published["momentum"] == published["weight_decay"] == 0.0
+    assert preset.paper.get(method, {}).get("test_accuracy") == accuracy
+    assert published["final_lr_fraction"] == 1.0  # a constant rate
