@@ -28,7 +28,7 @@ table { border-collapse: collapse; font-size: .84rem; font-variant-numeric: tabu
 th { font-weight: 600; vertical-align: bottom } thead th { border-bottom: 2px solid var(--line) }
 th, td { padding: .32rem .7rem .32rem 0; text-align: right; vertical-align: top }
 tbody tr + tr td { border-top: 1px solid var(--line) } td { white-space: nowrap }
-.text { text-align: left } .long { white-space: normal; min-width: 16rem }
+.text { text-align: left } .long { white-space: normal; min-width: 10rem }
 .legend { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; font-size: .88rem; margin: .5rem 0 }
 .legend svg { vertical-align: middle; margin-right: .35rem }
 pre { background: var(--band); padding: .9rem; overflow-x: auto; font-size: .8rem; border-radius: 4px }

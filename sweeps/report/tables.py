@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sweeps.comparison import Comparison, Measured, Row, published, short_settings
 from sweeps.preset import beside_the_paper
 from sweeps.records import DIVERGED, FAILED, FINISHED, PRUNED
-from sweeps.report.words import headline, is_lower
+from sweeps.report.words import headline, is_higher, is_lower
 from sweeps.speedup import CLOCKS
 from sweeps.stages import CONTROL_WORDS, KAPPA_0, PUBLISHED
 from trainables.flatness import MEASURES
@@ -135,7 +135,7 @@ def controls(experiment: "Experiment") -> Table:
             _speed_up(comparison, control, "step"),
             _speed_up(comparison, control, comparison.clock),
             str(control.against_method or "-"),
-            "yes" if is_lower(control) else "not shown",
+            "yes" if is_lower(control) else "no, higher" if is_higher(control) else "not shown",
             f"{len(control.runs)}/{experiment.plan.confirm_seeds}",
             CONTROL_WORDS[control.name],
         ]

@@ -113,6 +113,12 @@ def is_lower(control: Control) -> bool:
     return difference is not None and difference.seeds >= MIN_SEEDS and difference.high < 0
 
 
+def is_higher(control: Control) -> bool:
+    """Whether the method ends higher than its control, by the interval over seeds."""
+    difference = control.against_method
+    return difference is not None and difference.seeds >= MIN_SEEDS and difference.low > 0
+
+
 def _lost(comparison: Comparison) -> list[str]:
     lost = [f"{row.method} {row.lost}" for row in comparison.rows if row.lost]
     return (
