@@ -49,6 +49,8 @@ def checkpoint_bytes(plan: Plan, task: Task) -> int:
             model = task.model()
     except (RuntimeError, NotImplementedError):  # one that computes with its weights while it is built
         model = task.model()
+    except InvalidInput:  # its data lies on the cluster's machines only
+        return 0
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     buffers = sum(b.numel() * b.element_size() for b in model.buffers())
     masks = sum(p.numel() for p in model.parameters())

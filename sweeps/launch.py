@@ -73,14 +73,7 @@ def sweep(
     horizons of its `curve`, in multiples of the task's (true: from 1/2 to 2), at each with the learning rate times
     `curve_lr`, too. With `controls` IRE's winners run with what makes them IRE taken away. The experiment goes to
     `storage`/`name`, which must not exist. `data_dir` is where the data sets lie on every machine, `IRE_DATA` or a
-    folder in the user's cache otherwise.
-    `task` is a name (`ire tasks`) or `package.module:Class`; `methods` and numbers left out come from its search
-    space, a TOML file that `space` may name. After the search so many `candidates` of each run against each other, the
-    winners run on `confirm_seeds`, and the best baseline at the horizons of its `curve`, in multiples of the
-    task's (true: from 1/2 to 2), at each with the learning rate times `curve_lr`, too. With `controls` IRE's
-    winners run with what makes them IRE taken away. The experiment goes to `storage`/`name`, which must not exist;
-    `storage` is a folder, or the URI of an object store.
-    `data_dir` is where the data sets lie on every machine, `IRE_DATA` or a folder in the user's cache otherwise.
+    folder in the user's cache otherwise. `storage` is a folder, or the URI of an object store.
     `precision` (fp32, bf16), `compile`, `micro_batches` and `schedule` are those of every trial.
     `external` names the trial, as EXPERIMENT/TRIAL, whose gradient norms external grafting takes.
     `workers` train one trial together, each with so many CPUs and GPUs. Raises `InvalidInput` before anything
@@ -195,6 +188,7 @@ def _run(plan: Plan, home: Home, *, is_new: bool, address: str | None, console: 
 
     broken_off = None
     with contextlib.ExitStack() as stack:
+        stack.enter_context(data_in(plan.data_dir))
         protocol = None
         if not is_new:
             stack.enter_context(home.locked())

@@ -224,3 +224,14 @@ def test_the_vocabulary_of_the_data_is_the_models(small_data):
         vocabulary = task.store.facts["vocabulary"]
         outputs = task.model()(torch.zeros(1, 4, dtype=torch.int64))
         assert vocabulary <= outputs.shape[-1] < vocabulary + 64
+
+
+def test_a_sweeps_room_is_known_with_the_data_and_left_open_without(small_data, tmp_path, monkeypatch):
+    from types import SimpleNamespace
+
+    from sweeps.disk import checkpoint_bytes
+
+    plan = SimpleNamespace(methods=("adamw", "adamw-ire"))
+    assert checkpoint_bytes(plan, load_task("wikitext2@tiny")) > 10_000
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    assert checkpoint_bytes(plan, load_task("wikitext2@tiny")) == 0
