@@ -8,38 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
-from simulated import make_plan
+from inline_sweep import run
 
-from search_spaces.space import find_space, parse_space
-from sweeps.plan import Plan
-from sweeps.protocol import Protocol
 from sweeps.records import read_records
-from trainables.loop import train
-from trainables.task import load_task
 
 CLOCKS = ("seconds", "steps_per_second")
-
-
-def small_plan() -> Plan:
-    """Digits with a fifth of its steps."""
-    text = find_space("digits").text.replace("horizon = 240", "horizon = 48").replace("[120, 176]", "[24]")
-    space = parse_space(text, task="digits", source="a test")
-    return make_plan(methods=("sgd-ire", "adamw"), trials=4, confirm_seeds=2, curve=(), space=space)
-
-
-def run(folder: Path) -> None:
-    """The whole sweep in this process, with one slot, as its gang and its driver would do it."""
-    protocol = Protocol(small_plan(), folder)
-    task = load_task("digits")
-    while trial := protocol.next_trial():
-        train(
-            trial.spec,
-            lambda report, _, trial=trial: protocol.report(trial, report),
-            task=task,
-            checkpoint=folder / "checkpoints" / trial.name,
-            checkpoint_seconds=0,
-        )
-    assert protocol.is_over
 
 
 def rows(folder: Path) -> list:
