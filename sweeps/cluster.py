@@ -77,6 +77,7 @@ def connected(address: str | None) -> Iterator[None]:
         (machine,) = this_machine()
         with _loopback_only():
             ray.init(
+                address="local",  # never one that somebody else has started on this machine
                 num_cpus=int(machine.cpus),
                 include_dashboard=False,
                 log_to_driver=False,

@@ -31,7 +31,9 @@ CLOCKS = ("seconds", "steps_per_second")
 @pytest.fixture(scope="session")
 def cluster():
     """The address of a local cluster with two CPUs."""
-    context = ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    context = ray.init(
+        address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR"
+    )
     yield context.address_info["gcs_address"]
     ray.shutdown()
 
