@@ -66,18 +66,23 @@ def sweep(
 ) -> Experiment:
     """Tune every method with the same budget, confirm the winners on fresh seeds, and report.
 
-    `preset` repeats an experiment of the paper (`ire presets`), and then names the task and its grid. `scale`
-    `tiny` takes the task's scaled-down twin. `task` is a name (`ire tasks`) or `package.module:Class`; `methods`
-    and numbers left out come from its search space, a TOML file that `space` may name. After the search so many
-    `candidates` of each run against each other, the winners run on `confirm_seeds`, and the best baseline at the
-    horizons of its `curve`, in multiples of the task's (true: from 1/2 to 2), at each with the learning rate times
-    `curve_lr`, too. With `controls` IRE's winners run with what makes them IRE taken away. The experiment goes to
-    `storage`/`name`, which must not exist. `data_dir` is where the data sets lie on every machine, `IRE_DATA` or a
-    folder in the user's cache otherwise. `storage` is a folder, or the URI of an object store.
-    `precision` (fp32, bf16), `compile`, `micro_batches` and `schedule` are those of every trial.
-    `external` names the trial, as EXPERIMENT/TRIAL, whose gradient norms external grafting takes.
-    `workers` train one trial together, each with so many CPUs and GPUs. Raises `InvalidInput` before anything
-    is started or written. After an interrupt the returned experiment is incomplete; `resume` goes on.
+    `preset` repeats an experiment of the paper (`ire presets`), and then names the task and its grid. `task` is a
+    name (`ire tasks`) or `package.module:Class`, `scale` `tiny` its scaled-down twin; `methods` and numbers left out
+    come from its search space, a TOML file that `space` may name.
+
+    After the search so many `candidates` of each run against each other, the winners run on `confirm_seeds`, and
+    the best baseline at the horizons of its `curve`, in multiples of the task's (true: from 1/2 to 2), at each with
+    the learning rate times `curve_lr`, too. With `controls` IRE's winners run with what makes them IRE taken away.
+
+    The experiment goes to `storage`/`name`, which must not exist; `storage` is a folder, or the URI of an object store.
+    `workers` train one trial together, each with so many CPUs and GPUs; a trial is started again at most
+    `max_failures` times, and if it is silent for `hang_seconds`. `data_dir` is where the data sets lie on every
+    machine, `IRE_DATA` or a folder in the user's cache otherwise. `precision` (fp32, bf16), `compile`, `micro_batches`
+    and `schedule` are those of every trial; `external` names the trial, as EXPERIMENT/TRIAL, whose gradient norms
+    external grafting takes.
+
+    Raises `InvalidInput` before anything is started or written. After an interrupt the returned experiment is
+    incomplete, and if it could not go on it says why (`broken_off`); `resume` goes on.
     """
     chosen = load_preset(preset) if preset is not None else None
     if chosen is not None:
@@ -189,12 +194,11 @@ def _run(plan: Plan, home: Home, *, is_new: bool, address: str | None, console: 
     broken_off = None
     with contextlib.ExitStack() as stack:
         stack.enter_context(data_in(plan.data_dir))
-        protocol = None
+        protocol, changed = None, is_new
         if not is_new:
             stack.enter_context(home.locked())
             check_identity(plan, read_records(home.folder), source=f"{home.location}/sweep.toml")
-            if plan != read_plan(home.folder):
-                _write_plan(plan, home)
+            changed = plan != read_plan(home.folder)
             protocol = Protocol(plan, home.folder, publish=home.publish_records)
         if protocol is None or not protocol.is_over:
             stack.enter_context(connected(address))
@@ -207,7 +211,9 @@ def _run(plan: Plan, home: Home, *, is_new: bool, address: str | None, console: 
             if is_new:
                 home.create()
                 stack.enter_context(home.locked())
+            if changed:
                 _write_plan(plan, home)
+            if is_new:
                 protocol = Protocol(plan, home.folder, publish=home.publish_records)
             screen = stack.enter_context(_ray_output(home.folder, console))
             for line in (f"{plan.name}: {slots.arithmetic}", room, *_changed_versions(protocol.records)):
