@@ -31,6 +31,9 @@ PUBLISHED = ("sweep.toml", "optuna.log", "ray.log", "report/", "export/", "trial
 FAN_IN = 16
 """So many segments are merged into one."""
 
+READ_ATTEMPTS = 10
+"""How often a reader lists the segments anew that a writer keeps merging."""
+
 LEASE_SECONDS = 60.0
 """A lock in an object store that was not renewed for so long has lost its owner."""
 
@@ -123,10 +126,19 @@ class StoreHome(Home):
 
     def open(self) -> None:
         """Fetch what is needed to resume or to report; raises `InvalidInput` if the records have a gap."""
+        for attempt in range(READ_ATTEMPTS):
+            try:
+                return self._open()
+            except FileNotFoundError:  # a running sweep has merged segments since they were listed
+                if attempt == READ_ATTEMPTS - 1:
+                    raise
+
+    def _open(self) -> None:
         names = patiently(lambda: self._store.names())
         if "sweep.toml" in names:
             self._store.fetch("sweep.toml", self.folder / "sweep.toml")
-        for name in RECORDS:
+        for name in reversed(RECORDS):  # events first: no event may tell of results that are not there yet
+            self._segments[name].clear()
             self._fetch_segments(name, [n for n in names if n.startswith(f"{name}/")])
 
     def _fetch_segments(self, name: str, names: list[str]) -> None:

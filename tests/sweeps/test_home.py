@@ -16,7 +16,7 @@ from sweeps.home import FAN_IN, FolderHome, StoreHome, home_at, new_home
 from sweeps.records import read_records
 from trainables.checkpoint import load_checkpoint, save_checkpoint
 from trainables.invalid_input import InvalidInput
-from trainables.storage import below, open_storage
+from trainables.storage import ObjectStore, below, open_storage
 
 
 def start(location: str, plan) -> StoreHome:
@@ -94,6 +94,24 @@ def test_a_kill_between_a_merge_and_its_clean_up_harms_nothing_and_a_gap_is_told
     store.write("trials.jsonl/000000000000009-000000000000012.jsonl", b"{}\n")
     with pytest.raises(InvalidInput, match="lacks the bytes from 6 to 9"):
         home_at(home.location)
+
+
+def test_a_reader_is_not_led_astray_by_segments_that_are_merged_while_it_reads(s3, monkeypatch):
+    home = start(below(s3, "read"), make_plan())
+    store = open_storage(home.location)
+    store.write("trials.jsonl/000000000000000-000000000000003.jsonl", b"{}\n")
+    store.write("trials.jsonl/000000000000003-000000000000006.jsonl", b"{}\n")
+    listed = store.names()
+    store.write("trials.jsonl/000000000000000-000000000000006.jsonl", b"{}\n{}\n")
+    for name in listed:
+        if name.startswith("trials.jsonl"):
+            store.delete(name)
+    answers = [listed]
+    names = ObjectStore.names
+    monkeypatch.setattr(
+        ObjectStore, "names", lambda self, folder="": answers.pop() if answers else names(self, folder)
+    )
+    assert (home_at(home.location).folder / "trials.jsonl").read_bytes() == b"{}\n{}\n"
 
 
 def test_status_and_report_work_on_a_uri(s3):
