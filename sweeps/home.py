@@ -119,7 +119,7 @@ class StoreHome(Home):
     @property
     def exists(self) -> bool:
         """Whether an experiment lives here."""
-        return "sweep.toml" in patiently(lambda: self._store.names())
+        return "sweep.toml" in self._store.names()
 
     def create(self) -> None:
         """Nothing: a store has no folders."""
@@ -134,7 +134,7 @@ class StoreHome(Home):
                     raise
 
     def _open(self) -> None:
-        names = patiently(lambda: self._store.names())
+        names = self._store.names()
         if "sweep.toml" in names:
             self._store.fetch("sweep.toml", self.folder / "sweep.toml")
         for name in reversed(RECORDS):  # events first: no event may tell of results that are not there yet
@@ -239,7 +239,10 @@ def home_at(location: str | Path) -> Home:
     """The home of the experiment at a folder or URI; raises `InvalidInput` if there is none."""
     if is_uri(location):
         home = StoreHome(str(location).rstrip("/"))
-        home.open()
+        try:
+            home.open()
+        except OSError as error:
+            raise InvalidInput(f"{home.location!r} cannot be read ({error})") from error
     else:
         home = FolderHome(Path(location).resolve())
     if not (home.folder / "sweep.toml").is_file():

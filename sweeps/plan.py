@@ -1,17 +1,16 @@
 """Everything that defines a sweep, as data: checked before anything starts, written to `sweep.toml`."""
 
 import json
-import platform
 import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from search_spaces.space import Space, parse_space
 from sweeps.external import recorded_norms
+from sweeps.provenance import versions
 from trainables.invalid_input import InvalidInput
 from trainables.methods import PENALTIES, Method, parse_method
 from trainables.schedule import check_schedule
@@ -23,7 +22,6 @@ CURVE = (0.5, 0.7071, 1.4142, 2.0)
 """Horizons of the baseline curve, in multiples of the task's; the point at 1 is the confirm stage."""
 SELECTION_SEEDS = 3
 """Seeds on which candidates run against each other; none of them is used for measuring."""
-RECORDED_VERSIONS = ("ire", "torch", "ray", "optuna", "numpy")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,8 +233,7 @@ class Plan:
         del fields["space"]
         lines = ["# Everything needed to run this sweep again: `ire resume` reads it.", f"schema = {SCHEMA}"]
         lines += [f"{key} = {_toml(value)}" for key, value in fields.items() if value is not None]
-        lines += ["", "[versions]", f"python = {_toml(platform.python_version())}"]
-        lines += [f"{name} = {_toml(_version(name))}" for name in RECORDED_VERSIONS]
+        lines += ["", "[versions]", *(f"{name} = {_toml(version)}" for name, version in versions().items())]
         lines += [
             "",
             "[space]",
@@ -271,13 +268,6 @@ def read_plan(folder: Path) -> Plan:
     if not path.is_file():
         raise InvalidInput(f"{str(folder)!r} is not an experiment folder: it has no sweep.toml")
     return Plan.from_toml(path.read_text(encoding="utf-8"), source=str(path))
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "not installed"
 
 
 def _text(text: str) -> str:

@@ -22,7 +22,12 @@ def versions() -> dict[str, str]:
 
 def machine() -> dict[str, Any]:
     """The machine that drives the sweep."""
-    return {"host": platform.node(), "cpu": _cpu(), "cpus": os.cpu_count(), "system": platform.platform()}
+    import torch
+
+    from trainables.hardware import hardware
+
+    cpu = hardware(torch.device("cpu"))
+    return {"host": platform.node(), "cpu": cpu, "cpus": os.cpu_count(), "system": platform.platform()}
 
 
 def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
@@ -51,13 +56,3 @@ def _version(package: str) -> str:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return "not installed"
-
-
-def _cpu() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

@@ -21,6 +21,7 @@ from sweeps.records import FAILED, RUNNING, SEARCH, TrialRecord
 from sweeps.watch import Watcher
 from trainables.checkpoint import delete_checkpoints
 from trainables.gang import GangTrainable, remove_placement_group_by_id
+from trainables.storage import open_storage
 
 COUNT_SECONDS = 5.0
 """How often the nodes of the cluster are counted."""
@@ -106,7 +107,10 @@ class TuneRun:
         self.cannot_go_on: str | None = None
         """Why the run was broken off, if it was; it can be resumed when that is mended."""
         self._home = home
-        self._cleared: set[str] = set()
+        self._with_checkpoint = {
+            name.split("/")[0] for name in open_storage(home.below("checkpoints")).names()
+        }
+        """Trials that may have one: those that run, those whose is kept, and what a kill left behind."""
         self._placement_groups: dict[str, str] = {}
         """By trial: what its gang occupies."""
         self._count_slots, self._slots, self._counted = slots, slots(), time.monotonic()
@@ -157,8 +161,9 @@ class TuneRun:
         """Time has passed: nodes may have come or gone."""
         if time.monotonic() - self._counted >= COUNT_SECONDS:
             self._slots, self._counted = self._count_slots(), time.monotonic()
-        for watcher in self.watchers:
-            watcher.tick()
+        with self._going_on():
+            for watcher in self.watchers:
+                watcher.tick()
 
     def next_job(self) -> dict[str, Any] | str | None:
         """The Tune config of the next trial; None if none can start now, FINISHED if none will any more."""
@@ -172,6 +177,7 @@ class TuneRun:
         return None
 
     def _start(self, trial: TrialRecord) -> dict[str, Any]:
+        self._with_checkpoint.add(trial.name)
         for watcher in self.watchers:
             watcher.started(trial)
         plan = self.protocol.plan
@@ -271,20 +277,23 @@ class TuneRun:
         self.cannot_go_on = self.cannot_go_on or reason
 
     def _ended(self, trial: TrialRecord) -> None:
-        self._clear_checkpoints(trial)
+        self._clear_checkpoints()
         for watcher in self.watchers:
             watcher.ended(trial)
         trial.forget_reports()
 
-    def _clear_checkpoints(self, trial: TrialRecord) -> None:
+    def _clear_checkpoints(self) -> None:
         """Keep the last checkpoint of each method's candidates, and of its winner alone once that is chosen."""
-        arm = self.protocol.arms[trial.arm]
-        kept = {other.name for other in ([arm.winner] if arm.winner_is_final else arm.candidates) if other}
-        for other in [*arm.search, trial]:
-            if other.name in kept or other.status == RUNNING or other.name in self._cleared:
-                continue
-            delete_checkpoints(self._checkpoint(other))
-            self._cleared.add(other.name)
+        for name in sorted(self._with_checkpoint):
+            other = self.protocol.records.trials.get(name)
+            if other is None or (other.status != RUNNING and name not in self._kept(other.arm)):
+                delete_checkpoints(self._home.below("checkpoints", name))
+                self._with_checkpoint.remove(name)
+
+    def _kept(self, method: str) -> set[str]:
+        arm = self.protocol.arms[method]
+        best = [arm.winner] if arm.winner_is_final else arm.candidates
+        return {trial.name for trial in best if trial}
 
     def _checkpoint(self, trial: TrialRecord) -> str:
         return self._home.below("checkpoints", trial.name)

@@ -189,7 +189,7 @@ def is_full(error: OSError) -> bool:
 def patiently(action: Callable[[], Answer], *, seconds: float | None = None) -> Answer:
     """`action()`, tried again while a storage is away, for at most `seconds` (`PATIENCE`); then its `OSError`.
 
-    A full disk and a file that is not there are answers, and raised at once.
+    A full disk, a file that is not there and one that may not be touched are answers, and raised at once.
     """
     until = time.monotonic() + (PATIENCE if seconds is None else seconds)
     pause = 0.5
@@ -197,7 +197,8 @@ def patiently(action: Callable[[], Answer], *, seconds: float | None = None) -> 
         try:
             return action()
         except OSError as error:
-            if is_full(error) or isinstance(error, FileNotFoundError) or time.monotonic() + pause > until:
+            answered = is_full(error) or isinstance(error, FileNotFoundError | PermissionError)
+            if answered or time.monotonic() + pause > until:
                 raise
         time.sleep(pause)
         pause = min(2 * pause, 15.0)

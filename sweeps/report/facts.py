@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sweeps.comparison import Comparison, Difference, Measured, Row, published
-from sweeps.plan import RECORDED_VERSIONS
 from sweeps.preset import beside_the_paper
 from sweeps.report.words import further_findings, headline
 from sweeps.speedup import CLOCKS
@@ -189,8 +188,7 @@ def reproduce(experiment: "Experiment") -> str:
 
 
 def versions(experiment: "Experiment") -> dict[str, str]:
-    """The versions that the sweep was started with."""
+    """The versions with which the plan was written: at the start, or when it was last extended."""
     import tomllib
 
-    table = tomllib.loads((experiment.folder / "sweep.toml").read_text(encoding="utf-8"))["versions"]
-    return {name: table[name] for name in ("python", *RECORDED_VERSIONS) if name in table}
+    return tomllib.loads((experiment.folder / "sweep.toml").read_text(encoding="utf-8"))["versions"]

@@ -158,7 +158,11 @@ def test_patience_outlasts_a_storage_that_goes_away_but_not_a_full_disk(monkeypa
 
     assert patiently(action) == "back"
     assert slept == [0.5, 1.0]
-    for error in (OSError(errno.ENOSPC, "full"), FileNotFoundError(errno.ENOENT, "no such file")):
+    for error in (
+        OSError(errno.ENOSPC, "full"),
+        FileNotFoundError(errno.ENOENT, "no such file"),
+        PermissionError(errno.EACCES, "not yours"),
+    ):
         answers[:] = [error, "never"]
         with pytest.raises(OSError, match=error.strerror):
             patiently(action)
