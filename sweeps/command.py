@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sweeps import data_command
+from sweeps.console import plain_console
 from trainables.invalid_input import InvalidInput
 
 app = typer.Typer(
@@ -393,9 +394,7 @@ def _names(text: str | None) -> list[str] | None:
 def _finish(experiment) -> None:
     _show(experiment)
     if experiment.broken_off:
-        _console().print(
-            experiment.broken_off, style="bold red", soft_wrap=True, highlight=False, markup=False
-        )
+        _console().print(experiment.broken_off, style="bold red", soft_wrap=True, highlight=False)
         _console().print(
             f"when that is mended, go on with: ire resume {experiment.location}",
             soft_wrap=True,
@@ -473,5 +472,5 @@ def _numbers(option: str, text: str) -> list[float]:
 
 
 def _console() -> Console:
-    console = Console()
-    return console if console.is_terminal else Console(width=200)
+    console = plain_console()
+    return console if console.is_terminal else plain_console(width=200)

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from search_spaces import find_space
 from sweeps.cluster import capacity, check_shared, connected, joins_a_cluster, nodes, this_machine
+from sweeps.console import plain_console
 from sweeps.contract import broken_before
 from sweeps.disk import check_room, room_needed
 from sweeps.experiment import Experiment, open_experiment
@@ -128,7 +129,7 @@ def sweep(
         space=found,
     )
     plan.check()
-    console = console or Console()
+    console = console or plain_console()
     for clause in broken_before(plan):
         console.print(f"its report will say: not comparable, {clause.text}", soft_wrap=True, highlight=False)
     home = _new_home(storage, plan.name)
@@ -181,7 +182,7 @@ def resume(
     )
     search_for_modules(plan.import_path)
     load_task(plan.task)
-    return _run(plan, home, is_new=False, address=address, console=console or Console())
+    return _run(plan, home, is_new=False, address=address, console=console or plain_console())
 
 
 def _run(plan: Plan, home: Home, *, is_new: bool, address: str | None, console: Console) -> Experiment:
@@ -292,7 +293,7 @@ def _new_home(storage: str | Path, name: str) -> Home:
 def _ray_output(folder: Path, console: Console) -> Iterator[Console]:
     """Send what Ray prints to `ray.log` in the folder; the yielded console goes on writing where `console` did."""
     with (folder / "ray.log").open("a", buffering=1) as log:
-        screen = Console(
+        screen = plain_console(
             file=console.file,
             force_terminal=console.is_terminal,
             width=console.width if console.is_terminal else 160,

@@ -43,7 +43,7 @@ class Progress(Watcher):
             self._first_report = time.monotonic()
 
     def noticed(self, text: str) -> None:
-        self._console.print(text, style="bold yellow", soft_wrap=True, highlight=False, markup=False)
+        self._console.print(text, style="bold yellow", soft_wrap=True, highlight=False)
 
     def tick(self) -> None:
         now = time.monotonic()

@@ -35,9 +35,6 @@ COLLECT_SECONDS = 1.0
 POLL_SECONDS = 0.5
 """How often Ray Train's controller looks at its workers (default 2): how late it sees that they ended or died."""
 
-PEER_SECONDS = 6 * POLL_SECONDS
-"""How long a worker with an exception waits for Ray to notice that another one has died."""
-
 END_SECONDS = 4.0
 """How long an orderly end of the gang may take before its processes are left to Ray."""
 
@@ -238,10 +235,9 @@ def _serve(mailbox: Any) -> None:
                     rank=rank,
                     world_size=world_size,
                 )
-        except Exception:
-            if world_size > 1:
-                # If it came of a peer's death, Ray ends this worker now, and the gang is restarted.
-                time.sleep(PEER_SECONDS)
+        except Exception as error:
+            if world_size > 1 and is_of_a_peer(error):
+                raise  # the gang ends here, and is started anew
             # Not raised on: it is this trial's own, and would come again with every restart.
             messenger.flush(error=traceback.format_exc())
             if world_size > 1:  # peers may wait for this worker in a collective: its end releases them
@@ -249,6 +245,20 @@ def _serve(mailbox: Any) -> None:
             return
         if status != STOPPED:
             messenger.flush()
+
+
+def is_of_a_peer(error: BaseException) -> bool:
+    """Whether an exception in one worker says that another one, or the way to it, is gone.
+
+    NCCL's and the stores' errors have a class of their own in torch; gloo's are told by the source that they name.
+    """
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
+        if isinstance(error, dist.DistError) or "gloo/transport" in str(error):
+            return True
+        seen.append(error)
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def remove_placement_group_by_id(group: str) -> None:

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from rich.table import Table
+from rich.text import Text
 
 from sweeps.report import tables
 from sweeps.report.tables import controls, results, searches
@@ -29,7 +30,7 @@ def as_terminal(told: tables.Table) -> Table:
             no_wrap=name in ("method", "control"),
         )
     for line in told.lines:
-        table.add_row(*line)
+        table.add_row(*(Text(cell) for cell in line))  # an error's brackets are no markup
     return table
 
 

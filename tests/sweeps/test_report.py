@@ -1,17 +1,20 @@
 """The report of complete, partial and failed sweeps, from simulated records."""
 
 import contextlib
+import html
 import json
 import re
 import shutil
 
 import pytest
+from rich.console import Console
 from simulated import Killed, make_plan, simulate
 
 from search_spaces import find_space
 from search_spaces.space import parse_space
 from sweeps.experiment import open_experiment
-from sweeps.report import as_json, as_markdown
+from sweeps.records import Fault
+from sweeps.report import as_json, as_markdown, terminal_tables, write_report
 
 
 @pytest.fixture
@@ -157,6 +160,20 @@ def test_a_method_without_a_winner_is_shown_as_such(run):
     row = next(r for r in experiment.comparison.rows if r.method == "adamw")
     assert row.statuses["failed"] == 3
     assert "none finished" in as_markdown(experiment)
+
+
+def test_what_an_error_says_is_shown_as_it_is_on_every_page(run, capsys):
+    cause = "Error: [/src/pair.cc:545] a|b <script>alert(1)</script> :warning: [bold]x[/]"
+    experiment = run()
+    trial = next(iter(experiment.records.trials.values()))
+    trial.faults.append(Fault(kind="workers lost", cause=cause, time=0.0))
+    for table in terminal_tables(experiment):
+        Console(width=400).print(table)
+    assert cause in capsys.readouterr().out
+    assert cause.replace("|", "/") in as_markdown(experiment)
+    page = write_report(experiment).read_text()
+    assert html.escape(cause) in page
+    assert "<script>alert" not in page
 
 
 def test_no_baseline_is_said(run):
