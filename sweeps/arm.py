@@ -12,6 +12,7 @@ from sweeps.plan import Plan
 from sweeps.records import DIVERGED, FINISHED, PRUNED, SEARCH, TrialRecord
 from sweeps.rungs import Rungs
 from sweeps.study import MethodStudy
+from trainables.trial import TrialSpec
 
 
 class Arm(Ledger):
@@ -31,6 +32,15 @@ class Arm(Ledger):
             points=plan.space.grid(self.method) if search.grid else (),
         )
         self._rungs = Rungs(search.rungs, search.reduction_factor)
+
+    def coming(self) -> TrialSpec | None:
+        """What `next_search_trial` will run, where that is known before the study is asked: in a grid."""
+        number = len(self.search)
+        points = self._plan.space.grid(self.method) if self._plan.space.search.grid else ()
+        if number >= len(points):
+            return None
+        settings = self._plan.space.published(self.method) | points[number]
+        return self._plan.search_trial(self.method.name, number, settings)
 
     def next_search_trial(self) -> TrialRecord:
         """Ask the study for the next trial of the search, to be entered with `add`; `may_start` must hold."""

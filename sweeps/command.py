@@ -224,6 +224,12 @@ def sweep(
     controls: Annotated[
         bool, typer.Option("--controls", help="run IRE's winners with what makes them IRE taken away")
     ] = False,
+    share_prefix: Annotated[
+        bool | None,
+        typer.Option(
+            help="train the steps before IRE once for trials that share them; the preset's otherwise"
+        ),
+    ] = None,
     seed: int = 0,
     name: Annotated[str | None, typer.Option(help="of the experiment; task and time otherwise")] = None,
     storage: Annotated[
@@ -259,6 +265,7 @@ def sweep(
         curve=_numbers("--curve-horizons", curve_horizons) if curve_horizons is not None else curve,
         curve_lr=_numbers("--curve-lr", curve_lr or ""),
         controls=controls,
+        share_prefix=share_prefix,
         seed=seed,
         name=name,
         storage=storage,

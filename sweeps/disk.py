@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from sweeps.plan import Plan
+from sweeps.plan import SELECTION_SEEDS, Plan
 from trainables.checkpoint import KEPT
 from trainables.invalid_input import InvalidInput
 from trainables.methods import parse_method
@@ -32,14 +32,24 @@ def room_needed(plan: Plan, task: Task, *, slots: int) -> Room:
     """The room for checkpoints and records; a model that cannot be built without data counts as built."""
     size = checkpoint_bytes(plan, task)
     kept = len(plan.methods)
+    prefixes = _prefixes(plan)
     live = (KEPT + 1) * slots  # one more while it is being written
     reports = plan.trials * len(plan.methods) * (plan.space.horizon // plan.space.eval_interval + 1)
-    needed = size * (live + kept) + RECORDS_BYTES * reports
+    needed = size * (live + kept + prefixes) + RECORDS_BYTES * reports
     return Room(
         needed=needed,
         arithmetic=f"disk: at most about {megabytes(needed)}: checkpoints of {megabytes(size)} x ({KEPT + 1} x {slots} "
-        f"live trials + {kept} winners), and the records",
+        f"live trials + {kept} winners{f' + {prefixes} shared prefixes' * bool(prefixes)}), and the records",
     )
+
+
+def _prefixes(plan: Plan) -> int:
+    """How many shared prefixes may lie there at the end: of each IRE one for every seed of each stage."""
+    if not plan.share_prefix:
+        return 0
+    methods = sum(parse_method(name).ire for name in plan.methods)
+    selecting = SELECTION_SEEDS if plan.candidates > 1 else 0
+    return KEPT * methods * (bool(plan.space.search.grid) + selecting + plan.confirm_seeds)
 
 
 def checkpoint_bytes(plan: Plan, task: Task) -> int:

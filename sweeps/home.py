@@ -28,6 +28,9 @@ RECORDS = ("results.jsonl", "trials.jsonl")
 PUBLISHED = ("sweep.toml", "optuna.log", "ray.log", "report/", "export/", "trials/")
 """What is copied to an object store besides the records; of `trials/` only TensorBoard's event files."""
 
+PREFIXES = "prefixes"
+"""Where trials leave and find the steps that they share; of use to a sweep that is not over."""
+
 FAN_IN = 16
 """So many segments are merged into one."""
 

@@ -18,13 +18,14 @@ from sweeps.contract import broken_before
 from sweeps.disk import check_room, room_needed
 from sweeps.experiment import Experiment, open_experiment
 from sweeps.extension import check_identity, extended, identity
-from sweeps.home import Home, home_at, new_home
+from sweeps.home import PREFIXES, Home, home_at, new_home
 from sweeps.interruption import terminate_like_interrupt
 from sweeps.plan import CURVE, Plan, read_plan
 from sweeps.preset import load_preset
 from sweeps.provenance import differences, machine, versions
 from sweeps.records import Records, read_records
 from sweeps.splits import check_micro_batches
+from trainables.checkpoint import delete_checkpoints
 from trainables.data.folder import data_in, given_data_folder
 from trainables.invalid_input import InvalidInput
 from trainables.scale import scaled
@@ -38,6 +39,7 @@ def sweep(
     *,
     preset: str | None = None,
     scale: str | None = None,
+    share_prefix: bool | None = None,
     methods: Sequence[str] | None = None,
     trials: int | None = None,
     confirm_seeds: int | None = None,
@@ -75,6 +77,9 @@ def sweep(
     the best baseline at the horizons of its `curve`, in multiples of the task's (true: from 1/2 to 2), at each with
     the learning rate times `curve_lr`, too. With `controls` IRE's winners run with what makes them IRE taken away.
 
+    With `share_prefix` (a preset may ask for it, too) trials that differ only in IRE's settings share the steps before
+    IRE boosts: they are trained once.
+
     The experiment goes to `storage`/`name`, which must not exist; `storage` is a folder, or the URI of an object store.
     `workers` train one trial together, each with so many CPUs and GPUs; a trial is started again at most
     `max_failures` times, and if it is silent for `hang_seconds`. `data_dir` is where the data sets lie on every
@@ -93,6 +98,7 @@ def sweep(
         methods = chosen.methods if methods is None else methods
         confirm_seeds = chosen.seeds if confirm_seeds is None else confirm_seeds
         curve = chosen.curve if curve is True else curve
+        share_prefix = chosen.share_prefix if share_prefix is None else share_prefix
     elif task is None:
         raise InvalidInput("name a task (`ire tasks`) or a --preset (`ire presets`)")
     else:
@@ -126,6 +132,7 @@ def sweep(
         micro_batches=micro_batches,
         schedule=schedule,
         preset=preset,
+        share_prefix=bool(share_prefix),
         space=found,
     )
     plan.check()
@@ -239,6 +246,8 @@ def _run(plan: Plan, home: Home, *, is_new: bool, address: str | None, console: 
                         watcher.closed()
                     shutil.rmtree(home.folder / "gangs", ignore_errors=True)
             broken_off = tune.cannot_go_on
+            if protocol.is_over:
+                delete_checkpoints(home.below(PREFIXES))
     experiment = replace(open_experiment(home), broken_off=broken_off)
     try:
         experiment.report()

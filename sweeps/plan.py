@@ -72,6 +72,8 @@ class Plan:
     """The shape of the learning rate; None is the space's."""
     preset: str | None = None
     """The experiment of a paper that this sweep repeats."""
+    share_prefix: bool = False
+    """Whether trials that differ in IRE's settings alone share the steps before IRE boosts."""
     space: Space
 
     @property
@@ -123,6 +125,15 @@ class Plan:
                     f"--external {self.external}: no method of the sweep takes norms from another run"
                 )
             self._norms  # noqa: B018 - raises
+        if self.share_prefix and not any(parse_method(name).ire for name in self.methods):
+            raise InvalidInput(
+                "--share-prefix: no method of the sweep is an IRE, and only their trials share steps"
+            )
+        if self.share_prefix and not (self.space.search.grid or self.controls):
+            raise InvalidInput(
+                "--share-prefix: no two trials of the search share their base settings and seed, and there are no "
+                "--controls; it is for grids ([search] grid = true, as in the presets) and for controls"
+            )
         check_schedule(self.schedule or self.space.schedule, where="--schedule")
         if self.precision not in PRECISIONS:
             raise InvalidInput(f"--precision {self.precision!r}: must be one of {', '.join(PRECISIONS)}")
@@ -161,12 +172,12 @@ class Plan:
         return method.gradient_evaluations(settings, self.space.horizon)
 
     def search_trial(self, method: str, number: int, settings: dict[str, Any]) -> TrialSpec:
-        """A trial of the search. Trials of equal number share their seed, whatever the method."""
+        """A trial of the search. Trials of equal number share their seed, whatever the method; in a grid all do."""
         return TrialSpec(
             task=self.task,
             method=method,
             settings=parse_method(method).resolve(settings),
-            seed=self._seed("search", number),
+            seed=self._seed("search", 0 if self.space.search.grid else number),
             horizon=self.space.horizon,
             eval_interval=self.space.eval_interval,
             rungs=self.space.search.rungs,

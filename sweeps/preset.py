@@ -35,6 +35,8 @@ class Preset:
     methods: tuple[str, ...]
     seeds: int
     """Confirm runs of each method's best point."""
+    share_prefix: bool
+    """Whether the base settings of IRE's trials are all the same, so that they share their first steps."""
     curve: tuple[float, ...]
     """Horizons of the baseline, in multiples of the task's."""
     overrides: Mapping[str, Any]
@@ -87,6 +89,7 @@ def load_preset(name: str) -> Preset:
         task=table["task"],
         methods=tuple(table["methods"]),
         seeds=table["seeds"],
+        share_prefix=table.get("share_prefix", False),
         curve=tuple(table.get("curve", ())),
         overrides=table["space"],
         paper=table.get("paper", {}),

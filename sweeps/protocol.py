@@ -11,9 +11,11 @@ from typing import Any
 
 from sweeps.arm import Arm
 from sweeps.plan import Plan
+from sweeps.prefixes import Prefixes
 from sweeps.records import FAILED, RUNNING, Records, TrialRecord
 from sweeps.stages import baseline_is_settled, best_baseline, contests, later_runs
 from sweeps.study import fresh_storage
+from trainables.trial import TrialSpec
 
 
 class Protocol:
@@ -26,6 +28,7 @@ class Protocol:
         storage = fresh_storage(folder / "optuna.log")
         self.arms = {method: Arm(plan, method, storage) for method in plan.methods}
         self._running: dict[str, TrialRecord] = {}
+        self._prefixes = Prefixes() if plan.share_prefix else None
         self.interrupted: list[TrialRecord] = []
         """Trials that were running when the records ended; they are handed out first."""
         self.settled: list[TrialRecord] = []
@@ -41,6 +44,7 @@ class Protocol:
                     arm.restore(event.trial)
                 case "report":
                     verdicts[event.trial.name] = arm.verdict(event.trial, event.report)
+                    self._learn_prefix(event.trial)
                 case "end":
                     arm.ended(event.trial)
         for trial in self.records.trials.values():
@@ -80,6 +84,14 @@ class Protocol:
             total += round(self.plan.most_expensive_trial(arm.method) * sum(horizons))
         return done, max(done, total)
 
+    def _waits(self, spec: TrialSpec | None) -> bool:
+        """Whether a running trial is about to train the steps that this one could begin with."""
+        return bool(self._prefixes and spec) and self._prefixes.waits(spec, self._running.values())
+
+    def _learn_prefix(self, trial: TrialRecord) -> None:
+        if self._prefixes:
+            self._prefixes.learn(trial)
+
     # Events
 
     def next_trial(self) -> TrialRecord | None:
@@ -92,7 +104,7 @@ class Protocol:
             trial = self.interrupted.pop(0)
             self._running[trial.name] = trial
             return trial
-        searching = [arm for arm in self.arms.values() if arm.may_start]
+        searching = [arm for arm in self.arms.values() if arm.may_start and not self._waits(arm.coming())]
         if searching:
             trial = min(searching, key=lambda arm: len(arm.search)).next_search_trial()
         else:
@@ -108,7 +120,7 @@ class Protocol:
             waiting = [
                 (len(contest.selecting) + len(contest.measured), index, trial)
                 for index, contest in enumerate(stage)
-                if (trial := contest.next_trial())
+                if (trial := contest.next_trial()) and not self._waits(trial.spec)
             ]
             if waiting:
                 return min(waiting)[2]
@@ -119,6 +131,7 @@ class Protocol:
         if trial.status == RUNNING and trial.is_new(report):
             verdict = self.arms[trial.arm].verdict(trial, report)
             self.records.report(trial, report, verdict)
+            self._learn_prefix(trial)
             if verdict:
                 self.end(trial, verdict)
         return trial.status == RUNNING

@@ -55,6 +55,8 @@ class TrialRecord:
     ended: datetime | None = None
     faults: list["Fault"] = field(default_factory=list)
     """What befell it and was survived, or was not."""
+    prefix: int = 0
+    """Gradient evaluations, counted as its own, that another trial has spent for it (`trainables.prefix`)."""
 
     def __post_init__(self) -> None:
         self.arm = self.arm or self.spec.method
@@ -190,6 +192,7 @@ class Records:
             trial = self.trials.get(name)
             if trial is None:  # it started while the files were read
                 continue
+            trial.prefix = line.get("start", {}).get("prefix", trial.prefix)
             report = {key: value for key, value in line.items() if key not in RESULT_KEYS}
             if report and trial.add(report):
                 yield Event("report", trial, report=report)
@@ -250,6 +253,7 @@ class Records:
         keys = {"trial": trial.name, "method": trial.method, "stage": trial.stage, "seed": trial.spec.seed}
         if not trial.reports:
             keys["start"] = trial.identity() | {"time": trial.started.isoformat()}
+            keys["start"] |= {"prefix": trial.prefix} if trial.prefix else {}
         patiently(lambda: append_line(self._results_file, keys | line))
         self._results += 1
 

@@ -15,7 +15,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
-from sweeps.home import Home
+from sweeps.home import PREFIXES, Home
 from sweeps.protocol import Protocol
 from sweeps.records import FAILED, RUNNING, SEARCH, TrialRecord
 from sweeps.watch import Watcher
@@ -185,6 +185,7 @@ class TuneRun:
             "job": {
                 "spec": trial.spec.to_dict(),
                 "checkpoint": self._checkpoint(trial),
+                "prefixes": self._home.below(PREFIXES) if plan.share_prefix else None,
                 "checkpoint_seconds": plan.checkpoint_seconds,
                 "hang_seconds": plan.hang_seconds,
                 "keep_last": trial.stage == SEARCH,
@@ -208,6 +209,8 @@ class TuneRun:
         return trial.status == RUNNING
 
     def _take(self, trial: TrialRecord, message: dict[str, Any]) -> None:
+        if not trial.reports:
+            trial.prefix = message.get("prefix", trial.prefix)
         for report in message["reports"]:
             diagnostics = report.pop("diagnostics")
             known = report["step"] <= trial.step

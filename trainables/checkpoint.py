@@ -19,11 +19,11 @@ KEPT = 2
 NAME = re.compile(r"(\d{10})-([0-9a-f]{32})\.pt")
 
 
-def save_checkpoint(state: dict[str, Any], location: str | Path) -> None:
+def save_checkpoint(state: dict[str, Any], location: str | Path, *, kept: int | None = KEPT) -> None:
     """Add `state` (tensors and plain Python values, `step` among them) to the checkpoints at `location`.
 
-    Those before the last but one are deleted. Raises `OSError` if it cannot be written; the older ones are then
-    untouched.
+    All but the last `kept` are deleted, none if it is None. Raises `OSError` if it cannot be written; the older ones
+    are then untouched.
     """
     storage = open_storage(location)
     descriptor, scratch = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=storage.scratch())
@@ -34,18 +34,20 @@ def save_checkpoint(state: dict[str, Any], location: str | Path) -> None:
         storage.put(temporary, f"{state['step']:010d}-{file.checksum}.pt")
     finally:
         temporary.unlink(missing_ok=True)
-    for name in _checkpoints(storage)[:-KEPT]:
+    for name in _checkpoints(storage)[:-kept] if kept else ():
         storage.delete(name)
 
 
 def load_checkpoint(
-    location: str | Path, *, map_location: torch.device | str = "cpu"
+    location: str | Path, *, map_location: torch.device | str = "cpu", at_most: int | None = None
 ) -> dict[str, Any] | None:
-    """The latest intact state at `location`, or None if there is none."""
+    """The latest intact state at `location`, of step `at_most` or before, or None if there is none."""
     if not is_uri(location) and not Path(location).is_dir():
         return None
     storage = open_storage(location)
     for name in reversed(_checkpoints(storage)):
+        if at_most is not None and int(NAME.fullmatch(name)[1]) > at_most:
+            continue
         descriptor, scratch = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=storage.scratch())
         os.close(descriptor)
         temporary = Path(scratch)

@@ -51,13 +51,14 @@ WAITING_SECONDS = 120.0
 class GangTrainable(Trainable):
     """The Tune side of a gang. Its config is `{"job": ..., "gang": ...}`.
 
-    `job`: `spec` (TrialSpec as a dict), `checkpoint` (a folder, its URI or None), `checkpoint_seconds`, `hang_seconds`,
-    `keep_last`.
+    `job`: `spec` (TrialSpec as a dict), `checkpoint` and `prefixes` (each a folder, its URI or None),
+    `checkpoint_seconds`, `hang_seconds`, `keep_last`.
     `gang`: `workers`, `cpus_per_worker`, `gpus_per_worker`, `storage`, `import_path`, `data_dir`.
     Each result holds one message in `messages`: the `reports` since the last one. The last of a trial that failed
     has an `error`; a `fault` (`kind`, `cause`) was survived, unless the sweep stops the trial for it; a `notice` is
-    for people; `storage_error` (`cause`, `full`) says that a checkpoint could not be written; `placement_group` is
-    what the gang occupies, to be removed if its owners die.
+    for people; `storage_error` (`cause`, `full`) says that a checkpoint could not be written; `prefix` is
+    what another trial has spent for this one, in gradient evaluations; `placement_group` is what the gang occupies, to
+    be removed if its owners die.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -231,6 +232,8 @@ def _serve(mailbox: Any) -> None:
                     checkpoint_seconds=job["checkpoint_seconds"],
                     keep_last=job["keep_last"],
                     on_trouble=messenger.storage_error,
+                    prefixes=job["prefixes"],
+                    on_prefix=messenger.prefix,
                     device=device,
                     rank=rank,
                     world_size=world_size,

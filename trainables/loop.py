@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from trainables.checkpoint import load_checkpoint, save_checkpoint
+from trainables.prefix import SharedPrefix, prefix_key
 from trainables.storage import patiently
 from trainables.task import Task, load_task
 from trainables.training import Report, Training
@@ -24,6 +25,8 @@ def train(
     checkpoint_seconds: float = 60.0,
     keep_last: bool = False,
     on_trouble: Callable[[OSError], None] | None = None,
+    prefixes: str | Path | None = None,
+    on_prefix: Callable[[Report], None] | None = None,
     device: torch.device | str = "cpu",
     rank: int = 0,
     world_size: int = 1,
@@ -36,16 +39,25 @@ def train(
     before the report that the checkpoint contains is sent; with `keep_last` also at the end. Only worker 0 writes,
     and all must be able to read. A checkpoint that cannot be written is told to `on_trouble` and tried again at
     the next report, or raises `OSError` if nobody wants to know.
+
+    With `prefixes`, a folder or its URI, the steps before IRE boosts are shared with the trials that have the same:
+    a trial without a checkpoint begins with what lies there, whose last report `on_prefix` is told first, and saves
+    there what is missing.
     """
     torch.set_num_threads(spec.threads)
     training = Training(
         task or load_task(spec.task), spec, device=torch.device(device), rank=rank, world_size=world_size
     )
     state = patiently(lambda: load_checkpoint(checkpoint, map_location=device)) if checkpoint else None
+    shared = SharedPrefix(prefixes, spec) if prefixes and prefix_key(spec) else None
     if state is not None:
         training.load_state_dict(state)
+    elif shared and (prefix := shared.find(training)):
+        training.begin_with(prefix)
+        if on_prefix:
+            on_prefix(training.reports[-1])
     training.agree_on_step()
-    if state is not None:
+    if training.reports:
         for past in training.reports:
             if not report(past, training):
                 return STOPPED
@@ -58,14 +70,16 @@ def train(
             continue
         values = training.report()
         due = time.monotonic() - saved >= checkpoint_seconds or (keep_last and training.step == spec.horizon)
-        if checkpoint and rank == 0 and due:
-            try:
+        try:
+            if checkpoint and rank == 0 and due:
                 save_checkpoint(training.state_dict(), checkpoint)
                 saved = time.monotonic()
-            except OSError as error:
-                if on_trouble is None:
-                    raise
-                on_trouble(error)
+            if shared:
+                shared.take(training)
+        except OSError as error:
+            if on_trouble is None:
+                raise
+            on_trouble(error)
         if not report(values, training):
             return STOPPED
         if values["diverged"]:

@@ -82,6 +82,11 @@ class Messenger:
         """Tell that a checkpoint could not be written; the trial goes on."""
         self._send(storage_error={"cause": str(error), "full": is_full(error)})
 
+    def prefix(self, last: Report) -> None:
+        """Tell that the trial begins with the steps of another one, whose `last` report this is."""
+        if self._rank == 0:
+            self._send(prefix=last["gradient_evaluations"])
+
     def flush(self, error: str | None = None) -> None:
         """Send what is left, as the last of this trial; an `error` comes from the worker that has it."""
         if self._rank == 0 or error:

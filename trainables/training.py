@@ -90,6 +90,11 @@ class Training:
         self._seconds_of_last_report = 0.0
         self._clock: float | None = None
 
+    @property
+    def may_start_early(self) -> bool:
+        """Whether a low training loss lets IRE boost before `start`."""
+        return self._trigger.is_set and self.step < self.start
+
     # One step
 
     def advance(self) -> None:
@@ -108,7 +113,7 @@ class Training:
         self._loss_sum += loss
         self.gradient_evaluations += self.method.gradients_per_step(self.settings)
         self.step += 1
-        if self._trigger.is_set and self.step < self.start and self._trigger.reached(loss, self.step):
+        if self.may_start_early and self._trigger.reached(loss, self.step):
             self._start_at(self.step)
 
     def _start_at(self, step: int) -> None:
@@ -214,19 +219,23 @@ class Training:
             "steps_per_second": steps / interval if interval > 0 else None,
             "diverged": self._is_diverged(train_loss, values["val_loss"]),
         }
-        if isinstance(self.optimizer, IRE):
-            report |= {
-                "kappa": self.optimizer.kappa_in_force,
-                "ire_start": self.start if self.step >= self.start else None,
-                "flat_fraction": self.optimizer.flat_fraction,
-                "skipped_refreshes": self.optimizer.skipped_refreshes,
-            }
-        report = {name: _finite(value) for name, value in report.items()}
+        report = {name: _finite(value) for name, value in (report | self._of_ire()).items()}
         self.reports.append(report)
         self._loss_sum.zero_()
         self._trigger.settle()
         self._step_of_last_report, self._seconds_of_last_report = self.step, self.seconds
         return report
+
+    def _of_ire(self) -> Report:
+        """What a report says of IRE, now."""
+        if not isinstance(self.optimizer, IRE):
+            return {}
+        return {
+            "kappa": self.optimizer.kappa_in_force,
+            "ire_start": self.start if self.step >= self.start else None,
+            "flat_fraction": self.optimizer.flat_fraction,
+            "skipped_refreshes": self.optimizer.skipped_refreshes,
+        }
 
     def flat_fractions(self) -> dict[str, float]:
         """The share of each parameter tensor that the current mask holds, by parameter name."""
@@ -282,6 +291,14 @@ class Training:
         if differing:
             told = ", ".join(f"{name} {state['spec'].get(name)!r}, now {mine[name]!r}" for name in differing)
             raise InvalidInput(f"the checkpoint belongs to another trial: {told}; choose another file")
+        self._load(state)
+
+    def begin_with(self, prefix: dict[str, Any]) -> None:
+        """Continue where another trial stood that is the same up to there (`trainables.prefix`)."""
+        self._load(prefix)
+        self.reports[-1] = self.reports[-1] | self._of_ire()  # the other one may begin to boost here
+
+    def _load(self, state: dict[str, Any]) -> None:
         lost = self.model.load_state_dict(state["model"], strict=False)
         if lost.unexpected_keys or set(lost.missing_keys) - self._frozen:
             raise RuntimeError(f"the checkpoint does not fit the model: {lost}")
@@ -292,8 +309,8 @@ class Training:
         self.reports = list(state["reports"])
         self._first_loss = state["first_loss"]
         self._trigger.load(state["start_trigger"])
-        if state["start"] < self.start:
-            self._start_at(state["start"])
+        if state["start"] < self.method.start(state["spec"]["settings"], self.spec.horizon):
+            self._start_at(state["start"])  # a low loss has come
         self.batches = self.task.train_batches(seed=self.spec.seed, start=self.step)
 
     def agree_on_step(self) -> None:

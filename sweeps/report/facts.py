@@ -8,7 +8,7 @@ import numpy as np
 
 from sweeps.comparison import Comparison, Difference, Measured, Row, published
 from sweeps.preset import beside_the_paper
-from sweeps.report.words import further_findings, headline
+from sweeps.report.words import further_findings, headline, shared
 from sweeps.speedup import CLOCKS
 from sweeps.stages import CONTROL_WORDS
 from sweeps.tuning_gain import counts, expected_best, expected_best_interval, trial_losses
@@ -43,6 +43,7 @@ def as_json(experiment: "Experiment") -> dict[str, Any]:
         "confirm_seeds": plan.confirm_seeds,
         "seed": plan.seed,
         "budget_gradient_evaluations": plan.budget,
+        "shared_gradient_evaluations": shared(experiment),
         "elapsed_seconds": round(experiment.elapsed_seconds),
         "reproduce": reproduce(experiment),
         "versions": versions(experiment),
@@ -97,6 +98,7 @@ def _row(experiment: "Experiment", row: Row) -> dict[str, Any]:
         "search_trials": row.statuses,
         "confirm_trials": row.confirm_statuses,
         "gradient_evaluations": row.spent,
+        "shared_gradient_evaluations": shared(experiment, row.method),
         "training_seconds": row.training_seconds,
         "expected_best": _expected_best(experiment, row),
         "importance": experiment.importances[row.method],

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from sweeps.comparison import Comparison, Control, Row
 from sweeps.draws import LEVEL
-from sweeps.records import RUNNING
+from sweeps.records import RUNNING, SEARCH
 from sweeps.speedup import CLOCKS
 from sweeps.stages import KAPPA_0, PUBLISHED
 from sweeps.verdict import FASTER, MARGIN, MIN_SEEDS, NOT_SHOWN, SLOWER
@@ -73,7 +73,33 @@ def further_findings(experiment: "Experiment") -> list[str]:
         *_controls(comparison),
         *_lost(comparison),
         *_edges(comparison),
+        *_shared(experiment),
         *missing(experiment),
+    ]
+
+
+def shared(experiment: "Experiment", method: str | None = None) -> int:
+    """Gradient evaluations that trials count and another one spent for them; of one method's search, or of all."""
+    return sum(
+        trial.prefix
+        for trial in experiment.records.trials.values()
+        if method is None or (trial.arm == method and trial.stage == SEARCH)
+    )
+
+
+def _shared(experiment: "Experiment") -> list[str]:
+    saved = shared(experiment)
+    if not saved:
+        return []
+    counted = sum(trial.gradient_evaluations for trial in experiment.records.trials.values())
+    told = [
+        f"{row.method}'s search {shared(experiment, row.method) / row.spent:.0%}"
+        for row in experiment.comparison.rows
+        if shared(experiment, row.method)
+    ]
+    return [
+        f"Steps before IRE that trials share were trained once: {saved} of {counted} gradient evaluations were not "
+        f"spent ({', '.join([f'{saved / counted:.0%}', *told])}). Budgets and clocks count them as if they were."
     ]
 
 

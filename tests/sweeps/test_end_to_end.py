@@ -8,10 +8,12 @@ import sys
 import time
 from pathlib import Path
 
+import inline_sweep
 import optuna
 import psutil
 import pytest
 import ray
+from inline_sweep import grid_plan
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 
@@ -238,3 +240,41 @@ def test_every_fault_is_survived_or_told_and_the_other_trials_are_untouched(clus
     assert confirmed.status == FINISHED
     told = json.loads((experiment.folder / "report" / "report.json").read_text())
     assert told["methods"][0]["search_trials"]["failed"] == 2
+
+
+def test_a_grid_that_shares_its_steps_through_ray_is_bitwise_the_one_in_a_process_without(cluster, tmp_path):
+    plan = grid_plan(share_prefix=False)
+    (tmp_path / "alone").mkdir()
+    inline_sweep.run(tmp_path / "alone", plan)
+    (tmp_path / "grid.toml").write_text(plan.space.text)
+    process = start(
+        *(
+            "sweep",
+            "digits",
+            "--space",
+            str(tmp_path / "grid.toml"),
+            "--methods",
+            "sgd,sgd-ire",
+            "--controls",
+        ),
+        *(
+            "--confirm-seeds",
+            "2",
+            "--no-curve",
+            "--share-prefix",
+            "--name",
+            "shared",
+            "--storage",
+            str(tmp_path),
+        ),
+        *("--max-concurrent", "2"),
+        address=cluster,
+    )
+    output, _ = process.communicate(timeout=400)
+    assert process.returncode == 0, output
+    assert "trained once" in output
+    assert "shared prefixes" in output
+    assert sorted(map(repr, rows(tmp_path / "shared"))) == sorted(map(repr, rows(tmp_path / "alone")))
+    told = json.loads((tmp_path / "shared" / "report" / "report.json").read_text())
+    assert [row["shared_gradient_evaluations"] for row in told["methods"]] == [0, 150]
+    assert not list((tmp_path / "shared").glob("prefixes/*")), "of no use any more"

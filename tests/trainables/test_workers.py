@@ -1,5 +1,7 @@
 """Two workers train as one worker does on the concatenated batch."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.distributed as dist
@@ -35,6 +37,20 @@ def work(rank: int, folder: str, methods: tuple[str, ...]) -> None:
         reports = []
         train(spec_of(name), lambda r, _, out=reports: out.append(r) or True, rank=rank, world_size=2)
         curves[name] = reports
+    for kappa in (2.0, 4.0):  # the second begins with the first one's steps before IRE
+        for prefixes in (None, f"{folder}/prefixes"):
+            spec, reports, begun = spec_of("adamw-ire"), [], []
+            spec = replace(spec, settings={**spec.settings, "start_fraction": 0.5, "kappa": kappa})
+            train(
+                spec,
+                lambda r, _, out=reports: out.append(r) or True,
+                prefixes=prefixes,
+                on_prefix=lambda last, out=begun: out.append(last["step"]),
+                rank=rank,
+                world_size=2,
+            )
+            curves[f"kappa {kappa:g}, {'shared' if prefixes else 'alone'}"] = reports
+    curves["begun"] = begun
     torch.save(curves, f"{folder}/{rank}.pt")
     dist.destroy_process_group()
 
@@ -50,6 +66,15 @@ def test_two_workers_give_the_curve_of_one_on_the_concatenated_batch_to_rounding
     )
     mp.spawn(work, args=(str(tmp_path), methods), nprocs=2)
     both = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
+    clocks = ("seconds", "steps_per_second")
+    for rank in (0, 1):
+        assert both[rank]["begun"] == [6]
+        for kappa in (2, 4):
+            shared, alone = (
+                [{k: v for k, v in r.items() if k not in clocks} for r in both[rank][f"kappa {kappa}, {way}"]]
+                for way in ("shared", "alone")
+            )
+            assert shared == alone
     for name in methods:
         alone = []
         train(spec_of(name), lambda r, _, out=alone: out.append(r) or True)

@@ -1,0 +1,83 @@
+"""The steps of a trial before IRE boosts: the same for all trials that differ in IRE's settings alone.
+
+So the first of them saves its state there, and the others begin with it (`--share-prefix`). What they report is
+bitwise what they would report by themselves; the gradients of these steps are computed once.
+"""
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from trainables.checkpoint import KEPT, load_checkpoint, save_checkpoint
+from trainables.methods import PARTS, parse_method
+from trainables.storage import below, patiently
+from trainables.training import Training
+from trainables.trial import TrialSpec
+
+OWN = ("name", "test", "flatness")
+"""What a specification says of the end of a trial alone."""
+
+
+def prefix_steps(spec: TrialSpec) -> int:
+    """The last step with a report that IRE certainly does not boost; 0 for a method without IRE.
+
+    Where IRE waits for a training loss, the trial may leave its prefix earlier.
+    """
+    method = parse_method(spec.method)
+    if not method.ire:
+        return 0
+    start = method.start(spec.settings, spec.horizon)
+    return next((step for step in range(start, 0, -1) if spec.reports_at(step)), 0)
+
+
+def prefix_key(spec: TrialSpec) -> str | None:
+    """A name for the prefix, equal for trials that share it; None for a trial without one."""
+    if not prefix_steps(spec):
+        return None
+    method = replace(parse_method(spec.method), ire=False, control=None)
+    ours = {name for name in PARTS["ire"] if name != "start_loss"}
+    settings = {name: value for name, value in spec.settings.items() if name not in ours}
+    fields = {name: value for name, value in spec.to_dict().items() if name not in OWN}
+    text = json.dumps(fields | {"method": method.name, "settings": settings}, sort_keys=True)
+    return f"{method.name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+class SharedPrefix:
+    """The saved prefixes that one trial may begin with, and to which it adds its own; in every worker."""
+
+    def __init__(self, location: str | Path, spec: TrialSpec) -> None:
+        """`location` is the folder, or its URI, of all prefixes of a sweep."""
+        self._location = below(location, prefix_key(spec))
+        self._steps = prefix_steps(spec)
+        self._known = 0
+
+    def find(self, training: Training) -> dict[str, Any] | None:
+        """The longest saved state that the trial passes through; None unless all workers see the same."""
+        state = patiently(
+            lambda: load_checkpoint(self._location, map_location=training.device, at_most=self._steps)
+        )
+        step = state["step"] if state else 0
+        if training.world_size > 1:
+            ends = torch.tensor([step, -step], device=training.device)
+            dist.all_reduce(ends, op=dist.ReduceOp.MAX)
+            if ends[0] != -ends[1]:
+                return None
+        self._known = step
+        return state
+
+    def take(self, training: Training) -> None:
+        """Save the state of a trial that has just reported, if it is the longest prefix and worth it.
+
+        Where IRE waits for a training loss nobody knows which report is the last one before, so each is saved.
+        """
+        step = training.step
+        is_wanted = step == self._steps or training.may_start_early or step == training.start
+        if training.rank == 0 and is_wanted and self._known < step <= training.start:
+            kept = None if step == self._steps else KEPT
+            save_checkpoint(training.state_dict(), self._location, kept=kept)
+            self._known = step
