@@ -2,15 +2,20 @@
 
 import logging
 import os
+import socket
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sweeps.plan import Plan
 from trainables.invalid_input import InvalidInput
-from trainables.storage import is_uri
+from trainables.storage import is_uri, open_storage
+
+ANSWER_SECONDS = 60.0
+"""How long a node may take to say whether it sees the storage."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,31 +122,35 @@ def joins_a_cluster(address: str | None) -> bool:
 
 def nodes() -> list[Node]:
     """The living nodes of the cluster that is connected."""
-    import ray
-
     return [
-        Node(cpus=node["Resources"].get("CPU", 0), gpus=node["Resources"].get("GPU", 0))
-        for node in ray.nodes()
-        if node["Alive"]
+        Node(cpus=node["Resources"].get("CPU", 0), gpus=node["Resources"].get("GPU", 0)) for node in _alive()
     ]
 
 
-def check_shared(location: str | Path) -> None:
-    """Raise `InvalidInput` if a node of the cluster does not see the folder where an experiment is to be."""
+def _alive() -> list[dict[str, Any]]:
     import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    alive = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
-    if is_uri(location) or len(alive) < 2:
-        return
-    parent = next(path for path in [Path(location), *Path(location).parents] if path.exists())
+    return [node for node in ray.nodes() if node["Alive"]]
+
+
+def check_shared(location: str | Path) -> None:
+    """Raise `InvalidInput` if a node of the cluster does not see the place where an experiment is to be.
+
+    Nothing is left there. A folder on the only node there is needs no look.
+    """
+    alive = [node["NodeID"] for node in _alive()]
+    if is_uri(location):
+        _check_store(str(location), alive)
+    elif len(alive) > 1:
+        _check_folder(Path(location), alive)
+
+
+def _check_folder(location: Path, nodes: Sequence[str]) -> None:
+    parent = next(path for path in [location, *location.parents] if path.exists())
     probe = parent / f".ire-probe-{uuid.uuid4().hex}"
     probe.touch()
     try:
-        look = ray.remote(num_cpus=0)(_host_without)
-        here = {node: NodeAffinitySchedulingStrategy(node, soft=False) for node in alive}
-        found = [look.options(scheduling_strategy=there).remote(str(probe)) for there in here.values()]
-        missing = [host for host in ray.get(found) if host]
+        missing = _asked(nodes, _without, str(probe))
     finally:
         probe.unlink()
     if missing:
@@ -151,7 +160,45 @@ def check_shared(location: str | Path) -> None:
         )
 
 
-def _host_without(probe: str) -> str | None:
-    import socket
+def _check_store(location: str, nodes: Sequence[str]) -> None:
+    store, probe = open_storage(location), f"probe-{uuid.uuid4().hex}"
+    try:
+        store.write(probe, b"probe")
+    except OSError as error:
+        raise InvalidInput(f"--storage {location!r}: cannot be written to ({error})") from error
+    try:
+        failed = _asked(nodes, _unreadable, location, probe)
+    finally:
+        store.delete(probe)
+    if failed:
+        raise InvalidInput(
+            f"--storage {location!r} cannot be read on a node of the cluster ({'; '.join(failed)}): every node needs "
+            "its credentials, see docs/cluster.md"
+        )
 
+
+def _asked(nodes: Sequence[str], question: Callable[..., str | None], *arguments: str) -> list[str]:
+    """What `question` answers on each of the nodes, but for None; silence is an answer, too."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    ask = ray.remote(num_cpus=0, max_retries=0)(question)
+    there = [NodeAffinitySchedulingStrategy(node, soft=False) for node in nodes]
+    asked = [ask.options(scheduling_strategy=node).remote(*arguments) for node in there]
+    answered, silent = ray.wait(asked, num_returns=len(asked), timeout=ANSWER_SECONDS)
+    for late in silent:
+        ray.cancel(late, force=True)
+    told = [answer for answer in ray.get(answered) if answer]
+    return told + [f"no answer within {ANSWER_SECONDS:.0f} s"] * len(silent)
+
+
+def _without(probe: str) -> str | None:
     return None if Path(probe).exists() else socket.gethostname()
+
+
+def _unreadable(location: str, probe: str) -> str | None:
+    try:
+        open_storage(location).read(probe)
+    except OSError as error:
+        return f"{socket.gethostname()}: {error}"
+    return None

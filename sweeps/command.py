@@ -403,14 +403,14 @@ def _finish(experiment) -> None:
     if experiment.broken_off:
         _console().print(experiment.broken_off, style="bold red", soft_wrap=True, highlight=False)
         _console().print(
-            f"when that is mended, go on with: ire resume {experiment.location}",
+            f"when that is mended, go on with: ire resume {experiment.home.argument}",
             soft_wrap=True,
             highlight=False,
         )
         sys.exit(1)
     if not experiment.is_complete:
         _console().print(
-            f"interrupted; go on with: ire resume {experiment.location}", soft_wrap=True, highlight=False
+            f"interrupted; go on with: ire resume {experiment.home.argument}", soft_wrap=True, highlight=False
         )
         sys.exit(130)
     lost = [row.method for row in experiment.comparison.rows if row.winner is None]
@@ -432,7 +432,7 @@ def _show(experiment) -> None:
         f"wall-clock   {minutes}:{seconds:02d} from the first trial's start to the last one's end",
         f"experiment   {experiment.location} ({experiment.disk_use})",
         f"report       {experiment.home.below('report', 'report.html')}",
-        f"TensorBoard  ire tensorboard {experiment.location}",
+        f"TensorBoard  ire tensorboard {experiment.home.argument}",
     ):
         console.print(line, soft_wrap=True, highlight=False)
 

@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import re
+import shlex
 import socket
 import tempfile
 import threading
@@ -48,6 +49,11 @@ class Home(ABC):
     """The folder, or the URI."""
     folder: Path
     """The folder on this machine that holds the small files."""
+
+    @property
+    def argument(self) -> str:
+        """The location as one types it in a shell."""
+        return shlex.quote(self.location)
 
     def below(self, *names: str) -> str:
         """The location of something in it, for workers on any machine."""
@@ -277,7 +283,7 @@ def new_home(storage: str | Path, name: str) -> Home:
 
 def _exists(home: Home) -> InvalidInput:
     return InvalidInput(
-        f"experiment {home.location!r} exists: choose another --name, or `ire resume {home.location}`"
+        f"experiment {home.location!r} exists: choose another --name, or `ire resume {home.argument}`"
     )
 
 

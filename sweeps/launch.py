@@ -234,7 +234,7 @@ def _run(plan: Plan, home: Home, *, is_new: bool, address: str | None, console: 
                 methods=list(plan.methods),
                 slots=slots.slots,
             )
-            watchers = [TensorBoard(home.folder), Progress(screen), Publisher(home)]
+            watchers = [TensorBoard(home), Progress(screen), Publisher(home)]
             tune = TuneRun(protocol, home, slots=lambda: _slots(plan), watchers=watchers)
             with contextlib.suppress(KeyboardInterrupt):
                 try:
@@ -287,7 +287,7 @@ def _changed_versions(records: Records) -> list[str]:
 
 
 def _how_to_go_on(home: Home) -> str:
-    return f"interrupted; go on with: ire resume {home.location}"
+    return f"interrupted; go on with: ire resume {home.argument}"
 
 
 def _new_home(storage: str | Path, name: str) -> Home:

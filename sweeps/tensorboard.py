@@ -1,22 +1,30 @@
 """Everything a trial reports, in TensorBoard, and an HParams tab with all trials of all methods.
 
 The HParams entry is written when a trial starts and closed when it ends, whatever way; torch's `add_hparams`
-writes both at the end only, so the messages are built here.
+writes both at the end only, so the messages are built here. What a kill left unwritten is written from the records
+at the next start, but for the flat fractions of single tensors, which stand nowhere else.
 """
 
 import math
-import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
 from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
 from torch.utils.tensorboard import SummaryWriter
 
+from sweeps.home import Home
 from sweeps.protocol import Protocol
-from sweeps.records import FINISHED, PRUNED, TrialRecord
+from sweeps.publisher import ALL_SECONDS
+from sweeps.records import FINISHED, PRUNED, RUNNING, TrialRecord
 from sweeps.watch import Watcher
 from trainables.flatness import MEASURES
+from trainables.storage import open_storage
+
+IN_DOUBT = timedelta(seconds=2 * ALL_SECONDS)
+"""Events of trials that ended so shortly before a kill may not have reached their place."""
 
 END_METRICS = ("final_val_loss", "best_val_loss", "progress")
 GROUPS = {
@@ -38,10 +46,10 @@ TAGS = {name: f"{group}/{name}" for group, names in GROUPS.items() for name in n
 
 
 class TensorBoard(Watcher):
-    """Writes one run a trial under `folder/trials/`, named like the trial."""
+    """Writes one run a trial under `trials/`, named like the trial."""
 
-    def __init__(self, folder: Path) -> None:
-        self._root = folder / "trials"
+    def __init__(self, home: Home) -> None:
+        self._home, self._root = home, home.folder / "trials"
         self._writers: dict[str, SummaryWriter] = {}
 
     def opened(self, protocol: Protocol) -> None:
@@ -57,9 +65,34 @@ class TensorBoard(Watcher):
         writer = self._writer("")
         _add_hparams(writer, "experiment", experiment=experiment)
         writer.flush()
+        self._catch_up(protocol)
+
+    def _catch_up(self, protocol: Protocol) -> None:
+        """Write what the records know and a killed run could not write any more."""
+        trials = protocol.records.trials.values()
+        stored = {name.split("/")[0] for name in open_storage(self._home.below("trials")).names()}
+        killed = max((trial.ended or trial.started for trial in trials), default=None)
+        to_come = {trial.name for trial in protocol.settled}  # of their end the run itself will tell
+        for trial in trials:
+            if trial.name in stored and trial.ended and trial.ended < killed - IN_DOUBT:
+                continue
+            step, is_closed = -1, False
+            if trial.name in stored:
+                self._home.fetch(f"trials/{trial.name}")
+                step, is_closed = _written(self._root / trial.name)
+            over = trial.status != RUNNING and trial.name not in to_come
+            if over and step < 0:
+                self.started(trial)
+            for report in trial.reports:
+                if report["step"] > step:
+                    self.reported(trial, report, {})
+            if over and not is_closed:
+                self.ended(trial)
 
     def started(self, trial: TrialRecord) -> None:
-        start = plugin_data_pb2.SessionStartInfo(group_name=trial.name, start_time_secs=time.time())
+        start = plugin_data_pb2.SessionStartInfo(
+            group_name=trial.name, start_time_secs=trial.started.timestamp()
+        )
         values = {"method": trial.method, "stage": trial.stage, "seed": trial.spec.seed} | dict(
             trial.spec.settings
         )
@@ -97,7 +130,8 @@ class TensorBoard(Watcher):
         )
         good = trial.status in (FINISHED, PRUNED)
         end = plugin_data_pb2.SessionEndInfo(
-            status=api_pb2.STATUS_SUCCESS if good else api_pb2.STATUS_FAILURE, end_time_secs=time.time()
+            status=api_pb2.STATUS_SUCCESS if good else api_pb2.STATUS_FAILURE,
+            end_time_secs=trial.ended.timestamp(),
         )
         _add_hparams(writer, "session_end_info", session_end_info=end)
         writer.close()
@@ -112,6 +146,14 @@ class TensorBoard(Watcher):
         if run not in self._writers:
             self._writers[run] = SummaryWriter(str(self._root / run), flush_secs=5)
         return self._writers[run]
+
+
+def _written(run: Path) -> tuple[int, bool]:
+    """The last step whose report is among the events of a run, -1 if there is none, and whether its end is."""
+    events = EventAccumulator(str(run), size_guidance={"scalars": 1}).Reload()
+    tags = events.Tags()
+    steps = [events.Scalars(tag)[-1].step for tag in tags["scalars"] if tag == "loss/val_loss"]
+    return max(steps, default=-1), "end/status/text_summary" in tags["tensors"]
 
 
 def _add_hparams(writer: SummaryWriter, tag: str, **content: Any) -> None:

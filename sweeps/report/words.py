@@ -9,6 +9,7 @@ from sweeps.records import RUNNING, SEARCH
 from sweeps.speedup import CLOCKS
 from sweeps.stages import KAPPA_0, PUBLISHED
 from sweeps.verdict import FASTER, MARGIN, MIN_SEEDS, NOT_SHOWN, SLOWER
+from trainables.storage import is_uri
 
 if TYPE_CHECKING:
     from sweeps.experiment import Experiment
@@ -163,7 +164,8 @@ def _edges(comparison: Comparison) -> list[str]:
 
 def missing(experiment: "Experiment") -> list[str]:
     """What the plan left out of the comparison, and the command that adds it."""
-    comparison, plan, folder = experiment.comparison, experiment.plan, experiment.folder.name
+    comparison, plan = experiment.comparison, experiment.plan
+    folder = experiment.home.argument if is_uri(experiment.location) else experiment.folder.name
     told = []
     judged = any(row.method != comparison.baseline for row in comparison.rows)
     if comparison.baseline and judged and plan.confirm_seeds:

@@ -1,23 +1,32 @@
 """What the tests of sweeps share: their simulator, whatever way pytest imports them, and a local S3 server."""
 
 import os
+import socket
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
+from botocore.exceptions import BotoCoreError
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(scope="session")
 def s3():
-    """The URI of an empty bucket of a local server that speaks S3."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    endpoint = f"http://{host}:{port}"
+    """The URI of an empty bucket of a local server that speaks S3, in a process of its own."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = "import sys; from moto.server import main; main(sys.argv[1:])"
+    server = subprocess.Popen(
+        [sys.executable, "-c", command, "-H", "127.0.0.1", "-p", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    endpoint = f"http://127.0.0.1:{port}"
     given = {
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
@@ -25,8 +34,21 @@ def s3():
     }
     before = {name: os.environ.get(name) for name in given}
     os.environ.update(given)
-    boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1").create_bucket(Bucket="bucket")
+    _make_bucket(endpoint)
     yield f"s3://bucket/sweeps?endpoint_override={endpoint}&scheme=http&region=us-east-1"
-    server.stop()
+    server.kill()
+    server.wait()
     for name, value in before.items():
         os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def _make_bucket(endpoint: str) -> None:
+    client = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1")
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            client.create_bucket(Bucket="bucket")
+            return
+        except BotoCoreError:  # it is not up yet
+            assert time.monotonic() < deadline
+            time.sleep(0.2)

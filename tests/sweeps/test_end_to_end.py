@@ -19,6 +19,7 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 
 from search_spaces import find_space
 from sweeps import open_experiment
+from sweeps.cluster import check_shared
 from sweeps.home import home_at
 from sweeps.records import DIVERGED, FAILED, FINISHED, PRUNED, RUNNING, read_records
 from trainables.invalid_input import InvalidInput
@@ -31,8 +32,8 @@ CLOCKS = ("seconds", "steps_per_second")
 
 
 @pytest.fixture(scope="session")
-def cluster():
-    """The address of a local cluster with two CPUs."""
+def cluster(s3):
+    """The address of a local cluster with two CPUs, whose workers have the credentials of `s3`."""
     context = ray.init(
         address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR"
     )
@@ -151,10 +152,13 @@ def test_tensorboard_holds_every_trial_and_its_hparams_whatever_way_it_ended(swe
     assert "_hparams_/experiment" in root.summary_metadata
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
-def test_interrupted_or_killed_and_resumed_it_equals_the_undisturbed_sweep(swept, cluster, tmp_path, sent):
+@pytest.mark.parametrize(("sent", "place"), [(signal.SIGINT, "folder"), (signal.SIGKILL, "store")])
+def test_interrupted_or_killed_and_resumed_it_equals_the_undisturbed_sweep(
+    swept, cluster, tmp_path, s3, sent, place
+):
+    """On a file system, and in an object store where the machine that resumes has nothing but its URI."""
     folder, _ = swept
-    storage = str(tmp_path)
+    storage = str(tmp_path) if place == "folder" else s3
     location = below(storage, "tiny")
     process = start(
         *("sweep", "digits", "--methods", "sgd,sgd-ire,sam-sgd", "--trials", "4", "--confirm-seeds", "2"),
@@ -171,19 +175,21 @@ def test_interrupted_or_killed_and_resumed_it_equals_the_undisturbed_sweep(swept
     again = start("resume", location, address=cluster)
     output, _ = again.communicate(timeout=400)
     assert again.returncode == 0, output
-    resumed = home_at(location).folder
-    assert rows(resumed) == rows(folder)
-    assert len(read_records(resumed).runs) == 2
+    resumed = home_at(location)
+    assert rows(resumed.folder) == rows(folder)
+    assert len(read_records(resumed.folder).runs) == 2
     stored = open_storage(location).names()
     assert "report/report.html" in stored
     assert any(name.startswith("trials/sgd-0000/events.out.tfevents") for name in stored)
+    assert not [name for name in stored if name.endswith(".pkl") and place == "store"]
     winners = {row.winner.name for row in open_experiment(location).comparison.rows}
     assert {name.split("/")[1] for name in stored if name.endswith(".pt")} == winners
 
 
 def ended_trials(location: str) -> int:
     try:
-        records = read_records(home_at(location).folder)
+        home = home_at(location)  # a store's mirror lasts as long as its home
+        records = read_records(home.folder)
     except InvalidInput:  # it has not begun
         return 0
     return sum(trial.status != RUNNING for trial in records.trials.values())
@@ -278,3 +284,24 @@ def test_a_grid_that_shares_its_steps_through_ray_is_bitwise_the_one_in_a_proces
     told = json.loads((tmp_path / "shared" / "report" / "report.json").read_text())
     assert [row["shared_gradient_evaluations"] for row in told["methods"]] == [0, 150]
     assert not list((tmp_path / "shared").glob("prefixes/*")), "of no use any more"
+
+
+def test_a_store_that_a_node_cannot_read_is_told_before_anything_starts(cluster, s3, monkeypatch):
+    location = below(s3, "seen")
+    check_shared(location)
+    assert not open_storage(location).names(), "the look leaves nothing behind"
+
+    def denied(location, probe):
+        return "node-7: AWS Error ACCESS_DENIED"
+
+    def silent(location, probe):
+        time.sleep(60)
+
+    monkeypatch.setattr("sweeps.cluster._unreadable", denied)
+    with pytest.raises(InvalidInput, match=r"cannot be read .*node-7: .*every node needs its credentials"):
+        check_shared(location)
+    monkeypatch.setattr("sweeps.cluster._unreadable", silent)
+    monkeypatch.setattr("sweeps.cluster.ANSWER_SECONDS", 3.0)
+    with pytest.raises(InvalidInput, match="no answer within 3 s"):
+        check_shared(location)
+    assert not open_storage(location).names()
