@@ -58,6 +58,8 @@ class Space:
     """Trials of each method that are run again, on other seeds, before the winner is chosen."""
     flatness_batches: int
     """Training batches on which the flatness of a confirmed solution is measured; 0 leaves it out."""
+    flatness_points: int
+    """How often it is measured, evenly along a confirm run; 1 is at the end alone."""
     schedule: str
     """The shape of the learning rate: see `trainables.schedule`."""
     epoch_steps: int | None
@@ -232,6 +234,7 @@ def parse_space(text: str, *, task: str, source: str) -> Space:
         confirm_seeds=_integer(confirm, "seeds", source=place),
         candidates=_integer(confirm, "candidates", source=place, default=1),
         flatness_batches=_integer(confirm, "flatness_batches", source=place, low=0, default=2),
+        flatness_points=_integer(confirm, "flatness_points", source=place, default=1),
         schedule=check_schedule(str(table.get("schedule", "cosine")), where=source),
         epoch_steps=epoch_steps,
         source=source,
@@ -242,7 +245,7 @@ def parse_space(text: str, *, task: str, source: str) -> Space:
         },
         overrides=overrides,
     )
-    keys = ("seeds", "candidates", "flatness_batches")
+    keys = ("seeds", "candidates", "flatness_batches", "flatness_points")
     for unused in set(confirm) - set(keys):
         raise unknown("key", unused, keys, where=place)
     return space

@@ -210,6 +210,7 @@ class Plan:
             eval_interval=max(1, round(self.space.eval_interval * horizon_factor)),
             test=not selects,
             flatness=self.space.flatness_batches if flatness else 0,
+            flatness_points=self.space.flatness_points if flatness and self.space.flatness_batches else 1,
             external_norms=self._norms if self._takes_norms(method) else (),
             **self._execution,
             name=name,

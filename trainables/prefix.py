@@ -19,7 +19,7 @@ from trainables.storage import below, patiently
 from trainables.training import Training
 from trainables.trial import TrialSpec
 
-OWN = ("name", "test", "flatness")
+OWN = ("name", "test")
 """What a specification says of the end of a trial alone."""
 
 
@@ -42,7 +42,8 @@ def prefix_key(spec: TrialSpec) -> str | None:
     method = replace(parse_method(spec.method), ire=False, control=None)
     ours = {name for name in PARTS["ire"] if name != "start_loss"}
     settings = {name: value for name, value in spec.settings.items() if name not in ours}
-    fields = {name: value for name, value in spec.to_dict().items() if name not in OWN}
+    own = OWN if spec.flatness_points > 1 else (*OWN, "flatness")
+    fields = {name: value for name, value in spec.to_dict().items() if name not in own}
     text = json.dumps(fields | {"method": method.name, "settings": settings}, sort_keys=True)
     return f"{method.name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 

@@ -202,7 +202,7 @@ class Training:
         if self.spec.test and self.step == self.spec.horizon:
             values |= {f"test_{name}": value for name, value in self.evaluate("test").items()}
             values["hardware"] = hardware(self.device)
-        if self.spec.flatness and self.step == self.spec.horizon:
+        if self.spec.flatness and self._passes_flatness_point():
             parts = self.world_size * self.spec.micro_batches
             values |= flatness(
                 self.task, self.model, batches=self.spec.flatness, parts=parts, device=self.device
@@ -225,6 +225,14 @@ class Training:
         self._trigger.settle()
         self._step_of_last_report, self._seconds_of_last_report = self.step, self.seconds
         return report
+
+    def _passes_flatness_point(self) -> bool:
+        """Whether flatness is due at this report: the first one at or after each point."""
+        passed, before = (
+            step * self.spec.flatness_points // self.spec.horizon
+            for step in (self.step, self._step_of_last_report)
+        )
+        return passed > before
 
     def _of_ire(self) -> Report:
         """What a report says of IRE, now."""
@@ -286,10 +294,10 @@ class Training:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where `state` was taken; raises `InvalidInput` if that was another trial."""
-        mine = self._identity()
-        differing = [name for name in mine if state["spec"].get(name) != mine[name]]
+        mine, theirs = self._identity(), TrialSpec.from_dict(state["spec"]).to_dict()
+        differing = [name for name in mine if theirs[name] != mine[name]]
         if differing:
-            told = ", ".join(f"{name} {state['spec'].get(name)!r}, now {mine[name]!r}" for name in differing)
+            told = ", ".join(f"{name} {theirs[name]!r}, now {mine[name]!r}" for name in differing)
             raise InvalidInput(f"the checkpoint belongs to another trial: {told}; choose another file")
         self._load(state)
 

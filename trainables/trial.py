@@ -33,7 +33,9 @@ class TrialSpec:
     test: bool = False
     """Whether the last report carries the test split's metrics, too (confirm runs only)."""
     flatness: int = 0
-    """Training batches on which the end's flatness is measured; 0 leaves it out."""
+    """Training batches on which flatness is measured; 0 leaves it out."""
+    flatness_points: int = 1
+    """How often it is measured, evenly along the horizon; 1 is at the end alone."""
     threads: int = 1
     """CPU threads of one worker; part of the trial because it changes the order of sums."""
     micro_batches: int = 1
@@ -50,7 +52,7 @@ class TrialSpec:
     name: str = field(default="trial", compare=False)
 
     def __post_init__(self) -> None:
-        for name in ("horizon", "eval_interval", "threads", "micro_batches"):
+        for name in ("horizon", "eval_interval", "threads", "micro_batches", "flatness_points"):
             if getattr(self, name) < 1:
                 raise InvalidInput(f"{name} = {getattr(self, name)!r}: must be an integer of at least 1")
         check_schedule(self.schedule)

@@ -54,7 +54,7 @@ def as_html(experiment: "Experiment", pictures: Sequence[Picture], styles: Mappi
         _titled(by_title, "Other ratios"),
         _titled(by_title, "Controls"),
         _titled(by_title, "Flatness"),
-        _pictures(figures, styles, "flatness"),
+        _pictures(figures, styles, "flatness", "flatness-along"),
         _titled(by_title, "Fairness contract"),
         _titled(by_title, "Search"),
         _pictures(figures, styles, "tuning", "kappa-gamma", "importance", "slices", "parallel"),

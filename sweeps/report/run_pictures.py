@@ -26,6 +26,13 @@ CLOCK_LABELS = {
 }
 
 
+FLATNESS_LABELS = {
+    "fisher_trace": "Tr F",
+    "hessian_trace": "Tr H",
+    "largest_eigenvalue": "largest eigenvalue of H",
+}
+
+
 def run_pictures(experiment: "Experiment", styles: Mapping[str, Style]) -> list[Picture]:
     """The figures for which there is something to show."""
     comparison = experiment.comparison
@@ -59,6 +66,21 @@ def run_pictures(experiment: "Experiment", styles: Mapping[str, Style]) -> list[
             )
         )
     flat = [row for row in rows if row.metric("fisher_trace")]
+    along = [row for row in flat if any("fisher_trace" in report for report in row.confirmed[0].reports[:-1])]
+    if along:
+        pictures.append(
+            Picture(
+                name="flatness-along",
+                title="Flatness along the run",
+                caption="Mean over the confirm seeds, the band from the lowest to the highest seed; at every point on "
+                "the same training batches.",
+                panels=[
+                    partial(_flatness_along, along, styles, name, label)
+                    for name, label in FLATNESS_LABELS.items()
+                ],
+                styles={row.method: styles[row.method] for row in along},
+            )
+        )
     if flat:
         pictures.append(
             Picture(
@@ -67,12 +89,7 @@ def run_pictures(experiment: "Experiment", styles: Mapping[str, Style]) -> list[
                 caption="One marker a confirmed run; grey crosses are the controls. Tr F by sampled labels, Tr H by "
                 "Hutchinson's estimator, λ the largest eigenvalue of H, all on the same training batches.",
                 panels=[
-                    partial(_flatness, flat, styles, name, label)
-                    for name, label in (
-                        ("fisher_trace", "Tr F"),
-                        ("hessian_trace", "Tr H"),
-                        ("largest_eigenvalue", "largest eigenvalue of H"),
-                    )
+                    partial(_flatness, flat, styles, name, label) for name, label in FLATNESS_LABELS.items()
                 ],
                 styles={row.method: styles[row.method] for row in flat},
             )
@@ -175,6 +192,33 @@ def _flatness(rows: Sequence[Row], styles: Mapping[str, Style], name: str, label
     axes.set_ylabel("test loss (nats)")
 
 
+def _flatness_along(
+    rows: Sequence[Row], styles: Mapping[str, Style], name: str, label: str, axes: "Axes"
+) -> None:
+    smallest = np.inf
+    for row in rows:
+        curves = [
+            {report["step"]: report[name] for report in run.reports if report.get(name) is not None}
+            for run in row.confirmed
+        ]
+        steps = sorted(set.intersection(*map(set, curves)))
+        if not steps:
+            continue
+        values = np.array([[curve[step] for step in steps] for curve in curves])
+        style = styles[row.method]
+        axes.plot(
+            steps, values.mean(axis=0), color=style.colour, ls=style.line, marker=style.marker, ms=4, lw=1.5
+        )
+        axes.fill_between(steps, values.min(axis=0), values.max(axis=0), color=style.colour, alpha=0.1, lw=0)
+        smallest = min(smallest, values.min())
+    if 0 < smallest < np.inf:
+        axes.set_yscale("log")
+        plain_log_ticks(axes.yaxis, *axes.get_ylim())
+    axes.set_xlim(left=0)
+    axes.set_xlabel(CLOCK_LABELS["step"])
+    axes.set_ylabel(label)
+
+
 def plain_log_ticks(axis, low: float, high: float) -> None:
     """A few round numbers, written as such, in place of powers of ten that may not even be in view."""
     from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
@@ -182,6 +226,8 @@ def plain_log_ticks(axis, low: float, high: float) -> None:
     steps = (1, 2, 5) if high / low < 300 else (1,)
     if high / low < 12:
         steps = (1, 1.5, 2, 3, 4, 5, 7)
+    if high / low < 3:
+        steps = (1, 1.2, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9)
     decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     ticks = [step * 10.0**decade for decade in decades for step in steps]
     ticks = [tick for tick in ticks if low <= tick <= high]

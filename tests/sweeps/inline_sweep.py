@@ -18,6 +18,14 @@ def small_plan() -> Plan:
     return make_plan(methods=("sgd-ire", "adamw"), trials=4, confirm_seeds=2, curve=(), space=space)
 
 
+def along_plan() -> Plan:
+    """Digits with a fifth of its steps and flatness at three points of every confirm run."""
+    text = find_space("digits").text.replace("horizon = 240", "horizon = 48").replace("[120, 176]", "[24]")
+    text = text.replace("[confirm]", "[confirm]\nflatness_batches = 1\nflatness_points = 3")
+    space = parse_space(text, task="digits", source="a test")
+    return make_plan(methods=("sgd", "sgd-ire"), trials=2, confirm_seeds=2, curve=(), space=space)
+
+
 def grid_plan(*, share_prefix, **fields):
     """Digits, 48 steps, IRE from 60 % on, a 3 x 2 grid of its settings."""
     text = (

@@ -61,6 +61,7 @@ def test_trials_share_a_prefix_if_they_differ_in_ires_settings_alone():
         replace(spec, seed=4),
         replace(spec, horizon=96),
         replace(spec, precision="bf16"),
+        replace(spec, flatness=2, flatness_points=2),
     ]
     assert len({prefix_key(other) for other in [spec, *others]}) == len(others) + 1
 

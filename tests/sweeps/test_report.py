@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 
+import inline_sweep
 import pytest
 from rich.console import Console
 from simulated import Killed, make_plan, simulate
@@ -188,3 +189,16 @@ def test_reading_a_folder_never_unpickles(run):
     for name in ("tuner.pkl", "searcher-state.pkl"):  # a pickle that fails loudly if it is loaded
         (trials / name).write_bytes(b"cbuiltins\nexec\n(S'raise SystemExit(99)'\ntR.")
     open_experiment(experiment.folder).report()
+
+
+def test_flatness_along_the_run_is_drawn_where_it_was_measured(tmp_path):
+    plan = inline_sweep.along_plan()
+    (tmp_path / "sweep.toml").write_text(plan.to_toml())
+    inline_sweep.run(tmp_path, plan)
+    experiment = open_experiment(tmp_path)
+    for row in experiment.comparison.rows:
+        for run in row.confirmed:
+            assert [r["step"] for r in run.reports if "hessian_trace" in r] == [16, 32, 48]
+    page = write_report(experiment).read_text()
+    assert "Flatness along the run" in page
+    assert (tmp_path / "report" / "flatness-along.svg").is_file()

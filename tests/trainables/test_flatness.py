@@ -85,3 +85,14 @@ def test_a_trial_reports_it_once_at_its_end_and_off_the_clock(make_spec):
     assert {key: reports[1][key] for key in plain[1] if "second" not in key} == {
         key: value for key, value in plain[1].items() if "second" not in key
     }
+
+
+def test_a_trial_reports_it_along_the_run_where_it_is_asked_to_and_after_a_resume(make_spec, tmp_path):
+    spec = make_spec("sgd", horizon=25, eval_interval=4, flatness=1, flatness_points=3)
+    whole, broken = [], []
+    train(spec, lambda r, _: whole.append(r) or True)
+    assert [r["step"] for r in whole if "fisher_trace" in r] == [12, 20, 25], "from 8.3, 16.7 and 25"
+    saved = {"checkpoint": tmp_path, "checkpoint_seconds": 0}
+    train(spec, lambda r, _: r["step"] < 12, **saved)
+    train(spec, lambda r, _: broken.append(r) or True, **saved)
+    assert [r.get("fisher_trace") for r in broken] == [r.get("fisher_trace") for r in whole]
