@@ -74,7 +74,8 @@ class Progress(Watcher):
         arms = self._protocol.arms.values()
         later = sum(len(later_runs(plan, arm, is_curve=False)) for arm in arms)
         curve = len(plan.curve) * plan.confirm_seeds if any(arm.method.is_baseline for arm in arms) else 0
-        at_most = len(arms) * plan.trials + later + (curve if len(arms) > 1 else 0)
+        search = sum(plan.search_trials(arm.method) for arm in arms)
+        at_most = search + later + (curve if len(arms) > 1 else 0)
         return f"{ended} trials done of at most {at_most}, {running} running, {self._time_left()}"
 
     def _time_left(self) -> str:
@@ -98,7 +99,7 @@ class Progress(Watcher):
             confirmed = sum(t.status != RUNNING for t in arm.confirm)
             table.add_row(
                 name,
-                f"{len(arm.search)}" if arm.search_is_over else f"{len(arm.search)}/{plan.trials}",
+                f"{len(arm.search)}" if arm.search_is_over else f"{len(arm.search)}/{plan.search_trials(arm.method)}",
                 *(str(count[s]) for s in (RUNNING, FINISHED, PRUNED, DIVERGED, FAILED)),
                 _best(arm),
                 f"{confirmed}/{plan.confirm_seeds}",

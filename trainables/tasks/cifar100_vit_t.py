@@ -1,24 +1,11 @@
 """ViT-T with patches of 4x4 pixels on CIFAR-100 (Wang et al. 2024, Table 3)."""
 
-from torch import nn
-
-from trainables.cifar_task import TINY, CifarTask
-from trainables.models.vit import vision_transformer
+from trainables.tasks.cifar100_vit_s import Cifar100ViTS
 
 
-class Cifar100ViTT(CifarTask):
-    """5.4 million parameters; crop, flip and AutoAugment with the CIFAR-10 policy, batch 64."""
+class Cifar100ViTT(Cifar100ViTS):
+    """5.4 million parameters; everything else as for ViT-S."""
 
     name = "cifar100-vit-t"
-    classes = 100
-    batch_size = 64
-    auto_augment = True
-    layers = 12
     dim = 192
     heads = 3
-    tiny = TINY | {"layers": 2, "dim": 48, "heads": 3}
-
-    def network(self) -> nn.Module:
-        return vision_transformer(
-            side=32, patch=4, layers=self.layers, dim=self.dim, heads=self.heads, classes=self.classes
-        )

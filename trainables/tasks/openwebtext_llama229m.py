@@ -1,15 +1,10 @@
 """Llama of 229 million parameters on OpenWebText (Wang et al. 2024, Fig. 4, Appendix C.2.2)."""
 
-from typing import ClassVar
-
-from torch import nn
-
 from trainables.data.token_data import OPENWEBTEXT, TokenData
-from trainables.language_task import LanguageTask
-from trainables.models.llama import Llama
+from trainables.llama_task import LlamaTask
 
 
-class OpenWebTextLlama229M(LanguageTask):
+class OpenWebTextLlama229M(LlamaTask):
     """16 layers, 12 heads, 768 dimensions; 1024 tokens a window, 480 windows a step."""
 
     name = "openwebtext-llama229m"
@@ -19,26 +14,7 @@ class OpenWebTextLlama229M(LanguageTask):
     heads = 12
     dim = 768
     mlp = 3072
-    tiny: ClassVar = {
-        "batch_size": 8,
-        "context": 64,
-        "layers": 2,
-        "heads": 4,
-        "dim": 32,
-        "mlp": 88,
-        "eval_windows": 64,
-    }
 
     @property
     def data(self) -> TokenData:
         return OPENWEBTEXT
-
-    def network(self, vocabulary: int) -> nn.Module:
-        return Llama(
-            vocabulary=vocabulary,
-            context=self.context,
-            layers=self.layers,
-            heads=self.heads,
-            dim=self.dim,
-            mlp=self.mlp,
-        )

@@ -5,16 +5,11 @@ The paper gives no size for the MLP; 1472, with a shared embedding, makes the 60
 model counts 72 million).
 """
 
-from typing import ClassVar
-
-from torch import nn
-
 from trainables.data.token_data import WIKITEXT103, TokenData
-from trainables.language_task import LanguageTask
-from trainables.models.llama import Llama
+from trainables.llama_task import LlamaTask
 
 
-class WikiText103Llama60M(LanguageTask):
+class WikiText103Llama60M(LlamaTask):
     """16 layers, 10 heads, 410 dimensions; 150 tokens a window, 240 windows a step."""
 
     name = "wikitext103-llama60m"
@@ -25,29 +20,8 @@ class WikiText103Llama60M(LanguageTask):
     dim = 410
     mlp = 1472
     head_dim = 40
-    tiny: ClassVar = {
-        "batch_size": 8,
-        "context": 64,
-        "layers": 2,
-        "heads": 4,
-        "dim": 32,
-        "mlp": 88,
-        "head_dim": 8,
-        "eval_windows": 64,
-    }
+    tied = True
 
     @property
     def data(self) -> TokenData:
         return WIKITEXT103
-
-    def network(self, vocabulary: int) -> nn.Module:
-        return Llama(
-            vocabulary=vocabulary,
-            context=self.context,
-            layers=self.layers,
-            heads=self.heads,
-            dim=self.dim,
-            mlp=self.mlp,
-            head_dim=self.head_dim,
-            tied=True,
-        )
