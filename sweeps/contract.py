@@ -46,10 +46,11 @@ def clauses(plan: Plan, ledgers: Collection[Ledger]) -> Iterator[Clause]:
 def _trials(plan: Plan, ledgers: Collection[Ledger]) -> Clause:
     started = ", ".join(f"{ledger.method.name} {len(ledger.search)}" for ledger in ledgers)
     fewer = [ledger for ledger in ledgers if ledger.search_is_over]
+    allowed = "the points of its grid" if plan.space.search.grid else f"{plan.trials} search trials"
     return Clause(
         name="trials",
         kept=True if len(fewer) == len(ledgers) else None,
-        text=f"each method may start {plan.trials} search trials; started: {started}",
+        text=f"each method may start {allowed}; started: {started}",
     )
 
 

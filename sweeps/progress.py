@@ -99,7 +99,9 @@ class Progress(Watcher):
             confirmed = sum(t.status != RUNNING for t in arm.confirm)
             table.add_row(
                 name,
-                f"{len(arm.search)}" if arm.search_is_over else f"{len(arm.search)}/{plan.search_trials(arm.method)}",
+                f"{len(arm.search)}"
+                if arm.search_is_over
+                else f"{len(arm.search)}/{plan.search_trials(arm.method)}",
                 *(str(count[s]) for s in (RUNNING, FINISHED, PRUNED, DIVERGED, FAILED)),
                 _best(arm),
                 f"{confirmed}/{plan.confirm_seeds}",

@@ -1,5 +1,6 @@
 """The report as plain data: `report.json`, whose schema is described in docs/report.md and versioned here."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -174,12 +175,19 @@ def reproduce(experiment: "Experiment") -> str:
         words.append(f"--curve-lr {','.join(f'{v:g}' for v in plan.curve_lr)}")
     if plan.controls:
         words.append("--controls")
-    if plan.external is not None:
-        words.append(f"--external {plan.external}")
-    for name, default in (("workers", 1), ("cpus_per_worker", 1), ("gpus_per_worker", 0.0)):
+    if plan.share_prefix:
+        words.append("--share-prefix")
+    if plan.compile:
+        words.append("--compile")
+    defaults = {
+        **{"external": None, "precision": "fp32", "schedule": None, "micro_batches": 1},
+        **{"workers": 1, "cpus_per_worker": 1, "gpus_per_worker": 0.0},
+    }
+    for name, default in defaults.items():
         value = getattr(plan, name)
         if value != default:
-            words.append(f"--{name.replace('_', '-')} {value:g}")
+            told = f"{value:g}" if isinstance(value, int | float) else shlex.quote(value)
+            words.append(f"--{name.replace('_', '-')} {told}")
     if plan.preset is not None:
         words[1] = f"--preset {plan.preset}" + (
             f" --scale {scale}" if (scale := split_scale(plan.task)[1]) else ""

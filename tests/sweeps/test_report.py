@@ -4,7 +4,9 @@ import contextlib
 import html
 import json
 import re
+import shlex
 import shutil
+from dataclasses import replace
 
 import inline_sweep
 import pytest
@@ -13,6 +15,8 @@ from simulated import Killed, make_plan, simulate
 
 from search_spaces import find_space
 from search_spaces.space import parse_space
+from sweeps.cluster import Node
+from sweeps.command import app
 from sweeps.experiment import open_experiment
 from sweeps.records import Fault
 from sweeps.report import as_json, as_markdown, terminal_tables, write_report
@@ -202,3 +206,28 @@ def test_flatness_along_the_run_is_drawn_where_it_was_measured(tmp_path):
     page = write_report(experiment).read_text()
     assert "Flatness along the run" in page
     assert (tmp_path / "report" / "flatness-along.svg").is_file()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        FULL | {"curve_lr": (0.5, 2.0), "seed": 3},
+        {"methods": ("adamw", "adamw-ire"), "precision": "bf16", "compile": True, "micro_batches": 2},
+        {"controls": True, "share_prefix": True, "schedule": "steps 0.5 / 10", "workers": 2},
+    ],
+)
+def test_the_command_that_runs_it_again_makes_the_same_plan(run, monkeypatch, fields):
+    experiment = run(plan={"confirm_seeds": 1, **fields})
+    plans = []
+
+    def stop(plan, *_, **__):
+        plans.append(plan)
+        raise Killed
+
+    monkeypatch.setattr("sweeps.launch._run", stop)
+    monkeypatch.setattr("sweeps.launch.this_machine", lambda: [Node(cpus=8, gpus=0)])
+    words = shlex.split(as_json(experiment)["reproduce"])
+    assert words[0] == "ire"
+    with pytest.raises(Killed):
+        app(words[1:])
+    assert replace(plans[0], name=experiment.plan.name) == experiment.plan
