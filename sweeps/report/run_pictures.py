@@ -221,15 +221,15 @@ def _flatness_along(
 
 def plain_log_ticks(axis, low: float, high: float) -> None:
     """A few round numbers, written as such, in place of powers of ten that may not even be in view."""
-    from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
+    from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter, NullLocator
 
     steps = (1, 2, 5) if high / low < 300 else (1,)
     if high / low < 12:
         steps = (1, 1.5, 2, 3, 4, 5, 7)
-    if high / low < 3:
-        steps = (1, 1.2, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9)
     decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     ticks = [step * 10.0**decade for decade in decades for step in steps]
+    if high / low < 3:  # hardly a logarithm
+        ticks = MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
     ticks = [tick for tick in ticks if low <= tick <= high]
     axis.set_major_locator(FixedLocator(ticks))
     axis.set_major_formatter(lambda value, _: f"{value:g}")
