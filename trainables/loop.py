@@ -26,7 +26,7 @@ def train(
     keep_last: bool = False,
     on_trouble: Callable[[OSError], None] | None = None,
     prefixes: str | Path | None = None,
-    on_prefix: Callable[[Report], None] | None = None,
+    on_prefix: Callable[[Training], None] | None = None,
     device: torch.device | str = "cpu",
     rank: int = 0,
     world_size: int = 1,
@@ -41,8 +41,8 @@ def train(
     the next report, or raises `OSError` if nobody wants to know.
 
     With `prefixes`, a folder or its URI, the steps before IRE boosts are shared with the trials that have the same:
-    a trial without a checkpoint begins with what lies there, whose last report `on_prefix` is told first, and saves
-    there what is missing.
+    a trial without a checkpoint begins with what lies there, of which `on_prefix` is told first, or leaves its state
+    there.
     """
     torch.set_num_threads(spec.threads)
     training = Training(
@@ -55,7 +55,7 @@ def train(
     elif shared and (prefix := shared.find(training)):
         training.begin_with(prefix)
         if on_prefix:
-            on_prefix(training.reports[-1])
+            on_prefix(training)
     training.agree_on_step()
     if training.reports:
         for past in training.reports:
@@ -66,22 +66,25 @@ def train(
     saved = time.monotonic()
     while training.step < spec.horizon:
         training.advance()
-        if not spec.reports_at(training.step):
-            continue
-        values = training.report()
-        due = time.monotonic() - saved >= checkpoint_seconds or (keep_last and training.step == spec.horizon)
+        values = training.report() if spec.reports_at(training.step) else None
+        late = time.monotonic() - saved >= checkpoint_seconds
         try:
-            if checkpoint and rank == 0 and due:
-                save_checkpoint(training.state_dict(), checkpoint)
-                saved = time.monotonic()
             if shared:
                 shared.take(training)
+            if (
+                values
+                and checkpoint
+                and rank == 0
+                and (late or (keep_last and training.step == spec.horizon))
+            ):
+                save_checkpoint(training.state_dict(), checkpoint)
+                saved = time.monotonic()
         except OSError as error:
             if on_trouble is None:
                 raise
             on_trouble(error)
-        if not report(values, training):
+        if values and not report(values, training):
             return STOPPED
-        if values["diverged"]:
+        if values and values["diverged"]:
             return DIVERGED
     return FINISHED

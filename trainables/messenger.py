@@ -82,10 +82,10 @@ class Messenger:
         """Tell that a checkpoint could not be written; the trial goes on."""
         self._send(storage_error={"cause": str(error), "full": is_full(error)})
 
-    def prefix(self, last: Report) -> None:
-        """Tell that the trial begins with the steps of another one, whose `last` report this is."""
+    def prefix(self, training: Training) -> None:
+        """Tell that the trial has begun with the steps of another one, and what they cost that."""
         if self._rank == 0:
-            self._send(prefix=last["gradient_evaluations"])
+            self._send(prefix=training.gradient_evaluations)
 
     def flush(self, error: str | None = None) -> None:
         """Send what is left, as the last of this trial; an `error` comes from the worker that has it."""

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from trainables.checkpoint import KEPT, load_checkpoint, save_checkpoint
+from trainables.checkpoint import load_checkpoint, save_checkpoint
 from trainables.methods import PARTS, parse_method
 from trainables.storage import below, patiently
 from trainables.training import Training
@@ -24,15 +24,9 @@ OWN = ("name", "test")
 
 
 def prefix_steps(spec: TrialSpec) -> int:
-    """The last step with a report that IRE certainly does not boost; 0 for a method without IRE.
-
-    Where IRE waits for a training loss, the trial may leave its prefix earlier.
-    """
+    """The steps before IRE boosts, at most: it may start earlier for a low training loss. 0 without IRE."""
     method = parse_method(spec.method)
-    if not method.ire:
-        return 0
-    start = method.start(spec.settings, spec.horizon)
-    return next((step for step in range(start, 0, -1) if spec.reports_at(step)), 0)
+    return method.start(spec.settings, spec.horizon) if method.ire else 0
 
 
 def prefix_key(spec: TrialSpec) -> str | None:
@@ -54,31 +48,27 @@ class SharedPrefix:
     def __init__(self, location: str | Path, spec: TrialSpec) -> None:
         """`location` is the folder, or its URI, of all prefixes of a sweep."""
         self._location = below(location, prefix_key(spec))
-        self._steps = prefix_steps(spec)
         self._known = 0
 
     def find(self, training: Training) -> dict[str, Any] | None:
-        """The longest saved state that the trial passes through; None unless all workers see the same."""
+        """The longest saved state that the trial passes through; None unless all workers see the same.
+
+        Between two reports several workers have sums of their own, which a state holds as one: a trial that does not
+        sum up at that step by itself (`Training.advance`) would differ in the last digit.
+        """
         state = patiently(
-            lambda: load_checkpoint(self._location, map_location=training.device, at_most=self._steps)
+            lambda: load_checkpoint(self._location, map_location=training.device, at_most=training.start)
         )
         step = state["step"] if state else 0
         if training.world_size > 1:
             ends = torch.tensor([step, -step], device=training.device)
             dist.all_reduce(ends, op=dist.ReduceOp.MAX)
-            if ends[0] != -ends[1]:
+            if ends[0] != -ends[1] or not (step == training.start or training.spec.reports_at(step)):
                 return None
         self._known = step
         return state
 
     def take(self, training: Training) -> None:
-        """Save the state of a trial that has just reported, if it is the longest prefix and worth it.
-
-        Where IRE waits for a training loss nobody knows which report is the last one before, so each is saved.
-        """
-        step = training.step
-        is_wanted = step == self._steps or training.may_start_early or step == training.start
-        if training.rank == 0 and is_wanted and self._known < step <= training.start:
-            kept = None if step == self._steps else KEPT
-            save_checkpoint(training.state_dict(), self._location, kept=kept)
-            self._known = step
+        """Save the state of a trial that stands where IRE starts, unless it began there."""
+        if training.rank == 0 and self._known < training.step == training.start:
+            save_checkpoint(training.state_dict(), self._location, kept=None)

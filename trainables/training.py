@@ -115,6 +115,11 @@ class Training:
         self.step += 1
         if self.may_start_early and self._trigger.reached(loss, self.step):
             self._start_at(self.step)
+        if (
+            self.step == self.start
+        ):  # here trials part that differ in IRE's settings alone (`trainables.prefix`)
+            self._stop_clock()
+            self._sum_up()
 
     def _start_at(self, step: int) -> None:
         """Let IRE boost from `step` on."""
@@ -193,9 +198,7 @@ class Training:
 
         `seconds` is training time alone: device-synchronised, without evaluation and checkpoints.
         """
-        now = self._now()
-        self.seconds += now - (self._clock if self._clock is not None else now)
-        self._clock = None
+        self._stop_clock()
         steps = self.step - self._step_of_last_report
         train_loss = self._mean_over_workers(self._loss_sum).item() / max(1, steps)
         values = {f"val_{name}": value for name, value in self.evaluate("validation").items()}
@@ -252,6 +255,16 @@ class Training:
         fractions = self.optimizer.flat_fractions()
         return {name: fractions[p] for name, p in self.model.named_parameters() if p in fractions}
 
+    def _stop_clock(self) -> None:
+        now = self._now()
+        self.seconds += now - (self._clock if self._clock is not None else now)
+        self._clock = None
+
+    def _sum_up(self) -> None:
+        """Make the running sums the same on all workers: what a checkpoint, written by one of them, may hold."""
+        self._loss_sum = self._mean_over_workers(self._loss_sum)
+        self._trigger.settle()
+
     def _is_diverged(self, train_loss: float, val_loss: float) -> bool:
         limit = self._first_loss + (EXPLODED - 1) * abs(self._first_loss)
         return not (train_loss < limit and val_loss < limit)  # NaN compares as false
@@ -277,13 +290,15 @@ class Training:
     # Checkpoints
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the specification and the step do not already determine; valid after `report`."""
+        """All that the specification and the step do not determine; valid after `report` and where IRE starts."""
         state = self.model.state_dict()
         return {
             "spec": self._identity(),
             "step": self.step,
             "gradient_evaluations": self.gradient_evaluations,
             "seconds": self.seconds,
+            "loss_sum": self._loss_sum.item(),
+            "last_report": [self._step_of_last_report, self._seconds_of_last_report],
             "first_loss": self._first_loss,
             "reports": self.reports,
             "start": self.start,
@@ -304,15 +319,17 @@ class Training:
     def begin_with(self, prefix: dict[str, Any]) -> None:
         """Continue where another trial stood that is the same up to there (`trainables.prefix`)."""
         self._load(prefix)
-        self.reports[-1] = self.reports[-1] | self._of_ire()  # the other one may begin to boost here
+        if self.reports and self.reports[-1]["step"] == self.step:  # the other one may begin to boost here
+            self.reports[-1] = self.reports[-1] | self._of_ire()
 
     def _load(self, state: dict[str, Any]) -> None:
         lost = self.model.load_state_dict(state["model"], strict=False)
         if lost.unexpected_keys or set(lost.missing_keys) - self._frozen:
             raise RuntimeError(f"the checkpoint does not fit the model: {lost}")
         self.optimizer.load_state_dict(state["optimizer"])
-        self.step = self._step_of_last_report = state["step"]
-        self.seconds = self._seconds_of_last_report = state["seconds"]
+        self.step, self.seconds = state["step"], state["seconds"]
+        self._loss_sum.fill_(state["loss_sum"])
+        self._step_of_last_report, self._seconds_of_last_report = state["last_report"]
         self.gradient_evaluations = state["gradient_evaluations"]
         self.reports = list(state["reports"])
         self._first_loss = state["first_loss"]

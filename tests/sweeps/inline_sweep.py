@@ -57,8 +57,8 @@ def run(folder: Path, plan: Plan | None = None) -> Protocol:
     task = load_task("digits")
     while trial := protocol.next_trial():
 
-        def begins_with(last, trial=trial):
-            trial.prefix = last["gradient_evaluations"]
+        def begins_with(training, trial=trial):
+            trial.prefix = training.gradient_evaluations
 
         train(
             trial.spec,

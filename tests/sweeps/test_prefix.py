@@ -66,13 +66,12 @@ def test_trials_share_a_prefix_if_they_differ_in_ires_settings_alone():
     assert len({prefix_key(other) for other in [spec, *others]}) == len(others) + 1
 
 
-def test_a_prefix_ends_with_the_last_report_before_ire():
-    assert prefix_steps(make_spec()) == 24  # starts at 29
-    assert prefix_steps(make_spec(start_fraction=0.5)) == 24  # starts there
-    assert prefix_steps(make_spec(start_fraction=0.1)) == 0
+def test_a_prefix_ends_where_ire_starts():
+    assert prefix_steps(make_spec()) == 29
+    assert prefix_steps(make_spec(start_fraction=0.0)) == 0
     assert prefix_steps(make_spec("sgd")) == 0
     assert prefix_key(make_spec("sgd")) is None
-    assert prefix_key(make_spec(start_fraction=0.1)) is None
+    assert prefix_key(make_spec(start_fraction=0.0)) is None
 
 
 @pytest.mark.parametrize("method", ["sgd-ire", "adamw-ire", "sam-sgd-ire", "sgd-small-ire"])
@@ -91,11 +90,11 @@ def test_what_begins_with_a_prefix_is_bitwise_what_it_is_alone(method, tmp_path)
         spec = make_spec(method, **values)
         begun.append(0)
 
-        def tell(last):
-            begun[-1] = last["step"]
+        def tell(training):
+            begun[-1] = training.step
 
         assert trained(spec, prefixes=tmp_path, on_prefix=tell) == trained(spec), values
-    assert begun == [0, 24, 24, 32, 24, 0]
+    assert begun == [0, 24, 24, 38, 24, 0]
 
 
 def test_a_start_that_a_loss_decides_is_shared_as_far_as_it_goes(tmp_path):
@@ -105,8 +104,8 @@ def test_a_start_that_a_loss_decides_is_shared_as_far_as_it_goes(tmp_path):
     assert trained(make_spec(start_loss=0.2, start_fraction=0.9), prefixes=tmp_path) == alone
     begun = []
     spec = make_spec(start_loss=0.2, start_fraction=0.9, kappa=4.0)
-    assert trained(spec, prefixes=tmp_path, on_prefix=begun.append) == trained(spec)
-    assert [last["step"] for last in begun] == [start // 8 * 8]
+    assert trained(spec, prefixes=tmp_path, on_prefix=lambda t: begun.append(t.step)) == trained(spec)
+    assert begun == [start]
 
 
 def test_a_trial_with_a_checkpoint_of_its_own_goes_on_from_that(tmp_path):
@@ -114,7 +113,12 @@ def test_a_trial_with_a_checkpoint_of_its_own_goes_on_from_that(tmp_path):
     alone = trained(spec, checkpoint=tmp_path / "own", checkpoint_seconds=0)
     trained(make_spec(), prefixes=tmp_path / "prefixes")
     begun = []
-    again = trained(spec, checkpoint=tmp_path / "own", prefixes=tmp_path / "prefixes", on_prefix=begun.append)
+    again = trained(
+        spec,
+        checkpoint=tmp_path / "own",
+        prefixes=tmp_path / "prefixes",
+        on_prefix=lambda t: begun.append(t.step),
+    )
     assert again == alone
     assert not begun
 
