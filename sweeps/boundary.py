@@ -29,8 +29,8 @@ class Edge:
 
 
 def edges(plan: Plan, method: str, settings: Mapping[str, Any]) -> list[Edge]:
-    """The settings of a winner that lie at an end of the range they were searched in."""
-    found = []
+    """The settings of a winner that lie at an end of the range they were searched in, and may go on behind it."""
+    found, admissible = [], parse_method(method).settings
     for name, dimension in plan.space.dimensions(parse_method(method)).items():
         if not isinstance(dimension, Interval):
             continue
@@ -41,5 +41,7 @@ def edges(plan: Plan, method: str, settings: Mapping[str, Any]) -> list[Edge]:
         if position < NEAR or position > 1 - NEAR:
             lower = position < NEAR
             end = dimension.low if lower else dimension.high
+            if end == (admissible[name].low if lower else admissible[name].high):
+                continue  # there is nothing behind it
             found.append(Edge(method=method, setting=name, value=settings[name], end=end, is_lower=lower))
     return found

@@ -15,11 +15,13 @@ from simulated import Killed, make_plan, simulate
 
 from search_spaces import find_space
 from search_spaces.space import parse_space
+from sweeps.boundary import edges
 from sweeps.cluster import Node
 from sweeps.command import app
 from sweeps.experiment import open_experiment
 from sweeps.records import Fault
 from sweeps.report import as_json, as_markdown, terminal_tables, write_report
+from trainables.methods import parse_method
 
 
 @pytest.fixture
@@ -117,6 +119,16 @@ def test_a_broken_clause_makes_it_not_comparable_in_words(run):
     assert not told["comparable"]
     assert "not comparable: searched in different ranges: lr of sgd-ire" in told["headline"]
     assert "| sgd-ire | not comparable |" in as_markdown(experiment)
+
+
+def test_an_end_with_nothing_behind_it_is_no_edge():
+    text = find_space("digits").text.replace(
+        "weight_decay = { log = [1e-5, 1e-1]", "weight_decay = { linear = [0, 0.1]"
+    )
+    plan = make_plan(space=parse_space(text, task="digits", source="a test"))
+    settings = plan.space.published(parse_method("sgd"))
+    assert [edge.setting for edge in edges(plan, "sgd", settings | {"weight_decay": 0.0})] == []
+    assert [edge.setting for edge in edges(plan, "sgd", settings | {"weight_decay": 0.1})] == ["weight_decay"]
 
 
 def test_a_winner_at_the_edge_of_its_space_is_named(run):
