@@ -22,7 +22,7 @@ from trainables.invalid_input import InvalidInput
 from trainables.methods import PENALTIES, parse_method
 from trainables.optimizers import build_optimizer
 from trainables.schedule import lr_factor
-from trainables.seeds import derive_seed, generator
+from trainables.seeds import derive_seed, generator, seed_step
 from trainables.start import LossTrigger
 from trainables.task import Batch, Task
 from trainables.trial import TrialSpec
@@ -102,7 +102,7 @@ class Training:
         if self._clock is None:
             self._clock = self._now()
         self.network.train()
-        torch.manual_seed(derive_seed(self.spec.seed, "step", self.step, self.rank))
+        seed_step(derive_seed(self.spec.seed, "step", self.step, self.rank), self.device)
         self._set_lr()
         parts = [self.task.prepared(part) for part in self.update.parts(next(self.batches))]
         if isinstance(self.optimizer, IRE) and self.optimizer.curvature_due:
