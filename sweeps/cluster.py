@@ -1,11 +1,11 @@
 """The Ray cluster a sweep runs on: how many trials fit at a time, and the connection to it."""
 
+import contextlib
 import logging
 import os
 import socket
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,7 @@ def this_machine() -> list[Node]:
     return [Node(cpus=joblib.cpu_count(), gpus=torch.cuda.device_count())]
 
 
-@contextmanager
+@contextlib.contextmanager
 def connected(address: str | None) -> Iterator[None]:
     """A Ray cluster: the one at `address` (or RAY_ADDRESS), else one started here and ended after."""
     import ray
@@ -94,7 +94,7 @@ def connected(address: str | None) -> Iterator[None]:
         ray.shutdown()
 
 
-@contextmanager
+@contextlib.contextmanager
 def _loopback_only() -> Iterator[None]:
     """Let a cluster that is started inside listen on 127.0.0.1 alone.
 
@@ -138,14 +138,14 @@ def check_shared(location: str | Path) -> None:
 
     Nothing is left there. A folder on the only node there is needs no look.
     """
-    alive = [node["NodeID"] for node in _alive()]
+    alive = {node["NodeID"]: node["NodeManagerHostname"] for node in _alive()}
     if is_uri(location):
         _check_store(str(location), alive)
     elif len(alive) > 1:
         _check_folder(Path(location), alive)
 
 
-def _check_folder(location: Path, nodes: Sequence[str]) -> None:
+def _check_folder(location: Path, nodes: Mapping[str, str]) -> None:
     parent = next(path for path in [location, *location.parents] if path.exists())
     probe = parent / f".ire-probe-{uuid.uuid4().hex}"
     probe.touch()
@@ -160,7 +160,7 @@ def _check_folder(location: Path, nodes: Sequence[str]) -> None:
         )
 
 
-def _check_store(location: str, nodes: Sequence[str]) -> None:
+def _check_store(location: str, nodes: Mapping[str, str]) -> None:
     store, probe = open_storage(location), f"probe-{uuid.uuid4().hex}"
     try:
         store.write(probe, b"probe")
@@ -169,7 +169,8 @@ def _check_store(location: str, nodes: Sequence[str]) -> None:
     try:
         failed = _asked(nodes, _unreadable, location, probe)
     finally:
-        store.delete(probe)
+        with contextlib.suppress(OSError):
+            store.delete(probe)
     if failed:
         raise InvalidInput(
             f"--storage {location!r} cannot be read on a node of the cluster ({'; '.join(failed)}): every node needs "
@@ -177,19 +178,29 @@ def _check_store(location: str, nodes: Sequence[str]) -> None:
         )
 
 
-def _asked(nodes: Sequence[str], question: Callable[..., str | None], *arguments: str) -> list[str]:
-    """What `question` answers on each of the nodes, but for None; silence is an answer, too."""
+def _asked(nodes: Mapping[str, str], question: Callable[..., str | None], *arguments: str) -> list[str]:
+    """What `question` answers on each of the nodes, but for None; no answer is one, too."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     ask = ray.remote(num_cpus=0, max_retries=0)(question)
-    there = [NodeAffinitySchedulingStrategy(node, soft=False) for node in nodes]
-    asked = [ask.options(scheduling_strategy=node).remote(*arguments) for node in there]
-    answered, silent = ray.wait(asked, num_returns=len(asked), timeout=ANSWER_SECONDS)
+    hosts = {
+        ask.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
+            *arguments
+        ): host
+        for node, host in nodes.items()
+    }
+    answered, silent = ray.wait(list(hosts), num_returns=len(hosts), timeout=ANSWER_SECONDS)
+    told = []
+    for answer in answered:
+        try:
+            told.append(ray.get(answer))
+        except ray.exceptions.RayError as error:
+            told.append(f"{hosts[answer]}: {str(error).strip().splitlines()[-1]}")
     for late in silent:
         ray.cancel(late, force=True)
-    told = [answer for answer in ray.get(answered) if answer]
-    return told + [f"no answer within {ANSWER_SECONDS:.0f} s"] * len(silent)
+        told.append(f"{hosts[late]}: no answer within {ANSWER_SECONDS:.0f} s")
+    return [answer for answer in told if answer]
 
 
 def _without(probe: str) -> str | None:
@@ -199,6 +210,6 @@ def _without(probe: str) -> str | None:
 def _unreadable(location: str, probe: str) -> str | None:
     try:
         open_storage(location).read(probe)
-    except OSError as error:
+    except (OSError, InvalidInput) as error:
         return f"{socket.gethostname()}: {error}"
     return None

@@ -7,9 +7,11 @@ from pathlib import Path
 import torch
 
 from sweeps.plan import SELECTION_SEEDS, Plan
+from sweeps.records import CONFIRM, SEARCH
 from trainables.checkpoint import KEPT
 from trainables.invalid_input import InvalidInput
 from trainables.methods import parse_method
+from trainables.prefix import prefix_key, prefix_steps
 from trainables.storage import is_uri
 from trainables.task import Task
 
@@ -44,12 +46,18 @@ def room_needed(plan: Plan, task: Task, *, slots: int) -> Room:
 
 
 def _prefixes(plan: Plan) -> int:
-    """How many shared prefixes may lie there at the end: of each IRE one for every seed of each stage."""
-    if not plan.share_prefix:
-        return 0
-    methods = sum(parse_method(name).ire for name in plan.methods)
-    selecting = SELECTION_SEEDS if plan.candidates > 1 else 0
-    return KEPT * methods * (bool(plan.space.search.grid) + selecting + plan.confirm_seeds)
+    """How many shared prefixes may lie there at the end; a control with published settings has one of its own."""
+    ires = [method for method in map(parse_method, plan.methods) if method.ire]
+    count = 0
+    if plan.shares_prefix(SEARCH):
+        for method in ires:
+            points = [plan.space.published(method) | point for point in plan.space.grid(method)]
+            specs = [plan.search_trial(method.name, number, point) for number, point in enumerate(points)]
+            count += len({(prefix_key(spec), prefix_steps(spec)) for spec in specs})
+        count *= 1 + (SELECTION_SEEDS if plan.candidates > 1 else 0)
+    if plan.shares_prefix(CONFIRM):
+        count += 2 * len(ires) * plan.confirm_seeds
+    return count
 
 
 def checkpoint_bytes(plan: Plan, task: Task) -> int:

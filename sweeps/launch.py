@@ -28,6 +28,7 @@ from sweeps.splits import check_micro_batches
 from trainables.checkpoint import delete_checkpoints
 from trainables.data.folder import data_in, given_data_folder
 from trainables.invalid_input import InvalidInput
+from trainables.methods import parse_method
 from trainables.scale import scaled
 from trainables.task import load_task, search_for_modules
 
@@ -98,7 +99,8 @@ def sweep(
         methods = chosen.methods if methods is None else methods
         confirm_seeds = chosen.seeds if confirm_seeds is None else confirm_seeds
         curve = chosen.curve if curve is True else curve
-        share_prefix = chosen.share_prefix if share_prefix is None else share_prefix
+        if share_prefix is None:
+            share_prefix = chosen.share_prefix and any(parse_method(name).ire for name in methods)
     elif task is None:
         raise InvalidInput("name a task (`ire tasks`) or a --preset (`ire presets`)")
     else:
@@ -246,7 +248,8 @@ def _run(plan: Plan, home: Home, *, is_new: bool, address: str | None, console: 
                         watcher.closed()
                     shutil.rmtree(home.folder / "gangs", ignore_errors=True)
             broken_off = tune.cannot_go_on
-            if protocol.is_over:
+        if plan.share_prefix and protocol.is_over:
+            with contextlib.suppress(OSError):  # they only take room
                 delete_checkpoints(home.below(PREFIXES))
     experiment = replace(open_experiment(home), broken_off=broken_off)
     try:

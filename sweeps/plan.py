@@ -11,6 +11,7 @@ from typing import Any
 from search_spaces.space import Space, parse_space
 from sweeps.external import recorded_norms
 from sweeps.provenance import versions
+from sweeps.records import SEARCH, SELECT
 from trainables.invalid_input import InvalidInput
 from trainables.methods import PENALTIES, Method, parse_method
 from trainables.schedule import check_schedule
@@ -155,6 +156,10 @@ class Plan:
                     f"does not cover one full trial of {name}, {cost}; raise --trials to "
                     f"{-(-cost // round(self.space.search.budget_per_trial * self.space.horizon))} or more"
                 )
+
+    def shares_prefix(self, stage: str) -> bool:
+        """Whether a trial of that stage may find another one with its first steps."""
+        return self.share_prefix and (self.space.search.grid if stage in (SEARCH, SELECT) else self.controls)
 
     def search_trials(self, method: Method) -> int:
         """Cap on the search trials of `method`: in a grid, its points."""

@@ -12,7 +12,7 @@ from typing import Any
 from sweeps.arm import Arm
 from sweeps.plan import Plan
 from sweeps.prefixes import Prefixes
-from sweeps.records import FAILED, RUNNING, Records, TrialRecord
+from sweeps.records import FAILED, RUNNING, SEARCH, Records, TrialRecord
 from sweeps.stages import baseline_is_settled, best_baseline, contests, later_runs
 from sweeps.study import fresh_storage
 from trainables.trial import TrialSpec
@@ -28,7 +28,7 @@ class Protocol:
         storage = fresh_storage(folder / "optuna.log")
         self.arms = {method: Arm(plan, method, storage) for method in plan.methods}
         self._running: dict[str, TrialRecord] = {}
-        self._prefixes = Prefixes() if plan.share_prefix else None
+        self._prefixes = Prefixes()
         self.interrupted: list[TrialRecord] = []
         """Trials that were running when the records ended; they are handed out first."""
         self.settled: list[TrialRecord] = []
@@ -44,7 +44,6 @@ class Protocol:
                     arm.restore(event.trial)
                 case "report":
                     verdicts[event.trial.name] = arm.verdict(event.trial, event.report)
-                    self._learn_prefix(event.trial)
                 case "end":
                     arm.ended(event.trial)
         for trial in self.records.trials.values():
@@ -84,13 +83,13 @@ class Protocol:
             total += round(self.plan.most_expensive_trial(arm.method) * sum(horizons))
         return done, max(done, total)
 
-    def _waits(self, spec: TrialSpec | None) -> bool:
+    def _waits(self, spec: TrialSpec | None, stage: str) -> bool:
         """Whether a running trial is about to train the steps that this one could begin with."""
-        return bool(self._prefixes and spec) and self._prefixes.waits(spec, self._running.values())
-
-    def _learn_prefix(self, trial: TrialRecord) -> None:
-        if self._prefixes:
-            self._prefixes.learn(trial)
+        return (
+            spec is not None
+            and self.plan.shares_prefix(stage)
+            and self._prefixes.waits(spec, self._running.values())
+        )
 
     # Events
 
@@ -104,7 +103,9 @@ class Protocol:
             trial = self.interrupted.pop(0)
             self._running[trial.name] = trial
             return trial
-        searching = [arm for arm in self.arms.values() if arm.may_start and not self._waits(arm.coming())]
+        searching = [
+            arm for arm in self.arms.values() if arm.may_start and not self._waits(arm.coming(), SEARCH)
+        ]
         if searching:
             trial = min(searching, key=lambda arm: len(arm.search)).next_search_trial()
         else:
@@ -120,7 +121,7 @@ class Protocol:
             waiting = [
                 (len(contest.selecting) + len(contest.measured), index, trial)
                 for index, contest in enumerate(stage)
-                if (trial := contest.next_trial()) and not self._waits(trial.spec)
+                if (trial := contest.next_trial()) and not self._waits(trial.spec, trial.stage)
             ]
             if waiting:
                 return min(waiting)[2]
@@ -131,7 +132,8 @@ class Protocol:
         if trial.status == RUNNING and trial.is_new(report):
             verdict = self.arms[trial.arm].verdict(trial, report)
             self.records.report(trial, report, verdict)
-            self._learn_prefix(trial)
+            if self.plan.shares_prefix(trial.stage):
+                self._prefixes.learn(trial)
             if verdict:
                 self.end(trial, verdict)
         return trial.status == RUNNING

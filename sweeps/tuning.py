@@ -185,7 +185,7 @@ class TuneRun:
             "job": {
                 "spec": trial.spec.to_dict(),
                 "checkpoint": self._checkpoint(trial),
-                "prefixes": self._home.below(PREFIXES) if plan.share_prefix else None,
+                "prefixes": self._home.below(PREFIXES) if plan.shares_prefix(trial.stage) else None,
                 "checkpoint_seconds": plan.checkpoint_seconds,
                 "hang_seconds": plan.hang_seconds,
                 "keep_last": trial.stage == SEARCH,

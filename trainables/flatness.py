@@ -1,4 +1,4 @@
-"""How flat the end of a trial is: Tr F, Tr H and the largest eigenvalue of H, on fixed training batches.
+"""How flat a solution is: Tr F, Tr H and the largest eigenvalue of H, on fixed training batches.
 
 The batches are the same for every trial of a task, and so are the random probes, so that trials differ in their
 solutions alone. Nothing here counts as training: the clocks have stopped before.

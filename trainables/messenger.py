@@ -55,7 +55,8 @@ class Messenger:
         last = report["step"] == self._spec.horizon or report["diverged"]
         stands = True
         if self._rank == 0:
-            self._reports.append(report | {"diagnostics": training.flat_fractions()})
+            is_past = report["step"] < training.step  # sent again, and the mask of then is gone
+            self._reports.append(report | {"diagnostics": {} if is_past else training.flat_fractions()})
             rung = report["step"] in self._spec.rungs and not last
             if not last and (rung or time.monotonic() - self._sent >= FLUSH_SECONDS):
                 stands = self._send(wait=rung)

@@ -34,7 +34,9 @@ def prefix_key(spec: TrialSpec) -> str | None:
     if not prefix_steps(spec):
         return None
     method = replace(parse_method(spec.method), ire=False, control=None)
-    ours = {name for name in PARTS["ire"] if name != "start_loss"}
+    ours = set(PARTS["ire"])
+    if spec.settings["start_loss"]:  # when it comes depends on how it is looked for
+        ours -= {"start_loss", "start_fraction"}
     settings = {name: value for name, value in spec.settings.items() if name not in ours}
     own = OWN if spec.flatness_points > 1 else (*OWN, "flatness")
     fields = {name: value for name, value in spec.to_dict().items() if name not in own}
@@ -54,7 +56,7 @@ class SharedPrefix:
         """The longest saved state that the trial passes through; None unless all workers see the same.
 
         Between two reports several workers have sums of their own, which a state holds as one: a trial that does not
-        sum up at that step by itself (`Training.advance`) would differ in the last digit.
+        sum up at that step by itself (`Training.advance`) would differ.
         """
         state = patiently(
             lambda: load_checkpoint(self._location, map_location=training.device, at_most=training.start)
@@ -63,7 +65,8 @@ class SharedPrefix:
         if training.world_size > 1:
             ends = torch.tensor([step, -step], device=training.device)
             dist.all_reduce(ends, op=dist.ReduceOp.MAX)
-            if ends[0] != -ends[1] or not (step == training.start or training.spec.reports_at(step)):
+            is_its_start = step == training.start or training.may_start_early
+            if ends[0] != -ends[1] or not (is_its_start or training.spec.reports_at(step)):
                 return None
         self._known = step
         return state

@@ -115,11 +115,10 @@ class Training:
         self.step += 1
         if self.may_start_early and self._trigger.reached(loss, self.step):
             self._start_at(self.step)
-        if (
-            self.step == self.start
-        ):  # here trials part that differ in IRE's settings alone (`trainables.prefix`)
+        if self.step == self.start:
             self._stop_clock()
-            self._sum_up()
+            if not self.spec.reports_at(self.step):  # which sums up, too
+                self._sum_up()
 
     def _start_at(self, step: int) -> None:
         """Let IRE boost from `step` on."""
@@ -261,9 +260,10 @@ class Training:
         self._clock = None
 
     def _sum_up(self) -> None:
-        """Make the running sums the same on all workers: what a checkpoint, written by one of them, may hold."""
+        """Make all that workers have of their own the same: what a checkpoint, written by one of them, may hold."""
         self._loss_sum = self._mean_over_workers(self._loss_sum)
         self._trigger.settle()
+        self._average_buffers()
 
     def _is_diverged(self, train_loss: float, val_loss: float) -> bool:
         limit = self._first_loss + (EXPLODED - 1) * abs(self._first_loss)
@@ -328,8 +328,9 @@ class Training:
             raise RuntimeError(f"the checkpoint does not fit the model: {lost}")
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.seconds = state["step"], state["seconds"]
-        self._loss_sum.fill_(state["loss_sum"])
-        self._step_of_last_report, self._seconds_of_last_report = state["last_report"]
+        self._loss_sum.fill_(state.get("loss_sum", 0.0))  # older checkpoints were all taken at a report
+        last = state.get("last_report", [self.step, self.seconds])
+        self._step_of_last_report, self._seconds_of_last_report = last
         self.gradient_evaluations = state["gradient_evaluations"]
         self.reports = list(state["reports"])
         self._first_loss = state["first_loss"]

@@ -175,8 +175,8 @@ def reproduce(experiment: "Experiment") -> str:
         words.append(f"--curve-lr {','.join(f'{v:g}' for v in plan.curve_lr)}")
     if plan.controls:
         words.append("--controls")
-    if plan.share_prefix:
-        words.append("--share-prefix")
+    if plan.share_prefix or plan.preset is not None:
+        words.append("--share-prefix" if plan.share_prefix else "--no-share-prefix")
     if plan.compile:
         words.append("--compile")
     defaults = {

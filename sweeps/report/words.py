@@ -82,7 +82,7 @@ def further_findings(experiment: "Experiment") -> list[str]:
 def shared(experiment: "Experiment", method: str | None = None) -> int:
     """Gradient evaluations that trials count and another one spent for them; of one method's search, or of all."""
     return sum(
-        trial.prefix
+        min(trial.prefix, trial.gradient_evaluations)  # one that fails at once counts nothing
         for trial in experiment.records.trials.values()
         if method is None or (trial.arm == method and trial.stage == SEARCH)
     )

@@ -10,7 +10,7 @@ from simulated import make_plan, simulate, table
 from search_spaces.space import find_space
 from sweeps.experiment import open_experiment
 from sweeps.protocol import Protocol
-from sweeps.records import read_records
+from sweeps.records import FAILED, read_records
 from sweeps.report import as_json, as_markdown
 from trainables.invalid_input import InvalidInput
 from trainables.loop import FINISHED, train
@@ -108,6 +108,15 @@ def test_a_start_that_a_loss_decides_is_shared_as_far_as_it_goes(tmp_path):
     assert begun == [start]
 
 
+@pytest.mark.parametrize("starts", [(0.5, 0.9), (0.9, 0.5)])
+def test_a_start_that_a_loss_decides_is_looked_for_to_its_own_end(starts, tmp_path):
+    """At the latest start of one trial another one still waits for its loss, and may find it in that very step."""
+    for start in starts:
+        for loss in (0.11, 0.05):
+            spec = make_spec(start_loss=loss, start_fraction=start, horizon=200)
+            assert trained(spec, prefixes=tmp_path) == trained(spec), (start, loss)
+
+
 def test_a_trial_with_a_checkpoint_of_its_own_goes_on_from_that(tmp_path):
     spec = make_spec(kappa=1.0)
     alone = trained(spec, checkpoint=tmp_path / "own", checkpoint_seconds=0)
@@ -190,6 +199,29 @@ def test_waiting_changes_nothing_but_the_order(tmp_path, slots):
         folder.mkdir()
         sweeps.append(simulate(grid_plan(share_prefix=share), folder, slots=slots))
     assert sorted(map(repr, table(sweeps[0]))) == sorted(map(repr, table(sweeps[1])))
+
+
+def test_trials_that_fail_at_once_count_nothing_as_shared(tmp_path):
+    plan = grid_plan(share_prefix=True)
+    (tmp_path / "sweep.toml").write_text(plan.to_toml())
+    protocol = Protocol(plan, tmp_path)
+    while trial := protocol.next_trial():
+        trial.prefix = 30
+        protocol.end(trial, FAILED, "RuntimeError: no memory for a mask")
+    experiment = open_experiment(tmp_path)
+    assert as_json(experiment)["shared_gradient_evaluations"] == 0
+    assert "trained once" not in as_markdown(experiment)
+
+
+def test_a_resume_waits_for_steps_that_are_there_no_more(tmp_path):
+    """At the end of a sweep its prefixes are deleted; methods that are added train them again, once."""
+    simulate(replace(grid_plan(share_prefix=True), methods=("sgd", "sgd-ire"), controls=False), tmp_path)
+    larger = replace(
+        grid_plan(share_prefix=True), methods=("sgd", "sgd-ire", "sgd-ire-random"), controls=False
+    )
+    protocol = Protocol(larger, tmp_path)
+    assert protocol.next_trial().name == "sgd-ire-random-0000"
+    assert protocol.next_trial() is None
 
 
 def test_a_sweep_without_anything_to_share_is_refused():

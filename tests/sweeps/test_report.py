@@ -243,3 +243,26 @@ def test_the_command_that_runs_it_again_makes_the_same_plan(run, monkeypatch, fi
     with pytest.raises(Killed):
         app(words[1:])
     assert replace(plans[0], name=experiment.plan.name) == experiment.plan
+
+
+@pytest.mark.parametrize("options", [[], ["--no-share-prefix"], ["--methods", "sgd,sam-sgd"]])
+def test_the_command_that_repeats_a_preset_does_so_with_its_choices(tmp_path, monkeypatch, options):
+    plans = []
+
+    def stop(plan, *_, **__):
+        plans.append(plan)
+        raise Killed
+
+    monkeypatch.setattr("sweeps.launch._run", stop)
+    monkeypatch.setattr("sweeps.launch.this_machine", lambda: [Node(cpus=8, gpus=0)])
+    monkeypatch.setattr("trainables.task.Task.check_data", lambda self: None)
+    monkeypatch.chdir(tmp_path)
+    words = ["sweep", "--preset", "table1-resnet56-cifar10", "--scale", "tiny", "--name", "again", *options]
+    with pytest.raises(Killed):
+        app(words)
+    assert plans[0].share_prefix == (not options)
+    (tmp_path / "sweep.toml").write_text(plans[0].to_toml())
+    words = shlex.split(as_json(open_experiment(tmp_path))["reproduce"])
+    with pytest.raises(Killed):
+        app([*words[1:], "--name", "again"])
+    assert plans[1] == plans[0]

@@ -1,7 +1,5 @@
 """Two workers train as one worker does on the concatenated batch."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 import torch.distributed as dist
@@ -30,10 +28,6 @@ def spec_of(name: str) -> TrialSpec:
     )
 
 
-PREFIXES = {(2.0, 6): [], (4.0, 6): [6], (2.0, 4): [], (4.0, 4): [4], (1.0, 7): [6], (1.0, 5): []}
-"""Where a trial of this kappa and start begins; step 4 has no report, so that only its like can begin there."""
-
-
 def work(rank: int, folder: str, methods: tuple[str, ...]) -> None:
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
     curves = {}
@@ -41,20 +35,6 @@ def work(rank: int, folder: str, methods: tuple[str, ...]) -> None:
         reports = []
         train(spec_of(name), lambda r, _, out=reports: out.append(r) or True, rank=rank, world_size=2)
         curves[name] = reports
-    for kappa, start in PREFIXES:
-        for prefixes in (None, f"{folder}/prefixes"):
-            spec, reports, begun = spec_of("adamw-ire"), [], []
-            spec = replace(spec, settings={**spec.settings, "start_fraction": start / 12, "kappa": kappa})
-            train(
-                spec,
-                lambda r, _, out=reports: out.append(r) or True,
-                prefixes=prefixes,
-                on_prefix=lambda training, out=begun: out.append(training.step),
-                rank=rank,
-                world_size=2,
-            )
-            curves[f"kappa {kappa:g} from {start}, {'shared' if prefixes else 'alone'}"] = reports
-        curves.setdefault("begun", []).append(begun)
     torch.save(curves, f"{folder}/{rank}.pt")
     dist.destroy_process_group()
 
@@ -70,18 +50,6 @@ def test_two_workers_give_the_curve_of_one_on_the_concatenated_batch_to_rounding
     )
     mp.spawn(work, args=(str(tmp_path), methods), nprocs=2)
     both = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
-    clocks = ("seconds", "steps_per_second")
-    for rank in (0, 1):
-        assert both[rank]["begun"] == list(PREFIXES.values())
-        for kappa, start in PREFIXES:
-            shared, alone = (
-                [
-                    {k: v for k, v in r.items() if k not in clocks}
-                    for r in both[rank][f"kappa {kappa:g} from {start}, {way}"]
-                ]
-                for way in ("shared", "alone")
-            )
-            assert shared == alone, (kappa, start)
     for name in methods:
         alone = []
         train(spec_of(name), lambda r, _, out=alone: out.append(r) or True)
@@ -93,3 +61,58 @@ def test_two_workers_give_the_curve_of_one_on_the_concatenated_batch_to_rounding
             )
             assert two[0] == two[1], "the workers disagree"
             assert one == pytest.approx(two[0], rel=2e-3 if key in norms else 2e-4), (name, key)
+
+
+SHARING = [
+    ({"start_fraction": 6 / 12, "kappa": 2.0}, []),
+    ({"start_fraction": 6 / 12, "kappa": 4.0}, [6]),
+    ({"start_fraction": 4 / 12, "kappa": 2.0}, []),
+    ({"start_fraction": 4 / 12, "kappa": 4.0}, [4]),
+    ({"start_fraction": 7 / 12, "kappa": 1.0}, [6]),
+    ({"start_fraction": 5 / 12, "kappa": 1.0}, []),  # step 4 has no report: only its like can begin there
+    ({"start_loss": 8.0, "start_fraction": 0.9, "kappa": 2.0}, []),
+    ({"start_loss": 8.0, "start_fraction": 0.9, "kappa": 4.0}, [1]),
+]
+"""Settings of trials one after the other, and where each of them begins."""
+
+
+def share(rank: int, folder: str) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
+    told = []
+    for task in ("stdlib-lm", "digits"):
+        for settings, _ in SHARING:
+            method = parse_method("adamw-ire")
+            spec = TrialSpec(
+                task=task,
+                method=method.name,
+                settings=method.resolve(find_space(task).published(method) | {"interval": 3} | settings),
+                seed=2,
+                horizon=12,
+                eval_interval=3,
+            )
+            for prefixes in (None, f"{folder}/prefixes"):
+                begun, reports = [], []
+                train(
+                    spec,
+                    lambda r, _, out=reports: out.append(r) or True,
+                    prefixes=prefixes,
+                    on_prefix=lambda training, out=begun: out.append(training.step),
+                    rank=rank,
+                    world_size=2,
+                )
+                told.append((task, settings, begun, reports))
+    torch.save(told, f"{folder}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_workers_that_begin_with_the_steps_of_another_trial_are_bitwise_those_that_do_not(tmp_path):
+    mp.spawn(share, args=(str(tmp_path),), nprocs=2)
+    for rank in (0, 1):
+        told = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        assert [begun for _, _, begun, _ in told[1::2]] == 2 * [expected for _, expected in SHARING]
+        for (task, settings, _, alone), (_, _, _, shared) in zip(told[::2], told[1::2], strict=True):
+            for one, other in zip(alone, shared, strict=True):
+                for report in (one, other):
+                    del report["seconds"], report["steps_per_second"]
+                assert one == other, (task, settings)
