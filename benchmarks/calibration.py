@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from sweeps.horizon import ABOVE, BELOW
-from sweeps.speedup import Ends, speed_ups
-from sweeps.verdict import FASTER, SpeedUp, verdicts
+from sweeps.statistics.horizon import ABOVE, BELOW
+from sweeps.statistics.speedup import Ends, speed_ups
+from sweeps.statistics.verdict import FASTER, SpeedUp, verdicts
 
 BANK = Path(__file__).parents[1] / "tests" / "sweeps" / "data" / "bank.json"
 SEEDS = (3, 5, 10)

@@ -11,11 +11,9 @@ import numpy as np
 from search_spaces import Fixed
 from sweeps.boundary import Edge, edges
 from sweeps.contract import WALL_CLAUSE, Clause, clauses
-from sweeps.draws import interval, paired_draws
 from sweeps.ledger import Ledger
 from sweeps.plan import Plan
 from sweeps.records import DIVERGED, FAILED, FINISHED, PRUNED, RUNNING, Records, TrialRecord
-from sweeps.speedup import CLOCKS, Ends, speed_ups
 from sweeps.stages import (
     PUBLISHED,
     baseline_is_settled,
@@ -25,8 +23,10 @@ from sweeps.stages import (
     is_over,
     lost,
 )
-from sweeps.target import best_run_ratio, time_to_target_ratio
-from sweeps.verdict import Ratio, SpeedUp, verdicts
+from sweeps.statistics.draws import interval, paired_draws
+from sweeps.statistics.speedup import CLOCKS, Ends, speed_ups
+from sweeps.statistics.target import best_run_ratio, time_to_target_ratio
+from sweeps.statistics.verdict import Ratio, SpeedUp, verdicts
 from trainables.methods import parse_method
 from trainables.seeds import derive_seed
 

@@ -52,7 +52,7 @@ class Experiment:
     @cached_property
     def importances(self) -> dict[str, dict[str, float] | None]:
         """Of each method, the importance of its settings; None with too few completed trials."""
-        from sweeps.importance import importances
+        from sweeps.statistics.importance import importances
 
         return {row.method: importances(self.plan, row.method, row.search) for row in self.comparison.rows}
 

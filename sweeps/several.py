@@ -12,8 +12,8 @@ import numpy as np
 
 from sweeps.comparison import Row
 from sweeps.experiment import Experiment
-from sweeps.horizon import ABOVE, BELOW, WITHIN
-from sweeps.verdict import NOT_SHOWN, SpeedUp, speed_up_from_draws, verdicts
+from sweeps.statistics.horizon import ABOVE, BELOW, WITHIN
+from sweeps.statistics.verdict import NOT_SHOWN, SpeedUp, speed_up_from_draws, verdicts
 from trainables.seeds import derive_seed
 
 MIN_PROFILE_TASKS = 3

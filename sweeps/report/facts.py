@@ -10,10 +10,10 @@ import numpy as np
 from sweeps.comparison import Comparison, Difference, Measured, Row, published
 from sweeps.preset import beside_the_paper
 from sweeps.report.words import further_findings, headline, shared
-from sweeps.speedup import CLOCKS
 from sweeps.stages import CONTROL_WORDS
-from sweeps.tuning_gain import counts, expected_best, expected_best_interval, trial_losses
-from sweeps.verdict import MARGIN, Ratio, SpeedUp
+from sweeps.statistics.speedup import CLOCKS
+from sweeps.statistics.tuning_gain import counts, expected_best, expected_best_interval, trial_losses
+from sweeps.statistics.verdict import MARGIN, Ratio, SpeedUp
 from trainables.flatness import MEASURES
 from trainables.scale import split_scale
 from trainables.seeds import derive_seed

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sweeps.comparison import Comparison, Measured, Row
-from sweeps.draws import interval, paired_draws
-from sweeps.horizon import decreasing, joined
 from sweeps.records import TrialRecord
 from sweeps.report.palette import CONTROL_COLOUR, Style
 from sweeps.report.pictures import Picture
 from sweeps.stages import PUBLISHED
+from sweeps.statistics.draws import interval, paired_draws
+from sweeps.statistics.horizon import decreasing, joined
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

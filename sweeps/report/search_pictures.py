@@ -13,7 +13,13 @@ from sweeps.records import DIVERGED, FINISHED, PRUNED, TrialRecord
 from sweeps.report.palette import Style
 from sweeps.report.pictures import Picture
 from sweeps.report.run_pictures import plain_log_ticks
-from sweeps.tuning_gain import best_so_far, counts, expected_best, expected_best_interval, trial_losses
+from sweeps.statistics.tuning_gain import (
+    best_so_far,
+    counts,
+    expected_best,
+    expected_best_interval,
+    trial_losses,
+)
 from trainables.methods import parse_method
 from trainables.seeds import derive_seed
 

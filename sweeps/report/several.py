@@ -15,8 +15,8 @@ from sweeps.report.pictures import Picture
 from sweeps.report.tables import Table
 from sweeps.report.words import headline
 from sweeps.several import MIN_PROFILE_TASKS, Several, profile
-from sweeps.speedup import CLOCKS
-from sweeps.verdict import FASTER
+from sweeps.statistics.speedup import CLOCKS
+from sweeps.statistics.verdict import FASTER
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,8 +8,8 @@ from sweeps.comparison import Comparison, Measured, Row, published, short_settin
 from sweeps.preset import beside_the_paper
 from sweeps.records import DIVERGED, FAILED, FINISHED, PRUNED
 from sweeps.report.words import headline, is_higher, is_lower
-from sweeps.speedup import CLOCKS
 from sweeps.stages import CONTROL_WORDS, KAPPA_0, PUBLISHED
+from sweeps.statistics.speedup import CLOCKS
 from trainables.flatness import MEASURES
 
 if TYPE_CHECKING:

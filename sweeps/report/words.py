@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sweeps.comparison import Comparison, Control, Row
-from sweeps.draws import LEVEL
 from sweeps.records import RUNNING, SEARCH
-from sweeps.speedup import CLOCKS
 from sweeps.stages import KAPPA_0, PUBLISHED
-from sweeps.verdict import FASTER, MARGIN, MIN_SEEDS, NOT_SHOWN, SLOWER
+from sweeps.statistics.draws import LEVEL
+from sweeps.statistics.speedup import CLOCKS
+from sweeps.statistics.verdict import FASTER, MARGIN, MIN_SEEDS, NOT_SHOWN, SLOWER
 from trainables.storage import is_uri
 
 if TYPE_CHECKING:

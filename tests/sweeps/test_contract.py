@@ -11,7 +11,13 @@ from search_spaces.space import parse_space
 from sweeps.boundary import edges
 from sweeps.contract import broken_before, clauses
 from sweeps.ledger import Ledger
-from sweeps.tuning_gain import best_so_far, counts, expected_best, expected_best_interval, trial_losses
+from sweeps.statistics.tuning_gain import (
+    best_so_far,
+    counts,
+    expected_best,
+    expected_best_interval,
+    trial_losses,
+)
 
 PLAN = {"methods": ("sgd", "sgd-ire"), "trials": 4, "confirm_seeds": 2}
 

@@ -5,11 +5,20 @@ import math
 import numpy as np
 import pytest
 
-from sweeps.draws import interval, median_draws, paired_draws
-from sweeps.horizon import ABOVE, BELOW, WITHIN, decreasing, equal_horizon
-from sweeps.speedup import Ends, speed_ups
-from sweeps.target import best_run_ratio, time_to_target_ratio, times_to_target
-from sweeps.verdict import FASTER, NOT_SHOWN, SLOWER, Ratio, SpeedUp, holm, speed_up_from_draws, verdicts
+from sweeps.statistics.draws import interval, median_draws, paired_draws
+from sweeps.statistics.horizon import ABOVE, BELOW, WITHIN, decreasing, equal_horizon
+from sweeps.statistics.speedup import Ends, speed_ups
+from sweeps.statistics.target import best_run_ratio, time_to_target_ratio, times_to_target
+from sweeps.statistics.verdict import (
+    FASTER,
+    NOT_SHOWN,
+    SLOWER,
+    Ratio,
+    SpeedUp,
+    holm,
+    speed_up_from_draws,
+    verdicts,
+)
 
 FACTORS = np.array([0.5, 1.0, 2.0, 4.0])
 CURVE = [4.0, 3.0, 2.0, 1.0]

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sweeps.draws import median_draws, paired_draws
-from sweeps.horizon import equal_horizon
-from sweeps.verdict import SpeedUp, speed_up_from_draws
+from sweeps.statistics.draws import median_draws, paired_draws
+from sweeps.statistics.horizon import equal_horizon
+from sweeps.statistics.verdict import SpeedUp, speed_up_from_draws
 
 CLOCKS = {"step": "steps", "gradient_evaluations": "gradient evaluations", "wall": "wall-clock"}
 

@@ -1,7 +1,7 @@
 """How soon a method reaches the loss at which the baseline ends: the ratio that the literature quotes.
 
 It reads curves in mid-schedule, so it is biased: a method must reach the target before its learning rate has decayed,
-the baseline after. It stands beside the speed-up of `sweeps.speedup`, labelled, and no verdict rests on it.
+the baseline after. It stands beside the speed-up of `sweeps.statistics.speedup`, labelled, and no verdict rests on it.
 """
 
 import math
@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from sweeps.draws import paired_draws
-from sweeps.horizon import BELOW, WITHIN
-from sweeps.verdict import Ratio, SpeedUp, speed_up_from_draws
+from sweeps.statistics.draws import paired_draws
+from sweeps.statistics.horizon import BELOW, WITHIN
+from sweeps.statistics.verdict import Ratio, SpeedUp, speed_up_from_draws
 
 Curve = Sequence[Mapping[str, Any]]
 """The reports of one run, in rising steps."""

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sweeps.draws import LEVEL, interval
-from sweeps.horizon import ABOVE, BELOW, WITHIN
+from sweeps.statistics.draws import LEVEL, interval
+from sweeps.statistics.horizon import ABOVE, BELOW, WITHIN
 
 MARGIN = 1.05
 """A method is called faster only if it is shown to be faster than this."""

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sweeps.draws import interval
 from sweeps.records import FINISHED, PRUNED, TrialRecord
+from sweeps.statistics.draws import interval
 
 RESAMPLES = 1000
 
