@@ -101,7 +101,8 @@ class Training:
         """Take one step of the task: one of the optimizer, or several (`trainables.updates`)."""
         if self._clock is None:
             self._clock = self._now()
-        self.network.train()
+        if not self.model.training:  # it was evaluated; to say so again takes a walk through all its modules
+            self.network.train()
         seed_step(derive_seed(self.spec.seed, "step", self.step, self.rank), self.device)
         self._set_lr()
         parts = [self.task.prepared(part) for part in self.update.parts(next(self.batches))]

@@ -67,7 +67,9 @@ def test_a_trial_spreads_over_nodes_and_survives_the_loss_of_one(nodes, tmp_path
     records = read_records(tmp_path / "spread")
     trials = list(records.trials.values())
     assert {t.status for t in trials} <= {FINISHED, PRUNED}
-    assert [fault.kind for fault in records.trials["sgd-0001"].faults] in (["workers lost"], ["actor lost"])
+    befell = [fault.kind for fault in records.trials["sgd-0001"].faults]
+    assert 1 <= len(befell) <= 2, "the loss, and perhaps a new start before Ray knew of it"
+    assert set(befell) <= {"workers lost", "actor lost"}
     for trial in trials:
         steps = [r["step"] for r in trial.reports]
         assert steps == list(range(8, 8 * len(steps) + 1, 8))

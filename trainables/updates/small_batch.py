@@ -56,7 +56,7 @@ class SmallBatch(Update):
     def _gradient(self, batch: Batch, norms: list[Tensor]) -> Tensor:
         """Set `grad` to the clipped gradient of one micro-batch, the mean over workers; returns the loss."""
         t = self.training
-        t.optimizer.zero_grad()
+        self.clear()
         with t.autocast():
             loss = t.task.loss(t.task.outputs(t.network, batch), batch)
         loss.backward()

@@ -34,11 +34,16 @@ class Update(ABC):
         self._measured.clear()
         origin = [p.detach().clone() for p in self.parameters] if self.is_watched else None
         loss = self.take(parts)
-        self.training.optimizer.zero_grad()
+        self.clear()
         if origin is not None:
             moved = torch._foreach_sub([p.detach() for p in self.parameters], origin)
             self.measure("step_length", norm(moved))
         return loss
+
+    def clear(self) -> None:
+        """Drop all gradients."""
+        for p in self.parameters:
+            p.grad = None
 
     @property
     def is_watched(self) -> bool:

@@ -32,7 +32,7 @@ class WholeBatch(Update):
     def _gradient(self, parts: list[Batch]) -> Tensor:
         """Set `grad` to the clipped gradient of the training loss; returns the loss, detached."""
         t = self.training
-        t.optimizer.zero_grad()
+        self.clear()
         losses = []
         for index, batch in enumerate(parts):
             with t.reduce_on_last(index, parts):
