@@ -1,12 +1,16 @@
 """A sweep as a Ray job: the cluster gets the command, the working directory and with it a task of one's own."""
 
 import os
+import secrets
+import shutil
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
+import time
 
 import pytest
-from ray.cluster_utils import Cluster
 
 from search_spaces import find_space
 from sweeps import open_experiment
@@ -14,6 +18,7 @@ from sweeps.records import FINISHED
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
+RAY = [sys.executable, "-c", "from ray.scripts.scripts import main; main()"]
 TASK = """
 from trainables.tasks.digits import Digits
 
@@ -30,14 +35,41 @@ def free_port() -> int:
 
 @pytest.fixture
 def jobs():
-    """The address at which a cluster of one node takes jobs."""
-    port = free_port()
-    ports = {"dashboard_port": port, "dashboard_agent_listen_port": free_port()}
-    cluster = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": True, **ports}
+    """The address at which a cluster of one node takes jobs, and what the environment must say for it."""
+    environment = os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    dashboard, folder = free_port(), tempfile.mkdtemp(prefix="ray-")  # short: sockets are below it
+    ports = [
+        f"--port={free_port()}",
+        f"--dashboard-port={dashboard}",
+        f"--dashboard-agent-listen-port={free_port()}",
+    ]
+    start = [
+        "start",
+        "--head",
+        "--block",
+        "--num-cpus=2",
+        "--include-dashboard=true",
+        f"--temp-dir={folder}",
+        *ports,
+    ]
+    head = subprocess.Popen(
+        [*RAY, *start],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
-    yield f"http://127.0.0.1:{port}"
-    cluster.shutdown()
+    address = f"http://127.0.0.1:{dashboard}"
+    deadline = time.monotonic() + 120
+    while subprocess.run(
+        [*RAY, "job", "list", "--address", address], env=environment, capture_output=True
+    ).returncode:
+        assert head.poll() is None and time.monotonic() < deadline
+        time.sleep(1)
+    yield address, environment
+    os.killpg(head.pid, signal.SIGTERM)
+    head.wait(60)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_a_sweep_of_a_task_in_the_working_directory_runs_as_a_ray_job(jobs, tmp_path):
@@ -51,10 +83,10 @@ def test_a_sweep_of_a_task_in_the_working_directory_runs_as_a_ray_job(jobs, tmp_
         *("sweep", "my_task:MyDigits", "--space", "my_space.toml", "--methods", "sgd", "--trials", "2"),
         *("--confirm-seeds", "1", "--storage", str(tmp_path), "--name", "job", "--max-concurrent", "1"),
     ]
-    submit = ["job", "submit", "--address", jobs, "--working-dir", str(folder), "--", *sweep]
+    address, environment = jobs
     done = subprocess.run(
-        [sys.executable, "-c", "from ray.scripts.scripts import main; main()", *submit],
-        env=os.environ | {"RAY_AUTH_MODE": "token"},
+        [*RAY, "job", "submit", "--address", address, "--working-dir", str(folder), "--", *sweep],
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
