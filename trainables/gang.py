@@ -48,6 +48,20 @@ WAITING_SECONDS = 120.0
 """A trial that no worker has taken up for so long says what it waits for, and again at every doubling."""
 
 
+class GangTrainer(TorchTrainer):
+    """A TorchTrainer that never loses its placement group to Ray's own cleaner.
+
+    That asks a cluster whether the controller is alive, but the one that the environment names, or that was started
+    last on the machine: with two of them it takes what is alive for dead. A gang frees what it leaves by itself.
+    """
+
+    def _create_default_callbacks(self) -> list[Any]:
+        callbacks = super()._create_default_callbacks()
+        return [
+            callback for callback in callbacks if type(callback).__name__ != "PlacementGroupCleanerCallback"
+        ]
+
+
 class GangTrainable(Trainable):
     """The Tune side of a gang. Its config is `{"job": ..., "gang": ...}`.
 
@@ -142,6 +156,8 @@ class GangTrainable(Trainable):
         ray.get(self._mailbox.close.remote())
         self._thread.join(seconds)
         ray.kill(self._mailbox)
+        if self._thread.is_alive() and self._placement_group:  # in the middle of a long step: it ends here
+            remove_placement_group_by_id(self._placement_group)
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Nothing: workers write their own checkpoints, and Tune is not what resumes a sweep."""
@@ -166,7 +182,7 @@ class GangTrainable(Trainable):
         resources = {"CPU": gang["cpus_per_worker"]}
         if gang["gpus_per_worker"]:
             resources["GPU"] = gang["gpus_per_worker"]
-        trainer = TorchTrainer(
+        trainer = GangTrainer(
             serve,
             train_loop_config={
                 "mailbox": self._mailbox,

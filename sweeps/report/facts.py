@@ -9,6 +9,7 @@ import numpy as np
 
 from sweeps.comparison import Comparison, Difference, Measured, Row, published
 from sweeps.preset import beside_the_paper
+from sweeps.report.tables import last_line
 from sweeps.report.words import further_findings, headline, shared
 from sweeps.stages import CONTROL_WORDS
 from sweeps.statistics.speedup import CLOCKS
@@ -62,7 +63,7 @@ def as_json(experiment: "Experiment") -> dict[str, Any]:
             asdict(beside) | {"difference": beside.difference} for beside in beside_the_paper(experiment)
         ],
         "faults": [
-            {"trial": trial.name, "kind": fault.kind, "cause": fault.cause, "status": trial.status}
+            {"trial": trial.name, "kind": fault.kind, "cause": last_line(fault.cause), "status": trial.status}
             for trial in experiment.records.trials.values()
             for fault in trial.faults
         ],

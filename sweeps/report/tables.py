@@ -194,13 +194,13 @@ def faults(experiment: "Experiment") -> Table:
     lines = []
     for trial in experiment.records.trials.values():
         for fault in trial.faults:
-            lines.append([trial.name, fault.kind, _last_line(fault.cause), trial.status])
+            lines.append([trial.name, fault.kind, last_line(fault.cause), trial.status])
         if trial.status == FAILED:
-            lines.append([trial.name, "given up", _last_line(trial.error or ""), trial.status])
+            lines.append([trial.name, "given up", last_line(trial.error or ""), trial.status])
     return Table(title="Faults", heads=["trial", "what befell it", "cause", "status"], lines=lines)
 
 
-def _last_line(text: str) -> str:
+def last_line(text: str) -> str:
     """The line of a traceback that says most, and no more than a table can hold."""
     last = text.strip().rpartition("\n")[2].strip()
     return last if len(last) <= 160 else f"{last[:157]}..."

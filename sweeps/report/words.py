@@ -71,7 +71,7 @@ def further_findings(experiment: "Experiment") -> list[str]:
     comparison = experiment.comparison
     return [
         *_other_clocks(comparison),
-        *_controls(comparison),
+        *control_findings(comparison),
         *_lost(comparison),
         *_edges(comparison),
         *_shared(experiment),
@@ -115,7 +115,8 @@ def _other_clocks(comparison: Comparison) -> list[str]:
     return told
 
 
-def _controls(comparison: Comparison) -> list[str]:
+def control_findings(comparison: Comparison) -> list[str]:
+    """What remains of each method's advantage when something is taken away from it."""
     told = []
     for row in comparison.rows:
         known = {c.name: c for c in row.controls if c.against_method and c.name not in (PUBLISHED, KAPPA_0)}
@@ -123,8 +124,17 @@ def _controls(comparison: Comparison) -> list[str]:
             continue
         better = [c for c in known.values() if is_lower(c)]
         others = [c for c in known.values() if not is_lower(c)]
-        if not others:
+        boost = next((c for c in row.controls if c.name == KAPPA_0 and c.against_method), None)
+        helps = boost is None or is_lower(boost)
+        if not helps:
+            ends = "lower" if is_higher(boost) else "no higher, as far as this shows"
+            told.append(f"That the boost helps is not shown for {row.method}: at kappa = 0 it ends {ends}.")
+        if not others and helps:
             told.append(f"It is the curvature: {row.method} ends lower than all of its controls.")
+        elif not others:
+            told.append(
+                f"Which coordinates are boosted does matter: {row.method} ends lower than its other controls."
+            )
         else:
             beats = f" It does end lower than {_and([c.name for c in better])}." if better else ""
             told.append(

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
@@ -20,10 +21,16 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 RAY = [sys.executable, "-c", "from ray.scripts.scripts import main; main()"]
 TASK = """
+import time
 from trainables.tasks.digits import Digits
 
 class MyDigits(Digits):
     name = "my-digits"
+
+    def train_batches(self, *, seed, start):
+        for batch in super().train_batches(seed=seed, start=start):
+            time.sleep(0.1)
+            yield batch
 """
 
 
@@ -33,7 +40,7 @@ def free_port() -> int:
         return found.getsockname()[1]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def jobs():
     """The address at which a cluster of one node takes jobs, and what the environment must say for it."""
     environment = os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
@@ -72,27 +79,51 @@ def jobs():
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def test_a_sweep_of_a_task_in_the_working_directory_runs_as_a_ray_job(jobs, tmp_path):
+@pytest.fixture
+def project(tmp_path):
+    """A folder with a task and its space."""
     folder = tmp_path / "project"
     folder.mkdir()
     (folder / "my_task.py").write_text(TASK)
     text = find_space("digits").text.replace("horizon = 240", "horizon = 48").replace("[120, 176]", "[24]")
     (folder / "my_space.toml").write_text(text)
-    sweep = [
+    return folder
+
+
+def sweep(storage: Path, name: str) -> list[str]:
+    return [
         *(sys.executable, "-c", "from sweeps.command import main; main()"),
         *("sweep", "my_task:MyDigits", "--space", "my_space.toml", "--methods", "sgd", "--trials", "2"),
-        *("--confirm-seeds", "1", "--storage", str(tmp_path), "--name", "job", "--max-concurrent", "1"),
+        *("--confirm-seeds", "1", "--storage", str(storage), "--name", name, "--max-concurrent", "1"),
     ]
-    address, environment = jobs
+
+
+def run(command: list[str], environment: dict[str, str], folder: Path) -> str:
     done = subprocess.run(
-        [*RAY, "job", "submit", "--address", address, "--working-dir", str(folder), "--", *sweep],
+        command,
         env=environment,
+        cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         timeout=300,
     )
     assert done.returncode == 0, done.stdout
-    assert "job: 1 node with 2 CPUs" in done.stdout
+    return done.stdout
+
+
+def test_a_sweep_of_a_task_in_the_working_directory_runs_as_a_ray_job(jobs, project, tmp_path):
+    address, environment = jobs
+    submit = [*RAY, "job", "submit", "--address", address, "--working-dir", str(project), "--"]
+    told = run([*submit, *sweep(tmp_path, "job")], environment, tmp_path)
+    assert "job: 1 node with 2 CPUs" in told
     (row,) = open_experiment(tmp_path / "job").comparison.rows
     assert [run.status for run in row.confirmed] == [FINISHED]
+
+
+def test_a_cluster_that_the_environment_names_does_not_disturb_a_sweep_on_another(jobs, project, tmp_path):
+    """Ray's own look for dead trainers would ask there, hear of none, and free what the living ones occupy."""
+    address, environment = jobs
+    run(sweep(tmp_path, "own"), environment | {"RAY_API_SERVER_ADDRESS": address}, project)
+    trials = open_experiment(tmp_path / "own").records.trials.values()
+    assert [trial.faults for trial in trials] == [[]] * len(trials)

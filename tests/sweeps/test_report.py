@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import inline_sweep
 import pytest
@@ -18,9 +19,11 @@ from search_spaces.space import parse_space
 from sweeps.boundary import edges
 from sweeps.cluster import Node
 from sweeps.command import app
+from sweeps.comparison import Difference
 from sweeps.experiment import open_experiment
 from sweeps.records import Fault
 from sweeps.report import as_json, as_markdown, terminal_tables, write_report
+from sweeps.report.words import control_findings
 from trainables.methods import parse_method
 
 
@@ -266,3 +269,49 @@ def test_the_command_that_repeats_a_preset_does_so_with_its_choices(tmp_path, mo
     with pytest.raises(Killed):
         app([*words[1:], "--name", "again"])
     assert plans[1] == plans[0]
+
+
+LOWER, HIGHER, OPEN = (-0.2, -0.1), (0.1, 0.2), (-0.1, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("against", "told"),
+    [
+        (
+            {"kappa0": LOWER, "random": LOWER, "all": LOWER},
+            ["It is the curvature: sgd-ire ends lower than all"],
+        ),
+        (
+            {"kappa0": LOWER, "random": OPEN, "all": LOWER},
+            ["That it is the curvature is not shown for sgd-ire"],
+        ),
+        (
+            {"kappa0": HIGHER, "random": LOWER, "all": LOWER},
+            [
+                "That the boost helps is not shown for sgd-ire: at kappa = 0 it ends lower",
+                "Which coordinates are",
+            ],
+        ),
+        (
+            {"kappa0": OPEN, "random": HIGHER, "all": LOWER},
+            [
+                "That the boost helps is not shown for sgd-ire: at kappa = 0 it ends no higher",
+                "That it is the curv",
+            ],
+        ),
+        ({"kappa0": LOWER}, []),
+    ],
+)
+def test_what_controls_say_is_said_no_stronger(against, told):
+    """Intervals of the method's loss minus that of each control."""
+    controls = [
+        SimpleNamespace(
+            name=name, against_method=Difference(value=sum(ends) / 2, low=ends[0], high=ends[1], seeds=5)
+        )
+        for name, ends in against.items()
+    ]
+    rows = [SimpleNamespace(method="sgd-ire", controls=controls)]
+    found = control_findings(SimpleNamespace(rows=rows))
+    assert len(found) == len(told)
+    for sentence, beginning in zip(found, told, strict=True):
+        assert sentence.startswith(beginning)
