@@ -156,7 +156,7 @@ class GangTrainable(Trainable):
         ray.get(self._mailbox.close.remote())
         self._thread.join(seconds)
         ray.kill(self._mailbox)
-        if self._thread.is_alive() and self._placement_group:  # in the middle of a long step: it ends here
+        if self._placement_group:  # a long step ends here; if all has ended, there is nothing left to free
             remove_placement_group_by_id(self._placement_group)
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
