@@ -1,5 +1,7 @@
 """A sweep as a Ray job: the cluster gets the command, the working directory and with it a task of one's own."""
 
+import contextlib
+import http.server
 import os
 import secrets
 import shutil
@@ -8,7 +10,11 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import urllib.request
+from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
@@ -121,9 +127,36 @@ def test_a_sweep_of_a_task_in_the_working_directory_runs_as_a_ray_job(jobs, proj
     assert [run.status for run in row.confirmed] == [FINISHED]
 
 
-def test_a_cluster_that_the_environment_names_does_not_disturb_a_sweep_on_another(jobs, project, tmp_path):
+@contextlib.contextmanager
+def opened_once(begun: Callable[[], bool], address: str):
+    """The address of a server that passes on what it is asked to another, but refuses before `begun`."""
+
+    class PassOn(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            if not begun():
+                return self.send_error(HTTPStatus.SERVICE_UNAVAILABLE)
+            with urllib.request.urlopen(
+                urllib.request.Request(address + self.path, headers=self.headers)
+            ) as answer:
+                self.send_response(answer.status)
+                self.send_header("Content-Type", answer.headers["Content-Type"])
+                self.end_headers()
+                self.wfile.write(answer.read())
+
+        def log_message(self, *told):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), PassOn) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_cluster_that_starts_beside_a_sweep_does_not_disturb_it(jobs, project, tmp_path):
     """Ray's own look for dead trainers would ask there, hear of none, and free what the living ones occupy."""
     address, environment = jobs
-    run(sweep(tmp_path, "own"), environment | {"RAY_API_SERVER_ADDRESS": address}, project)
+    results = tmp_path / "own" / "results.jsonl"
+    with opened_once(lambda: results.exists() and results.stat().st_size > 0, address) as other:
+        run(sweep(tmp_path, "own"), environment | {"RAY_API_SERVER_ADDRESS": other}, project)
     trials = open_experiment(tmp_path / "own").records.trials.values()
     assert [trial.faults for trial in trials] == [[]] * len(trials)
