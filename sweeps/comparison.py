@@ -94,7 +94,7 @@ class Row(Measured):
     spent: int
     """Gradient evaluations of the search."""
     training_seconds: float
-    """Of all its runs together, over all their workers' shared clocks."""
+    """Of the search, its trials one after the other."""
     confirm_statuses: dict[str, int]
     edges: list[Edge]
     """Settings of the winner at the end of their range."""
@@ -213,7 +213,7 @@ class _Judge:
             search=ledger.search,
             statuses=_count(ledger.search),
             spent=ledger.spent,
-            training_seconds=sum(t.seconds for t in ledger.search + ledger.later),
+            training_seconds=sum(trial.seconds for trial in ledger.search),
             runs=runs,
             lost=lost(ledger.confirm),
             confirm_statuses=_count(ledger.confirm),
