@@ -353,10 +353,7 @@ def _report_several(experiments: list, output: Path) -> None:
     from sweeps.several import Several
 
     console, several = _console(), Several(experiments)
-    if not several.methods:
-        raise InvalidInput(
-            f"{', '.join(e.plan.name for e in experiments)} have no method in common: give sweeps that share some"
-        )
+    several.check()
     page = write_several(several, output)
     for table in several_tables(several):
         console.print(as_terminal(table))

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import mean, stdev
 from typing import Any
 
@@ -108,6 +108,8 @@ class Row(Measured):
     against_base: Difference | None = None
     """Against the method without IRE, tuned by itself."""
     controls: list[Control] = field(default_factory=list)
+    unsettled: list[str] = field(default_factory=list)
+    """Controls of IRE with runs that are missing, diverged or failed, beside the method's own or theirs."""
 
     @property
     def confirmed(self) -> list[TrialRecord]:
@@ -122,6 +124,8 @@ class CurvePoint:
     factor: float
     """In multiples of the task's horizon."""
     runs: list[TrialRecord]
+    lost: int = 0
+    """Runs that diverged or failed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +135,8 @@ class Comparison:
     rows: list[Row]
     baseline: str | None
     """The best tuned baseline: the lowest mean final validation loss over its confirm seeds."""
+    chosen_from: int
+    """How many confirmed baselines it is the best of."""
     curve: list[CurvePoint]
     """The baseline at rising horizons, the task's own among them."""
     contract: list[Clause]
@@ -165,22 +171,31 @@ def compare(plan: Plan, records: Records) -> Comparison:
     curve = _curve(plan, ledgers, baseline)
     judge = _Judge(plan, ledgers, baseline, curve)
     rows = [judge.row(ledger) for ledger in ledgers.values()]
-    told = {
-        clock: verdicts({row.method: row.speed_ups[clock] for row in rows if clock in row.speed_ups})
-        for clock in CLOCKS
-    }
-    rows = [
-        _with(row, verdicts={clock: told[clock][row.method] for clock in CLOCKS if row.method in told[clock]})
-        for row in rows
-    ]
-    return Comparison(
+    found = Comparison(
         rows=rows,
         baseline=baseline.method.name if baseline else None,
+        chosen_from=sum(row.is_baseline and bool(row.runs) for row in rows),
         curve=curve,
         contract=list(clauses(plan, ledgers.values())),
         is_complete=is_over(plan, ledgers),
         metrics=_metrics(records),
     )
+    return _judged(found) if found.is_comparable else found
+
+
+def _judged(found: Comparison) -> Comparison:
+    told = {
+        clock: verdicts(
+            {row.method: row.speed_ups[clock] for row in found.rows if clock in row.speed_ups},
+            found.chosen_from,
+        )
+        for clock in CLOCKS
+    }
+    rows = [
+        _with(row, verdicts={clock: told[clock][row.method] for clock in CLOCKS if row.method in told[clock]})
+        for row in found.rows
+    ]
+    return replace(found, rows=rows)
 
 
 def _curve(plan: Plan, ledgers: Mapping[str, Ledger], baseline: Ledger | None) -> list[CurvePoint]:
@@ -188,7 +203,9 @@ def _curve(plan: Plan, ledgers: Mapping[str, Ledger], baseline: Ledger | None) -
         return []
     points = [CurvePoint(factor=1.0, runs=_finished(baseline.confirm))]
     points += [
-        CurvePoint(factor=contest.horizon_factor, runs=_finished(contest.measured))
+        CurvePoint(
+            factor=contest.horizon_factor, runs=_finished(contest.measured), lost=lost(contest.measured)
+        )
         for contest in curve_contests(plan, ledgers.values())
     ]
     return sorted((point for point in points if point.runs), key=lambda point: point.factor)
@@ -219,6 +236,7 @@ class _Judge:
             confirm_statuses=_count(ledger.confirm),
             edges=edges(self._plan, ledger.method.name, winner.spec.settings) if winner else [],
             controls=self._controls(ledger),
+            unsettled=self._unsettled(ledger),
             against_base=self._against_base(ledger, runs),
         )
         if ledger is self._baseline or self._baseline is None:
@@ -280,6 +298,14 @@ class _Judge:
                 )
             )
         return found
+
+    def _unsettled(self, ledger: Ledger) -> list[str]:
+        return [
+            contest.entries[0].variant
+            for contest in control_contests(self._plan, ledger)
+            if contest.entries[0].variant != PUBLISHED
+            and not (contest.is_over and not lost(contest.measured) and not lost(ledger.confirm))
+        ]
 
     def _against_base(self, ledger: Ledger, runs: Sequence[TrialRecord]) -> Difference | None:
         method = ledger.method

@@ -73,33 +73,36 @@ def _ranges(plan: Plan) -> Clause:
     differing = []
     for name in plan.methods:
         method = parse_method(name)
-        base = parse_method(method.ancestors[0])
-        mine, theirs = plan.space.dimensions(method), plan.space.dimensions(base)
-        differing += [
-            f"{setting} of {name} ({mine[setting]}) and of {base.name} ({theirs[setting]})"
-            for setting in theirs
-            if setting in mine and mine[setting] != theirs[setting]
-        ]
+        mine = plan.space.dimensions(method)
+        for base in map(parse_method, method.ancestors):
+            theirs = plan.space.dimensions(base)
+            differing += [
+                f"{setting} of {name} ({mine[setting]}) and of {base.name} ({theirs[setting]})"
+                for setting in theirs
+                if setting in mine and mine[setting] != theirs[setting]
+            ]
     if differing:
-        return Clause(name="ranges", kept=False, text=f"searched in different ranges: {'; '.join(differing)}")
+        return Clause(
+            name="ranges",
+            kept=False,
+            text=f"searched in different ranges: {'; '.join(dict.fromkeys(differing))}",
+        )
     return Clause(
-        name="ranges", kept=True, text="every setting is searched in the range of the method's base optimizer"
+        name="ranges", kept=True, text="every setting is searched in the range of what the method is built on"
     )
 
 
 def _seeds(plan: Plan, ledgers: Collection[Ledger]) -> Clause:
-    finished = {
-        ledger.method.name: {run.spec.seed for run in ledger.confirm if run.status == FINISHED}
-        for ledger in ledgers
-    }
+    started = {frozenset(run.spec.seed for run in ledger.confirm) for ledger in ledgers}
     ended = all(
         len(ledger.confirm) == plan.confirm_seeds and all(run.status != RUNNING for run in ledger.confirm)
         for ledger in ledgers
     )
-    counts = ", ".join(f"{name} {len(seeds)}" for name, seeds in finished.items())
-    text = f"each winner runs on the same {plan.confirm_seeds} fresh seeds; finished: {counts}"
-    equal = len({frozenset(seeds) for seeds in finished.values()}) <= 1
-    return Clause(name="seeds", kept=equal if ended else None, text=text)
+    finished = ", ".join(
+        f"{ledger.method.name} {sum(run.status == FINISHED for run in ledger.confirm)}" for ledger in ledgers
+    )
+    text = f"each winner runs on the same {plan.confirm_seeds} fresh seeds; finished: {finished}"
+    return Clause(name="seeds", kept=len(started) <= 1 if ended else None, text=text)
 
 
 def _measured(ledgers: Collection[Ledger]) -> list[TrialRecord]:

@@ -1,9 +1,11 @@
 """Several sweeps together: each method's speed-up on every task, their geometric mean, and performance profiles.
 
-Folders of one task are studies of it: whole searches that were repeated. Intervals resample the studies of a task,
-then the seeds within each; tasks are what they are and not resampled.
+Folders of one task are studies of it: whole searches that were repeated with other seeds and nothing else. A task's
+interval is then over its studies, else over its seeds; tasks are what they are and not resampled.
 """
 
+import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,12 +14,18 @@ import numpy as np
 
 from sweeps.comparison import Row
 from sweeps.experiment import Experiment
-from sweeps.statistics.horizon import ABOVE, BELOW, WITHIN
-from sweeps.statistics.verdict import NOT_SHOWN, SpeedUp, speed_up_from_draws, verdicts
+from sweeps.extension import identity
+from sweeps.plan import Plan
+from sweeps.statistics.draws import RESAMPLES, paired_draws
+from sweeps.statistics.horizon import ABOVE, BELOW, UNKNOWN, WITHIN
+from sweeps.statistics.verdict import NOT_SHOWN, Ratio, SpeedUp, speed_up_from_draws, verdicts
+from trainables.invalid_input import InvalidInput
 from trainables.seeds import derive_seed
 
 MIN_PROFILE_TASKS = 3
 """With fewer tasks a profile is no more than the table."""
+LARGEST = 50.0
+"""Logarithm of what is as good as an infinite ratio: two studies bound very little."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +33,15 @@ class Several:
     """Experiments that are looked at together."""
 
     experiments: Sequence[Experiment]
+
+    def check(self) -> None:
+        """Raise `InvalidInput` if they have no method in common, or those of one task are not studies of it."""
+        if not self.methods:
+            names = ", ".join(e.plan.name for e in self.experiments)
+            raise InvalidInput(f"{names} have no method in common: give sweeps that share some")
+        for studies in self.tasks.values():
+            for first, second in itertools.combinations(studies, 2):
+                _check_studies(first.plan, second.plan)
 
     @cached_property
     def tasks(self) -> dict[str, list[Experiment]]:
@@ -49,48 +66,52 @@ class Several:
     def pooled(self, method: str, clock: str) -> SpeedUp | None:
         """The geometric mean of a method's speed-up over the tasks; None if it is known for none of them.
 
-        Where it is the best baseline itself its speed-up is 1.
+        Where it is the best baseline itself its speed-up is 1. A task's studies are what its mean is drawn from, if
+        there are several: they differ by all that seeds do, and by the luck of their searches. Bounds of both kinds
+        together bound nothing.
         """
         if not any(clock in e.comparison.row(method).speed_ups for e in self.experiments):
             return None
-        draws = np.random.default_rng(derive_seed("several", method, clock))
-        values, censored, points, point_bounds, seeds, whole = [], [], [], [], [], True
+        generator = np.random.default_rng(derive_seed("several", method, clock))
+        values, draws, sides, draw_sides, counts, whole = [], [], [], [], [], True
         for studies in self.tasks.values():
             rows = [e.comparison.row(method) for e in studies]
-            known = [row for e, row in zip(studies, rows, strict=True) if _is_known(e, row, clock)]
-            if len(known) < len(rows):
+            if not all(_is_known(e, row, clock) for e, row in zip(studies, rows, strict=True)):
                 return None
-            count = max(len(row.draws[clock]) for row in self._judged(method) if clock in row.draws)
-            drawn = np.stack([_draws(row, clock, count) for row in known])  # (studies, count, 2)
-            picked = draws.integers(len(known), size=(len(known), count))
-            drawn = drawn[picked, np.arange(count)]
-            values.append(np.log(drawn[..., 0]).mean(axis=0))
-            censored.append(drawn[..., 1].sum(axis=0))
-            for row in known:
-                ratio = row.speed_ups[clock].ratio if clock in row.speed_ups else None
-                points.append((np.log(ratio.value) if ratio else 0.0) / len(known))
-                point_bounds.append(ratio.censored if ratio else WITHIN)
-                if clock in row.speed_ups:
-                    seeds.append(row.speed_ups[clock].seeds)
-                    whole &= row.speed_ups[clock].whole
+            known = [row.speed_ups[clock] for row in rows if clock in row.speed_ups]
+            whole &= all(found.whole for found in known)
+            ratios = [
+                row.speed_ups[clock].ratio if clock in row.speed_ups else Ratio(value=1.0) for row in rows
+            ]
+            logs = np.log([ratio.value for ratio in ratios])
+            values.append(logs.mean())
+            sides.append(_side(np.array([[ratio.censored for ratio in ratios]])))
+            if len(studies) > 1:
+                draws.append(paired_draws(logs[:, None], generator)[:, 0])
+                draw_sides.append(np.repeat(sides[-1], RESAMPLES))
+                counts.append(len(studies))
+            elif known:
+                own = rows[0].draws[clock]
+                draws.append(np.log(own[:, 0]))
+                draw_sides.append(own[:, 1])
+                counts.append(known[0].seeds)
         return speed_up_from_draws(
-            float(np.exp(np.sum(points) / len(self.tasks))),
-            _side(sum(point_bounds)),
-            np.exp(np.mean(values, axis=0)),
-            np.sign(np.sum(censored, axis=0)).astype(int),
-            seeds=min(seeds),
+            float(np.exp(np.mean(values))),
+            int(_side(np.array(sides).T)[0]),
+            np.exp(np.clip(np.sum(draws, axis=0) / len(self.tasks), -LARGEST, LARGEST)),
+            _side(np.stack(draw_sides, axis=1)),
+            seeds=min(counts),
             whole=whole,
         )
-
-    def _judged(self, method: str) -> list[Row]:
-        return [experiment.comparison.row(method) for experiment in self.experiments]
 
     def verdicts(self, clock: str) -> dict[str, str]:
         """The verdict on each method over all tasks, by Holm over the methods."""
         found = {method: self.pooled(method, clock) for method in self.methods}
         comparable = all(experiment.comparison.is_comparable for experiment in self.experiments)
         known = {method: s for method, s in found.items() if s is not None}
-        return verdicts(known) if comparable else dict.fromkeys(known, NOT_SHOWN)
+        if not comparable:
+            return dict.fromkeys(known, NOT_SHOWN)
+        return verdicts(known, chosen_from=math.prod(e.comparison.chosen_from for e in self.experiments))
 
     def profile_ratios(self, clock: str) -> Mapping[str, np.ndarray]:
         """For each method the ratios (tasks,) of its time to the task's target and the fastest method's.
@@ -117,18 +138,32 @@ def profile(ratios: np.ndarray, at: np.ndarray) -> np.ndarray:
     return (ratios[None] <= at[:, None]).mean(axis=1)
 
 
+def _check_studies(first: Plan, second: Plan) -> None:
+    both = f"{first.name} and {second.name} are both of {first.task}"
+    if first.seed == second.seed:
+        raise InvalidInput(
+            f"{both} and have the same seed, {first.seed}: studies of a task repeat it with other seeds (`--seed`)"
+        )
+    one, other = identity(first), identity(second)
+    differing = [
+        f"{name} ({one[name]!r} and {other[name]!r})"
+        for name in one
+        if name != "seed" and one[name] != other[name]
+    ]
+    if differing:
+        raise InvalidInput(
+            f"{both}, but differ in {', '.join(differing)}: they are no studies of one thing; report them apart"
+        )
+
+
 def _is_known(experiment: Experiment, row: Row, clock: str) -> bool:
     return clock in row.speed_ups or row.method == experiment.comparison.baseline
 
 
-def _draws(row: Row, clock: str, count: int) -> np.ndarray:
-    if clock in row.draws:
-        return row.draws[clock]
-    return np.tile([1.0, WITHIN], (count, 1))  # the best baseline itself
-
-
-def _side(total: int) -> int:
-    return ABOVE if total > 0 else BELOW if total < 0 else WITHIN
+def _side(censored: np.ndarray) -> np.ndarray:
+    """How the means (r,) of rows (r, k) of bounds and values are bounded."""
+    below, above = (np.isin(censored, (side, UNKNOWN)).any(axis=1) for side in (BELOW, ABOVE))
+    return np.where(below & above, UNKNOWN, np.where(below, BELOW, np.where(above, ABOVE, WITHIN)))
 
 
 def _time(experiment: Experiment, method: str, clock: str) -> float:

@@ -12,6 +12,7 @@ from sweeps.preset import beside_the_paper
 from sweeps.report.tables import last_line
 from sweeps.report.words import further_findings, headline, shared
 from sweeps.stages import CONTROL_WORDS
+from sweeps.statistics.horizon import ABOVE, BELOW, UNKNOWN, WITHIN
 from sweeps.statistics.speedup import CLOCKS
 from sweeps.statistics.tuning_gain import counts, expected_best, expected_best_interval, trial_losses
 from sweeps.statistics.verdict import MARGIN, Ratio, SpeedUp
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from sweeps.experiment import Experiment
 
 SCHEMA = 2
+CENSORED = {BELOW: "at most", WITHIN: None, ABOVE: "at least", UNKNOWN: "unknown"}
 
 
 def as_json(experiment: "Experiment") -> dict[str, Any]:
@@ -140,7 +142,7 @@ def _speed_up(found: SpeedUp) -> dict[str, Any]:
 
 
 def _ratio(ratio: Ratio) -> dict[str, Any]:
-    return {"value": ratio.value, "censored": {-1: "at most", 0: None, 1: "at least"}[ratio.censored]}
+    return {"value": ratio.value, "censored": CENSORED[ratio.censored]}
 
 
 def _difference(found: Difference | None) -> dict[str, Any] | None:

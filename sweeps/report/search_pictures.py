@@ -50,7 +50,7 @@ def search_pictures(experiment: "Experiment", styles: Mapping[str, Style]) -> li
             title="What tuning bought",
             caption="Left: the best finished trial so far, as the search went. Right: the validation loss to be "
             "expected of the best of n trials drawn from those that ran, with its 95 % interval; n = 1 is a guess, "
-            "the right end what was found.",
+            "the right end what was found. A pruned trial counts with its last loss, a lost one with the worst.",
             panels=[
                 partial(_best_so_far, plan, rows, styles),
                 partial(_expected_best, plan, rows, styles),

@@ -1,6 +1,6 @@
 """What was found, in sentences: the verdict, what is missing and how to get it, and how the numbers are defined."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from sweeps.comparison import Comparison, Control, Row
@@ -119,28 +119,36 @@ def control_findings(comparison: Comparison) -> list[str]:
     """What remains of each method's advantage when something is taken away from it."""
     told = []
     for row in comparison.rows:
-        known = {c.name: c for c in row.controls if c.against_method and c.name not in (PUBLISHED, KAPPA_0)}
-        if not known:
-            continue
-        better = [c for c in known.values() if is_lower(c)]
-        others = [c for c in known.values() if not is_lower(c)]
-        boost = next((c for c in row.controls if c.name == KAPPA_0 and c.against_method), None)
-        helps = boost is None or is_lower(boost)
-        if not helps:
-            ends = "lower" if is_higher(boost) else "no higher, as far as this shows"
-            told.append(f"That the boost helps is not shown for {row.method}: at kappa = 0 it ends {ends}.")
-        if not others and helps:
-            told.append(f"It is the curvature: {row.method} ends lower than all of its controls.")
-        elif not others:
+        known = {control.name: control for control in row.controls if control.name != PUBLISHED}
+        if row.unsettled:
             told.append(
-                f"Which coordinates are boosted does matter: {row.method} ends lower than its other controls."
+                f"Whether it is the curvature is not settled for {row.method}: runs of it or of its "
+                f"control{'s' * (len(row.unsettled) > 1)} {_and(row.unsettled)} are missing, diverged or failed."
             )
-        else:
-            beats = f" It does end lower than {_and([c.name for c in better])}." if better else ""
-            told.append(
-                f"That it is the curvature is not shown for {row.method}: it does not end lower than its "
-                f"control{'s' * (len(others) > 1)} {_and([c.name for c in others], 'or')}.{beats}"
-            )
+        elif KAPPA_0 in known:
+            told += _of_controls(row.method, known.pop(KAPPA_0), known.values())
+    return told
+
+
+def _of_controls(method: str, boost: Control, others: Collection[Control]) -> list[str]:
+    told, helps = [], is_lower(boost)
+    if not helps:
+        ends = "lower" if is_higher(boost) else "no higher, as far as this shows"
+        told.append(f"That the boost helps is not shown for {method}: at kappa = 0 it ends {ends}.")
+    beaten = [control.name for control in others if is_lower(control)]
+    unbeaten = [control.name for control in others if not is_lower(control)]
+    if unbeaten:
+        beats = f" It does end lower than {_and(beaten)}." if beaten else ""
+        told.append(
+            f"That it is the curvature is not shown for {method}: it does not end lower than its "
+            f"control{'s' * (len(unbeaten) > 1)} {_and(unbeaten, 'or')}.{beats}"
+        )
+    elif helps:
+        told.append(f"It is the curvature: {method} ends lower than all of its controls.")
+    else:
+        told.append(
+            f"Which coordinates are boosted does matter: {method} ends lower than its other controls."
+        )
     return told
 
 
@@ -157,10 +165,17 @@ def is_higher(control: Control) -> bool:
 
 
 def _lost(comparison: Comparison) -> list[str]:
+    told = []
     lost = [f"{row.method} {row.lost}" for row in comparison.rows if row.lost]
-    return (
-        [f"No verdict on methods whose confirm runs diverged or failed: {', '.join(lost)}."] if lost else []
-    )
+    if lost:
+        told.append(f"No verdict on methods whose confirm runs diverged or failed: {', '.join(lost)}.")
+    curve = [f"{point.lost} at {point.factor:g} T" for point in comparison.curve if point.lost]
+    if curve:
+        told.append(
+            "No verdict on any method: runs of the baseline's curve diverged or failed, and it is read from "
+            f"all of them: {', '.join(curve)}."
+        )
+    return told
 
 
 def _edges(comparison: Comparison) -> list[str]:
@@ -204,9 +219,13 @@ NOTES = (
     f"Intervals are {LEVEL:.0%}, from a bootstrap over seeds in which runs of one seed, of equal initialisation and "
     "data order, stay together. They are not corrected for the number of methods; verdicts are (Holm). faster: shown "
     f"to exceed {MARGIN}, a margin fixed beforehand; slower: shown to be below 1; anything else is not shown. No "
-    f"verdict below {MIN_SEEDS} seeds, or where a confirm run diverged or failed.",
-    "The best baseline is the one of the lowest mean validation loss over its confirm runs. Values are mean ± standard "
-    "deviation over confirm seeds. Nothing was chosen by test losses.",
+    f"verdict below {MIN_SEEDS} seeds, or where a confirm run diverged or failed. They are about these winners: "
+    "how lucky each search was is in no interval of one sweep, but in those over several with other seeds.",
+    "The best baseline is the one of the lowest mean validation loss over its confirm runs, which makes it look a "
+    "little better than it is: faster is the harder to show, and for slower the p values are multiplied by the number "
+    "of baselines. Its curve keeps the settings found at T unless `--curve-lr` lets each point choose its learning "
+    "rate; that can only flatter the methods. Values are mean ± standard deviation over confirm seeds. Nothing was "
+    "chosen by test losses.",
     "Time to target: time of the baseline to its own final loss over the method's time to the same loss, on mean "
     "curves of the confirm runs; best run: the same for the best search trial of each, one run, no interval. These "
     "are the ratios that the literature quotes; they read curves in mid-schedule, and no verdict rests on them.",

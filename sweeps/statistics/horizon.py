@@ -9,8 +9,8 @@ extrapolated: beyond its ends a value is censored.
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-BELOW, WITHIN, ABOVE = -1, 0, 1
-"""The true value is at most the one given, is it, or is at least it."""
+BELOW, WITHIN, ABOVE, UNKNOWN = -1, 0, 1, 2
+"""The true value is at most the one given, is it, or is at least it; nothing is known of a mean of both bounds."""
 PIECES = 8
 """Straight pieces that stand for the cubic between two points."""
 

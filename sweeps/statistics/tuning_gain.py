@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.special import gammaln
 
 from sweeps.records import FINISHED, PRUNED, TrialRecord
 from sweeps.statistics.draws import interval
@@ -31,16 +32,19 @@ def counts(trials: int) -> np.ndarray:
 
 
 def expected_best(losses: np.ndarray) -> np.ndarray:
-    """The expected least of n of `losses` (..., k) drawn with replacement, for n of `counts(k)` (Dodge et al. 2019).
+    """The expected least of n of `losses` (..., k), for n of `counts(k)`.
 
+    Drawn without replacement (Tang et al. 2020), which is unbiased where drawing with it (Dodge et al. 2019) is not.
     Trials count as exchangeable, which those that a sampler suggests late are not quite.
     """
     k = losses.shape[-1]
     ordered = np.sort(losses, axis=-1)
     n = counts(k)[:, None]
     rank = np.arange(k)[None, :]
-    weights = ((k - rank) / k) ** n - ((k - rank - 1) / k) ** n  # (n, rank): the least is that of this rank
-    return ordered @ weights.T
+    others = np.maximum(k - rank - n, 0)  # the least is of this rank if the n - 1 others are of later ones
+    ways = gammaln(k - rank) - gammaln(n) - gammaln(others + 1)
+    weights = np.exp(ways - (gammaln(k + 1) - gammaln(n + 1) - gammaln(k - n + 1)))
+    return ordered @ np.where(rank <= k - n, weights, 0.0).T
 
 
 def expected_best_interval(losses: np.ndarray, generator: np.random.Generator) -> np.ndarray:

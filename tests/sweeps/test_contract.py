@@ -68,12 +68,18 @@ def test_a_method_that_spent_far_more_than_the_baseline_had_another_budget(tmp_p
     assert "sgd-ire spent more than 1.33 times what sgd did" in found.text
 
 
-def test_lost_seeds_break_the_clause_of_equal_seeds(tmp_path):
+def test_lost_seeds_are_counted_and_unequal_ones_break_their_clause(tmp_path):
     first = simulate(make_plan(**PLAN), tmp_path)
     lost = first.arms["sgd-ire"].confirm[1].name
     for name in ("trials.jsonl", "results.jsonl"):
         (tmp_path / name).unlink()
-    assert judged(simulate(make_plan(**PLAN), tmp_path, fails=(lost,)))["seeds"].kept is False
+    second = simulate(make_plan(**PLAN), tmp_path, fails=(lost,))
+    clause = judged(second)["seeds"]
+    assert clause.kept is True  # the verdict on sgd-ire alone is withheld
+    assert "sgd-ire 1" in clause.text
+    run = second.arms["sgd-ire"].confirm[0]
+    run.spec = dataclasses.replace(run.spec, seed=run.spec.seed + 1)
+    assert judged(second)["seeds"].kept is False
 
 
 def test_unequal_ranges_are_known_before_anything_runs():
@@ -84,6 +90,12 @@ def test_unequal_ranges_are_known_before_anything_runs():
     plan = make_plan(space=parse_space(text, task="digits", source="mine.toml"))
     (clause,) = broken_before(plan)
     assert "momentum of sgd-ire (linear [0.5, 0.99]) and of sgd (fixed 0.9)" in clause.text
+    text = (
+        find_space("digits").text + "\n[methods.sam-sgd-ire]\nrho = { log = [1e-3, 5.0], published = 0.05 }\n"
+    )
+    space = parse_space(text, task="digits", source="mine.toml")
+    (clause,) = broken_before(make_plan(space=space, methods=("sam-sgd", "sam-sgd-ire")))
+    assert "rho of sam-sgd-ire (log [0.001, 5]) and of sam-sgd" in clause.text
     assert not broken_before(make_plan())
 
 
@@ -102,12 +114,21 @@ def test_the_edge_is_five_percent_of_a_range_on_its_own_scale(settings, found):
     assert [str(edge) for edge in edges(make_plan(), "sgd", whole)] == found
 
 
+@pytest.mark.parametrize(("lr", "at_edge"), [(0.1, True), (0.2, False), (0.4, True)])
+def test_the_ends_of_a_grid_are_edges(lr, at_edge):
+    text = find_space("digits").text.replace("lr = { log = [0.01, 1.0],", "lr = { choice = [0.1, 0.2, 0.4],")
+    plan = make_plan(space=parse_space(text, task="digits", source="mine.toml"))
+    whole = {"lr": lr, "weight_decay": 1e-3, "warmup_fraction": 0.1, "momentum": 0.9}
+    assert [edge.setting for edge in edges(plan, "sgd", whole)] == ["lr"] * at_edge
+
+
 def test_the_expected_best_by_hand():
-    # of 1, 2, 3: one draw 2; two draws 1 x 5/9 + 2 x 3/9 + 3 x 1/9; three draws 1 x 19/27 + 2 x 7/27 + 3 x 1/27
-    assert expected_best(np.array([3.0, 1.0, 2.0])) == pytest.approx([2.0, 14 / 9, 36 / 27])
+    # of 1, 2, 3: each alone; of the pairs two have a 1, one a 2; all three
+    assert expected_best(np.array([3.0, 1.0, 2.0])) == pytest.approx([2.0, 4 / 3, 1.0])
     low, high = expected_best_interval(np.array([3.0, 1.0, 2.0]), np.random.default_rng(0))
-    assert (low <= [2.0, 14 / 9, 36 / 27]).all()
-    assert (high >= [2.0, 14 / 9, 36 / 27]).all()
+    assert (low <= np.array([2.0, 4 / 3, 1.0]) + 1e-9).all()
+    assert (high >= np.array([2.0, 4 / 3, 1.0]) - 1e-9).all()
+    assert expected_best(np.arange(1000.0))[-1] == pytest.approx(0.0, abs=1e-6)
     assert counts(5).tolist() == [1, 2, 3, 4, 5]
     assert counts(10_000)[-1] == 10_000
     assert len(counts(10_000)) <= 64

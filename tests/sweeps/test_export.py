@@ -1,6 +1,7 @@
 """Tidy tables, and several sweeps together, from simulated records."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,9 @@ from typer.testing import CliRunner
 from sweeps.command import app
 from sweeps.experiment import open_experiment
 from sweeps.several import Several, profile
+from sweeps.statistics.draws import RESAMPLES
+from sweeps.statistics.horizon import ABOVE, BELOW, WITHIN
+from sweeps.statistics.verdict import Ratio, speed_up_from_draws
 from trainables.invalid_input import InvalidInput
 
 PLAN = {"methods": ("sgd", "sgd-ire"), "trials": 3, "confirm_seeds": 3, "curve": (0.5, 2.0)}
@@ -60,6 +64,57 @@ def test_several_sweeps_have_a_geometric_mean_and_profiles(folders, tmp_path):
     assert (tmp_path / "profiles.svg").exists()
     assert "Performance profiles" in (tmp_path / "report.html").read_text()
     assert {len(found) for found in told["profile_ratios"].values()} == {3}
+
+
+def sweep_with(task, ratio, seed=0):
+    """An experiment of which only the speed-up of method `m` is known, and that exactly."""
+    draws = np.tile([ratio.value, ratio.censored], (RESAMPLES, 1))
+    speed_up = speed_up_from_draws(ratio.value, ratio.censored, draws[:, 0], draws[:, 1], seeds=5)
+    row = SimpleNamespace(method="m", speed_ups={"step": speed_up}, draws={"step": draws})
+    comparison = SimpleNamespace(baseline="b", row=lambda name: row, is_comparable=True, chosen_from=1)
+    return SimpleNamespace(plan=SimpleNamespace(task=task, methods=("m",), seed=seed), comparison=comparison)
+
+
+@pytest.mark.parametrize(
+    ("ratios", "told", "verdict"),
+    [
+        ([(2.0, ABOVE), (2.0, ABOVE)], "≥2.00 [≥2.00, ≥2.00]", "faster"),
+        ([(2.0, ABOVE), (2.0, ABOVE), (0.5, BELOW)], "?1.26 [?1.00, ?1.00]", "not shown"),
+        ([(4.0, WITHIN), (0.5, BELOW)], "≤1.41 [≤1.41, ≤1.41]", "not shown"),
+        ([(4.0, WITHIN), (1.0, WITHIN)], "2.00 [2.00, 2.00]", "faster"),
+    ],
+)
+def test_bounds_of_both_kinds_bound_nothing_together(ratios, told, verdict):
+    sweeps = [sweep_with(str(i), Ratio(value=v, censored=c)) for i, (v, c) in enumerate(ratios)]
+    several = Several(sweeps)
+    assert str(several.pooled("m", "step")) == told
+    assert several.verdicts("step") == {"m": verdict}
+
+
+def test_studies_of_one_task_are_what_its_interval_is_over():
+    logs = np.array([0.2, 0.3, 0.4])
+    several = Several([sweep_with("t", Ratio(value=float(v)), seed=i) for i, v in enumerate(np.exp(logs))])
+    found = several.pooled("m", "step")
+    half = 4.303 * logs.std(ddof=1) / np.sqrt(3)  # Student's t, 2 degrees of freedom
+    assert found.ratio.value == pytest.approx(np.exp(0.3))
+    assert [found.low.value, found.high.value] == pytest.approx(np.exp([0.3 - half, 0.3 + half]), rel=0.05)
+    assert found.seeds == 3
+    assert Several(several.experiments[:2]).verdicts("step") == {"m": "not shown"}, "two know too little"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"seed": 0}, "have the same seed, 0"),
+        ({"seed": 5, "precision": "bf16"}, "differ in precision ('fp32' and 'bf16')"),
+    ],
+)
+def test_sweeps_of_one_task_that_are_no_studies_of_it_are_refused(folders, tmp_path, changes, words):
+    plan = make_plan(task="digits", name="other", **PLAN | changes)
+    (tmp_path / "sweep.toml").write_text(plan.to_toml())
+    done = CliRunner().invoke(app, ["report", str(folders[0]), str(tmp_path)])
+    assert isinstance(done.exception, InvalidInput)
+    assert words in str(done.exception)
 
 
 def test_below_three_tasks_there_is_no_profile(folders, tmp_path):

@@ -24,7 +24,8 @@ from sweeps.experiment import open_experiment
 from sweeps.records import Fault
 from sweeps.report import as_json, as_markdown, terminal_tables, write_report
 from sweeps.report.words import control_findings
-from trainables.methods import parse_method
+from sweeps.stages import KAPPA_0
+from trainables.methods import CONTROLS, parse_method
 
 
 @pytest.fixture
@@ -149,8 +150,13 @@ def test_a_lost_confirm_run_makes_no_verdict(run):
         (run.folder / name).unlink()
     told = told_of(run(plan=plan, fails=(f"sgd-ire-confirm-{winner:04d}-1",)))
     row = next(row for row in told["methods"] if row["method"] == "sgd-ire")
+    assert told["comparable"]
     assert row["lost_runs"] == 1
     assert set(row["verdict"].values()) == {"not shown"}
+    assert "No verdict on methods whose confirm runs diverged or failed: sgd-ire 1." in told["findings"]
+    assert any(
+        finding.startswith("Whether it is the curvature is not settled") for finding in told["findings"]
+    )
 
 
 def test_frames_hold_every_trial_and_report(run):
@@ -272,46 +278,57 @@ def test_the_command_that_repeats_a_preset_does_so_with_its_choices(tmp_path, mo
 
 
 LOWER, HIGHER, OPEN = (-0.2, -0.1), (0.1, 0.2), (-0.1, 0.1)
+ALL_LOWER = dict.fromkeys((KAPPA_0, *CONTROLS), LOWER)
 
 
 @pytest.mark.parametrize(
-    ("against", "told"),
+    ("ends", "unsettled", "told"),
     [
+        ({}, [], ["It is the curvature: sgd-ire ends lower than all"]),
+        ({"random": OPEN}, [], ["That it is the curvature is not shown for sgd-ire"]),
         (
-            {"kappa0": LOWER, "random": LOWER, "all": LOWER},
-            ["It is the curvature: sgd-ire ends lower than all"],
-        ),
-        (
-            {"kappa0": LOWER, "random": OPEN, "all": LOWER},
-            ["That it is the curvature is not shown for sgd-ire"],
-        ),
-        (
-            {"kappa0": HIGHER, "random": LOWER, "all": LOWER},
+            {KAPPA_0: HIGHER},
+            [],
             [
                 "That the boost helps is not shown for sgd-ire: at kappa = 0 it ends lower",
                 "Which coordinates are",
             ],
         ),
         (
-            {"kappa0": OPEN, "random": HIGHER, "all": LOWER},
+            {KAPPA_0: OPEN, "random": HIGHER},
+            [],
             [
                 "That the boost helps is not shown for sgd-ire: at kappa = 0 it ends no higher",
                 "That it is the curv",
             ],
         ),
-        ({"kappa0": LOWER}, []),
+        (
+            {},
+            ["all", "mean"],
+            ["Whether it is the curvature is not settled for sgd-ire: runs of it or of its controls"],
+        ),
     ],
 )
-def test_what_controls_say_is_said_no_stronger(against, told):
+def test_what_controls_say_is_said_no_stronger(ends, unsettled, told):
     """Intervals of the method's loss minus that of each control."""
     controls = [
         SimpleNamespace(
-            name=name, against_method=Difference(value=sum(ends) / 2, low=ends[0], high=ends[1], seeds=5)
+            name=name, against_method=Difference(value=sum(of) / 2, low=of[0], high=of[1], seeds=5)
         )
-        for name, ends in against.items()
+        for name, of in (ALL_LOWER | ends).items()
     ]
-    rows = [SimpleNamespace(method="sgd-ire", controls=controls)]
+    rows = [SimpleNamespace(method="sgd-ire", controls=controls, unsettled=unsettled)]
     found = control_findings(SimpleNamespace(rows=rows))
     assert len(found) == len(told)
     for sentence, beginning in zip(found, told, strict=True):
         assert sentence.startswith(beginning)
+
+
+def test_controls_with_a_run_missing_or_lost_settle_nothing(run):
+    plan = FULL | {"candidates": 1}
+    winner = run(plan=plan).comparison.row("sgd-ire").winner.number
+    assert run(plan=plan).comparison.row("sgd-ire").unsettled == []
+    for name in ("results.jsonl", "trials.jsonl"):
+        (run.folder / name).unlink()
+    lost = run(plan=plan, fails=(f"sgd-ire-control-mean-{winner:04d}-1",))
+    assert lost.comparison.row("sgd-ire").unsettled == ["mean"]

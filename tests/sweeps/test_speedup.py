@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sweeps.statistics.draws import interval, median_draws, paired_draws
-from sweeps.statistics.horizon import ABOVE, BELOW, WITHIN, decreasing, equal_horizon
+from sweeps.statistics.horizon import ABOVE, BELOW, UNKNOWN, WITHIN, decreasing, equal_horizon
 from sweeps.statistics.speedup import Ends, speed_ups
 from sweeps.statistics.target import best_run_ratio, time_to_target_ratio, times_to_target
 from sweeps.statistics.verdict import (
@@ -143,7 +143,17 @@ def test_draws_of_a_mean_have_the_interval_of_a_t_test_and_keep_pairs_together()
         (values[:, 0].mean() - half, values[:, 0].mean() + half), abs=0.02 * half
     )
     assert (paired_draws(values[:1], np.random.default_rng(0), 3) == values[0]).all()
-    assert set(median_draws(np.array([1.0, 2.0, 9.0]), np.random.default_rng(0))) == {1.0, 2.0, 9.0}
+
+
+def test_a_median_of_many_is_resampled_and_of_few_drawn_like_a_mean():
+    many, few = np.array([1.0, 2.0, 3.0, 4.0, 90.0]), np.array([1.0, 2.0, 6.0])
+    assert set(median_draws(many, np.random.default_rng(0))) <= set(many)
+    half = (
+        4.303 * few.std(ddof=1) / math.sqrt(3) * math.sqrt(math.pi / 2)
+    )  # Student's t, 2 degrees of freedom
+    found = interval(median_draws(few, np.random.default_rng(0), 200_000))
+    assert found == pytest.approx((2.0 - half, 2.0 + half), abs=0.03 * half)
+    assert set(median_draws(few[:1], np.random.default_rng(0))) == {1.0}
 
 
 def judged(low, high, *, p_faster=0.001, p_slower=0.5, seeds=5, whole=True):
@@ -175,6 +185,34 @@ def judged(low, high, *, p_faster=0.001, p_slower=0.5, seeds=5, whole=True):
 def test_the_verdict_by_hand(draws, censored, verdict):
     found = speed_up_from_draws(1.0, WITHIN, np.array(draws), np.array(censored), seeds=5)
     assert verdicts({"m": found})["m"] == verdict
+
+
+@pytest.mark.parametrize(
+    ("draws", "censored", "told"),
+    [
+        ([0.5] * 50 + [0.8] * 50, [BELOW] * 50 + [WITHIN] * 50, "[≤0.50, 0.80]"),
+        # what is at most 0.9 may be far below 0.6; one in a hundred of them is no more than the tail
+        ([0.9] * 50 + [0.6] * 50, [BELOW] * 50 + [WITHIN] * 50, "[≤0.60, 0.90]"),
+        ([0.9] + [0.6] * 99, [BELOW] + [WITHIN] * 99, "[0.60, 0.60]"),
+        ([2.0] * 50 + [1.5] * 50, [ABOVE] * 50 + [WITHIN] * 50, "[1.50, ≥2.00]"),
+        ([2.0] * 100, [ABOVE] * 100, "[≥2.00, ≥2.00]"),
+        ([0.5] * 100, [BELOW] * 100, "[≤0.50, ≤0.50]"),
+        ([0.5] * 50 + [2.0] * 50, [BELOW] * 50 + [ABOVE] * 50, "[≤0.50, ≥2.00]"),
+        ([1.2] * 100, [UNKNOWN] * 100, "[?1.00, ?1.00]"),
+    ],
+)
+def test_ends_of_an_interval_are_numbers_only_if_what_is_beyond_bounds_cannot_move_them(
+    draws, censored, told
+):
+    found = speed_up_from_draws(1.0, WITHIN, np.array(draws), np.array(censored), seeds=5)
+    assert f"[{found.low}, {found.high}]" == told
+
+
+def test_the_best_of_several_baselines_makes_slower_harder_to_show():
+    slow = {"m": judged(0.7, 0.95, p_faster=0.9, p_slower=0.01)}
+    assert verdicts(slow, chosen_from=2) == {"m": SLOWER}
+    assert verdicts(slow, chosen_from=3) == {"m": NOT_SHOWN}
+    assert verdicts({"m": judged(1.2, 1.5)}, chosen_from=9) == {"m": FASTER}
 
 
 def test_two_seeds_or_lost_seeds_make_no_verdict():
