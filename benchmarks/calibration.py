@@ -2,9 +2,11 @@
 
     python benchmarks/calibration.py [--comparisons 2000]
 
-Three questions, each over 3, 5 and 10 seeds. A method against itself: runs drawn from a bank of real ones
+Each question over 3, 5 and 10 seeds. A method against itself: runs drawn from a bank of real ones
 (`tests/sweeps/data/bank.json`, made by `tests/sweeps/make_bank.py`), the truth is 1. Synthetic final losses of a known
-speed-up. And a family of methods none of which is faster: how often Holm's verdict calls any of them so.
+speed-up, in steps, and on a wall clock whose steps vary from run to run. A family of methods none of which is faster:
+how often Holm's verdict calls any of them so. And how often it calls one slower that equals all of the baselines, the
+best of which is chosen by the runs that it is compared with.
 """
 
 import argparse
@@ -17,7 +19,7 @@ import numpy as np
 
 from sweeps.statistics.horizon import ABOVE, BELOW
 from sweeps.statistics.speedup import Ends, speed_ups
-from sweeps.statistics.verdict import FASTER, SpeedUp, verdicts
+from sweeps.statistics.verdict import FASTER, MARGIN, SLOWER, SpeedUp, verdicts
 
 BANK = Path(__file__).parents[1] / "tests" / "sweeps" / "data" / "bank.json"
 SEEDS = (3, 5, 10)
@@ -48,13 +50,10 @@ class Outcome:
     censored: float
 
 
-def ends(losses: np.ndarray) -> Ends:
-    """Final losses (n,) as runs that all cost the same."""
-    return Ends(
-        losses=dict(enumerate(losses)),
-        step_seconds=dict.fromkeys(range(len(losses)), 0.01),
-        gradients_per_step=1.0,
-    )
+def ends(losses: np.ndarray, seconds: np.ndarray | None = None) -> Ends:
+    """Final losses (n,) as runs that all cost the same, unless their `seconds` a step (n,) are given."""
+    seconds = np.full(len(losses), 0.01) if seconds is None else seconds
+    return Ends(losses=dict(enumerate(losses)), step_seconds=dict(enumerate(seconds)), gradients_per_step=1.0)
 
 
 def itself(seeds: int, comparisons: int, draws: np.random.Generator) -> Iterator[SpeedUp]:
@@ -78,14 +77,49 @@ def synthetic(
 ) -> Iterator[SpeedUp]:
     """A method that is `truth` times as fast: skewed noise of some 5 %, half of it shared by the runs of a seed."""
     for _ in range(comparisons):
-
-        def noise() -> np.ndarray:
-            return 0.025 * (draws.gamma(4.0, 0.5, seeds) - 2.0)
-
-        shared = noise()
-        curve = {f: ends(synthetic_loss(f) * (1 + shared + noise())) for f in factors}
-        method = ends(synthetic_loss(truth) * (1 + shared + noise()))
+        shared = _noise(seeds, draws)
+        curve = {f: ends(synthetic_loss(f) * (1 + shared + _noise(seeds, draws))) for f in factors}
+        method = ends(synthetic_loss(truth) * (1 + shared + _noise(seeds, draws)))
         yield speed_ups(curve, method, draws)[0]["step"]
+
+
+def timed(
+    truth: float, spread: float, seeds: int, comparisons: int, draws: np.random.Generator
+) -> Iterator[SpeedUp]:
+    """The same on the wall clock: equal losses, steps that are `truth` times as short and vary by `spread`."""
+    for _ in range(comparisons):
+
+        def seconds() -> np.ndarray:
+            return 0.01 * np.exp(spread * draws.standard_normal(seeds))
+
+        shared = _noise(seeds, draws)
+        curve = {f: ends(synthetic_loss(f) * (1 + shared + _noise(seeds, draws)), seconds()) for f in FACTORS}
+        method = ends(synthetic_loss(1.0) * (1 + shared + _noise(seeds, draws)), seconds() / truth)
+        yield speed_ups(curve, method, draws)[0]["wall"]
+
+
+def called_slower(
+    baselines: int, methods: int, seeds: int, comparisons: int, draws: np.random.Generator
+) -> float:
+    """Share of sweeps in which any method is called slower than the best baseline, although all are equal."""
+    called = []
+    for _ in range(comparisons):
+        shared = _noise(seeds, draws)
+        runs = [synthetic_loss(1.0) * (1 + shared + _noise(seeds, draws)) for _ in range(baselines + methods)]
+        best = min(range(baselines), key=lambda i: runs[i].mean())
+        curve = {f: ends(synthetic_loss(f) * (1 + shared + _noise(seeds, draws))) for f in FACTORS}
+        curve[1.0] = ends(runs[best])
+        found = {
+            str(i): speed_ups(curve, ends(losses), draws)[0]["step"]
+            for i, losses in enumerate(runs)
+            if i != best
+        }
+        called.append(SLOWER in verdicts(found, baselines).values())
+    return float(np.mean(called))
+
+
+def _noise(seeds: int, draws: np.random.Generator) -> np.ndarray:
+    return 0.025 * (draws.gamma(4.0, 0.5, seeds) - 2.0)
 
 
 def outcome(truth: float, found: list[SpeedUp]) -> Outcome:
@@ -126,14 +160,21 @@ def main() -> None:
         for seeds in SEEDS:
             found = outcome(truth, list(synthetic(truth, factors, seeds, count, draws)))
             _line(f"{truth:g}, curve to {factors[-1]:g}", seeds, found)
+    for spread in (0.05, 0.15):
+        for seeds in SEEDS:
+            found = outcome(MARGIN, list(timed(MARGIN, spread, seeds, count, draws)))
+            _line(f"{MARGIN:g}, times ±{spread:.0%}", seeds, found)
     print("\nany of five equal methods called faster (real runs, Holm)")
     for seeds in SEEDS:
-        print(f"{seeds:>20}  {family(5, seeds, count // 4, draws):.3f}")
+        print(f"{seeds:>20}  {family(5, seeds, count, draws):.3f}")
+    print("\nany of three methods called slower than the best of three baselines, all six equal")
+    for seeds in SEEDS:
+        print(f"{seeds:>20}  {called_slower(3, 3, seeds, count, draws):.3f}")
 
 
 def _line(name: str, seeds: int, found: Outcome) -> None:
     print(
-        f"{name:<15} {seeds:>5}  {found.coverage:>8.3f}  {found.called_faster:>13.3f}  {found.mean:>13.3f}"
+        f"{name:<17} {seeds:>3}  {found.coverage:>8.3f}  {found.called_faster:>13.3f}  {found.mean:>13.3f}"
         f"  {found.censored:>8.3f}"
     )
 

@@ -36,5 +36,18 @@ def test_a_known_speed_up_comes_back_with_an_interval_that_covers_it(truth, fact
         assert outcome.called_faster <= 0.025
 
 
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_times_that_vary_do_not_make_a_method_at_the_margin_faster(seeds):
+    found = list(calibration.timed(calibration.MARGIN, 0.1, seeds, 400, np.random.default_rng(0)))
+    outcome = calibration.outcome(calibration.MARGIN, found)
+    assert outcome.coverage >= 0.93
+    assert outcome.called_faster <= 0.04  # the standard error of 400 at 2.5 % is 0.8 %
+    assert outcome.mean == pytest.approx(calibration.MARGIN, rel=0.05)
+
+
+def test_methods_that_equal_the_best_of_several_baselines_are_hardly_ever_called_slower():
+    assert calibration.called_slower(3, 3, 5, 200, np.random.default_rng(0)) <= 0.04
+
+
 def test_of_five_equal_methods_hardly_ever_any_is_called_faster():
     assert calibration.family(5, 5, 100, np.random.default_rng(0)) <= 0.025
