@@ -184,7 +184,7 @@ def reproduce(experiment: "Experiment") -> str:
         words.append("--compile")
     defaults = {
         **{"external": None, "precision": "fp32", "schedule": None, "micro_batches": 1},
-        **{"workers": 1, "cpus_per_worker": 1, "gpus_per_worker": 0.0},
+        **{"workers": 1, "cpus_per_worker": 1, "gpus_per_worker": 0.0, "max_concurrent": None},
     }
     for name, default in defaults.items():
         value = getattr(plan, name)

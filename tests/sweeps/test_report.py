@@ -232,7 +232,7 @@ def test_flatness_along_the_run_is_drawn_where_it_was_measured(tmp_path):
 @pytest.mark.parametrize(
     "fields",
     [
-        FULL | {"curve_lr": (0.5, 2.0), "seed": 3},
+        FULL | {"curve_lr": (0.5, 2.0), "seed": 3, "max_concurrent": 2},
         {"methods": ("adamw", "adamw-ire"), "precision": "bf16", "compile": True, "micro_batches": 2},
         {"controls": True, "share_prefix": True, "schedule": "steps 0.5 / 10", "workers": 2},
     ],
