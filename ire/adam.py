@@ -41,6 +41,11 @@ class Adam(NamedTuple):
         return not (group["amsgrad"] or group["maximize"] or group["capturable"] or group["differentiable"])
 
     @staticmethod
+    def keeps_gradients(group: dict[str, Any]) -> bool:
+        """Whether the base's own step leaves p.grad as it was."""
+        return True
+
+    @staticmethod
     def buffers(state: dict[str, Any], group: dict[str, Any]) -> tuple[Tensor, ...] | None:
         """(m, v), or None before the base's first step."""
         return (state["exp_avg"], state["exp_avg_sq"]) if state else None

@@ -16,7 +16,8 @@ class Paths:
 
     `Native` where the base is torch's AdamW, Adam or SGD with plain options, and nobody waits for its own
     `step` to be called; compiled if asked for, else only on the CPU (an accelerator has no use for cache
-    blocks). `Rebuilt` for the same optimizers otherwise. `Measured` for everything else.
+    blocks). `Rebuilt` for the same optimizers otherwise, if the gradient is still there after their step.
+    `Measured` for everything else.
     """
 
     def __init__(self, base: Optimizer, *, compile: bool, boost_weight_decay: bool) -> None:
@@ -37,5 +38,8 @@ class Paths:
         )
         on_cpu = all(local(p).device.type == "cpu" for group in base.param_groups for p in group["params"])
         if own_step_matters or not (on_cpu or self._compiled):
-            return self._rebuilt
+            return self._rebuilt if self._keep_gradients(base) else self._measured
         return self._native
+
+    def _keep_gradients(self, base: Optimizer) -> bool:
+        return all(self._rule.keeps_gradients(group) for group in base.param_groups)

@@ -33,6 +33,12 @@ class SGD(NamedTuple):
         return not (group["maximize"] or group["differentiable"])
 
     @staticmethod
+    def keeps_gradients(group: dict[str, Any]) -> bool:
+        """Whether the base's own step leaves p.grad as it was; torch's foreach may add μ b to it (Nesterov, λ = 0)."""
+        overwrites = group["nesterov"] and not group["weight_decay"]
+        return not overwrites or bool(group["fused"]) or group["foreach"] is False
+
+    @staticmethod
     def buffers(state: dict[str, Any], group: dict[str, Any]) -> tuple[Tensor, ...] | None:
         """(b,), () without momentum, or None before the base's first step."""
         if not group["momentum"]:

@@ -1,7 +1,6 @@
 """The fast ways of stepping against a slow twin that boosts by the definition, in float64."""
 
 import copy
-import inspect
 import pickle
 
 import pytest
@@ -86,7 +85,8 @@ def set_gradients(ps, step, same_strides=True):
 
 def run(build, make_path, dtype, groups=False, settings=None, steps=6):
     """How far the fast way ends from its twin in float64, see `distance`; and its optimizer."""
-    gaps = "fused=True" not in inspect.getsource(build)  # torch's fused kernels do not look at strides
+    fused = build(parameters(torch.float64, False)).defaults.get("fused")
+    gaps = not fused  # torch's fused kernels do not look at strides
     fast, slow = parameters(dtype, gaps), parameters(torch.float64, gaps)
 
     def grouped(ps):
@@ -98,13 +98,13 @@ def run(build, make_path, dtype, groups=False, settings=None, steps=6):
     make_path(optimizer)
     for step in range(steps):
         set_gradients(fast, step, same_strides=not gaps)
+        for a, b in zip(fast, slow, strict=True):
+            b.grad = None if a.grad is None else torch.empty_like(b).copy_(a.grad)
         optimizer.step()
         if step == 0:
             masks = [optimizer._memory.masks[p].double() for p in fast]
             keep = (settings or {}).get("boost_weight_decay", True)
             twin = SlowTwin(build(grouped(slow)), masks, keep)
-        for a, b in zip(fast, slow, strict=True):
-            b.grad = None if a.grad is None else torch.empty_like(b).copy_(a.grad)
         twin.step()
     return distance(fast, slow, steps), optimizer
 
@@ -137,6 +137,26 @@ def test_equals_the_slow_twin(name, make_path, path, dtype, tolerance, groups):
     difference, optimizer = run(BASES[name], make_path, dtype, groups)
     assert optimizer.path == path
     assert difference < tolerance
+
+
+NESTEROV = {"momentum": 0.9, "nesterov": True}
+
+
+@pytest.mark.parametrize(
+    "options, path",
+    [
+        ({"foreach": True}, "measured"),
+        ({"foreach": True, "weight_decay": 0.2}, "rebuilt"),
+        ({"foreach": False}, "rebuilt"),
+        ({"fused": True}, "rebuilt"),
+        ({}, "measured"),  # on an accelerator torch's default is foreach
+    ],
+)
+@pytest.mark.parametrize("groups", [False, True])
+def test_a_base_that_may_overwrite_gradients_is_measured(options, path, groups):
+    difference, optimizer = run(lambda ps: sgd(ps, **NESTEROV, **options), hooked, torch.float64, groups)
+    assert optimizer.path == path
+    assert difference < 1e-14
 
 
 @pytest.mark.parametrize("name", OTHERS)
