@@ -4,6 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+_NO_CLASS = -100
+"""Marks ignored positions among drawn labels: `ignore_index` may be a class that is drawn, as padding's is."""
+
 
 def sampled_nll(
     logits: Tensor,
@@ -17,8 +20,9 @@ def sampled_nll(
     """Cross-entropy of `logits` (..., C) against labels drawn from softmax(logits), mean over positions.
 
     Its gradient is ∇L̂_B of Wang et al. 2024, Eq. 6. No label smoothing, no true label is read:
-    `targets` (...) only tells which positions count, those that equal `ignore_index` do not. If none
-    counts the result is NaN, as for `torch.nn.functional.cross_entropy`, and the refresh is skipped.
+    `targets` (...) only tells which positions count, those that equal `ignore_index` do not; a drawn
+    label may be that class. If none counts the result is NaN, as for `torch.nn.functional.cross_entropy`,
+    and the refresh is skipped.
 
     Labels come from `generator` alone when one is given, from torch's global generator otherwise.
     Under data parallelism give every worker a generator in the same state, and its `rank` and
@@ -42,9 +46,9 @@ def sampled_nll(
 
     labels = _draw(logits.detach(), generator, rank, world_size)
     if targets is not None:
-        labels = labels.masked_fill(targets == ignore_index, ignore_index)
+        labels = labels.masked_fill(targets == ignore_index, _NO_CLASS)
     classes = logits.shape[-1]
-    return F.cross_entropy(_wide(logits).reshape(-1, classes), labels.flatten(), ignore_index=ignore_index)
+    return F.cross_entropy(_wide(logits).reshape(-1, classes), labels.flatten(), ignore_index=_NO_CLASS)
 
 
 def _draw(logits: Tensor, generator: torch.Generator | None, rank: int, world_size: int) -> Tensor:

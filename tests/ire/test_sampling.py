@@ -46,6 +46,17 @@ def test_ignored_positions_have_no_gradient():
     assert logits.grad.abs().sum() > 0
 
 
+@pytest.mark.parametrize("targets", [None, torch.tensor([1, 2, 3, 1, 0, 2])])
+def test_an_ignored_class_may_still_be_drawn(targets):
+    """As padding with index 0 may: only the targets tell what is left out."""
+    logits = torch.tensor([9.0, 0.0, 0.0, 0.0]).repeat(6, 1).requires_grad_()
+    labels = _draw(logits.detach(), generator(), 0, 1)
+    assert (labels == 0).all()
+    counting = slice(None) if targets is None else targets != 0
+    loss = sampled_nll(logits, targets=targets, ignore_index=0, generator=generator())
+    torch.testing.assert_close(loss, F.cross_entropy(logits[counting], labels[counting]))
+
+
 @pytest.mark.parametrize("trailing", [(), (5,), (2, 3)])
 def test_two_workers_draw_what_one_would(trailing):
     logits = torch.randn(8, *trailing, 6, generator=generator(2))
