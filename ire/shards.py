@@ -27,7 +27,8 @@ def part_number(p: Tensor) -> int:
     """The number, in its mesh, of the first worker that holds the same part of `p` as this one."""
     if not isinstance(p, DTensor):
         return 0
-    return _number(p.device_mesh, [placement.is_shard() for placement in p.placements])
+    # FSDP2 around tensor parallelism has a placement of its own, which is_shard() does not tell.
+    return _number(p.device_mesh, [not placement.is_replicate() for placement in p.placements])
 
 
 def _number(mesh: DeviceMesh, axes: Sequence[bool]) -> int:

@@ -4,11 +4,16 @@ import math
 
 import pytest
 import torch
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import DTensor, Replicate, Shard
+from torch.distributed.tensor.placement_types import _StridedShard
+from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from ire import IRE, SAM
 from ire.curvature import Source
 from ire.flattest import flattest
 from ire.selection import SAMPLE_STRIDE
+from ire.shards import part_number, workers_of
 
 
 def scores_of(case: str) -> list[torch.Tensor]:
@@ -297,6 +302,31 @@ def test_refreshes_every_interval_from_start_on(make_model):
         optimizer.step()
         optimizer.zero_grad()
     assert due == [False, False, True, False, False, True, False, False, True]
+
+
+@pytest.fixture(params=range(4))
+def worker(request):
+    """The number of one of four workers, in a process group that sends nothing."""
+    torch.distributed.init_process_group("fake", store=FakeStore(), rank=request.param, world_size=4)
+    yield request.param
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize(
+    "placements, looked_at",
+    [
+        ([Shard(0), Shard(1)], [2, 1]),
+        ([_StridedShard(0, split_factor=2), Shard(0)], [2, 1]),  # FSDP2 around tensor parallelism
+        ([Replicate(), Shard(0)], [0, 1]),
+        ([Shard(0), Replicate()], [2, 0]),
+    ],
+)
+def test_each_part_is_counted_by_one_worker(placements, looked_at, worker):
+    mesh = init_device_mesh("cpu", (2, 2))
+    part = DTensor.from_local(torch.ones(2, 4), mesh, placements, run_check=False)
+    first = sum(size * place for size, place in zip(looked_at, divmod(worker, 2), strict=True))
+    assert part_number(part) == first
+    assert workers_of([part]).counted([part]) == [first == worker]
 
 
 def test_masks_follow_channels_last_weights(make_model):
