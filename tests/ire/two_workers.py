@@ -6,9 +6,13 @@ import copy
 import json
 import sys
 import traceback
+from contextlib import nullcontext
+from types import SimpleNamespace
+from unittest import mock
 
 import torch
 import torch.distributed as dist
+from test_trainers import recipe
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
@@ -144,6 +148,30 @@ def accumulation(rank):
             it.step()
             it.zero_grad()
     agrees(model, optimizer, single, alone)
+
+
+class WithLogits(Words):
+    """Called and answering as a language model of transformers."""
+
+    def forward(self, tokens, labels):
+        return SimpleNamespace(logits=super().forward(tokens))
+
+
+def recipe_for_the_trainer(rank):
+    """That of docs/optimizer.md for transformers, in the `no_sync` under which their Trainer accumulates."""
+    names = recipe("Hugging Face `Trainer`")
+    model = WithLogits()
+    spread = DistributedDataParallel(model)
+    trainer = object.__new__(names["IRETrainer"])
+    trainer.optimizer = wrap(model, start=0)
+    trainer.accelerator = SimpleNamespace(unwrap_model=lambda it: it.module, backward=torch.Tensor.backward)
+    trainer.compute_loss_context_manager = nullcontext
+    trainer._prepare_inputs = dict
+    tokens, labels = (rows.view(2, ROWS // 2) for rows in batch(0, rank))
+    with mock.patch.object(names["Trainer"], "training_step"), spread.no_sync():
+        trainer.training_step(spread, {"tokens": tokens, "labels": labels})
+    assert not trainer.optimizer.curvature_due
+    same_everywhere([trainer.optimizer._memory.masks[p] for p in model.parameters()])
 
 
 def autocast(rank):
@@ -299,6 +327,7 @@ CHECKS = {
     "reuse keeps the training gradient": reuse_keeps_the_training_gradient,
     "reuse with a gradient that two share": reuse_with_a_gradient_that_two_share,
     "accumulation": accumulation,
+    "recipe for the Trainer": recipe_for_the_trainer,
     "autocast": autocast,
     "compiled model": compiled_model,
     "sam climbs locally": sam_climbs_locally,
