@@ -5,6 +5,9 @@ from contextlib import contextmanager
 
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.instancenorm import _InstanceNorm
+
+_STATISTICS = ("running_mean", "running_var")
 
 
 @contextmanager
@@ -17,10 +20,20 @@ def frozen_batch_norm(model: nn.Module) -> Iterator[nn.Module]:
     instance norms, `SyncBatchNorm` included.
     """
     tracking = [m for m in model.modules() if isinstance(m, _NormBase) and m.track_running_stats]
-    for module in tracking:
+    batch_norms = [m for m in tracking if not isinstance(m, _InstanceNorm)]
+    # In training an instance norm updates whatever statistics it has; in eval mode it uses them only while it tracks.
+    instance_norms = [m for m in tracking if isinstance(m, _InstanceNorm) and m.training]
+    kept = [[getattr(module, name) for name in _STATISTICS] for module in instance_norms]
+    for module in batch_norms:
         module.track_running_stats = False
+    for module in instance_norms:
+        for name in _STATISTICS:
+            setattr(module, name, None)
     try:
         yield model
     finally:
-        for module in tracking:
+        for module in batch_norms:
             module.track_running_stats = True
+        for module, statistics in zip(instance_norms, kept, strict=True):
+            for name, statistic in zip(_STATISTICS, statistics, strict=True):
+                setattr(module, name, statistic)

@@ -7,9 +7,9 @@ from torch import nn
 from ire import IRE, SAM, frozen_batch_norm
 
 
-def batch_norm_model():
+def batch_norm_model(norm=nn.BatchNorm2d):
     torch.manual_seed(0)
-    return nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3))
+    return nn.Sequential(nn.Conv2d(2, 4, 3), norm(4), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3))
 
 
 def batch(seed=0):
@@ -88,24 +88,31 @@ def test_updates_batch_norm_once_a_step(around):
     assert same(buffers(model), buffers(once))
 
 
-def test_frozen_batch_norm_uses_batch_statistics_and_keeps_the_running_ones():
-    model = batch_norm_model()
+NORMS = [nn.BatchNorm2d, lambda channels: nn.InstanceNorm2d(channels, track_running_stats=True)]
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_frozen_batch_norm_uses_batch_statistics_and_keeps_the_running_ones(norm):
+    model = batch_norm_model(norm)
+    names = list(model.state_dict())
     model(batch(1)[0])
     before, expected = buffers(model), model(batch()[0])
     for buffer, value in zip(model.buffers(), before, strict=True):
         buffer.copy_(value)
     with frozen_batch_norm(model):
         assert torch.equal(model(batch()[0]), expected)
-    assert same(buffers(model), before)
+    assert same(buffers(model), before) and list(model.state_dict()) == names
     model(batch()[0])
     assert not same(buffers(model), before)
 
 
-def test_frozen_batch_norm_survives_an_exception_and_respects_eval_mode():
-    model = batch_norm_model()
+@pytest.mark.parametrize("norm", NORMS)
+def test_frozen_batch_norm_survives_an_exception_and_respects_eval_mode(norm):
+    model = batch_norm_model(norm)
+    before = buffers(model)
     with pytest.raises(KeyError), frozen_batch_norm(model):
         raise KeyError
-    assert model[1].track_running_stats
+    assert model[1].track_running_stats and same(buffers(model), before)
     model.eval()
     expected = model(batch()[0])
     with frozen_batch_norm(model):
