@@ -23,7 +23,15 @@ from ire.gradients import gradients_of, has_gradient
 from ire.mask import fractions, refreshed
 from ire.paths import Paths
 from ire.sam import SAM
-from ire.settings import Settings, check_base, check_group, check_parameters, decoupled_decay, of_group
+from ire.settings import (
+    Settings,
+    check_base,
+    check_group,
+    check_parameters,
+    decoupled_decay,
+    groups_settings_kept,
+    of_group,
+)
 from ire.wrapper import Wrapper
 
 
@@ -92,6 +100,7 @@ class IRE(Wrapper):
         self._source = source_named(curvature)
         self._memory = Memory()
         self._paths = self._new_paths()
+        self._inner.register_load_state_dict_pre_hook(groups_settings_kept)
         self._kappa_in_force = 0.0
         self._spent: weakref.ref[Tensor] | None = None
 
@@ -312,6 +321,7 @@ class IRE(Wrapper):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._paths = self._new_paths()
+        self._inner.register_load_state_dict_pre_hook(groups_settings_kept)  # copies have no hooks
 
     def _packed(self, base_state: dict[str, Any]) -> dict[str, Any]:
         return {**base_state, "ire": packed(self._memory, self.parameters())}

@@ -62,6 +62,10 @@ class Settings:
             raise ValueError(f"curvature='random' has nothing to average, got ema={self.ema}; use ema=0")
 
 
+OF_GROUPS = ("kappa", "gamma", "lr_max")
+"""The settings that a parameter group may have of its own."""
+
+
 def of_group(group: dict[str, Any], name: str, default: Any, base: Optimizer) -> Any:
     """What the group sets for IRE, else the default.
 
@@ -69,6 +73,16 @@ def of_group(group: dict[str, Any], name: str, default: Any, base: Optimizer) ->
     `lr_max` in their groups.
     """
     return default if name in base.defaults else group.get(name, default)
+
+
+def groups_settings_kept(base: Optimizer, state_dict: dict[str, Any]) -> dict[str, Any] | None:
+    """`state_dict` with what the groups set for IRE, where it has none: a load would drop it. A hook before loads."""
+    groups, saved = base.param_groups, state_dict.get("param_groups", ())
+    if len(groups) != len(saved):
+        return None  # the load itself will refuse it
+    names = [name for name in OF_GROUPS if name not in base.defaults]
+    kept = [{name: group[name] for name in names if name in group} for group in groups]
+    return state_dict | {"param_groups": [own | new for own, new in zip(kept, saved, strict=True)]}
 
 
 def check_group(group: dict[str, Any], base: Optimizer) -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import io
+import pickle
 
 import pytest
 import torch
@@ -127,6 +128,43 @@ def test_a_new_group_joins_at_the_next_refresh(make_model, train):
     assert last not in optimizer.flat_fractions()
     train(model, optimizer, 3, 4)
     assert last in optimizer.flat_fractions()
+
+
+@pytest.mark.parametrize("around", [lambda base: base, SAM])
+@pytest.mark.parametrize("copied", [lambda it: it, copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))])
+def test_groups_keep_their_settings_when_a_plain_checkpoint_is_loaded(around, copied, make_model, train):
+    a, *rest = make_model().parameters()
+    plain = torch.optim.AdamW([{"params": [a]}, {"params": rest}], lr=0.25)
+    groups = [{"params": [a], "kappa": 0, "lr_max": None}, {"params": rest, "gamma": 0.5, "lr_max": 0.5}]
+    optimizer = copied(IRE(around(torch.optim.AdamW(groups, lr=0.1)), kappa=4, gamma=0.6, lr_max=1))
+    optimizer.base.load_state_dict(plain.state_dict())
+    settings = [
+        {name: group.get(name) for name in ("lr", "kappa", "gamma", "lr_max")}
+        for group in optimizer.param_groups
+    ]
+    assert settings == [
+        {"lr": 0.25, "kappa": 0, "gamma": None, "lr_max": None},
+        {"lr": 0.25, "kappa": None, "gamma": 0.5, "lr_max": 0.5},
+    ]
+    assert "lr_max" in optimizer.param_groups[0]
+
+
+def test_settings_of_groups_are_loaded_as_their_lr_is(make_model):
+    def wrapped(**group):
+        return IRE(
+            torch.optim.SGD([{"params": make_model().parameters()} | group], lr=0.1), kappa=4, gamma=0.6
+        )
+
+    optimizer = wrapped(kappa=1, gamma=0.5)
+    optimizer.load_state_dict(wrapped(kappa=2).state_dict())
+    assert optimizer.param_groups[0]["kappa"] == 2 and optimizer.param_groups[0]["gamma"] == 0.5
+
+
+def test_a_plain_checkpoint_with_other_groups_is_refused(make_model):
+    a, *rest = make_model().parameters()
+    optimizer = IRE(torch.optim.SGD([{"params": [a]}, {"params": rest}], lr=0.1), kappa=4, gamma=0.6)
+    with pytest.raises(ValueError, match="different number of parameter groups"):
+        optimizer.base.load_state_dict(torch.optim.SGD([a, *rest]).state_dict())
 
 
 def bigger(state):
