@@ -25,6 +25,8 @@ class Refresh:
     seed: int
     number: int
     """How many refreshes were before it."""
+    ranking: int = 0
+    """Which of the sets of parameters that are ranked by themselves, counted from 0."""
 
 
 Scores = Callable[[Sequence[Tensor], Refresh], Sequence[Tensor] | None]
@@ -92,7 +94,8 @@ class RandomScores(Sequence[Tensor]):
             raise IndexError(index)
         p = self._parameters[index]
         part = local(p)
-        seed = mixed(self._refresh.seed, self._refresh.number, index, part_number(p))
+        refresh = self._refresh
+        seed = mixed(refresh.seed, refresh.number, refresh.ranking, index, part_number(p))
         generator = torch.Generator(part.device).manual_seed(seed)
         return torch.rand(part.shape, generator=generator, device=part.device, dtype=torch.float32)
 

@@ -17,11 +17,12 @@ from ire.shards import local, workers_of
 def refreshed(
     memory: Memory,
     sets: Sequence[tuple[list[Tensor], float]],
-    scores: Callable[[Sequence[Tensor]], Sequence[Tensor] | None],
+    scores: Callable[[Sequence[Tensor], int], Sequence[Tensor] | None],
     source: Source,
     ema: float,
 ) -> None:
-    """Give `memory` new masks, one ranking for each set of parameters with its γ.
+    """Give `memory` new masks, one ranking for each set of parameters with its γ; `scores` is given the
+    parameters and the number of their set.
 
     A set with a score that is not finite keeps its masks, and the refresh counts as skipped. If `scores`
     does not know anything yet nothing happens, and the refresh stays due.
@@ -30,10 +31,10 @@ def refreshed(
         ValueError: scores that cannot be ranked; `memory` is unchanged.
     """
     prepared = []
-    for parameters, gamma in sets:
+    for number, (parameters, gamma) in enumerate(sets):
         if not parameters:
             continue
-        found = scores(parameters)
+        found = scores(parameters, number)
         if found is None:
             return
         prepared.append((parameters, gamma, _checked(parameters, found), workers_of(parameters)))

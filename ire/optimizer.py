@@ -10,6 +10,7 @@ Wang et al. 2024, Algorithm 1.
 
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -178,7 +179,7 @@ class IRE(Wrapper):
             )
         if loss is not None:
             gradients = gradients_of(loss, self.parameters())
-            self._refresh(lambda parameters: [gradients[p] for p in parameters], gradients.__contains__)
+            self._refresh(lambda parameters, _: [gradients[p] for p in parameters], gradients.__contains__)
             return
         if self._spent is not None and any(_same(p.grad, self._spent()) for p in self.parameters()):
             raise ValueError(
@@ -190,7 +191,7 @@ class IRE(Wrapper):
                 "update_mask() found no gradients: call backward() on the curvature loss first, as in "
                 "sampled_nll(model(inputs)).backward()"
             )
-        self._refresh(lambda parameters: [p.grad for p in parameters], has_gradient)
+        self._refresh(lambda parameters, _: [p.grad for p in parameters], has_gradient)
         for p in self.parameters():
             p.grad = None
 
@@ -290,11 +291,14 @@ class IRE(Wrapper):
         if self._source.scores is None or not self._refresh_due:
             return
         occasion = Refresh(base=self._inner, seed=self.settings.seed, number=self._memory.refreshes)
-        self._refresh(lambda parameters: self._source.scores(parameters, occasion), has_gradient)
+        self._refresh(
+            lambda parameters, number: self._source.scores(parameters, replace(occasion, ranking=number)),
+            has_gradient,
+        )
 
     def _refresh(
         self,
-        scores: Callable[[Sequence[Tensor]], Sequence[Tensor] | None],
+        scores: Callable[[Sequence[Tensor], int], Sequence[Tensor] | None],
         known: Callable[[Tensor], bool],
     ) -> None:
         sets = [([p for p in parameters if known(p)], gamma) for parameters, gamma in self._ranked()]

@@ -245,6 +245,19 @@ def test_random_masks_are_a_function_of_seed_and_refresh(make_model):
     assert all(int(m.sum()) == math.floor(0.7 * m.numel()) for m in first + other)
 
 
+def test_random_masks_of_groups_with_their_own_gamma_differ():
+    ps = [torch.nn.Parameter(torch.zeros(1000)) for _ in range(3)]
+    groups = [{"params": [ps[0]]}, *({"params": [p], "gamma": 0.5} for p in ps[1:])]
+    optimizer = IRE(torch.optim.SGD(groups, lr=0.1), kappa=1, gamma=0.5, curvature="random")
+    for p in ps:
+        p.grad = torch.ones_like(p)
+    optimizer.step()
+    masks = [optimizer._memory.masks[p].double() for p in ps]
+    assert [int(mask.sum()) for mask in masks] == [500] * 3
+    correlations = torch.corrcoef(torch.stack(masks)).triu(1).abs()
+    assert correlations.max() < 5 / math.sqrt(1000)
+
+
 def test_groups_have_their_own_kappa_and_gamma(make_model, vector):
     model = make_model()
     a, b, c, d = model.parameters()
