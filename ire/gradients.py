@@ -1,5 +1,6 @@
-"""Gradients of a curvature loss on a graph that the training loss will use again."""
+"""Gradients for the curvature: those of a loss on a graph that training will use again, and none left from a step."""
 
+import weakref
 from collections.abc import Sequence
 
 import torch
@@ -41,3 +42,19 @@ def gradients_of(loss: Tensor, parameters: Sequence[Tensor]) -> dict[Tensor, Ten
     for pending in [dist.all_reduce(g, async_op=True) for g in gradients]:
         pending.wait()
     return dict(zip(wanted, gradients, strict=True))
+
+
+class Spent:
+    """A gradient that a step has used, and that has to be cleared before the next curvature backward."""
+
+    def __init__(self, gradient: Tensor) -> None:
+        self._gradient = weakref.ref(gradient)
+        self._version = gradient._version
+
+    def is_it(self, gradient: Tensor | None) -> bool:
+        return gradient is not None and gradient is self._gradient()
+
+    def was_written(self) -> bool:
+        """Whether it has been changed in place since the step."""
+        gradient = self._gradient()
+        return gradient is not None and gradient._version != self._version

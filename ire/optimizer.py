@@ -8,7 +8,6 @@
 Wang et al. 2024, Algorithm 1.
 """
 
-import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -20,7 +19,7 @@ from torch.optim import Optimizer
 from ire.boost import Boost
 from ire.checkpoint import Memory, packed, unpacked
 from ire.curvature import Refresh, Source, source_named
-from ire.gradients import gradients_of, has_gradient
+from ire.gradients import Spent, gradients_of, has_gradient
 from ire.mask import fractions, refreshed
 from ire.paths import Paths
 from ire.sam import SAM
@@ -103,13 +102,15 @@ class IRE(Wrapper):
         self._paths = self._new_paths()
         self._inner.register_load_state_dict_pre_hook(groups_settings_kept)
         self._kappa_in_force = 0.0
-        self._spent: weakref.ref[Tensor] | None = None
+        self._spent: Spent | None = None
 
     # What a training loop asks
 
     @property
     def curvature_due(self) -> bool:
         """Whether a curvature backward and `update_mask` are wanted before the next step."""
+        if self._spent is not None and self._spent.was_written():  # cleared in place, perhaps by the model
+            self._spent = None
         return self._source.scores is None and self._refresh_due and any(True for _ in self._ranked())
 
     @property
@@ -181,10 +182,11 @@ class IRE(Wrapper):
             gradients = gradients_of(loss, self.parameters())
             self._refresh(lambda parameters, _: [gradients[p] for p in parameters], gradients.__contains__)
             return
-        if self._spent is not None and any(_same(p.grad, self._spent()) for p in self.parameters()):
+        if self._spent is not None and any(self._spent.is_it(p.grad) for p in self.parameters()):
             raise ValueError(
                 "the gradients still hold those of the last step: call optimizer.zero_grad() after step(), "
-                "before the curvature backward, or the mask would rank their sum"
+                "before the curvature backward, or the mask would rank their sum. If they were cleared otherwise, "
+                "do it with set_to_none=True, or ask optimizer.curvature_due after it"
             )
         if not any(has_gradient(p) for p in self.parameters()):
             raise ValueError(
@@ -219,7 +221,7 @@ class IRE(Wrapper):
         self._kappa_in_force = max(kappas)
         self._memory.steps += 1
         gradient = next((p.grad for p in self.parameters() if p.grad is not None), None)
-        self._spent = None if gradient is None else weakref.ref(gradient)
+        self._spent = None if gradient is None else Spent(gradient)
         return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -335,7 +337,3 @@ class IRE(Wrapper):
         memory = unpacked(state.pop("ire", None), self.parameters())
         self.base.load_state_dict(state)
         self._memory = memory
-
-
-def _same(gradient: Tensor | None, spent: Tensor | None) -> bool:
-    return gradient is not None and gradient is spent

@@ -129,23 +129,30 @@ def test_update_mask_of_a_source_without_backward_is_refused(make_model):
         optimizer.update_mask()
 
 
-@pytest.mark.parametrize("cleared", [None, "model", "optimizer", "in place"])
+CLEARING = {
+    "not": lambda model, optimizer: None,
+    "model": lambda model, optimizer: model.zero_grad(),
+    "model, in place": lambda model, optimizer: model.zero_grad(set_to_none=False),
+    "optimizer": lambda model, optimizer: optimizer.zero_grad(),
+    "optimizer, in place": lambda model, optimizer: optimizer.zero_grad(set_to_none=False),
+}
+
+
+@pytest.mark.parametrize("cleared", CLEARING)
 def test_training_gradients_under_the_curvature_are_noticed(cleared, make_model, make_batch):
     model = make_model()
     optimizer = IRE(torch.optim.SGD(model.parameters(), lr=0.1), kappa=1, gamma=0.5, interval=1)
     for _ in range(2):
+        assert optimizer.curvature_due
         model(make_batch(0)[0]).sum().backward()
-        if optimizer.steps == 1 and cleared is None:
+        if optimizer.steps == 1 and cleared == "not":
             with pytest.raises(ValueError, match="still hold those of the last step"):
                 optimizer.update_mask()
             return
         optimizer.update_mask()
         model(make_batch(0)[0]).sum().backward()
         optimizer.step()
-        if cleared == "model":
-            model.zero_grad()
-        elif cleared is not None:
-            optimizer.zero_grad(set_to_none=cleared != "in place")
+        CLEARING[cleared](model, optimizer)
 
 
 def test_sparse_gradients_are_refused():

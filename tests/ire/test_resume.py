@@ -132,7 +132,7 @@ def test_a_new_group_joins_at_the_next_refresh(make_model, train):
 
 @pytest.mark.parametrize("around", [lambda base: base, SAM])
 @pytest.mark.parametrize("copied", [lambda it: it, copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))])
-def test_groups_keep_their_settings_when_a_plain_checkpoint_is_loaded(around, copied, make_model, train):
+def test_groups_keep_their_settings_when_a_plain_checkpoint_is_loaded(around, copied, make_model):
     a, *rest = make_model().parameters()
     plain = torch.optim.AdamW([{"params": [a]}, {"params": rest}], lr=0.25)
     groups = [{"params": [a], "kappa": 0, "lr_max": None}, {"params": rest, "gamma": 0.5, "lr_max": 0.5}]
