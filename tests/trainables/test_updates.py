@@ -243,10 +243,16 @@ def test_the_norm_in_force_is_that_of_the_last_report_up_to_the_step(step, norm)
     assert Recorded(((10, 5.0), (20, 4.0), (30, 3.0)))(step, torch.zeros(1)) == norm
 
 
-def test_a_gradient_of_zero_has_no_direction_and_stays_zero():
-    zero, none = rescaled([torch.zeros(3), None], 2.0)
+@pytest.mark.parametrize("length", [2.0, 5.0, torch.tensor(1e6)])
+def test_a_gradient_of_zero_has_no_direction_and_stays_zero(length):
+    zero, none = rescaled([torch.zeros(3), None], length)
     assert torch.equal(zero, torch.zeros(3))
     assert none is None
+
+
+def test_a_gradient_that_is_not_a_number_stays_one():
+    [gradient] = rescaled([torch.tensor([1.0, float("nan")])], 2.0)
+    assert gradient.isnan().all()
 
 
 @pytest.mark.parametrize("method", ["sgd-small", "sgd-large", "sgd-gn", "sgd-ft", "sgd-aj", "sgd-uj"])

@@ -91,5 +91,5 @@ def prescribed_length(update: str, settings: Mapping[str, Any], spec: TrialSpec)
 def rescaled(gradient: Sequence[Tensor | None], length: Tensor | float) -> list[Tensor | None]:
     """`gradient` with the Euclidean norm `length` over all tensors together; zero stays zero."""
     total = norm(gradient)
-    scale = length / total.clamp(min=torch.finfo(total.dtype).tiny)
+    scale = torch.where(total == 0, 0.0, length / total)
     return [None if g is None else g * scale for g in gradient]
