@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
+from ire.arithmetic import wide
 from ire.batch_norm import frozen_batch_norm
 from ire.settings import check_closure
 from ire.shards import local, whole
@@ -88,17 +89,23 @@ class SAM(Wrapper):
         return loss
 
     def _climb(self) -> dict[Tensor, Tensor]:
-        """Move every parameter that has a gradient to w + e; returns where each was."""
+        """Move every parameter that has a gradient to w + e; returns where each was.
+
+        In single precision at least: in fp16 a small gradient has the norm 0, and ρ / ‖g‖ soon is infinite.
+        """
         moved = [p for p in self.parameters() if p.grad is not None]
-        norms = [torch.linalg.vector_norm(p.abs() * p.grad if self.adaptive else p.grad) for p in moved]
+        norms = [
+            torch.linalg.vector_norm(wide(p).abs() * wide(p.grad) if self.adaptive else wide(p.grad))
+            for p in moved
+        ]
         if not norms:
             return {}
         norms = [whole(norm).to(local(moved[0]).device) for norm in norms]
         scale = self.rho / (torch.stack(norms).norm() + 1e-12)
         origin = {p: local(p).clone() for p in moved}
         for p in moved:
-            w, g = local(p), local(p.grad)
-            w.add_((w.square().mul_(g) if self.adaptive else g) * scale.to(w))
+            w, g = local(p), wide(local(p.grad))
+            w.add_((wide(w).square().mul_(g) if self.adaptive else g) * scale.to(g))
         return origin
 
     def _ascent_pass(self) -> AbstractContextManager:

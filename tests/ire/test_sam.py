@@ -53,6 +53,26 @@ def test_restores_the_weights_exactly_and_returns_the_loss_at_w():
         assert torch.equal(loss, nn.functional.cross_entropy(model(batch()[0]), batch()[1]))
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("adaptive", [False, True])
+@pytest.mark.parametrize("gradient", [0.0, 1e-7, 1.0, 1e3])
+def test_half_precision_climbs_as_single_does(dtype, adaptive, gradient):
+    climbed = []
+    for given in (dtype, torch.float32):
+        p = nn.Parameter(torch.linspace(0.5, 1, 300).to(dtype).to(given))
+        optimizer = SAM(torch.optim.SGD([p], lr=0.0), rho=0.5, adaptive=adaptive)
+        seen = []
+
+        def closure(p=p, seen=seen):
+            seen.append(p.detach().clone())
+            p.grad = torch.full_like(p, gradient, dtype=dtype).to(p.dtype)
+            return torch.zeros(())
+
+        optimizer.step(closure)
+        climbed.append(seen[1])
+    assert torch.equal(climbed[0], climbed[1].to(dtype))
+
+
 def test_rho_of_zero_is_the_base():
     models = batch_norm_model(), batch_norm_model()
     plain = torch.optim.SGD(models[0].parameters(), lr=0.1)
