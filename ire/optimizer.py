@@ -120,7 +120,7 @@ class IRE(Wrapper):
 
     @property
     def kappa_in_force(self) -> float:
-        """The boost that the last step applied, the largest over the groups; 0 before `start`."""
+        """The boost that the last step applied, the largest over the groups; 0 if nothing was boosted."""
         return self._kappa_in_force
 
     @property
@@ -212,13 +212,15 @@ class IRE(Wrapper):
                 "optimizer.update_mask()"
             )
         kappas = [self._kappa(group) for group in self.param_groups]
+        boosts: list[Boost] = []
         if not any(kappas):
             loss = self.base.step(closure)
         else:
             loss = self._gradients(closure)
             self._refresh_by_itself()
-            self._paths.best(self._inner).step(self._inner, list(self._boosts(kappas)))
-        self._kappa_in_force = max(kappas)
+            boosts = list(self._boosts(kappas))
+            self._paths.best(self._inner).step(self._inner, boosts)
+        self._kappa_in_force = max((boost.kappa for boost in boosts), default=0.0)
         self._memory.steps += 1
         gradient = next((p.grad for p in self.parameters() if p.grad is not None), None)
         self._spent = None if gradient is None else Spent(gradient)

@@ -54,6 +54,7 @@ def test_second_moment_ranks_what_the_base_knew_before_the_step(start, make_mode
     for step in range(6):
         moments = [optimizer.state[p]["exp_avg_sq"].clone() for p in model.parameters() if optimizer.state]
         train_step(model, optimizer, make_batch(step))
+        assert optimizer.kappa_in_force == (step >= max(start, 1))
         if step == max(start, 1):
             assert torch.equal(mask_of(optimizer), smallest(moments, 0.6))
     assert optimizer.skipped_refreshes == 0
