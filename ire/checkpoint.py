@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from ire.shards import local
 
@@ -78,6 +79,26 @@ def unpacked(entry: dict[str, Any] | None, parameters: Sequence[Tensor]) -> Memo
             {parameters[i]: _like(tensor, parameters[i]) for i, tensor in entry[name].items()}
         )
     return memory
+
+
+def check_options(saved: Sequence[dict[str, Any]], base: Optimizer) -> None:
+    """Check that saved groups have the numbers that `base` computes with: torch loads them unseen.
+
+    Switches may be missing: the base fills in those that are younger than the checkpoint.
+
+    Raises:
+        ValueError: a number is missing, as in the groups of another class of optimizer.
+    """
+    for group, loaded in zip(base.param_groups, saved, strict=False):
+        numbers = {
+            name for name in base.defaults if not (group.get(name) is None or isinstance(group[name], bool))
+        }
+        missing = numbers - set(loaded)
+        if missing:
+            raise ValueError(
+                f"the state dict is that of another optimizer: its groups lack {', '.join(sorted(missing))}, which "
+                f"{type(base).__name__} needs; build the optimizer it was saved from"
+            )
 
 
 def _like(saved: Tensor, p: Tensor) -> Tensor:

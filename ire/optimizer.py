@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from ire.boost import Boost
-from ire.checkpoint import Memory, packed, unpacked
+from ire.checkpoint import Memory, check_options, packed, unpacked
 from ire.curvature import Refresh, Source, source_named
 from ire.gradients import Spent, gradients_of, has_gradient
 from ire.mask import fractions, refreshed
@@ -337,5 +337,6 @@ class IRE(Wrapper):
     def _load(self, state: dict[str, Any]) -> None:
         state = dict(state)
         memory = unpacked(state.pop("ire", None), self.parameters())
+        check_options(state.get("param_groups", ()), self._inner)
         self.base.load_state_dict(state)
         self._memory = memory

@@ -180,6 +180,44 @@ def plain(state):
 
 
 @pytest.mark.parametrize(
+    "saved, loading, missing",
+    [
+        (torch.optim.SGD, torch.optim.AdamW, "betas, eps, which AdamW needs"),
+        (torch.optim.AdamW, torch.optim.SGD, "dampening, momentum, which SGD needs"),
+        (torch.optim.Adam, torch.optim.RMSprop, "alpha, momentum, which RMSprop needs"),
+    ],
+)
+def test_the_state_of_another_optimizer_is_refused_and_changes_nothing(
+    saved, loading, missing, make_model, train
+):
+    def trained(base):
+        model = make_model()
+        optimizer = IRE(base(model.parameters(), lr=0.1), kappa=1, gamma=0.5)
+        train(model, optimizer, 0, 2)
+        return model, optimizer
+
+    (_, other), (model, optimizer) = trained(saved), trained(loading)
+    groups, steps = copy.deepcopy(optimizer.state_dict()["param_groups"]), optimizer.steps
+    with pytest.raises(ValueError, match=missing):
+        optimizer.load_state_dict(other.state_dict())
+    assert optimizer.state_dict()["param_groups"] == groups and optimizer.steps == steps
+    train(model, optimizer, 2, 4)
+
+
+def test_a_checkpoint_older_than_a_switch_is_loaded(make_model, train):
+    """As those that torch wrote before it had `fused`."""
+    model = make_model()
+    optimizer, _ = build("adamw", model)
+    train(model, optimizer, 0, 2)
+    state = optimizer.state_dict()
+    for name in ("amsgrad", "maximize", "foreach", "capturable", "differentiable", "fused"):
+        del state["param_groups"][0][name]
+    optimizer.load_state_dict(state)
+    train(model, optimizer, 2, 8)
+    assert optimizer.kappa_in_force == 2
+
+
+@pytest.mark.parametrize(
     "damage, message",
     [
         (bigger, r"shape \(70, 50\) instead of"),
