@@ -132,6 +132,6 @@ def source_named(name: str | Source) -> Source:
     """
     if isinstance(name, Source):
         return name
-    if name not in SOURCES:
+    if not isinstance(name, str) or name not in SOURCES:
         raise ValueError(f"curvature must be one of {', '.join(SOURCES)}, or a Source, got {name!r}")
     return SOURCES[name]

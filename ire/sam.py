@@ -19,7 +19,7 @@ from torch.optim import Optimizer
 
 from ire.arithmetic import wide
 from ire.batch_norm import frozen_batch_norm
-from ire.settings import check_closure
+from ire.settings import check_closure, check_number
 from ire.shards import local, whole
 from ire.wrapper import Wrapper
 
@@ -37,7 +37,7 @@ class SAM(Wrapper):
     under plain `DistributedDataParallel`, all workers climb along the averaged gradient.
 
     Raises:
-        ValueError: ρ negative or not finite, or a base that evaluates the closure by itself.
+        ValueError: ρ no number, negative or not finite, or a base that evaluates the closure by itself.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class SAM(Wrapper):
         adaptive: bool = False,
         model: nn.Module | None = None,
     ) -> None:
+        check_number("rho", rho)
         if not (math.isfinite(rho) and rho >= 0):
             raise ValueError(
                 f"rho must be finite and >= 0, got {rho}; 0.05 is the usual choice, 0 is the base alone"

@@ -41,7 +41,7 @@ class Settings:
     def __post_init__(self) -> None:
         _check_range(self.kappa, self.gamma, self.lr_max)
         for name in ("interval", "start", "ema"):
-            _check_number(name, getattr(self, name))
+            check_number(name, getattr(self, name))
         if not (self.interval >= 1 and self.interval % 1 == 0):
             raise ValueError(
                 f"interval must be a whole number of steps >= 1, got {self.interval}; 10 costs a tenth of a step extra"
@@ -99,8 +99,8 @@ def check_group(group: dict[str, Any], base: Optimizer) -> None:
 
 
 def _check_range(kappa: float, gamma: float, lr_max: float | None) -> None:
-    _check_number("kappa", kappa)
-    _check_number("gamma", gamma)
+    check_number("kappa", kappa)
+    check_number("gamma", gamma)
     if not (math.isfinite(kappa) and kappa >= 0):
         raise ValueError(f"kappa must be finite and >= 0, got {kappa}; 0 is the base optimizer, 1 to 5 usual")
     if not 0 < gamma <= 1:
@@ -109,7 +109,7 @@ def _check_range(kappa: float, gamma: float, lr_max: float | None) -> None:
             "(some codes give 1 - gamma)"
         )
     if lr_max is not None:
-        _check_number("lr_max", lr_max)
+        check_number("lr_max", lr_max)
         if not (math.isfinite(lr_max) and lr_max > 0):
             raise ValueError(
                 f"lr_max must be finite and > 0, got {lr_max}; give the peak of the schedule, or None for a "
@@ -117,7 +117,12 @@ def _check_range(kappa: float, gamma: float, lr_max: float | None) -> None:
             )
 
 
-def _check_number(name: str, value: Any) -> None:
+def check_number(name: str, value: Any) -> None:
+    """Check that this is a number at all.
+
+    Raises:
+        ValueError: it is not; a Boolean is none.
+    """
     if not isinstance(value, Real) or isinstance(value, bool):
         raise ValueError(f"{name} must be a number, got {value!r}")
 

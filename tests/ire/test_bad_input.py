@@ -27,6 +27,7 @@ NAN = float("nan")
         ({"ema": 1}, r"ema must be in \[0, 1\), got 1"),
         ({"lr_max": 0}, "lr_max must be finite and > 0, got 0"),
         ({"curvature": "hessian"}, "must be one of sampled, .*, got 'hessian'"),
+        ({"curvature": ["sampled"]}, r"must be one of sampled, .*, got \['sampled'\]"),
         ({"curvature": "sharpest", "gamma": 1}, "would boost nothing; choose gamma < 1"),
     ],
 )

@@ -139,9 +139,18 @@ def test_frozen_batch_norm_survives_an_exception_and_respects_eval_mode(norm):
         assert torch.equal(model(batch()[0]), expected)
 
 
-@pytest.mark.parametrize("rho", [-0.1, float("nan"), float("inf")])
-def test_a_bad_rho_is_named(rho):
-    with pytest.raises(ValueError, match=f"rho must be finite and >= 0, got {rho}"):
+@pytest.mark.parametrize(
+    "rho, message",
+    [
+        (-0.1, "finite and >= 0, got -0.1; 0.05 is the usual"),
+        (float("nan"), "finite and >= 0, got nan"),
+        (float("inf"), "finite and >= 0, got inf"),
+        ("0.05", "a number, got '0.05'"),
+        (None, "a number, got None"),
+    ],
+)
+def test_a_bad_rho_is_named(rho, message):
+    with pytest.raises(ValueError, match=f"rho must be {message}"):
         SAM(torch.optim.SGD(batch_norm_model().parameters(), lr=0.1), rho=rho)
 
 
