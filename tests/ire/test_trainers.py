@@ -82,7 +82,8 @@ def test_hugging_face_trainer(tmp_path):
 
 def test_lightning(tmp_path):
     lightning = pytest.importorskip("lightning")
-    model = recipe("Lightning")["Classifier"](nn.Linear(5, 3))
+    network = nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3))
+    model = recipe("Lightning")["Classifier"](network)
     trainer = lightning.Trainer(
         max_steps=8,
         accelerator="cpu",
@@ -95,3 +96,4 @@ def test_lightning(tmp_path):
     optimizer = model.optimizers().optimizer
     assert optimizer.steps == 8 and optimizer.kappa_in_force > 0
     assert optimizer.flat_fraction == pytest.approx(0.6, abs=0.1)
+    assert network[1].num_batches_tracked == 8
