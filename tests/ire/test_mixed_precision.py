@@ -7,10 +7,10 @@ from torch import nn
 from ire import IRE, SAM, sampled_nll
 
 
-def go(make_model, make_batch, scale, steps=8, overflow_at=None):
+def go(make_model, make_batch, scale, steps=8, overflow_at=None, ema=0.0, growth_interval=10**6):
     model = make_model(dtype=torch.float32)
-    optimizer = IRE(torch.optim.AdamW(model.parameters(), lr=0.01), kappa=2, gamma=0.6, interval=3)
-    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, enabled=scale, growth_interval=10**6)
+    optimizer = IRE(torch.optim.AdamW(model.parameters(), lr=0.01), kappa=2, gamma=0.6, interval=3, ema=ema)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, enabled=scale, growth_interval=growth_interval)
     due = []
     for step in range(steps):
         inputs, labels = make_batch(step, torch.float32)
@@ -18,6 +18,9 @@ def go(make_model, make_batch, scale, steps=8, overflow_at=None):
         if optimizer.curvature_due:
             noise = torch.Generator().manual_seed(step)
             scaler.scale(sampled_nll(model(inputs), generator=noise)).backward()
+            if ema:
+                for p in model.parameters():
+                    p.grad /= scaler.get_scale()
             optimizer.update_mask()
         scaler.scale(nn.functional.cross_entropy(model(inputs), labels)).backward()
         if step == overflow_at:
@@ -33,6 +36,14 @@ def go(make_model, make_batch, scale, steps=8, overflow_at=None):
 def test_the_scale_changes_nothing(make_model, make_batch, vector):
     scaled, plain = (go(make_model, make_batch, scale)[0] for scale in (True, False))
     torch.testing.assert_close(vector(scaled), vector(plain), rtol=1e-6, atol=1e-7)
+
+
+def test_an_average_across_scales_is_that_without_one(make_model, make_batch):
+    averages = []
+    for scale in (True, False):
+        _, optimizer, _ = go(make_model, make_batch, scale, steps=10, ema=0.5, growth_interval=1)
+        averages.append([optimizer._memory.averages[p] for p in optimizer.parameters()])
+    torch.testing.assert_close(*averages, rtol=1e-4, atol=1e-9)
 
 
 @pytest.mark.parametrize("overflow_at", [0, 1, 3])
