@@ -1,5 +1,6 @@
 """The recipes of docs/optimizer.md for other people's training loops, run as they stand there."""
 
+import copy
 import pathlib
 import re
 
@@ -97,3 +98,21 @@ def test_lightning(tmp_path):
     assert optimizer.steps == 8 and optimizer.kappa_in_force > 0
     assert optimizer.flat_fraction == pytest.approx(0.6, abs=0.1)
     assert network[1].num_batches_tracked == 8
+
+
+def test_distributed_checkpoints(make_model, train, vector):
+    def build():
+        model = make_model()
+        first, *rest = model.parameters()
+        groups = [{"params": [first], "kappa": 0.5}, {"params": rest}]
+        return model, IRE(torch.optim.AdamW(groups, lr=0.01), kappa=2, gamma=0.6, interval=3)
+
+    names = recipe("`torch.distributed.checkpoint`")
+    (model, optimizer), (resumed, fresh) = build(), build()
+    train(model, optimizer, 0, 5)
+    base_state, own_state = copy.deepcopy(names["state_of"](model, optimizer))
+    resumed.load_state_dict(model.state_dict())
+    names["load_state"](resumed, fresh, base_state, own_state)
+    assert fresh.steps == 5 and fresh.param_groups[0]["kappa"] == 0.5
+    assert train(resumed, fresh, 5, 12) == train(model, optimizer, 5, 12)
+    assert torch.equal(vector(resumed), vector(model))
