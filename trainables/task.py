@@ -138,6 +138,11 @@ def _task_class(name: str) -> type[Task]:
         if not (isinstance(found, type) and issubclass(found, Task)):
             tasks = [key for key, value in vars(module).items() if _is_task(value)]
             raise unknown("task class", class_name, tasks, where=module_name)
+        if inspect.isfunction(found.data):
+            raise InvalidInput(
+                f"task {name!r}: `data` is the property that tells the task's data set, and {class_name} makes it a "
+                "method; call that something else"
+            )
         return found
     if name not in task_names():
         raise unknown("task", name, task_names())

@@ -1,13 +1,17 @@
 """The worked example of `docs/tasks.md`, run exactly as printed; the names that `docs/companion.md` tells."""
 
+import re
 import sys
 import textwrap
 from pathlib import Path
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from search_spaces import find_space
+from sweeps.command import app
+from trainables.invalid_input import InvalidInput
 from trainables.large_batch_task import LargeBatchTask
 from trainables.loop import FINISHED, train
 from trainables.methods import UPDATES, all_methods, parse_method
@@ -27,12 +31,40 @@ def printed(page: str, title: str) -> str:
     return textwrap.dedent("\n".join(lines))
 
 
-@pytest.mark.parametrize("task", ["my_tasks.sine:Sine", "my_tasks.sine:Sine@tiny"])
-def test_the_task_of_the_documentation_trains(task, tmp_path, monkeypatch):
-    (tmp_path / "my_tasks").mkdir()
+@pytest.fixture
+def my_tasks(tmp_path, monkeypatch):
+    """The folder of the page's example, in which its commands are run; a place for more such tasks."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    folder = tmp_path / "my_tasks"
+    folder.mkdir()
     for name in ("sine.py", "sine.toml"):
-        (tmp_path / "my_tasks" / name).write_text(printed(PAGE.read_text(), f"`my_tasks/{name}`"))
-    monkeypatch.syspath_prepend(tmp_path)
+        (folder / name).write_text(printed(PAGE.read_text(), f"`my_tasks/{name}`"))
+    yield folder
+    for name in [name for name in sys.modules if name.partition(".")[0] == "my_tasks"]:
+        del sys.modules[name]
+
+
+def test_the_commands_of_the_documentation_run_as_printed(my_tasks):
+    train, spaces = (
+        re.search(rf"`ire ({name} my_tasks[^`]+)`", PAGE.read_text())[1] for name in ("train", "spaces")
+    )
+    for command in (train, f"{train} --scale tiny", spaces):
+        result = CliRunner().invoke(app, command.split(), catch_exceptions=False)
+        assert result.exit_code == 0
+        assert ("finished" if command != spaces else "a noisy sine") in result.output
+
+
+def test_a_task_whose_data_is_a_method_is_told_so(my_tasks):
+    text = (my_tasks / "sine.py").read_text()
+    (my_tasks / "shadow.py").write_text(text.replace("def points", "def data"))
+    with pytest.raises(InvalidInput, match=r"`data` is the property .* Sine makes it a method"):
+        load_task("my_tasks.shadow:Sine")
+
+
+@pytest.mark.parametrize("task", ["my_tasks.sine:Sine", "my_tasks.sine:Sine@tiny"])
+def test_the_task_of_the_documentation_trains(task, my_tasks):
+    load_task(task).check_data()
     space = find_space(task)
     for name in space.methods:
         assert name in all_methods()
@@ -51,18 +83,16 @@ def test_the_task_of_the_documentation_trains(task, tmp_path, monkeypatch):
     assert reports[-1]["skipped_refreshes"] == 0
     assert reports[-1]["flat_fraction"] == pytest.approx(0.8, abs=0.03)
     assert 0.1 < reports[-1]["val_loss"] < 0.25  # the noise alone is 0.125
-    sys.modules.pop("my_tasks.sine", None)
-    sys.modules.pop("my_tasks", None)
 
 
-def test_the_curvature_hook_of_the_documentation_estimates_the_fisher_diagonal(tmp_path, monkeypatch):
+def test_the_curvature_hook_of_the_documentation_estimates_the_fisher_diagonal():
     namespace: dict = {}
     exec(printed(PAGE.read_text(), "`my_tasks/sine.py`"), namespace)
     task = namespace["Sine"]()
     task.width = 3
     torch.manual_seed(0)
     model = task.model()
-    x, y = task.data("train", 8)
+    x, y = task.points("train", 8)
     parameters = list(model.parameters())
     found = torch.zeros(sum(p.numel() for p in parameters))
     draws = torch.Generator().manual_seed(1)
