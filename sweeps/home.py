@@ -5,7 +5,6 @@ read as one; checkpoints go to the store directly, from the workers.
 """
 
 import contextlib
-import fcntl
 import json
 import os
 import re
@@ -20,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from trainables.file_lock import try_lock
 from trainables.invalid_input import InvalidInput
 from trainables.storage import below, is_uri, open_storage, patiently
 
@@ -93,10 +93,8 @@ class FolderHome(Home):
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         with (self.folder / ".lock").open("a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise _in_use(self.location, _owner(self.folder)) from None
+            if not try_lock(file):
+                raise _in_use(self.location, _owner(self.folder))
             file.truncate(0)
             file.write(json.dumps(_myself()))
             file.flush()

@@ -1,6 +1,7 @@
 """Text on its way to tokens: every format gives the same ones, and nothing is lost when it is stopped."""
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -9,7 +10,7 @@ import pytest
 import torch
 from small_data import write_text
 
-from trainables.data import token_writer
+from trainables.data import store, token_writer
 from trainables.data.encoders import END_OF_TEXT, BytePairs, Words, byte_pairs
 from trainables.data.folder import VARIABLE
 from trainables.data.prepare import prepare
@@ -17,6 +18,7 @@ from trainables.data.store import open_store
 from trainables.data.text_source import LocalText, Piece
 from trainables.data.token_data import MINIPILE, WIKITEXT2, WIKITEXT103
 from trainables.data.windows import random_windows, spaced_windows
+from trainables.file_lock import try_lock
 from trainables.invalid_input import InvalidInput
 from trainables.task import load_task
 
@@ -133,6 +135,55 @@ def test_preparation_goes_on_where_it_was_stopped_and_gives_the_same_files(tmp_p
     assert any("going on after" in line for line in heard)
     assert parts.index == whole.index  # checksums and all
     assert not list((tmp_path / "parts").glob(".*"))
+
+
+def test_a_preparation_that_is_killed_at_any_file_operation_leaves_nothing_that_passes_for_data(
+    tmp_path, data, monkeypatch
+):
+    write_text(tmp_path / "text", sentences=300)
+    source = LocalText(tmp_path / "text")
+    encoder = Words.learnt(source.pieces("train"))
+
+    def write(folder):
+        return token_writer.write_tokens(tmp_path / folder, source, encoder, held_out=0.1, say=quiet)
+
+    whole = write("whole")
+    after, operations = 0, (("replace", Path), ("unlink", Path), ("checksum", store))
+    killed = True
+    while killed:
+        left = after
+        with monkeypatch.context() as patch:
+            for name, place in operations:
+                do = getattr(place, name)
+
+                def dying(*arguments, do=do, **options):
+                    nonlocal left
+                    left -= 1
+                    if left < 0:
+                        raise KeyboardInterrupt
+                    return do(*arguments, **options)
+
+                patch.setattr(place, name, dying)
+            try:
+                write("parts")
+                killed = False
+            except KeyboardInterrupt:
+                pass
+        again = write("parts")
+        again.verify()
+        assert again.index == whole.index, f"killed after {after} operations"
+        after += 1
+    assert after > 10
+
+
+def test_two_preparations_of_the_same_data_are_refused(tmp_path, data):
+    write_text(tmp_path / "text", sentences=300)
+    (data / "minipile").mkdir(parents=True)
+    with (data / "minipile" / ".lock").open("a") as file:
+        assert try_lock(file)
+        with pytest.raises(InvalidInput, match="is being prepared by another process"):
+            prepare("minipile-llama119m", source=tmp_path / "text", tokenizer="bpe:300", say=quiet)
+    prepare("minipile-llama119m", source=tmp_path / "text", tokenizer="bpe:300", say=quiet)
 
 
 def test_splits_that_are_missing_are_held_out_of_the_training_text(tmp_path, data):

@@ -1,9 +1,12 @@
 """`ire data prepare`: from the original files, here or downloaded, to what tasks read."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from trainables.data.dataset import DataSet, Say
 from trainables.data.folder import data_folder, data_in
+from trainables.file_lock import try_lock
 from trainables.invalid_input import InvalidInput
 from trainables.task import load_task
 
@@ -18,8 +21,8 @@ def prepare(
 ) -> Path:
     """Prepare the data of `task` below `into` (the data folder by default) and return its folder.
 
-    It comes from `source`, or is downloaded. A data set that is complete is verified and left alone, unless a
-    `source` is given. `tokenizer` is for texts: see `trainables.data.encoders`. Raises `InvalidInput`.
+    It comes from `source`, or is downloaded. A data set that is complete is verified and left alone, unless it is
+    damaged or a `source` is given. `tokenizer` is for texts: see `trainables.data.encoders`. Raises `InvalidInput`.
     """
     with data_in(into):
         data = data_of(task)
@@ -29,9 +32,19 @@ def prepare(
             return data.folder
         if source is not None and not source.exists():
             raise InvalidInput(f"--from {str(source)!r} does not exist; takes {data.accepts}")
-        store = data.prepare(source, data_folder() / "downloads" / data.name, say, tokenizer=tokenizer)
+        with _alone_in(data.folder):
+            store = data.prepare(source, data_folder() / "downloads" / data.name, say, tokenizer=tokenizer)
         say(f"{data.name} is ready in {store.folder}")
         return store.folder
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a") as file:
+        if not try_lock(file):
+            raise InvalidInput(f"{str(folder)!r} is being prepared by another process: wait for it")
+        yield
 
 
 def data_of(task: str) -> DataSet:

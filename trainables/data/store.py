@@ -80,18 +80,31 @@ def write_array(folder: Path, name: str, values: np.ndarray) -> None:
     temporary.replace(folder / f"{name}.bin")
 
 
-def write_index(folder: Path, arrays: Mapping[str, tuple[tuple[int, ...], str]], **facts: Any) -> Store:
-    """Complete a store: `arrays` maps names to (shape, dtype) of files that lie there as `NAME.bin`."""
+def write_index(
+    folder: Path,
+    arrays: Mapping[str, tuple[tuple[int, ...], str]],
+    *,
+    moved: Mapping[str, Path] | None = None,
+    **facts: Any,
+) -> Store:
+    """Complete a store: `arrays` maps names to (shape, dtype) of files that lie there as `NAME.bin`.
+
+    Those of `moved` lie elsewhere in the folder, and become `NAME.bin` when everything is hashed.
+    """
+    moved = moved or {}
     entries = {
         name: {
             "file": f"{name}.bin",
             "shape": list(shape),
             "dtype": dtype,
-            "sha256": checksum(folder / f"{name}.bin"),
+            "sha256": checksum(moved.get(name, folder / f"{name}.bin")),
         }
         for name, (shape, dtype) in arrays.items()
     }
     index = {"format": FORMAT, "arrays": entries, "facts": facts}
+    (folder / INDEX).unlink(missing_ok=True)  # an older one does not describe these files
+    for name, path in moved.items():
+        path.replace(folder / f"{name}.bin")
     temporary = folder / f".{INDEX}.{os.getpid()}"
     temporary.write_text(json.dumps(index, indent=1), encoding="utf-8")
     temporary.replace(folder / INDEX)
@@ -100,6 +113,7 @@ def write_index(folder: Path, arrays: Mapping[str, tuple[tuple[int, ...], str]],
 
 def write_store(folder: Path, arrays: Mapping[str, np.ndarray], **facts: Any) -> Store:
     """Write a whole store of arrays that fit into memory."""
+    (folder / INDEX).unlink(missing_ok=True)
     for name, values in arrays.items():
         write_array(folder, name, values)
     return write_index(folder, {name: (v.shape, v.dtype.name) for name, v in arrays.items()}, **facts)

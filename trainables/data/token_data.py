@@ -57,9 +57,7 @@ class TokenData(DataSet):
         else:
             encoder = byte_pairs(tokenizer or self.tokenizer, source.pieces("train"))
         say(f"{encoder.vocabulary} tokens in the vocabulary ({encoder.name})")
-        store = write_tokens(self.folder, source, encoder, held_out=self.held_out, say=say)
-        encoder.save(self.folder)
-        return store
+        return write_tokens(self.folder, source, encoder, held_out=self.held_out, say=say)
 
     def _copied(self, files: dict[str, list[Path]], say: Say) -> Store:
         """nanoGPT's files: uint16 tokens, no test split; half of the validation tokens become it."""

@@ -39,11 +39,11 @@ def write_tokens(
     empty = [split for split in SPLITS if not progress.tokens[split]]
     if empty:
         raise InvalidInput(f"{source}: too little text, nothing is left for {', '.join(empty)}")
-    for split in SPLITS:
-        (folder / f".{split}.partial").replace(folder / f"{split}.bin")
+    encoder.save(folder)
     store = write_index(
         folder,
         {split: ((progress.tokens[split],), "uint16") for split in SPLITS},
+        moved={split: progress.partial(split) for split in SPLITS},
         vocabulary=encoder.vocabulary,
         tokenizer=encoder.name,
         **facts,
@@ -99,12 +99,21 @@ class _Progress:
         self._folder, self._identity = folder, identity
         if self.path.is_file():
             saved = json.loads(self.path.read_text(encoding="utf-8"))
-            if saved["identity"] == identity:
+            if saved["identity"] == identity and all(map(self._holds, saved["tokens"].items())):
                 self.pieces, self.tokens = saved["pieces"], saved["tokens"]
+
+    def partial(self, split: str) -> Path:
+        return self._folder / f".{split}.partial"
+
+    def _holds(self, written: tuple[str, int]) -> bool:
+        """Whether a partial file has as much as it is said to; not if it was completed, or is lost."""
+        split, tokens = written
+        path = self.partial(split)
+        return path.is_file() and path.stat().st_size >= 2 * tokens
 
     def opened(self, split: str):
         """The partial file of a split, cut to what is known to be whole, to append to."""
-        path = self._folder / f".{split}.partial"
+        path = self.partial(split)
         path.touch()
         file = path.open("r+b")
         file.truncate(2 * self.tokens[split])
