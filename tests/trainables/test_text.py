@@ -16,11 +16,13 @@ from trainables.data.folder import VARIABLE
 from trainables.data.prepare import prepare
 from trainables.data.store import open_store
 from trainables.data.text_source import LocalText, Piece
-from trainables.data.token_data import MINIPILE, WIKITEXT2, WIKITEXT103
+from trainables.data.token_data import MINIPILE, WIKITEXT2, WIKITEXT103, TokenData
 from trainables.data.windows import random_windows, spaced_windows
 from trainables.file_lock import try_lock
 from trainables.invalid_input import InvalidInput
 from trainables.task import load_task
+
+encoded = TokenData._encoded
 
 
 def quiet(_):
@@ -184,6 +186,49 @@ def test_two_preparations_of_the_same_data_are_refused(tmp_path, data):
         with pytest.raises(InvalidInput, match="is being prepared by another process"):
             prepare("minipile-llama119m", source=tmp_path / "text", tokenizer="bpe:300", say=quiet)
     prepare("minipile-llama119m", source=tmp_path / "text", tokenizer="bpe:300", say=quiet)
+
+
+def cut(file):
+    file.write_bytes(file.read_bytes()[:-2])
+
+
+def turned(file):
+    content = file.read_bytes()
+    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+
+
+@pytest.mark.parametrize("damage", [cut, turned, Path.unlink])
+def test_damage_is_mended_by_the_command_that_the_error_names(damage, tmp_path, data, monkeypatch):
+    write_text(tmp_path / "text", sentences=300)
+    monkeypatch.setattr(
+        TokenData, "_encoded", lambda self, _, *rest: encoded(self, LocalText(tmp_path / "text"), *rest)
+    )
+    prepare("minipile-llama119m", tokenizer="bpe:300", say=quiet)
+    index = open_store(data / "minipile", remedy="").index
+    damage(data / "minipile" / "train.bin")
+    heard = []
+    prepare("minipile-llama119m", tokenizer="bpe:300", say=heard.append)
+    assert "it is prepared anew" in "".join(heard)
+    mended = open_store(data / "minipile", remedy="")
+    mended.verify()
+    assert mended.index == index
+
+
+def test_another_tokenizer_than_that_of_the_data_is_refused(tmp_path, data):
+    write_text(tmp_path / "text", sentences=300)
+    asked = "minipile-llama119m", "bpe:300"
+    prepare(asked[0], source=tmp_path / "text", tokenizer=asked[1], say=quiet)
+    saved, other = data / "minipile" / "tokenizer.json", tmp_path / "tokenizer.json"
+    BytePairs.learnt([Piece("other words " * 9, ends=True)], 300).save(tmp_path)
+    for name in ("bpe:400", "gpt2", str(saved)):
+        with pytest.raises(InvalidInput, match=r"has bpe:300; choose another --dir, or delete"):
+            prepare(asked[0], tokenizer=name, say=quiet)
+    prepare(asked[0], tokenizer="bpe:300", say=quiet)
+    prepare(asked[0], source=tmp_path / "text", tokenizer=str(other), say=quiet)
+    prepare(asked[0], tokenizer=str(other), say=quiet)
+    BytePairs.learnt([Piece("yet others " * 9, ends=True)], 300).save(tmp_path)
+    with pytest.raises(InvalidInput, match=r"has tokenizer\.json; choose another"):
+        prepare(asked[0], tokenizer=str(other), say=quiet)
 
 
 def test_splits_that_are_missing_are_held_out_of_the_training_text(tmp_path, data):

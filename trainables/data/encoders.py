@@ -102,6 +102,10 @@ class BytePairs:
             for encoding, piece in zip(encodings, pieces, strict=True)
         ]
 
+    def is_that_of(self, other: "BytePairs") -> bool:
+        """Whether both encode alike, whatever their files are called."""
+        return self._tokenizer.to_str() == other._tokenizer.to_str()
+
     def save(self, folder: Path) -> None:
         self._tokenizer.save(str(folder / "tokenizer.json"))
 
@@ -157,6 +161,16 @@ def byte_pairs(name: str, pieces: Iterable[Piece]) -> BytePairs | Tiktoken:
             f"--tokenizer {name!r}: cannot be loaded ({first}); offline, give a tokenizer.json or bpe:SIZE"
         ) from error
     return BytePairs(tokenizer, Path(name).name)
+
+
+def is_called(name: str, made_by: str | None, folder: Path) -> bool:
+    """Whether `byte_pairs` would give for `name` the encoding `made_by` that is saved in `folder`."""
+    if made_by is None or Path(name).name != made_by:
+        return False
+    if not name.endswith(".json"):
+        return True
+    saved = folder / "tokenizer.json"
+    return saved.is_file() and byte_pairs(name, ()).is_that_of(byte_pairs(str(saved), ()))
 
 
 def _beginning(pieces: Iterable[Piece]) -> Iterator[str]:

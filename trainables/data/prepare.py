@@ -5,7 +5,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from trainables.data.dataset import DataSet, Say
+from trainables.data.encoders import is_called
 from trainables.data.folder import data_folder, data_in
+from trainables.data.store import Store
 from trainables.file_lock import try_lock
 from trainables.invalid_input import InvalidInput
 from trainables.task import load_task
@@ -26,9 +28,8 @@ def prepare(
     """
     with data_in(into):
         data = data_of(task)
-        if data.is_prepared and source is None:
-            say(f"{data.folder} is complete; verifying its checksums")
-            data.open(task=task).verify()
+        if data.is_prepared and source is None and _is_intact(data, task, say):
+            _check_tokenizer(data.open(task=task), tokenizer)
             return data.folder
         if source is not None and not source.exists():
             raise InvalidInput(f"--from {str(source)!r} does not exist; takes {data.accepts}")
@@ -36,6 +37,26 @@ def prepare(
             store = data.prepare(source, data_folder() / "downloads" / data.name, say, tokenizer=tokenizer)
         say(f"{data.name} is ready in {store.folder}")
         return store.folder
+
+
+def _is_intact(data: DataSet, task: str, say: Say) -> bool:
+    say(f"{data.folder} is complete; verifying its checksums")
+    try:
+        data.open(task=task).verify()
+    except InvalidInput as error:
+        say(f"{error}\nit is prepared anew")
+        return False
+    return True
+
+
+def _check_tokenizer(store: Store, asked: str | None) -> None:
+    """Raise `InvalidInput` if the tokens of the store are not those that `asked` would give."""
+    made_by = store.facts.get("tokenizer")
+    if asked is not None and not is_called(asked, made_by, store.folder):
+        raise InvalidInput(
+            f"--tokenizer {asked!r}: the data in {str(store.folder)!r} has {made_by or 'no tokens'}; "
+            "choose another --dir, or delete that folder first"
+        )
 
 
 @contextmanager
