@@ -5,10 +5,14 @@ import dataclasses
 import pytest
 import torch
 from small_data import write_instructions
+from tokenizers.processors import TemplateProcessing
 
-from trainables.data.encoders import byte_pairs
+from trainables.data.encoders import BytePairs, byte_pairs
 from trainables.data.prepare import prepare
+from trainables.data.store import open_store
+from trainables.data.text_source import Piece
 from trainables.invalid_input import InvalidInput
+from trainables.models.llama import Llama
 from trainables.task import load_task
 from trainables.tasks.alpaca_lora import IGNORED
 from trainables.training import Training
@@ -51,6 +55,44 @@ def test_the_base_is_frozen_and_not_in_the_checkpoint(small_data, make_spec):
     for name, p in training.model.named_parameters():
         assert ("lora" in name) == p.requires_grad == (name in saved)
         assert torch.equal(p, before[name]) == (not p.requires_grad)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_adapters_of_a_base_in_half_precision_are_trained_in_float32(
+    precision, small_data, tmp_path, make_spec
+):
+    torch.manual_seed(0)
+    sizes = {"vocabulary": 320, "context": 96, "layers": 2, "heads": 4, "dim": 64, "mlp": 176}
+    Llama(**sizes).llama.half().save_pretrained(tmp_path)
+    spec = dataclasses.replace(make_spec("adamw-ire"), task="alpaca-lora@tiny", precision=precision)
+    task = load_task(spec.task)
+    task.base = str(tmp_path)
+    training = Training(task, spec, device=torch.device("cpu"))
+    for _ in range(12):
+        training.advance()
+    assert not training.report()["diverged"]
+    moments = [state["exp_avg_sq"] for state in training.optimizer.base.state.values()]
+    zeros = sum(int((moment == 0).sum()) for moment in moments) / sum(moment.numel() for moment in moments)
+    assert {moment.dtype for moment in moments} == {torch.float32}
+    assert zeros < 0.01
+    for name, p in training.model.named_parameters():
+        assert p.dtype == (torch.float32 if "lora" in name else torch.bfloat16)
+
+
+def test_an_example_begins_with_the_token_that_the_tokenizer_puts_before_a_text(tmp_path):
+    tokenizer = BytePairs.learnt([Piece("It is 7. " * 50, ends=True)], 300)._tokenizer
+    tokenizer.add_special_tokens(["<s>"])
+    begin = tokenizer.token_to_id("<s>")
+    tokenizer.post_processor = TemplateProcessing(single="<s> $A", special_tokens=[("<s>", begin)])
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    write_instructions(tmp_path / "rows.json")
+    arguments = {"source": tmp_path / "rows.json", "tokenizer": str(tmp_path / "tokenizer.json")}
+    prepare("alpaca-lora", into=tmp_path, say=lambda _: None, **arguments)
+    store = open_store(tmp_path / "alpaca", remedy="")
+    tokens, ends, answers = (store.array(f"train-{part}") for part in ("tokens", "ends", "answers"))
+    assert tokens[0] == begin and all(tokens[end] == begin for end in ends[:-1])
+    assert (tokens == begin).sum() == len(ends)
+    assert tokenizer.decode(tokens[: answers[0]].tolist()).endswith("### Response:")
 
 
 def test_what_are_no_instructions_is_refused(tmp_path):

@@ -64,7 +64,10 @@ class Words:
 
 
 class BytePairs:
-    """A `tokenizers` byte-pair encoding; documents end with `<|endoftext|>`. Encodes on all cores."""
+    """A `tokenizers` byte-pair encoding; documents end with `<|endoftext|>`. Encodes on all cores.
+
+    `begin` are the tokens that its models expect before a text: `<s>` of Llama's, none of GPT-2's.
+    """
 
     def __init__(self, tokenizer, name: str) -> None:
         self._tokenizer, self.name = tokenizer, name
@@ -72,6 +75,8 @@ class BytePairs:
         self._end = tokenizer.token_to_id(END_OF_TEXT)
         if self._end is None:  # Llama's
             self._end = tokenizer.token_to_id("</s>")
+        marked = tokenizer.encode("a")
+        self.begin = marked.ids[: marked.special_tokens_mask.index(0)]
         if self._end is None or self.vocabulary > LIMIT:
             raise InvalidInput(
                 f"tokenizer {name!r}: must know {END_OF_TEXT} or </s>, and at most {LIMIT} tokens; "
@@ -112,6 +117,8 @@ class BytePairs:
 
 class Tiktoken:
     """OpenAI's own implementation of GPT-2's encoding, if the package `tiktoken` is installed."""
+
+    begin: Sequence[int] = ()
 
     def __init__(self, encoding: str) -> None:
         self.name = f"tiktoken:{encoding}"

@@ -50,6 +50,7 @@ class Instructions(DataSet):
         pairs = [self._texts(row) for row in rows]
         encoder = byte_pairs(tokenizer or self.tokenizer, (Piece(a + b, ends=True) for a, b in pairs))
         prompts = encoder.encode([Piece(prompt, ends=False) for prompt, _ in pairs])
+        beginnings = [[*encoder.begin, *prompt] for prompt in prompts]
         answers = encoder.encode([Piece(answer, ends=True) for _, answer in pairs])
         say(f"{len(pairs)} examples, {encoder.vocabulary} tokens in the vocabulary ({encoder.name})")
         arrays: dict[str, np.ndarray] = {}
@@ -57,10 +58,10 @@ class Instructions(DataSet):
             chosen = [n for n in range(len(pairs)) if _split_of(n) == split]
             if not chosen:
                 raise InvalidInput(f"{source}: {len(pairs)} examples are too few, none is left for {split}")
-            examples = [np.array([*prompts[n], *answers[n]], np.uint16) for n in chosen]
+            examples = [np.array([*beginnings[n], *answers[n]], np.uint16) for n in chosen]
             arrays[f"{split}-tokens"] = np.concatenate(examples)
             arrays[f"{split}-ends"] = np.cumsum([len(example) for example in examples], dtype=np.int64)
-            arrays[f"{split}-answers"] = np.array([len(prompts[n]) for n in chosen], np.int32)
+            arrays[f"{split}-answers"] = np.array([len(beginnings[n]) for n in chosen], np.int32)
         store = write_store(self.folder, arrays, vocabulary=encoder.vocabulary, tokenizer=encoder.name)
         encoder.save(self.folder)
         return store

@@ -24,7 +24,7 @@ AHEAD = 4
 class AlpacaLora(Task):
     """Next-token prediction on the answers only; the loss is a mean over examples of each answer's mean, in nats.
 
-    The base model is frozen; rank-8 matrices beside the queries and values of every layer are trained.
+    The base model is frozen; rank-8 matrices beside the queries and values of every layer are trained, in float32.
     """
 
     name = "alpaca-lora"
@@ -53,7 +53,11 @@ class AlpacaLora(Task):
         for parameter in model.parameters():
             parameter.requires_grad_(False)
         config = LoraConfig(r=self.rank, lora_alpha=2 * self.rank, target_modules=["q_proj", "v_proj"])
-        return inject_adapter_in_model(config, model)
+        model = inject_adapter_in_model(config, model)
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.float()  # peft gives them the base's type
+        return model
 
     def _base(self) -> nn.Module:
         vocabulary = self.store.facts["vocabulary"]
@@ -109,7 +113,11 @@ class AlpacaLora(Task):
 
 
 class Pretrained(nn.Module):
-    """A causal language model of `transformers`, from Hugging Face's cache, its hub, or a folder."""
+    """A causal language model of `transformers`, from Hugging Face's cache, its hub, or a folder; logits in float32.
+
+    Its weights keep the type of the checkpoint, but for float16, whose gradients would underflow without a scaled loss:
+    they become bfloat16, in which Llama-2 was trained.
+    """
 
     def __init__(self, name: str, vocabulary: int) -> None:
         super().__init__()
@@ -122,10 +130,12 @@ class Pretrained(nn.Module):
             raise InvalidInput(
                 f"cannot load the model {name!r} ({first}); fetch it once with its licence"
             ) from error
+        if self.llama.dtype == torch.float16:
+            self.llama.to(torch.bfloat16)
         if self.llama.config.vocab_size < vocabulary:
             raise InvalidInput(
                 f"{name}: knows {self.llama.config.vocab_size} tokens, the data has {vocabulary}"
             )
 
     def forward(self, text: Tensor) -> Tensor:
-        return logits(self.llama, text)
+        return logits(self.llama, text).float()
