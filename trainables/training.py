@@ -144,15 +144,16 @@ class Training:
         examples = sum(len(batch[0]) for batch in parts)
         with frozen_batch_norm(self.model):
             for index, batch in enumerate(parts):
-                labels = generator(self.spec.seed, "labels", self.step, index, device=self.device)
+                number, part, of = self.update.labels_of(index)
+                labels = generator(self.spec.seed, "labels", self.step, number, device=self.device)
                 with self.reduce_on_last(index, parts):
                     with self.autocast():
                         loss = self.task.sampled_loss(
                             self.task.outputs(self.network, batch),
                             batch,
                             generator=labels,
-                            rank=self.rank,
-                            world_size=self.world_size,
+                            rank=part,
+                            world_size=of,
                         )
                     (loss / (examples / len(batch[0]))).backward()
         self.optimizer.update_mask()

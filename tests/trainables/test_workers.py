@@ -47,6 +47,7 @@ def test_two_workers_give_the_curve_of_one_on_the_concatenated_batch_to_rounding
         "adamw-ire-random",
         "sgd-small-ire",
         *(f"sgd-{update}" for update in UPDATES if update != "aj"),
+        *(f"sgd-{update}-ire" for update in ("large", "ft", "uj")),
     )
     mp.spawn(work, args=(str(tmp_path), methods), nprocs=2)
     both = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1)]

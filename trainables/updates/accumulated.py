@@ -51,6 +51,9 @@ class Accumulated(Update):
         )
         return mine
 
+    def labels_of(self, index: int) -> tuple[int, int, int]:
+        return self._first + index, 0, 1  # a micro-batch is whole, and another one on every worker
+
     def take(self, parts: list[Batch]) -> Tensor:
         return self.training.optimizer.step(lambda: self._gradient(parts))
 

@@ -25,6 +25,10 @@ class Update(ABC):
     def parts(self, batch: Batch) -> list[Batch]:
         """This worker's part of a whole batch, in micro-batches, on the device."""
 
+    def labels_of(self, index: int) -> tuple[int, int, int]:
+        """Whose labels part `index` is sampled: the number of its draw, and which of how many equal slices of that."""
+        return index, self.training.rank, self.training.world_size
+
     @abstractmethod
     def take(self, parts: list[Batch]) -> Tensor:
         """One step of the task, which is one of the optimizer or several; returns the mean loss, detached."""
