@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from sweeps.experiment import Experiment
 
 GRID = {"grid": True, "rungs": []}
-SIZES = ("horizon", "eval_interval", "epoch_steps")
+SIZES = ("horizon", "eval_interval", "epoch_steps", "micro")
+"""What a scaled-down twin has its own of, whatever the experiment's is."""
 SECONDS_PER_STEP = "seconds_per_step"
 
 

@@ -12,8 +12,10 @@ from sweeps.command import app
 from sweeps.experiment import open_experiment
 from sweeps.plan import Plan
 from sweeps.preset import as_toml, beside_the_paper, load_preset, preset_names
+from sweeps.splits import check_micro_batches
 from trainables.invalid_input import InvalidInput
 from trainables.methods import parse_method
+from trainables.task import load_task
 
 
 def plan_of(name: str, scale: str | None = None, **fields) -> Plan:
@@ -32,6 +34,7 @@ def test_every_preset_is_a_plan_that_holds_and_survives_its_own_record(name, sca
     plan.check()
     again = Plan.from_toml(plan.to_toml(), source="sweep.toml")
     assert again == plan
+    check_micro_batches(plan.space, plan.methods, batch_size=load_task(plan.task).batch_size, workers=1)
     preset = load_preset(name)
     for method in map(parse_method, preset.methods):
         points = plan.space.grid(method)
