@@ -253,6 +253,23 @@ def test_splits_that_are_missing_are_held_out_of_the_training_text(tmp_path, dat
         assert 60 <= len(texts[split]) <= 140  # 5 %
 
 
+@pytest.mark.parametrize(
+    ("names", "splits"),
+    [
+        (["train.txt", "valid.txt"], {"train": ["train.txt"], "validation": ["valid.txt"]}),
+        (["train.txt", "LICENSE.txt", "README.md", "load.py"], {"train": ["train.txt"]}),
+        (["a.txt", "b.txt", "test/c.txt"], {"train": ["a.txt", "b.txt"], "test": ["c.txt"]}),
+        (["README.md"], {}),
+    ],
+)
+def test_a_file_that_names_no_split_is_trained_on_only_where_none_is_named_train(names, splits, tmp_path):
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("some text\n")
+    found = LocalText(tmp_path).files()
+    assert {split: [path.name for path in paths] for split, paths in found.items()} == splits
+
+
 def test_nanogpts_files_are_taken(tmp_path, data):
     (tmp_path / "bins").mkdir()
     train, val = np.arange(1000, dtype=np.uint16), np.arange(600, dtype=np.uint16)

@@ -15,8 +15,7 @@ SPLIT_WORDS = {
     "validation": ("valid", "validation", "val", "dev"),
     "test": ("test",),
 }
-TEXT_SUFFIXES = (".tokens", ".txt", ".raw", ".md", ".py")
-SUFFIXES = (*TEXT_SUFFIXES, ".parquet")
+SUFFIXES = (".tokens", ".txt", ".raw", ".parquet")
 PIECE = 1 << 16
 """Characters of a text file that are encoded at a time, up to the end of a line."""
 
@@ -30,7 +29,10 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True)
 class LocalText:
-    """The files of a folder, or one file. Which split a file belongs to, its path says; without a word, `train`."""
+    """The files of a folder, or one file. Which split a file belongs to, its path says.
+
+    A path that says nothing is of `train` if none says that; else it is a licence, or a read-me, and left out.
+    """
 
     root: Path
     column: str = "text"
@@ -40,19 +42,20 @@ class LocalText:
     def files(self, suffixes: tuple[str, ...] = SUFFIXES) -> dict[str, list[Path]]:
         """The files of each split that has any, in order."""
         every = [self.root] if self.root.is_file() else sorted(self.root.rglob("*"))
-        found: dict[str, list[Path]] = {}
+        found: dict[str | None, list[Path]] = {}
         for path in every:
             if path.is_file() and path.suffix.lower() in suffixes:
                 found.setdefault(self._split_of(path), []).append(path)
-        return found
+        unsaid = found.pop(None, [])
+        return {"train": unsaid} | found if unsaid else found
 
-    def _split_of(self, path: Path) -> str:
+    def _split_of(self, path: Path) -> str | None:
         name = path.name if path == self.root else str(path.relative_to(self.root))
         words = re.split(r"[^a-z]+", name.lower())
         for split in ("test", "validation", "train"):
             if any(word in words for word in SPLIT_WORDS[split]):
                 return split
-        return "train"
+        return None
 
     def splits(self) -> list[str]:
         return [split for split in SPLITS if split in self.files()]
