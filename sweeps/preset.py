@@ -43,6 +43,8 @@ class Preset:
     overrides: Mapping[str, Any]
     paper: Mapping[str, Mapping[str, float]]
     """Reported values by method and metric, accuracies as shares; empty where they are not known."""
+    paper_of: str | None
+    """What these are values of, if not of the last step as ours."""
 
     def space(self, scale: str | None = None) -> Space:
         """The grid, for the task or for its scaled-down twin."""
@@ -94,6 +96,7 @@ def load_preset(name: str) -> Preset:
         curve=tuple(table.get("curve", ())),
         overrides=table["space"],
         paper=table.get("paper", {}),
+        paper_of=table.get("paper_of"),
     )
 
 

@@ -15,8 +15,8 @@ from trainables.data.image_batches import ImageSplits
 class LargeBatchTask(CifarTask):
     """40,000 images to train on, 10,000 held out for validation, crop and flip; seven steps an epoch.
 
-    The paper's CIFAR-10 runs choose their checkpoint and their settings on the test set, and report the held-out
-    training images; `@original` does so, too.
+    The paper's CIFAR-10 runs choose their settings and their checkpoint on the test set, and report the held-out
+    training images. `@original` exchanges the two splits; no checkpoint is chosen, every result is the last step's.
     """
 
     batch_size = 5120

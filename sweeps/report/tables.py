@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sweeps.comparison import Comparison, Measured, Row, published, short_settings
-from sweeps.preset import beside_the_paper
+from sweeps.preset import beside_the_paper, load_preset
 from sweeps.records import DIVERGED, FAILED, FINISHED, PRUNED
 from sweeps.report.words import headline, is_higher, is_lower
 from sweeps.stages import CONTROL_WORDS, KAPPA_0, PUBLISHED
@@ -66,7 +66,10 @@ def paper(experiment: "Experiment") -> Table:
         for beside in beside_the_paper(experiment)
     ]
     heads = ["method", "what it is", "paper", "ours", "difference"]
-    return Table(title="Beside the paper", heads=heads, lines=lines)
+    preset = experiment.plan.preset
+    of = load_preset(preset).paper_of if preset is not None else None
+    title = "Beside the paper" + (f": its numbers are of {of}, ours of the last step" if of else "")
+    return Table(title=title, heads=heads, lines=lines)
 
 
 def results(experiment: "Experiment") -> Table:

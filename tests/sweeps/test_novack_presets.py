@@ -1,8 +1,13 @@
 """The tables of Novack et al. 2023 as presets: their settings, and the accuracies they report."""
 
-import pytest
+import dataclasses
 
-from sweeps.preset import load_preset
+import pytest
+from simulated import make_plan, simulate
+
+from sweeps.experiment import open_experiment
+from sweeps.preset import load_preset, preset_names
+from sweeps.report.tables import paper
 from trainables.methods import parse_method
 
 
@@ -34,6 +39,12 @@ from trainables.methods import parse_method
             {"lr": 0.01, "lambda": 0.25, "micro_batch": 50},
             0.7657,
         ),
+        (
+            "novack-sample-micro-batches-vgg11-small-lr-0.01",
+            "sgd-small",
+            {"lr": 0.01, "micro_batch": 100},
+            0.7473,
+        ),
         ("novack-sample-micro-batches-vgg11-1000", "sgd-gn", {"lambda": 0.5, "micro_batch": 1000}, 0.7548),
         ("novack-grafting-resnet18-cifar100", "sgd-ngd", {"lr": 0.3951}, 0.6683),
         ("novack-grafting-vgg16-cifar10", "sgd-graft", {"lr": 0.05}, 0.8865),
@@ -47,3 +58,27 @@ def test_settings_and_accuracies_are_the_papers(name, method, settings, accuracy
     assert published["momentum"] == published["weight_decay"] == 0.0
     assert preset.paper.get(method, {}).get("test_accuracy") == accuracy
     assert published["final_lr_fraction"] == 1.0  # a constant rate
+
+
+@pytest.mark.parametrize("name", [name for name in preset_names() if name.startswith("novack")])
+def test_numbers_of_the_best_checkpoint_are_called_that(name):
+    preset = load_preset(name)
+    is_final = "-sample-" in name  # that table alone has both
+    assert preset.paper_of == ("the best checkpoint" if preset.paper and not is_final else None)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            "novack-regularizers-resnet18-cifar10",
+            ": its numbers are of the best checkpoint, ours of the last step",
+        ),
+        ("novack-sample-micro-batches-vgg11-50", ""),
+    ],
+)
+def test_the_report_says_what_the_papers_numbers_are_of(name, said, tmp_path):
+    plan = dataclasses.replace(make_plan(methods=("sgd", "sgd-ire")), preset=name, curve=())
+    (tmp_path / "sweep.toml").write_text(plan.to_toml())
+    simulate(plan, tmp_path)
+    assert paper(open_experiment(tmp_path)).title == f"Beside the paper{said}"
