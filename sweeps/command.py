@@ -33,7 +33,7 @@ DataDir = Annotated[
 External = Annotated[
     str | None, typer.Option(help="EXPERIMENT/TRIAL whose gradient norms external grafting takes")
 ]
-Precision = Annotated[str, typer.Option(help="fp32 or bf16")]
+Precision = Annotated[str, typer.Option(help="fp32, tf32 or bf16")]
 Compile = Annotated[bool, typer.Option("--compile", help="compile the model and IRE's step")]
 MicroBatches = Annotated[int, typer.Option(help="parts of a worker's share of a batch (accumulation)")]
 Schedule = Annotated[
@@ -242,7 +242,9 @@ def sweep(
     max_concurrent: Annotated[int | None, typer.Option(help="cap on trials at a time")] = None,
     max_failures: Annotated[int, typer.Option(help="restarts of a trial that died or hung")] = 2,
     hang_seconds: Annotated[float, typer.Option(help="silence that counts as a hang, at least")] = 600.0,
-    precision: Precision = "fp32",
+    precision: Annotated[
+        str | None, typer.Option(help="fp32, tf32 or bf16; the preset's otherwise, else fp32")
+    ] = None,
     compile: Compile = False,
     micro_batches: MicroBatches = 1,
     schedule: Schedule = None,

@@ -61,7 +61,7 @@ def sweep(
     external: str | None = None,
     hang_seconds: float = 600.0,
     data_dir: str | Path | None = None,
-    precision: str = "fp32",
+    precision: str | None = None,
     compile: bool = False,
     micro_batches: int = 1,
     schedule: str | None = None,
@@ -84,9 +84,9 @@ def sweep(
     The experiment goes to `storage`/`name`, which must not exist; `storage` is a folder, or the URI of an object store.
     `workers` train one trial together, each with so many CPUs and GPUs; a trial is started again at most
     `max_failures` times, and if it is silent for `hang_seconds`. `data_dir` is where the data sets lie on every
-    machine, `IRE_DATA` or a folder in the user's cache otherwise. `precision` (fp32, bf16), `compile`, `micro_batches`
-    and `schedule` are those of every trial; `external` names the trial, as EXPERIMENT/TRIAL, whose gradient norms
-    external grafting takes.
+    machine, `IRE_DATA` or a folder in the user's cache otherwise. `precision` (fp32, tf32 or bf16;
+    the preset's otherwise, or fp32), `compile`, `micro_batches` and `schedule` are those of every trial; `external`
+    names the trial, as EXPERIMENT/TRIAL, whose gradient norms external grafting takes.
 
     Raises `InvalidInput` before anything is started or written. After an interrupt the returned experiment is
     incomplete, and if it could not go on it says why (`broken_off`); `resume` goes on.
@@ -129,7 +129,7 @@ def sweep(
         hang_seconds=hang_seconds,
         import_path=(os.getcwd(),) if ":" in task else (),
         data_dir=given_data_folder(data_dir),
-        precision=precision,
+        precision=precision or (chosen.precision if chosen is not None else "fp32"),
         compile=compile,
         micro_batches=micro_batches,
         schedule=schedule,

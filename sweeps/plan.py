@@ -64,7 +64,7 @@ class Plan:
     data_dir: str | None = None
     """The folder of the data sets, on every machine; None is each machine's own (`IRE_DATA`, or the cache)."""
     precision: str = "fp32"
-    """`fp32`, or `bf16` for autocast."""
+    """One of `trainables.trial.PRECISIONS`."""
     compile: bool = False
     """Whether models and IRE's step are compiled."""
     micro_batches: int = 1

@@ -40,6 +40,7 @@ class Preset:
     """Whether the base settings of IRE's trials are all the same, so that they share their first steps."""
     curve: tuple[float, ...]
     """Horizons of the baseline, in multiples of the task's."""
+    precision: str
     overrides: Mapping[str, Any]
     paper: Mapping[str, Mapping[str, float]]
     """Reported values by method and metric, accuracies as shares; empty where they are not known."""
@@ -94,6 +95,7 @@ def load_preset(name: str) -> Preset:
         seeds=table["seeds"],
         share_prefix=table.get("share_prefix", False),
         curve=tuple(table.get("curve", ())),
+        precision=table.get("precision", "fp32"),
         overrides=table["space"],
         paper=table.get("paper", {}),
         paper_of=table.get("paper_of"),

@@ -52,6 +52,9 @@ class Training:
                 f"--compile: {spec.method} differentiates twice, and a compiled model cannot; leave it out"
             )
 
+        torch.set_float32_matmul_precision(
+            "high" if spec.precision == "tf32" else "highest"
+        )  # of the process
         torch.manual_seed(derive_seed(spec.seed, "model"))
         self.model = task.model().to(device)
         self.network: nn.Module = self.model
@@ -166,7 +169,7 @@ class Training:
 
     def autocast(self) -> AbstractContextManager:
         """The precision of a forward pass and its loss."""
-        if self.spec.precision == "fp32":
+        if self.spec.precision != "bf16":
             return nullcontext()
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 

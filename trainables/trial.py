@@ -7,7 +7,8 @@ from typing import Any
 from trainables.invalid_input import InvalidInput
 from trainables.schedule import check_schedule
 
-PRECISIONS = ("fp32", "bf16")
+PRECISIONS = ("fp32", "tf32", "bf16")
+"""As torch does by default; the same with TF32 in matrix products, where a GPU has it; autocast to bfloat16."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +42,7 @@ class TrialSpec:
     micro_batches: int = 1
     """Parts in which a worker's share of a batch is processed (gradient accumulation)."""
     precision: str = "fp32"
-    """`fp32`, or `bf16` for autocast."""
+    """One of `PRECISIONS`."""
     compile: bool = False
     """Whether the model and IRE's step are compiled (`torch.compile`); evaluation is not."""
     schedule: str = "cosine"
@@ -57,7 +58,7 @@ class TrialSpec:
                 raise InvalidInput(f"{name} = {getattr(self, name)!r}: must be an integer of at least 1")
         check_schedule(self.schedule)
         if self.precision not in PRECISIONS:
-            raise InvalidInput(f"precision = {self.precision!r}: must be 'fp32' or 'bf16'")
+            raise InvalidInput(f"precision = {self.precision!r}: must be one of {', '.join(PRECISIONS)}")
 
     def reports_at(self, step: int) -> bool:
         """Whether the trial evaluates and reports after `step` optimizer steps."""

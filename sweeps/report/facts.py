@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sweeps.comparison import Comparison, Difference, Measured, Row, published
-from sweeps.preset import beside_the_paper
+from sweeps.preset import beside_the_paper, load_preset
 from sweeps.report.tables import last_line
 from sweeps.report.words import further_findings, headline, shared
 from sweeps.stages import CONTROL_WORDS
@@ -186,6 +186,8 @@ def reproduce(experiment: "Experiment") -> str:
         **{"external": None, "precision": "fp32", "schedule": None, "micro_batches": 1},
         **{"workers": 1, "cpus_per_worker": 1, "gpus_per_worker": 0.0, "max_concurrent": None},
     }
+    if plan.preset is not None:
+        defaults["precision"] = load_preset(plan.preset).precision
     for name, default in defaults.items():
         value = getattr(plan, name)
         if value != default:

@@ -107,7 +107,10 @@ start_fraction = 0.5
         (["train", "digits", "sgd", "--set", "lr=-1"], "lr = -1 in --set: must be a number in"),
         (["train", "digits", "sgd", "--device", "gpu9"], "--device 'gpu9'"),
         (["train", "digits", "sgd", "--horizon", "0"], "horizon = 0"),
-        (["train", "digits", "sgd", "--precision", "fp8"], "precision = 'fp8': must be 'fp32' or 'bf16'"),
+        (
+            ["train", "digits", "sgd", "--precision", "fp8"],
+            "precision = 'fp8': must be one of fp32, tf32, bf16",
+        ),
         (["spaces", "digit"], "unknown task 'digit': did you mean 'digits'?"),
         (["train", "digit", "sgd"], "unknown task 'digit': did you mean 'digits'?"),
         (["spaces", "trainables.tasks.digits:Digits"], "has no search space: "),

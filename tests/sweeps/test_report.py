@@ -254,8 +254,19 @@ def test_the_command_that_runs_it_again_makes_the_same_plan(run, monkeypatch, fi
     assert replace(plans[0], name=experiment.plan.name) == experiment.plan
 
 
-@pytest.mark.parametrize("options", [[], ["--no-share-prefix"], ["--methods", "sgd,sam-sgd"]])
-def test_the_command_that_repeats_a_preset_does_so_with_its_choices(tmp_path, monkeypatch, options):
+@pytest.mark.parametrize(
+    ("preset", "options", "chosen"),
+    [
+        ("table1-resnet56-cifar10", [], {"share_prefix": True, "precision": "fp32"}),
+        ("table1-resnet56-cifar10", ["--no-share-prefix"], {"share_prefix": False}),
+        ("table1-resnet56-cifar10", ["--methods", "sgd,sam-sgd"], {"share_prefix": False}),
+        ("fig4-openwebtext", [], {"precision": "bf16"}),
+        ("fig4-openwebtext", ["--precision", "fp32"], {"precision": "fp32"}),
+    ],
+)
+def test_the_command_that_repeats_a_preset_does_so_with_its_choices(
+    tmp_path, monkeypatch, preset, options, chosen
+):
     plans = []
 
     def stop(plan, *_, **__):
@@ -266,10 +277,10 @@ def test_the_command_that_repeats_a_preset_does_so_with_its_choices(tmp_path, mo
     monkeypatch.setattr("sweeps.launch.this_machine", lambda: [Node(cpus=8, gpus=0)])
     monkeypatch.setattr("trainables.task.Task.check_data", lambda self: None)
     monkeypatch.chdir(tmp_path)
-    words = ["sweep", "--preset", "table1-resnet56-cifar10", "--scale", "tiny", "--name", "again", *options]
+    words = ["sweep", "--preset", preset, "--scale", "tiny", "--name", "again", *options]
     with pytest.raises(Killed):
         app(words)
-    assert plans[0].share_prefix == (not options)
+    assert {name: getattr(plans[0], name) for name in chosen} == chosen
     (tmp_path / "sweep.toml").write_text(plans[0].to_toml())
     words = shlex.split(as_json(open_experiment(tmp_path))["reproduce"])
     with pytest.raises(Killed):

@@ -142,6 +142,12 @@ def test_bf16_autocast_trains(make_spec):
     assert reports[-1]["val_loss"] < 2.3
 
 
+def test_tf32_is_that_of_the_trial_and_of_no_other(make_spec):
+    for precision, expected in (("tf32", "high"), ("fp32", "highest"), ("tf32", "high"), ("bf16", "highest")):
+        Training(load_task("digits"), make_spec(precision=precision), device=torch.device("cpu"))
+        assert torch.get_float32_matmul_precision() == expected
+
+
 def test_the_test_split_is_evaluated_at_the_end_and_only_when_asked(make_spec):
     reports, _ = curve(make_spec(test=True))
     assert [("test_loss" in r) for r in reports] == [False] * 5 + [True]
