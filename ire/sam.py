@@ -32,7 +32,7 @@ class SAM(Wrapper):
     Clip inside the closure: the first clipping has no effect, since the ascent is normalised.
 
     With `model` given, batch-norm statistics are updated by the first pass only, and if it is a
-    `DistributedDataParallel` the first pass does not synchronise: each worker climbs along the
+    `DistributedDataParallel`, compiled or not, the first pass does not synchronise: each worker climbs along the
     gradient of its own part of the batch (m-sharpness), as the literature does. Without `model`,
     under plain `DistributedDataParallel`, all workers climb along the averaged gradient.
 
@@ -57,7 +57,7 @@ class SAM(Wrapper):
         check_closure(base, "SAM")
         self.rho = rho
         self.adaptive = adaptive
-        self.model = model
+        self.model = getattr(model, "_orig_mod", model)  # what `torch.compile` hides
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor:

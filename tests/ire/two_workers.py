@@ -191,9 +191,11 @@ def compiled_model(rank):
     agrees(model, optimizer, single, alone)
 
 
-def sam_climbs_locally(rank):
+def sam_climbs_locally(rank, compiled=False):
     model, by_hand = Words(torch.float64), Words(torch.float64)
     spread, rho, lr = DistributedDataParallel(model), 0.1, 0.5
+    if compiled:
+        spread = torch.compile(spread, backend="aot_eager")
     optimizer = SAM(torch.optim.SGD(model.parameters(), lr=lr), rho, model=spread)
     tokens, labels = batch(0, rank)
 
@@ -331,6 +333,7 @@ CHECKS = {
     "autocast": autocast,
     "compiled model": compiled_model,
     "sam climbs locally": sam_climbs_locally,
+    "sam climbs locally, compiled model": lambda rank: sam_climbs_locally(rank, compiled=True),
     "sharded, sampled": sharded("sampled"),
     "sharded, averaged": sharded("sampled", ema=0.5),
     "sharded, empirical": sharded("empirical", torch.optim.SGD),
