@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torchvision.models import vgg16_bn
 
 from trainables.invalid_input import InvalidInput
 from trainables.models.causal_transformer import CausalTransformer
@@ -49,6 +50,15 @@ def test_parameters_are_those_of_the_literature(build, literature, source):
     with torch.device("meta"):
         count = sum(p.numel() for p in build().parameters())
     assert count == pytest.approx(literature, rel=0.02), source
+
+
+def test_vgg16_begins_as_torchvisions():
+    torch.manual_seed(0)
+    theirs = vgg16_bn(num_classes=10).state_dict()
+    torch.manual_seed(0)
+    ours = load_task("cifar10-vgg16").network().state_dict()
+    for one, other in zip(ours.values(), theirs.values(), strict=True):
+        assert torch.equal(one, other)
 
 
 @pytest.mark.parametrize(

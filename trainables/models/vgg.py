@@ -14,7 +14,8 @@ class Vgg(nn.Module):
     """Images (b, 3, 32, 32) to logits (b, classes).
 
     `channels` lists the convolutions and poolings, divided by `narrower`. With `hidden` units the head is that of
-    torchvision: 7x7 pooling, two hidden layers with dropout; with none it is linear.
+    torchvision, as is the initialisation: 7x7 pooling, two hidden layers with dropout; with none it is linear, and
+    initialised as torch does.
     """
 
     def __init__(
@@ -41,17 +42,29 @@ class Vgg(nn.Module):
             inputs = width // narrower
         self.features = nn.Sequential(*layers)
         self.pool: nn.Module = nn.AdaptiveAvgPool2d(7) if hidden else nn.Identity()
-        self.head: nn.Module = nn.Linear(inputs, classes)
-        if hidden:
-            self.head = nn.Sequential(
-                nn.Linear(inputs * 49, hidden),
-                nn.ReLU(inplace=True),
-                nn.Dropout(dropout),
-                nn.Linear(hidden, hidden),
-                nn.ReLU(inplace=True),
-                nn.Dropout(dropout),
-                nn.Linear(hidden, classes),
-            )
+        if not hidden:
+            self.head: nn.Module = nn.Linear(inputs, classes)
+            return
+        self.head = nn.Sequential(
+            nn.Linear(inputs * 49, hidden),
+            nn.ReLU(inplace=True),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, hidden),
+            nn.ReLU(inplace=True),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, classes),
+        )
+        self.apply(_initialise)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.head(self.pool(self.features(images)).flatten(1))
+
+
+def _initialise(module: nn.Module) -> None:
+    """He et al. 2015 for convolutions, small normal numbers for the head, biases zero."""
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    elif isinstance(module, nn.Linear):
+        nn.init.normal_(module.weight, std=0.01)
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        nn.init.zeros_(module.bias)
