@@ -20,6 +20,8 @@ from trainables.methods import PARTS, Method, parse_method
 from trainables.scale import ORIGINAL, TINY, split_scale
 from trainables.schedule import check_schedule
 
+SELECT = ("val_loss", "train_loss")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
@@ -37,6 +39,10 @@ class Search:
     """Trials of a method that are drawn at random before TPE suggests."""
     grid: bool = False
     """Try every combination of the choices, in order, everything else at its published value, and nothing is pruned."""
+    select: str = "val_loss"
+    """The final value whose lowest wins a grid: one of `SELECT`. A search that is no grid is judged by validation."""
+    measured: bool = False
+    """Whether every point of a grid is measured as a winner is: on the test split, and its flatness."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -288,8 +294,17 @@ def _search(table: Mapping[str, Any], horizon: int, *, where: str) -> Search:
     grid = table.get("grid", False)
     if not isinstance(grid, bool) or (grid and rungs):
         raise InvalidInput(f"{where}: grid = {grid!r}: must be true or false, and a grid has no rungs")
+    select, measured = table.get("select", "val_loss"), table.get("measured", False)
+    if select not in SELECT or not isinstance(measured, bool):
+        raise InvalidInput(
+            f"{where}: select = {select!r}, measured = {measured!r}: must be one of {', '.join(SELECT)}, and a boolean"
+        )
+    if not grid and (measured or select != "val_loss"):
+        raise InvalidInput(f"{where}: select and measured are for a grid (grid = true)")
     return Search(
         grid=grid,
+        select=select,
+        measured=measured,
         trials=_integer(table, "trials", source=where),
         budget_per_trial=float(budget),
         rungs=tuple(rungs),

@@ -69,7 +69,9 @@ class Contest:
             if len(runs) < SELECTION_SEEDS or any(run.status == RUNNING for run in runs):
                 return None
             lost = any(run.status != FINISHED for run in runs)
-            means.append(math.inf if lost else fmean(run.val_loss for run in runs))
+            means.append(
+                math.inf if lost else fmean(run.final(self._plan.space.search.select) for run in runs)
+            )
         return self.entries[means.index(min(means))]
 
     @property

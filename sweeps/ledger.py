@@ -22,7 +22,8 @@ class Ledger:
         self.later: list[TrialRecord] = []
         """Trials of all stages after the search."""
         self.candidates: list[TrialRecord] = []
-        """The finished search trials of the lowest final validation loss, best first; of equals the earlier."""
+        """The finished search trials of the lowest final loss, best first; of equals the earlier. Validation loss,
+        unless the grid of a preset selects by another."""
         self._running: dict[str, TrialRecord] = {}  # of the search
         self._spent_by_ended = 0
         for trial in trials:
@@ -49,7 +50,8 @@ class Ledger:
     def _close(self, trial: TrialRecord) -> None:
         self._spent_by_ended += trial.gradient_evaluations
         if trial.status == FINISHED:
-            best = sorted([*self.candidates, trial], key=lambda other: (other.val_loss, other.number))
+            by = self._plan.space.search.select
+            best = sorted([*self.candidates, trial], key=lambda other: (other.final(by), other.number))
             self.candidates = best[: self._plan.candidates]
 
     # The search

@@ -186,6 +186,8 @@ class Plan:
             horizon=self.space.horizon,
             eval_interval=self.space.eval_interval,
             rungs=self.space.search.rungs,
+            test=self.space.search.measured,
+            flatness=self.space.flatness_batches if self.space.search.measured else 0,
             external_norms=self._norms if self._takes_norms(method) else (),
             **self._execution,
             name=f"{method}-{number:04d}",

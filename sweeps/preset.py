@@ -52,10 +52,11 @@ class Preset:
         task = scaled(self.task, scale)
         table = tomllib.loads(find_space(task).text)
         twin = table.get(TINY, {})
-        table = overlaid(table, {**self.overrides, "search": GRID})
+        grid = {"search": GRID | self.overrides.get("search", {})}
+        table = overlaid(table, {**self.overrides, **grid})
         smaller = {key: value for key, value in self.overrides.items() if key not in SIZES}
         if twin:
-            table[TINY] = overlaid(twin, {**smaller, "search": GRID})
+            table[TINY] = overlaid(twin, {**smaller, **grid})
         return parse_space(as_toml(table), task=task, source=f"preset {self.name}")
 
 

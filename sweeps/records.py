@@ -89,6 +89,10 @@ class TrialRecord:
         """The last validation loss; None before the first report and after divergence."""
         return self.reports[-1]["val_loss"] if self.reports else None
 
+    def final(self, name: str) -> Any:
+        """A value of the last report, of which there must be one."""
+        return self.reports[-1][name]
+
     def is_new(self, report: dict[str, Any]) -> bool:
         """Whether the report's step is not known already."""
         return not self.reports or report["step"] > self.step

@@ -32,7 +32,7 @@ class TrialSpec:
     rungs: tuple[int, ...] = ()
     """Steps at which the trial waits to hear whether it goes on."""
     test: bool = False
-    """Whether the last report carries the test split's metrics, too (confirm runs only)."""
+    """Whether the last report carries the test split's metrics, too (confirm runs, and grids that are measured)."""
     flatness: int = 0
     """Training batches on which flatness is measured; 0 leaves it out."""
     flatness_points: int = 1

@@ -51,6 +51,7 @@ def as_html(experiment: "Experiment", pictures: Sequence[Picture], styles: Mappi
         html_table(results),
         _pictures(figures, styles, "loss-curves", "baseline-curve"),
         _titled(by_title, "Beside the paper"),
+        _titled(by_title, "Grid"),
         _titled(by_title, "Other ratios"),
         _titled(by_title, "Controls"),
         _titled(by_title, "Flatness"),

@@ -42,6 +42,7 @@ def tables(experiment: "Experiment") -> Iterator[Table]:
     yield results(experiment)
     for table in (
         paper(experiment),
+        grid(experiment),
         other_ratios(experiment),
         controls(experiment),
         searches(experiment),
@@ -163,7 +164,24 @@ def searches(experiment: "Experiment") -> Table:
         ]
         for row in experiment.comparison.rows
     ]
-    return Table(title="Search", heads=heads, lines=lines)
+    by = plan.space.search.select
+    title = "Search" if by == "val_loss" else f"Search: of the lowest final {by.replace('_', ' ')} the winner"
+    return Table(title=title, heads=heads, lines=lines)
+
+
+def grid(experiment: "Experiment") -> Table:
+    """Every point of a grid that was measured; one seed each, the same."""
+    plan = experiment.plan
+    test = [f"test_{name}" for name in experiment.comparison.metrics]
+    metrics = {name: name.replace("_", " ") for name in ("train_loss", *test)} | FLATNESS_HEADS
+    lines = [
+        [trial.method, short_settings(plan, trial) or "published"]
+        + [f"{v:.4g}" if (v := trial.reports[-1].get(name)) is not None else "-" for name in metrics]
+        for row in experiment.comparison.rows
+        for trial in row.search
+        if plan.space.search.measured and trial.status == FINISHED
+    ]
+    return Table(title="Grid, one run a point", heads=["method", "settings", *metrics.values()], lines=lines)
 
 
 def flatness(experiment: "Experiment") -> Table:

@@ -88,6 +88,8 @@ def test_methods_inherit_from_what_they_are_built_of():
     [
         ("horizon = 100", "horizn = 100", "unknown key 'horizn' in my.toml: did you mean 'horizon'"),
         ("horizon = 100", "", "my.toml: horizon is missing"),
+        ("trials = 4", 'trials = 4\nselect = "train_loss"', "select and measured are for a grid"),
+        ("trials = 4", 'trials = 4\nselect = "accuracy"', "must be one of val_loss, train_loss"),
         ("horizon = 100", "horizon = 1.5", "horizon = 1.5: must be an integer"),
         (
             "eval_interval = 10",

@@ -4,14 +4,16 @@ import dataclasses
 import tomllib
 
 import pytest
-from simulated import make_plan, simulate
+from simulated import make_plan, reports_of, simulate
 from typer.testing import CliRunner
 
 from search_spaces import Fixed, find_space
+from search_spaces.space import parse_space
 from sweeps.command import app
 from sweeps.experiment import open_experiment
 from sweeps.plan import Plan
 from sweeps.preset import as_toml, beside_the_paper, load_preset, preset_names
+from sweeps.report.tables import grid
 from sweeps.splits import check_micro_batches
 from trainables.invalid_input import InvalidInput
 from trainables.methods import parse_method
@@ -77,8 +79,6 @@ def test_a_grid_is_tried_whole_and_nothing_else_is(tmp_path):
         "gamma": {"choice": [0.9, 0.8, 0.7], "published": 0.8},
     }
     table["search"] |= {"grid": True, "rungs": []}
-    from search_spaces.space import parse_space
-
     space = parse_space(as_toml(table), task="digits", source="grid")
     plan = dataclasses.replace(make_plan(methods=("sgd", "sgd-ire")), space=space, curve=())
     protocol = simulate(plan, tmp_path)
@@ -93,6 +93,41 @@ def test_a_grid_is_tried_whole_and_nothing_else_is(tmp_path):
     assert tried["sgd"] == [0.1]
     assert tried["sgd-ire"][0] == (1.0, 0.8)  # the published point first
     assert sorted(tried["sgd-ire"]) == sorted((k, g) for k in (1.0, 2.0) for g in (0.9, 0.8, 0.7))
+
+
+def test_fig_3_selects_by_training_loss_as_it_compares_it(tmp_path, monkeypatch):
+    plan = plan_of("fig3", "tiny", curve=())
+    assert parse_space(plan.space.text, task=plan.task, source="again").search.select == "train_loss"
+
+    def opposed(trial):
+        for report in reports_of(trial):
+            rises = trial.spec.settings.get("kappa", 0.0) + trial.spec.settings.get("gamma", 0.0)
+            yield report | {"val_loss": 1 + rises, "train_loss": 9 - rises}
+
+    monkeypatch.setattr("simulated.reports_of", opposed)
+    protocol = simulate(plan, tmp_path)
+    winner = protocol.arms["adamw-ire"].winner.spec.settings
+    assert (winner["kappa"], winner["gamma"]) == (5.0, 0.99)
+
+
+@pytest.mark.parametrize("name", ["fig2-constant", "fig2-decayed"])
+def test_every_cell_of_fig_2_is_measured(name, tmp_path, monkeypatch):
+    plan = plan_of(name, "tiny", curve=())
+    measures = {"fisher_trace": 3.0, "hessian_trace": 4.0, "largest_eigenvalue": 5.0}
+
+    def measured(trial):
+        for report in reports_of(trial):
+            at_end = report["step"] == trial.spec.horizon
+            yield report | (measures if trial.spec.flatness and at_end else {})
+
+    monkeypatch.setattr("simulated.reports_of", measured)
+    simulate(plan, tmp_path)
+    (tmp_path / "sweep.toml").write_text(plan.to_toml())
+    table = grid(open_experiment(tmp_path))
+    cells = {(line[0], line[1]) for line in table.lines}
+    assert len(cells) == len(table.lines) == 10  # kappa = 0, and three by three
+    assert all(line[-3:] == ["3", "4", "5"] and "-" not in line for line in table.lines)
+    assert "test loss" in table.heads
 
 
 def test_the_papers_numbers_stand_beside_ours_with_the_difference(tmp_path):
