@@ -30,7 +30,12 @@ def save_checkpoint(state: dict[str, Any], location: str | Path, *, kept: int | 
     temporary = Path(scratch)
     try:
         with _Hashed(os.fdopen(descriptor, "wb")) as file:
-            torch.save(state, file)
+            try:
+                torch.save(state, file)
+            except RuntimeError:  # torch's zip writer trips over its position, and hides what `write` said
+                if file.error is not None:
+                    raise file.error from None
+                raise
         storage.put(temporary, f"{state['step']:010d}-{file.checksum}.pt")
     finally:
         temporary.unlink(missing_ok=True)
@@ -80,6 +85,8 @@ class _Hashed:
 
     def __init__(self, file: Any) -> None:
         self._file, self._hash = file, _checksum()
+        self.error: OSError | None = None
+        """Why the last write failed, if it did."""
 
     @property
     def checksum(self) -> str:
@@ -87,7 +94,11 @@ class _Hashed:
 
     def write(self, data: Any) -> int:
         self._hash.update(data)
-        return self._file.write(data)
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
 
     def flush(self) -> None:
         self._file.flush()

@@ -129,6 +129,33 @@ def test_a_checkpoint_that_cannot_be_written_does_not_end_the_trial(make_spec, t
         train(spec, lambda *_: True, **kept)
 
 
+class FullAfter:
+    """A file on a disk that has so many bytes left."""
+
+    def __init__(self, file, free):
+        self._file, self._free = file, free
+
+    def write(self, data):
+        self._free -= memoryview(data).nbytes
+        if self._free < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return self._file.write(data)
+
+    def __getattr__(self, name):
+        return getattr(self._file, name)
+
+
+@pytest.mark.parametrize("free", [0, 100, 3000])
+def test_a_disk_that_is_full_in_the_middle_of_a_checkpoint_says_so(make_spec, tmp_path, monkeypatch, free):
+    opened, troubles = trainables.checkpoint.os.fdopen, []
+    monkeypatch.setattr(trainables.checkpoint.os, "fdopen", lambda *args: FullAfter(opened(*args), free))
+    spec = make_spec(eval_interval=12)
+    kept = {"checkpoint": tmp_path, "checkpoint_seconds": 0}
+    assert train(spec, lambda *_: True, on_trouble=troubles.append, **kept) == FINISHED
+    assert [error.errno for error in troubles] == [errno.ENOSPC] * 2
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_pickle_that_runs_code_is_refused_even_with_the_right_checksum(tmp_path):
     class Payload:
         def __reduce__(self):
