@@ -376,7 +376,7 @@ def export(
     for path in write(experiment, output or experiment.folder / "export"):
         place = str(path) if output else experiment.home.below("export", path.name)
         _console().print(place, soft_wrap=True, highlight=False)
-    experiment.home.publish()
+    experiment.home.publish_outputs()
 
 
 @app.command()

@@ -107,7 +107,7 @@ class Experiment:
         from sweeps.report import write_report
 
         page = write_report(self)
-        self.home.publish()
+        self.home.publish_outputs()
         return page
 
 

@@ -5,28 +5,25 @@ read as one; checkpoints go to the store directly, from the workers.
 """
 
 import contextlib
-import json
 import os
 import re
 import shlex
-import socket
 import tempfile
 import threading
-import time
-import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from trainables.file_lock import try_lock
+from sweeps.lock import Lease, folder_locked
 from trainables.invalid_input import InvalidInput
 from trainables.storage import below, is_uri, open_storage, patiently
 
 RECORDS = ("results.jsonl", "trials.jsonl")
 """In the order in which they are published: an event says how many results there were before it."""
 
-PUBLISHED = ("sweep.toml", "optuna.log", "ray.log", "report/", "export/", "trials/")
+OUTPUTS = ("report/", "export/")
+"""What whoever looks at an experiment may add to it."""
+
+PUBLISHED = ("sweep.toml", "optuna.log", "ray.log", "trials/", *OUTPUTS)
 """What is copied to an object store besides the records; of `trials/` only TensorBoard's event files."""
 
 PREFIXES = "prefixes"
@@ -37,9 +34,6 @@ FAN_IN = 16
 
 READ_ATTEMPTS = 10
 """How often a reader lists the segments anew that a writer keeps merging."""
-
-LEASE_SECONDS = 60.0
-"""A lock in an object store that was not renewed for so long has lost its owner."""
 
 
 class Home(ABC):
@@ -64,16 +58,24 @@ class Home(ABC):
         """Make it, empty."""
 
     @abstractmethod
+    def open(self) -> None:
+        """Bring here what is needed to resume or to report; raises `InvalidInput` if it cannot be read."""
+
+    @abstractmethod
     def locked(self) -> contextlib.AbstractContextManager[None]:
         """Hold its lock, which dies with its owner; raises `InvalidInput` if another process has it."""
 
     @abstractmethod
     def publish_records(self) -> None:
-        """Make what was recorded so far durable in the place itself."""
+        """Make what was recorded so far durable in the place itself; for the owner of the lock."""
 
     @abstractmethod
     def publish(self) -> None:
-        """Copy everything that has changed to the place itself."""
+        """Copy everything that has changed to the place itself; for the owner of the lock."""
+
+    @abstractmethod
+    def publish_outputs(self) -> None:
+        """Copy reports and exports to the place itself, which anyone may do."""
 
     @abstractmethod
     def fetch(self, folder: str) -> None:
@@ -90,20 +92,19 @@ class FolderHome(Home):
     def create(self) -> None:
         self.folder.mkdir(parents=True)
 
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        with (self.folder / ".lock").open("a+") as file:
-            if not try_lock(file):
-                raise _in_use(self.location, _owner(self.folder))
-            file.truncate(0)
-            file.write(json.dumps(_myself()))
-            file.flush()
-            yield
-
-    def publish_records(self) -> None:
+    def open(self) -> None:
         """Nothing: the folder is the place."""
 
+    def locked(self) -> contextlib.AbstractContextManager[None]:
+        return folder_locked(self.folder)
+
+    def publish_records(self) -> None:
+        """Nothing, for the same reason."""
+
     def publish(self) -> None:
+        """Nothing, for the same reason."""
+
+    def publish_outputs(self) -> None:
         """Nothing, for the same reason."""
 
     def fetch(self, folder: str) -> None:
@@ -122,6 +123,7 @@ class StoreHome(Home):
         """By file: first byte, end and level of each segment, gapless."""
         self._published: dict[Path, tuple[float, int]] = {}
         self._publishing = threading.Lock()
+        self._lease = Lease(self._store, location)
 
     @property
     def exists(self) -> bool:
@@ -132,13 +134,13 @@ class StoreHome(Home):
         """Nothing: a store has no folders."""
 
     def open(self) -> None:
-        """Fetch what is needed to resume or to report; raises `InvalidInput` if the records have a gap."""
         for attempt in range(READ_ATTEMPTS):
             try:
                 return self._open()
-            except FileNotFoundError:  # a running sweep has merged segments since they were listed
-                if attempt == READ_ATTEMPTS - 1:
-                    raise
+            except OSError as error:
+                merged = isinstance(error, FileNotFoundError)  # by a running sweep, since they were listed
+                if not merged or attempt == READ_ATTEMPTS - 1:
+                    raise InvalidInput(f"{self.location!r} cannot be read ({error})") from error
 
     def _open(self) -> None:
         names = self._store.names()
@@ -155,10 +157,10 @@ class StoreHome(Home):
             for first, last in spans:
                 if last <= end:  # merged into a longer one
                     continue
-                if first != end:
+                if first > end:
                     raise InvalidInput(f"{self.location}: {name} lacks the bytes from {end} to {first}")
-                file.write(self._store.read(f"{name}/{_segment(first, last)}"))
-                self._segments[name].append((first, last, 0))
+                file.write(self._store.read(f"{name}/{_segment(first, last)}")[end - first :])
+                self._segments[name].append((end, last, 0))
                 end = last
 
     def fetch(self, folder: str) -> None:
@@ -168,6 +170,7 @@ class StoreHome(Home):
             self._store.fetch(name, target)
 
     def publish_records(self) -> None:
+        self._lease.check()
         with self._publishing:
             for name in RECORDS:
                 self._publish_tail(name)
@@ -195,9 +198,16 @@ class StoreHome(Home):
 
     def publish(self) -> None:
         self.publish_records()
+        self._publish_files(PUBLISHED)
+
+    def publish_outputs(self) -> None:
+        self._lease.check_not_lost()
+        self._publish_files(OUTPUTS)
+
+    def _publish_files(self, names: tuple[str, ...]) -> None:
         for path in sorted(self.folder.rglob("*")):
             name = str(path.relative_to(self.folder))
-            if not path.is_file() or not name.startswith(PUBLISHED):
+            if not path.is_file() or not name.startswith(names):
                 continue
             if name.startswith("trials/") and ".tfevents." not in path.name:
                 continue
@@ -207,51 +217,15 @@ class StoreHome(Home):
                 patiently(lambda name=name, content=content: self._store.write(name, content))
                 self._published[path] = (state.st_mtime, state.st_size)
 
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """A lease: an object that its owner renews, since a store has no locks."""
-        mine = _myself() | {"lease": uuid.uuid4().hex}
-        owner = self._lease()
-        if owner and not _has_ended(owner):
-            raise _in_use(self.location, owner)
-        self._renew(mine)
-        if (self._lease() or {}).get("lease") != mine["lease"]:  # another one came at the same moment
-            raise _in_use(self.location, self._lease() or {})
-        over = threading.Event()
-
-        def keep() -> None:
-            while not over.wait(LEASE_SECONDS / 4):
-                with contextlib.suppress(OSError):  # away for a moment: the next time will do
-                    self._renew(mine)
-
-        threading.Thread(target=keep, name="lease", daemon=True).start()
-        try:
-            yield
-        finally:
-            over.set()
-            with contextlib.suppress(OSError):
-                self._store.delete("lock.json")
-
-    def _renew(self, mine: dict[str, Any]) -> None:
-        self._store.write("lock.json", json.dumps(mine | {"renewed": time.time()}).encode())
-
-    def _lease(self) -> dict[str, Any] | None:
-        try:
-            return json.loads(self._store.read("lock.json"))
-        except FileNotFoundError:
-            return None
+    def locked(self) -> contextlib.AbstractContextManager[None]:
+        return self._lease.held()
 
 
 def home_at(location: str | Path) -> Home:
     """The home of the experiment at a folder or URI; raises `InvalidInput` if there is none."""
-    if is_uri(location):
-        home = StoreHome(str(location).rstrip("/"))
-        try:
-            home.open()
-        except OSError as error:
-            raise InvalidInput(f"{home.location!r} cannot be read ({error})") from error
-    else:
-        home = FolderHome(Path(location).resolve())
+    store = is_uri(location)
+    home = StoreHome(str(location).rstrip("/")) if store else FolderHome(Path(location).resolve())
+    home.open()
     if not (home.folder / "sweep.toml").is_file():
         raise InvalidInput(f"{home.location!r} is not an experiment folder: it has no sweep.toml")
     return home
@@ -283,34 +257,6 @@ def _exists(home: Home) -> InvalidInput:
     return InvalidInput(
         f"experiment {home.location!r} exists: choose another --name, or `ire resume {home.argument}`"
     )
-
-
-def _in_use(location: str, owner: dict[str, Any]) -> InvalidInput:
-    who = f"process {owner['pid']} on {owner['host']}" if "pid" in owner else "another process"
-    return InvalidInput(f"{location!r} is in use by {who}; `ire status` may look at it")
-
-
-def _myself() -> dict[str, Any]:
-    return {"host": socket.gethostname(), "pid": os.getpid()}
-
-
-def _owner(folder: Path) -> dict[str, Any]:
-    try:
-        return json.loads((folder / ".lock").read_text())
-    except (OSError, ValueError):
-        return {}
-
-
-def _has_ended(owner: dict[str, Any]) -> bool:
-    """Whether the holder of a lease is gone: it stopped renewing, or was a process here that is no more."""
-    if owner["host"] == socket.gethostname() and owner["pid"] != os.getpid():
-        try:
-            os.kill(owner["pid"], 0)
-        except ProcessLookupError:
-            return True
-        except PermissionError:
-            pass
-    return time.time() - owner["renewed"] > LEASE_SECONDS
 
 
 def _segment(first: int, last: int) -> str:

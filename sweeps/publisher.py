@@ -24,3 +24,6 @@ class Publisher(Watcher):
         elif now - self._records >= RECORDS_SECONDS:
             self._home.publish_records()
             self._records = now
+
+    def closed(self) -> None:
+        self._home.publish()

@@ -5,15 +5,20 @@ import random
 import shutil
 import subprocess
 import sys
+import time
 from types import SimpleNamespace
 
 import pytest
 from simulated import Killed, make_plan, simulate, table
 
-import sweeps.home
+import sweeps.lock
 from sweeps import open_experiment
 from sweeps.home import FAN_IN, FolderHome, StoreHome, home_at, new_home
+from sweeps.lock import LockLost
+from sweeps.protocol import Protocol
+from sweeps.publisher import Publisher
 from sweeps.records import read_records
+from sweeps.tuning import TuneRun
 from trainables.checkpoint import load_checkpoint, save_checkpoint
 from trainables.invalid_input import InvalidInput
 from trainables.storage import ObjectStore, below, open_storage
@@ -22,7 +27,8 @@ from trainables.storage import ObjectStore, below, open_storage
 def start(location: str, plan) -> StoreHome:
     home = StoreHome(location)
     (home.folder / "sweep.toml").write_text(plan.to_toml())
-    home.publish()
+    with home.locked():
+        home.publish()
     return home
 
 
@@ -59,7 +65,8 @@ def test_killed_and_resumed_where_the_disk_is_empty_it_equals_the_undisturbed_sw
     kills = 0
     while True:
         try:
-            simulate(plan, home.folder, kill_after=draws.randrange(1, 60), publish=home.publish_records)
+            with home.locked():
+                simulate(plan, home.folder, kill_after=draws.randrange(1, 60), publish=home.publish_records)
             break
         except Killed:
             kills += 1
@@ -75,10 +82,11 @@ def test_segments_are_merged_so_that_there_are_never_many(s3):
     plan = make_plan()
     home = start(below(s3, "merged"), plan)
     lines = [f'{{"line": {number}}}\n' for number in range(5 * FAN_IN**2 // 2)]
-    for line in lines:
-        with (home.folder / "trials.jsonl").open("a") as file:
-            file.write(line)
-        home.publish_records()
+    with home.locked():
+        for line in lines:
+            with (home.folder / "trials.jsonl").open("a") as file:
+                file.write(line)
+            home.publish_records()
     names = open_storage(home.location).names("trials.jsonl")
     assert len(names) <= 2 * FAN_IN + 3
     assert (home_at(home.location).folder / "trials.jsonl").read_text() == "".join(lines)
@@ -91,6 +99,11 @@ def test_a_kill_between_a_merge_and_its_clean_up_harms_nothing_and_a_gap_is_told
     store.write("trials.jsonl/000000000000003-000000000000006.jsonl", b"{}\n")
     store.write("trials.jsonl/000000000000000-000000000000006.jsonl", b"{}\n{}\n")
     assert (home_at(home.location).folder / "trials.jsonl").read_bytes() == b"{}\n{}\n"
+    store.write("trials.jsonl/000000000000003-000000000000009.jsonl", b"{}\n{}\n")
+    assert (home_at(home.location).folder / "trials.jsonl").read_bytes() == b"{}\n{}\n{}\n", (
+        "an overlap is no gap"
+    )
+    store.delete("trials.jsonl/000000000000003-000000000000009.jsonl")
     store.write("trials.jsonl/000000000000009-000000000000012.jsonl", b"{}\n")
     with pytest.raises(InvalidInput, match="lacks the bytes from 6 to 9"):
         home_at(home.location)
@@ -117,7 +130,8 @@ def test_a_reader_is_not_led_astray_by_segments_that_are_merged_while_it_reads(s
 def test_status_and_report_work_on_a_uri(s3):
     plan = make_plan(trials=2, confirm_seeds=2, curve=(), methods=("sgd", "sgd-ire"))
     home = start(below(s3, "reported"), plan)
-    simulate(plan, home.folder, publish=home.publish_records)
+    with home.locked():
+        simulate(plan, home.folder, publish=home.publish_records)
     experiment = open_experiment(home.location)
     assert experiment.is_complete
     assert experiment.location == home.location
@@ -165,15 +179,98 @@ def test_a_second_process_is_refused_by_name_until_the_first_is_dead(experiment)
 
 def test_a_lease_of_another_machine_lasts_until_it_is_not_renewed(s3, monkeypatch):
     home = start(below(s3, "leased"), make_plan())
-    now = sweeps.home.time.time()
+    now = sweeps.lock.time.time()
     lease = {"host": "elsewhere", "pid": 1, "lease": "x", "renewed": now}
     open_storage(home.location).write("lock.json", json.dumps(lease).encode())
     with pytest.raises(InvalidInput, match="process 1 on elsewhere"), home.locked():
         pass
-    monkeypatch.setattr(sweeps.home.time, "time", lambda: now + sweeps.home.LEASE_SECONDS + 1)
+    monkeypatch.setattr(sweeps.lock.time, "time", lambda: now + sweeps.lock.LEASE_SECONDS + 1)
     with home.locked():
         assert json.loads(open_storage(home.location).read("lock.json"))["host"] != "elsewhere"
     assert "lock.json" not in open_storage(home.location).names()
+
+
+def take_over(home):
+    """Another machine has the experiment now, since this one had fallen silent for too long."""
+    lease = {"host": "elsewhere", "pid": 1, "lease": "x", "renewed": sweeps.lock.time.time()}
+    open_storage(home.location).write("lock.json", json.dumps(lease).encode())
+
+
+def append(home, line):
+    with (home.folder / "results.jsonl").open("a") as file:
+        file.write(f"{line}\n")
+
+
+def test_a_run_whose_lease_is_another_ones_writes_nothing_more(s3, monkeypatch):
+    home = start(below(s3, "fenced"), make_plan())
+    store = open_storage(home.location)
+    monkeypatch.setattr(sweeps.lock, "LEASE_SECONDS", 0.4)
+    with home.locked():
+        append(home, "{}")
+        home.publish_records()
+        stored = store.names()
+        with pytest.raises(LockLost):
+            for _ in range(100):  # a renewal may be under way
+                take_over(home)
+                time.sleep(0.2)
+                home.publish_outputs()  # of which there are none yet
+        append(home, '{"late": 1}')
+        (home.folder / "report").mkdir()
+        (home.folder / "report" / "report.md").write_text("late")
+        for publish in (home.publish_records, home.publish, home.publish_outputs):
+            with pytest.raises(LockLost, match="process 1 on elsewhere has taken it over"):
+                publish()
+    assert store.names() == stored
+    assert json.loads(store.read("lock.json"))["host"] == "elsewhere", (
+        "nor does it give away what is not its own"
+    )
+
+
+def test_a_sweep_whose_lease_is_lost_is_broken_off_in_order(s3, monkeypatch):
+    plan = make_plan(methods=("sgd",), trials=3, confirm_seeds=1, curve=())
+    home = start(below(s3, "taken-over"), plan)
+    now = time.time()
+    with home.locked():
+        protocol = Protocol(plan, home.folder, publish=home.publish_records)
+        tune = TuneRun(protocol, home, slots=lambda: 1, watchers=[Publisher(home)])
+        name = tune.next_job()["job"]["spec"]["name"]
+        stored = open_storage(home.location).names()
+        take_over(home)
+        monkeypatch.setattr(
+            sweeps.lock.time, "time", lambda: now + sweeps.lock.LEASE_SECONDS
+        )  # it was stopped
+        tune.message(name, {"reports": [], "fault": {"kind": "hang", "cause": "-"}})
+    assert "process 1 on elsewhere has taken it over" in tune.cannot_go_on
+    assert open_storage(home.location).names() == stored
+
+
+def test_of_two_that_take_a_lease_at_once_one_has_it(s3, monkeypatch):
+    home = start(below(s3, "at-once"), make_plan())
+    monkeypatch.setattr(sweeps.lock.time, "sleep", lambda _: take_over(home))
+    with pytest.raises(InvalidInput, match="in use by process 1 on elsewhere"), home.locked():
+        pass
+
+
+def test_who_only_looks_publishes_reports_and_leaves_the_records_of_the_owner_alone(s3):
+    home = start(below(s3, "looked-at"), make_plan())
+    with home.locked():
+        for number in range(FAN_IN - 1):
+            append(home, number)
+            home.publish_records()
+        looking = home_at(home.location)
+        append(looking, "not the reader's to publish")
+        (looking.folder / "report").mkdir()
+        (looking.folder / "report" / "report.md").write_text("seen")
+        looking.publish_outputs()
+        with pytest.raises(AssertionError):
+            looking.publish()
+        append(home, FAN_IN - 1)
+        home.publish_records()
+    store = open_storage(home.location)
+    assert store.read("report/report.md") == b"seen"
+    assert (home_at(home.location).folder / "results.jsonl").read_text().split() == [
+        str(number) for number in range(FAN_IN)
+    ]
 
 
 def test_a_name_that_is_taken_is_refused_in_a_folder_and_in_a_store(s3, tmp_path):

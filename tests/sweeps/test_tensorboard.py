@@ -46,7 +46,8 @@ def told_of(home):
     protocol = Protocol(make_plan(), home.folder)
     board.opened(protocol)
     board.closed()
-    home.publish()
+    with home.locked():
+        home.publish()
     return protocol.records.trials.values()
 
 
@@ -62,7 +63,8 @@ def test_a_resume_writes_what_is_missing_and_no_more(home):
         board.reported(second, report, {})
     board.ended(second)
     board.closed()
-    home.publish()
+    with home.locked():
+        home.publish()
     trials = list(told_of(home))
     assert len(trials) > 3
     assert sum(trial.status == RUNNING for trial in trials) == 1
