@@ -178,23 +178,26 @@ def resume(
     make old and new trials incomparable.
     """
     home = home_at(folder)
-    plan = extended(
-        read_plan(home.folder),
-        trials=trials,
-        methods=methods,
-        confirm_seeds=confirm_seeds,
-        curve=CURVE if curve is True else curve or (),
-        controls=controls or None,
-        max_concurrent=max_concurrent,
-        max_failures=max_failures,
-        hang_seconds=hang_seconds,
-    )
-    search_for_modules(plan.import_path)
-    load_task(plan.task)
-    return _run(plan, home, is_new=False, address=address, console=console or plain_console())
+    with home.locked():
+        home.open()  # again: until now another process may have been writing
+        plan = extended(
+            read_plan(home.folder),
+            trials=trials,
+            methods=methods,
+            confirm_seeds=confirm_seeds,
+            curve=CURVE if curve is True else curve or (),
+            controls=controls or None,
+            max_concurrent=max_concurrent,
+            max_failures=max_failures,
+            hang_seconds=hang_seconds,
+        )
+        search_for_modules(plan.import_path)
+        load_task(plan.task)
+        return _run(plan, home, is_new=False, address=address, console=console or plain_console())
 
 
 def _run(plan: Plan, home: Home, *, is_new: bool, address: str | None, console: Console) -> Experiment:
+    """Run what is left of the plan and report; of a sweep that is not new the lock must be held."""
     from sweeps.progress import Progress
     from sweeps.protocol import Protocol
     from sweeps.publisher import Publisher
@@ -206,7 +209,6 @@ def _run(plan: Plan, home: Home, *, is_new: bool, address: str | None, console: 
         stack.enter_context(data_in(plan.data_dir))
         protocol, changed = None, is_new
         if not is_new:
-            stack.enter_context(home.locked())
             check_identity(plan, read_records(home.folder), source=f"{home.location}/sweep.toml")
             changed = plan != read_plan(home.folder)
             protocol = Protocol(plan, home.folder, publish=home.publish_records)

@@ -11,8 +11,10 @@ from types import SimpleNamespace
 import pytest
 from simulated import Killed, make_plan, simulate, table
 
+import sweeps.launch
 import sweeps.lock
 from sweeps import open_experiment
+from sweeps.extension import extended
 from sweeps.home import FAN_IN, FolderHome, StoreHome, home_at, new_home
 from sweeps.lock import LockLost
 from sweeps.protocol import Protocol
@@ -271,6 +273,22 @@ def test_who_only_looks_publishes_reports_and_leaves_the_records_of_the_owner_al
     assert (home_at(home.location).folder / "results.jsonl").read_text().split() == [
         str(number) for number in range(FAN_IN)
     ]
+
+
+def test_a_resume_goes_on_from_what_another_process_wrote_until_it_gave_the_lock_away(s3, monkeypatch):
+    plan = make_plan(methods=("sgd",), trials=2, confirm_seeds=1, curve=())
+    home = start(below(s3, "overtaken"), plan)
+    opened = home_at(home.location)
+    with home.locked():  # in between, the sweep was extended and finished elsewhere
+        plan = extended(plan, trials=3)
+        (home.folder / "sweep.toml").write_text(plan.to_toml())
+        simulate(plan, home.folder, publish=home.publish_records)
+        home.publish()
+    monkeypatch.setattr(sweeps.launch, "home_at", lambda _: opened)
+    experiment = sweeps.launch.resume(home.location)
+    assert experiment.is_complete, "there was nothing left to do"
+    assert experiment.plan.trials == 3
+    assert table(experiment) == table(SimpleNamespace(records=read_records(home.folder)))
 
 
 def test_a_name_that_is_taken_is_refused_in_a_folder_and_in_a_store(s3, tmp_path):
