@@ -1,11 +1,12 @@
 """The truth about a sweep: two append-only files of JSON lines, and the one way to read them.
 
 `trials.jsonl` has a line when a trial starts and one when it ends, `results.jsonl` a line per report. Nothing else
-is needed to resume a sweep. To report one `results.jsonl` suffices: a trial's first line there also says what the
-trial is, its last how it ended. A line that was torn by a kill is dropped, a report that is sent twice is
-kept once.
+is needed to resume a sweep. Before an event is acted upon it is on the disk, after the reports that came before it.
+To report one `results.jsonl` suffices: a trial's first line there also says what the trial is, its last how it ended.
+A line that was torn by a kill is dropped, a report that is sent twice is kept once.
 """
 
+import errno
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -158,7 +159,7 @@ class Records:
         self.publish = publish
         self._trials_file = folder / "trials.jsonl"
         self._results_file = folder / "results.jsonl"
-        self._results = 0
+        self._results = self._durable_results = 0
         self.trials: dict[str, TrialRecord] = {}
         """By name, in the order in which they started."""
         self.runs: list[dict[str, Any]] = []
@@ -168,22 +169,23 @@ class Records:
         """Read the folder: every event in the order in which it happened, applied to `trials` as it is yielded.
 
         Lines of `trials.jsonl` say after how many lines of `results.jsonl` they were written. Where there is no
-        `trials.jsonl`, only trials with a line in `results.jsonl` are known.
+        `trials.jsonl`, only trials with a line in `results.jsonl` are known. An end whose last report was
+        lost with the power has not happened: the trial runs, and will end again.
         """
         events = list(read_lines(self._trials_file))  # first: a sweep may be writing both
         results = list(read_lines(self._results_file))
         if not self._trials_file.exists():
             yield from self._replay_results(results, alone=True)
             return
-        for line in events:
-            yield from self._replay_results(results[self._results : line["results"]])
+        for line, count in zip(events, _still_there(events, len(results)), strict=True):
+            yield from self._replay_results(results[self._results : count])
             if line["event"] == "run":
                 self.runs.append(line)
             elif line["event"] == "start":
                 yield self._started(TrialRecord.from_identity(line, line["time"]))
             elif line["event"] == "fault":
                 self._befell(self.trials[line["trial"]], line)
-            else:
+            elif count == line["results"]:
                 yield self._ended(self.trials[line["trial"]], line)
         yield from self._replay_results(results[self._results :])
 
@@ -263,7 +265,11 @@ class Records:
 
     def _append_event(self, line: dict[str, Any]) -> dict[str, Any]:
         line = line | {"results": self._results, "time": _now()}
+        if self._durable_results < self._results:
+            _make_durable(self._results_file)
+            self._durable_results = self._results
         patiently(lambda: append_line(self._trials_file, line))
+        _make_durable(self._trials_file)
         self.publish()
         return line
 
@@ -280,6 +286,15 @@ def read_records(folder: Path) -> Records:
     return records
 
 
+def _still_there(events: list[dict[str, Any]], results: int) -> list[int]:
+    """By event, how many of the results that it counts were not lost: a later one that counts fewer knows of a loss."""
+    counts = []
+    for line in reversed(events):
+        results = min(results, line["results"])
+        counts.append(results)
+    return counts[::-1]
+
+
 def _now() -> str:
     return datetime.now(UTC).isoformat()
 
@@ -294,6 +309,16 @@ def append_line(path: Path, line: dict[str, Any]) -> None:
             if file.read(1) != b"\n":
                 _cut_torn_line(file, end)
         file.write(data)
+
+
+def _make_durable(path: Path) -> None:
+    """Make what was appended survive a power cut; not tried again, since a second try may succeed with a loss."""
+    with path.open("rb") as file:
+        try:
+            os.fsync(file.fileno())
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):  # a file system that cannot
+                raise
 
 
 def _cut_torn_line(file: Any, end: int) -> None:

@@ -1,7 +1,9 @@
+import os
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from simulated import make_plan, simulate, table
+from simulated import Killed, make_plan, reports_of, simulate, table
 
 from sweeps.protocol import Protocol
 from sweeps.records import append_line, read_lines, read_records
@@ -60,3 +62,43 @@ def test_every_line_of_the_results_says_whose_it_is(folder):
     for line in read_lines(folder / "results.jsonl"):
         assert {"trial", "method", "stage", "seed", "step", "gradient_evaluations", "seconds"} <= set(line)
         assert line["stage"] in ("search", "confirm")
+
+
+@pytest.mark.parametrize("lost", [1, 3, 7])
+@pytest.mark.parametrize("kill_after", [31, 60, 75])
+def test_an_end_whose_reports_were_lost_with_the_power_has_not_happened(tmp_path, lost, kill_after):
+    plan = make_plan(trials=3, confirm_seeds=1, methods=("sgd",), curve=())
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "cut").mkdir()
+    whole = table(simulate(plan, tmp_path / "whole"))
+    with pytest.raises(Killed):
+        simulate(plan, tmp_path / "cut", kill_after=kill_after)
+    results = tmp_path / "cut" / "results.jsonl"
+    results.write_bytes(b"".join(results.read_bytes().splitlines(keepends=True)[:-lost]) + b'{"torn')
+    protocol = Protocol(plan, tmp_path / "cut")
+    protocol.records.run(versions={}, identity={})
+    assert protocol.interrupted, "what has not ended goes on"
+    assert table(simulate(plan, tmp_path / "cut")) == whole
+    assert table(SimpleNamespace(records=read_records(tmp_path / "cut"))) == whole
+    ends = [line["trial"] for line in read_lines(tmp_path / "cut" / "trials.jsonl") if line["event"] == "end"]
+    assert set(ends) == {row[0] for row in whole}
+
+
+def test_an_event_is_on_the_disk_after_the_reports_that_it_counts(tmp_path, monkeypatch):
+    synced, fsync = [], os.fsync
+
+    def sync(descriptor):
+        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        if path.suffix == ".jsonl":
+            synced.append((path.name, len(list(read_lines(tmp_path / "trials.jsonl")))))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    protocol = Protocol(make_plan(trials=2, confirm_seeds=1, methods=("sgd",), curve=()), tmp_path)
+    trial = protocol.next_trial()
+    assert synced == [("trials.jsonl", 1)], "nothing was reported yet"
+    first, *_, last = reports_of(trial)
+    protocol.report(trial, first)
+    assert len(synced) == 1, "reports alone wait"
+    protocol.report(trial, last)
+    assert synced[1:] == [("results.jsonl", 1), ("trials.jsonl", 2)]
