@@ -246,8 +246,7 @@ def _run(plan: Plan, home: Home, *, is_new: bool, address: str | None, console: 
                         watcher.opened(protocol)
                     tune.run()
                 finally:
-                    for watcher in watchers:
-                        watcher.closed()
+                    tune.close()
                     shutil.rmtree(home.folder / "gangs", ignore_errors=True)
             broken_off = tune.cannot_go_on
         if plan.share_prefix and protocol.is_over:

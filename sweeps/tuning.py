@@ -157,6 +157,12 @@ class TuneRun:
             self._ended(trial)
         tuner.fit()
 
+    def close(self) -> None:
+        """Let the watchers close, each whatever befalls the others: what cannot be written breaks the run off."""
+        for watcher in self.watchers:
+            with self._going_on():
+                watcher.closed()
+
     def tick(self) -> None:
         """Time has passed: nodes may have come or gone."""
         if time.monotonic() - self._counted >= COUNT_SECONDS:

@@ -98,6 +98,24 @@ def test_a_disk_that_fills_up_breaks_the_run_off_in_order_and_a_resume_goes_on(t
     assert table(simulate(tune.protocol.plan, tmp_path / "sweep")) == whole
 
 
+def test_a_watcher_that_finds_the_disk_full_at_the_end_keeps_no_other_from_closing(run):
+    tune, _, _ = run
+    closed = []
+
+    class Full(Watcher):
+        def closed(self):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    class Closes(Watcher):
+        def closed(self):
+            closed.append(self)
+
+    tune.watchers = [Full(), Closes(), Full(), Closes()]
+    tune.close()
+    assert closed == tune.watchers[1::2]
+    assert "No space left on device" in tune.cannot_go_on
+
+
 def _folder(tmp_path, name):
     (tmp_path / name).mkdir()
     return tmp_path / name
