@@ -36,6 +36,10 @@ class Watchdog:
         """Count the silence from now on, whatever it was."""
         self._last = time.monotonic()
 
+    def excuse(self, seconds: float) -> None:
+        """So much of the silence was not the trial's own."""
+        self._last += seconds
+
     @property
     def silence(self) -> float:
         """Seconds since the last sign of life."""
