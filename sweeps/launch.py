@@ -275,7 +275,10 @@ def _write_plan(plan: Plan, home: Home) -> None:
 
 
 def _slots(plan: Plan) -> int:
-    """How many trials the cluster holds now; 0 while too few nodes are there."""
+    """How many trials the cluster holds now, freed of what the dead left; 0 while too few nodes are there."""
+    from trainables.gang import remove_abandoned_placement_groups
+
+    remove_abandoned_placement_groups()
     try:
         return capacity(plan, nodes()).slots
     except InvalidInput:

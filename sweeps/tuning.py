@@ -20,7 +20,7 @@ from sweeps.protocol import Protocol
 from sweeps.records import FAILED, RUNNING, SEARCH, TrialRecord
 from sweeps.watch import Watcher
 from trainables.checkpoint import delete_checkpoints
-from trainables.gang import GangTrainable, remove_placement_group_by_id
+from trainables.gang import GangTrainable
 from trainables.storage import open_storage
 
 COUNT_SECONDS = 5.0
@@ -111,8 +111,6 @@ class TuneRun:
             name.split("/")[0] for name in open_storage(home.below("checkpoints")).names()
         }
         """Trials that may have one: those that run, those whose is kept, and what a kill left behind."""
-        self._placement_groups: dict[str, str] = {}
-        """By trial: what its gang occupies."""
         self._count_slots, self._slots, self._counted = slots, slots(), time.monotonic()
 
     def __reduce__(self) -> tuple:
@@ -232,8 +230,6 @@ class TuneRun:
             self._ended(trial)
 
     def _take_trouble(self, trial: TrialRecord, message: dict[str, Any]) -> None:
-        if message.get("placement_group"):
-            self._placement_groups[trial.name] = message["placement_group"]
         if "notice" in message:
             self._tell(f"{trial.name}: {message['notice']}")
         if "fault" in message:
@@ -256,8 +252,6 @@ class TuneRun:
         if trial.status != RUNNING or self.cannot_go_on:
             return
         with self._going_on():
-            if trial.name in self._placement_groups:
-                remove_placement_group_by_id(self._placement_groups.pop(trial.name))
             if self._fault(trial, "actor lost", error):
                 self.protocol.hand_out_again(trial)
             else:

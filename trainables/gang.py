@@ -16,6 +16,7 @@ import ray
 import ray.train
 import torch.distributed as dist
 from ray import PlacementGroupID
+from ray.core.generated.gcs_pb2 import PlacementGroupTableData
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.tune import Trainable
 from ray.util.placement_group import PlacementGroup
@@ -71,8 +72,7 @@ class GangTrainable(Trainable):
     Each result holds one message in `messages`: the `reports` since the last one. The last of a trial that failed
     has an `error`; a `fault` (`kind`, `cause`) was survived, unless the sweep stops the trial for it; a `notice` is
     for people; `storage_error` (`cause`, `full`) says that a checkpoint could not be written; `prefix` is
-    what another trial has spent for this one, in gradient evaluations; `placement_group` is what the gang occupies, to
-    be removed if its owners die.
+    what another trial has spent for this one, in gradient evaluations; `placement_group` is what the gang occupies.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -280,8 +280,27 @@ def is_of_a_peer(error: BaseException) -> bool:
 
 
 def remove_placement_group_by_id(group: str) -> None:
-    """Free what a gang occupied whose owners died: Ray keeps it until the whole job ends (ray#54305)."""
+    """Free what a gang occupied whose owners died."""
     ray.util.remove_placement_group(PlacementGroup(PlacementGroupID(bytes.fromhex(group))))
+
+
+def remove_abandoned_placement_groups() -> None:
+    """Free what gangs of this job occupied whose controllers died: Ray keeps it until the job ends (ray#54305).
+
+    A gang occupies its place before any of its workers can tell of it. The State API knows creators, too, but only
+    where the cluster has a dashboard.
+    """
+    job = ray.get_runtime_context().get_job_id()
+    for table in ray._private.state.state._connect_and_get_accessor().get_placement_group_table():
+        group = PlacementGroupTableData.FromString(table)
+        has_creator = group.creator_actor_id != ray.ActorID.nil().binary()  # the driver's own have none
+        is_abandoned = has_creator and group.creator_actor_dead and not group.is_detached
+        if (
+            is_abandoned
+            and group.creator_job_id.hex() == job
+            and group.state != PlacementGroupTableData.REMOVED
+        ):
+            remove_placement_group_by_id(group.placement_group_id.hex())
 
 
 def _from_worker_0(value: Any, world_size: int) -> Any:

@@ -22,6 +22,7 @@ from sweeps import open_experiment
 from sweeps.cluster import check_shared
 from sweeps.home import home_at
 from sweeps.records import DIVERGED, FAILED, FINISHED, PRUNED, RUNNING, read_records
+from trainables.gang import GangTrainable, remove_abandoned_placement_groups
 from trainables.invalid_input import InvalidInput
 from trainables.loop import train
 from trainables.storage import below, open_storage
@@ -284,6 +285,59 @@ def test_a_grid_that_shares_its_steps_through_ray_is_bitwise_the_one_in_a_proces
     told = json.loads((tmp_path / "shared" / "report" / "report.json").read_text())
     assert [row["shared_gradient_evaluations"] for row in told["methods"]] == [0, 150]
     assert not list((tmp_path / "shared").glob("prefixes/*")), "of no use any more"
+
+
+OTHER_SWEEP = """
+import sys
+import ray
+
+@ray.remote(num_cpus=0)
+class Controller:
+    def __init__(self):
+        self.group = ray.util.placement_group([{"CPU": 0.25}])
+        ray.get(self.group.ready())
+    def ready(self):
+        pass
+
+ray.init(address=sys.argv[1], log_to_driver=False, logging_level="ERROR")
+controller = Controller.remote()
+ray.get(controller.ready.remote())
+ray.kill(controller)
+print("occupied", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_what_a_gang_occupied_that_died_while_it_started_is_freed_and_nothing_else(cluster, tmp_path):
+    other = subprocess.Popen(
+        [sys.executable, "-c", OTHER_SWEEP, cluster], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert other.stdout.readline() == "occupied\n"
+    mine = ray.util.placement_group([{"CPU": 0.25}])
+    gang = {"workers": 1, "cpus_per_worker": 1, "gpus_per_worker": 0, "storage": str(tmp_path)}
+    config = {"job": {"hang_seconds": 600.0}, "gang": gang | {"import_path": [], "data_dir": None}}
+    before = groups()
+    actor = ray.remote(num_cpus=0)(GangTrainable).remote(config)
+    wait_for(lambda: groups() - before)
+    (occupied,) = groups() - before
+    remove_abandoned_placement_groups()
+    assert groups() == before | {occupied}, "it lives"
+    ray.kill(actor)
+
+    def is_free():
+        remove_abandoned_placement_groups()
+        return occupied not in groups()
+
+    wait_for(is_free, seconds=30)
+    assert groups() == before, "another job's and the driver's own are not touched"
+    ray.util.remove_placement_group(mine)
+    other.communicate()
+
+
+def groups() -> set[str]:
+    """The placement groups of the cluster that wait for room or have it."""
+    table = ray.util.placement_group_table()
+    return {name for name, group in table.items() if group["state"] != "REMOVED"}
 
 
 def test_a_store_that_a_node_cannot_read_is_told_before_anything_starts(cluster, s3, monkeypatch):
