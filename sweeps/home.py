@@ -78,6 +78,10 @@ class Home(ABC):
         """Copy reports and exports to the place itself, which anyone may do."""
 
     @abstractmethod
+    def clear(self, folder: str) -> None:
+        """Remove what lies below `folder`, which is of no more use: what cannot be removed only takes room."""
+
+    @abstractmethod
     def fetch(self, folder: str) -> None:
         """Bring the files below `folder` here."""
 
@@ -107,8 +111,12 @@ class FolderHome(Home):
     def publish_outputs(self) -> None:
         """Nothing, for the same reason."""
 
+    def clear(self, folder: str) -> None:
+        with contextlib.suppress(OSError):
+            open_storage(self.location).delete(folder)
+
     def fetch(self, folder: str) -> None:
-        """Nothing, for the same reason."""
+        """Nothing: the folder is the place."""
 
 
 class StoreHome(Home):
@@ -169,6 +177,11 @@ class StoreHome(Home):
             target.parent.mkdir(parents=True, exist_ok=True)
             self._store.fetch(name, target)
 
+    def clear(self, folder: str) -> None:
+        with contextlib.suppress(OSError):
+            self._lease.check_not_lost()
+            self._store.delete(folder)
+
     def publish_records(self) -> None:
         self._lease.check()
         with self._publishing:
@@ -186,7 +199,7 @@ class StoreHome(Home):
             del segments[-FAN_IN:]
             self._put_segment(name, (merged[0][0], merged[-1][1], merged[0][2] + 1))
             for first, last, _ in merged:
-                self._store.delete(f"{name}/{_segment(first, last)}")
+                self.clear(f"{name}/{_segment(first, last)}")
 
     def _put_segment(self, name: str, segment: tuple[int, int, int]) -> None:
         first, last, _ = segment

@@ -25,7 +25,6 @@ from sweeps.preset import load_preset
 from sweeps.provenance import differences, machine, versions
 from sweeps.records import Records, read_records
 from sweeps.splits import check_micro_batches
-from trainables.checkpoint import delete_checkpoints
 from trainables.data.folder import data_in, given_data_folder
 from trainables.invalid_input import InvalidInput
 from trainables.methods import parse_method
@@ -250,8 +249,7 @@ def _run(plan: Plan, home: Home, *, is_new: bool, address: str | None, console: 
                     shutil.rmtree(home.folder / "gangs", ignore_errors=True)
             broken_off = tune.cannot_go_on
         if plan.share_prefix and protocol.is_over:
-            with contextlib.suppress(OSError):  # they only take room
-                delete_checkpoints(home.below(PREFIXES))
+            home.clear(PREFIXES)
     experiment = replace(open_experiment(home), broken_off=broken_off)
     try:
         experiment.report()

@@ -19,7 +19,6 @@ from sweeps.home import PREFIXES, Home
 from sweeps.protocol import Protocol
 from sweeps.records import FAILED, RUNNING, SEARCH, TrialRecord
 from sweeps.watch import Watcher
-from trainables.checkpoint import delete_checkpoints
 from trainables.gang import GangTrainable
 from trainables.storage import open_storage
 
@@ -290,7 +289,7 @@ class TuneRun:
         for name in sorted(self._with_checkpoint):
             other = self.protocol.records.trials.get(name)
             if other is None or (other.status != RUNNING and name not in self._kept(other.arm)):
-                delete_checkpoints(self._home.below("checkpoints", name))
+                self._home.clear(f"checkpoints/{name}")
                 self._with_checkpoint.remove(name)
 
     def _kept(self, method: str) -> set[str]:

@@ -4,6 +4,7 @@ A checkpoint's name is its step and the checksum of its content, so a file that 
 copied is recognised, and the one before it is used.
 """
 
+import contextlib
 import hashlib
 import os
 import re
@@ -39,8 +40,9 @@ def save_checkpoint(state: dict[str, Any], location: str | Path, *, kept: int | 
         storage.put(temporary, f"{state['step']:010d}-{file.checksum}.pt")
     finally:
         temporary.unlink(missing_ok=True)
-    for name in _checkpoints(storage)[:-kept] if kept else ():
-        storage.delete(name)
+    with contextlib.suppress(OSError):  # what cannot be deleted now goes with the next
+        for name in _checkpoints(storage)[:-kept] if kept else ():
+            storage.delete(name)
 
 
 def load_checkpoint(
@@ -64,11 +66,6 @@ def load_checkpoint(
         finally:
             temporary.unlink(missing_ok=True)
     return None
-
-
-def delete_checkpoints(location: str | Path) -> None:
-    """Remove all checkpoints at `location`, and the location itself."""
-    open_storage(location).delete()
 
 
 def _checkpoints(storage: Storage) -> list[str]:

@@ -1,5 +1,6 @@
 """Experiments in folders and object stores: locks, segments, and a resume on a machine whose disk is empty."""
 
+import errno
 import json
 import random
 import shutil
@@ -289,6 +290,30 @@ def test_a_resume_goes_on_from_what_another_process_wrote_until_it_gave_the_lock
     assert experiment.is_complete, "there was nothing left to do"
     assert experiment.plan.trials == 3
     assert table(experiment) == table(SimpleNamespace(records=read_records(home.folder)))
+
+
+def test_what_cannot_be_cleared_away_breaks_nothing_off(s3, monkeypatch):
+    home = start(below(s3, "littered"), make_plan())
+
+    def away(*_):
+        raise OSError(errno.EIO, "SlowDown")
+
+    with home.locked():
+        save_checkpoint({"step": 1}, home.below("checkpoints", "trial"))
+        monkeypatch.setattr(ObjectStore, "delete", away)
+        for number in range(FAN_IN):  # the last one merges them
+            append(home, number)
+            home.publish_records()
+        home.clear("checkpoints/trial")
+        for step in (2, 3, 4):
+            save_checkpoint({"step": step}, home.below("checkpoints", "trial"))
+        monkeypatch.undo()
+        save_checkpoint({"step": 5}, home.below("checkpoints", "trial"))
+        assert len(open_storage(home.below("checkpoints")).names()) == 2, "what was left goes with the next"
+        home.clear("checkpoints/trial")
+        assert not open_storage(home.below("checkpoints")).names()
+    again = home_at(home.location)
+    assert (again.folder / "results.jsonl").read_text().split() == [str(n) for n in range(FAN_IN)]
 
 
 def test_a_name_that_is_taken_is_refused_in_a_folder_and_in_a_store(s3, tmp_path):
