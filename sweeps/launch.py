@@ -3,7 +3,6 @@
 import contextlib
 import os
 import re
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -246,7 +245,6 @@ def _run(plan: Plan, home: Home, *, is_new: bool, address: str | None, console: 
                     tune.run()
                 finally:
                     tune.close()
-                    shutil.rmtree(home.folder / "gangs", ignore_errors=True)
             broken_off = tune.cannot_go_on
         if plan.share_prefix and protocol.is_over:
             home.clear(PREFIXES)

@@ -22,6 +22,9 @@ from sweeps.watch import Watcher
 from trainables.gang import GangTrainable
 from trainables.storage import open_storage
 
+GANGS = "gangs"
+"""Where Ray Train keeps what it has to say of a gang; nobody asks for it."""
+
 COUNT_SECONDS = 5.0
 """How often the nodes of the cluster are counted."""
 
@@ -155,10 +158,14 @@ class TuneRun:
         tuner.fit()
 
     def close(self) -> None:
-        """Let the watchers close, each whatever befalls the others: what cannot be written breaks the run off."""
+        """Let the watchers close, each whatever befalls the others: what cannot be written breaks the run off.
+
+        What Ray Train kept of the gangs goes.
+        """
         for watcher in self.watchers:
             with self._going_on():
                 watcher.closed()
+        self._home.clear(GANGS)
 
     def tick(self) -> None:
         """Time has passed: nodes may have come or gone."""
@@ -197,7 +204,7 @@ class TuneRun:
                 "workers": plan.workers,
                 "cpus_per_worker": plan.cpus_per_worker,
                 "gpus_per_worker": plan.gpus_per_worker,
-                "storage": self._home.below("gangs"),
+                "storage": self._home.below(GANGS),
                 "import_path": list(plan.import_path),
                 "data_dir": plan.data_dir,
             },

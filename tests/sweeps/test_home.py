@@ -292,6 +292,18 @@ def test_a_resume_goes_on_from_what_another_process_wrote_until_it_gave_the_lock
     assert table(experiment) == table(SimpleNamespace(records=read_records(home.folder)))
 
 
+def test_nothing_of_the_gangs_stays_behind(experiment):
+    home = home_at(experiment)
+    with home.locked():
+        tune = TuneRun(Protocol(make_plan(), home.folder), home, slots=lambda: 1, watchers=[Publisher(home)])
+        config = tune.next_job()
+        open_storage(config["gang"]["storage"]).write("gang-1/run.json", b"{}")
+        tune.close()
+    left = open_storage(home.location).names()
+    assert "trials.jsonl" in {name.split("/")[0] for name in left}, "its records were published at the end"
+    assert not [name for name in left if name.startswith("gangs")]
+
+
 def test_what_cannot_be_cleared_away_breaks_nothing_off(s3, monkeypatch):
     home = start(below(s3, "littered"), make_plan())
 
