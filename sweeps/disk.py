@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from sweeps.home import PREFIXES, RECORDS
 from sweeps.plan import SELECTION_SEEDS, Plan
 from sweeps.records import CONFIRM, SEARCH
 from trainables.checkpoint import KEPT
@@ -33,15 +34,16 @@ class Room:
 def room_needed(plan: Plan, task: Task, *, slots: int) -> Room:
     """The room for checkpoints and records; a model that cannot be built without data counts as built."""
     size = checkpoint_bytes(plan, task)
-    kept = len(plan.methods)
+    candidates = plan.candidates * len(plan.methods)  # all of them until the winners are chosen
     prefixes = _prefixes(plan)
     live = (KEPT + 1) * slots  # one more while it is being written
     reports = plan.trials * len(plan.methods) * (plan.space.horizon // plan.space.eval_interval + 1)
-    needed = size * (live + kept + prefixes) + RECORDS_BYTES * reports
+    needed = size * (live + KEPT * candidates + prefixes) + RECORDS_BYTES * reports
     return Room(
         needed=needed,
         arithmetic=f"disk: at most about {megabytes(needed)}: checkpoints of {megabytes(size)} x ({KEPT + 1} x {slots} "
-        f"live trials + {kept} winners{f' + {prefixes} shared prefixes' * bool(prefixes)}), and the records",
+        f"live trials + {KEPT} x {candidates} candidates{f' + {prefixes} shared prefixes' * bool(prefixes)}), "
+        "and the records",
     )
 
 
@@ -80,17 +82,35 @@ def checkpoint_bytes(plan: Plan, task: Task) -> int:
 
 
 def check_room(room: Room, location: str) -> str:
-    """The arithmetic with what is free; raises `InvalidInput` if that is less than is needed."""
+    """The arithmetic with what is free; raises `InvalidInput` if that is less than is needed.
+
+    Of a sweep that is resumed a part is at `location` already.
+    """
     if is_uri(location):
         return room.arithmetic
     folder = next(path for path in [Path(location), *Path(location).parents] if path.exists())
-    free = shutil.disk_usage(folder).free
-    if free < room.needed:
+    free, there = shutil.disk_usage(folder).free, sum(map(_size, _counted(Path(location))))
+    arithmetic = room.arithmetic + (f"; {megabytes(there)} of it are there" if there else "")
+    if free < room.needed - there:
         raise InvalidInput(
-            f"{room.arithmetic}; {str(folder)!r} has {megabytes(free)} left: make room, choose another "
+            f"{arithmetic}; {str(folder)!r} has {megabytes(free)} left: make room, choose another "
             "--storage, or lower --max-concurrent"
         )
-    return f"{room.arithmetic}; {megabytes(free)} free"
+    return f"{arithmetic}; {megabytes(free)} free"
+
+
+def _counted(experiment: Path) -> list[Path]:
+    """What there is of that which `room_needed` foresees."""
+    folders = (experiment / name for name in ("checkpoints", PREFIXES, "trials"))
+    return [
+        *(experiment / name for name in RECORDS),
+        *(path for folder in folders for path in folder.rglob("*")),
+    ]
+
+
+def _size(path: Path) -> int:
+    """The bytes of a file; none of a folder."""
+    return path.stat().st_size if path.is_file() else 0
 
 
 def megabytes(size: float) -> str:

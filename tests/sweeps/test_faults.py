@@ -15,7 +15,7 @@ from sweeps.protocol import Protocol
 from sweeps.records import FAILED, RUNNING, read_records
 from sweeps.tuning import Interrupted, TuneRun
 from sweeps.watch import Watcher
-from trainables.checkpoint import load_checkpoint, save_checkpoint
+from trainables.checkpoint import KEPT, load_checkpoint, save_checkpoint
 from trainables.invalid_input import InvalidInput
 from trainables.task import load_task
 from trainables.training import Training
@@ -237,7 +237,7 @@ def test_the_room_that_checkpoints_need_is_known_and_checked_before_the_start(tm
     plan, task = make_plan(methods=("sgd", "adamw-ire")), load_task("digits")
     room = room_needed(plan, task, slots=2)
     assert (
-        f"checkpoints of {megabytes(checkpoint_bytes(plan, task))} x (3 x 2 live trials + 2 winners)"
+        f"checkpoints of {megabytes(checkpoint_bytes(plan, task))} x (3 x 2 live trials + 2 x 2 candidates)"
         in room.arithmetic
     )
     assert check_room(room, str(tmp_path / "not" / "there")).endswith(" free")
@@ -245,6 +245,30 @@ def test_the_room_that_checkpoints_need_is_known_and_checked_before_the_start(tm
     monkeypatch.setattr("sweeps.disk.shutil.disk_usage", lambda _: usage._replace(free=room.needed - 1))
     with pytest.raises(InvalidInput, match="make room, choose another --storage, or lower --max-concurrent"):
         check_room(room, str(tmp_path / "not" / "there"))
+
+
+def test_what_a_resumed_sweep_has_there_already_it_need_not_find_room_for(tmp_path, monkeypatch):
+    room = room_needed(make_plan(methods=("sgd", "adamw-ire")), load_task("digits"), slots=2)
+    for name in ("checkpoints/sgd-0000/1.pt", "prefixes/x/1.pt", "results.jsonl", "report/report.html"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(bytes(1000))
+    usage = shutil.disk_usage(tmp_path)
+    for free, fits in ((room.needed - 3000, True), (room.needed - 3001, False)):
+        monkeypatch.setattr("sweeps.disk.shutil.disk_usage", lambda _, free=free: usage._replace(free=free))
+        if fits:
+            assert "; 3.0 kB of it are there; " in check_room(room, str(tmp_path))
+        else:
+            with pytest.raises(InvalidInput, match="make room"):
+                check_room(room, str(tmp_path))
+
+
+def test_room_is_kept_for_every_candidate_until_the_winner_is_chosen():
+    task, size = load_task("digits"), checkpoint_bytes(make_plan(methods=("sgd",)), load_task("digits"))
+    one, three = (
+        room_needed(make_plan(methods=("sgd",), candidates=candidates), task, slots=1)
+        for candidates in (1, 3)
+    )
+    assert three.needed - one.needed == 2 * KEPT * size
 
 
 @pytest.mark.parametrize("method", ["sgd", "adamw-ire"])
