@@ -226,10 +226,14 @@ def _run(plan: Plan, home: Home, *, is_new: bool, address: str | None, console: 
             if is_new:
                 protocol = Protocol(plan, home.folder, publish=home.publish_records)
             screen = stack.enter_context(_ray_output(home.folder, console))
-            for line in (f"{plan.name}: {slots.arithmetic}", room, *_changed_versions(protocol.records)):
+            for line in (
+                f"{plan.name}: {slots.arithmetic}",
+                room,
+                *_changed_versions(plan, protocol.records),
+            ):
                 screen.print(line, soft_wrap=True, highlight=False)
             protocol.records.run(
-                versions=versions(),
+                versions=versions(plan.task),
                 machine=machine(),
                 identity=identity(plan),
                 trials=plan.trials,
@@ -281,11 +285,11 @@ def _slots(plan: Plan) -> int:
         return 0
 
 
-def _changed_versions(records: Records) -> list[str]:
+def _changed_versions(plan: Plan, records: Records) -> list[str]:
     """A line for a resume under other versions than the last run's."""
     if not records.runs:
         return []
-    changed = differences(records.runs[-1]["versions"], versions())
+    changed = differences(records.runs[-1]["versions"], versions(plan.task))
     return [f"resumed under other versions, which is recorded: {', '.join(changed)}"] if changed else []
 
 

@@ -252,7 +252,11 @@ class Plan:
         del fields["space"]
         lines = ["# Everything needed to run this sweep again: `ire resume` reads it.", f"schema = {SCHEMA}"]
         lines += [f"{key} = {_toml(value)}" for key, value in fields.items() if value is not None]
-        lines += ["", "[versions]", *(f"{name} = {_toml(version)}" for name, version in versions().items())]
+        lines += [
+            "",
+            "[versions]",
+            *(f"{name} = {_toml(version)}" for name, version in versions(self.task).items()),
+        ]
         lines += [
             "",
             "[space]",

@@ -14,9 +14,14 @@ LIBRARIES = ("torch", "ray", "optuna", "numpy")
 OURS = ("ire", "trainables", "search_spaces", "sweeps")
 
 
-def versions() -> dict[str, str]:
-    """Python, the main libraries, our own release, and a checksum of our code, which tells apart unreleased states."""
+def versions(task: str) -> dict[str, str]:
+    """Python, the main libraries, our own release, and a checksum of our code, which tells apart unreleased states.
+
+    For a task from outside the package (`package.module:Class`) a checksum of its module, too.
+    """
     found = {"python": platform.python_version(), "ire": _version("ire"), "code": code_checksum()}
+    checksum = task_checksum(task)
+    found |= {"task": checksum} if checksum else {}
     return found | {name: _version(name) for name in LIBRARIES}
 
 
@@ -49,6 +54,20 @@ def code_checksum() -> str:
             if path.suffix in (".py", ".toml"):
                 digest.update(str(path.relative_to(folder)).encode() + path.read_bytes())
     return digest.hexdigest()[:12]
+
+
+def task_checksum(task: str) -> str | None:
+    """The same for the module of a task from outside the package; None for one of ours, or if it has no file here."""
+    module, colon, _ = task.partition(":")
+    if not colon:
+        return None
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):  # its package is not there, or it has no specification
+        return None
+    if spec is None or not spec.has_location:
+        return None
+    return hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()[:12]
 
 
 def _version(package: str) -> str:

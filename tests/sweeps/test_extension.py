@@ -9,10 +9,11 @@ from simulated import make_plan, simulate, table
 
 from search_spaces.space import parse_space
 from sweeps.extension import check_identity, extended, identity
+from sweeps.launch import _changed_versions
 from sweeps.plan import Plan
 from sweeps.protocol import Protocol
 from sweeps.provenance import code_checksum, differences, versions
-from sweeps.records import CONFIRM, CONTROL, CURVE, SEARCH, read_records
+from sweeps.records import CONFIRM, CONTROL, CURVE, SEARCH, Records, read_records
 from trainables.invalid_input import InvalidInput
 
 
@@ -118,7 +119,7 @@ def test_a_sweep_toml_whose_trials_could_not_be_compared_any_more_is_refused(
     check_identity(
         change(plan), records, source="sweep.toml"
     )  # no run on record yet: nothing to compare with
-    records.run(identity=identity(plan), versions=versions())
+    records.run(identity=identity(plan), versions=versions(plan.task))
     again = read_records(tmp_path / "again")
     check_identity(extended(plan, trials=9, methods=["adamw"]), again, source="sweep.toml")
     with pytest.raises(InvalidInput, match=f"sweep.toml: .*{message}.*could not be compared"):
@@ -129,7 +130,7 @@ def test_every_run_is_recorded_with_its_versions_and_a_change_is_told(swept, tmp
     plan, folder = swept
     shutil.copytree(folder, tmp_path / "again")
     records = read_records(tmp_path / "again")
-    now = versions()
+    now = versions(plan.task)
     records.run(identity=identity(plan), versions=now | {"torch": "2.0.0"})
     records.run(identity=identity(plan), versions=now)
     lines = [json.loads(line) for line in (tmp_path / "again" / "trials.jsonl").read_text().splitlines()]
@@ -139,3 +140,18 @@ def test_every_run_is_recorded_with_its_versions_and_a_change_is_told(swept, tmp
     assert set(now) >= {"python", "ire", "torch", "ray", "optuna", "numpy", "code"}
     assert now["code"] == code_checksum()
     assert len(now["code"]) == 12
+
+
+def test_a_task_of_ones_own_that_was_changed_is_told_on_a_resume(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    module = tmp_path / "my_changing_task.py"
+    module.write_text("ONE = 1\n")
+    plan, records = make_plan(task="my_changing_task:Mine@tiny"), Records(tmp_path)
+    before = versions(plan.task)
+    records.run(identity=identity(plan), versions=before)
+    assert _changed_versions(plan, records) == []
+    module.write_text("ONE = 2\n")
+    (line,) = _changed_versions(plan, records)
+    assert line.endswith(f"is recorded: task {before['task']} -> {versions(plan.task)['task']}")
+    assert "task" not in versions("digits")
+    assert "task" not in versions("my_missing_package.module:Mine")
