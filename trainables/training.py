@@ -52,9 +52,7 @@ class Training:
                 f"--compile: {spec.method} differentiates twice, and a compiled model cannot; leave it out"
             )
 
-        torch.set_float32_matmul_precision(
-            "high" if spec.precision == "tf32" else "highest"
-        )  # of the process
+        torch.set_float32_matmul_precision("high" if spec.precision == "tf32" else "highest")
         torch.manual_seed(derive_seed(spec.seed, "model"))
         self.model = task.model().to(device)
         self.network: nn.Module = self.model

@@ -299,6 +299,7 @@ def test_what_cannot_be_prepared_is_refused(task, text, tokenizer, message, tmp_
         (tmp_path / "text").mkdir()
     with pytest.raises(InvalidInput, match=message):
         prepare(task, source=tmp_path / "text", tokenizer=tokenizer, say=quiet)
+    assert not list(data.glob("*")), "nothing is written"
 
 
 def test_offline_a_download_says_what_to_do_instead(data, monkeypatch):

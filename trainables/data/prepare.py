@@ -62,10 +62,16 @@ def _check_tokenizer(store: Store, asked: str | None) -> None:
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a") as file:
+    lock = folder / ".lock"
+    with lock.open("a") as file:
         if not try_lock(file):
             raise InvalidInput(f"{str(folder)!r} is being prepared by another process: wait for it")
-        yield
+        try:
+            yield
+        finally:
+            if list(folder.iterdir()) == [lock]:  # nothing came of it
+                lock.unlink()
+                folder.rmdir()
 
 
 def data_of(task: str) -> DataSet:
