@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sweeps.comparison import Comparison, Measured, Row, published, short_settings
+from sweeps.comparison import Comparison, Control, Measured, Row, published, short_settings
 from sweeps.preset import beside_the_paper, load_preset
 from sweeps.records import DIVERGED, FAILED, FINISHED, PRUNED
 from sweeps.report.words import headline, is_higher, is_lower
@@ -139,7 +139,7 @@ def controls(experiment: "Experiment") -> Table:
             _speed_up(comparison, control, "step"),
             _speed_up(comparison, control, comparison.clock),
             str(control.against_method or "-"),
-            "yes" if is_lower(control) else "no, higher" if is_higher(control) else "not shown",
+            _is_lower(control),
             f"{len(control.runs)}/{experiment.plan.confirm_seeds}",
             CONTROL_WORDS[control.name],
         ]
@@ -147,6 +147,12 @@ def controls(experiment: "Experiment") -> Table:
         for control in row.controls
     ]
     return Table(title="Controls: is it the curvature?", heads=heads, lines=lines)
+
+
+def _is_lower(control: Control) -> str:
+    """Whether the method ends lower than its control, in words."""
+    difference = control.against_method
+    return "yes" if is_lower(difference) else "no, higher" if is_higher(difference) else "not shown"
 
 
 def searches(experiment: "Experiment") -> Table:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-from sweeps.comparison import Comparison, Control, Row
+from sweeps.comparison import Comparison, Control, Difference, Row
 from sweeps.records import RUNNING, SEARCH
 from sweeps.stages import KAPPA_0, PUBLISHED
 from sweeps.statistics.draws import LEVEL
@@ -126,17 +126,17 @@ def control_findings(comparison: Comparison) -> list[str]:
                 f"control{'s' * (len(row.unsettled) > 1)} {_and(row.unsettled)} are missing, diverged or failed."
             )
         elif KAPPA_0 in known:
-            told += _of_controls(row.method, known.pop(KAPPA_0), known.values())
+            told += _of_controls(row, known.pop(KAPPA_0), known.values())
     return told
 
 
-def _of_controls(method: str, boost: Control, others: Collection[Control]) -> list[str]:
-    told, helps = [], is_lower(boost)
+def _of_controls(row: Row, boost: Control, others: Collection[Control]) -> list[str]:
+    told, method, helps = [], row.method, is_lower(boost.against_method)
     if not helps:
-        ends = "lower" if is_higher(boost) else "no higher, as far as this shows"
+        ends = "lower" if is_higher(boost.against_method) else "no higher, as far as this shows"
         told.append(f"That the boost helps is not shown for {method}: at kappa = 0 it ends {ends}.")
-    beaten = [control.name for control in others if is_lower(control)]
-    unbeaten = [control.name for control in others if not is_lower(control)]
+    beaten = [control.name for control in others if is_lower(control.against_method)]
+    unbeaten = [control.name for control in others if not is_lower(control.against_method)]
     if unbeaten:
         beats = f" It does end lower than {_and(beaten)}." if beaten else ""
         told.append(
@@ -144,7 +144,7 @@ def _of_controls(method: str, boost: Control, others: Collection[Control]) -> li
             f"control{'s' * (len(unbeaten) > 1)} {_and(unbeaten, 'or')}.{beats}"
         )
     elif helps:
-        told.append(f"It is the curvature: {method} ends lower than all of its controls.")
+        told.append(f"It is the curvature: {method} ends lower than all of its controls.{_beside_base(row)}")
     else:
         told.append(
             f"Which coordinates are boosted does matter: {method} ends lower than its other controls."
@@ -152,15 +152,24 @@ def _of_controls(method: str, boost: Control, others: Collection[Control]) -> li
     return told
 
 
-def is_lower(control: Control) -> bool:
-    """Whether the method ends lower than its control, by the interval over seeds."""
-    difference = control.against_method
+def _beside_base(row: Row) -> str:
+    """Controls have the method's own settings: what its base does with others is another question."""
+    if row.against_base is None:
+        return ""
+    if is_lower(row.against_base):
+        return " Its base, tuned by itself, ends higher, too."
+    if is_higher(row.against_base):
+        return " Its base, tuned by itself, ends lower still."
+    return " That its base, tuned by itself, ends higher, too, is not shown."
+
+
+def is_lower(difference: Difference | None) -> bool:
+    """Whether the first of two ends lower, by the interval over seeds."""
     return difference is not None and difference.seeds >= MIN_SEEDS and difference.high < 0
 
 
-def is_higher(control: Control) -> bool:
-    """Whether the method ends higher than its control, by the interval over seeds."""
-    difference = control.against_method
+def is_higher(difference: Difference | None) -> bool:
+    """Whether the first of two ends higher, by the interval over seeds."""
     return difference is not None and difference.seeds >= MIN_SEEDS and difference.low > 0
 
 

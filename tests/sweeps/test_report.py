@@ -328,11 +328,30 @@ def test_what_controls_say_is_said_no_stronger(ends, unsettled, told):
         )
         for name, of in (ALL_LOWER | ends).items()
     ]
-    rows = [SimpleNamespace(method="sgd-ire", controls=controls, unsettled=unsettled)]
+    rows = [SimpleNamespace(method="sgd-ire", controls=controls, unsettled=unsettled, against_base=None)]
     found = control_findings(SimpleNamespace(rows=rows))
     assert len(found) == len(told)
     for sentence, beginning in zip(found, told, strict=True):
         assert sentence.startswith(beginning)
+
+
+@pytest.mark.parametrize(
+    ("ends", "told"),
+    [
+        (HIGHER, "Its base, tuned by itself, ends lower still."),
+        (LOWER, "Its base, tuned by itself, ends higher, too."),
+        (OPEN, "That its base, tuned by itself, ends higher, too, is not shown."),
+    ],
+)
+def test_that_it_is_the_curvature_is_not_said_without_what_its_base_does(ends, told):
+    controls = [
+        SimpleNamespace(name=name, against_method=Difference(value=-0.15, low=of[0], high=of[1], seeds=5))
+        for name, of in ALL_LOWER.items()
+    ]
+    base = Difference(value=sum(ends) / 2, low=ends[0], high=ends[1], seeds=5)
+    row = SimpleNamespace(method="sgd-ire", controls=controls, unsettled=[], against_base=base)
+    (found,) = control_findings(SimpleNamespace(rows=[row]))
+    assert found == f"It is the curvature: sgd-ire ends lower than all of its controls. {told}"
 
 
 def test_controls_with_a_run_missing_or_lost_settle_nothing(run):
