@@ -127,7 +127,7 @@ def test_a_broken_clause_makes_it_not_comparable_in_words(run):
 
 def test_an_end_with_nothing_behind_it_is_no_edge():
     text = find_space("digits").text.replace(
-        "weight_decay = { log = [1e-5, 1e-1]", "weight_decay = { linear = [0, 0.1]"
+        "weight_decay = { log = [1e-6, 1e-1]", "weight_decay = { linear = [0, 0.1]"
     )
     plan = make_plan(space=parse_space(text, task="digits", source="a test"))
     settings = plan.space.published(parse_method("sgd"))
