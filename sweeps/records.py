@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from trainables.invalid_input import InvalidInput
 from trainables.storage import patiently
 from trainables.trial import TrialSpec
 
@@ -327,10 +328,17 @@ def _cut_torn_line(file: Any, end: int) -> None:
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The complete lines of a records file; none if it does not exist."""
+    """The complete lines of a records file; none if it does not exist. Raises `InvalidInput` for a damaged one."""
     if not path.exists():
         return
     with path.open("rb") as file:
-        for line in file:
-            if line.endswith(b"\n"):
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                return
+            try:
                 yield json.loads(line)
+            except ValueError as error:
+                raise InvalidInput(
+                    f"{path}, line {number}: it was damaged after it was written ({error}); put the file back from "
+                    "a copy"
+                ) from error

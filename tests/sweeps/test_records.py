@@ -7,6 +7,7 @@ from simulated import Killed, make_plan, reports_of, simulate, table
 
 from sweeps.protocol import Protocol
 from sweeps.records import append_line, read_lines, read_records
+from trainables.invalid_input import InvalidInput
 
 
 @pytest.fixture
@@ -23,6 +24,15 @@ def test_a_torn_last_line_is_dropped_and_cut_off_before_the_next(tmp_path):
     assert list(read_lines(path)) == [{"a": 1}]
     append_line(path, {"a": 3})
     assert list(read_lines(path)) == [{"a": 1}, {"a": 3}]
+
+
+def test_a_damaged_line_is_named(tmp_path):
+    path = tmp_path / "x.jsonl"
+    for value in (1, 2, 3):
+        append_line(path, {"a": value})
+    path.write_bytes(path.read_bytes().replace(b'{"a": 2}', b"\0" * 8))
+    with pytest.raises(InvalidInput, match=r"x\.jsonl, line 2: it was damaged"):
+        list(read_lines(path))
 
 
 def test_nan_is_never_written(tmp_path):
