@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from ire.settings import OF_GROUPS
 from ire.shards import local
 
 
@@ -82,22 +83,20 @@ def unpacked(entry: dict[str, Any] | None, parameters: Sequence[Tensor]) -> Memo
 
 
 def check_options(saved: Sequence[dict[str, Any]], base: Optimizer) -> None:
-    """Check that saved groups have the numbers that `base` computes with: torch loads them unseen.
+    """Check that saved groups are of the class of `base`: torch loads those of any, and fails at the next step.
 
-    Switches may be missing: the base fills in those that are younger than the checkpoint.
+    An older checkpoint may lack options that the base has by now and fills in, but has none that it does not know.
 
     Raises:
-        ValueError: a number is missing, as in the groups of another class of optimizer.
+        ValueError: the groups lack options of the base, and have others instead.
     """
     for group, loaded in zip(base.param_groups, saved, strict=False):
-        numbers = {
-            name for name in base.defaults if not (group.get(name) is None or isinstance(group[name], bool))
-        }
-        missing = numbers - set(loaded)
-        if missing:
+        missing = sorted(set(base.defaults) & set(group) - set(loaded))
+        unknown = sorted(set(loaded) - set(group) - {*OF_GROUPS})
+        if missing and unknown:
             raise ValueError(
-                f"the state dict is that of another optimizer: its groups lack {', '.join(sorted(missing))}, which "
-                f"{type(base).__name__} needs; build the optimizer it was saved from"
+                f"the state dict is that of another optimizer: its groups lack {', '.join(missing)}, which "
+                f"{type(base).__name__} needs, and have {', '.join(unknown)}; build the optimizer it was saved from"
             )
 
 

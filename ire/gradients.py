@@ -8,6 +8,8 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
+from ire.shards import local
+
 
 def has_gradient(p: Tensor) -> bool:
     return p.grad is not None
@@ -54,7 +56,7 @@ class Spent:
     def is_it(self, gradient: Tensor | None) -> bool:
         return gradient is not None and gradient is self._gradient()
 
-    def was_written(self) -> bool:
-        """Whether it has been changed in place since the step."""
+    def is_cleared(self) -> bool:
+        """Whether it was set to zero in place since the step."""
         gradient = self._gradient()
-        return gradient is not None and gradient._version != self._version
+        return gradient is not None and gradient._version != self._version and not local(gradient).any()

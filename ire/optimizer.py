@@ -29,7 +29,7 @@ from ire.settings import (
     check_group,
     check_parameters,
     decoupled_decay,
-    groups_settings_kept,
+    keep_groups_settings,
     of_group,
 )
 from ire.wrapper import Wrapper
@@ -100,7 +100,7 @@ class IRE(Wrapper):
         self._source = source_named(curvature)
         self._memory = Memory()
         self._paths = self._new_paths()
-        self._inner.register_load_state_dict_pre_hook(groups_settings_kept)
+        keep_groups_settings(self._inner)
         self._kappa_in_force = 0.0
         self._spent: Spent | None = None
 
@@ -109,7 +109,7 @@ class IRE(Wrapper):
     @property
     def curvature_due(self) -> bool:
         """Whether a curvature backward and `update_mask` are wanted before the next step."""
-        if self._spent is not None and self._spent.was_written():  # cleared in place, perhaps by the model
+        if self._spent is not None and self._spent.is_cleared():  # in place, perhaps by the model
             self._spent = None
         return self._source.scores is None and self._refresh_due and any(True for _ in self._ranked())
 
@@ -329,7 +329,7 @@ class IRE(Wrapper):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._paths = self._new_paths()
-        self._inner.register_load_state_dict_pre_hook(groups_settings_kept)  # copies have no hooks
+        keep_groups_settings(self._inner)  # copies have no hooks
 
     def _packed(self, base_state: dict[str, Any]) -> dict[str, Any]:
         return {**base_state, "ire": packed(self._memory, self.parameters())}

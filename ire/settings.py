@@ -75,8 +75,16 @@ def of_group(group: dict[str, Any], name: str, default: Any, base: Optimizer) ->
     return default if name in base.defaults else group.get(name, default)
 
 
-def groups_settings_kept(base: Optimizer, state_dict: dict[str, Any]) -> dict[str, Any] | None:
-    """`state_dict` with what the groups set for IRE, where it has none: a load would drop it. A hook before loads."""
+def keep_groups_settings(base: Optimizer) -> None:
+    """From now on a load into `base` leaves it what its groups set for IRE, where the checkpoint has nothing.
+
+    A few optimizers that wrap another are none of torch's inside, and have no hooks: there a load drops it.
+    """
+    if hasattr(base, "_optimizer_load_state_dict_pre_hooks"):
+        base.register_load_state_dict_pre_hook(_kept)
+
+
+def _kept(base: Optimizer, state_dict: dict[str, Any]) -> dict[str, Any] | None:
     groups, saved = base.param_groups, state_dict.get("param_groups", ())
     if len(groups) != len(saved):
         return None  # the load itself will refuse it

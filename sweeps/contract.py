@@ -5,8 +5,9 @@ broken makes the comparison "not comparable", in words; one that cannot be judge
 """
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from search_spaces import Dimension, Fixed
 from sweeps.ledger import Ledger
 from sweeps.plan import Plan
 from sweeps.records import CONFIRM, CONTROL, CURVE, FINISHED, RUNNING, TrialRecord
@@ -74,12 +75,12 @@ def _ranges(plan: Plan) -> Clause:
     for name in plan.methods:
         method = parse_method(name)
         mine = plan.space.dimensions(method)
-        for base in map(parse_method, method.ancestors):
+        for base in (parse_method(each) for each in method.ancestors if each in plan.methods):
             theirs = plan.space.dimensions(base)
             differing += [
                 f"{setting} of {name} ({mine[setting]}) and of {base.name} ({theirs[setting]})"
                 for setting in theirs
-                if setting in mine and mine[setting] != theirs[setting]
+                if setting in mine and not _are_equal(mine[setting], theirs[setting])
             ]
     if differing:
         return Clause(
@@ -90,6 +91,13 @@ def _ranges(plan: Plan) -> Clause:
     return Clause(
         name="ranges", kept=True, text="every setting is searched in the range of what the method is built on"
     )
+
+
+def _are_equal(one: Dimension, other: Dimension) -> bool:
+    """Whether the same is searched, wherever it starts."""
+    if isinstance(one, Fixed) or type(one) is not type(other):
+        return one == other
+    return replace(one, published=other.published) == other
 
 
 def _seeds(plan: Plan, ledgers: Collection[Ledger]) -> Clause:

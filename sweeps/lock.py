@@ -122,6 +122,8 @@ class Lease:
             return json.loads(self._store.read(LOCK))
         except FileNotFoundError:
             return None
+        except ValueError as error:  # half of it was there, in a store whose writes are not atomic
+            raise OSError(f"{LOCK} cannot be read ({error})") from error
 
     def _write(self) -> None:
         now = time.time()

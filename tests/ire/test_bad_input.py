@@ -156,6 +156,25 @@ def test_training_gradients_under_the_curvature_are_noticed(cleared, make_model,
         CLEARING[cleared](model, optimizer)
 
 
+@pytest.mark.parametrize(
+    "after_step", [lambda model: None, lambda model: torch.nn.utils.clip_grad_norm_(model.parameters(), 0.1)]
+)
+def test_gradients_that_were_added_to_or_clipped_are_not_taken_for_cleared(
+    after_step, make_model, make_batch
+):
+    model = make_model()
+    optimizer = IRE(torch.optim.SGD(model.parameters(), lr=0.1), kappa=1, gamma=0.5, interval=1)
+    model(make_batch(0)[0]).sum().backward()
+    optimizer.update_mask()
+    model(make_batch(0)[0]).sum().backward()
+    optimizer.step()
+    after_step(model)
+    model(make_batch(1)[0]).sum().backward()
+    assert optimizer.curvature_due
+    with pytest.raises(ValueError, match="still hold those of the last step"):
+        optimizer.update_mask()
+
+
 def test_sparse_gradients_are_refused():
     model = torch.nn.Embedding(5, 3, sparse=True)
     optimizer = IRE(torch.optim.SGD(model.parameters(), lr=0.1), kappa=1, gamma=0.5)

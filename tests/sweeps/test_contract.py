@@ -96,7 +96,16 @@ def test_unequal_ranges_are_known_before_anything_runs():
     space = parse_space(text, task="digits", source="mine.toml")
     (clause,) = broken_before(make_plan(space=space, methods=("sam-sgd", "sam-sgd-ire")))
     assert "rho of sam-sgd-ire (log [0.001, 5]) and of sam-sgd" in clause.text
+    assert not broken_before(make_plan(space=space, methods=("sgd", "sam-sgd-ire"))), (
+        "no sam-sgd to differ from"
+    )
     assert not broken_before(make_plan())
+
+
+@pytest.mark.parametrize("task", ["cifar10-resnet18", "cifar100-resnet18", "cifar10-vgg11", "cifar10-vgg16"])
+def test_a_range_that_starts_elsewhere_is_the_same_range(task):
+    space = find_space(task)
+    assert not broken_before(make_plan(space=space, methods=space.methods))
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,11 @@ def sweep_with(task, ratio, seed=0):
         ([(2.0, ABOVE), (2.0, ABOVE), (0.5, BELOW)], "?1.26 [?1.00, ?1.00]", "not shown"),
         ([(4.0, WITHIN), (0.5, BELOW)], "≤1.41 [≤1.41, ≤1.41]", "not shown"),
         ([(4.0, WITHIN), (1.0, WITHIN)], "2.00 [2.00, 2.00]", "faster"),
+        (
+            [(0.5, WITHIN), (0.5, WITHIN)],
+            "0.50 [0.50, 0.50]",
+            "not shown",
+        ),  # slower is not judged over several
     ],
 )
 def test_bounds_of_both_kinds_bound_nothing_together(ratios, told, verdict):
@@ -107,6 +112,7 @@ def test_studies_of_one_task_are_what_its_interval_is_over():
     [
         ({"seed": 0}, "have the same seed, 0"),
         ({"seed": 5, "precision": "bf16"}, "differ in precision ('fp32' and 'bf16')"),
+        ({"seed": 5, "trials": 4}, "differ in trials (3 and 4)"),
     ],
 )
 def test_sweeps_of_one_task_that_are_no_studies_of_it_are_refused(folders, tmp_path, changes, words):

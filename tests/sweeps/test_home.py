@@ -193,6 +193,18 @@ def test_a_lease_of_another_machine_lasts_until_it_is_not_renewed(s3, monkeypatc
     assert "lock.json" not in open_storage(home.location).names()
 
 
+def test_a_lock_of_which_only_half_can_be_read_is_as_one_that_is_away(s3):
+    home = start(below(s3, "half"), make_plan())
+    with home.locked():
+        store = open_storage(home.location)
+        whole = store.read("lock.json")
+        store.write("lock.json", whole[:5])
+        with pytest.raises(OSError, match="cannot be read"):
+            home._lease._renew()
+        store.write("lock.json", whole)
+        home._lease._renew()
+
+
 def take_over(home):
     """Another machine has the experiment now, since this one had fallen silent for too long."""
     lease = {"host": "elsewhere", "pid": 1, "lease": "x", "renewed": sweeps.lock.time.time()}

@@ -198,17 +198,15 @@ def turned(file):
 
 
 @pytest.mark.parametrize("damage", [cut, turned, Path.unlink])
-def test_damage_is_mended_by_the_command_that_the_error_names(damage, tmp_path, data, monkeypatch):
+def test_damaged_data_is_named_and_mended_from_its_source_but_never_replaced_by_other(damage, tmp_path, data):
     write_text(tmp_path / "text", sentences=300)
-    monkeypatch.setattr(
-        TokenData, "_encoded", lambda self, _, *rest: encoded(self, LocalText(tmp_path / "text"), *rest)
-    )
-    prepare("minipile-llama119m", tokenizer="bpe:300", say=quiet)
+    asked = {"source": tmp_path / "text", "tokenizer": "bpe:300", "say": quiet}
+    prepare("minipile-llama119m", **asked)
     index = open_store(data / "minipile", remedy="").index
     damage(data / "minipile" / "train.bin")
-    heard = []
-    prepare("minipile-llama119m", tokenizer="bpe:300", say=heard.append)
-    assert "it is prepared anew" in "".join(heard)
+    with pytest.raises(InvalidInput, match=r"train\.bin.*--from a folder .* give them again, else delete"):
+        prepare("minipile-llama119m", say=quiet)
+    prepare("minipile-llama119m", **asked)
     mended = open_store(data / "minipile", remedy="")
     mended.verify()
     assert mended.index == index

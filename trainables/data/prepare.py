@@ -23,13 +23,15 @@ def prepare(
 ) -> Path:
     """Prepare the data of `task` below `into` (the data folder by default) and return its folder.
 
-    It comes from `source`, or is downloaded. A data set that is complete is verified and left alone, unless it is
-    damaged or a `source` is given. `tokenizer` is for texts: see `trainables.data.encoders`. Raises `InvalidInput`.
+    It comes from `source`, or is downloaded. A data set that is complete is verified and left alone, unless a `source`
+    is given; one that is damaged is never replaced by what may be another. `tokenizer` is for texts: see
+    `trainables.data.encoders`. Raises `InvalidInput`.
     """
     with data_in(into):
         data = data_of(task)
-        if data.is_prepared and source is None and _is_intact(data, task, say):
-            _check_tokenizer(data.open(task=task), tokenizer)
+        if data.is_prepared and source is None:
+            say(f"{data.folder} is complete; verifying its checksums")
+            _check_tokenizer(_verified(data, task), tokenizer)
             return data.folder
         if source is not None and not source.exists():
             raise InvalidInput(f"--from {str(source)!r} does not exist; takes {data.accepts}")
@@ -39,14 +41,16 @@ def prepare(
         return store.folder
 
 
-def _is_intact(data: DataSet, task: str, say: Say) -> bool:
-    say(f"{data.folder} is complete; verifying its checksums")
+def _verified(data: DataSet, task: str) -> Store:
     try:
-        data.open(task=task).verify()
+        store = data.open(task=task)
+        store.verify()
     except InvalidInput as error:
-        say(f"{error}\nit is prepared anew")
-        return False
-    return True
+        raise InvalidInput(
+            f"{error}; if it was prepared --from a folder or with a --tokenizer give them again, else delete "
+            f"{str(data.folder)!r} first"
+        ) from error
+    return store
 
 
 def _check_tokenizer(store: Store, asked: str | None) -> None:
