@@ -5,7 +5,6 @@ import http.server
 import os
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
 
+import psutil
 import pytest
 
 from search_spaces import find_space
@@ -80,8 +80,9 @@ def jobs():
         assert head.poll() is None and time.monotonic() < deadline
         time.sleep(1)
     yield address, environment
-    os.killpg(head.pid, signal.SIGTERM)
-    head.wait(60)
+    for process in [*psutil.Process(head.pid).children(recursive=True), head]:  # in order it takes half a minute
+        process.kill()
+    head.wait()
     shutil.rmtree(folder, ignore_errors=True)
 
 
