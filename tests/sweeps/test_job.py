@@ -80,7 +80,8 @@ def jobs():
         assert head.poll() is None and time.monotonic() < deadline
         time.sleep(1)
     yield address, environment
-    for process in [*psutil.Process(head.pid).children(recursive=True), head]:  # in order it takes half a minute
+    everything = [*psutil.Process(head.pid).children(recursive=True), head]
+    for process in everything:  # an orderly end takes half a minute
         process.kill()
     head.wait()
     shutil.rmtree(folder, ignore_errors=True)
