@@ -78,7 +78,8 @@ class GangTrainable(Trainable):
     def setup(self, config: dict[str, Any]) -> None:
         os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", str(POLL_SECONDS))
         self._gang = config["gang"]
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+        # Not softly: Ray would send it on to a node that has just died, and of which it does not know yet.
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         self._mailbox = ray.remote(num_cpus=0, scheduling_strategy=here)(Mailbox).remote()
         self._broken = False
         self._placement_group: str | None = None
