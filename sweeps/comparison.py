@@ -109,7 +109,7 @@ class Row(Measured):
     """Against the method without IRE, tuned by itself."""
     controls: list[Control] = field(default_factory=list)
     unsettled: list[str] = field(default_factory=list)
-    """Controls of IRE with runs that are missing, diverged or failed, beside the method's own or theirs."""
+    """Controls from which nothing can be told yet: runs of theirs or of the method are missing, diverged or failed."""
 
     @property
     def confirmed(self) -> list[TrialRecord]:

@@ -86,7 +86,7 @@ def _ranges(plan: Plan) -> Clause:
         return Clause(
             name="ranges",
             kept=False,
-            text=f"searched in different ranges: {'; '.join(dict.fromkeys(differing))}",
+            text=f"searched in different ranges: {'; '.join(differing)}",
         )
     return Clause(
         name="ranges", kept=True, text="every setting is searched in the range of what the method is built on"

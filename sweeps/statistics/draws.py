@@ -45,6 +45,17 @@ def median_draws(
     return np.median(values[picked], axis=1)
 
 
+def median_ratios(
+    one: np.ndarray, other: np.ndarray, generator: np.random.Generator, resamples: int = RESAMPLES
+) -> np.ndarray:
+    """Ratios (1 + resamples,) of the medians of two sets of times: as they are first, then the draws, of logarithms."""
+    logs = [
+        np.append(np.median(side), median_draws(side, generator, resamples))
+        for side in map(np.log, (one, other))
+    ]
+    return np.exp(logs[0] - logs[1])
+
+
 def interval(draws: np.ndarray) -> tuple[float, float]:
     """The central 95 % of `draws` (resamples,)."""
     tail = (1 - LEVEL) / 2

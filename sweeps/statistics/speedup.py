@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sweeps.statistics.draws import median_draws, paired_draws
+from sweeps.statistics.draws import median_ratios, paired_draws
 from sweeps.statistics.horizon import equal_horizon
 from sweeps.statistics.verdict import SpeedUp, speed_up_from_draws
 
@@ -54,15 +54,12 @@ def speed_ups(
     at_1 = 1 + factors.index(1.0)
     horizons, censored = equal_horizon(np.array(factors), means[:, 1:], means[:, at_1] - means[:, 0])
     base_times, times = (
-        np.log(_column(ends.step_seconds, sorted(ends.step_seconds))) for ends in (curve[1.0], method)
+        _column(ends.step_seconds, sorted(ends.step_seconds)) for ends in (curve[1.0], method)
     )
-    wall = [
-        np.concatenate([[np.median(part)], median_draws(part, generator)]) for part in (base_times, times)
-    ]
     scales = {
         "step": 1.0,
         "gradient_evaluations": curve[1.0].gradients_per_step / method.gradients_per_step,
-        "wall": np.exp(wall[0] - wall[1]),
+        "wall": median_ratios(base_times, times, generator),
     }
     found, draws = {}, {}
     for clock, scale in scales.items():

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sweeps.statistics.draws import median_draws, paired_draws
+from sweeps.statistics.draws import median_ratios, paired_draws
 from sweeps.statistics.horizon import BELOW, WITHIN
 from sweeps.statistics.verdict import Ratio, SpeedUp, speed_up_from_draws
 
@@ -70,22 +70,13 @@ def _ratios(
     needed = times_to_target(times[0], base, targets)
     reached = times_to_target(times[1], mine, targets)
     misses = ~np.isfinite(reached)
-    scale = _time_ratios(baseline, method, generator) if clock == "wall" else 1.0
+    scale = 1.0
+    if clock == "wall":
+        times_a_step = _step_seconds(baseline), _step_seconds(method)
+        scale = median_ratios(*times_a_step, generator, resamples=len(means) - 1)
     ratios = scale * needed / np.where(misses, times[1][-1], reached)
     return np.stack([ratios, np.where(misses, BELOW, WITHIN)], axis=1)
 
 
-def _time_ratios(
-    baseline: Sequence[Curve], method: Sequence[Curve], generator: np.random.Generator | None
-) -> np.ndarray:
-    """How long a step of the baseline takes against the method's: of the median runs first, then of the draws."""
-    logs = [
-        np.log([curve[-1]["seconds"] / curve[-1]["step"] for curve in side]) for side in (baseline, method)
-    ]
-    medians = [np.array([np.median(side)]) for side in logs]
-    if generator is not None:
-        medians = [
-            np.append(median, median_draws(side, generator))
-            for median, side in zip(medians, logs, strict=True)
-        ]
-    return np.exp(medians[0] - medians[1])
+def _step_seconds(curves: Sequence[Curve]) -> np.ndarray:
+    return np.array([curve[-1]["seconds"] / curve[-1]["step"] for curve in curves])

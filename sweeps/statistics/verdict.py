@@ -87,7 +87,7 @@ def _end(at_least: float, at_most: float, wider: float) -> Ratio:
     return Ratio(value=1.0, censored=UNKNOWN)
 
 
-def verdicts(found: Mapping[str, SpeedUp], chosen_from: int = 1) -> dict[str, str]:
+def verdicts(found: Mapping[str, SpeedUp], chosen_from: float = 1) -> dict[str, str]:
     """The verdict on each method, corrected over all of them by Holm (1979), one-sided at 2.5 %.
 
     So at most 2.5 % of sweeps in which no method is faster than the margin call any of them faster. The best of several
