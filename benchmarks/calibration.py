@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from sweeps.statistics.horizon import ABOVE, BELOW
-from sweeps.statistics.speedup import Ends, speed_ups
-from sweeps.statistics.verdict import FASTER, MARGIN, SLOWER, SpeedUp, verdicts
+from ire.sweeps.findings.statistics.horizon import ABOVE, BELOW
+from ire.sweeps.findings.statistics.speedup import Ends, speed_ups
+from ire.sweeps.findings.statistics.verdict import FASTER, MARGIN, SLOWER, SpeedUp, verdicts
 
 BANK = Path(__file__).parents[1] / "tests" / "sweeps" / "data" / "bank.json"
 SEEDS = (3, 5, 10)

@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from optimizer_step import GAMMA, KAPPA, MODELS, clock, quartiles, scratch
 from torch import Tensor, nn
 
-from ire import IRE, sampled_nll
-from ire.flattest import flattest
+from ire.optim import IRE, sampled_nll
+from ire.optim.mask.flattest import flattest
 
 
 def timed(run: Callable[[], object]) -> float:

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from ire import IRE
-from ire.paths import Paths
+from ire.optim import IRE
+from ire.optim.steps.paths import Paths
 
 KAPPA, GAMMA = 3.0, 0.6
 

@@ -19,13 +19,13 @@ from torch import nn
 from torch.nn import functional as F
 
 import trainables.penalties.second_derivatives as second_derivatives
-from trainables.methods import all_methods, parse_method
+from ire.methods.method import all_methods, parse_method
+from ire.trial.spec import TrialSpec
 from trainables.models.cifar_resnet import CifarResNet
 from trainables.models.resnet18 import ResNet18
 from trainables.models.vgg import VGG11, Vgg
 from trainables.task import Task
-from trainables.training import Training
-from trainables.trial import TrialSpec
+from trainables.training.training import Training
 
 MODELS: dict[str, Callable[[], nn.Module]] = {
     "resnet8": lambda: CifarResNet(depth=8, classes=10),

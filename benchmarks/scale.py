@@ -15,11 +15,11 @@ import tempfile
 import time
 from pathlib import Path
 
+from ire.sweeps.plan.plan import Plan
+from ire.sweeps.records.records import RUNNING
+from ire.sweeps.search.protocol import Protocol
 from search_spaces import find_space
 from search_spaces.space import parse_space
-from sweeps.plan import Plan
-from sweeps.protocol import Protocol
-from sweeps.records import RUNNING
 
 METHODS = ("sgd", "sgd-ire", "adamw", "adamw-ire")
 

@@ -13,7 +13,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from sweeps import sweep
+from ire import sweep
 
 METHODS = ("sgd", "sgd-ire", "adamw", "adamw-ire")
 

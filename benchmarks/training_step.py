@@ -16,12 +16,12 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from ire.methods.method import parse_method
+from ire.trial.spec import TrialSpec
 from search_spaces import find_space
 from trainables.data.folder import data_in
-from trainables.methods import parse_method
 from trainables.task import Task, load_task
-from trainables.training import Training
-from trainables.trial import TrialSpec
+from trainables.training.training import Training
 
 TASKS = (
     "digits",

@@ -22,8 +22,8 @@ from ray import tune
 from ray.train import RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 
+from ire import sweep
 from search_spaces import find_space
-from sweeps import sweep
 
 HERE = Path(__file__).parent
 
@@ -48,8 +48,8 @@ def turnovers(marks: list[dict]) -> list[float]:
 def textbook_loop(config: dict) -> None:
     """What a TorchTrainer's worker runs in the textbook recipe."""
     sys.path.append(config["folder"])
-    from trainables.loop import train
-    from trainables.trial import TrialSpec
+    from ire.trial.spec import TrialSpec
+    from trainables.training.loop import train
 
     train(TrialSpec.from_dict(config["spec"]), lambda report, training: ray.train.report(report) or True)
 

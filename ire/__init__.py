@@ -1,12 +1,74 @@
 """Implicit Regularization Enhancement: an optimizer wrapper that moves faster along flat directions.
 
-Wang et al., "Improving Generalization and Convergence by Enhancing Implicit Regularization",
-NeurIPS 2024. Needs torch and nothing else.
+Wang et al., "Improving Generalization and Convergence by Enhancing Implicit Regularization", NeurIPS 2024.
+
+    from ire import IRE, sampled_nll                  # the optimizer: needs torch and nothing else
+    from ire import sweep, resume, open_experiment    # sweeps: pip install 'ire[sweep]'
+
+Every name is imported when it is first asked for, so `import ire` alone loads nothing, torch included.
+The names below are public and stay; modules beneath `ire` are internal unless docs/optimizer.md names them.
 """
 
-from ire.batch_norm import frozen_batch_norm
-from ire.optimizer import IRE
-from ire.sam import SAM
-from ire.sampling import sampled_nll
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["IRE", "SAM", "frozen_batch_norm", "sampled_nll"]
+if TYPE_CHECKING:  # for type checkers and editors; at run time see __getattr__
+    from ire.invalid_input import InvalidInput
+    from ire.optim import (
+        IRE,
+        SAM,
+        Estimate,
+        Source,
+        fisher_trace,
+        frozen_batch_norm,
+        hessian_trace,
+        largest_eigenvalue,
+        sampled_nll,
+    )
+    from ire.sweeps.experiments.experiment import Experiment, open_experiment
+    from ire.sweeps.experiments.launch import resume, sweep
+
+__version__ = "0.2.0"
+
+_OPTIM = (
+    *("IRE", "SAM", "Estimate", "Source", "fisher_trace", "frozen_batch_norm", "hessian_trace"),
+    *("largest_eigenvalue", "sampled_nll"),
+)
+_HOME = dict.fromkeys(_OPTIM, "ire.optim") | {
+    "InvalidInput": "ire.invalid_input",
+    "Experiment": "ire.sweeps.experiments.experiment",
+    "open_experiment": "ire.sweeps.experiments.experiment",
+    "resume": "ire.sweeps.experiments.launch",
+    "sweep": "ire.sweeps.experiments.launch",
+}
+
+__all__ = [  # noqa: RUF022
+    "IRE",
+    "SAM",
+    "Estimate",
+    "Experiment",
+    "InvalidInput",
+    "Source",
+    "__version__",
+    "fisher_trace",
+    "frozen_batch_norm",
+    "hessian_trace",
+    "largest_eigenvalue",
+    "open_experiment",
+    "resume",
+    "sampled_nll",
+    "sweep",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'ire' has no attribute {name!r}")
+    from ire.extras import explain_missing
+
+    with explain_missing(f"ire.{name}"):
+        return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,7 +1,7 @@
 """What may be searched: one declarative file a task, and the reader for them.
 
 Imports of the four packages point one way: `sweeps -> search_spaces -> trainables -> ire`. A space is about
-the settings of methods, so the reader asks `trainables.methods` which there are and can name the file and the
+the settings of methods, so the reader asks `ire.methods.method` which there are and can name the file and the
 key of every mistake itself.
 """
 

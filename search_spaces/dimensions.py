@@ -7,7 +7,7 @@ is fixed.
 from dataclasses import dataclass
 from typing import Any
 
-from trainables.invalid_input import InvalidInput, unknown
+from ire.invalid_input import InvalidInput, unknown
 
 KINDS = ("linear", "log", "integer", "choice")
 

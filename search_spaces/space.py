@@ -14,11 +14,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from ire.invalid_input import InvalidInput, unknown
+from ire.methods.method import PARTS, Method, parse_method
+from ire.trial.scale import ORIGINAL, TINY, split_scale
+from ire.trial.schedule import check_schedule
 from search_spaces.dimensions import Choice, Dimension, Fixed, Interval, read_dimension
-from trainables.invalid_input import InvalidInput, unknown
-from trainables.methods import PARTS, Method, parse_method
-from trainables.scale import ORIGINAL, TINY, split_scale
-from trainables.schedule import check_schedule
 
 SELECT = ("val_loss", "train_loss")
 
@@ -67,7 +67,7 @@ class Space:
     flatness_points: int
     """How often it is measured, evenly along a confirm run; 1 is at the end alone."""
     schedule: str
-    """The shape of the learning rate: see `trainables.schedule`."""
+    """The shape of the learning rate: see `ire.trial.schedule`."""
     epoch_steps: int | None
     """Optimizer steps of an epoch, where the task has epochs."""
     source: str

@@ -2,8 +2,8 @@
 
 import pytest
 
-from trainables.methods import parse_method
-from trainables.trial import TrialSpec
+from ire.methods.method import parse_method
+from ire.trial.spec import TrialSpec
 
 SETTINGS = {
     "lr": 0.05,

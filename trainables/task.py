@@ -18,10 +18,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ire import sampled_nll
+from ire.invalid_input import InvalidInput, unknown
+from ire.optim import sampled_nll
+from ire.trial.scale import ORIGINAL, TINY, split_scale
 from trainables.data.dataset import DataSet
-from trainables.invalid_input import InvalidInput, unknown
-from trainables.scale import ORIGINAL, TINY, split_scale
 
 Batch = tuple[Tensor, ...]
 
@@ -113,7 +113,8 @@ def task_names() -> list[str]:
     """The names of the tasks that come with the package."""
     import trainables.tasks
 
-    return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(trainables.tasks.__path__))
+    modules = pkgutil.iter_modules(trainables.tasks.__path__)
+    return sorted(module.name.replace("_", "-") for module in modules if not module.ispkg)
 
 
 def load_task(name: str) -> Task:

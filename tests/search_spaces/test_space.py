@@ -2,10 +2,10 @@ from dataclasses import replace
 
 import pytest
 
+from ire.invalid_input import InvalidInput
+from ire.methods.method import all_methods, parse_method
 from search_spaces import Choice, Fixed, Interval, find_space, space_names
 from search_spaces.space import parse_space
-from trainables.invalid_input import InvalidInput
-from trainables.methods import all_methods, parse_method
 from trainables.task import task_names
 
 SPACE = """

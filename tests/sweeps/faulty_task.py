@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from trainables.seeds import derive_seed
+from ire.trial.seeds import derive_seed
 from trainables.tasks.digits import Digits
 
 HERE = Path(__file__).parent

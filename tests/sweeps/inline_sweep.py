@@ -4,11 +4,11 @@ from pathlib import Path
 
 from simulated import make_plan
 
+from ire.sweeps.plan.plan import Plan
+from ire.sweeps.search.protocol import Protocol
 from search_spaces.space import find_space, parse_space
-from sweeps.plan import Plan
-from sweeps.protocol import Protocol
-from trainables.loop import train
 from trainables.task import load_task
+from trainables.training.loop import train
 
 
 def small_plan() -> Plan:

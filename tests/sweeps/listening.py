@@ -3,7 +3,7 @@
 import psutil
 import ray
 
-from sweeps.cluster import connected, nodes
+from ire.sweeps.ray.cluster import connected, nodes
 
 if __name__ == "__main__":
     with connected(None):

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import torch
 
+from ire.methods.method import parse_method
+from ire.trial.seeds import derive_seed
+from ire.trial.spec import TrialSpec
 from search_spaces import find_space
-from trainables.loop import train
-from trainables.methods import parse_method
-from trainables.seeds import derive_seed
 from trainables.task import load_task
-from trainables.trial import TrialSpec
+from trainables.training.loop import train
 
 FACTORS = (0.5, 0.7071, 1.0, 1.4142, 2.0)
 BANK = Path(__file__).with_name("data") / "bank.json"

@@ -3,11 +3,11 @@
 import math
 from pathlib import Path
 
+from ire.methods.method import parse_method
+from ire.sweeps.plan.plan import Plan
+from ire.sweeps.records.records import FAILED, RUNNING, TrialRecord
+from ire.sweeps.search.protocol import Protocol
 from search_spaces import find_space
-from sweeps.plan import Plan
-from sweeps.protocol import Protocol
-from sweeps.records import FAILED, RUNNING, TrialRecord
-from trainables.methods import parse_method
 
 
 def make_plan(**fields) -> Plan:

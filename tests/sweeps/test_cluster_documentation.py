@@ -9,7 +9,7 @@ import pytest
 import typer
 import yaml
 
-from sweeps.command import app
+from ire.sweeps.command.app import app
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -7,22 +7,22 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from sweeps.command import app
-from trainables.invalid_input import InvalidInput
-from trainables.methods import CONTROLS, all_methods
+from ire.invalid_input import InvalidInput
+from ire.methods.method import CONTROLS, all_methods
+from ire.sweeps.command.app import app
 
 WITHOUT_RAY_AND_OPTUNA = """
 import sys
 for name in ("ray", "optuna", "pandas", "matplotlib"):
     sys.modules[name] = None
 sys.argv = ["ire", *{arguments!r}]
-from sweeps.command import main
+from ire.sweeps.command.app import main
 main()
 """
 
 
 def ire(*arguments: str, without_ray: bool = False, cwd=None) -> subprocess.CompletedProcess:
-    code = "from sweeps.command import main; main()"
+    code = "from ire.sweeps.command.app import main; main()"
     command = [sys.executable, "-c", code, *arguments]
     if without_ray:
         command = [sys.executable, "-c", WITHOUT_RAY_AND_OPTUNA.format(arguments=list(arguments))]
@@ -147,7 +147,7 @@ def test_listings_name_everything():
 
 
 def test_listings_do_not_wait_for_torch():
-    code = "import sys; sys.modules['torch'] = None; sys.argv[1:] = ['methods']; import sweeps.command as c; c.main()"
+    code = "import sys; sys.modules['torch'] = None; sys.argv[1:] = ['methods']; import ire.sweeps.command as c; c.main()"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
     )

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 from simulated import make_plan, simulate
 
-from search_spaces import find_space
-from search_spaces.space import parse_space
-from sweeps.boundary import edges
-from sweeps.contract import broken_before, clauses
-from sweeps.ledger import Ledger
-from sweeps.statistics.tuning_gain import (
+from ire.sweeps.findings.contract import broken_before, clauses
+from ire.sweeps.findings.range_ends import edges
+from ire.sweeps.findings.statistics.tuning_gain import (
     best_so_far,
     counts,
     expected_best,
     expected_best_interval,
     trial_losses,
 )
+from ire.sweeps.search.ledger import Ledger
+from search_spaces import find_space
+from search_spaces.space import parse_space
 
 PLAN = {"methods": ("sgd", "sgd-ire"), "trials": 4, "confirm_seeds": 2}
 

@@ -17,15 +17,15 @@ from inline_sweep import grid_plan
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 
+from ire import open_experiment
+from ire.invalid_input import InvalidInput
+from ire.storage.storage import below, open_storage
+from ire.sweeps.ray.cluster import check_shared
+from ire.sweeps.records.experiment_home import home_at
+from ire.sweeps.records.records import DIVERGED, FAILED, FINISHED, PRUNED, RUNNING, read_records
 from search_spaces import find_space
-from sweeps import open_experiment
-from sweeps.cluster import check_shared
-from sweeps.home import home_at
-from sweeps.records import DIVERGED, FAILED, FINISHED, PRUNED, RUNNING, read_records
-from trainables.gang import GangTrainable, remove_abandoned_placement_groups
-from trainables.invalid_input import InvalidInput
-from trainables.loop import train
-from trainables.storage import below, open_storage
+from trainables.gang.trainable import GangTrainable, remove_abandoned_placement_groups
+from trainables.training.loop import train
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -43,7 +43,7 @@ def cluster(s3):
 
 
 def start(*arguments: str, address: str) -> subprocess.Popen:
-    command = [sys.executable, "-c", "from sweeps.command import main; main()", *arguments]
+    command = [sys.executable, "-c", "from ire.sweeps.command.app import main; main()", *arguments]
     return subprocess.Popen(
         [*command, "--address", address], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -351,11 +351,11 @@ def test_a_store_that_a_node_cannot_read_is_told_before_anything_starts(cluster,
     def silent(location, probe):
         time.sleep(60)
 
-    monkeypatch.setattr("sweeps.cluster._unreadable", denied)
+    monkeypatch.setattr("ire.sweeps.ray.cluster._unreadable", denied)
     with pytest.raises(InvalidInput, match=r"cannot be read .*node-7: .*every node needs its credentials"):
         check_shared(location)
-    monkeypatch.setattr("sweeps.cluster._unreadable", silent)
-    monkeypatch.setattr("sweeps.cluster.ANSWER_SECONDS", 3.0)
+    monkeypatch.setattr("ire.sweeps.ray.cluster._unreadable", silent)
+    monkeypatch.setattr("ire.sweeps.ray.cluster.ANSWER_SECONDS", 3.0)
     with pytest.raises(InvalidInput, match="no answer within 3 s"):
         check_shared(location)
     assert not open_storage(location).names()

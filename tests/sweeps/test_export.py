@@ -9,13 +9,13 @@ import pytest
 from simulated import make_plan, simulate
 from typer.testing import CliRunner
 
-from sweeps.command import app
-from sweeps.experiment import open_experiment
-from sweeps.several import Several, profile
-from sweeps.statistics.draws import RESAMPLES
-from sweeps.statistics.horizon import ABOVE, BELOW, WITHIN
-from sweeps.statistics.verdict import Ratio, speed_up_from_draws
-from trainables.invalid_input import InvalidInput
+from ire.invalid_input import InvalidInput
+from ire.sweeps.command.app import app
+from ire.sweeps.experiments.experiment import open_experiment
+from ire.sweeps.findings.pooling import Several, profile
+from ire.sweeps.findings.statistics.draws import RESAMPLES
+from ire.sweeps.findings.statistics.horizon import ABOVE, BELOW, WITHIN
+from ire.sweeps.findings.statistics.verdict import Ratio, speed_up_from_draws
 
 PLAN = {"methods": ("sgd", "sgd-ire"), "trials": 3, "confirm_seeds": 3, "curve": (0.5, 2.0)}
 

@@ -7,14 +7,14 @@ import shutil
 import pytest
 from simulated import make_plan, simulate, table
 
+from ire.invalid_input import InvalidInput
+from ire.sweeps.experiments.launch import _changed_versions
+from ire.sweeps.plan.changes import check_identity, extended, identity
+from ire.sweeps.plan.plan import Plan
+from ire.sweeps.plan.provenance import code_checksum, differences, versions
+from ire.sweeps.records.records import CONFIRM, CONTROL, CURVE, SEARCH, Records, read_records
+from ire.sweeps.search.protocol import Protocol
 from search_spaces.space import parse_space
-from sweeps.extension import check_identity, extended, identity
-from sweeps.launch import _changed_versions
-from sweeps.plan import Plan
-from sweeps.protocol import Protocol
-from sweeps.provenance import code_checksum, differences, versions
-from sweeps.records import CONFIRM, CONTROL, CURVE, SEARCH, Records, read_records
-from trainables.invalid_input import InvalidInput
 
 
 @pytest.fixture(scope="module")

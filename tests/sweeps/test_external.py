@@ -3,13 +3,13 @@
 import pytest
 from simulated import make_plan, simulate
 
+from ire.invalid_input import InvalidInput
+from ire.sweeps.experiments.train_one import train_one
+from ire.sweeps.plan.micro_batches import check_micro_batches
+from ire.sweeps.plan.plan import Plan
+from ire.sweeps.records.recorded_norms import recorded_norms
+from ire.sweeps.records.records import FINISHED, Records, TrialRecord
 from search_spaces import find_space
-from sweeps.external import recorded_norms
-from sweeps.plan import Plan
-from sweeps.records import FINISHED, Records, TrialRecord
-from sweeps.splits import check_micro_batches
-from sweeps.train_one import train_one
-from trainables.invalid_input import InvalidInput
 
 
 @pytest.fixture

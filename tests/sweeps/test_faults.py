@@ -6,19 +6,19 @@ import shutil
 import pytest
 from simulated import make_plan, reports_of, simulate, table
 
-import sweeps.records
-import trainables.storage
-from sweeps import open_experiment
-from sweeps.disk import check_room, checkpoint_bytes, megabytes, room_needed
-from sweeps.home import FolderHome
-from sweeps.protocol import Protocol
-from sweeps.records import FAILED, RUNNING, read_records
-from sweeps.tuning import Interrupted, TuneRun
-from sweeps.watch import Watcher
-from trainables.checkpoint import KEPT, load_checkpoint, save_checkpoint
-from trainables.invalid_input import InvalidInput
+import ire.storage.storage
+import ire.sweeps.records.records
+from ire import open_experiment
+from ire.invalid_input import InvalidInput
+from ire.sweeps.ray.disk import check_room, checkpoint_bytes, megabytes, room_needed
+from ire.sweeps.ray.tune_run import Interrupted, TuneRun
+from ire.sweeps.records.experiment_home import FolderHome
+from ire.sweeps.records.records import FAILED, RUNNING, read_records
+from ire.sweeps.search.protocol import Protocol
+from ire.sweeps.watch.watcher import Watcher
 from trainables.task import load_task
-from trainables.training import Training
+from trainables.training.checkpoint import KEPT, load_checkpoint, save_checkpoint
+from trainables.training.training import Training
 
 
 class Told(Watcher):
@@ -80,16 +80,16 @@ def test_a_disk_that_fills_up_breaks_the_run_off_in_order_and_a_resume_goes_on(t
     trial = first_trial(tune)
     stream = messages(trial)
     assert tune.message(trial.name, next(stream))
-    append = sweeps.records.append_line
+    append = ire.sweeps.records.records.append_line
 
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(sweeps.records, "append_line", full)
+    monkeypatch.setattr(ire.sweeps.records.records, "append_line", full)
     assert tune.message(trial.name, next(stream)), "the trial is not ended by it"
     assert "No space left on device" in tune.cannot_go_on
     assert Interrupted(tune).stop_all()
-    monkeypatch.setattr(sweeps.records, "append_line", append)
+    monkeypatch.setattr(ire.sweeps.records.records, "append_line", append)
     assert tune.message(trial.name, next(stream))
     assert tune.next_job() is None
     assert [len(t.reports) for t in read_records(tmp_path / "sweep").trials.values()] == [1], (
@@ -125,7 +125,7 @@ def test_a_storage_that_is_away_for_a_while_is_waited_for_and_nothing_is_lost_or
     tune, _, _ = run
     trial = first_trial(tune)
     append, failures = (
-        sweeps.records.append_line,
+        ire.sweeps.records.records.append_line,
         [OSError(errno.EIO, "away"), OSError(errno.ESTALE, "stale")],
     )
 
@@ -135,8 +135,8 @@ def test_a_storage_that_is_away_for_a_while_is_waited_for_and_nothing_is_lost_or
         append(*arguments)
 
     slept = []
-    monkeypatch.setattr(trainables.storage.time, "sleep", slept.append)
-    monkeypatch.setattr(sweeps.records, "append_line", away)
+    monkeypatch.setattr(ire.storage.storage.time, "sleep", slept.append)
+    monkeypatch.setattr(ire.sweeps.records.records, "append_line", away)
     finish(tune)
     assert tune.cannot_go_on is None
     assert slept == [0.5, 1.0]
@@ -148,12 +148,12 @@ def test_a_storage_that_is_away_for_a_while_is_waited_for_and_nothing_is_lost_or
 
 def test_a_storage_that_stays_away_breaks_the_run_off(run, monkeypatch):
     tune, _, _ = run
-    monkeypatch.setattr(trainables.storage, "PATIENCE", 0.0)
+    monkeypatch.setattr(ire.storage.storage, "PATIENCE", 0.0)
 
     def away(*_):
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(sweeps.records, "append_line", away)
+    monkeypatch.setattr(ire.sweeps.records.records, "append_line", away)
     trial = first_trial(tune)
     assert tune.message(trial.name, next(messages(trial)))
     assert "cannot be written to: [Errno 5] Input/output error" in tune.cannot_go_on
@@ -190,7 +190,7 @@ def test_a_trial_that_dies_too_often_is_given_up_and_the_others_go_on(run):
 
 
 def _faults(experiment):
-    from sweeps.report.facts import as_json
+    from ire.sweeps.report.facts import as_json
 
     return as_json(experiment)["faults"]
 
@@ -242,7 +242,9 @@ def test_the_room_that_checkpoints_need_is_known_and_checked_before_the_start(tm
     )
     assert check_room(room, str(tmp_path / "not" / "there")).endswith(" free")
     usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr("sweeps.disk.shutil.disk_usage", lambda _: usage._replace(free=room.needed - 1))
+    monkeypatch.setattr(
+        "ire.sweeps.ray.disk.shutil.disk_usage", lambda _: usage._replace(free=room.needed - 1)
+    )
     with pytest.raises(InvalidInput, match="make room, choose another --storage, or lower --max-concurrent"):
         check_room(room, str(tmp_path / "not" / "there"))
 
@@ -254,7 +256,9 @@ def test_what_a_resumed_sweep_has_there_already_it_need_not_find_room_for(tmp_pa
         (tmp_path / name).write_bytes(bytes(1000))
     usage = shutil.disk_usage(tmp_path)
     for free, fits in ((room.needed - 3000, True), (room.needed - 3001, False)):
-        monkeypatch.setattr("sweeps.disk.shutil.disk_usage", lambda _, free=free: usage._replace(free=free))
+        monkeypatch.setattr(
+            "ire.sweeps.ray.disk.shutil.disk_usage", lambda _, free=free: usage._replace(free=free)
+        )
         if fits:
             assert "; 3.0 kB of it are there; " in check_room(room, str(tmp_path))
         else:
@@ -285,9 +289,9 @@ def make_spec_of_digits():
     """A training of a method that has taken some steps."""
     import torch
 
+    from ire.methods.method import parse_method
+    from ire.trial.spec import TrialSpec
     from search_spaces import find_space
-    from trainables.methods import parse_method
-    from trainables.trial import TrialSpec
 
     def make(name):
         method, space = parse_method(name), find_space("digits")

@@ -12,19 +12,19 @@ from types import SimpleNamespace
 import pytest
 from simulated import Killed, make_plan, simulate, table
 
-import sweeps.launch
-import sweeps.lock
-from sweeps import open_experiment
-from sweeps.extension import extended
-from sweeps.home import FAN_IN, FolderHome, StoreHome, home_at, new_home
-from sweeps.lock import LockLost
-from sweeps.protocol import Protocol
-from sweeps.publisher import Publisher
-from sweeps.records import read_records
-from sweeps.tuning import TuneRun
-from trainables.checkpoint import load_checkpoint, save_checkpoint
-from trainables.invalid_input import InvalidInput
-from trainables.storage import ObjectStore, below, open_storage
+import ire.sweeps.experiments.launch
+import ire.sweeps.records.experiment_lock
+from ire import open_experiment
+from ire.invalid_input import InvalidInput
+from ire.storage.storage import ObjectStore, below, open_storage
+from ire.sweeps.plan.changes import extended
+from ire.sweeps.ray.tune_run import TuneRun
+from ire.sweeps.records.experiment_home import FAN_IN, FolderHome, StoreHome, home_at, new_home
+from ire.sweeps.records.experiment_lock import LockLost
+from ire.sweeps.records.records import read_records
+from ire.sweeps.search.protocol import Protocol
+from ire.sweeps.watch.publisher import Publisher
+from trainables.training.checkpoint import load_checkpoint, save_checkpoint
 
 
 def start(location: str, plan) -> StoreHome:
@@ -146,7 +146,7 @@ def test_status_and_report_work_on_a_uri(s3):
 
 HOLD = """
 import sys
-from sweeps.home import home_at
+from ire.sweeps.records.experiment_home import home_at
 with home_at(sys.argv[1]).locked():
     print("locked", flush=True)
     sys.stdin.read()
@@ -182,12 +182,16 @@ def test_a_second_process_is_refused_by_name_until_the_first_is_dead(experiment)
 
 def test_a_lease_of_another_machine_lasts_until_it_is_not_renewed(s3, monkeypatch):
     home = start(below(s3, "leased"), make_plan())
-    now = sweeps.lock.time.time()
+    now = ire.sweeps.records.experiment_lock.time.time()
     lease = {"host": "elsewhere", "pid": 1, "lease": "x", "renewed": now}
     open_storage(home.location).write("lock.json", json.dumps(lease).encode())
     with pytest.raises(InvalidInput, match="process 1 on elsewhere"), home.locked():
         pass
-    monkeypatch.setattr(sweeps.lock.time, "time", lambda: now + sweeps.lock.LEASE_SECONDS + 1)
+    monkeypatch.setattr(
+        ire.sweeps.records.experiment_lock.time,
+        "time",
+        lambda: now + ire.sweeps.records.experiment_lock.LEASE_SECONDS + 1,
+    )
     with home.locked():
         assert json.loads(open_storage(home.location).read("lock.json"))["host"] != "elsewhere"
     assert "lock.json" not in open_storage(home.location).names()
@@ -207,7 +211,12 @@ def test_a_lock_of_which_only_half_can_be_read_is_as_one_that_is_away(s3):
 
 def take_over(home):
     """Another machine has the experiment now, since this one had fallen silent for too long."""
-    lease = {"host": "elsewhere", "pid": 1, "lease": "x", "renewed": sweeps.lock.time.time()}
+    lease = {
+        "host": "elsewhere",
+        "pid": 1,
+        "lease": "x",
+        "renewed": ire.sweeps.records.experiment_lock.time.time(),
+    }
     open_storage(home.location).write("lock.json", json.dumps(lease).encode())
 
 
@@ -219,7 +228,7 @@ def append(home, line):
 def test_a_run_whose_lease_is_another_ones_writes_nothing_more(s3, monkeypatch):
     home = start(below(s3, "fenced"), make_plan())
     store = open_storage(home.location)
-    monkeypatch.setattr(sweeps.lock, "LEASE_SECONDS", 0.4)
+    monkeypatch.setattr(ire.sweeps.records.experiment_lock, "LEASE_SECONDS", 0.4)
     with home.locked():
         append(home, "{}")
         home.publish_records()
@@ -252,7 +261,9 @@ def test_a_sweep_whose_lease_is_lost_is_broken_off_in_order(s3, monkeypatch):
         stored = open_storage(home.location).names()
         take_over(home)
         monkeypatch.setattr(
-            sweeps.lock.time, "time", lambda: now + sweeps.lock.LEASE_SECONDS
+            ire.sweeps.records.experiment_lock.time,
+            "time",
+            lambda: now + ire.sweeps.records.experiment_lock.LEASE_SECONDS,
         )  # it was stopped
         tune.message(name, {"reports": [], "fault": {"kind": "hang", "cause": "-"}})
     assert "process 1 on elsewhere has taken it over" in tune.cannot_go_on
@@ -261,7 +272,7 @@ def test_a_sweep_whose_lease_is_lost_is_broken_off_in_order(s3, monkeypatch):
 
 def test_of_two_that_take_a_lease_at_once_one_has_it(s3, monkeypatch):
     home = start(below(s3, "at-once"), make_plan())
-    monkeypatch.setattr(sweeps.lock.time, "sleep", lambda _: take_over(home))
+    monkeypatch.setattr(ire.sweeps.records.experiment_lock.time, "sleep", lambda _: take_over(home))
     with pytest.raises(InvalidInput, match="in use by process 1 on elsewhere"), home.locked():
         pass
 
@@ -297,8 +308,8 @@ def test_a_resume_goes_on_from_what_another_process_wrote_until_it_gave_the_lock
         (home.folder / "sweep.toml").write_text(plan.to_toml())
         simulate(plan, home.folder, publish=home.publish_records)
         home.publish()
-    monkeypatch.setattr(sweeps.launch, "home_at", lambda _: opened)
-    experiment = sweeps.launch.resume(home.location)
+    monkeypatch.setattr(ire.sweeps.experiments.launch, "home_at", lambda _: opened)
+    experiment = ire.sweeps.experiments.launch.resume(home.location)
     assert experiment.is_complete, "there was nothing left to do"
     assert experiment.plan.trials == 3
     assert table(experiment) == table(SimpleNamespace(records=read_records(home.folder)))

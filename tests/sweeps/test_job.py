@@ -19,9 +19,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from ire import open_experiment
+from ire.sweeps.records.records import FINISHED
 from search_spaces import find_space
-from sweeps import open_experiment
-from sweeps.records import FINISHED
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -100,7 +100,7 @@ def project(tmp_path):
 
 def sweep(storage: Path, name: str) -> list[str]:
     return [
-        *(sys.executable, "-c", "from sweeps.command import main; main()"),
+        *(sys.executable, "-c", "from ire.sweeps.command.app import main; main()"),
         *("sweep", "my_task:MyDigits", "--space", "my_space.toml", "--methods", "sgd", "--trials", "2"),
         *("--confirm-seeds", "1", "--storage", str(storage), "--name", name, "--max-concurrent", "1"),
     ]

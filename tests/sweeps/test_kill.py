@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from inline_sweep import run
 
-from sweeps.records import read_records
+from ire.sweeps.records.records import read_records
 
 CLOCKS = ("seconds", "steps_per_second")
 
@@ -32,7 +32,9 @@ def rows(folder: Path) -> list:
 def processes():
     """Starts processes in which everything is imported already."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["sweeps.protocol", "trainables.loop", "trainables.tasks.digits"])
+    context.set_forkserver_preload(
+        ["ire.sweeps.search.protocol", "trainables.training.loop", "trainables.tasks.digits"]
+    )
     return context
 
 

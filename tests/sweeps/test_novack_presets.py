@@ -5,10 +5,10 @@ import dataclasses
 import pytest
 from simulated import make_plan, simulate
 
-from sweeps.experiment import open_experiment
-from sweeps.preset import load_preset, preset_names
-from sweeps.report.tables import paper
-from trainables.methods import parse_method
+from ire.methods.method import parse_method
+from ire.sweeps.experiments.experiment import open_experiment
+from ire.sweeps.plan.preset import load_preset, preset_names
+from ire.sweeps.report.tables import paper
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,11 @@
 import pytest
 from simulated import make_plan
 
+from ire.invalid_input import InvalidInput
+from ire.sweeps.plan.plan import Plan, read_plan
+from ire.sweeps.ray.cluster import Node, capacity
 from search_spaces import find_space
 from search_spaces.space import parse_space
-from sweeps.cluster import Node, capacity
-from sweeps.plan import Plan, read_plan
-from trainables.invalid_input import InvalidInput
 
 
 @pytest.mark.parametrize("task", ["digits", "stdlib-lm"])

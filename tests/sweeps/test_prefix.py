@@ -7,16 +7,16 @@ import pytest
 from inline_sweep import grid_plan
 from simulated import make_plan, simulate, table
 
+from ire.invalid_input import InvalidInput
+from ire.methods.method import parse_method
+from ire.sweeps.experiments.experiment import open_experiment
+from ire.sweeps.records.records import FAILED, read_records
+from ire.sweeps.report import as_json, as_markdown
+from ire.sweeps.search.protocol import Protocol
+from ire.trial.spec import TrialSpec
 from search_spaces.space import find_space
-from sweeps.experiment import open_experiment
-from sweeps.protocol import Protocol
-from sweeps.records import FAILED, read_records
-from sweeps.report import as_json, as_markdown
-from trainables.invalid_input import InvalidInput
-from trainables.loop import FINISHED, train
-from trainables.methods import parse_method
-from trainables.prefix import prefix_key, prefix_steps
-from trainables.trial import TrialSpec
+from trainables.training.loop import FINISHED, train
+from trainables.training.prefix import prefix_key, prefix_steps
 
 CLOCKS = ("seconds", "steps_per_second")
 

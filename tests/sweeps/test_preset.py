@@ -7,16 +7,17 @@ import pytest
 from simulated import make_plan, reports_of, simulate
 from typer.testing import CliRunner
 
+from ire.invalid_input import InvalidInput
+from ire.methods.method import parse_method
+from ire.sweeps.command.app import app
+from ire.sweeps.experiments.experiment import open_experiment
+from ire.sweeps.findings.paper import beside_the_paper
+from ire.sweeps.plan.micro_batches import check_micro_batches
+from ire.sweeps.plan.plan import Plan
+from ire.sweeps.plan.preset import as_toml, load_preset, preset_names
+from ire.sweeps.report.tables import grid
 from search_spaces import Fixed, find_space
 from search_spaces.space import parse_space
-from sweeps.command import app
-from sweeps.experiment import open_experiment
-from sweeps.plan import Plan
-from sweeps.preset import as_toml, beside_the_paper, load_preset, preset_names
-from sweeps.report.tables import grid
-from sweeps.splits import check_micro_batches
-from trainables.invalid_input import InvalidInput
-from trainables.methods import parse_method
 from trainables.task import load_task
 
 

@@ -5,8 +5,8 @@ import random
 import pytest
 from simulated import Killed, make_plan, simulate, table
 
-from sweeps.protocol import Protocol
-from sweeps.records import CONFIRM, FINISHED, RUNNING, SEARCH
+from ire.sweeps.records.records import CONFIRM, FINISHED, RUNNING, SEARCH
+from ire.sweeps.search.protocol import Protocol
 
 
 @pytest.mark.parametrize("slots", [1, 2, 7])

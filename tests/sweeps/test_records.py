@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import pytest
 from simulated import Killed, make_plan, reports_of, simulate, table
 
-from sweeps.protocol import Protocol
-from sweeps.records import append_line, read_lines, read_records
-from trainables.invalid_input import InvalidInput
+from ire.invalid_input import InvalidInput
+from ire.sweeps.records.records import append_line, read_lines, read_records
+from ire.sweeps.search.protocol import Protocol
 
 
 @pytest.fixture

@@ -14,18 +14,18 @@ import pytest
 from rich.console import Console
 from simulated import Killed, make_plan, simulate
 
+from ire.methods.method import CONTROLS, parse_method
+from ire.sweeps.command.app import app
+from ire.sweeps.experiments.experiment import open_experiment
+from ire.sweeps.findings.comparison import Difference
+from ire.sweeps.findings.range_ends import edges
+from ire.sweeps.ray.cluster import Node
+from ire.sweeps.records.records import Fault
+from ire.sweeps.report import as_json, as_markdown, terminal_tables, write_report
+from ire.sweeps.report.words import control_findings
+from ire.sweeps.search.stages import KAPPA_0
 from search_spaces import find_space
 from search_spaces.space import parse_space
-from sweeps.boundary import edges
-from sweeps.cluster import Node
-from sweeps.command import app
-from sweeps.comparison import Difference
-from sweeps.experiment import open_experiment
-from sweeps.records import Fault
-from sweeps.report import as_json, as_markdown, terminal_tables, write_report
-from sweeps.report.words import control_findings
-from sweeps.stages import KAPPA_0
-from trainables.methods import CONTROLS, parse_method
 
 
 @pytest.fixture
@@ -245,8 +245,8 @@ def test_the_command_that_runs_it_again_makes_the_same_plan(run, monkeypatch, fi
         plans.append(plan)
         raise Killed
 
-    monkeypatch.setattr("sweeps.launch._run", stop)
-    monkeypatch.setattr("sweeps.launch.this_machine", lambda: [Node(cpus=8, gpus=0)])
+    monkeypatch.setattr("ire.sweeps.experiments.launch._run", stop)
+    monkeypatch.setattr("ire.sweeps.experiments.launch.this_machine", lambda: [Node(cpus=8, gpus=0)])
     words = shlex.split(as_json(experiment)["reproduce"])
     assert words[0] == "ire"
     with pytest.raises(Killed):
@@ -273,8 +273,8 @@ def test_the_command_that_repeats_a_preset_does_so_with_its_choices(
         plans.append(plan)
         raise Killed
 
-    monkeypatch.setattr("sweeps.launch._run", stop)
-    monkeypatch.setattr("sweeps.launch.this_machine", lambda: [Node(cpus=8, gpus=0)])
+    monkeypatch.setattr("ire.sweeps.experiments.launch._run", stop)
+    monkeypatch.setattr("ire.sweeps.experiments.launch.this_machine", lambda: [Node(cpus=8, gpus=0)])
     monkeypatch.setattr("trainables.task.Task.check_data", lambda self: None)
     monkeypatch.chdir(tmp_path)
     words = ["sweep", "--preset", preset, "--scale", "tiny", "--name", "again", *options]

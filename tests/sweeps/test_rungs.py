@@ -1,6 +1,6 @@
 import pytest
 
-from sweeps.rungs import Rungs
+from ire.sweeps.search.asha import Rungs
 
 
 @pytest.mark.parametrize(

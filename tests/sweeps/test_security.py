@@ -10,9 +10,9 @@ import pytest
 from simulated import make_plan, simulate
 from typer.testing import CliRunner
 
-from sweeps.command import app
-from sweeps.home import new_home
-from trainables.invalid_input import InvalidInput
+from ire.invalid_input import InvalidInput
+from ire.sweeps.command.app import app
+from ire.sweeps.records.experiment_home import new_home
 from trainables.task import load_task
 
 

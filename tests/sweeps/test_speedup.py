@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from sweeps.statistics.draws import interval, median_draws, paired_draws
-from sweeps.statistics.horizon import ABOVE, BELOW, UNKNOWN, WITHIN, decreasing, equal_horizon
-from sweeps.statistics.speedup import Ends, speed_ups
-from sweeps.statistics.target import best_run_ratio, time_to_target_ratio, times_to_target
-from sweeps.statistics.verdict import (
+from ire.sweeps.findings.statistics.draws import interval, median_draws, paired_draws
+from ire.sweeps.findings.statistics.horizon import ABOVE, BELOW, UNKNOWN, WITHIN, decreasing, equal_horizon
+from ire.sweeps.findings.statistics.speedup import Ends, speed_ups
+from ire.sweeps.findings.statistics.target import best_run_ratio, time_to_target_ratio, times_to_target
+from ire.sweeps.findings.statistics.verdict import (
     FASTER,
     NOT_SHOWN,
     SLOWER,

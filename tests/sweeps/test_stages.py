@@ -6,10 +6,10 @@ from collections import Counter
 import pytest
 from simulated import Killed, make_plan, simulate, table
 
-from sweeps.plan import SELECTION_SEEDS
-from sweeps.protocol import Protocol
-from sweeps.records import CONFIRM, CONTROL, CURVE, FINISHED, RUNNING, SEARCH, SELECT
-from sweeps.stages import CONTROL_WORDS, best_baseline, later_runs
+from ire.sweeps.plan.plan import SELECTION_SEEDS
+from ire.sweeps.records.records import CONFIRM, CONTROL, CURVE, FINISHED, RUNNING, SEARCH, SELECT
+from ire.sweeps.search.protocol import Protocol
+from ire.sweeps.search.stages import CONTROL_WORDS, best_baseline, later_runs
 
 FULL = {
     "methods": ("sgd", "sgd-ire", "sam-sgd"),

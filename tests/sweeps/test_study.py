@@ -3,7 +3,7 @@ import pytest
 from optuna.trial import TrialState
 from simulated import make_plan, simulate
 
-from sweeps.records import DIVERGED, FAILED, FINISHED, PRUNED
+from ire.sweeps.records.records import DIVERGED, FAILED, FINISHED, PRUNED
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,11 @@ import pytest
 from simulated import Killed, make_plan, simulate
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from sweeps.home import FolderHome, StoreHome
-from sweeps.protocol import Protocol
-from sweeps.records import RUNNING
-from sweeps.tensorboard import TensorBoard
-from trainables.storage import below
+from ire.storage.storage import below
+from ire.sweeps.records.experiment_home import FolderHome, StoreHome
+from ire.sweeps.records.records import RUNNING
+from ire.sweeps.search.protocol import Protocol
+from ire.sweeps.watch.tensorboard import TensorBoard
 
 
 @pytest.fixture(params=["folder", "store"])

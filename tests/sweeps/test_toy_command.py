@@ -4,8 +4,8 @@ import dataclasses
 
 from typer.testing import CliRunner
 
-from sweeps.command import app
-from sweeps.toy import laws
+from ire.sweeps.command.app import app
+from ire.toy.figure import laws
 
 
 def test_the_figure_is_drawn_and_the_law_holds(tmp_path):

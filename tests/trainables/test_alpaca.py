@@ -7,15 +7,15 @@ import torch
 from small_data import write_instructions
 from tokenizers.processors import TemplateProcessing
 
-from trainables.data.encoders import BytePairs, byte_pairs
+from ire.invalid_input import InvalidInput
 from trainables.data.prepare import prepare
 from trainables.data.store import open_store
-from trainables.data.text_source import Piece
-from trainables.invalid_input import InvalidInput
+from trainables.data.text.encoders import BytePairs, byte_pairs
+from trainables.data.text.text_source import Piece
 from trainables.models.llama import Llama
 from trainables.task import load_task
 from trainables.tasks.alpaca_lora import IGNORED
-from trainables.training import Training
+from trainables.training.training import Training
 
 pytest.importorskip("peft")
 

@@ -9,13 +9,13 @@ import torch
 from PIL import Image
 from small_data import write_cifar
 
-from trainables.data.cifar import Cifar
+from ire.invalid_input import InvalidInput
 from trainables.data.folder import VARIABLE
-from trainables.data.image_batches import hold_out
+from trainables.data.images.cifar import Cifar
+from trainables.data.images.image_batches import hold_out
 from trainables.data.prepare import prepare
-from trainables.invalid_input import InvalidInput
-from trainables.label_smoothing import entropy, smoothed_cross_entropy
 from trainables.task import load_task
+from trainables.tasks.families.label_smoothing import entropy, smoothed_cross_entropy
 
 
 def quiet(_):

@@ -9,14 +9,14 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from ire.invalid_input import InvalidInput
+from ire.methods.method import UPDATES, all_methods, parse_method
+from ire.sweeps.command.app import app
+from ire.trial.spec import TrialSpec
 from search_spaces import find_space
-from sweeps.command import app
-from trainables.invalid_input import InvalidInput
-from trainables.large_batch_task import LargeBatchTask
-from trainables.loop import FINISHED, train
-from trainables.methods import UPDATES, all_methods, parse_method
 from trainables.task import load_task, task_names
-from trainables.trial import TrialSpec
+from trainables.tasks.families.large_batch import LargeBatchTask
+from trainables.training.loop import FINISHED, train
 
 PAGE = Path(__file__).parents[2] / "docs" / "tasks.md"
 

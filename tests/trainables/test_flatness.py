@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from trainables.flatness import MEASURES, flatness
-from trainables.loop import train
-from trainables.seeds import generator
+from ire.trial.seeds import generator
 from trainables.task import Task
 from trainables.tasks.stdlib_lm import StdlibLM
+from trainables.training.flatness import MEASURES, flatness
+from trainables.training.loop import train
 
 
 class Line(Task):

@@ -4,10 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 
-import trainables.gang
-import trainables.watchdog
-from trainables.gang import ANSWER_SECONDS, GangTrainable
-from trainables.watchdog import Watchdog
+import trainables.gang.trainable
+import trainables.gang.watchdog
+from trainables.gang.trainable import ANSWER_SECONDS, GangTrainable
+from trainables.gang.watchdog import Watchdog
 
 HANG_SECONDS = 60.0
 
@@ -34,9 +34,11 @@ class Clock:
 @pytest.mark.parametrize("pause", [0.0, 0.5, 2.0, 20.0])
 def test_a_stuck_worker_is_killed_after_as_much_listening_however_often_the_sweep_pauses(monkeypatch, pause):
     clock, killed = Clock(), []
-    monkeypatch.setattr(trainables.gang, "time", clock)
-    monkeypatch.setattr(trainables.watchdog, "time", clock)
-    monkeypatch.setattr(trainables.gang, "ray", SimpleNamespace(get=lambda value: value, kill=killed.append))
+    monkeypatch.setattr(trainables.gang.trainable, "time", clock)
+    monkeypatch.setattr(trainables.gang.watchdog, "time", clock)
+    monkeypatch.setattr(
+        trainables.gang.trainable, "ray", SimpleNamespace(get=lambda value: value, kill=killed.append)
+    )
     gang = GangTrainable.__new__(GangTrainable)
     gang._mailbox, gang._number = Stuck(clock), 1
     gang._thread = SimpleNamespace(is_alive=lambda: True)
@@ -46,6 +48,6 @@ def test_a_stuck_worker_is_killed_after_as_much_listening_however_often_the_swee
     while not killed and listened < 2 * HANG_SECONDS:
         clock.passes(pause)
         gang.step()
-        listened += trainables.gang.COLLECT_SECONDS
+        listened += trainables.gang.trainable.COLLECT_SECONDS
     assert killed == ["worker 0"]
     assert listened == HANG_SECONDS + ANSWER_SECONDS

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from trainables.data.crop_flip import crop_and_flip
-from trainables.data.image_ops import FILL, OPERATIONS
-from trainables.data.policies import (
+from trainables.data.images.crop_flip import crop_and_flip
+from trainables.data.images.image_ops import FILL, OPERATIONS
+from trainables.data.images.policies import (
     AUTO_DRAWS,
     CIFAR10_POLICY,
     RAND_OPERATIONS,

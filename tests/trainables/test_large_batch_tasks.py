@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from ire.invalid_input import InvalidInput
+from ire.methods.method import parse_method
 from search_spaces import find_space
-from trainables.invalid_input import InvalidInput
-from trainables.methods import parse_method
 from trainables.task import load_task, task_names
 
 FAMILY = ["cifar10-resnet18", "cifar100-resnet18", "cifar10-vgg11", "cifar10-vgg16", "cifar100-vgg16"]

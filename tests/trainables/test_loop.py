@@ -5,12 +5,12 @@ import itertools
 import pytest
 import torch
 
-from trainables.checkpoint import load_checkpoint
-from trainables.invalid_input import InvalidInput
-from trainables.loop import DIVERGED, FINISHED, STOPPED, train
-from trainables.methods import all_methods
+from ire.invalid_input import InvalidInput
+from ire.methods.method import all_methods
 from trainables.task import load_task
-from trainables.training import Training
+from trainables.training.checkpoint import load_checkpoint
+from trainables.training.loop import DIVERGED, FINISHED, STOPPED, train
+from trainables.training.training import Training
 
 CLOCKS = ("seconds", "steps_per_second")
 
@@ -108,9 +108,9 @@ def test_a_diverging_rate_is_a_result(make_spec):
 def test_gradient_accumulation_is_the_whole_batch_to_rounding():
     import dataclasses
 
+    from ire.methods.method import parse_method
+    from ire.trial.spec import TrialSpec
     from search_spaces import find_space
-    from trainables.methods import parse_method
-    from trainables.trial import TrialSpec
 
     space, method = find_space("stdlib-lm"), parse_method("adamw-ire")
     settings = method.resolve(space.published(method) | {"start_fraction": 0.0})

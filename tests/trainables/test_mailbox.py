@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from trainables.mailbox import Mailbox
+from trainables.gang.mailbox import Mailbox
 
 
 def run(coroutine_of):

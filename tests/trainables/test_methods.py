@@ -1,7 +1,7 @@
 import pytest
 
-from trainables.invalid_input import InvalidInput
-from trainables.methods import GRAFTS, PARTS, UPDATES, all_methods, parse_method
+from ire.invalid_input import InvalidInput
+from ire.methods.method import GRAFTS, PARTS, UPDATES, all_methods, parse_method
 
 FILLED = {"lr": 0.1, "kappa": 2.0, "gamma": 0.8, "start_fraction": 0.5}
 

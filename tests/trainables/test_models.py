@@ -4,7 +4,7 @@ import pytest
 import torch
 from torchvision.models import vgg16_bn
 
-from trainables.invalid_input import InvalidInput
+from ire.invalid_input import InvalidInput
 from trainables.models.causal_transformer import CausalTransformer
 from trainables.models.cifar_resnet import CifarResNet
 from trainables.models.vgg import VGG16, Vgg

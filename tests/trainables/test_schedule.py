@@ -1,7 +1,7 @@
 import pytest
 
-from trainables.invalid_input import InvalidInput
-from trainables.schedule import check_schedule, lr_factor
+from ire.invalid_input import InvalidInput
+from ire.trial.schedule import check_schedule, lr_factor
 
 
 @pytest.mark.parametrize(

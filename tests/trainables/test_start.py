@@ -5,13 +5,13 @@ import dataclasses
 import pytest
 import torch
 
+from ire.invalid_input import InvalidInput
+from ire.methods.method import parse_method
 from search_spaces import find_space
-from trainables.invalid_input import InvalidInput
-from trainables.loop import FINISHED, STOPPED, train
-from trainables.methods import parse_method
-from trainables.start import LossTrigger
 from trainables.task import load_task
-from trainables.training import Training
+from trainables.training.loop import FINISHED, STOPPED, train
+from trainables.training.start import LossTrigger
+from trainables.training.training import Training
 
 CLOCKS = ("seconds", "steps_per_second")
 

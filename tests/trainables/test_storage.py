@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
-import trainables.checkpoint
-import trainables.storage
-from trainables.checkpoint import load_checkpoint, save_checkpoint
-from trainables.invalid_input import InvalidInput
-from trainables.loop import FINISHED, train
-from trainables.storage import below, open_storage, patiently
+import ire.storage.storage
+import trainables.training.checkpoint
+from ire.invalid_input import InvalidInput
+from ire.storage.storage import below, open_storage, patiently
+from trainables.training.checkpoint import load_checkpoint, save_checkpoint
+from trainables.training.loop import FINISHED, train
 
 
 @pytest.fixture(params=["folder", "pyarrow"])
@@ -118,7 +118,7 @@ def test_a_checkpoint_that_cannot_be_written_does_not_end_the_trial(make_spec, t
     def fail(*_):
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr("trainables.loop.save_checkpoint", fail)
+    monkeypatch.setattr("trainables.training.loop.save_checkpoint", fail)
     spec = make_spec(eval_interval=6)
     kept = {"checkpoint": tmp_path, "checkpoint_seconds": 0}
     assert train(spec, lambda *_: True, on_trouble=troubles.append, **kept) == FINISHED
@@ -145,8 +145,10 @@ class FullAfter:
 
 @pytest.mark.parametrize("free", [0, 100, 3000])
 def test_a_disk_that_is_full_in_the_middle_of_a_checkpoint_says_so(make_spec, tmp_path, monkeypatch, free):
-    opened, troubles = trainables.checkpoint.os.fdopen, []
-    monkeypatch.setattr(trainables.checkpoint.os, "fdopen", lambda *args: FullAfter(opened(*args), free))
+    opened, troubles = trainables.training.checkpoint.os.fdopen, []
+    monkeypatch.setattr(
+        trainables.training.checkpoint.os, "fdopen", lambda *args: FullAfter(opened(*args), free)
+    )
     spec = make_spec(eval_interval=12)
     kept = {"checkpoint": tmp_path, "checkpoint_seconds": 0}
     assert train(spec, lambda *_: True, on_trouble=troubles.append, **kept) == FINISHED
@@ -163,7 +165,7 @@ def test_a_pickle_that_runs_code_is_refused_even_with_the_right_checksum(tmp_pat
     torch.save({"step": 1, "x": Payload()}, buffer)
     save_checkpoint(state(1), tmp_path / "c")
     (path,) = (tmp_path / "c").iterdir()
-    checksum = trainables.checkpoint.hashlib.blake2b(buffer.getvalue(), digest_size=16).hexdigest()
+    checksum = trainables.training.checkpoint.hashlib.blake2b(buffer.getvalue(), digest_size=16).hexdigest()
     (path.parent / f"0000000002-{checksum}.pt").write_bytes(buffer.getvalue())
     with pytest.raises(Exception, match=r"[Ww]eights"):
         load_checkpoint(tmp_path / "c")
@@ -172,7 +174,7 @@ def test_a_pickle_that_runs_code_is_refused_even_with_the_right_checksum(tmp_pat
 
 def test_patience_outlasts_a_storage_that_goes_away_but_not_a_full_disk(monkeypatch):
     slept = []
-    monkeypatch.setattr(trainables.storage.time, "sleep", slept.append)
+    monkeypatch.setattr(ire.storage.storage.time, "sleep", slept.append)
     answers = [OSError(errno.EIO, "away"), OSError(errno.ESTALE, "stale"), "back"]
 
     def action():

@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from trainables.invalid_input import InvalidInput
+from ire.invalid_input import InvalidInput
 from trainables.task import load_task, task_names
 from trainables.tasks.stdlib_lm import CONTEXT
 

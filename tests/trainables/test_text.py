@@ -10,16 +10,17 @@ import pytest
 import torch
 from small_data import write_text
 
-from trainables.data import store, token_writer
-from trainables.data.encoders import END_OF_TEXT, BytePairs, Words, byte_pairs
+from ire.invalid_input import InvalidInput
+from ire.storage.file_lock import try_lock
+from trainables.data import store
 from trainables.data.folder import VARIABLE
 from trainables.data.prepare import prepare
 from trainables.data.store import open_store
-from trainables.data.text_source import LocalText, Piece
-from trainables.data.token_data import MINIPILE, WIKITEXT2, WIKITEXT103, TokenData
-from trainables.data.windows import random_windows, spaced_windows
-from trainables.file_lock import try_lock
-from trainables.invalid_input import InvalidInput
+from trainables.data.text import token_writer
+from trainables.data.text.encoders import END_OF_TEXT, BytePairs, Words, byte_pairs
+from trainables.data.text.text_source import LocalText, Piece
+from trainables.data.text.token_data import MINIPILE, WIKITEXT2, WIKITEXT103, TokenData
+from trainables.data.text.windows import random_windows, spaced_windows
 from trainables.task import load_task
 
 encoded = TokenData._encoded
@@ -341,7 +342,7 @@ def test_the_vocabulary_of_the_data_is_the_models(small_data):
 def test_a_sweeps_room_is_known_with_the_data_and_left_open_without(small_data, tmp_path, monkeypatch):
     from types import SimpleNamespace
 
-    from sweeps.disk import checkpoint_bytes
+    from ire.sweeps.ray.disk import checkpoint_bytes
 
     plan = SimpleNamespace(methods=("adamw", "adamw-ire"))
     assert checkpoint_bytes(plan, load_task("wikitext2@tiny")) > 10_000

@@ -5,13 +5,13 @@ import dataclasses
 import pytest
 import torch
 
+from ire.invalid_input import InvalidInput
+from ire.methods.method import parse_method
+from ire.trial.scale import scaled
+from ire.trial.spec import TrialSpec
 from search_spaces import find_space
-from trainables.invalid_input import InvalidInput
-from trainables.loop import FINISHED, STOPPED, train
-from trainables.methods import parse_method
-from trainables.scale import scaled
 from trainables.task import load_task, task_names
-from trainables.trial import TrialSpec
+from trainables.training.loop import FINISHED, STOPPED, train
 
 TWINS = [f"{name}@tiny" for name in task_names() if load_task(name).tiny]
 CLOCKS = ("seconds", "steps_per_second")

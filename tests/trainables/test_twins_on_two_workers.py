@@ -5,10 +5,10 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from ire.methods.method import parse_method
+from ire.trial.spec import TrialSpec
 from search_spaces import find_space
-from trainables.loop import train
-from trainables.methods import parse_method
-from trainables.trial import TrialSpec
+from trainables.training.loop import train
 
 TASKS = ("cifar100-vit-t@tiny", "imagenet-vit-s@tiny", "minipile-llama119m@tiny", "alpaca-lora@tiny")
 

@@ -8,14 +8,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from trainables.invalid_input import InvalidInput
-from trainables.loop import train
-from trainables.methods import UPDATES, all_methods, parse_method
+from ire.invalid_input import InvalidInput
+from ire.methods.method import UPDATES, all_methods, parse_method
+from ire.trial.seeds import derive_seed, generator
+from ire.trial.spec import TrialSpec
 from trainables.penalties import SCALARS
-from trainables.seeds import derive_seed, generator
 from trainables.task import Task
-from trainables.training import Training
-from trainables.trial import TrialSpec
+from trainables.training.loop import train
+from trainables.training.training import Training
 from trainables.updates.lengths import Recorded, rescaled
 from trainables.updates.micro_batches import check_split, sizes, weights
 

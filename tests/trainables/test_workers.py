@@ -5,10 +5,10 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from ire.methods.method import UPDATES, parse_method
+from ire.trial.spec import TrialSpec
 from search_spaces import find_space
-from trainables.loop import train
-from trainables.methods import UPDATES, parse_method
-from trainables.trial import TrialSpec
+from trainables.training.loop import train
 
 
 def spec_of(name: str) -> TrialSpec:

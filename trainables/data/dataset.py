@@ -4,9 +4,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 
+from ire.invalid_input import InvalidInput
 from trainables.data.folder import data_folder
 from trainables.data.store import INDEX, Store, open_store
-from trainables.invalid_input import InvalidInput
 
 Say = Callable[[str], None]
 

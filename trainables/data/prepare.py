@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ire.invalid_input import InvalidInput
+from ire.storage.file_lock import try_lock
 from trainables.data.dataset import DataSet, Say
-from trainables.data.encoders import is_called
 from trainables.data.folder import data_folder, data_in
 from trainables.data.store import Store
-from trainables.file_lock import try_lock
-from trainables.invalid_input import InvalidInput
+from trainables.data.text.encoders import is_called
 from trainables.task import load_task
 
 
@@ -25,7 +25,7 @@ def prepare(
 
     It comes from `source`, or is downloaded. A data set that is complete is verified and left alone, unless a `source`
     is given; one that is damaged is never replaced by what may be another. `tokenizer` is for texts: see
-    `trainables.data.encoders`. Raises `InvalidInput`.
+    `trainables.data.text.encoders`. Raises `InvalidInput`.
     """
     with data_in(into):
         data = data_of(task)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from trainables.invalid_input import InvalidInput, unknown
+from ire.invalid_input import InvalidInput, unknown
 
 INDEX = "index.json"
 FORMAT = 1

@@ -6,7 +6,7 @@ Shortcuts between stages have no parameters (their option A), which gives ResNet
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trainables.invalid_input import InvalidInput
+from ire.invalid_input import InvalidInput
 
 
 class Block(nn.Module):

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trainables.invalid_input import InvalidInput
+from ire.invalid_input import InvalidInput
 
 
 class Block(nn.Module):

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ire.invalid_input import InvalidInput
+from ire.trial.seeds import generator
 from trainables.data.ahead import ahead
-from trainables.data.instructions import Instructions
 from trainables.data.store import Store
-from trainables.invalid_input import InvalidInput
+from trainables.data.text.instructions import Instructions
 from trainables.models.llama import Llama, logits
-from trainables.seeds import generator
 from trainables.task import Batch, Task
 
 IGNORED = -100

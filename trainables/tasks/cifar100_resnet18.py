@@ -2,8 +2,8 @@
 
 from torch import nn
 
-from trainables.large_batch_task import NO_OTHER, TINY_LARGE_BATCH, LargeBatchTask
 from trainables.models.resnet18 import ResNet18
+from trainables.tasks.families.large_batch import NO_OTHER, TINY_LARGE_BATCH, LargeBatchTask
 
 
 class Cifar100ResNet18(LargeBatchTask):

@@ -2,8 +2,8 @@
 
 from torch import nn
 
-from trainables.cifar_task import TINY, CifarTask
 from trainables.models.cifar_resnet import CifarResNet
+from trainables.tasks.families.cifar import TINY, CifarTask
 
 
 class Cifar100ResNet56(CifarTask):

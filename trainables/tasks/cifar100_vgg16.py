@@ -2,8 +2,8 @@
 
 from torch import nn
 
-from trainables.large_batch_task import NO_OTHER, TINY_LARGE_BATCH, LargeBatchTask
 from trainables.models.vgg import VGG16, Vgg
+from trainables.tasks.families.large_batch import NO_OTHER, TINY_LARGE_BATCH, LargeBatchTask
 
 
 class Cifar100Vgg16(LargeBatchTask):

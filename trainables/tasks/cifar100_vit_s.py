@@ -2,8 +2,8 @@
 
 from torch import nn
 
-from trainables.cifar_task import TINY, CifarTask
 from trainables.models.vit import vision_transformer
+from trainables.tasks.families.cifar import TINY, CifarTask
 
 
 class Cifar100ViTS(CifarTask):

@@ -2,8 +2,8 @@
 
 from torch import nn
 
-from trainables.large_batch_task import TINY_LARGE_BATCH, LargeBatchTask
 from trainables.models.resnet18 import ResNet18
+from trainables.tasks.families.large_batch import TINY_LARGE_BATCH, LargeBatchTask
 
 
 class Cifar10ResNet18(LargeBatchTask):

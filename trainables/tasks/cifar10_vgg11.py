@@ -2,8 +2,8 @@
 
 from torch import nn
 
-from trainables.large_batch_task import TINY_LARGE_BATCH, LargeBatchTask
 from trainables.models.vgg import VGG11, Vgg
+from trainables.tasks.families.large_batch import TINY_LARGE_BATCH, LargeBatchTask
 
 
 class Cifar10Vgg11(LargeBatchTask):

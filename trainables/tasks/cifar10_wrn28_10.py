@@ -2,8 +2,8 @@
 
 from torch import nn
 
-from trainables.cifar_task import TINY, CifarTask
 from trainables.models.wide_resnet import WideResNet
+from trainables.tasks.families.cifar import TINY, CifarTask
 
 
 class Cifar10WideResNet28x10(CifarTask):

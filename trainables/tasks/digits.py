@@ -6,7 +6,7 @@ from functools import cached_property
 import torch
 from torch import nn
 
-from trainables.seeds import generator
+from ire.trial.seeds import generator
 from trainables.task import Batch, Task
 
 SIZES = {"train": 1077, "validation": 360, "test": 360}

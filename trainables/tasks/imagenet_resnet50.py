@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from torch import nn
 
-from trainables.imagenet_task import ImageNetTask
+from trainables.tasks.families.imagenet import ImageNetTask
 
 
 class ImageNetResNet50(ImageNetTask):

@@ -4,8 +4,8 @@ from typing import ClassVar
 
 from torch import nn
 
-from trainables.imagenet_task import ImageNetTask
 from trainables.models.vit import vision_transformer
+from trainables.tasks.families.imagenet import ImageNetTask
 
 
 class ImageNetViTS(ImageNetTask):

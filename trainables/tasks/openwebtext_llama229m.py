@@ -1,7 +1,7 @@
 """Llama of 229 million parameters on OpenWebText (Wang et al. 2024, Fig. 4, Appendix C.2.2)."""
 
-from trainables.data.token_data import OPENWEBTEXT, TokenData
-from trainables.llama_task import LlamaTask
+from trainables.data.text.token_data import OPENWEBTEXT, TokenData
+from trainables.tasks.families.llama import LlamaTask
 
 
 class OpenWebTextLlama229M(LlamaTask):

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ire.trial.seeds import derive_seed, generator
 from trainables.models.causal_transformer import CausalTransformer
-from trainables.seeds import derive_seed, generator
 from trainables.task import Batch, Task
 
 CONTEXT = 64

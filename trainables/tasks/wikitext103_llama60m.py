@@ -5,8 +5,8 @@ The paper gives no size for the MLP; 1472, with a shared embedding, makes the 60
 model counts 72 million).
 """
 
-from trainables.data.token_data import WIKITEXT103, TokenData
-from trainables.llama_task import LlamaTask
+from trainables.data.text.token_data import WIKITEXT103, TokenData
+from trainables.tasks.families.llama import LlamaTask
 
 
 class WikiText103Llama60M(LlamaTask):

@@ -8,9 +8,9 @@ from typing import ClassVar
 
 from torch import nn
 
-from trainables.data.token_data import WIKITEXT2, TokenData
-from trainables.language_task import LanguageTask
+from trainables.data.text.token_data import WIKITEXT2, TokenData
 from trainables.models.causal_transformer import CausalTransformer
+from trainables.tasks.families.language import LanguageTask
 
 
 class WikiText2(LanguageTask):

@@ -9,13 +9,13 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor
 
+from ire.trial.seeds import generator
 from trainables.penalties import SCALARS, MicroBatch, differentiable_twice, penalized_gradient
-from trainables.seeds import generator
 from trainables.task import Batch
 from trainables.updates.lengths import prescribed_length, rescaled
 from trainables.updates.micro_batches import check_split, weights, whole_micro_batches
 from trainables.updates.small_batch import check_accumulation
-from trainables.updates.update import Update, norm
+from trainables.updates.update import Setup, Update, norm
 from trainables.updates.workers import mean_over_workers, sum_over_workers
 
 
@@ -26,26 +26,26 @@ class Accumulated(Update):
     `backward()` alone, and would reduce the first of two passes only. Each micro-batch lives on one worker.
     """
 
-    def __init__(self, training) -> None:
-        super().__init__(training)
-        method, batch_size = training.method, training.task.batch_size
-        self._micro_batch = training.settings["micro_batch"]
-        check_accumulation(training)
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        method, batch_size = setup.method, setup.task.batch_size
+        self._micro_batch = setup.settings["micro_batch"]
+        check_accumulation(setup)
         check_split(
             method.name,
             batch_size=batch_size,
             micro_batch=self._micro_batch,
-            world_size=training.world_size,
+            world_size=setup.world_size,
             whole=True,
         )
         self._weights = weights(batch_size, self._micro_batch)
-        self._lambda = training.settings.get("lambda", 0.0)
+        self._lambda = setup.settings.get("lambda", 0.0)
         self._scalar = SCALARS[method.update] if self._lambda else None
-        self._length = prescribed_length(method.update, training.settings, training.spec)
+        self._length = prescribed_length(method.update, setup.settings, setup.spec)
         self._first = 0  # the number of this worker's first micro-batch
 
     def parts(self, batch: Batch) -> list[Batch]:
-        t = self.training
+        t = self.setup
         self._first, mine = whole_micro_batches(
             batch, self._micro_batch, rank=t.rank, world_size=t.world_size, device=t.device
         )
@@ -55,11 +55,11 @@ class Accumulated(Update):
         return self._first + index, 0, 1  # a micro-batch is whole, and another one on every worker
 
     def take(self, parts: list[Batch]) -> Tensor:
-        return self.training.optimizer.step(lambda: self._gradient(parts))
+        return self.setup.optimizer.step(lambda: self._gradient(parts))
 
     def _gradient(self, parts: list[Batch]) -> Tensor:
         """Set `grad` to what the method steps along, clipped; returns the loss, detached."""
-        t = self.training
+        t = self.setup
         total: list[Tensor | None] = [None] * len(self.parameters)
         loss = torch.zeros((), device=t.device)
         norms = torch.zeros(len(self._weights), device=t.device)
@@ -79,7 +79,7 @@ class Accumulated(Update):
             if self._scalar is not None:
                 self.measure("penalty", sum_over_workers(penalty, t.world_size))
         if self._length is not None:
-            total = rescaled(total, self._length(t.step, norms))
+            total = rescaled(total, self._length(self.step, norms))
         for p, gradient in zip(self.parameters, total, strict=True):
             p.grad = gradient
         self.clip()
@@ -89,19 +89,19 @@ class Accumulated(Update):
         self, number: int, batch: Batch, norms: Tensor
     ) -> tuple[Tensor, list[Tensor | None], Tensor | float]:
         """Loss, gradient and penalty of one micro-batch; enters ‖∇L_M‖ into `norms` if it will be asked for."""
-        t = self.training
+        t = self.setup
         with t.autocast(), nullcontext() if self._scalar is None else differentiable_twice():
             outputs = t.task.outputs(t.model, batch)
             loss = t.task.loss(outputs, batch)
             if self._scalar is not None:
-                draws = generator(t.spec.seed, "penalty", t.step, number)
+                draws = generator(t.spec.seed, "penalty", self.step, number)
                 scalar = self._scalar(
                     MicroBatch(task=t.task, batch=batch, outputs=outputs, loss=loss, generator=draws)
                 )
         if self._scalar is None:
             gradient = list(torch.autograd.grad(loss, self.parameters, allow_unused=True))
             if self.is_watched or (
-                self._length is not None and self._length.asks(t.step, number, len(norms))
+                self._length is not None and self._length.asks(self.step, number, len(norms))
             ):
                 norms[number] = norm(gradient)
             return loss.detach(), gradient, 0.0

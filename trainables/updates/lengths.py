@@ -15,9 +15,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from trainables.invalid_input import InvalidInput
-from trainables.seeds import derive_seed
-from trainables.trial import TrialSpec
+from ire.invalid_input import InvalidInput
+from ire.trial.seeds import derive_seed
+from ire.trial.spec import TrialSpec
 from trainables.updates.update import norm
 
 

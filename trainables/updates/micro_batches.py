@@ -2,7 +2,7 @@
 
 import torch
 
-from trainables.invalid_input import InvalidInput
+from ire.invalid_input import InvalidInput
 from trainables.task import Batch
 
 

@@ -7,10 +7,10 @@ and the same work for every method. The learning rate is constant within a step 
 import torch
 from torch import Tensor
 
-from trainables.invalid_input import InvalidInput
+from ire.invalid_input import InvalidInput
 from trainables.task import Batch
 from trainables.updates.micro_batches import check_split, shared_micro_batches, weights
-from trainables.updates.update import Update, norm
+from trainables.updates.update import Setup, Update, norm
 
 
 class SmallBatch(Update):
@@ -19,27 +19,27 @@ class SmallBatch(Update):
     With several workers each holds a part of every micro-batch.
     """
 
-    def __init__(self, training) -> None:
-        super().__init__(training)
-        self._micro_batch = training.settings["micro_batch"]
-        check_accumulation(training)
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        self._micro_batch = setup.settings["micro_batch"]
+        check_accumulation(setup)
         check_split(
-            training.method.name,
-            batch_size=training.task.batch_size,
+            setup.method.name,
+            batch_size=setup.task.batch_size,
             micro_batch=self._micro_batch,
-            world_size=training.world_size,
+            world_size=setup.world_size,
             whole=False,
         )
-        self._weights = weights(training.task.batch_size, self._micro_batch)
+        self._weights = weights(setup.task.batch_size, self._micro_batch)
 
     def parts(self, batch: Batch) -> list[Batch]:
-        t = self.training
+        t = self.setup
         return shared_micro_batches(
             batch, self._micro_batch, rank=t.rank, world_size=t.world_size, device=t.device
         )
 
     def take(self, parts: list[Batch]) -> Tensor:
-        t = self.training
+        t = self.setup
         total = torch.zeros((), device=t.device)
         norms: list[Tensor] = []
         mean: list[Tensor] | None = None
@@ -55,7 +55,7 @@ class SmallBatch(Update):
 
     def _gradient(self, batch: Batch, norms: list[Tensor]) -> Tensor:
         """Set `grad` to the clipped gradient of one micro-batch, the mean over workers; returns the loss."""
-        t = self.training
+        t = self.setup
         self.clear()
         with t.autocast():
             loss = t.task.loss(t.task.outputs(t.network, batch), batch)
@@ -70,10 +70,10 @@ def _gradient(p: Tensor) -> Tensor:
     return torch.zeros_like(p) if p.grad is None else p.grad
 
 
-def check_accumulation(training) -> None:
+def check_accumulation(setup: Setup) -> None:
     """Refuse `spec.micro_batches` for a method that has micro-batches of its own."""
-    if training.spec.micro_batches > 1:
+    if setup.spec.micro_batches > 1:
         raise InvalidInput(
-            f"--micro-batches {training.spec.micro_batches}: {training.method.name} splits a batch into micro-batches "
-            f"of its own; set micro_batch, now {training.settings['micro_batch']} examples, instead"
+            f"--micro-batches {setup.spec.micro_batches}: {setup.method.name} splits a batch into micro-batches "
+            f"of its own; set micro_batch, now {setup.settings['micro_batch']} examples, instead"
         )

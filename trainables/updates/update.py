@@ -1,24 +1,56 @@
 """What every update does: split a batch, advance by it, and say how large gradients and steps were."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from trainables.task import Batch
+from ire.methods.method import Method
+from ire.trial.spec import TrialSpec
+from trainables.task import Batch, Task
 
-if TYPE_CHECKING:
-    from trainables.training import Training
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What an update works with: the objects of one trial in one worker."""
+
+    task: Task
+    spec: TrialSpec
+    method: Method
+    settings: Mapping[str, Any]
+    model: nn.Module
+    network: nn.Module
+    """The model as training calls it: wrapped for several workers, compiled."""
+    optimizer: Optimizer
+    device: torch.device
+    rank: int
+    world_size: int
+
+    def autocast(self) -> AbstractContextManager:
+        """The precision of a forward pass and its loss."""
+        if self.spec.precision != "bf16":
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+    def reduce_on_last(self, index: int, parts: Sequence[Batch]) -> AbstractContextManager:
+        """DDP averages gradients in the last micro-batch's backward only."""
+        last = index == len(parts) - 1
+        return nullcontext() if last or self.world_size == 1 else self.network.no_sync()
 
 
 class Update(ABC):
     """One way from a batch to a step. What it measures, it measures in the step before a report."""
 
-    def __init__(self, training: "Training") -> None:
-        self.training = training
-        self.parameters: list[nn.Parameter] = [p for p in training.model.parameters() if p.requires_grad]
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.parameters: list[nn.Parameter] = [p for p in setup.model.parameters() if p.requires_grad]
+        self.step = 0
+        """The step of the task that is being taken."""
         self._measured: dict[str, Tensor] = {}
 
     @abstractmethod
@@ -27,14 +59,15 @@ class Update(ABC):
 
     def labels_of(self, index: int) -> tuple[int, int, int]:
         """Whose labels part `index` is sampled: the number of its draw, and which of how many equal slices of that."""
-        return index, self.training.rank, self.training.world_size
+        return index, self.setup.rank, self.setup.world_size
 
     @abstractmethod
     def take(self, parts: list[Batch]) -> Tensor:
         """One step of the task, which is one of the optimizer or several; returns the mean loss, detached."""
 
-    def advance(self, parts: list[Batch]) -> Tensor:
-        """`take`, with clean gradients before and after, and the length of the step measured."""
+    def advance(self, parts: list[Batch], step: int) -> Tensor:
+        """`take` step number `step`, with clean gradients before and after, and the length of the step measured."""
+        self.step = step
         self._measured.clear()
         origin = [p.detach().clone() for p in self.parameters] if self.is_watched else None
         loss = self.take(parts)
@@ -52,7 +85,7 @@ class Update(ABC):
     @property
     def is_watched(self) -> bool:
         """Whether a report follows this step."""
-        return self.training.spec.reports_at(self.training.step + 1)
+        return self.setup.spec.reports_at(self.step + 1)
 
     def measure(self, name: str, value: Tensor) -> None:
         self._measured[name] = value
@@ -63,7 +96,7 @@ class Update(ABC):
 
     def clip(self) -> Tensor | None:
         """Clip the gradients that the parameters hold, as the settings say; returns their norm before, where known."""
-        limit = self.training.settings["clip_norm"]
+        limit = self.setup.settings["clip_norm"]
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         if not (limit or self.is_watched):
             return None

@@ -2,36 +2,36 @@
 
 from torch import Tensor
 
-from trainables.invalid_input import InvalidInput
+from ire.invalid_input import InvalidInput
 from trainables.task import Batch
-from trainables.updates.update import Update
+from trainables.updates.update import Setup, Update
 
 
 class WholeBatch(Update):
     """`spec.micro_batches` parts, for memory's sake: their mean gradient is that of the batch."""
 
-    def __init__(self, training) -> None:
-        super().__init__(training)
-        task, spec = training.task, training.spec
-        if task.batch_size % (training.world_size * spec.micro_batches):
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        task, spec = setup.task, setup.spec
+        if task.batch_size % (setup.world_size * spec.micro_batches):
             raise InvalidInput(
                 f"{spec.task}: its batch of {task.batch_size} examples cannot be split evenly over "
-                f"{training.world_size} workers x {spec.micro_batches} micro-batches"
+                f"{setup.world_size} workers x {spec.micro_batches} micro-batches"
             )
 
     def parts(self, batch: Batch) -> list[Batch]:
         """This worker's contiguous part of a batch, in micro-batches."""
-        t = self.training
+        t = self.setup
         size = t.task.batch_size // t.world_size
         mine = [part[t.rank * size : (t.rank + 1) * size].to(t.device) for part in batch]
         return list(zip(*(part.chunk(t.spec.micro_batches) for part in mine), strict=True))
 
     def take(self, parts: list[Batch]) -> Tensor:
-        return self.training.optimizer.step(lambda: self._gradient(parts))
+        return self.setup.optimizer.step(lambda: self._gradient(parts))
 
     def _gradient(self, parts: list[Batch]) -> Tensor:
         """Set `grad` to the clipped gradient of the training loss; returns the loss, detached."""
-        t = self.training
+        t = self.setup
         self.clear()
         losses = []
         for index, batch in enumerate(parts):

@@ -1,0 +1,1 @@
+"""Where the curvature of each coordinate comes from, and how it is averaged."""

@@ -1,0 +1,43 @@
+"""A running average of the curvature: one sampled batch is very noisy, several agree better."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ire.optim.tensors.shards import Alone, Spread
+
+
+def average_in(
+    averages: dict[Tensor, Tensor],
+    parameters: Sequence[Tensor],
+    scores: Sequence[Tensor],
+    beta: float,
+    squared: bool,
+    workers: Alone | Spread,
+) -> list[Tensor] | None:
+    """F ← β F + (1 − β) h with h = score², or the score's magnitude if not `squared`; returns all F.
+
+    The first h of a parameter starts its average, so there is no bias to correct. Averages are fp32 (fp64
+    for fp64 scores) and updated in place. Returns None, with nothing changed, if a score (or its square) is
+    not finite on any worker.
+    """
+    if workers.total(torch.tensor([sum(not _usable(score, squared) for score in scores)])).item():
+        return None
+    for p, score in zip(parameters, scores, strict=True):
+        wide = score.to(torch.promote_types(score.dtype, torch.float32))
+        h = wide.square() if squared else wide.abs()
+        if p in averages:
+            averages[p].lerp_(h, 1 - beta)
+        else:
+            averages[p] = h
+    return [averages[p] for p in parameters]
+
+
+def _usable(score: Tensor, squared: bool) -> bool:
+    if not score.numel():
+        return True
+    largest = torch.linalg.vector_norm(
+        score, float("inf"), dtype=torch.promote_types(score.dtype, torch.float32)
+    )
+    return bool((largest.square() if squared else largest).isfinite())

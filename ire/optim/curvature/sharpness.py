@@ -1,0 +1,165 @@
+"""How sharp a minimum is: trace of the Fisher matrix, trace and largest eigenvalue of the Hessian.
+
+The trace by sampled labels is the paper's measure (Wang et al. 2024, App. C). It and Hutchinson's cost a
+few passes; the eigenvalue some twenty Hessian-vector products. Each estimate comes with its own error.
+Written here because the libraries that offer them bring a dozen packages, and `ire` needs torch only.
+"""
+
+import math
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ire.optim.curvature.batch_norm import frozen_batch_norm
+from ire.optim.curvature.sampling import sampled_nll
+
+Losses = Sequence[Callable[[], Tensor]]
+"""The objective is their mean; each is evaluated anew for each product, so that one graph lives at a time."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number and how far it may be off."""
+
+    value: float
+    error: float
+    """Standard error of a trace (NaN from a single draw); bound on the distance of an eigenvalue."""
+
+    def __float__(self) -> float:
+        return self.value
+
+
+def fisher_trace(
+    model: nn.Module,
+    batches: Iterable[Tensor | tuple[Tensor, Tensor]],
+    *,
+    draws: int = 1,
+    generator: torch.Generator | None = None,
+    ignore_index: int = -100,
+) -> Estimate:
+    """Tr F ≈ B · ‖∇L̂_B‖² with labels drawn from the model: unbiased, for cross-entropy.
+
+    `batches` gives inputs, or (inputs, targets) where targets only tell by `ignore_index` what not to count;
+    `model(inputs)` gives logits (..., C). B is the number of positions that count. Each batch is used
+    `draws` times. Gradients and batch-norm statistics stay as they are.
+
+    Raises:
+        ValueError: no batches, or `draws` < 1.
+    """
+    if draws < 1:
+        raise ValueError(f"draws must be >= 1, got {draws}")
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    found = []
+    with frozen_batch_norm(model):
+        for batch in batches:
+            inputs, targets = batch if isinstance(batch, tuple | list) else (batch, None)
+            for _ in range(draws):
+                logits = model(inputs)
+                loss = sampled_nll(logits, targets=targets, ignore_index=ignore_index, generator=generator)
+                gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+                squares = sum(float(g.double().square().sum()) for g in gradients if g is not None)
+                positions = logits[..., 0].numel()
+                if targets is not None:
+                    positions = int((targets != ignore_index).sum())
+                found.append(positions * squares)
+    if not found:
+        raise ValueError("fisher_trace got no batches; a list can be read more than once, a generator cannot")
+    return _mean(found)
+
+
+def hessian_trace(
+    losses: Losses,
+    parameters: Sequence[Tensor],
+    *,
+    probes: int = 10,
+    generator: torch.Generator | None = None,
+) -> Estimate:
+    """Tr ∇²L = E zᵀ∇²L z with random signs z (Hutchinson 1989). Signs are drawn on the CPU.
+
+    Raises:
+        ValueError: `probes` < 1, or no losses.
+    """
+    if probes < 1:
+        raise ValueError(f"probes must be >= 1, got {probes}; the error falls with their square root")
+    found = []
+    for _ in range(probes):
+        z = [torch.randint(0, 2, p.shape, generator=generator).to(p).mul_(2).sub_(1) for p in parameters]
+        found.append(_dot(z, hessian_product(losses, parameters, z)))
+    return _mean(found)
+
+
+def largest_eigenvalue(
+    losses: Losses,
+    parameters: Sequence[Tensor],
+    *,
+    products: int = 30,
+    tolerance: float = 1e-3,
+    generator: torch.Generator | None = None,
+) -> Estimate:
+    """λ_max of ∇²L by Lanczos' iteration, which keeps three vectors.
+
+    Stops when `error`, the residual ‖∇²L x − λ x‖ of the Ritz pair, is below `tolerance` · |λ|, or after so
+    many `products`. An eigenvalue lies within that distance; it is the largest one unless the random first
+    vector happens to be orthogonal to its eigenvector.
+
+    Raises:
+        ValueError: `products` < 1, or no losses.
+    """
+    if products < 1:
+        raise ValueError(f"products must be >= 1, got {products}")
+    q = [torch.randn(p.shape, generator=generator).to(p) for p in parameters]
+    torch._foreach_div_(q, math.sqrt(_dot(q, q)))
+    before: list[Tensor] | None = None
+    diagonal: list[float] = []
+    beside: list[float] = []
+    while True:
+        w = hessian_product(losses, parameters, q)
+        diagonal.append(_dot(q, w))
+        torch._foreach_add_(w, q, alpha=-diagonal[-1])
+        if before is not None:
+            torch._foreach_add_(w, before, alpha=-beside[-1])
+        length = math.sqrt(_dot(w, w))
+        tridiagonal = torch.diag(torch.tensor(diagonal, dtype=torch.float64))
+        tridiagonal += torch.diag(torch.tensor(beside, dtype=torch.float64), -1)
+        values, vectors = torch.linalg.eigh(tridiagonal)  # reads the lower triangle
+        value, residual = float(values[-1]), abs(length * float(vectors[-1, -1]))
+        if residual <= tolerance * abs(value) or len(diagonal) == products or length == 0:
+            return Estimate(value, residual)
+        beside.append(length)
+        before, q = q, torch._foreach_div(w, length)
+
+
+def hessian_product(losses: Losses, parameters: Sequence[Tensor], vector: Sequence[Tensor]) -> list[Tensor]:
+    """∇²L · vector for L the mean of `losses`, by differentiating twice.
+
+    Attention kernels often lack the second derivative; select torch's `SDPBackend.MATH` around the call.
+
+    Raises:
+        ValueError: no losses.
+    """
+    if not losses:
+        raise ValueError("there are no losses; give a list of functions that return one")
+    product = [torch.zeros_like(p) for p in parameters]
+    for loss in losses:
+        with torch.enable_grad():
+            first = torch.autograd.grad(loss(), parameters, create_graph=True, materialize_grads=True)
+            along = sum((g * v).sum() for g, v in zip(first, vector, strict=True))
+            second = (
+                torch.autograd.grad(along, parameters, materialize_grads=True, allow_unused=True)
+                if along.requires_grad
+                else [torch.zeros_like(p) for p in parameters]
+            )
+        torch._foreach_add_(product, [h.detach() for h in second], alpha=1 / len(losses))
+    return product
+
+
+def _dot(a: Sequence[Tensor], b: Sequence[Tensor]) -> float:
+    return sum(float((x.double() * y.double()).sum()) for x, y in zip(a, b, strict=True))
+
+
+def _mean(values: list[float]) -> Estimate:
+    error = statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.nan
+    return Estimate(statistics.fmean(values), error)

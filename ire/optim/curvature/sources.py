@@ -1,0 +1,137 @@
+"""Where the curvature of each coordinate comes from.
+
+A source either wants a backward pass from the training loop (`curvature_due` becomes true, the loop
+calls `update_mask`), or it computes scores by itself inside `step`. Scores are ranked by magnitude; only
+their order matters, so the factor B of Wang et al. 2024, Eq. 6, and any loss scale can be left out, and
+|g| does for g² (which underflows in half precision).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from ire.optim.tensors.shards import local, part_number
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refresh:
+    """The occasion for which scores are wanted."""
+
+    base: Optimizer
+    """The optimizer that takes the steps."""
+    seed: int
+    number: int
+    """How many refreshes were before it."""
+    ranking: int = 0
+    """Which of the sets of parameters that are ranked by themselves, counted from 0."""
+
+
+Scores = Callable[[Sequence[Tensor], Refresh], Sequence[Tensor] | None]
+"""One score a parameter (of a `DTensor`, this worker's part), or None if nothing is known yet."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """One estimator of the diagonal of the Hessian. Users may build their own, with any `scores`."""
+
+    scores: Scores | None = None
+    """None: the scores are the gradients of a backward pass that the training loop runs."""
+    gradients: bool = True
+    """Scores are gradients, to be squared before they are averaged; else they are curvatures."""
+    inverted: bool = False
+    """Boost exactly the coordinates that would have been left alone."""
+
+
+def _empirical(parameters: Sequence[Tensor], refresh: Refresh) -> Sequence[Tensor] | None:
+    """The training gradient itself (after clipping, which does not change the order)."""
+    return [local(p.grad) for p in parameters]
+
+
+SECOND_MOMENTS = ("exp_avg_sq", "square_avg", "sum")
+"""What Adam and its kin, RMSprop and Adadelta, and Adagrad call their (averaged) squared gradient."""
+
+
+def _second_moment(parameters: Sequence[Tensor], refresh: Refresh) -> Sequence[Tensor] | None:
+    """What the base has averaged up to the step before; None while it has taken no step.
+
+    Raises:
+        ValueError: it keeps no such average.
+    """
+    moments = []
+    for p in parameters:
+        state = refresh.base.state.get(p, {})
+        if not state:
+            return None
+        name = next((name for name in SECOND_MOMENTS if name in state), None)
+        if name is None:
+            raise ValueError(no_second_moment(refresh.base))
+        moments.append(local(state[name]))
+    return moments
+
+
+def no_second_moment(base: Optimizer) -> str:
+    return (
+        f"curvature='second_moment' needs a base that averages squared gradients, as Adam, AdamW or RMSprop "
+        f"do, got {type(base).__name__}; use curvature='empirical' or 'sampled' with it"
+    )
+
+
+class RandomScores(Sequence[Tensor]):
+    """Uniform scores, the same on all workers; drawn at each access rather than kept."""
+
+    def __init__(self, parameters: Sequence[Tensor], refresh: Refresh) -> None:
+        self._parameters = parameters
+        self._refresh = refresh
+
+    def __len__(self) -> int:
+        return len(self._parameters)
+
+    def __getitem__(self, index: int) -> Tensor:
+        if index >= len(self):
+            raise IndexError(index)
+        p = self._parameters[index]
+        part = local(p)
+        refresh = self._refresh
+        seed = mixed(refresh.seed, refresh.number, refresh.ranking, index, part_number(p))
+        generator = torch.Generator(part.device).manual_seed(seed)
+        return torch.rand(part.shape, generator=generator, device=part.device, dtype=torch.float32)
+
+
+def mixed(*numbers: int) -> int:
+    """A 63-bit seed out of several numbers, unrelated for neighbours (the finaliser of SplitMix64)."""
+    seed = 0
+    for number in numbers:
+        seed = (seed + number + 0x9E3779B97F4A7C15) % 2**64
+        seed = (seed ^ (seed >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+        seed = (seed ^ (seed >> 27)) * 0x94D049BB133111EB % 2**64
+        seed ^= seed >> 31
+    return seed >> 1
+
+
+SOURCES = {
+    "sampled": Source(),
+    "reuse": Source(),
+    "subbatch": Source(),
+    "empirical": Source(scores=_empirical),
+    "second_moment": Source(scores=_second_moment, gradients=False),
+    "random": Source(scores=RandomScores, gradients=False),
+    "sharpest": Source(inverted=True),
+}
+"""`sampled`, `reuse` and `subbatch` differ only in what the loop runs: an extra pass over the batch, a
+second backward on the training graph (`update_mask(loss)`), an extra pass over a part of the batch."""
+
+
+def source_named(name: str | Source) -> Source:
+    """The source of that name; a source is itself.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if isinstance(name, Source):
+        return name
+    if not isinstance(name, str) or name not in SOURCES:
+        raise ValueError(f"curvature must be one of {', '.join(SOURCES)}, or a Source, got {name!r}")
+    return SOURCES[name]

@@ -1,0 +1,1 @@
+"""From curvature to mask: the exact number of flattest coordinates, selected by counting."""

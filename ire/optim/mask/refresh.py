@@ -1,0 +1,80 @@
+"""Renewing the mask: rank what is known, or leave everything as it was."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from ire.optim.curvature.average import average_in
+from ire.optim.curvature.sources import Source
+from ire.optim.mask.flattest import flattest
+from ire.optim.mask.keys import common_keys
+from ire.optim.tensors.shards import local, workers_of
+from ire.optim.wrapping.memory import Memory
+
+
+def refreshed(
+    memory: Memory,
+    sets: Sequence[tuple[list[Tensor], float]],
+    scores: Callable[[Sequence[Tensor], int], Sequence[Tensor] | None],
+    source: Source,
+    ema: float,
+) -> None:
+    """Give `memory` new masks, one ranking for each set of parameters with its γ; `scores` is given the
+    parameters and the number of their set.
+
+    A set with a score that is not finite keeps its masks, and the refresh counts as skipped. If `scores`
+    does not know anything yet nothing happens, and the refresh stays due.
+
+    Raises:
+        ValueError: scores that cannot be ranked; `memory` is unchanged.
+    """
+    prepared = []
+    for number, (parameters, gamma) in enumerate(sets):
+        if not parameters:
+            continue
+        found = scores(parameters, number)
+        if found is None:
+            return
+        prepared.append((parameters, gamma, _checked(parameters, found), workers_of(parameters)))
+    masks: dict[Tensor, Tensor] = {}
+    skipped = False
+    for parameters, gamma, found, workers in prepared:
+        old = [memory.masks.get(p) for p in parameters]
+        if ema:
+            found = average_in(memory.averages, parameters, found, ema, source.gradients, workers)
+        count = math.floor(gamma * sum(p.numel() for p in parameters))
+        new = None if found is None else flattest(found, count, parameters, workers, into=old)
+        if new is None:
+            skipped, new = True, old
+        elif source.inverted:
+            for mask in new:
+                mask.bitwise_xor_(1)
+        masks |= {p: mask for p, mask in zip(parameters, new, strict=True) if mask is not None}
+    memory.masks = masks
+    memory.skipped += skipped
+    memory.refreshes += 1
+    memory.refreshed_at = memory.steps
+
+
+def _checked(parameters: Sequence[Tensor], scores: Sequence[Tensor]) -> Sequence[Tensor]:
+    """Scores as this worker's parts; those that are computed at each access are left to be."""
+    if not isinstance(scores, list | tuple):
+        return scores
+    parts = [local(score) for score in scores]
+    for p, part in zip(parameters, parts, strict=True):
+        if part.layout != torch.strided:
+            raise ValueError("IRE cannot rank sparse gradients; build the embedding with sparse=False")
+        if part.shape != local(p).shape:
+            raise ValueError(
+                f"a score must have the shape of its parameter, {tuple(local(p).shape)}, "
+                f"got {tuple(part.shape)}"
+            )
+    common_keys(part.dtype for part in parts)
+    return parts
+
+
+def fractions(memory: Memory) -> dict[Tensor, float]:
+    """The share of ones in each mask."""
+    return {p: int(mask.sum(dtype=torch.int64)) / max(mask.numel(), 1) for p, mask in memory.masks.items()}

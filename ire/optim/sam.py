@@ -1,0 +1,116 @@
+"""Sharpness-aware minimisation, as an optimizer that other optimizers can be put around.
+
+    g  = ∇L(w)
+    e  = ρ g / ‖g‖            (adaptive: e = ρ w² ⊙ g / ‖|w| ⊙ g‖)
+    gˢ = ∇L(w + e)
+    base step at w with gˢ
+
+Foret et al. 2021; the adaptive form is Kwon et al. 2021 (ASAM).
+"""
+
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim import Optimizer
+
+from ire.optim.curvature.batch_norm import frozen_batch_norm
+from ire.optim.steps.arithmetic import wide
+from ire.optim.tensors.shards import local, whole
+from ire.optim.wrapping.settings import check_closure, check_number
+from ire.optim.wrapping.wrapper import Wrapper
+
+
+class SAM(Wrapper):
+    """Take the base's step with the gradient of a point ρ uphill (Euclidean norm over all parameters).
+
+    `step(closure)` follows torch: the closure clears the gradients, runs forward and backward and
+    returns the loss; it is called twice. With gradient accumulation it loops over the micro-batches.
+    Clip inside the closure: the first clipping has no effect, since the ascent is normalised.
+
+    With `model` given, batch-norm statistics are updated by the first pass only, and if it is a
+    `DistributedDataParallel`, compiled or not, the first pass does not synchronise: each worker climbs along the
+    gradient of its own part of the batch (m-sharpness), as the literature does. Without `model`,
+    under plain `DistributedDataParallel`, all workers climb along the averaged gradient.
+
+    Raises:
+        ValueError: ρ no number, negative or not finite, or a base that evaluates the closure by itself.
+    """
+
+    def __init__(
+        self,
+        base: Optimizer,
+        rho: float = 0.05,
+        *,
+        adaptive: bool = False,
+        model: nn.Module | None = None,
+    ) -> None:
+        check_number("rho", rho)
+        if not (math.isfinite(rho) and rho >= 0):
+            raise ValueError(
+                f"rho must be finite and >= 0, got {rho}; 0.05 is the usual choice, 0 is the base alone"
+            )
+        super().__init__(base)
+        check_closure(base, "SAM")
+        self.rho = rho
+        self.adaptive = adaptive
+        self.model = getattr(model, "_orig_mod", model)  # what `torch.compile` hides
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor:
+        """One step; returns the loss at w.
+
+        Raises:
+            ValueError: no closure.
+        """
+        loss = self.gradient(closure)
+        self.base.step()
+        return loss
+
+    @torch.no_grad()
+    def gradient(self, closure: Callable[[], Tensor] | None) -> Tensor:
+        """Leave gˢ in the gradients and the parameters bitwise where they were; returns the loss at w."""
+        if closure is None:
+            raise ValueError(
+                "SAM needs two gradients a step: call step(closure) with a closure that clears the "
+                "gradients, runs forward and backward, and returns the loss"
+            )
+        with torch.enable_grad(), self._ascent_pass():
+            loss = closure()
+        origin = self._climb()
+        try:
+            with torch.enable_grad(), self._descent_pass():
+                closure()
+        finally:
+            for p, w in origin.items():
+                local(p).copy_(w)
+        return loss
+
+    def _climb(self) -> dict[Tensor, Tensor]:
+        """Move every parameter that has a gradient to w + e; returns where each was.
+
+        In single precision at least: in fp16 a small gradient has the norm 0, and ρ / ‖g‖ soon is infinite.
+        """
+        moved = [p for p in self.parameters() if p.grad is not None]
+        norms = [
+            torch.linalg.vector_norm(wide(p).abs() * wide(p.grad) if self.adaptive else wide(p.grad))
+            for p in moved
+        ]
+        if not norms:
+            return {}
+        norms = [whole(norm).to(local(moved[0]).device) for norm in norms]
+        scale = self.rho / (torch.stack(norms).norm() + 1e-12)
+        origin = {p: local(p).clone() for p in moved}
+        for p in moved:
+            w, g = local(p), wide(local(p.grad))
+            w.add_((wide(w).square().mul_(g) if self.adaptive else g) * scale.to(g))
+        return origin
+
+    def _ascent_pass(self) -> AbstractContextManager:
+        return self.model.no_sync() if isinstance(self.model, DistributedDataParallel) else nullcontext()
+
+    def _descent_pass(self) -> AbstractContextManager:
+        return nullcontext() if self.model is None else frozen_batch_norm(self.model)

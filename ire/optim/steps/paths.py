@@ -1,0 +1,45 @@
+"""Which of the three ways of stepping is used: the cheapest that is right for this base, now."""
+
+from torch.optim import Optimizer
+
+from ire.optim.steps.measured import Measured
+from ire.optim.steps.native import Native
+from ire.optim.steps.rebuilt import Rebuilt
+from ire.optim.steps.rules import rule_of
+from ire.optim.tensors.shards import local
+
+Path = Native | Rebuilt | Measured
+
+
+class Paths:
+    """Chooses anew at each step, since options, hooks and schedulers may come later.
+
+    `Native` where the base is torch's AdamW, Adam or SGD with plain options, and nobody waits for its own
+    `step` to be called; compiled if asked for, else only on the CPU (an accelerator has no use for cache
+    blocks). `Rebuilt` for the same optimizers otherwise, if the gradient is still there after their step.
+    `Measured` for everything else.
+    """
+
+    def __init__(self, base: Optimizer, *, compile: bool, boost_weight_decay: bool) -> None:
+        rule = rule_of(base)
+        self._rule = rule
+        self._compiled = compile
+        self._measured = Measured(compile=compile)
+        if rule is not None:
+            self._native = Native(rule, compile=compile, boost_weight_decay=boost_weight_decay)
+            self._rebuilt = Rebuilt(rule, compile=compile, boost_weight_decay=boost_weight_decay)
+
+    def best(self, base: Optimizer) -> Path:
+        """The path for the next step of `base`."""
+        if self._rule is None or rule_of(base) is not self._rule:
+            return self._measured
+        own_step_matters = (
+            "step" in base.__dict__ or base._optimizer_step_pre_hooks or base._optimizer_step_post_hooks
+        )
+        on_cpu = all(local(p).device.type == "cpu" for group in base.param_groups for p in group["params"])
+        if own_step_matters or not (on_cpu or self._compiled):
+            return self._rebuilt if self._keep_gradients(base) else self._measured
+        return self._native
+
+    def _keep_gradients(self, base: Optimizer) -> bool:
+        return all(self._rule.keeps_gradients(group) for group in base.param_groups)

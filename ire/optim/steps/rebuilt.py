@@ -1,0 +1,79 @@
+"""The boost after the base's own fused step: the displacement is worked out again from its state.
+
+Saves the copy of all parameters that an unknown optimizer needs.
+"""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+from torch.optim import Optimizer
+
+from ire.optim.steps.arithmetic import Number, add_product_, add_scaled_, wide
+from ire.optim.steps.boost import Boost
+from ire.optim.steps.bundles import Bundle, bundled, compiled
+from ire.optim.steps.measured import step_and_boost
+from ire.optim.steps.rules import Numbers, Rule, movements
+from ire.optim.tensors.blocks import Scratch, blocks, flat_together
+
+
+class Rebuilt:
+    """Lets the base step, then adds κ n ⊙ Δ with Δ from its buffers and the parameters after the step."""
+
+    name = "rebuilt"
+
+    def __init__(self, rule: Rule, *, compile: bool = False, boost_weight_decay: bool = True) -> None:
+        self.rule = rule
+        self.boost_weight_decay = boost_weight_decay
+        self._graph = compiled(_boost_graph) if compile else None
+
+    def step(self, base: Optimizer, boosts: Sequence[Boost]) -> None:
+        """One step of `base`, boosted."""
+        if movements(self.rule, base) is None:
+            step_and_boost(base.step, boosts)
+            return
+        base.step()
+        boosted = {boost.parameter: boost for boost in boosts}
+        moves = [move for move in movements(self.rule, base) if move.parameter in boosted]
+        bundles = bundled(moves, boosted, steps_ahead=0)
+        if self._graph is None:
+            self._run_blocks(bundles)
+        elif bundles:
+            self._graph([bundle.for_graph(self.rule, self.boost_weight_decay) for bundle in bundles])
+
+    def _run_blocks(self, bundles: Sequence[Bundle]) -> None:
+        scratch = Scratch()
+        for bundle in bundles:
+            numbers = self.rule.at(bundle.group, bundle.time, self.boost_weight_decay)
+            for job in bundle.jobs:
+                read = [job.g, *job.buffers] + ([] if job.mask is None else [job.mask])
+                count = len(job.buffers)
+                for p, g, *rest in blocks(*flat_together([job.p], read)):
+                    mask = rest[count] if rest[count:] else None
+                    boost_from_state(numbers, job.boost.kappa, p, g, tuple(rest[:count]), mask, scratch)
+
+
+def boost_from_state(
+    numbers: Numbers,
+    kappa: Number,
+    p: Tensor,
+    g: Tensor,
+    buffers: tuple[Tensor, ...],
+    mask: Tensor | None,
+    scratch: Scratch | None = None,
+) -> None:
+    """p ← p + κ n ⊙ Δ, in single precision at least, when the base has just gone to p = θ + Δ."""
+    new = wide(p)
+    direction, size = numbers.displacement(new, wide(g), tuple(map(wide, buffers)))
+    if mask is None:
+        add_scaled_(new, direction, size * kappa)
+    else:
+        flat = mask.to(new.dtype) if scratch is None else scratch.like(new).copy_(mask)
+        add_product_(new, direction, flat, size * kappa)
+    if new is not p:
+        p.copy_(new)
+
+
+def _boost_graph(bundles: Sequence[tuple]) -> None:
+    for numbers, kappa, jobs in bundles:
+        for p, g, buffers, mask, _ in jobs:
+            boost_from_state(numbers, kappa, p, g, buffers, mask)

@@ -1,0 +1,105 @@
+"""IRE's own memory as an entry of an optimizer's state dict."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from ire.optim.tensors.shards import local
+from ire.optim.wrapping.settings import OF_GROUPS
+
+
+@dataclass
+class Memory:
+    """What IRE knows from one step to the next, beside the base's state."""
+
+    steps: int = 0
+    """Optimizer steps taken."""
+    refreshes: int = 0
+    """Refreshes of the mask tried, skipped ones included; also numbers the draws of random masks."""
+    skipped: int = 0
+    """Refreshes that kept the old mask because a curvature was not finite."""
+    refreshed_at: int | None = None
+    """The step of the last refresh."""
+    masks: dict[Tensor, Tensor] = field(default_factory=dict)
+    """By parameter: 1 where flat, 0 elsewhere, uint8; of a spread parameter, this worker's part."""
+    averages: dict[Tensor, Tensor] = field(default_factory=dict)
+    """By parameter: the running average of its curvature, if one is kept."""
+
+
+_NUMBERS = ("steps", "refreshes", "skipped", "refreshed_at")
+_TABLES = ("masks", "averages")
+
+
+def packed(memory: Memory, parameters: Sequence[Tensor]) -> dict[str, Any]:
+    """Numbers and tensors only, parameters replaced by their index: loads with `weights_only=True`."""
+    index = {p: i for i, p in enumerate(parameters)}
+    entry: dict[str, Any] = {name: getattr(memory, name) for name in _NUMBERS}
+    for name in _TABLES:
+        entry[name] = {index[p]: tensor for p, tensor in getattr(memory, name).items()}
+    return entry | {"shapes": [list(p.shape) for p in parameters]}
+
+
+def unpacked(entry: dict[str, Any] | None, parameters: Sequence[Tensor]) -> Memory:
+    """The memory of `packed`, on the parameters' devices, sharing nothing with `entry`.
+
+    It is kept out of the base's state on purpose: torch casts whatever it finds there to the
+    parameter's dtype, and many optimizers take a state that is not empty for one that is complete.
+
+    Raises:
+        ValueError: not the state of an IRE, or that of another model.
+    """
+    if entry is None:
+        raise ValueError(
+            'the state dict has no entry "ire": it was not saved by IRE; '
+            "to go on from a plain optimizer load it into the base, optimizer.base.load_state_dict(...)"
+        )
+    missing = {*_NUMBERS, *_TABLES, "shapes"} - set(entry)
+    if missing:
+        raise ValueError(
+            f'the entry "ire" of the state dict lacks {", ".join(sorted(missing))}: it is damaged'
+        )
+    shapes = [list(p.shape) for p in parameters]
+    if entry["shapes"] != shapes:
+        saved = entry["shapes"]
+        where = next((i for i, (a, b) in enumerate(zip(saved, shapes, strict=False)) if a != b), None)
+        detail = (
+            f"{len(saved)} parameters instead of {len(shapes)}"
+            if where is None
+            else f"parameter {where} has shape {tuple(saved[where])} instead of {tuple(shapes[where])}"
+        )
+        raise ValueError(
+            f"the state dict is that of another model: {detail}; build the model it was saved from"
+        )
+    memory = Memory(**{name: entry[name] for name in _NUMBERS})
+    for name in _TABLES:
+        getattr(memory, name).update(
+            {parameters[i]: _like(tensor, parameters[i]) for i, tensor in entry[name].items()}
+        )
+    return memory
+
+
+def check_options(saved: Sequence[dict[str, Any]], base: Optimizer) -> None:
+    """Check that saved groups are of the class of `base`: torch loads those of any, and fails at the next step.
+
+    An older checkpoint may lack options that the base has by now and fills in, but has none that it does not know.
+
+    Raises:
+        ValueError: the groups lack options of the base, and have others instead.
+    """
+    for group, loaded in zip(base.param_groups, saved, strict=False):
+        missing = sorted(set(base.defaults) & set(group) - set(loaded))
+        unknown = sorted(set(loaded) - set(group) - {*OF_GROUPS})
+        if missing and unknown:
+            raise ValueError(
+                f"the state dict is that of another optimizer: its groups lack {', '.join(missing)}, which "
+                f"{type(base).__name__} needs, and have {', '.join(unknown)}; build the optimizer it was saved from"
+            )
+
+
+def _like(saved: Tensor, p: Tensor) -> Tensor:
+    """A copy on the parameter's device, in its memory layout."""
+    return torch.empty_like(local(p), dtype=saved.dtype).copy_(saved)

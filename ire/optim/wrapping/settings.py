@@ -1,0 +1,210 @@
+"""What can be set about IRE, and what of it makes sense."""
+
+import inspect
+import math
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+from torch import optim
+from torch.optim import Optimizer
+
+from ire.optim.curvature.sources import SECOND_MOMENTS, SOURCES, Source, no_second_moment, source_named
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The arguments of `IRE`, checked.
+
+    Raises:
+        ValueError: an argument outside its range.
+    """
+
+    kappa: float
+    """κ, the boost: flat coordinates move 1 + κ times as far."""
+    gamma: float
+    """γ, the share of coordinates that count as flat."""
+    interval: int = 10
+    """K, steps between two refreshes of the mask."""
+    start: int = 0
+    """T_w, the step (counted from 0) that is the first to be boosted."""
+    curvature: str | Source = "sampled"
+    ema: float = 0.0
+    """β of the running average of curvatures, per refresh; 0 keeps the last one only."""
+    lr_max: float | None = None
+    """κ follows the learning rate as κ · lr / lr_max; None keeps it constant."""
+    boost_weight_decay: bool = True
+    seed: int = 0
+    """Of the random masks."""
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        _check_range(self.kappa, self.gamma, self.lr_max)
+        for name in ("interval", "start", "ema"):
+            check_number(name, getattr(self, name))
+        if not (self.interval >= 1 and self.interval % 1 == 0):
+            raise ValueError(
+                f"interval must be a whole number of steps >= 1, got {self.interval}; 10 costs a tenth of a step extra"
+            )
+        if not (self.start >= 0 and self.start % 1 == 0):
+            raise ValueError(
+                f"start must be a whole number of steps >= 0, got {self.start}; 0 boosts from the first step, "
+                "the end of the warm-up is usual"
+            )
+        if not 0 <= self.ema < 1:
+            raise ValueError(f"ema must be in [0, 1), got {self.ema}; 0 means no averaging, 0.9 averages ten")
+        source = source_named(self.curvature)
+        if source.inverted and self.gamma == 1:
+            raise ValueError(
+                f"curvature={self.curvature!r} with gamma=1 would boost nothing; choose gamma < 1"
+            )
+        if self.ema and source is SOURCES["random"]:
+            raise ValueError(f"curvature='random' has nothing to average, got ema={self.ema}; use ema=0")
+
+
+OF_GROUPS = ("kappa", "gamma", "lr_max")
+"""The settings that a parameter group may have of its own."""
+
+
+def of_group(group: dict[str, Any], name: str, default: Any, base: Optimizer) -> Any:
+    """What the group sets for IRE, else the default.
+
+    A name that is an option of the base is the base's: MARS has a `gamma`, schedule-free optimizers keep an
+    `lr_max` in their groups.
+    """
+    return default if name in base.defaults else group.get(name, default)
+
+
+def keep_groups_settings(base: Optimizer) -> None:
+    """From now on a load into `base` leaves it what its groups set for IRE, where the checkpoint has nothing.
+
+    A few optimizers that wrap another are none of torch's inside, and have no hooks: there a load drops it.
+    """
+    if hasattr(base, "_optimizer_load_state_dict_pre_hooks"):
+        base.register_load_state_dict_pre_hook(_kept)
+
+
+def _kept(base: Optimizer, state_dict: dict[str, Any]) -> dict[str, Any] | None:
+    groups, saved = base.param_groups, state_dict.get("param_groups", ())
+    if len(groups) != len(saved):
+        return None  # the load itself will refuse it
+    names = [name for name in OF_GROUPS if name not in base.defaults]
+    kept = [{name: group[name] for name in names if name in group} for group in groups]
+    return state_dict | {"param_groups": [own | new for own, new in zip(kept, saved, strict=True)]}
+
+
+def check_group(group: dict[str, Any], base: Optimizer) -> None:
+    """Check κ, γ and the peak of the lr where the group has its own.
+
+    Raises:
+        ValueError: one is outside its range.
+    """
+    kappa, gamma, lr_max = (
+        of_group(group, name, default, base)
+        for name, default in (("kappa", 0), ("gamma", 1), ("lr_max", None))
+    )
+    _check_range(kappa, gamma, lr_max)
+
+
+def _check_range(kappa: float, gamma: float, lr_max: float | None) -> None:
+    check_number("kappa", kappa)
+    check_number("gamma", gamma)
+    if not (math.isfinite(kappa) and kappa >= 0):
+        raise ValueError(f"kappa must be finite and >= 0, got {kappa}; 0 is the base optimizer, 1 to 5 usual")
+    if not 0 < gamma <= 1:
+        raise ValueError(
+            f"gamma must be in (0, 1], got {gamma}; it is the share of flat coordinates, 0.6 to 0.99 usual "
+            "(some codes give 1 - gamma)"
+        )
+    if lr_max is not None:
+        check_number("lr_max", lr_max)
+        if not (math.isfinite(lr_max) and lr_max > 0):
+            raise ValueError(
+                f"lr_max must be finite and > 0, got {lr_max}; give the peak of the schedule, or None for a "
+                "constant kappa"
+            )
+
+
+def check_number(name: str, value: Any) -> None:
+    """Check that this is a number at all.
+
+    Raises:
+        ValueError: it is not; a Boolean is none.
+    """
+    if not isinstance(value, Real) or isinstance(value, bool):
+        raise ValueError(f"{name} must be a number, got {value!r}")
+
+
+def check_base(base: Optimizer, settings: Settings) -> None:
+    """Check that this optimizer can be boosted in this way.
+
+    Raises:
+        ValueError: the maths does not fit.
+    """
+    check_closure(base, "IRE")
+    if isinstance(base, optim.SparseAdam):
+        raise ValueError("IRE cannot rank sparse gradients; use a dense embedding and Adam or AdamW")
+    if settings.curvature == "second_moment" and not _may_have_second_moment(base):
+        raise ValueError(no_second_moment(base))
+    for group in base.param_groups:
+        check_group(group, base)
+        check_parameters(group, base, settings)
+
+
+def check_parameters(group: dict[str, Any], base: Optimizer, settings: Settings) -> None:
+    """Check that the steps of this base on this group, its defaults filled in, can be boosted.
+
+    Raises:
+        ValueError: the maths does not fit.
+    """
+    tensors = [p[1] if isinstance(p, tuple) else p for p in group["params"]]  # torch allows (name, parameter)
+    if any(p.is_complex() for p in tensors) and of_group(group, "kappa", settings.kappa, base):
+        raise ValueError(
+            "IRE cannot rank complex parameters; hold them as real pairs (torch.view_as_real), or exclude them by "
+            "a group with kappa=0"
+        )
+    if group.get("differentiable"):
+        raise ValueError("IRE cannot be differentiated through; use differentiable=False")
+    if not settings.boost_weight_decay:
+        decoupled_decay(group, base)
+
+
+def check_closure(base: Optimizer, wrapper: str) -> None:
+    """Check that `base` takes a step with the gradients that are there.
+
+    Raises:
+        ValueError: it wants to evaluate the closure by itself, as LBFGS does.
+    """
+    closure = inspect.signature(base.step).parameters.get("closure")
+    if closure is not None and closure.default is inspect.Parameter.empty:
+        raise ValueError(
+            f"{wrapper} cannot be put around {type(base).__name__}, which evaluates its closure by itself and relies "
+            "on the steps it believes it took; use a first-order base"
+        )
+
+
+def decoupled_decay(group: dict[str, Any], base: Optimizer) -> float:
+    """η λ of the group, the share by which a step shrinks its parameters.
+
+    Raises:
+        ValueError: its weight decay is not decoupled from the gradient.
+    """
+    if not group.get("weight_decay"):
+        return 0.0
+    decoupled = isinstance(base, optim.AdamW | getattr(optim, "Muon", optim.AdamW))
+    decoupled = decoupled or group.get("decoupled_weight_decay") or group.get("weight_decouple")
+    if not decoupled or group.get("fixed_decay"):
+        raise ValueError(
+            f"boost_weight_decay=False needs weight decay that is decoupled and scaled by lr, as in AdamW; "
+            f"{type(base).__name__} mixes it with the gradient. Use boost_weight_decay=True or weight_decay=0"
+        )
+    return float(group["lr"]) * float(group["weight_decay"])
+
+
+def _may_have_second_moment(base: Optimizer) -> bool:
+    """False only when it is certain before the first step; the first refresh looks at the state itself."""
+    states = [state for state in base.state.values() if state]
+    if states:
+        return all(any(name in state for name in SECOND_MOMENTS) for state in states)
+    without = (optim.SGD, optim.ASGD, optim.Rprop, optim.Adamax, optim.Adafactor)
+    return not isinstance(base, (*without, *filter(None, [getattr(optim, "Muon", None)])))

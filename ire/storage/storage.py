@@ -1,0 +1,219 @@
+"""Where files are: a folder of this machine or a shared one, or an object store by URI, behind one interface.
+
+Small on purpose: whole files, written so that a name is always absent, old or complete. Object stores
+(`s3://`, `gs://`, ...) are reached through pyarrow, with the credentials and the query parameters that it knows
+(`s3://bucket/sweeps?endpoint_override=http://host:port`).
+"""
+
+import errno
+import os
+import shutil
+import time
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+from ire.invalid_input import InvalidInput
+
+Answer = TypeVar("Answer")
+
+PATIENCE = 600.0
+"""How many seconds a storage may be away before one gives up."""
+
+
+class Storage(ABC):
+    """A flat or nested set of files below one location; names are relative, with `/` between folders."""
+
+    location: str
+    """What `open_storage` was given, absolute."""
+
+    @abstractmethod
+    def names(self, folder: str = "") -> list[str]:
+        """The files below `folder`, at any depth, in order; none if it does not exist."""
+
+    @abstractmethod
+    def size(self) -> int:
+        """Bytes of all files together."""
+
+    @abstractmethod
+    def fetch(self, name: str, target: Path) -> None:
+        """Copy a file to `target` on this machine; raises `FileNotFoundError`."""
+
+    @abstractmethod
+    def put(self, source: Path, name: str) -> None:
+        """Move or copy `source`, a file of `scratch`, to `name`, in place of an older one."""
+
+    @abstractmethod
+    def scratch(self) -> Path:
+        """A folder of this machine from which `put` is cheapest."""
+
+    @abstractmethod
+    def delete(self, folder: str = "") -> None:
+        """Remove a file, or a folder with all that is in it; nothing happens if there is none."""
+
+    def read(self, name: str) -> bytes:
+        """The content of a small file; raises `FileNotFoundError`."""
+        target = self.scratch() / f".{uuid.uuid4().hex}"
+        try:
+            self.fetch(name, target)
+            return target.read_bytes()
+        finally:
+            target.unlink(missing_ok=True)
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a small file."""
+        source = self.scratch() / f".{uuid.uuid4().hex}"
+        try:
+            with source.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            self.put(source, name)
+        finally:
+            source.unlink(missing_ok=True)
+
+
+class Folder(Storage):
+    """A folder of a file system."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path.absolute()
+        self.location = str(self._path)
+
+    def names(self, folder: str = "") -> list[str]:
+        found = (self._path / folder).rglob("*")
+        return sorted(str(path.relative_to(self._path)) for path in found if _is_ours(path))
+
+    def size(self) -> int:
+        return sum(path.stat().st_size for path in self._path.rglob("*") if _is_ours(path))
+
+    def fetch(self, name: str, target: Path) -> None:
+        shutil.copyfile(self._path / name, target)
+
+    def put(self, source: Path, name: str) -> None:
+        target = self._path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source.replace(target)
+        _make_durable(target.parent)
+
+    def scratch(self) -> Path:
+        self._path.mkdir(parents=True, exist_ok=True)
+        return self._path
+
+    def delete(self, folder: str = "") -> None:
+        path = self._path / folder
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+class ObjectStore(Storage):
+    """A prefix of an object store."""
+
+    def __init__(self, uri: str) -> None:
+        from pyarrow.fs import FileSystem
+
+        try:
+            self._files, self._path = FileSystem.from_uri(uri)
+        except (ValueError, OSError, NotImplementedError) as error:
+            raise InvalidInput(f"{uri!r}: not a storage that pyarrow can open ({error})") from error
+        self.location = uri
+
+    def names(self, folder: str = "") -> list[str]:
+        return sorted(info.path[len(self._path) + 1 :] for info in self._infos(folder))
+
+    def size(self) -> int:
+        return sum(info.size for info in self._infos())
+
+    def _infos(self, folder: str = "") -> list[Any]:
+        from pyarrow.fs import FileSelector, FileType
+
+        selector = FileSelector(self._below(folder), recursive=True, allow_not_found=True)
+        return [info for info in self._files.get_file_info(selector) if info.type == FileType.File]
+
+    def fetch(self, name: str, target: Path) -> None:
+        with self._files.open_input_stream(self._below(name)) as source, target.open("wb") as file:
+            shutil.copyfileobj(source, file, 2**20)
+
+    def put(self, source: Path, name: str) -> None:
+        path = self._below(name)
+        if self._files.type_name not in ("s3", "gcs", "abfs"):  # these have no folders to make
+            self._files.create_dir(path.rpartition("/")[0], recursive=True)
+        with source.open("rb") as file, self._files.open_output_stream(path) as target:
+            shutil.copyfileobj(file, target, 2**20)
+        source.unlink()
+
+    def scratch(self) -> Path:
+        import tempfile
+
+        return Path(tempfile.gettempdir())
+
+    def delete(self, folder: str = "") -> None:
+        from pyarrow.fs import FileType
+
+        (info,) = self._files.get_file_info([self._below(folder)])
+        for name in [folder] if info.type == FileType.File else self.names(folder):
+            self._files.delete_file(self._below(name))
+
+    def _below(self, name: str) -> str:
+        return f"{self._path}/{name}" if name else self._path
+
+
+def is_uri(location: Any) -> bool:
+    """Whether `location` names an object store, and not a path."""
+    return "://" in str(location)
+
+
+def below(location: str | Path, *names: str) -> str:
+    """The location of a file or folder below `location`, which may be a URI with query parameters."""
+    if not is_uri(location):
+        return str(Path(location).joinpath(*names))
+    parts = urlsplit(str(location))
+    return urlunsplit(parts._replace(path="/".join([parts.path.rstrip("/"), *names])))
+
+
+def open_storage(location: str | Path) -> Storage:
+    """The storage at a path or URI, which need not exist; raises `InvalidInput` if pyarrow cannot open it."""
+    return ObjectStore(str(location)) if is_uri(location) else Folder(Path(location))
+
+
+def is_full(error: OSError) -> bool:
+    """Whether `error` says that there is no space left, which waiting does not mend."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def patiently(action: Callable[[], Answer], *, seconds: float | None = None) -> Answer:
+    """`action()`, tried again while a storage is away, for at most `seconds` (`PATIENCE`); then its `OSError`.
+
+    A full disk, a file that is not there and one that may not be touched are answers, and raised at once.
+    """
+    until = time.monotonic() + (PATIENCE if seconds is None else seconds)
+    pause = 0.5
+    while True:
+        try:
+            return action()
+        except OSError as error:
+            answered = is_full(error) or isinstance(error, FileNotFoundError | PermissionError)
+            if answered or time.monotonic() + pause > until:
+                raise
+        time.sleep(pause)
+        pause = min(2 * pause, 15.0)
+
+
+def _is_ours(path: Path) -> bool:
+    return path.is_file() and not path.name.startswith(".")
+
+
+def _make_durable(folder: Path) -> None:
+    """Make a rename survive a power cut, where the file system can."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError:  # some network file systems refuse it
+        pass
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""Sweeps that settle optimizer claims: what launches, resumes, watches and reports them."""

@@ -1,0 +1,318 @@
+"""Start a sweep, or go on with one: check everything, connect to Ray, run the protocol, report."""
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from ire.invalid_input import InvalidInput
+from ire.methods.method import parse_method
+from ire.sweeps.experiments.experiment import Experiment, open_experiment
+from ire.sweeps.findings.contract import broken_before
+from ire.sweeps.plan.changes import check_identity, extended, identity
+from ire.sweeps.plan.micro_batches import check_micro_batches
+from ire.sweeps.plan.plan import CURVE, Plan, read_plan
+from ire.sweeps.plan.preset import load_preset
+from ire.sweeps.plan.provenance import differences, machine, versions
+from ire.sweeps.ray.cluster import capacity, check_shared, connected, joins_a_cluster, nodes, this_machine
+from ire.sweeps.ray.disk import check_room, room_needed
+from ire.sweeps.ray.interruption import terminate_like_interrupt
+from ire.sweeps.records.experiment_home import PREFIXES, Home, home_at, new_home
+from ire.sweeps.records.records import Records, read_records
+from ire.sweeps.watch.console import plain_console
+from ire.trial.scale import scaled
+from search_spaces import find_space
+from trainables.data.folder import data_in, given_data_folder
+from trainables.task import load_task, search_for_modules
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def sweep(
+    task: str | None = None,
+    *,
+    preset: str | None = None,
+    scale: str | None = None,
+    share_prefix: bool | None = None,
+    methods: Sequence[str] | None = None,
+    trials: int | None = None,
+    confirm_seeds: int | None = None,
+    candidates: int | None = None,
+    curve: bool | Sequence[float] = True,
+    curve_lr: Sequence[float] = (),
+    controls: bool = False,
+    seed: int = 0,
+    name: str | None = None,
+    storage: str | Path = "experiments",
+    address: str | None = None,
+    workers: int = 1,
+    cpus_per_worker: int = 1,
+    gpus_per_worker: float = 0.0,
+    max_concurrent: int | None = None,
+    max_failures: int = 2,
+    checkpoint_seconds: float = 60.0,
+    external: str | None = None,
+    hang_seconds: float = 600.0,
+    data_dir: str | Path | None = None,
+    precision: str | None = None,
+    compile: bool = False,
+    micro_batches: int = 1,
+    schedule: str | None = None,
+    space: str | Path | None = None,
+    console: Console | None = None,
+) -> Experiment:
+    """Tune every method with the same budget, confirm the winners on fresh seeds, and report.
+
+    `preset` repeats an experiment of the paper (`ire presets`), and then names the task and its grid. `task` is a
+    name (`ire tasks`) or `package.module:Class`, `scale` `tiny` its scaled-down twin; `methods` and numbers left out
+    come from its search space, a TOML file that `space` may name.
+
+    After the search so many `candidates` of each run against each other, the winners run on `confirm_seeds`, and
+    the best baseline at the horizons of its `curve`, in multiples of the task's (true: from 1/2 to 2), at each with
+    the learning rate times `curve_lr`, too. With `controls` IRE's winners run with what makes them IRE taken away.
+
+    With `share_prefix` (a preset may ask for it, too) trials that differ only in IRE's settings share the steps before
+    IRE boosts: they are trained once.
+
+    The experiment goes to `storage`/`name`, which must not exist; `storage` is a folder, or the URI of an object store.
+    `workers` train one trial together, each with so many CPUs and GPUs; a trial is started again at most
+    `max_failures` times, and if it is silent for `hang_seconds`. `data_dir` is where the data sets lie on every
+    machine, `IRE_DATA` or a folder in the user's cache otherwise. `precision` (fp32, tf32 or bf16;
+    the preset's otherwise, or fp32), `compile`, `micro_batches` and `schedule` are those of every trial; `external`
+    names the trial, as EXPERIMENT/TRIAL, whose gradient norms external grafting takes.
+
+    Raises `InvalidInput` before anything is started or written. After an interrupt the returned experiment is
+    incomplete, and if it could not go on it says why (`broken_off`); `resume` goes on.
+    """
+    chosen = load_preset(preset) if preset is not None else None
+    if chosen is not None:
+        if task is not None or space is not None:
+            raise InvalidInput(f"--preset {preset} names its task and space: give it alone")
+        task, found = scaled(chosen.task, scale), chosen.space(scale)
+        methods = chosen.methods if methods is None else methods
+        confirm_seeds = chosen.seeds if confirm_seeds is None else confirm_seeds
+        curve = chosen.curve if curve is True else curve
+        if share_prefix is None:
+            share_prefix = chosen.share_prefix and any(parse_method(name).ire for name in methods)
+    elif task is None:
+        raise InvalidInput("name a task (`ire tasks`) or a --preset (`ire presets`)")
+    else:
+        task = scaled(task, scale)
+        found = find_space(task, space)
+    plan = Plan(
+        name=name
+        if name is not None
+        else f"{re.sub(r'[^A-Za-z0-9]+', '-', task)}-{datetime.now():%Y%m%d-%H%M%S}",
+        task=task,
+        methods=tuple(found.methods if methods is None else methods),
+        trials=found.search.trials if trials is None else trials,
+        confirm_seeds=found.confirm_seeds if confirm_seeds is None else confirm_seeds,
+        candidates=found.candidates if candidates is None else candidates,
+        curve=tuple(CURVE if curve is True else curve or ()),
+        curve_lr=tuple(curve_lr),
+        controls=controls,
+        seed=seed,
+        workers=workers,
+        cpus_per_worker=cpus_per_worker,
+        gpus_per_worker=gpus_per_worker,
+        max_concurrent=max_concurrent,
+        max_failures=max_failures,
+        checkpoint_seconds=checkpoint_seconds,
+        external=_absolute(external),
+        hang_seconds=hang_seconds,
+        import_path=(os.getcwd(),) if ":" in task else (),
+        data_dir=given_data_folder(data_dir),
+        precision=precision or (chosen.precision if chosen is not None else "fp32"),
+        compile=compile,
+        micro_batches=micro_batches,
+        schedule=schedule,
+        preset=preset,
+        share_prefix=bool(share_prefix),
+        space=found,
+    )
+    plan.check()
+    console = console or plain_console()
+    for clause in broken_before(plan):
+        console.print(f"its report will say: not comparable, {clause.text}", soft_wrap=True, highlight=False)
+    home = _new_home(storage, plan.name)
+    loaded = load_task(task)
+    batch = loaded.batch_size
+    if batch % (workers * max(1, micro_batches)):
+        parts = f"--workers {workers}" + (f" x --micro-batches {micro_batches}" if micro_batches > 1 else "")
+        raise InvalidInput(f"{parts}: must divide the batch of {task}, {batch} examples")
+    check_micro_batches(found, plan.methods, batch_size=batch, workers=workers)
+    if not address:  # a cluster's workers may have data that this machine has not
+        with data_in(plan.data_dir):
+            loaded.check_data()
+    if not joins_a_cluster(address):
+        capacity(plan, this_machine())  # what cannot fit is refused before Ray starts
+    return _run(plan, home, is_new=True, address=address, console=console)
+
+
+def resume(
+    folder: str | Path,
+    *,
+    trials: int | None = None,
+    methods: Sequence[str] | None = None,
+    confirm_seeds: int | None = None,
+    curve: bool | Sequence[float] = False,
+    controls: bool = False,
+    max_concurrent: int | None = None,
+    max_failures: int | None = None,
+    hang_seconds: float | None = None,
+    address: str | None = None,
+    console: Console | None = None,
+) -> Experiment:
+    """Go on with a sweep from its records; one that is over is only reported again.
+
+    `trials` raises the budget of every method, `methods` adds arms with the same budget, `confirm_seeds`, `curve` (more
+    horizons, or true for the usual ones) and `controls` add runs after the search. `folder` may be the
+    URI of an object store. Raises `InvalidInput`, before anything is started or written, for a change that would
+    make old and new trials incomparable.
+    """
+    home = home_at(folder)
+    with home.locked():
+        home.open()  # again: until now another process may have been writing
+        plan = extended(
+            read_plan(home.folder),
+            trials=trials,
+            methods=methods,
+            confirm_seeds=confirm_seeds,
+            curve=CURVE if curve is True else curve or (),
+            controls=controls or None,
+            max_concurrent=max_concurrent,
+            max_failures=max_failures,
+            hang_seconds=hang_seconds,
+        )
+        search_for_modules(plan.import_path)
+        load_task(plan.task)
+        return _run(plan, home, is_new=False, address=address, console=console or plain_console())
+
+
+def _run(plan: Plan, home: Home, *, is_new: bool, address: str | None, console: Console) -> Experiment:
+    """Run what is left of the plan and report; of a sweep that is not new the lock must be held."""
+    from ire.sweeps.ray.tune_run import TuneRun
+    from ire.sweeps.search.protocol import Protocol
+    from ire.sweeps.watch.progress import Progress
+    from ire.sweeps.watch.publisher import Publisher
+    from ire.sweeps.watch.tensorboard import TensorBoard
+
+    broken_off = None
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(data_in(plan.data_dir))
+        protocol, changed = None, is_new
+        if not is_new:
+            check_identity(plan, read_records(home.folder), source=f"{home.location}/sweep.toml")
+            changed = plan != read_plan(home.folder)
+            protocol = Protocol(plan, home.folder, publish=home.publish_records)
+        if protocol is None or not protocol.is_over:
+            stack.enter_context(connected(address))
+            slots = capacity(plan, nodes())
+            room = check_room(room_needed(plan, load_task(plan.task), slots=slots.slots), home.location)
+            check_shared(home.location)
+            stack.enter_context(  # after Ray, which has a handler of its own
+                terminate_like_interrupt(lambda: console.print(_how_to_go_on(home), soft_wrap=True))
+            )
+            if is_new:
+                home.create()
+                stack.enter_context(home.locked())
+            if changed:
+                _write_plan(plan, home)
+            if is_new:
+                protocol = Protocol(plan, home.folder, publish=home.publish_records)
+            screen = stack.enter_context(_ray_output(home.folder, console))
+            for line in (
+                f"{plan.name}: {slots.arithmetic}",
+                room,
+                *_changed_versions(plan, protocol.records),
+            ):
+                screen.print(line, soft_wrap=True, highlight=False)
+            protocol.records.run(
+                versions=versions(plan.task),
+                machine=machine(),
+                identity=identity(plan),
+                trials=plan.trials,
+                methods=list(plan.methods),
+                slots=slots.slots,
+            )
+            watchers = [TensorBoard(home), Progress(screen), Publisher(home)]
+            tune = TuneRun(protocol, home, slots=lambda: _slots(plan), watchers=watchers)
+            with contextlib.suppress(KeyboardInterrupt):
+                try:
+                    for watcher in watchers:
+                        watcher.opened(protocol)
+                    tune.run()
+                finally:
+                    tune.close()
+            broken_off = tune.cannot_go_on
+        if plan.share_prefix and protocol.is_over:
+            home.clear(PREFIXES)
+    experiment = replace(open_experiment(home), broken_off=broken_off)
+    try:
+        experiment.report()
+    except OSError as error:
+        experiment = replace(experiment, broken_off=broken_off or f"the report cannot be written: {error}")
+    return experiment
+
+
+def _absolute(location: str | None) -> str | None:
+    """A path that means the same from everywhere; a URI as it is."""
+    return location if location is None or "://" in location else str(Path(location).resolve())
+
+
+def _write_plan(plan: Plan, home: Home) -> None:
+    """Write `sweep.toml` in one piece: whoever looks finds the old one or the new one."""
+    target = home.folder / "sweep.toml"
+    temporary = target.with_name(".sweep.toml")
+    temporary.write_text(plan.to_toml(), encoding="utf-8")
+    temporary.replace(target)
+    home.publish()
+
+
+def _slots(plan: Plan) -> int:
+    """How many trials the cluster holds now, freed of what the dead left; 0 while too few nodes are there."""
+    from trainables.gang.trainable import remove_abandoned_placement_groups
+
+    remove_abandoned_placement_groups()
+    try:
+        return capacity(plan, nodes()).slots
+    except InvalidInput:
+        return 0
+
+
+def _changed_versions(plan: Plan, records: Records) -> list[str]:
+    """A line for a resume under other versions than the last run's."""
+    if not records.runs:
+        return []
+    changed = differences(records.runs[-1]["versions"], versions(plan.task))
+    return [f"resumed under other versions, which is recorded: {', '.join(changed)}"] if changed else []
+
+
+def _how_to_go_on(home: Home) -> str:
+    return f"interrupted; go on with: ire resume {home.argument}"
+
+
+def _new_home(storage: str | Path, name: str) -> Home:
+    if not NAME.fullmatch(name):
+        raise InvalidInput(
+            f"--name {name!r}: must be 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit"
+        )
+    return new_home(storage, name)
+
+
+@contextlib.contextmanager
+def _ray_output(folder: Path, console: Console) -> Iterator[Console]:
+    """Send what Ray prints to `ray.log` in the folder; the yielded console goes on writing where `console` did."""
+    with (folder / "ray.log").open("a", buffering=1) as log:
+        screen = plain_console(
+            file=console.file,
+            force_terminal=console.is_terminal,
+            width=console.width if console.is_terminal else 160,
+        )
+        with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+            yield screen

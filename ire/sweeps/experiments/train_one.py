@@ -1,0 +1,84 @@
+"""One trial in this process, with the space's published settings filled in: what `ire train` runs."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ire.invalid_input import InvalidInput
+from ire.methods.method import parse_method
+from ire.sweeps.records.recorded_norms import recorded_norms
+from ire.trial.spec import TrialSpec
+from search_spaces import find_space
+
+
+def train_one(
+    task: str,
+    method: str,
+    settings: Mapping[str, Any],
+    report: Callable[[dict[str, Any]], None],
+    *,
+    seed: int = 0,
+    horizon: int | None = None,
+    threads: int = 1,
+    device: str | None = None,
+    precision: str = "fp32",
+    compile: bool = False,
+    schedule: str | None = None,
+    micro_batches: int = 1,
+    test: bool = False,
+    checkpoint: Path | None = None,
+    external: str | None = None,
+    data_dir: Path | None = None,
+    space: Path | None = None,
+) -> str:
+    """Train `method` on `task` and return how it ended; needs neither Ray nor Optuna.
+
+    Settings that are not given are the published ones of the task's space. With `checkpoint`, a folder, the trial
+    saves there once a minute and at the end, and continues from what it finds. `external` names the trial, as
+    EXPERIMENT/TRIAL, whose gradient norms external grafting takes. Raises `InvalidInput` before training.
+    """
+    arm = parse_method(method)
+    found = find_space(task, space)
+    if arm.ire:
+        settings = found.in_fractions(settings, where="--set")
+    arm.check(settings, where="--set")
+    if external is not None and arm.update != "external":
+        raise InvalidInput(
+            f"--external {external}: {method} takes no norms from another run; sgd-external does"
+        )
+    spec = TrialSpec(
+        task=task,
+        method=method,
+        settings=arm.resolve({**found.published(arm), **settings}, where="--set"),
+        seed=seed,
+        horizon=found.horizon if horizon is None else horizon,
+        eval_interval=found.eval_interval,
+        threads=threads,
+        precision=precision,
+        compile=compile,
+        schedule=schedule or found.schedule,
+        micro_batches=micro_batches,
+        test=test,
+        external_norms=() if external is None else recorded_norms(external),
+    )
+    import torch
+
+    from trainables.data.folder import data_in
+    from trainables.task import load_task
+    from trainables.training.loop import train
+
+    loaded = load_task(task)
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise InvalidInput(f"--device {device!r}: {str(error).splitlines()[0]}") from error
+
+    def take(values: dict[str, Any], _: object) -> bool:
+        report(values)
+        return True
+
+    with data_in(data_dir):
+        loaded.check_data()
+        return train(spec, take, task=loaded, checkpoint=checkpoint, keep_last=True, device=chosen)

@@ -1,0 +1,149 @@
+"""The fairness contract: what must be equal between methods for their comparison to mean anything.
+
+Each clause is checked against the plan before a sweep starts, and against the records in its report. One that is
+broken makes the comparison "not comparable", in words; one that cannot be judged yet says so.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+
+from ire.methods.method import parse_method
+from ire.sweeps.plan.plan import Plan
+from ire.sweeps.records.records import CONFIRM, CONTROL, CURVE, FINISHED, RUNNING, TrialRecord
+from ire.sweeps.search.ledger import Ledger
+from ire.sweeps.search.stages import best_baseline
+from search_spaces import Dimension, Fixed
+
+SPENT_TOLERANCE = 1.33
+"""A search that spent more than so many times the best baseline's had another budget, whatever was offered."""
+WALL_CLAUSE = "hardware"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clause:
+    """One clause of the contract."""
+
+    name: str
+    kept: bool | None
+    """None: it cannot be judged yet."""
+    text: str
+
+
+def broken_before(plan: Plan) -> list[Clause]:
+    """Clauses that a plan breaks before anything has run."""
+    return [clause for clause in (_ranges(plan),) if clause.kept is False]
+
+
+def clauses(plan: Plan, ledgers: Collection[Ledger]) -> Iterator[Clause]:
+    """Every clause, judged from the plan and what has run."""
+    yield _trials(plan, ledgers)
+    yield _budget(plan, ledgers)
+    yield _ranges(plan)
+    yield _seeds(plan, ledgers)
+    yield _evaluation(ledgers)
+    yield _hardware(ledgers)
+
+
+def _trials(plan: Plan, ledgers: Collection[Ledger]) -> Clause:
+    started = ", ".join(f"{ledger.method.name} {len(ledger.search)}" for ledger in ledgers)
+    fewer = [ledger for ledger in ledgers if ledger.search_is_over]
+    allowed = "the points of its grid" if plan.space.search.grid else f"{plan.trials} search trials"
+    return Clause(
+        name="trials",
+        kept=True if len(fewer) == len(ledgers) else None,
+        text=f"each method may start {allowed}; started: {started}",
+    )
+
+
+def _budget(plan: Plan, ledgers: Collection[Ledger]) -> Clause:
+    spent = {ledger.method.name: ledger.spent for ledger in ledgers}
+    told = ", ".join(f"{name} {value}" for name, value in spent.items())
+    text = f"each method may spend {plan.budget} gradient evaluations on its search; spent: {told}"
+    best = best_baseline(ledgers)
+    if best is None or not all(ledger.search_is_over for ledger in ledgers):
+        return Clause(name="budget", kept=None, text=text)
+    over = [name for name, value in spent.items() if value > SPENT_TOLERANCE * best.spent]
+    if over:
+        text += (
+            f"; {' and '.join(over)} spent more than {SPENT_TOLERANCE:g} times what {best.method.name} did"
+        )
+    return Clause(name="budget", kept=not over, text=text)
+
+
+def _ranges(plan: Plan) -> Clause:
+    differing = []
+    for name in plan.methods:
+        method = parse_method(name)
+        mine = plan.space.dimensions(method)
+        for base in (parse_method(each) for each in method.ancestors if each in plan.methods):
+            theirs = plan.space.dimensions(base)
+            differing += [
+                f"{setting} of {name} ({mine[setting]}) and of {base.name} ({theirs[setting]})"
+                for setting in theirs
+                if setting in mine and not _are_equal(mine[setting], theirs[setting])
+            ]
+    if differing:
+        return Clause(
+            name="ranges",
+            kept=False,
+            text=f"searched in different ranges: {'; '.join(differing)}",
+        )
+    return Clause(
+        name="ranges", kept=True, text="every setting is searched in the range of what the method is built on"
+    )
+
+
+def _are_equal(one: Dimension, other: Dimension) -> bool:
+    """Whether the same is searched, wherever it starts."""
+    if isinstance(one, Fixed) or type(one) is not type(other):
+        return one == other
+    return replace(one, published=other.published) == other
+
+
+def _seeds(plan: Plan, ledgers: Collection[Ledger]) -> Clause:
+    started = {frozenset(run.spec.seed for run in ledger.confirm) for ledger in ledgers}
+    ended = all(
+        len(ledger.confirm) == plan.confirm_seeds and all(run.status != RUNNING for run in ledger.confirm)
+        for ledger in ledgers
+    )
+    finished = ", ".join(
+        f"{ledger.method.name} {sum(run.status == FINISHED for run in ledger.confirm)}" for ledger in ledgers
+    )
+    text = f"each winner runs on the same {plan.confirm_seeds} fresh seeds; finished: {finished}"
+    return Clause(name="seeds", kept=len(started) <= 1 if ended else None, text=text)
+
+
+def _measured(ledgers: Collection[Ledger]) -> list[TrialRecord]:
+    return [
+        run
+        for ledger in ledgers
+        for run in ledger.later
+        if run.stage in (CONFIRM, CURVE, CONTROL) and run.status == FINISHED
+    ]
+
+
+def _evaluation(ledgers: Collection[Ledger]) -> Clause:
+    runs = [run for run in _measured(ledgers) if run.stage != CURVE]
+    kinds = {(run.spec.horizon, run.spec.eval_interval, run.spec.precision, len(run.reports)) for run in runs}
+    if not runs:
+        return Clause(name="evaluation", kept=None, text="nothing has been confirmed yet")
+    horizon, every, precision, count = next(iter(kinds))
+    text = f"all confirmed runs: {horizon} steps in {precision}, evaluated {count} times, every {every} steps"
+    if len(kinds) > 1:
+        text = "confirmed runs differ in horizon, precision or evaluations: " + "; ".join(
+            map(str, sorted(kinds))
+        )
+    return Clause(name="evaluation", kept=len(kinds) == 1, text=text)
+
+
+def _hardware(ledgers: Collection[Ledger]) -> Clause:
+    found = sorted({str(run.reports[-1].get("hardware")) for run in _measured(ledgers)} - {"None"})
+    if not found:
+        return Clause(name=WALL_CLAUSE, kept=None, text="no hardware is on record yet")
+    if len(found) > 1:
+        return Clause(
+            name=WALL_CLAUSE,
+            kept=False,
+            text=f"runs were timed on different hardware ({', '.join(found)}): wall-clock is not comparable",
+        )
+    return Clause(name=WALL_CLAUSE, kept=True, text=f"all timed on {found[0]}")

@@ -1,0 +1,66 @@
+"""Winners at the edge of what was searched: there the best may lie outside, and the comparison is not finished."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ire.methods.method import parse_method
+from ire.sweeps.plan.plan import Plan
+from search_spaces import Choice, Dimension, Fixed, Interval
+
+NEAR = 0.05
+"""Share of a dimension's range, on its own scale, that counts as its edge."""
+MIN_CHOICES = 3
+"""Of fewer numbers to choose from each is an end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edge:
+    """A winner's setting within `NEAR` of an end of its range."""
+
+    method: str
+    setting: str
+    value: float
+    end: float
+    is_lower: bool
+
+    def __str__(self) -> str:
+        side = "down" if self.is_lower else "up"
+        return f"{self.method}: {self.setting} = {self.value:.3g}, searched {side} to {self.end:g}"
+
+
+def edges(plan: Plan, method: str, settings: Mapping[str, Any]) -> list[Edge]:
+    """The settings of a winner that lie at an end of the range they were searched in, and may go on behind it."""
+    found, admissible = [], parse_method(method).settings
+    for name, dimension in plan.space.dimensions(parse_method(method)).items():
+        end = None if isinstance(dimension, Fixed) else _end(dimension, settings[name])
+        if end is None:
+            continue
+        value, lower = end
+        if value == (admissible[name].low if lower else admissible[name].high):
+            continue  # there is nothing behind it
+        found.append(Edge(method=method, setting=name, value=settings[name], end=value, is_lower=lower))
+    return found
+
+
+def _end(dimension: Dimension, value: Any) -> tuple[float, bool] | None:
+    """The end of a dimension at which `value` lies and whether that is the lower one; None if at neither."""
+    if isinstance(dimension, Interval):
+        low, high, ends = dimension.low, dimension.high, (dimension.low, dimension.high)
+        if dimension.log:
+            low, high, value = math.log(low), math.log(high), math.log(value)
+        position = (value - low) / (high - low)
+        return (ends[0], True) if position < NEAR else (ends[1], False) if position > 1 - NEAR else None
+    if (
+        isinstance(dimension, Choice)
+        and len(dimension.values) >= MIN_CHOICES
+        and _are_numbers(dimension.values)
+    ):
+        low, high = min(dimension.values), max(dimension.values)
+        return (low, True) if value == low else (high, False) if value == high else None
+    return None
+
+
+def _are_numbers(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)

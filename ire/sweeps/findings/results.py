@@ -1,0 +1,131 @@
+"""What the records of a sweep say, read once: plan, trials, curves, winners and their comparison.
+
+This is what a report is made of. `ire.sweeps.experiments` adds what acts on a folder.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ire.storage.sizes import megabytes
+from ire.storage.storage import open_storage
+from ire.sweeps.findings.comparison import Comparison, compare
+from ire.sweeps.findings.statistics.importance import importances
+from ire.sweeps.plan.plan import Plan
+from ire.sweeps.records.experiment_home import Home
+from ire.sweeps.records.records import Records, TrialRecord, read_records
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Results:
+    """What an experiment folder holds at the moment it was opened. Reading it never unpickles anything."""
+
+    home: Home
+    plan: Plan
+    broken_off: str | None = None
+    """Why the run that has just ended could not go on, if it could not."""
+
+    @property
+    def folder(self) -> Path:
+        """Where its small files are on this machine."""
+        return self.home.folder
+
+    @property
+    def disk_use(self) -> str:
+        """How much room it takes, checkpoints included."""
+        return megabytes(open_storage(self.location).size())
+
+    @property
+    def location(self) -> str:
+        """Where it lives: the folder, or the URI of an object store."""
+        return self.home.location
+
+    @cached_property
+    def records(self) -> Records:
+        return read_records(self.folder)
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        return compare(self.plan, self.records)
+
+    @cached_property
+    def importances(self) -> dict[str, dict[str, float] | None]:
+        """Of each method, the importance of its settings; None with too few completed trials."""
+        return {row.method: importances(self.plan, row.method, row.search) for row in self.comparison.rows}
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every search and confirm trial has ended."""
+        return self.comparison.is_complete
+
+    @cached_property
+    def trials(self) -> "pd.DataFrame":
+        """One row a trial: stage, status, seed, settings (`settings.lr`, ...), cost and last values."""
+        import pandas as pd
+
+        return pd.DataFrame([_trial_row(trial) for trial in self.records.trials.values()])
+
+    @cached_property
+    def curves(self) -> "pd.DataFrame":
+        """One row a report: trial, method, stage, seed, step, costs, losses and metrics."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            _identity(t) | report for t in self.records.trials.values() for report in t.reports
+        )
+
+    @cached_property
+    def winners(self) -> "pd.DataFrame":
+        """One row a method: its best search trial, and the mean of its confirm runs."""
+        import pandas as pd
+
+        rows = []
+        for row in self.comparison.rows:
+            if row.winner is None:
+                continue
+            confirmed = {
+                f"confirm_{name}": row.metric(name)[0]
+                for metric in self.comparison.metrics
+                for name in (f"val_{metric}", f"test_{metric}")
+                if row.metric(name)
+            }
+            rows.append(_trial_row(row.winner) | {"confirm_seeds": len(row.confirmed)} | confirmed)
+        return pd.DataFrame(rows)
+
+    @property
+    def elapsed_seconds(self) -> float:
+        """From the start of the first trial to the end of the last, idle time between resumes included."""
+        trials = self.records.trials.values()
+        starts, ends = [t.started for t in trials], [t.ended for t in trials if t.ended]
+        return (max(ends) - min(starts)).total_seconds() if ends else 0.0
+
+
+def _trial_row(trial: TrialRecord) -> dict:
+    last = trial.reports[-1] if trial.reports else {}
+    return {
+        **_identity(trial),
+        "status": trial.status,
+        "horizon": trial.spec.horizon,
+        "step": trial.step,
+        "gradient_evaluations": trial.gradient_evaluations,
+        "seconds": trial.seconds,
+        **{f"settings.{name}": value for name, value in trial.spec.settings.items()},
+        **{key: last.get(key) for key in last if key.startswith(("val_", "test_", "train_"))},
+        "error": trial.error,
+    }
+
+
+def _identity(trial: TrialRecord) -> dict:
+    return {
+        "trial": trial.name,
+        "arm": trial.arm,
+        "method": trial.method,
+        "stage": trial.stage,
+        "variant": trial.variant,
+        "number": trial.number,
+        "seed": trial.spec.seed,
+    }

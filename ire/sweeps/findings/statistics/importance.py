@@ -1,0 +1,47 @@
+"""Which settings mattered: their share in the spread of final losses over the completed trials of one search.
+
+Pruned trials are left out: their losses are those of another fidelity, and they are a biased sample of the rest.
+"""
+
+import warnings
+from collections.abc import Sequence
+
+from ire.methods.method import parse_method
+from ire.sweeps.plan.plan import Plan
+from ire.sweeps.records.records import FINISHED, TrialRecord
+
+MIN_TRIALS = 8
+"""Fewer completed trials than this tell nothing about several settings at a time."""
+MAX_TRIALS = 400
+"""More are thinned out to this many: the forest would take minutes, and say the same."""
+
+
+def importances(plan: Plan, method: str, trials: Sequence[TrialRecord]) -> dict[str, float] | None:
+    """Each searched setting's importance by fANOVA (Hutter et al. 2014), adding up to 1; None with too few trials."""
+    finished = [trial for trial in trials if trial.status == FINISHED]
+    if len(finished) < MIN_TRIALS:
+        return None
+    import optuna
+    from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+
+    from ire.sweeps.search.optuna_study import distribution
+    from search_spaces import Fixed
+
+    dimensions = plan.space.dimensions(parse_method(method))
+    distributions = {name: distribution(d) for name, d in dimensions.items() if not isinstance(d, Fixed)}
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study()
+    finished.sort(key=lambda t: t.number)
+    for trial in finished[:: -(-len(finished) // MAX_TRIALS)]:
+        study.add_trial(
+            optuna.trial.create_trial(
+                params={name: trial.spec.settings[name] for name in distributions},
+                distributions=distributions,
+                value=trial.val_loss,
+            )
+        )
+    if len({trial.val_loss for trial in finished}) == 1:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0))

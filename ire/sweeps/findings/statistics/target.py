@@ -1,0 +1,82 @@
+"""How soon a method reaches the loss at which the baseline ends: the ratio that the literature quotes.
+
+It reads curves in mid-schedule, so it is biased: a method must reach the target before its learning rate has decayed,
+the baseline after. It stands beside the speed-up (`speedup.py`), labelled, and no verdict rests on it.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ire.sweeps.findings.statistics.draws import median_ratios, paired_draws
+from ire.sweeps.findings.statistics.horizon import BELOW, WITHIN
+from ire.sweeps.findings.statistics.verdict import Ratio, SpeedUp, speed_up_from_draws
+
+Curve = Sequence[Mapping[str, Any]]
+"""The reports of one run, in rising steps."""
+
+
+def times_to_target(times: np.ndarray, losses: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Where each curve first falls to its target, linear between evaluations; infinity if it never does.
+
+    `times` (k,) are in order, `losses` (r, k), `targets` (r,). A target met at the first evaluation gives its time.
+    """
+    below = losses <= targets[:, None]
+    first = below.argmax(axis=1)
+    rows = np.arange(len(losses))
+    before = np.maximum(first - 1, 0)
+    high, low = losses[rows, before], losses[rows, first]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = np.where(first == 0, 0.0, (high - targets) / (high - low))
+    found = times[before] + share * (times[first] - times[before])
+    return np.where(below.any(axis=1), found, math.inf)
+
+
+def best_run_ratio(baseline: Curve, method: Curve, clock: str) -> Ratio:
+    """Time of `baseline` to its own final loss over the time of `method` to it: one run each, no interval."""
+    (ratio, censored), *_ = _ratios([baseline], [method], clock, None)
+    return Ratio(value=float(ratio), censored=int(censored))
+
+
+def time_to_target_ratio(
+    baseline: Sequence[Curve], method: Sequence[Curve], clock: str, generator: np.random.Generator
+) -> SpeedUp:
+    """The same on mean curves over seeds, with an interval; the i-th curves of both are a pair."""
+    (ratio, censored), *draws = _ratios(baseline, method, clock, generator)
+    drawn = np.array(draws)
+    return speed_up_from_draws(
+        float(ratio), int(censored), drawn[:, 0], drawn[:, 1].astype(int), seeds=len(baseline)
+    )
+
+
+def _ratios(
+    baseline: Sequence[Curve], method: Sequence[Curve], clock: str, generator: np.random.Generator | None
+) -> np.ndarray:
+    """Rows of ratio and censoring: of the means first, then of the draws."""
+    key = "step" if clock == "wall" else clock
+    points = min(len(curve) for curve in (*baseline, *method))
+    stacked = [
+        np.array([[r["val_loss"] for r in curve[-points:]] for curve in side]) for side in (baseline, method)
+    ]
+    times = [np.array([r[key] for r in side[0][-points:]], dtype=float) for side in (baseline, method)]
+    both = np.hstack(stacked)
+    means = both.mean(axis=0)[None]
+    if generator is not None:
+        means = np.vstack([means, paired_draws(both, generator)])
+    base, mine = means[:, :points], means[:, points:]
+    targets = base[:, -1]
+    needed = times_to_target(times[0], base, targets)
+    reached = times_to_target(times[1], mine, targets)
+    misses = ~np.isfinite(reached)
+    scale = 1.0
+    if clock == "wall":
+        times_a_step = _step_seconds(baseline), _step_seconds(method)
+        scale = median_ratios(*times_a_step, generator, resamples=len(means) - 1)
+    ratios = scale * needed / np.where(misses, times[1][-1], reached)
+    return np.stack([ratios, np.where(misses, BELOW, WITHIN)], axis=1)
+
+
+def _step_seconds(curves: Sequence[Curve]) -> np.ndarray:
+    return np.array([curve[-1]["seconds"] / curve[-1]["step"] for curve in curves])

@@ -1,0 +1,308 @@
+"""Everything that defines a sweep, as data: checked before anything starts, written to `sweep.toml`."""
+
+import json
+import tomllib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ire.invalid_input import InvalidInput
+from ire.methods.method import PENALTIES, Method, parse_method
+from ire.sweeps.plan.provenance import versions
+from ire.sweeps.records.recorded_norms import recorded_norms
+from ire.sweeps.records.records import SEARCH, SELECT
+from ire.trial.schedule import check_schedule
+from ire.trial.seeds import derive_seed
+from ire.trial.spec import PRECISIONS, TrialSpec
+from search_spaces.space import Space, parse_space
+
+SCHEMA = 1
+CURVE = (0.5, 0.7071, 1.4142, 2.0)
+"""Horizons of the baseline curve, in multiples of the task's; the point at 1 is the confirm stage."""
+SELECTION_SEEDS = 3
+"""Seeds on which candidates run against each other; none of them is used for measuring."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A sweep before it runs. Equal plans on equal machines make equal sweeps."""
+
+    name: str
+    task: str
+    methods: tuple[str, ...]
+    trials: int
+    """Cap on the search trials of each method."""
+    confirm_seeds: int
+    """Fresh seeds on which each winner runs again; 0 leaves out everything after the search."""
+    candidates: int = 1
+    """Finished search trials of each method that run again, on seeds of their own, before one is chosen."""
+    curve: tuple[float, ...] = ()
+    """Horizons at which the best tuned baseline runs, in multiples of the task's and without 1."""
+    curve_lr: tuple[float, ...] = ()
+    """Factors of the learning rate that are tried anew at each of these horizons, beside 1."""
+    controls: bool = False
+    """Whether the winners of IRE run with what makes them IRE taken away, and the published settings run."""
+    seed: int
+    workers: int = 1
+    """Workers of one trial."""
+    cpus_per_worker: int = 1
+    gpus_per_worker: float = 0.0
+    max_concurrent: int | None = None
+    """Cap on trials at a time; None is as many as fit."""
+    max_failures: int = 2
+    """Restarts of a trial's worker group, after a worker died."""
+    checkpoint_seconds: float = 60.0
+    """A live trial saves at most this often."""
+    external: str | None = None
+    """The trial from whose records external grafting takes its gradient norms, as EXPERIMENT/TRIAL."""
+    hang_seconds: float = 600.0
+    """A trial that is silent for so long, and ten times its usual interval, is started again."""
+    import_path: tuple[str, ...] = ()
+    """Folders where a task from outside the package is found, on every machine."""
+    data_dir: str | None = None
+    """The folder of the data sets, on every machine; None is each machine's own (`IRE_DATA`, or the cache)."""
+    precision: str = "fp32"
+    """One of `ire.trial.spec.PRECISIONS`."""
+    compile: bool = False
+    """Whether models and IRE's step are compiled."""
+    micro_batches: int = 1
+    """Parts in which a worker's share of a batch is processed."""
+    schedule: str | None = None
+    """The shape of the learning rate; None is the space's."""
+    preset: str | None = None
+    """The experiment of a paper that this sweep repeats."""
+    share_prefix: bool = False
+    """Whether trials that differ in IRE's settings alone share the steps before IRE boosts."""
+    space: Space
+
+    @property
+    def budget(self) -> int:
+        """Gradient evaluations that each method may spend on its search, pruned work included.
+
+        A grid is tried whole: its budget is what the largest of the methods' grids may cost.
+        """
+        if self.space.search.grid:
+            methods = map(parse_method, self.methods)
+            return max(self.search_trials(method) * self.most_expensive_trial(method) for method in methods)
+        return round(self.trials * self.space.search.budget_per_trial * self.space.horizon)
+
+    def check(self) -> None:
+        """Raise `InvalidInput` for anything that would make the sweep fail, or mean nothing, later on."""
+        for name, low in (
+            ("trials", 1),
+            ("confirm_seeds", 0),
+            ("candidates", 1),
+            ("seed", 0),
+            ("workers", 1),
+            ("cpus_per_worker", 1),
+            ("gpus_per_worker", 0),
+            ("max_concurrent", 1),
+            ("max_failures", 0),
+            ("micro_batches", 1),
+            ("hang_seconds", 1),
+        ):
+            value = getattr(self, name)
+            if value is not None and value < low:
+                raise InvalidInput(f"--{name.replace('_', '-')} {value}: must be at least {low}")
+        for name, values in (("curve", self.curve), ("curve_lr", self.curve_lr)):
+            if any(not 1 / 16 <= value <= 16 or value == 1 for value in values) or len(set(values)) < len(
+                values
+            ):
+                raise InvalidInput(
+                    f"--{name.replace('_', '-')} {', '.join(f'{v:g}' for v in values)}: must be different factors "
+                    "between 1/16 and 16, without 1"
+                )
+        asking = [name for name in self.methods if self._takes_norms(name)]
+        if asking and self.external is None:
+            raise InvalidInput(
+                f"{asking[0]} takes its gradient norms from a trial of an earlier sweep: name it with --external, "
+                "as in --external experiments/NAME/sgd-small-0000"
+            )
+        if self.external is not None:
+            if not asking:
+                raise InvalidInput(
+                    f"--external {self.external}: no method of the sweep takes norms from another run"
+                )
+            self._norms  # noqa: B018 - raises
+        if self.share_prefix and not any(parse_method(name).ire for name in self.methods):
+            raise InvalidInput(
+                "--share-prefix: no method of the sweep is an IRE, and only their trials share steps"
+            )
+        if self.share_prefix and not (self.space.search.grid or self.controls):
+            raise InvalidInput(
+                "--share-prefix: no two trials of the search share their base settings and seed, and there are no "
+                "--controls; it is for grids ([search] grid = true, as in the presets) and for controls"
+            )
+        check_schedule(self.schedule or self.space.schedule, where="--schedule")
+        if self.precision not in PRECISIONS:
+            raise InvalidInput(f"--precision {self.precision!r}: must be one of {', '.join(PRECISIONS)}")
+        if not self.methods:
+            raise InvalidInput("--methods is empty: name at least one, `ire methods` lists them")
+        for name in self.methods:
+            method = parse_method(name, where="--methods")
+            if self.compile and method.update in PENALTIES:
+                raise InvalidInput(f"--compile: {name} differentiates twice, and a compiled model cannot")
+            if self.methods.count(name) > 1:
+                raise InvalidInput(f"--methods names {name!r} twice")
+            self.space.check_rungs(method)
+            method.resolve(self.space.published(method), where=self.space.source)
+            cost = self.most_expensive_trial(method)
+            if cost > self.budget:
+                raise InvalidInput(
+                    f"--trials {self.trials}: the budget of {self.budget} gradient evaluations a method "
+                    f"({self.trials} trials x {self.space.search.budget_per_trial:g} x horizon {self.space.horizon}) "
+                    f"does not cover one full trial of {name}, {cost}; raise --trials to "
+                    f"{-(-cost // round(self.space.search.budget_per_trial * self.space.horizon))} or more"
+                )
+
+    def shares_prefix(self, stage: str) -> bool:
+        """Whether a trial of that stage may find another one with its first steps."""
+        return self.share_prefix and (self.space.search.grid if stage in (SEARCH, SELECT) else self.controls)
+
+    def search_trials(self, method: Method) -> int:
+        """Cap on the search trials of `method`: in a grid, its points."""
+        return len(self.space.grid(method)) if self.space.search.grid else self.trials
+
+    def most_expensive_trial(self, method: Method) -> int:
+        """Gradient evaluations of a full trial of `method` with the earliest start and smallest interval."""
+        settings = {"kappa": 1.0, "gamma": 0.5, "start_fraction": 0.0, "interval": 1, "lambda": 1.0}
+        if method.ire:
+            dimensions = self.space.dimensions(method)
+            for name in ("start_fraction", "interval"):
+                d = dimensions[name]
+                settings[name] = getattr(d, "low", min(getattr(d, "values", (d.published,))))
+            settings["start_loss"] = dimensions["start_loss"].published
+        return method.gradient_evaluations(settings, self.space.horizon)
+
+    def search_trial(self, method: str, number: int, settings: dict[str, Any]) -> TrialSpec:
+        """A trial of the search. Trials of equal number share their seed, whatever the method; in a grid all do."""
+        return TrialSpec(
+            task=self.task,
+            method=method,
+            settings=parse_method(method).resolve(settings),
+            seed=self._seed("search", 0 if self.space.search.grid else number),
+            horizon=self.space.horizon,
+            eval_interval=self.space.eval_interval,
+            rungs=self.space.search.rungs,
+            test=self.space.search.measured,
+            flatness=self.space.flatness_batches if self.space.search.measured else 0,
+            external_norms=self._norms if self._takes_norms(method) else (),
+            **self._execution,
+            name=f"{method}-{number:04d}",
+        )
+
+    def later_trial(
+        self,
+        name: str,
+        method: str,
+        number: int,
+        settings: dict[str, Any],
+        *,
+        selects: bool,
+        horizon_factor: float = 1.0,
+        flatness: bool = False,
+    ) -> TrialSpec:
+        """A trial after the search, never pruned. Trials of equal number share their seed, whatever stage and method.
+
+        A trial that `selects` has one of the seeds that are kept for choosing, and does not see the test split.
+        """
+        return TrialSpec(
+            task=self.task,
+            method=method,
+            settings=parse_method(method).resolve(settings),
+            seed=self._seed("select" if selects else "confirm", number),
+            horizon=max(1, round(self.space.horizon * horizon_factor)),
+            eval_interval=max(1, round(self.space.eval_interval * horizon_factor)),
+            test=not selects,
+            flatness=self.space.flatness_batches if flatness else 0,
+            flatness_points=self.space.flatness_points if flatness and self.space.flatness_batches else 1,
+            external_norms=self._norms if self._takes_norms(method) else (),
+            **self._execution,
+            name=name,
+        )
+
+    @property
+    def _execution(self) -> dict[str, Any]:
+        """What all trials of the sweep have in common of how they are run."""
+        return {
+            "threads": self.cpus_per_worker,
+            "precision": self.precision,
+            "compile": self.compile,
+            "micro_batches": self.micro_batches,
+            "schedule": self.schedule or self.space.schedule,
+        }
+
+    @cached_property
+    def _norms(self) -> tuple[tuple[int, float], ...]:
+        return recorded_norms(self.external)
+
+    def _takes_norms(self, method: str) -> bool:
+        return parse_method(method).update == "external"
+
+    def _seed(self, purpose: str, number: int) -> int:
+        return derive_seed(self.seed, purpose, number) % 2**31
+
+    # sweep.toml
+
+    def to_toml(self) -> str:
+        """The plan as the text of `sweep.toml`, with the versions it was made with and its space file whole."""
+        fields = asdict(self)
+        del fields["space"]
+        lines = ["# Everything needed to run this sweep again: `ire resume` reads it.", f"schema = {SCHEMA}"]
+        lines += [f"{key} = {_toml(value)}" for key, value in fields.items() if value is not None]
+        lines += [
+            "",
+            "[versions]",
+            *(f"{name} = {_toml(version)}" for name, version in versions(self.task).items()),
+        ]
+        lines += [
+            "",
+            "[space]",
+            f"source = {_toml(self.space.source)}",
+            f"text = {_text(self.space.text)}",
+            "",
+        ]
+        return "\n".join(lines)
+
+    @classmethod
+    def from_toml(cls, text: str, *, source: str) -> "Plan":
+        """The inverse of `to_toml`; raises `InvalidInput` on anything else."""
+        try:
+            table = tomllib.loads(text)
+            if table["schema"] != SCHEMA:
+                raise InvalidInput(f"{source}: schema {table['schema']}, this version reads {SCHEMA}")
+            space = parse_space(table["space"]["text"], task=table["task"], source=table["space"]["source"])
+            fields = {key: table[key] for key in cls.__dataclass_fields__ if key in table and key != "space"}
+            lists = {
+                key: tuple(fields[key])
+                for key in ("methods", "import_path", "curve", "curve_lr")
+                if key in fields
+            }
+            return cls(**fields | lists | {"space": space})
+        except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+            raise InvalidInput(f"{source}: not the sweep.toml of an experiment folder ({error!r})") from error
+
+
+def read_plan(folder: Path) -> Plan:
+    """The plan of an experiment folder; raises `InvalidInput` if it is none."""
+    path = folder / "sweep.toml"
+    if not path.is_file():
+        raise InvalidInput(f"{str(folder)!r} is not an experiment folder: it has no sweep.toml")
+    return Plan.from_toml(path.read_text(encoding="utf-8"), source=str(path))
+
+
+def _text(text: str) -> str:
+    """A multi-line string as a person would write it, where TOML allows."""
+    return _toml(text) if "'''" in text or "\r" in text else f"'''\n{text}'''"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return f"[{', '.join(map(_toml, value))}]"
+    return json.dumps(str(value), ensure_ascii=False)  # JSON's escapes are TOML's

@@ -1,0 +1,105 @@
+"""The paper's experiments by name: which task, methods, grid and seeds, and what the paper reports beside ours.
+
+A preset is a TOML file in `presets/`. Its `[space]` goes over the space of its task as a grid: settings with a
+`choice` are tried in every combination, all others stand at their published values, as in the papers. So a preset
+answers "do we find what they found", and not "which method is best when all are tuned": that is a sweep without one.
+"""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+from ire.invalid_input import unknown
+from ire.trial.scale import TINY, scaled
+from search_spaces.space import Space, find_space, overlaid, parse_space
+
+GRID = {"grid": True, "rungs": []}
+SIZES = ("horizon", "eval_interval", "epoch_steps", "micro")
+"""What a scaled-down twin has its own of, whatever the experiment's is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """One experiment of a paper."""
+
+    name: str
+    title: str
+    task: str
+    methods: tuple[str, ...]
+    seeds: int
+    """Confirm runs of each method's best point."""
+    share_prefix: bool
+    """Whether the base settings of IRE's trials are all the same, so that they share their first steps."""
+    curve: tuple[float, ...]
+    """Horizons of the baseline, in multiples of the task's."""
+    precision: str
+    overrides: Mapping[str, Any]
+    paper: Mapping[str, Mapping[str, float]]
+    """Reported values by method and metric, accuracies as shares; empty where they are not known."""
+    paper_of: str | None
+    """What these are values of, if not of the last step as ours."""
+
+    def space(self, scale: str | None = None) -> Space:
+        """The grid, for the task or for its scaled-down twin."""
+        task = scaled(self.task, scale)
+        table = tomllib.loads(find_space(task).text)
+        twin = table.get(TINY, {})
+        grid = {"search": GRID | self.overrides.get("search", {})}
+        table = overlaid(table, {**self.overrides, **grid})
+        smaller = {key: value for key, value in self.overrides.items() if key not in SIZES}
+        if twin:
+            table[TINY] = overlaid(twin, {**smaller, **grid})
+        return parse_space(as_toml(table), task=task, source=f"preset {self.name}")
+
+
+def preset_names() -> list[str]:
+    files = resources.files("ire.sweeps.plan") / "presets"
+    return sorted(file.name.removesuffix(".toml") for file in files.iterdir() if file.name.endswith(".toml"))
+
+
+def load_preset(name: str) -> Preset:
+    """The preset of that name; raises `InvalidInput` with the nearest ones."""
+    if name not in preset_names():
+        raise unknown("preset", name, preset_names())
+    table = tomllib.loads(
+        (resources.files("ire.sweeps.plan") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
+    )
+    return Preset(
+        name=name,
+        title=table["title"],
+        task=table["task"],
+        methods=tuple(table["methods"]),
+        seeds=table["seeds"],
+        share_prefix=table.get("share_prefix", False),
+        curve=tuple(table.get("curve", ())),
+        precision=table.get("precision", "fp32"),
+        overrides=table["space"],
+        paper=table.get("paper", {}),
+        paper_of=table.get("paper_of"),
+    )
+
+
+def as_toml(table: Mapping[str, Any]) -> str:
+    """A table as TOML: its values first, then one level of tables, whose own tables are inline."""
+    lines = [f"{key} = {_inline(value)}" for key, value in table.items() if not isinstance(value, dict)]
+    for key, value in table.items():
+        if isinstance(value, dict):
+            lines += ["", f"[{key}]", *(f"{_key(name)} = {_inline(entry)}" for name, entry in value.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _inline(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{_key(key)} = {_inline(entry)}" for key, entry in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_inline, value)) + "]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
+
+
+def _key(name: str) -> str:
+    return name if name.replace("-", "").replace("_", "").isalnum() else json.dumps(name)

@@ -1,0 +1,77 @@
+"""What a run of a sweep was made with: versions, code and machine, recorded each time it is started or resumed."""
+
+import hashlib
+import importlib.util
+import os
+import platform
+from collections.abc import Mapping
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+LIBRARIES = ("torch", "ray", "optuna", "numpy")
+OURS = ("ire", "trainables", "search_spaces")
+
+
+def versions(task: str) -> dict[str, str]:
+    """Python, the main libraries, our own release, and a checksum of our code, which tells apart unreleased states.
+
+    For a task from outside the package (`package.module:Class`) a checksum of its module, too.
+    """
+    found = {"python": platform.python_version(), "ire": _version("ire"), "code": code_checksum()}
+    checksum = task_checksum(task)
+    found |= {"task": checksum} if checksum else {}
+    return found | {name: _version(name) for name in LIBRARIES}
+
+
+def machine() -> dict[str, Any]:
+    """The machine that drives the sweep."""
+    import torch
+
+    from trainables.training.hardware import hardware
+
+    cpu = hardware(torch.device("cpu"))
+    return {"host": platform.node(), "cpu": cpu, "cpus": os.cpu_count(), "system": platform.platform()}
+
+
+def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """What changed between two `versions`, each as `torch 2.14.0 -> 2.15.0`."""
+    return [
+        f"{name} {before[name]} -> {now[name]}"
+        for name in now
+        if name in before and before[name] != now[name]
+    ]
+
+
+@cache
+def code_checksum() -> str:
+    """Twelve hexadecimal digits that change with every change of our packages' source."""
+    digest = hashlib.sha256()
+    for package in OURS:
+        (folder,) = importlib.util.find_spec(package).submodule_search_locations
+        for path in sorted(Path(folder).rglob("*")):
+            if path.suffix in (".py", ".toml"):
+                digest.update(str(path.relative_to(folder)).encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def task_checksum(task: str) -> str | None:
+    """The same for the module of a task from outside the package; None for one of ours, or if it has no file here."""
+    module, colon, _ = task.partition(":")
+    if not colon:
+        return None
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):  # its package is not there, or it has no specification
+        return None
+    if spec is None or not spec.has_location:
+        return None
+    return hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()[:12]
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"

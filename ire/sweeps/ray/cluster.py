@@ -1,0 +1,215 @@
+"""The Ray cluster a sweep runs on: how many trials fit at a time, and the connection to it."""
+
+import contextlib
+import logging
+import os
+import socket
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ire.invalid_input import InvalidInput
+from ire.storage.storage import is_uri, open_storage
+from ire.sweeps.plan.plan import Plan
+
+ANSWER_SECONDS = 60.0
+"""How long a node may take to say whether it sees the storage."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """What one machine offers."""
+
+    cpus: float
+    gpus: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capacity:
+    """How many trials run at a time, and the arithmetic that says so."""
+
+    slots: int
+    arithmetic: str
+
+
+def capacity(plan: Plan, nodes: Sequence[Node]) -> Capacity:
+    """The slots of a sweep on `nodes`; raises `InvalidInput` if not even one trial fits.
+
+    A worker must fit on one node, the workers of a trial may spread.
+    """
+    cpus, gpus, workers = plan.cpus_per_worker, plan.gpus_per_worker, plan.workers
+    places = sum(int(min(node.cpus // cpus, node.gpus // gpus if gpus else float("inf"))) for node in nodes)
+    have = f"{len(nodes)} node{'s' * (len(nodes) != 1)} with {sum(n.cpus for n in nodes):g} CPUs"
+    have += f" and {sum(n.gpus for n in nodes):g} GPUs"
+    need = f"{workers} worker{'s' * (workers != 1)} x {cpus} CPU"
+    need += f" + {gpus:g} GPU" if gpus else ""
+    fitting = places // workers
+    if fitting == 0:
+        raise InvalidInput(
+            f"a trial needs {need}, and {have} hold {places} such workers: it would wait for ever; lower --workers, "
+            "--cpus-per-worker or --gpus-per-worker, or join a larger cluster with --address"
+        )
+    slots = min(fitting, plan.max_concurrent or fitting)
+    capped = f", capped at {slots} by --max-concurrent" if slots < fitting else ""
+    return Capacity(slots=slots, arithmetic=f"{have} / ({need} a trial) = {fitting} at a time{capped}")
+
+
+def this_machine() -> list[Node]:
+    """The one node of a cluster started here."""
+    import joblib
+    import torch
+
+    return [Node(cpus=joblib.cpu_count(), gpus=torch.cuda.device_count())]
+
+
+@contextlib.contextmanager
+def connected(address: str | None) -> Iterator[None]:
+    """A Ray cluster: the one at `address` (or RAY_ADDRESS), else one started here and ended after."""
+    import ray
+
+    address = address or os.environ.get("RAY_ADDRESS")
+    if ray.is_initialized():  # a notebook's, or the tests'
+        yield
+        return
+    if address:
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise InvalidInput(f"--address {address!r}: no Ray cluster answers there ({error})") from error
+    else:
+        (machine,) = this_machine()
+        with _loopback_only():
+            ray.init(
+                address="local",  # never one that somebody else has started on this machine
+                num_cpus=int(machine.cpus),
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextlib.contextmanager
+def _loopback_only() -> Iterator[None]:
+    """Let a cluster that is started inside listen on 127.0.0.1 alone.
+
+    Ray does so on Windows and macOS, where no cluster can grow from it, and has no argument for it elsewhere:
+    it turns `_node_ip_address="127.0.0.1"` into the outward address (ray#26293).
+    """
+    from ray._private import ray_constants
+
+    name = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
+    before = os.environ.get(name), ray_constants.ENABLE_RAY_CLUSTER
+    os.environ[name], ray_constants.ENABLE_RAY_CLUSTER = "0", False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before[1]
+        os.environ.pop(name) if before[0] is None else os.environ.update({name: before[0]})
+
+
+def joins_a_cluster(address: str | None) -> bool:
+    """Whether `connected` would join a cluster that exists, instead of starting one on this machine."""
+    import ray
+
+    return bool(address or os.environ.get("RAY_ADDRESS")) or ray.is_initialized()
+
+
+def nodes() -> list[Node]:
+    """The living nodes of the cluster that is connected."""
+    return [
+        Node(cpus=node["Resources"].get("CPU", 0), gpus=node["Resources"].get("GPU", 0)) for node in _alive()
+    ]
+
+
+def _alive() -> list[dict[str, Any]]:
+    import ray
+
+    return [node for node in ray.nodes() if node["Alive"]]
+
+
+def check_shared(location: str | Path) -> None:
+    """Raise `InvalidInput` if a node of the cluster does not see the place where an experiment is to be.
+
+    Nothing is left there. A folder on the only node there is needs no look.
+    """
+    alive = {node["NodeID"]: node["NodeManagerHostname"] for node in _alive()}
+    if is_uri(location):
+        _check_store(str(location), alive)
+    elif len(alive) > 1:
+        _check_folder(Path(location), alive)
+
+
+def _check_folder(location: Path, nodes: Mapping[str, str]) -> None:
+    parent = next(path for path in [location, *location.parents] if path.exists())
+    probe = parent / f".ire-probe-{uuid.uuid4().hex}"
+    probe.touch()
+    try:
+        missing = _asked(nodes, _without, str(probe))
+    finally:
+        probe.unlink()
+    if missing:
+        raise InvalidInput(
+            f"--storage: {str(parent)!r} is not the same folder on {', '.join(missing)}: it must be on a "
+            "file system that all nodes share, or an object store (s3://..., gs://...)"
+        )
+
+
+def _check_store(location: str, nodes: Mapping[str, str]) -> None:
+    store, probe = open_storage(location), f"probe-{uuid.uuid4().hex}"
+    try:
+        store.write(probe, b"probe")
+    except OSError as error:
+        raise InvalidInput(f"--storage {location!r}: cannot be written to ({error})") from error
+    try:
+        failed = _asked(nodes, _unreadable, location, probe)
+    finally:
+        with contextlib.suppress(OSError):
+            store.delete(probe)
+    if failed:
+        raise InvalidInput(
+            f"--storage {location!r} cannot be read on a node of the cluster ({'; '.join(failed)}): every node needs "
+            "its credentials, see docs/cluster.md"
+        )
+
+
+def _asked(nodes: Mapping[str, str], question: Callable[..., str | None], *arguments: str) -> list[str]:
+    """What `question` answers on each of the nodes, but for None; no answer is one, too."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    ask = ray.remote(num_cpus=0, max_retries=0)(question)
+    hosts = {
+        ask.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
+            *arguments
+        ): host
+        for node, host in nodes.items()
+    }
+    answered, silent = ray.wait(list(hosts), num_returns=len(hosts), timeout=ANSWER_SECONDS)
+    told = []
+    for answer in answered:
+        try:
+            told.append(ray.get(answer))
+        except ray.exceptions.RayError as error:
+            told.append(f"{hosts[answer]}: {str(error).strip().splitlines()[-1]}")
+    for late in silent:
+        ray.cancel(late, force=True)
+        told.append(f"{hosts[late]}: no answer within {ANSWER_SECONDS:.0f} s")
+    return [answer for answer in told if answer]
+
+
+def _without(probe: str) -> str | None:
+    return None if Path(probe).exists() else socket.gethostname()
+
+
+def _unreadable(location: str, probe: str) -> str | None:
+    try:
+        open_storage(location).read(probe)
+    except (OSError, InvalidInput) as error:
+        return f"{socket.gethostname()}: {error}"
+    return None

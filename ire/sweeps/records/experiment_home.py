@@ -1,0 +1,281 @@
+"""Where an experiment lives: a folder, or an object store whose small files are mirrored in a temporary folder.
+
+Everything else works on a folder. An object store cannot append, so there the records are numbered segments,
+read as one; checkpoints go to the store directly, from the workers.
+"""
+
+import contextlib
+import os
+import re
+import shlex
+import tempfile
+import threading
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+from ire.invalid_input import InvalidInput
+from ire.storage.storage import below, is_uri, open_storage, patiently
+from ire.sweeps.records.experiment_lock import Lease, folder_locked
+
+RECORDS = ("results.jsonl", "trials.jsonl")
+"""In the order in which they are published: an event says how many results there were before it."""
+
+OUTPUTS = ("report/", "export/")
+"""What whoever looks at an experiment may add to it."""
+
+PUBLISHED = ("sweep.toml", "optuna.log", "ray.log", "trials/", *OUTPUTS)
+"""What is copied to an object store besides the records; of `trials/` only TensorBoard's event files."""
+
+PREFIXES = "prefixes"
+"""Where trials leave and find the steps that they share; of use to a sweep that is not over."""
+
+FAN_IN = 16
+"""So many segments are merged into one."""
+
+READ_ATTEMPTS = 10
+"""How often a reader lists the segments anew that a writer keeps merging."""
+
+
+class Home(ABC):
+    """The place of one experiment."""
+
+    location: str
+    """The folder, or the URI."""
+    folder: Path
+    """The folder on this machine that holds the small files."""
+
+    @property
+    def argument(self) -> str:
+        """The location as one types it in a shell."""
+        return shlex.quote(self.location)
+
+    def below(self, *names: str) -> str:
+        """The location of something in it, for workers on any machine."""
+        return below(self.location, *names)
+
+    @abstractmethod
+    def create(self) -> None:
+        """Make it, empty."""
+
+    @abstractmethod
+    def open(self) -> None:
+        """Bring here what is needed to resume or to report; raises `InvalidInput` if it cannot be read."""
+
+    @abstractmethod
+    def locked(self) -> contextlib.AbstractContextManager[None]:
+        """Hold its lock, which dies with its owner; raises `InvalidInput` if another process has it."""
+
+    @abstractmethod
+    def publish_records(self) -> None:
+        """Make what was recorded so far durable in the place itself; for the owner of the lock."""
+
+    @abstractmethod
+    def publish(self) -> None:
+        """Copy everything that has changed to the place itself; for the owner of the lock."""
+
+    @abstractmethod
+    def publish_outputs(self) -> None:
+        """Copy reports and exports to the place itself, which anyone may do."""
+
+    @abstractmethod
+    def clear(self, folder: str) -> None:
+        """Remove what lies below `folder`, which is of no more use: what cannot be removed only takes room."""
+
+    @abstractmethod
+    def fetch(self, folder: str) -> None:
+        """Bring the files below `folder` here."""
+
+
+class FolderHome(Home):
+    """A folder of this machine, or of a file system that all machines share."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.location = str(folder)
+
+    def create(self) -> None:
+        self.folder.mkdir(parents=True)
+
+    def open(self) -> None:
+        """Nothing: the folder is the place."""
+
+    def locked(self) -> contextlib.AbstractContextManager[None]:
+        return folder_locked(self.folder)
+
+    def publish_records(self) -> None:
+        """Nothing, for the same reason."""
+
+    def publish(self) -> None:
+        """Nothing, for the same reason."""
+
+    def publish_outputs(self) -> None:
+        """Nothing, for the same reason."""
+
+    def clear(self, folder: str) -> None:
+        with contextlib.suppress(OSError):
+            open_storage(self.location).delete(folder)
+
+    def fetch(self, folder: str) -> None:
+        """Nothing: the folder is the place."""
+
+
+class StoreHome(Home):
+    """A prefix of an object store."""
+
+    def __init__(self, location: str) -> None:
+        self.location = location
+        self._store = open_storage(location)
+        self._mirror = tempfile.TemporaryDirectory(prefix="ire-")
+        self.folder = Path(self._mirror.name)
+        self._segments: dict[str, list[tuple[int, int, int]]] = {name: [] for name in RECORDS}
+        """By file: first byte, end and level of each segment, gapless."""
+        self._published: dict[Path, tuple[float, int]] = {}
+        self._publishing = threading.Lock()
+        self._lease = Lease(self._store, location)
+
+    @property
+    def exists(self) -> bool:
+        """Whether an experiment lives here."""
+        return "sweep.toml" in self._store.names()
+
+    def create(self) -> None:
+        """Nothing: a store has no folders."""
+
+    def open(self) -> None:
+        for attempt in range(READ_ATTEMPTS):
+            try:
+                return self._open()
+            except OSError as error:
+                merged = isinstance(error, FileNotFoundError)  # by a running sweep, since they were listed
+                if not merged or attempt == READ_ATTEMPTS - 1:
+                    raise InvalidInput(f"{self.location!r} cannot be read ({error})") from error
+
+    def _open(self) -> None:
+        names = self._store.names()
+        if "sweep.toml" in names:
+            self._store.fetch("sweep.toml", self.folder / "sweep.toml")
+        for name in reversed(RECORDS):  # events first: no event may tell of results that are not there yet
+            self._segments[name].clear()
+            self._fetch_segments(name, [n for n in names if n.startswith(f"{name}/")])
+
+    def _fetch_segments(self, name: str, names: list[str]) -> None:
+        spans = sorted((_span(n) for n in names), key=lambda span: (span[0], -span[1]))
+        end = 0
+        with (self.folder / name).open("wb") as file:
+            for first, last in spans:
+                if last <= end:  # merged into a longer one
+                    continue
+                if first > end:
+                    raise InvalidInput(f"{self.location}: {name} lacks the bytes from {end} to {first}")
+                file.write(self._store.read(f"{name}/{_segment(first, last)}")[end - first :])
+                self._segments[name].append((end, last, 0))
+                end = last
+
+    def fetch(self, folder: str) -> None:
+        for name in self._store.names(folder):
+            target = self.folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._store.fetch(name, target)
+
+    def clear(self, folder: str) -> None:
+        with contextlib.suppress(OSError):
+            self._lease.check_not_lost()
+            self._store.delete(folder)
+
+    def publish_records(self) -> None:
+        self._lease.check()
+        with self._publishing:
+            for name in RECORDS:
+                self._publish_tail(name)
+
+    def _publish_tail(self, name: str) -> None:
+        path, segments = self.folder / name, self._segments[name]
+        end = path.stat().st_size if path.exists() else 0
+        first = segments[-1][1] if segments else 0
+        if end > first:
+            self._put_segment(name, (first, end, 0))
+        while len(segments) >= FAN_IN and len({level for *_, level in segments[-FAN_IN:]}) == 1:
+            merged = segments[-FAN_IN:]
+            del segments[-FAN_IN:]
+            self._put_segment(name, (merged[0][0], merged[-1][1], merged[0][2] + 1))
+            for first, last, _ in merged:
+                self.clear(f"{name}/{_segment(first, last)}")
+
+    def _put_segment(self, name: str, segment: tuple[int, int, int]) -> None:
+        first, last, _ = segment
+        with (self.folder / name).open("rb") as file:
+            file.seek(first)
+            content = file.read(last - first)
+        patiently(lambda: self._store.write(f"{name}/{_segment(first, last)}", content))
+        self._segments[name].append(segment)
+
+    def publish(self) -> None:
+        self.publish_records()
+        self._publish_files(PUBLISHED)
+
+    def publish_outputs(self) -> None:
+        self._lease.check_not_lost()
+        self._publish_files(OUTPUTS)
+
+    def _publish_files(self, names: tuple[str, ...]) -> None:
+        for path in sorted(self.folder.rglob("*")):
+            name = str(path.relative_to(self.folder))
+            if not path.is_file() or not name.startswith(names):
+                continue
+            if name.startswith("trials/") and ".tfevents." not in path.name:
+                continue
+            state = path.stat()
+            if self._published.get(path) != (state.st_mtime, state.st_size):
+                content = path.read_bytes()
+                patiently(lambda name=name, content=content: self._store.write(name, content))
+                self._published[path] = (state.st_mtime, state.st_size)
+
+    def locked(self) -> contextlib.AbstractContextManager[None]:
+        return self._lease.held()
+
+
+def home_at(location: str | Path) -> Home:
+    """The home of the experiment at a folder or URI; raises `InvalidInput` if there is none."""
+    store = is_uri(location)
+    home = StoreHome(str(location).rstrip("/")) if store else FolderHome(Path(location).resolve())
+    home.open()
+    if not (home.folder / "sweep.toml").is_file():
+        raise InvalidInput(f"{home.location!r} is not an experiment folder: it has no sweep.toml")
+    return home
+
+
+def new_home(storage: str | Path, name: str) -> Home:
+    """Where a new experiment would live; raises `InvalidInput` if it cannot. Nothing is written yet."""
+    if is_uri(storage):
+        home = StoreHome(below(storage, name))
+        try:
+            exists = home.exists
+        except OSError as error:
+            raise InvalidInput(f"--storage {str(storage)!r}: cannot be read ({error})") from error
+        if exists:
+            raise _exists(home)
+        return home
+    home = FolderHome((Path(storage) / name).resolve())
+    if home.folder.exists() or os.path.lexists(Path(storage) / name):  # a link would lead out of the storage
+        raise _exists(home)
+    parent = next(path for path in home.folder.parents if path.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise InvalidInput(
+            f"--storage {str(storage)!r}: {str(parent)!r} is not a folder that can be written to"
+        )
+    return home
+
+
+def _exists(home: Home) -> InvalidInput:
+    return InvalidInput(
+        f"experiment {home.location!r} exists: choose another --name, or `ire resume {home.argument}`"
+    )
+
+
+def _segment(first: int, last: int) -> str:
+    return f"{first:015d}-{last:015d}.jsonl"
+
+
+def _span(name: str) -> tuple[int, int]:
+    first, last = re.fullmatch(r".*/(\d+)-(\d+)\.jsonl", name).groups()
+    return int(first), int(last)

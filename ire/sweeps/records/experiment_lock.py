@@ -1,0 +1,162 @@
+"""Who may write to an experiment: one process at a time, which is known by name to whoever comes second."""
+
+import contextlib
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ire.invalid_input import InvalidInput
+from ire.storage.file_lock import try_lock
+from ire.storage.storage import Storage, patiently
+
+LEASE_SECONDS = 60.0
+"""A lock in an object store that was not renewed for so long has lost its owner."""
+
+SETTLE_SECONDS = 1.0
+"""So long after it was taken a lease is looked at again: of two that come at once the last one has it."""
+
+LOCK = "lock.json"
+
+
+class LockLost(PermissionError):
+    """Another process has taken the experiment over: nothing may be written any more."""
+
+
+@contextlib.contextmanager
+def folder_locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder, which dies with its owner; raises `InvalidInput` if another process has it."""
+    with (folder / ".lock").open("a+") as file:
+        if not try_lock(file):
+            raise _in_use(str(folder), _owner(folder))
+        file.truncate(0)
+        file.write(json.dumps(_myself()))
+        file.flush()
+        yield
+
+
+class Lease:
+    """The lock of an experiment in an object store: a file that its owner renews, since a store has no locks.
+
+    An owner that was stopped or cut off for longer than the lease lasts may find another one in its place. So it looks
+    before each renewal, and from then on writes nothing more.
+    """
+
+    def __init__(self, store: Storage, location: str) -> None:
+        self._store, self._location = store, location
+        self._mine: dict[str, Any] = {}
+        self._is_held = False
+        self._renewed = 0.0
+        self._lost: str | None = None
+        self._renewing = threading.Lock()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Take the lease and renew it in a thread; raises `InvalidInput` if another process has it."""
+        try:
+            self._take()
+        except OSError as error:
+            raise InvalidInput(f"{self._location!r} cannot be locked ({error})") from error
+        over = threading.Event()
+
+        def keep() -> None:
+            while not over.wait(LEASE_SECONDS / 4) and self._lost is None:
+                with contextlib.suppress(OSError):  # away for a moment: the next time will do
+                    self._renew()
+
+        keeper = threading.Thread(target=keep, name="lease", daemon=True)
+        keeper.start()
+        try:
+            yield
+        finally:
+            over.set()
+            keeper.join(LEASE_SECONDS / 4)
+            with contextlib.suppress(OSError):
+                if self._is_mine(self._read()):
+                    self._store.delete(LOCK)
+            self._is_held = False
+
+    def check(self) -> None:
+        """Raise `LockLost` if the lease is another's; asks the store only if it may have run out."""
+        assert self._is_held, "only the owner of the lock may write"
+        if self._lost is None and time.time() - self._renewed > LEASE_SECONDS / 2:
+            patiently(self._renew)
+        self.check_not_lost()
+
+    def check_not_lost(self) -> None:
+        """Raise `LockLost` if the lease was held and is known to be another's."""
+        if self._lost is not None:
+            raise LockLost(self._lost)
+
+    def _take(self) -> None:
+        owner = self._read()
+        if owner and not _has_ended(owner):
+            raise _in_use(self._location, owner)
+        self._mine, self._lost = _myself() | {"lease": uuid.uuid4().hex}, None
+        self._write()
+        time.sleep(SETTLE_SECONDS)
+        owner = self._read()
+        if not self._is_mine(owner):
+            raise _in_use(self._location, owner or {})
+        self._is_held = True
+
+    def _renew(self) -> None:
+        with self._renewing:
+            owner = self._read()
+            if self._is_mine(owner):
+                self._write()
+            else:
+                thief = _name(owner or {})
+                self._lost = f"{thief} has taken it over in the meantime; this run writes nothing more"
+
+    def _is_mine(self, owner: dict[str, Any] | None) -> bool:
+        return owner is not None and owner.get("lease") == self._mine["lease"]
+
+    def _read(self) -> dict[str, Any] | None:
+        try:
+            return json.loads(self._store.read(LOCK))
+        except FileNotFoundError:
+            return None
+        except ValueError as error:  # half of it was there, in a store whose writes are not atomic
+            raise OSError(f"{LOCK} cannot be read ({error})") from error
+
+    def _write(self) -> None:
+        now = time.time()
+        self._store.write(LOCK, json.dumps(self._mine | {"renewed": now}).encode())
+        self._renewed = now
+
+
+def _in_use(location: str, owner: dict[str, Any]) -> InvalidInput:
+    return InvalidInput(f"{location!r} is in use by {_name(owner)}; `ire status` may look at it")
+
+
+def _name(owner: dict[str, Any]) -> str:
+    return f"process {owner['pid']} on {owner['host']}" if "pid" in owner else "another process"
+
+
+def _myself() -> dict[str, Any]:
+    return {"host": socket.gethostname(), "pid": os.getpid()}
+
+
+def _owner(folder: Path) -> dict[str, Any]:
+    try:
+        return json.loads((folder / ".lock").read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+def _has_ended(owner: dict[str, Any]) -> bool:
+    """Whether the holder of a lease is gone: it stopped renewing, or was a process here that is no more."""
+    if owner["host"] == socket.gethostname() and owner["pid"] != os.getpid():
+        try:
+            os.kill(owner["pid"], 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            pass
+    return time.time() - owner["renewed"] > LEASE_SECONDS

@@ -1,0 +1,32 @@
+"""What external grafting takes from another run: the micro-batch gradient norms in its records."""
+
+from ire.invalid_input import InvalidInput, unknown
+from ire.methods.method import UPDATES
+from ire.sweeps.records.experiment_home import home_at
+from ire.sweeps.records.records import read_records
+
+NORM = "micro_grad_norm"
+"""The key of a report that holds it."""
+
+
+def recorded_norms(source: str) -> tuple[tuple[int, float], ...]:
+    """(steps taken, norm) of every report of the trial `source`, as `EXPERIMENT/TRIAL`; raises `InvalidInput`.
+
+    EXPERIMENT is the folder of a sweep, or the URI of one; of a trial that still runs, what it has reported so far.
+    """
+    location, slash, name = source.rstrip("/").rpartition("/")
+    if not slash or not location:
+        raise InvalidInput(
+            f"--external {source!r}: must be an experiment folder and a trial in it, as in "
+            "experiments/NAME/sgd-small-0000"
+        )
+    trials = read_records(home_at(location).folder).trials
+    if name not in trials:
+        raise unknown("trial", name, trials, where=f"--external {location}")
+    norms = [(report["step"], report.get(NORM)) for report in trials[name].reports]
+    if not norms or any(norm is None for _, norm in norms):
+        raise InvalidInput(
+            f"--external {source!r}: this trial of {trials[name].method} has not reported a {NORM} at every report; "
+            f"those of {', '.join(f'sgd-{update}' for update in UPDATES)} do, unless they diverged"
+        )
+    return tuple(norms)

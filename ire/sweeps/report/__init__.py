@@ -1,0 +1,33 @@
+"""The report of an experiment: one comparison, told as a page, as Markdown, as data and on the terminal."""
+
+import json
+from pathlib import Path
+
+from ire.sweeps.findings.results import Results
+from ire.sweeps.report.facts import as_json
+from ire.sweeps.report.markdown import as_markdown
+from ire.sweeps.report.palette import styles
+from ire.sweeps.report.terminal import terminal_findings, terminal_tables
+from ire.sweeps.report.words import headline
+
+__all__ = ["as_json", "as_markdown", "headline", "terminal_findings", "terminal_tables", "write_report"]
+
+
+def write_report(results: Results) -> Path:
+    """Write the report's files into `report/` of the folder, figures included; returns the page."""
+    from ire.sweeps.report.page import as_html
+    from ire.sweeps.report.run_pictures import run_pictures
+    from ire.sweeps.report.search_pictures import search_pictures
+
+    folder = results.folder / "report"
+    folder.mkdir(exist_ok=True)
+    (folder / "report.json").write_text(json.dumps(as_json(results), indent=1, allow_nan=False) + "\n")
+    (folder / "report.md").write_text(as_markdown(results), encoding="utf-8")
+    looks = styles(results.plan.methods)
+    pictures = [*run_pictures(results, looks), *search_pictures(results, looks)]
+    for picture in pictures:
+        for kind in ("svg", "png"):
+            (folder / f"{picture.name}.{kind}").write_bytes(picture.whole(kind))
+    page = folder / "report.html"
+    page.write_text(as_html(results, pictures, looks), encoding="utf-8")
+    return page

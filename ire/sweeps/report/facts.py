@@ -1,0 +1,211 @@
+"""The report as plain data: `report.json`, whose schema is described in docs/report.md and versioned here."""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from ire.sweeps.findings.comparison import Comparison, Difference, Measured, Row, published
+from ire.sweeps.findings.paper import beside_the_paper
+from ire.sweeps.findings.results import Results
+from ire.sweeps.findings.statistics.horizon import ABOVE, BELOW, UNKNOWN, WITHIN
+from ire.sweeps.findings.statistics.speedup import CLOCKS
+from ire.sweeps.findings.statistics.tuning_gain import (
+    counts,
+    expected_best,
+    expected_best_interval,
+    trial_losses,
+)
+from ire.sweeps.findings.statistics.verdict import MARGIN, Ratio, SpeedUp
+from ire.sweeps.plan.preset import load_preset
+from ire.sweeps.report.tables import last_line
+from ire.sweeps.report.words import further_findings, headline, shared
+from ire.sweeps.search.stages import CONTROL_WORDS
+from ire.trial.scale import split_scale
+from ire.trial.seeds import derive_seed
+from trainables.training.flatness import MEASURES
+
+SCHEMA = 2
+CENSORED = {BELOW: "at most", WITHIN: None, ABOVE: "at least", UNKNOWN: "unknown"}
+
+
+def as_json(results: Results) -> dict[str, Any]:
+    """The comparison as plain data, without a time at which it was made: equal folders give equal reports."""
+    comparison, plan = results.comparison, results.plan
+    return {
+        "schema": SCHEMA,
+        "name": plan.name,
+        "task": plan.task,
+        "headline": headline(results),
+        "findings": further_findings(results),
+        "complete": comparison.is_complete,
+        "comparable": comparison.is_comparable,
+        "clock": comparison.clock,
+        "margin": MARGIN,
+        "baseline": comparison.baseline,
+        "horizon": plan.space.horizon,
+        "trials": plan.trials,
+        "candidates": plan.candidates,
+        "confirm_seeds": plan.confirm_seeds,
+        "seed": plan.seed,
+        "budget_gradient_evaluations": plan.budget,
+        "shared_gradient_evaluations": shared(results),
+        "elapsed_seconds": round(results.elapsed_seconds),
+        "reproduce": reproduce(results),
+        "versions": versions(results),
+        "baseline_curve": [
+            {
+                "factor": point.factor,
+                "horizon": point.runs[0].spec.horizon,
+                "lr": point.runs[0].spec.settings["lr"],
+                "final_val_losses": {str(run.number): run.val_loss for run in point.runs},
+            }
+            for point in comparison.curve
+        ],
+        "contract": [{"clause": c.name, "kept": c.kept, "text": c.text} for c in comparison.contract],
+        "paper": [asdict(beside) | {"difference": beside.difference} for beside in beside_the_paper(results)],
+        "faults": [
+            {"trial": trial.name, "kind": fault.kind, "cause": last_line(fault.cause), "status": trial.status}
+            for trial in results.records.trials.values()
+            for fault in trial.faults
+        ],
+        "methods": [_row(results, row) for row in comparison.rows],
+    }
+
+
+def _row(results: Results, row: Row) -> dict[str, Any]:
+    comparison = results.comparison
+    untuned = published(row)
+    return {
+        "method": row.method,
+        "is_baseline": row.is_baseline,
+        "winner": row.winner.name if row.winner else None,
+        "settings": dict(row.winner.spec.settings) if row.winner else None,
+        "at_edge": [{"setting": e.setting, "value": e.value, "end": e.end} for e in row.edges],
+        **_measured(comparison, row),
+        "verdict": dict(row.verdicts),
+        "speed_up_by_test_loss": _by_clock(row.test_speed_ups),
+        "speed_up_of_published_settings": _by_clock(untuned.speed_ups) if untuned else {},
+        "time_to_target": _by_clock(row.time_to_target),
+        "best_run_ratio": {clock: _ratio(ratio) for clock, ratio in row.best_run.items()},
+        "loss_minus_base": _difference(row.against_base),
+        "controls": [
+            {
+                "control": control.name,
+                "what": CONTROL_WORDS[control.name],
+                "settings": dict(control.runs[0].spec.settings),
+                **_measured(comparison, control),
+                "loss_minus_control": _difference(control.against_method),
+            }
+            for control in row.controls
+        ],
+        "search_trials": row.statuses,
+        "confirm_trials": row.confirm_statuses,
+        "gradient_evaluations": row.spent,
+        "shared_gradient_evaluations": shared(results, row.method),
+        "training_seconds": row.training_seconds,
+        "expected_best": _expected_best(results, row),
+        "importance": results.importances[row.method],
+    }
+
+
+def _measured(comparison: Comparison, measured: Measured) -> dict[str, Any]:
+    names = [f"{split}_{name}" for split in ("val", "test") for name in comparison.metrics]
+    found = {name: measured.metric(name) for name in (*names, *MEASURES)}
+    return {
+        "confirm_seeds": len(measured.runs),
+        "lost_runs": measured.lost,
+        "metrics": {name: _mean_std(found[name]) for name in names if found[name]},
+        "flatness": {name: _mean_std(found[name]) for name in MEASURES if found[name]},
+        "final_val_losses": {str(run.number): run.val_loss for run in measured.runs},
+        "speed_up": _by_clock(measured.speed_ups),
+    }
+
+
+def _mean_std(value: tuple[float, float]) -> dict[str, float]:
+    return {"mean": value[0], "std": value[1]}
+
+
+def _by_clock(found: Mapping[str, SpeedUp]) -> dict[str, Any]:
+    return {clock: _speed_up(found[clock]) for clock in CLOCKS if clock in found}
+
+
+def _speed_up(found: SpeedUp) -> dict[str, Any]:
+    return {
+        **_ratio(found.ratio),
+        "low": _ratio(found.low),
+        "high": _ratio(found.high),
+        "seeds": found.seeds,
+        "p_faster": found.p_faster,
+        "p_slower": found.p_slower,
+    }
+
+
+def _ratio(ratio: Ratio) -> dict[str, Any]:
+    return {"value": ratio.value, "censored": CENSORED[ratio.censored]}
+
+
+def _difference(found: Difference | None) -> dict[str, Any] | None:
+    return (
+        {"value": found.value, "low": found.low, "high": found.high, "seeds": found.seeds} if found else None
+    )
+
+
+def _expected_best(results: Results, row: Row) -> dict[str, Any] | None:
+    losses = trial_losses(row.search)
+    if not len(losses):
+        return None
+    draws = np.random.default_rng(derive_seed(results.plan.seed, "expected best", row.method))
+    low, high = expected_best_interval(losses, draws)
+    n = counts(len(losses)).tolist()
+    return {"n": n, "mean": expected_best(losses).tolist(), "low": low.tolist(), "high": high.tolist()}
+
+
+def reproduce(results: Results) -> str:
+    """The command that runs this sweep again."""
+    plan = results.plan
+    words = ["ire sweep", plan.task, f"--methods {','.join(plan.methods)}", f"--trials {plan.trials}"]
+    words += [
+        f"--confirm-seeds {plan.confirm_seeds}",
+        f"--candidates {plan.candidates}",
+        f"--seed {plan.seed}",
+    ]
+    if plan.curve:
+        words.append(f"--curve-horizons {','.join(f'{v:g}' for v in plan.curve)}")
+    else:
+        words.append("--no-curve")
+    if plan.curve_lr:
+        words.append(f"--curve-lr {','.join(f'{v:g}' for v in plan.curve_lr)}")
+    if plan.controls:
+        words.append("--controls")
+    if plan.share_prefix or plan.preset is not None:
+        words.append("--share-prefix" if plan.share_prefix else "--no-share-prefix")
+    if plan.compile:
+        words.append("--compile")
+    defaults = {
+        **{"external": None, "precision": "fp32", "schedule": None, "micro_batches": 1},
+        **{"workers": 1, "cpus_per_worker": 1, "gpus_per_worker": 0.0, "max_concurrent": None},
+    }
+    if plan.preset is not None:
+        defaults["precision"] = load_preset(plan.preset).precision
+    for name, default in defaults.items():
+        value = getattr(plan, name)
+        if value != default:
+            told = f"{value:g}" if isinstance(value, int | float) else shlex.quote(value)
+            words.append(f"--{name.replace('_', '-')} {told}")
+    if plan.preset is not None:
+        words[1] = f"--preset {plan.preset}" + (
+            f" --scale {scale}" if (scale := split_scale(plan.task)[1]) else ""
+        )
+    elif plan.space.source != f"{split_scale(plan.task)[0]}.toml":
+        words.append("--space FILE  # as printed in sweep.toml")
+    return " ".join(words)
+
+
+def versions(results: Results) -> dict[str, str]:
+    """The versions with which the plan was written: at the start, or when it was last extended."""
+    import tomllib
+
+    return tomllib.loads((results.folder / "sweep.toml").read_text(encoding="utf-8"))["versions"]

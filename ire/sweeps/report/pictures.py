@@ -1,0 +1,102 @@
+"""What every figure has in common: panels that are drawn side by side in a file, and one by one on the page."""
+
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from ire.sweeps.report.palette import Style
+
+RC = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#E4E4E4",
+    "grid.linewidth": 0.7,
+    "axes.axisbelow": True,
+    "axes.edgecolor": "#777777",
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.labelsize": 10,
+    "xtick.color": "#444444",
+    "ytick.color": "#444444",
+    "svg.hashsalt": "ire",
+    "svg.fonttype": "path",
+}
+WIDTH, HEIGHT = 4.05, 3.2
+"""Inches of one panel."""
+COLUMNS = 3
+LEGEND_ENTRY = 1.7
+"""Inches that a name and its line take."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A figure of one or more panels."""
+
+    name: str
+    """Of its files."""
+    title: str
+    caption: str
+    panels: list[Callable[["Axes"], None]]
+    styles: Mapping[str, "Style"] = field(default_factory=dict)
+    """What its legend holds."""
+    width: float = WIDTH
+    height: float = HEIGHT
+
+    def svgs(self) -> list[str]:
+        """Each panel as an SVG image of its own."""
+        return [self._saved(self._figure([panel], legend=False), "svg").decode() for panel in self.panels]
+
+    def whole(self, kind: str) -> bytes:
+        """All panels with a legend, as `svg` or `png`."""
+        return self._saved(self._figure(self.panels, legend=True), kind)
+
+    def _figure(self, panels: list[Callable[["Axes"], None]], *, legend: bool) -> "Figure":
+        from matplotlib import rc_context
+        from matplotlib.figure import Figure
+        from matplotlib.lines import Line2D
+
+        columns = min(COLUMNS, len(panels))
+        rows = -(-len(panels) // columns)
+        size = (self.width * columns, self.height * rows + (0.35 if legend and self.styles else 0))
+        with rc_context(RC):
+            figure = Figure(figsize=size, layout="constrained")
+            grid = list(figure.subplots(rows, columns, squeeze=False).flat)
+            for panel, axes in zip(panels, grid, strict=False):
+                panel(axes)
+            for axes in grid[len(panels) :]:
+                axes.set_visible(False)
+            if legend and self.styles:
+                handles = [
+                    Line2D(
+                        [], [], color=s.colour, linestyle=s.line, marker=s.marker, markersize=5, label=name
+                    )
+                    for name, s in self.styles.items()
+                ]
+                figure.legend(
+                    handles=handles,
+                    loc="outside lower center",
+                    ncols=max(1, min(len(handles), int(size[0] / LEGEND_ENTRY))),
+                    handlelength=2.8,
+                    frameon=False,
+                )
+        return figure
+
+    @staticmethod
+    def _saved(figure: "Figure", kind: str) -> bytes:
+        from matplotlib import rc_context
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+        buffer = io.BytesIO()
+        with rc_context(RC):
+            (FigureCanvasSVG if kind == "svg" else FigureCanvasAgg)(figure)
+            metadata = {"Date": None} if kind == "svg" else None
+            figure.savefig(buffer, format=kind, dpi=150, metadata=metadata)
+        return buffer.getvalue()

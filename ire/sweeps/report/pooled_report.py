@@ -1,0 +1,155 @@
+"""The report of several sweeps: a table of all tasks, geometric means, and performance profiles."""
+
+import base64
+import html
+import json
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ire.sweeps.findings.pooling import MIN_PROFILE_TASKS, Several, profile
+from ire.sweeps.findings.statistics.speedup import CLOCKS
+from ire.sweeps.findings.statistics.verdict import FASTER
+from ire.sweeps.report.page import CSS, html_table, legend
+from ire.sweeps.report.palette import styles
+from ire.sweeps.report.pictures import Picture
+from ire.sweeps.report.tables import Table
+from ire.sweeps.report.words import headline
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SCHEMA = 1
+
+
+def several_tables(several: Several) -> list[Table]:
+    """One table a clock: a row a method, a column a task, then the geometric mean and the verdict."""
+    return [_table(several, clock) for clock in CLOCKS]
+
+
+def _table(several: Several, clock: str) -> Table:
+    told = several.verdicts(clock)
+    columns = [e.plan.task if len(s) == 1 else e.plan.name for s in several.tasks.values() for e in s]
+    lines = []
+    for method in several.methods:
+        cells = []
+        for studies in several.tasks.values():
+            for experiment in studies:
+                row = experiment.comparison.row(method)
+                own = "1 (baseline)" if method == experiment.comparison.baseline else "-"
+                cells.append(str(row.speed_ups.get(clock, own)))
+        pooled = several.pooled(method, clock)
+        lines.append([method, *cells, str(pooled or "-"), told.get(method, "-")])
+    return Table(
+        title=f"Speed-up over the best tuned baseline of each task, in {CLOCKS[clock]}",
+        heads=["method", *columns, "geometric mean", "verdict"],
+        lines=lines,
+    )
+
+
+def several_headline(several: Several) -> str:
+    """What was found over all tasks, in one sentence."""
+    told, count = several.verdicts(several.clock), len(several.tasks)
+    over = f"over {count} task{'s' * (count > 1)} and {len(several.experiments)} sweeps"
+    faster = [
+        f"{name} {several.pooled(name, several.clock)}" for name, word in told.items() if word == FASTER
+    ]
+    if not faster:
+        return f"No method is shown to be faster than the best tuned baselines {over}, in {CLOCKS[several.clock]}"
+    return f"Faster than the best tuned baselines {over}, in {CLOCKS[several.clock]}: {', '.join(faster)}"
+
+
+def several_json(several: Several) -> dict[str, Any]:
+    """The same as data."""
+
+    def pooled(method: str, clock: str) -> dict[str, Any] | None:
+        found = several.pooled(method, clock)
+        return found and {"text": str(found), "value": found.ratio.value, "p_faster": found.p_faster}
+
+    ratios = several.profile_ratios(several.clock)
+    return {
+        "schema": SCHEMA,
+        "headline": several_headline(several),
+        "clock": several.clock,
+        "sweeps": [
+            {"name": e.plan.name, "task": e.plan.task, "headline": headline(e)} for e in several.experiments
+        ],
+        "methods": {
+            method: {
+                "geometric_mean": {clock: pooled(method, clock) for clock in CLOCKS},
+                "verdict": {clock: several.verdicts(clock).get(method) for clock in CLOCKS},
+            }
+            for method in several.methods
+        },
+        "profile_ratios": {
+            method: [float(r) if np.isfinite(r) else None for r in found] for method, found in ratios.items()
+        },
+    }
+
+
+def profiles(several: Several) -> Picture | None:
+    """Performance profiles on the clock of the headline; None with too few tasks."""
+    ratios = several.profile_ratios(several.clock)
+    if not ratios:
+        return None
+    looks = styles(several.methods)
+    return Picture(
+        name="profiles",
+        title="Performance profiles",
+        caption=f"The share of {len(several.tasks)} tasks on which a method reached the target, the final loss of the "
+        f"best baseline, in at most τ times the time of the fastest, in {CLOCKS[several.clock]}. Higher is better.",
+        panels=[partial(_profiles, ratios, looks)],
+        styles=looks,
+        width=7.0,
+        height=3.6,
+    )
+
+
+def _profiles(ratios: dict[str, np.ndarray], looks: dict, axes: "Axes") -> None:
+    finite = np.concatenate([found[np.isfinite(found)] for found in ratios.values()])
+    at = np.geomspace(1, max(4.0, 1.1 * finite.max(initial=1.0)), 500)
+    for method, found in ratios.items():
+        style = looks[method]
+        axes.step(at, profile(found, at), where="post", color=style.colour, ls=style.line, lw=1.7)
+    axes.set_ylim(-0.02, 1.03)
+    axes.set_xlim(1, at[-1])
+    axes.set_xlabel("τ")
+    axes.set_ylabel("share of tasks")
+
+
+def write_several(several: Several, folder: Path) -> Path:
+    """Write `report.html`, `report.md` and `report.json` of all sweeps into `folder`; returns the page."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tables, told = several_tables(several), several_headline(several)
+    (folder / "report.json").write_text(json.dumps(several_json(several), indent=1, allow_nan=False) + "\n")
+    parts = [f"**{told}**", ""]
+    for table in tables:
+        parts += [f"**{table.title}**", ""]
+        lines = (table.heads, ["---"] * len(table.heads), *table.lines)
+        parts += [f"| {' | '.join(line)} |" for line in lines] + [""]
+    parts += [f"- {e.plan.name}: {headline(e)}" for e in several.experiments]
+    (folder / "report.md").write_text("\n".join([*parts, ""]), encoding="utf-8")
+    body = [f"<h1>{html.escape(told)}</h1>"]
+    body += [f"<p>{html.escape(e.plan.name)}: {html.escape(headline(e))}</p>" for e in several.experiments]
+    body += [f"<h2>{html.escape(table.title)}</h2>{html_table(table)}" for table in tables]
+    picture = profiles(several)
+    if picture:
+        for kind in ("svg", "png"):
+            (folder / f"{picture.name}.{kind}").write_bytes(picture.whole(kind))
+        image = base64.b64encode(picture.svgs()[0].encode()).decode()
+        body.append(
+            f"<h2>{picture.title}</h2><p class='soft'>{html.escape(picture.caption)}</p>{legend(picture.styles)}"
+            f"<div class='panels'><img alt='{picture.title}' src='data:image/svg+xml;base64,{image}'></div>"
+        )
+    else:
+        body.append(f"<p class='soft'>Performance profiles need {MIN_PROFILE_TASKS} tasks.</p>")
+    page = folder / "report.html"
+    page.write_text(
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
+        f'content="width=device-width, initial-scale=1"><title>Several sweeps</title><style>{CSS}</style></head>'
+        f"<body>{''.join(body)}</body></html>\n",
+        encoding="utf-8",
+    )
+    return page

@@ -1,0 +1,304 @@
+"""Figures of the search: what tuning bought, where the good settings lie, and which of them mattered."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ire.methods.method import parse_method
+from ire.sweeps.findings.comparison import Row
+from ire.sweeps.findings.statistics.tuning_gain import (
+    best_so_far,
+    counts,
+    expected_best,
+    expected_best_interval,
+    trial_losses,
+)
+from ire.sweeps.plan.plan import Plan
+from ire.sweeps.records.records import DIVERGED, FINISHED, PRUNED, TrialRecord
+from ire.sweeps.report.palette import Style
+from ire.sweeps.report.pictures import Picture
+from ire.sweeps.report.run_pictures import plain_log_ticks
+from ire.trial.seeds import derive_seed
+from search_spaces import Choice, Dimension, Fixed, Interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from ire.sweeps.findings.results import Results
+
+WORSE = "#9A9A9A"
+MAX_SHOWN = 300
+"""Trials of one method that a figure draws: more cannot be told apart, and take long."""
+MIN_SHADED = 6
+"""Finished trials from which on the space between them is shaded."""
+BANDWIDTH = 0.13
+"""Of the shade, in shares of a range; where no trial is near it fades out."""
+
+
+def search_pictures(results: Results, styles: Mapping[str, Style]) -> list[Picture]:
+    """The figures for which there is something to show."""
+    plan = results.plan
+    rows = [row for row in results.comparison.rows if _finished(row)]
+    if not rows:
+        return []
+    shown = {row.method: styles[row.method] for row in rows}
+    pictures = [
+        Picture(
+            name="tuning",
+            title="What tuning bought",
+            caption="Left: the best finished trial so far, as the search went. Right: the validation loss to be "
+            "expected of the best of n trials drawn from those that ran, with its 95 % interval; n = 1 is a guess, "
+            "the right end what was found. A pruned trial counts with its last loss, a lost one with the worst.",
+            panels=[
+                partial(_best_so_far, plan, rows, styles),
+                partial(_expected_best, plan, rows, styles),
+            ],
+            styles=shown,
+            width=5.0,
+        )
+    ]
+    boosted = [row for row in rows if {"kappa", "gamma"} <= set(_searched(plan, row.method))]
+    if boosted:
+        pictures.append(
+            Picture(
+                name="kappa-gamma",
+                title="κ and γ",
+                caption="Final validation loss of every finished search trial over κ and γ, whatever its other "
+                "settings; the shade between them is their kernel-weighted mean. Small crosses were pruned, the star "
+                "won.",
+                panels=[partial(_kappa_gamma, plan, row) for row in boosted],
+            )
+        )
+    known = {name: found for name, found in results.importances.items() if found}
+    if known:
+        pictures.append(
+            Picture(
+                name="importance",
+                title="Which settings mattered",
+                caption="fANOVA: each setting's share in the spread of final losses, completed trials only. Of methods "
+                "with fewer than eight completed trials nothing is said.",
+                panels=[
+                    partial(_importance, name, found, styles[name].colour) for name, found in known.items()
+                ],
+                height=2.6,
+            )
+        )
+    names = list(dict.fromkeys(name for row in rows for name in _searched(plan, row.method)))
+    pictures.append(
+        Picture(
+            name="slices",
+            title="Each setting by itself",
+            caption="Final validation loss of every finished search trial against one setting at a time; the larger "
+            "markers with a dark edge are the winners.",
+            panels=[partial(_slice, plan, rows, styles, name) for name in names],
+            styles=shown,
+            height=2.9,
+        )
+    )
+    pictures.append(
+        Picture(
+            name="parallel",
+            title="All settings at once",
+            caption="A line for each finished trial, from the bottom to the top of each setting's range; the darker, "
+            "the lower its final loss. The thick line won.",
+            panels=[partial(_parallel, plan, row, styles[row.method]) for row in rows],
+            height=2.9,
+        )
+    )
+    return pictures
+
+
+def _finished(row: Row) -> list[TrialRecord]:
+    """The finished search trials, best first; of very many the best ones and the winner."""
+    finished = sorted((t for t in row.search if t.status == FINISHED), key=lambda t: t.val_loss)
+    shown = finished[:MAX_SHOWN]
+    return shown if row.winner is None or row.winner in shown else [*shown, row.winner]
+
+
+def _searched(plan: Plan, method: str) -> dict[str, Dimension]:
+    dimensions = plan.space.dimensions(parse_method(method))
+    return {name: d for name, d in dimensions.items() if not isinstance(d, Fixed)}
+
+
+def _best_so_far(plan: Plan, rows: Sequence[Row], styles: Mapping[str, Style], axes: "Axes") -> None:
+    for row in rows:
+        at, best = best_so_far(row.search)
+        style = styles[row.method]
+        axes.step(
+            [*at, max(row.spent, at[-1])], [*best, best[-1]], where="post", color=style.colour, ls=style.line
+        )
+        axes.plot(at, best, color=style.colour, ls="", marker=style.marker, ms=4)
+    _loss_scale(axes)
+    axes.set_xlabel("gradient evaluations spent on the search")
+    axes.set_ylabel("best validation loss so far (nats)")
+
+
+def _expected_best(plan: Plan, rows: Sequence[Row], styles: Mapping[str, Style], axes: "Axes") -> None:
+    for row in rows:
+        losses, style = trial_losses(row.search), styles[row.method]
+        n = counts(len(losses))
+        draws = np.random.default_rng(derive_seed(plan.seed, "expected best", row.method))
+        low, high = expected_best_interval(losses, draws)
+        axes.plot(n, expected_best(losses), color=style.colour, ls=style.line, lw=1.7)
+        axes.fill_between(n, low, high, color=style.colour, alpha=0.1, lw=0)
+    _loss_scale(axes)
+    axes.set_xlabel("trials n")
+    axes.set_ylabel("expected best of n (nats)")
+
+
+def _loss_scale(axes: "Axes") -> None:
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    plain_log_ticks(axes.yaxis, low, high)
+
+
+def _kappa_gamma(plan: Plan, row: Row, axes: "Axes") -> None:
+    from matplotlib.colors import LogNorm
+    from matplotlib.ticker import FixedLocator, NullLocator
+
+    dimensions = _searched(plan, row.method)
+    finished = _finished(row)
+    at = np.array(
+        [[_position(dimensions[k], t.spec.settings[k]) for k in ("kappa", "gamma")] for t in finished]
+    )
+    losses = np.array([t.val_loss for t in finished])
+    norm = LogNorm(losses.min(), max(losses.max(), losses.min() * 1.01))
+    if len(finished) >= MIN_SHADED:
+        grid = np.stack(np.meshgrid(*[np.linspace(0, 1, 80)] * 2), axis=-1)
+        distances = ((grid[:, :, None] - at) ** 2).sum(-1)
+        weights = np.exp(-distances / (2 * BANDWIDTH**2)) + 1e-12
+        field = np.exp((weights * np.log(losses)).sum(-1) / weights.sum(-1))
+        known = 0.6 * np.clip(weights.sum(-1), 0, 1)
+        axes.imshow(
+            field,
+            origin="lower",
+            extent=(0, 1, 0, 1),
+            cmap="cividis_r",
+            norm=norm,
+            alpha=known,
+            aspect="auto",
+        )
+    pruned = [t for t in row.search if t.status in (PRUNED, DIVERGED)][:MAX_SHOWN]
+    for t in pruned:
+        x, y = (_position(dimensions[k], t.spec.settings[k]) for k in ("kappa", "gamma"))
+        axes.plot([x], [y], marker="x", ms=4, color="#444444", ls="", alpha=0.7)
+    points = axes.scatter(
+        at[:, 0], at[:, 1], c=losses, cmap="cividis_r", norm=norm, s=46, edgecolors="black", linewidths=0.6
+    )
+    if row.winner in finished:
+        i = finished.index(row.winner)
+        axes.plot(*at[i], marker="*", ms=17, color="white", mec="black", mew=0.9, ls="")
+    for axis, name in ((axes.xaxis, "kappa"), (axes.yaxis, "gamma")):
+        _range_ticks(axis, dimensions[name])
+    axes.set_xlim(-0.03, 1.03)
+    axes.set_ylim(-0.03, 1.03)
+    axes.grid(False)
+    axes.set_xlabel("κ")
+    axes.set_ylabel("γ")
+    axes.set_title(row.method)
+    bar = axes.figure.colorbar(points, ax=axes)
+    ticks = np.geomspace(norm.vmin, norm.vmax, 4)
+    bar.ax.yaxis.set_major_locator(FixedLocator(ticks))
+    bar.ax.yaxis.set_minor_locator(NullLocator())
+    bar.ax.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
+    bar.outline.set_visible(False)
+
+
+def _importance(name: str, found: Mapping[str, float], colour: str, axes: "Axes") -> None:
+    ordered = sorted(found.items(), key=lambda item: item[1])
+    axes.barh([key for key, _ in ordered], [value for _, value in ordered], color=colour, height=0.6)
+    axes.set_xlim(0, 1)
+    axes.set_title(name)
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel("importance")
+
+
+def _slice(plan: Plan, rows: Sequence[Row], styles: Mapping[str, Style], name: str, axes: "Axes") -> None:
+    ranges = []
+    for row in rows:
+        dimension = _searched(plan, row.method).get(name)
+        if dimension is None:
+            continue
+        if isinstance(dimension, Interval):
+            ranges.append(dimension)
+        finished, style = _finished(row), styles[row.method]
+        xs = [t.spec.settings[name] for t in finished]
+        axes.plot(
+            xs,
+            [t.val_loss for t in finished],
+            color=style.colour,
+            marker=style.marker,
+            ms=4.5,
+            ls="",
+            alpha=0.75,
+        )
+        if row.winner in finished:
+            x = row.winner.spec.settings[name]
+            axes.plot(
+                [x], [row.winner.val_loss], color=style.colour, marker=style.marker, ms=9, mec="black", ls=""
+            )
+    if ranges:
+        low, high = min(d.low for d in ranges), max(d.high for d in ranges)
+        if all(d.log for d in ranges):
+            axes.set_xscale("log")
+            axes.set_xlim(low / (high / low) ** 0.03, high * (high / low) ** 0.03)
+            plain_log_ticks(axes.xaxis, low, high)
+        else:
+            axes.set_xlim(low - 0.03 * (high - low), high + 0.03 * (high - low))
+            axes.locator_params(axis="x", nbins=5)
+    _loss_scale(axes)
+    axes.set_xlabel(name)
+    axes.set_ylabel("validation loss (nats)")
+
+
+def _parallel(plan: Plan, row: Row, style: Style, axes: "Axes") -> None:
+    dimensions = _searched(plan, row.method)
+    finished = _finished(row)[::-1]
+    xs = np.arange(len(dimensions))
+    for rank, trial in enumerate(finished):
+        ys = [_position(d, trial.spec.settings[name]) for name, d in dimensions.items()]
+        share = (rank + 1) / len(finished)
+        won = trial is row.winner
+        axes.plot(
+            xs,
+            ys,
+            color=style.colour if share > 0.5 or won else WORSE,
+            alpha=1.0 if won else 0.25 + 0.5 * share,
+            lw=3.0 if won else 1.1,
+            zorder=3 if won else 2,
+            solid_capstyle="round",
+        )
+    axes.set_xticks(xs, [_two_lines(name) for name in dimensions], fontsize=8)
+    axes.set_yticks([0, 1], ["low", "high"])
+    axes.set_ylim(-0.05, 1.05)
+    axes.set_xlim(-0.25, len(dimensions) - 0.75)
+    axes.grid(axis="y", visible=False)
+    axes.set_title(row.method)
+
+
+def _two_lines(name: str) -> str:
+    return name.replace("_", "\n")
+
+
+def _position(dimension: Dimension, value: Any) -> float:
+    """Where a value lies in its range, 0 to 1, on the scale it is searched on."""
+    if isinstance(dimension, Choice):
+        return dimension.values.index(value) / max(1, len(dimension.values) - 1)
+    low, high = dimension.low, dimension.high
+    if dimension.log:
+        low, high, value = np.log(low), np.log(high), np.log(value)
+    return float((value - low) / (high - low))
+
+
+def _range_ticks(axis, dimension: Dimension) -> None:
+    if isinstance(dimension, Choice):
+        values = list(dimension.values)
+    elif dimension.log:
+        steps = [s * 10.0**e for e in range(-6, 7) for s in (1, 2, 5)]
+        values = [v for v in steps if dimension.low <= v <= dimension.high]
+        values = values[:: 1 + len(values) // 7]
+    else:
+        values = [round(v, 2) for v in np.linspace(dimension.low, dimension.high, 5)]
+    axis.set_ticks([_position(dimension, v) for v in values], [f"{v:g}" for v in values])

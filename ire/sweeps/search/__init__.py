@@ -1,0 +1,1 @@
+"""The protocol without Ray: which trial comes next, and whether it goes on."""

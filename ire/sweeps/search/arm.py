@@ -1,0 +1,71 @@
+"""One method's part in a sweep: its ledger, with the study that suggests and the rungs that judge.
+
+Methods never see each other's values, so none prunes or misleads another.
+"""
+
+from typing import Any
+
+from optuna.storages import BaseStorage
+
+from ire.sweeps.plan.plan import Plan
+from ire.sweeps.records.records import DIVERGED, FINISHED, PRUNED, SEARCH, TrialRecord
+from ire.sweeps.search.asha import Rungs
+from ire.sweeps.search.ledger import Ledger
+from ire.sweeps.search.optuna_study import MethodStudy
+from ire.trial.spec import TrialSpec
+
+
+class Arm(Ledger):
+    """The trials of one method, and what suggests and judges those of its search."""
+
+    def __init__(self, plan: Plan, method: str, storage: BaseStorage) -> None:
+        super().__init__(plan, method)
+        search = plan.space.search
+        self._study = MethodStudy(
+            method,
+            plan.space.dimensions(self.method),
+            storage=storage,
+            sweep=plan.name,
+            seed=plan.seed,
+            startup_trials=search.startup_trials,
+            rungs=search.rungs,
+            points=plan.space.grid(self.method) if search.grid else (),
+        )
+        self._rungs = Rungs(search.rungs, search.reduction_factor)
+
+    def coming(self) -> TrialSpec | None:
+        """What `next_search_trial` will run, where that is known before the study is asked: in a grid."""
+        number = len(self.search)
+        points = self._plan.space.grid(self.method) if self._plan.space.search.grid else ()
+        if number >= len(points):
+            return None
+        settings = self._plan.space.published(self.method) | points[number]
+        return self._plan.search_trial(self.method.name, number, settings)
+
+    def next_search_trial(self) -> TrialRecord:
+        """Ask the study for the next trial of the search, to be entered with `add`; `may_start` must hold."""
+        number = len(self.search)
+        spec = self._plan.search_trial(self.method.name, number, self._study.suggest(number))
+        return TrialRecord(spec=spec, stage=SEARCH, number=number)
+
+    def restore(self, trial: TrialRecord) -> None:
+        """Take in a trial that was started before a resume."""
+        if trial.stage == SEARCH:
+            self._study.restore(trial.number, trial.spec.settings)
+        self.add(trial)
+
+    def verdict(self, trial: TrialRecord, report: dict[str, Any]) -> str | None:
+        """The status with which a running trial ends at this report; None if it goes on."""
+        if report["diverged"]:
+            if trial.stage == SEARCH:
+                self._rungs.diverged(trial.name, report["step"])
+            return DIVERGED
+        if trial.stage == SEARCH and not self._rungs.goes_on(trial.name, report["step"], report["val_loss"]):
+            return PRUNED
+        return FINISHED if report["step"] >= trial.spec.horizon else None
+
+    def ended(self, trial: TrialRecord) -> None:
+        """Enter the end of a trial, and tell the study of it."""
+        super().ended(trial)
+        if trial.stage == SEARCH:
+            self._study.tell(trial)

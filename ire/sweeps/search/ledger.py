@@ -1,0 +1,116 @@
+"""What one method has done so far, and what its caps and budget still allow: arithmetic on its trials alone.
+
+The sweep decides by it, and the report reads it, so that both mean the same by "over" and by "winner".
+"""
+
+from collections.abc import Iterable
+
+from ire.methods.method import parse_method
+from ire.sweeps.plan.plan import Plan
+from ire.sweeps.records.records import CONFIRM, FINISHED, RUNNING, SEARCH, TrialRecord
+from ire.sweeps.search.seed_contest import Contest, Entry
+
+
+class Ledger:
+    """The trials of one method, in the order in which they started."""
+
+    def __init__(self, plan: Plan, method: str, trials: Iterable[TrialRecord] = ()) -> None:
+        self.method = parse_method(method)
+        self._plan = plan
+        self._most_expensive = plan.most_expensive_trial(self.method)
+        self.search: list[TrialRecord] = []
+        self.later: list[TrialRecord] = []
+        """Trials of all stages after the search."""
+        self.candidates: list[TrialRecord] = []
+        """The finished search trials of the lowest final loss, best first; of equals the earlier. Validation loss,
+        unless the grid of a preset selects by another."""
+        self._running: dict[str, TrialRecord] = {}  # of the search
+        self._spent_by_ended = 0
+        for trial in trials:
+            if trial.arm == method:
+                self.add(trial)
+
+    def add(self, trial: TrialRecord) -> TrialRecord:
+        """Enter a trial that has started; if it has ended already, that, too."""
+        if trial.stage != SEARCH:
+            self.later.append(trial)
+            return trial
+        self.search.append(trial)
+        if trial.status == RUNNING:
+            self._running[trial.name] = trial
+        else:
+            self._close(trial)
+        return trial
+
+    def ended(self, trial: TrialRecord) -> None:
+        """Enter the end of a trial."""
+        if self._running.pop(trial.name, None):
+            self._close(trial)
+
+    def _close(self, trial: TrialRecord) -> None:
+        self._spent_by_ended += trial.gradient_evaluations
+        if trial.status == FINISHED:
+            by = self._plan.space.search.select
+            best = sorted([*self.candidates, trial], key=lambda other: (other.final(by), other.number))
+            self.candidates = best[: self._plan.candidates]
+
+    # The search
+
+    @property
+    def spent(self) -> int:
+        """Gradient evaluations of all search trials so far, pruned ones included."""
+        return self._spent_by_ended + sum(trial.gradient_evaluations for trial in self._running.values())
+
+    @property
+    def promised(self) -> int:
+        """`spent`, with every running trial counted as if it went to the horizon."""
+        return self._spent_by_ended + sum(
+            self.method.gradient_evaluations(trial.spec.settings, trial.spec.horizon)
+            for trial in self._running.values()
+        )
+
+    @property
+    def may_start(self) -> bool:
+        """Whether cap and budget allow one more search trial now, whatever it turns out to cost."""
+        if len(self.search) >= self._plan.search_trials(self.method):
+            return False
+        return self.promised + self._most_expensive <= self._plan.budget
+
+    @property
+    def search_is_over(self) -> bool:
+        """Whether no search trial runs and none will."""
+        return not self.may_start and not self._running
+
+    # After it
+
+    @property
+    def confirmation(self) -> Contest | None:
+        """The candidates' contest; None before the search is over, without a candidate, or if none is planned."""
+        if not self._plan.confirm_seeds or not self.search_is_over or not self.candidates:
+            return None
+        entries = [
+            Entry(method=trial.method, settings=dict(trial.spec.settings), origin=trial.number)
+            for trial in self.candidates
+        ]
+        return Contest(self._plan, self.method.name, CONFIRM, entries, self.later, flatness=True)
+
+    @property
+    def winner(self) -> TrialRecord | None:
+        """The search trial whose settings stand for the method: the best so far until `confirmation` has chosen."""
+        contest = self.confirmation
+        chosen = contest.chosen if contest else None
+        if chosen is None:
+            return self.candidates[0] if self.candidates else None
+        return next(trial for trial in self.candidates if trial.number == chosen.origin)
+
+    @property
+    def winner_is_final(self) -> bool:
+        """Whether no trial to come can change `winner`."""
+        contest = self.confirmation
+        return self.search_is_over if contest is None else contest.chosen is not None
+
+    @property
+    def confirm(self) -> list[TrialRecord]:
+        """The winner's confirm runs that have started, by seed."""
+        contest = self.confirmation
+        return contest.measured if contest else []

@@ -1,0 +1,175 @@
+"""The thin Optuna searcher of one method: what to try next, and what became of it.
+
+Ray's own OptunaSearch tells Optuna that pruned trials are complete and leaves diverged ones running for ever
+(ray#5459, and NaN in `tell`). Here a finished trial is COMPLETE, a pruned one PRUNED with its values at the
+rungs, a diverged one PRUNED without any, which TPE ranks behind every other (FAIL it would ignore and walk
+into the same corner again), and a failed one FAIL. The true status is the user attribute `status`.
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.samplers import TPESampler
+from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from ire.sweeps.records.records import DIVERGED, FINISHED, PRUNED, TrialRecord
+from ire.trial.seeds import derive_seed
+from search_spaces import Choice, Dimension, Fixed, Interval
+
+STATES = {FINISHED: TrialState.COMPLETE, PRUNED: TrialState.PRUNED, DIVERGED: TrialState.PRUNED}
+
+
+def fresh_storage(path: Path) -> BaseStorage:
+    """An empty Optuna journal at `path`, in place of an older one: the records rebuild it."""
+    path.unlink(missing_ok=True)
+    return JournalStorage(JournalFileBackend(str(path)))
+
+
+BEST, LATEST = 64, 192
+"""What a sampler is shown of a long search: TPE takes its good group from the best, and 256 trials as the rest do."""
+
+
+class MethodStudy:
+    """Suggests settings for the trials of one method.
+
+    A suggestion depends only on (seed, method, trial number, the trials so far): the sampler is made anew from
+    these for each, so there is no generator state to lose. TPE's time grows with the trials it looks at, so it looks
+    at a window: all trials at first; once they are twice `BEST` + `LATEST`, so many of the best and the latest. The
+    journal in `storage` holds all of them, for people and their dashboards.
+    """
+
+    def __init__(
+        self,
+        method: str,
+        dimensions: Mapping[str, Dimension],
+        *,
+        storage: BaseStorage,
+        sweep: str,
+        seed: int,
+        startup_trials: int,
+        rungs: tuple[int, ...] = (),
+        points: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        """With `points`, trial number n is the nth of them."""
+        self._points = points
+        self._method, self._seed, self._startup_trials, self._rungs = method, seed, startup_trials, rungs
+        self._fixed = {name: d.published for name, d in dimensions.items() if isinstance(d, Fixed)}
+        self._published = {name: d.published for name, d in dimensions.items() if name not in self._fixed}
+        self._distributions = {name: distribution(dimensions[name]) for name in self._published}
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._journal = _Trials(storage, f"{sweep}/{method}")
+        self._window = _Trials(InMemoryStorage(), method)
+
+    def suggest(self, number: int) -> dict[str, Any]:
+        """The settings of trial `number`, which must be the next; the published ones for trial 0."""
+        self._slide_window()
+        params = dict(self._points[number]) if self._points else self._published
+        if number and not self._points:
+            study = self._window.study(self._sampler(number))
+            trial = study.ask(self._distributions)
+            self._window.entered(number, trial._trial_id)
+            params = trial.params
+        else:
+            self._window.add(number, self._running(params))
+        self._journal.add(number, self._running(params))
+        return self._fixed | params
+
+    def restore(self, number: int, settings: Mapping[str, Any]) -> None:
+        """Put a trial that was suggested earlier back into the study, as running."""
+        self._slide_window()
+        params = {name: settings[name] for name in self._distributions}
+        self._window.add(number, self._running(params))
+        self._journal.add(number, self._running(params))
+
+    def tell(self, record: TrialRecord) -> None:
+        """What became of a trial."""
+        values = {}
+        if record.status in (FINISHED, PRUNED):
+            for report in record.reports:
+                if report["step"] in self._rungs or report is record.reports[-1]:
+                    values[report["step"]] = report["val_loss"]
+        state = STATES.get(record.status, TrialState.FAIL)
+        attributes = {"trial": record.name, "status": record.status}
+        for trials in (self._journal, self._window):
+            trials.end(record.number, state, values, attributes)
+
+    def _running(self, params: Mapping[str, Any]) -> FrozenTrial:
+        return create_trial(state=TrialState.RUNNING, params=params, distributions=self._distributions)
+
+    def _slide_window(self) -> None:
+        if len(self._window) >= 2 * (BEST + LATEST):
+            self._window = self._window.best_and_latest()
+
+    def _sampler(self, number: int) -> TPESampler:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return TPESampler(
+                seed=derive_seed(self._seed, self._method, number) % 2**32,
+                n_startup_trials=self._startup_trials,
+                multivariate=True,
+                constant_liar=True,
+            )
+
+
+class _Trials:
+    """The trials of one Optuna study, by our own numbers."""
+
+    def __init__(self, storage: BaseStorage, name: str) -> None:
+        self._storage, self._name = storage, name
+        self._id = storage.create_new_study([StudyDirection.MINIMIZE], name)
+        self._trials: dict[int, int] = {}  # trial ids, by number
+
+    def __len__(self) -> int:
+        return len(self._trials)
+
+    def study(self, sampler: TPESampler) -> optuna.Study:
+        return optuna.load_study(study_name=self._name, storage=self._storage, sampler=sampler)
+
+    def add(self, number: int, trial: FrozenTrial) -> None:
+        self.entered(number, self._storage.create_new_trial(self._id, template_trial=trial))
+
+    def entered(self, number: int, trial_id: int) -> None:
+        self._trials[number] = trial_id
+
+    def end(
+        self, number: int, state: TrialState, values: Mapping[int, float], attributes: Mapping[str, Any]
+    ) -> None:
+        """The last of the intermediate `values`, by step, is the trial's value."""
+        trial = self._trials[number]
+        for name, value in attributes.items():
+            self._storage.set_trial_user_attr(trial, name, value)
+        for step, value in values.items():
+            self._storage.set_trial_intermediate_value(trial, step, value)
+        value = [list(values.values())[-1]] if values else None
+        self._storage.set_trial_state_values(trial, state, value)
+
+    def best_and_latest(self) -> "_Trials":
+        """A copy of what matters: running trials, the `BEST` finished and the `LATEST` ended ones."""
+        trials = {number: self._storage.get_trial(trial) for number, trial in self._trials.items()}
+        running = [number for number, trial in trials.items() if not trial.state.is_finished()]
+        ended = [number for number in trials if number not in running]
+        finished = [number for number in ended if trials[number].state == TrialState.COMPLETE]
+        best = sorted(finished, key=lambda number: trials[number].value)[:BEST]
+        copy = _Trials(InMemoryStorage(), self._name)
+        for number in sorted({*running, *best, *ended[-LATEST:]}):
+            copy.add(number, trials[number])
+        return copy
+
+
+def distribution(dimension: Dimension) -> BaseDistribution:
+    """What Optuna calls a dimension that is searched."""
+    match dimension:
+        case Interval(integer=True):
+            return IntDistribution(int(dimension.low), int(dimension.high))
+        case Interval():
+            return FloatDistribution(dimension.low, dimension.high, log=dimension.log)
+        case Choice():
+            return CategoricalDistribution(dimension.values)
+    raise TypeError(f"{dimension} is not searched")

@@ -1,0 +1,128 @@
+"""One question after the search: which of these settings, and how well do they do? Asked on seeds of two kinds.
+
+Several entries first run against each other on the selection seeds, and the one of the lowest mean loss is chosen;
+what is chosen then runs on the confirm seeds. The runs that choose never measure: the best of several noisy
+means looks better than it is.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import fmean
+from typing import Any
+
+from ire.sweeps.plan.plan import SELECTION_SEEDS, Plan
+from ire.sweeps.records.records import FINISHED, RUNNING, SELECT, TrialRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """Settings that may run."""
+
+    method: str
+    settings: Mapping[str, Any]
+    origin: int
+    """The number of the search trial that they come from."""
+    variant: str = ""
+
+
+class Contest:
+    """Entries of one arm that compete for one place, and what has become of them; a snapshot of the records."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        arm: str,
+        stage: str,
+        entries: Sequence[Entry],
+        trials: Sequence[TrialRecord],
+        *,
+        horizon_factor: float = 1.0,
+        flatness: bool = False,
+    ) -> None:
+        self.arm, self.stage, self.entries, self.horizon_factor = arm, stage, list(entries), horizon_factor
+        self._plan, self._flatness, self._trials = plan, flatness, trials
+
+    @cached_property
+    def _runs(self) -> dict[tuple[str, str, int], list[TrialRecord]]:
+        runs: dict[tuple[str, str, int], list[TrialRecord]] = {}
+        for trial in sorted(self._trials, key=lambda trial: trial.number):
+            runs.setdefault((trial.stage, trial.variant, trial.origin), []).append(trial)
+        return runs
+
+    def runs(self, entry: Entry, stage: str) -> list[TrialRecord]:
+        """The runs of an entry in the stage `select` or the contest's own, by seed."""
+        return self._runs.get((stage, entry.variant, entry.origin), [])
+
+    @cached_property
+    def chosen(self) -> Entry | None:
+        """The entry that is measured: the only one, or the best once all selection runs have ended.
+
+        An entry that lost a run to divergence or an error is chosen only if every other did, too.
+        """
+        if len(self.entries) == 1:
+            return self.entries[0]
+        means = []
+        for entry in self.entries:
+            runs = self.runs(entry, SELECT)
+            if len(runs) < SELECTION_SEEDS or any(run.status == RUNNING for run in runs):
+                return None
+            lost = any(run.status != FINISHED for run in runs)
+            means.append(
+                math.inf if lost else fmean(run.final(self._plan.space.search.select) for run in runs)
+            )
+        return self.entries[means.index(min(means))]
+
+    @property
+    def selecting(self) -> list[TrialRecord]:
+        """The selection runs that have started."""
+        return [run for entry in self.entries for run in self.runs(entry, SELECT)]
+
+    @property
+    def measured(self) -> list[TrialRecord]:
+        """The runs of what was chosen, by seed."""
+        return self.runs(self.chosen, self.stage) if self.chosen else []
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every run has ended."""
+        runs = self.measured
+        return len(runs) == self._plan.confirm_seeds and all(run.status != RUNNING for run in runs)
+
+    @property
+    def runs_in_all(self) -> int:
+        """How many runs it comes to."""
+        choosing = len(self.entries) * SELECTION_SEEDS if len(self.entries) > 1 else 0
+        return choosing + self._plan.confirm_seeds
+
+    def next_trial(self) -> TrialRecord | None:
+        """The next run to start; None if all have started, or none may before others end."""
+        if len(self.entries) > 1:
+            for number in range(SELECTION_SEEDS):
+                for entry in self.entries:
+                    if len(self.runs(entry, SELECT)) == number:
+                        return self._trial(entry, SELECT, number)
+        if self.chosen is None or len(self.measured) >= self._plan.confirm_seeds:
+            return None
+        return self._trial(self.chosen, self.stage, len(self.measured))
+
+    def _trial(self, entry: Entry, stage: str, number: int) -> TrialRecord:
+        parts = (self.arm, stage, entry.variant, f"{entry.origin:04d}", str(number))
+        spec = self._plan.later_trial(
+            "-".join(part for part in parts if part),
+            entry.method,
+            number,
+            dict(entry.settings),
+            selects=stage == SELECT,
+            horizon_factor=self.horizon_factor,
+            flatness=self._flatness and stage != SELECT,
+        )
+        return TrialRecord(
+            spec=spec,
+            stage=stage,
+            number=number,
+            arm=self.arm,
+            origin=entry.origin,
+            variant=entry.variant,
+        )

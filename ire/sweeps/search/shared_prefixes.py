@@ -1,0 +1,46 @@
+"""Which trial waits for the steps that another one is training and both would pass through (`--share-prefix`)."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from ire.sweeps.records.records import TrialRecord
+from ire.trial.spec import TrialSpec
+from trainables.training.prefix import prefix_key, prefix_steps
+
+
+class Prefixes:
+    """What is known of the prefixes of a sweep from what its trials report in this run."""
+
+    def __init__(self) -> None:
+        self._saved: defaultdict[str, set[int]] = defaultdict(set)
+        """By key: the steps at which a state was left."""
+        self._of: dict[str, tuple[str | None, int]] = {}
+        """By trial: key and steps of its prefix."""
+
+    def learn(self, trial: TrialRecord) -> None:
+        """Take in the last report of a trial."""
+        key, steps = self._prefix(trial)
+        if key is not None and _has_left(trial, steps):
+            self._saved[key].add(steps)
+
+    def waits(self, spec: TrialSpec, running: Iterable[TrialRecord]) -> bool:
+        """Whether one of the `running` trials will soon leave a longer prefix of `spec` than there is."""
+        key, steps = prefix_key(spec), prefix_steps(spec)
+        if key is None:
+            return False
+        longest = max((step for step in self._saved[key] if step <= steps), default=0)
+        for trial in running:
+            other, theirs = self._prefix(trial)
+            if other == key and longest < theirs <= steps and not _has_left(trial, theirs):
+                return True
+        return False
+
+    def _prefix(self, trial: TrialRecord) -> tuple[str | None, int]:
+        if trial.name not in self._of:
+            self._of[trial.name] = prefix_key(trial.spec), prefix_steps(trial.spec)
+        return self._of[trial.name]
+
+
+def _has_left(trial: TrialRecord, steps: int) -> bool:
+    """Whether IRE boosts already: since step `steps`, or earlier for a low loss."""
+    return trial.step >= steps or (bool(trial.reports) and trial.reports[-1].get("ire_start") is not None)

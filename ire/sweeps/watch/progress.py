@@ -1,0 +1,119 @@
+"""How far a sweep is: a live table on a terminal, a line now and then in a log file."""
+
+import time
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from ire.sweeps.records.records import DIVERGED, FAILED, FINISHED, PRUNED, RUNNING
+from ire.sweeps.search.protocol import Protocol
+from ire.sweeps.search.stages import later_runs
+from ire.sweeps.watch.watcher import Watcher
+
+LINE_SECONDS = 10.0
+"""At most this many seconds between two lines of a log."""
+FRAME_SECONDS = 0.5
+
+
+class Progress(Watcher):
+    """Shows trials done of all, the best of each method and the time left."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live: Live | None = None
+        self._protocol: Protocol | None = None
+        self._shown = 0.0
+        self._began = time.monotonic()
+        self._done_before = 0
+        self._first_report: float | None = None
+
+    def opened(self, protocol: Protocol) -> None:
+        self._protocol = protocol
+        self._began = self._shown = time.monotonic()
+        self._done_before = protocol.work()[0]
+        if self._console.is_terminal:
+            self._live = Live(self._table(), console=self._console, auto_refresh=False, transient=True)
+            self._live.start()
+        else:
+            self._console.print("starting workers ...")
+
+    def reported(self, trial, report, diagnostics) -> None:
+        if self._first_report is None:
+            self._first_report = time.monotonic()
+
+    def noticed(self, text: str) -> None:
+        self._console.print(text, style="bold yellow", soft_wrap=True, highlight=False)
+
+    def tick(self) -> None:
+        now = time.monotonic()
+        if now - self._shown < (FRAME_SECONDS if self._live else LINE_SECONDS):
+            return
+        self._shown = now
+        if self._live:
+            self._live.update(self._table(), refresh=True)
+        else:
+            self._console.print(self._line(), soft_wrap=True)
+
+    def closed(self) -> None:
+        if self._live:
+            self._live.stop()
+            self._live = None
+        else:
+            self._console.print(self._line(), soft_wrap=True)
+
+    def _line(self) -> str:
+        best = "  ".join(f"{name} {_best(arm)}" for name, arm in self._protocol.arms.items())
+        return f"[{_clock(time.monotonic() - self._began)}] {self._headline()}; best val_loss: {best}"
+
+    def _headline(self) -> str:
+        trials = self._protocol.records.trials.values()
+        ended = sum(trial.status != RUNNING for trial in trials)
+        running = len(self._protocol.running)
+        plan = self._protocol.plan
+        arms = self._protocol.arms.values()
+        later = sum(len(later_runs(plan, arm, is_curve=False)) for arm in arms)
+        curve = len(plan.curve) * plan.confirm_seeds if any(arm.method.is_baseline for arm in arms) else 0
+        search = sum(plan.search_trials(arm.method) for arm in arms)
+        at_most = search + later + (curve if len(arms) > 1 else 0)
+        return f"{ended} trials done of at most {at_most}, {running} running, {self._time_left()}"
+
+    def _time_left(self) -> str:
+        done, total = self._protocol.work()
+        if self._first_report is None or done <= self._done_before:
+            return "time left: unknown until the first reports"
+        rate = (done - self._done_before) / (time.monotonic() - self._first_report + 1e-9)
+        return f"at most {_clock((total - done) / rate)} left"
+
+    def _table(self) -> Table:
+        table = Table(title=self._headline(), title_justify="left", title_style="bold")
+        table.add_column("method")
+        for name in ("search", "running", FINISHED, PRUNED, DIVERGED, FAILED, "best val_loss", "confirmed"):
+            table.add_column(name, justify="right")
+        plan = self._protocol.plan
+        for name, arm in self._protocol.arms.items():
+            count = {
+                s: sum(t.status == s for t in arm.search)
+                for s in (RUNNING, FINISHED, PRUNED, DIVERGED, FAILED)
+            }
+            confirmed = sum(t.status != RUNNING for t in arm.confirm)
+            table.add_row(
+                name,
+                f"{len(arm.search)}"
+                if arm.search_is_over
+                else f"{len(arm.search)}/{plan.search_trials(arm.method)}",
+                *(str(count[s]) for s in (RUNNING, FINISHED, PRUNED, DIVERGED, FAILED)),
+                _best(arm),
+                f"{confirmed}/{plan.confirm_seeds}",
+            )
+        return table
+
+
+def _best(arm) -> str:
+    return f"{arm.winner.val_loss:.4f}" if arm.winner else "-"
+
+
+def _clock(seconds: float) -> str:
+    seconds = round(seconds)
+    hours, minutes = seconds // 3600, seconds // 60 % 60
+    return f"{hours}:{minutes:02d}:{seconds % 60:02d}" if hours else f"{minutes}:{seconds % 60:02d}"

@@ -1,0 +1,29 @@
+"""Copies what a running sweep has written to the place where it lives, where that is not the folder itself."""
+
+import time
+
+from ire.sweeps.records.experiment_home import Home
+from ire.sweeps.watch.watcher import Watcher
+
+RECORDS_SECONDS = 5.0
+ALL_SECONDS = 60.0
+
+
+class Publisher(Watcher):
+    """Publishes the reports every few seconds (events are published at once), everything else every minute."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._records = self._all = time.monotonic()
+
+    def tick(self) -> None:
+        now = time.monotonic()
+        if now - self._all >= ALL_SECONDS:
+            self._home.publish()
+            self._all = self._records = now
+        elif now - self._records >= RECORDS_SECONDS:
+            self._home.publish_records()
+            self._records = now
+
+    def closed(self) -> None:
+        self._home.publish()

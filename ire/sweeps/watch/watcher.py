@@ -1,0 +1,31 @@
+"""Who looks at a sweep while it runs: the interface that TensorBoard and the progress display implement."""
+
+from typing import Any
+
+from ire.sweeps.records.records import TrialRecord
+from ire.sweeps.search.protocol import Protocol
+
+
+class Watcher:
+    """Told of every event after it has been recorded; does nothing unless a subclass does."""
+
+    def opened(self, protocol: Protocol) -> None:
+        """The sweep is about to begin or to go on."""
+
+    def started(self, trial: TrialRecord) -> None:
+        """A trial was handed out."""
+
+    def reported(self, trial: TrialRecord, report: dict[str, Any], diagnostics: dict[str, float]) -> None:
+        """A trial reported; `diagnostics` are what goes to TensorBoard alone: flat fractions by tensor name."""
+
+    def ended(self, trial: TrialRecord) -> None:
+        """A trial ended, whatever way."""
+
+    def noticed(self, text: str) -> None:
+        """Something that people should know at once: a fault, a wait."""
+
+    def tick(self) -> None:
+        """Time has passed; called many times a second."""
+
+    def closed(self) -> None:
+        """The sweep is over or interrupted."""

@@ -1,0 +1,1 @@
+"""What one trial is, as plain data that driver and workers both speak."""

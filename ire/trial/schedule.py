@@ -1,0 +1,58 @@
+"""The learning rate as a pure function of the step, so that a resumed trial has nothing to restore."""
+
+import math
+import re
+from functools import lru_cache
+
+from ire.invalid_input import InvalidInput
+
+SHAPES = ("cosine", "linear", "constant")
+STEPS = re.compile(r"steps((?: [0-9.]+)+) / ([0-9.]+)")
+ALLOWED = (
+    f"{', '.join(SHAPES)}, or steps at shares of the horizon with a divisor, as in 'steps 0.2 0.5 0.8 / 5'"
+)
+
+
+def lr_factor(
+    step: int, *, horizon: int, warmup_fraction: float, final_lr_fraction: float, schedule: str = "cosine"
+) -> float:
+    """The learning rate of optimizer step `step` (0 is the first) as a share of its peak.
+
+    Linear warm-up over `warmup_fraction` of the `horizon` (steps), the first step already above zero, then what
+    `schedule` says: a cosine (Wang et al. 2024, Appendix C) or a line down to `final_lr_fraction`, a constant, or
+    `steps 0.2 0.5 0.8 / 5`: divided by 5 at 20, 50 and 80 % of the horizon (Appendix C.1.1).
+    """
+    warmup = round(warmup_fraction * horizon)
+    if step < warmup:
+        return (step + 1) / warmup
+    if schedule == "constant":
+        return 1.0
+    if schedule not in SHAPES:
+        shares, divisor = parse_steps(schedule)
+        return divisor ** -sum(step >= round(share * horizon) for share in shares)
+    progress = min(1.0, (step - warmup) / max(1, horizon - warmup))
+    shape = 1 - progress if schedule == "linear" else 0.5 * (1 + math.cos(math.pi * progress))
+    return final_lr_fraction + (1 - final_lr_fraction) * shape
+
+
+def check_schedule(schedule: str, *, where: str = "") -> str:
+    """`schedule` itself; raises `InvalidInput` if it is none."""
+    if schedule not in SHAPES:
+        parse_steps(schedule, where=where)
+    return schedule
+
+
+@lru_cache
+def parse_steps(schedule: str, where: str = "") -> tuple[tuple[float, ...], float]:
+    """The shares of the horizon and the divisor of a schedule in steps; raises `InvalidInput`."""
+    found = STEPS.fullmatch(schedule)
+    try:
+        shares = tuple(float(share) for share in found[1].split()) if found else ()
+        divisor = float(found[2]) if found else 0.0
+    except ValueError:
+        shares, divisor = (), 0.0
+    rising = list(shares) == sorted(set(shares)) and all(0 < share < 1 for share in shares)
+    if not shares or not rising or divisor <= 0:
+        place = f" in {where}" if where else ""
+        raise InvalidInput(f"schedule = {schedule!r}{place}: must be {ALLOWED}; shares rise between 0 and 1")
+    return shares, divisor

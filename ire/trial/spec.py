@@ -1,0 +1,76 @@
+"""What one trial is, as plain data: it travels from the driver to the workers and into the records."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ire.invalid_input import InvalidInput
+from ire.trial.schedule import check_schedule
+
+PRECISIONS = ("fp32", "tf32", "bf16")
+"""As torch does by default; the same with TF32 in matrix products, where a GPU has it; autocast to bfloat16."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialSpec:
+    """One training run of one method at one point of its search space.
+
+    Two trials with equal fields give bitwise equal curves on the same CPU.
+    """
+
+    task: str
+    """A task's name, or `package.module:Class`."""
+    method: str
+    settings: Mapping[str, Any]
+    """Every setting of the method, resolved."""
+    seed: int
+    """Decides initialisation, data order and sampled labels; trials that share it are paired."""
+    horizon: int
+    """Optimizer steps over which the schedules are laid."""
+    eval_interval: int
+    """Optimizer steps between two reports."""
+    rungs: tuple[int, ...] = ()
+    """Steps at which the trial waits to hear whether it goes on."""
+    test: bool = False
+    """Whether the last report carries the test split's metrics, too (confirm runs, and grids that are measured)."""
+    flatness: int = 0
+    """Training batches on which flatness is measured; 0 leaves it out."""
+    flatness_points: int = 1
+    """How often it is measured, evenly along the horizon; 1 is at the end alone."""
+    threads: int = 1
+    """CPU threads of one worker; part of the trial because it changes the order of sums."""
+    micro_batches: int = 1
+    """Parts in which a worker's share of a batch is processed (gradient accumulation)."""
+    precision: str = "fp32"
+    """One of `PRECISIONS`."""
+    compile: bool = False
+    """Whether the model and IRE's step are compiled (`torch.compile`); evaluation is not."""
+    schedule: str = "cosine"
+    """The shape of the learning rate: see `ire.trial.schedule`."""
+    external_norms: tuple[tuple[int, float], ...] = ()
+    """(steps taken, micro-batch gradient norm) that another trial reported: what external grafting takes its lengths
+    from, here so that the trial needs no other folder."""
+    name: str = field(default="trial", compare=False)
+
+    def __post_init__(self) -> None:
+        for name in ("horizon", "eval_interval", "threads", "micro_batches", "flatness_points"):
+            if getattr(self, name) < 1:
+                raise InvalidInput(f"{name} = {getattr(self, name)!r}: must be an integer of at least 1")
+        check_schedule(self.schedule)
+        if self.precision not in PRECISIONS:
+            raise InvalidInput(f"precision = {self.precision!r}: must be one of {', '.join(PRECISIONS)}")
+
+    def reports_at(self, step: int) -> bool:
+        """Whether the trial evaluates and reports after `step` optimizer steps."""
+        return step % self.eval_interval == 0 or step == self.horizon or step in self.rungs
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON can hold them."""
+        plain = {"rungs": list(self.rungs), "external_norms": [list(pair) for pair in self.external_norms]}
+        return asdict(self) | {"settings": dict(self.settings)} | plain
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> "TrialSpec":
+        """The inverse of `to_dict`."""
+        norms = tuple((step, norm) for step, norm in fields.get("external_norms", ()))
+        return cls(**(dict(fields) | {"rungs": tuple(fields["rungs"]), "external_norms": norms}))

@@ -1,0 +1,208 @@
+"""Where the curvature comes from: each source ranks what it says, when it says."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from ire import IRE, SAM, sampled_nll
+from ire.optim.curvature.sources import Source
+
+
+def smallest(scores, gamma):
+    """The exact mask over a list of scores, as one vector."""
+    values = torch.cat([s.reshape(-1).abs() for s in scores])
+    mask = torch.zeros(values.numel(), dtype=torch.uint8)
+    mask[values.argsort(stable=True)[: math.floor(gamma * values.numel())]] = 1
+    return mask
+
+
+def mask_of(optimizer):
+    masks = optimizer._memory.masks
+    return torch.cat([masks[p].reshape(-1) for p in optimizer.parameters()])
+
+
+def wrap(model, curvature, base=torch.optim.AdamW, **settings):
+    settings = {"kappa": 1, "gamma": 0.6, "interval": 3} | settings
+    return IRE(base(model.parameters(), lr=0.01), curvature=curvature, **settings)
+
+
+def train_step(model, optimizer, batch):
+    inputs, labels = batch
+    optimizer.zero_grad()
+    nn.functional.cross_entropy(model(inputs), labels).backward()
+    optimizer.step()
+
+
+def test_empirical_ranks_the_training_gradient(make_model, make_batch):
+    model = make_model()
+    optimizer = wrap(model, "empirical")
+    expected = None
+    for step in range(5):
+        assert not optimizer.curvature_due
+        train_step(model, optimizer, make_batch(step))
+        if step % 3 == 0:
+            expected = smallest([p.grad for p in model.parameters()], 0.6)
+        assert torch.equal(mask_of(optimizer), expected)
+
+
+@pytest.mark.parametrize("start", [0, 2])
+def test_second_moment_ranks_what_the_base_knew_before_the_step(start, make_model, make_batch):
+    model = make_model()
+    optimizer = wrap(model, "second_moment", start=start)
+    for step in range(6):
+        moments = [optimizer.state[p]["exp_avg_sq"].clone() for p in model.parameters() if optimizer.state]
+        train_step(model, optimizer, make_batch(step))
+        assert optimizer.kappa_in_force == (step >= max(start, 1))
+        if step == max(start, 1):
+            assert torch.equal(mask_of(optimizer), smallest(moments, 0.6))
+    assert optimizer.skipped_refreshes == 0
+
+
+@pytest.mark.parametrize("base", [torch.optim.RMSprop, torch.optim.Adagrad, torch.optim.NAdam])
+def test_second_moment_knows_the_kin_of_adam(base, make_model, make_batch):
+    model = make_model()
+    optimizer = wrap(model, "second_moment", base)
+    for step in range(2):
+        train_step(model, optimizer, make_batch(step))
+    assert optimizer.flat_fraction == pytest.approx(0.6, abs=0.02)
+
+
+class Forgetful(torch.optim.AdamW):
+    """Adam-like at first sight."""
+
+    def step(self, closure=None):
+        for p in self.param_groups[0]["params"]:
+            self.state[p]["direction"] = p.grad.clone()
+
+
+def test_second_moment_without_one_is_refused(make_model, make_batch):
+    with pytest.raises(ValueError, match="got SGD; use curvature='empirical'"):
+        wrap(make_model(), "second_moment", torch.optim.SGD)
+    model = make_model()
+    optimizer = wrap(model, "second_moment", Forgetful)
+    train_step(model, optimizer, make_batch(0))
+    before = [p.detach().clone() for p in model.parameters()]
+    with pytest.raises(ValueError, match="got Forgetful"):
+        train_step(model, optimizer, make_batch(1))
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+    assert optimizer.steps == 1
+
+
+def test_reuse_gives_the_mask_of_an_extra_pass_and_leaves_the_gradients(make_model, make_batch):
+    model, twin = make_model(), make_model()
+    reuse, extra = wrap(model, "reuse"), wrap(twin, "sampled")
+    inputs, labels = make_batch(0)
+
+    sampled_nll(twin(inputs), generator=torch.Generator().manual_seed(1)).backward()
+    extra.update_mask()
+
+    logits = model(inputs)
+    assert reuse.curvature_due
+    reuse.update_mask(sampled_nll(logits, generator=torch.Generator().manual_seed(1)))
+    assert not reuse.curvature_due and all(p.grad is None for p in model.parameters())
+    nn.functional.cross_entropy(logits, labels).backward()
+    nn.functional.cross_entropy(twin(inputs), labels).backward()
+    assert torch.equal(mask_of(reuse), mask_of(extra))
+    assert all(
+        torch.equal(p.grad, q.grad) for p, q in zip(model.parameters(), twin.parameters(), strict=True)
+    )
+
+
+def test_reuse_leaves_out_parameters_that_the_loss_does_not_touch(make_model, make_batch):
+    model = make_model()
+    spare = nn.Parameter(torch.ones(3, dtype=torch.float64))
+    optimizer = IRE(torch.optim.SGD([*model.parameters(), spare], lr=0.1), kappa=1, gamma=0.5)
+    optimizer.update_mask(sampled_nll(model(make_batch(0)[0])))
+    assert spare not in optimizer.flat_fractions() and len(optimizer.flat_fractions()) == 4
+
+
+@pytest.mark.parametrize("curvature", ["sampled", "empirical", "sharpest"])
+def test_the_average_is_of_squared_gradients(curvature, make_model, make_batch):
+    model, beta = make_model(), 0.7
+    optimizer = wrap(model, curvature, ema=beta, interval=1)
+    average = None
+    for step in range(4):
+        inputs, labels = make_batch(step)
+        if optimizer.curvature_due:
+            sampled_nll(model(inputs), generator=torch.Generator().manual_seed(step)).backward()
+            squares = [p.grad.square() for p in model.parameters()]
+            optimizer.update_mask()
+        nn.functional.cross_entropy(model(inputs), labels).backward()
+        if curvature == "empirical":
+            squares = [p.grad.square() for p in model.parameters()]
+        average = (
+            squares
+            if average is None
+            else [beta * a + (1 - beta) * s for a, s in zip(average, squares, strict=True)]
+        )
+        optimizer.step()
+        optimizer.zero_grad()
+        expected = smallest(average, 0.6)
+        assert torch.equal(mask_of(optimizer), 1 - expected if curvature == "sharpest" else expected)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), 1e30])
+def test_the_average_is_never_poisoned(bad, make_model):
+    model = make_model(dtype=torch.float32)
+    optimizer = wrap(model, "sampled", ema=0.5, interval=1)
+
+    def curvature(value=1.0):
+        for i, p in enumerate(model.parameters()):
+            p.grad = torch.full_like(p, 1.0 + i)
+            p.grad.view(-1)[0] = value
+        optimizer.update_mask()
+
+    curvature()
+    before = [optimizer._memory.averages[p].clone() for p in model.parameters()]
+    curvature(bad)
+    assert optimizer.skipped_refreshes == 1
+    after = [optimizer._memory.averages[p] for p in model.parameters()]
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_a_source_of_one_s_own(make_model, make_batch):
+    def magnitude(parameters, refresh):
+        return [p.detach() for p in parameters]
+
+    model = make_model()
+    optimizer = wrap(model, Source(scores=magnitude, gradients=False), interval=1)
+    expected = smallest([p.detach() for p in model.parameters()], 0.6)
+    train_step(model, optimizer, make_batch(0))
+    assert torch.equal(mask_of(optimizer), expected)
+
+
+def test_a_source_with_wrong_shapes_is_refused(make_model, make_batch):
+    model = make_model()
+    optimizer = wrap(model, Source(scores=lambda parameters, refresh: [torch.ones(2) for _ in parameters]))
+    with pytest.raises(ValueError, match="a score must have the shape of its parameter"):
+        train_step(model, optimizer, make_batch(0))
+
+
+def test_kappa_follows_the_lr(make_model, make_batch):
+    model = make_model()
+    optimizer = wrap(model, "random", lr_max=0.02, kappa=4)
+    seen = []
+    for lr in (0.0, 0.01, 0.02, 0.005):
+        optimizer.param_groups[0]["lr"] = lr
+        train_step(model, optimizer, make_batch(0))
+        seen.append(optimizer.kappa_in_force)
+    assert seen == pytest.approx([0, 2, 4, 1])
+
+
+def test_empirical_works_inside_sam(make_model, make_batch):
+    model = make_model()
+    optimizer = IRE(
+        SAM(torch.optim.SGD(model.parameters(), lr=0.1)), kappa=1, gamma=0.5, curvature="empirical"
+    )
+    inputs, labels = make_batch(0)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(inputs), labels)
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    assert torch.equal(mask_of(optimizer), smallest([p.grad for p in model.parameters()], 0.5))

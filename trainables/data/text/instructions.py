@@ -1,0 +1,103 @@
+"""Stanford Alpaca: instructions with answers, stored as token numbers (Taori et al. 2023)."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ire.invalid_input import InvalidInput
+from ire.trial.seeds import derive_seed
+from trainables.data.dataset import DataSet, Say
+from trainables.data.store import Store, write_store
+from trainables.data.text.encoders import byte_pairs
+from trainables.data.text.text_source import Piece
+
+WITH_INPUT = (
+    "Below is an instruction that describes a task, paired with an input that provides further context. "
+    "Write a response that appropriately completes the request.\n\n"
+    "### Instruction:\n{instruction}\n\n### Input:\n{input}\n\n### Response:"
+)
+WITHOUT_INPUT = (
+    "Below is an instruction that describes a task. "
+    "Write a response that appropriately completes the request.\n\n"
+    "### Instruction:\n{instruction}\n\n### Response:"
+)
+HELD_OUT = 20
+"""One example in so many is for validation, and one for test."""
+
+
+@dataclass(frozen=True)
+class Instructions(DataSet):
+    """For each split: `tokens` of all examples in a row, `ends` (n,) of each, and where its `answers` (n,) begin."""
+
+    name: str = "alpaca"
+    repository: str = "tatsu-lab/alpaca"
+    tokenizer: str = "meta-llama/Llama-2-7b-hf"
+    accepts: str = "alpaca_data.json, or .parquet files with the columns instruction, input and output"
+
+    def prepare(
+        self, source: Path | None, downloads: Path, say: Say, *, tokenizer: str | None = None
+    ) -> Store:
+        rows = list(self._hub() if source is None else self._local(source))
+        for row in rows:
+            if not isinstance(row, dict) or not {"instruction", "output"} <= set(row):
+                raise InvalidInput(
+                    f"{source}: an example without instruction and output; takes {self.accepts}"
+                )
+        pairs = [self._texts(row) for row in rows]
+        encoder = byte_pairs(tokenizer or self.tokenizer, (Piece(a + b, ends=True) for a, b in pairs))
+        prompts = encoder.encode([Piece(prompt, ends=False) for prompt, _ in pairs])
+        beginnings = [[*encoder.begin, *prompt] for prompt in prompts]
+        answers = encoder.encode([Piece(answer, ends=True) for _, answer in pairs])
+        say(f"{len(pairs)} examples, {encoder.vocabulary} tokens in the vocabulary ({encoder.name})")
+        arrays: dict[str, np.ndarray] = {}
+        for split in ("train", "validation", "test"):
+            chosen = [n for n in range(len(pairs)) if _split_of(n) == split]
+            if not chosen:
+                raise InvalidInput(f"{source}: {len(pairs)} examples are too few, none is left for {split}")
+            examples = [np.array([*beginnings[n], *answers[n]], np.uint16) for n in chosen]
+            arrays[f"{split}-tokens"] = np.concatenate(examples)
+            arrays[f"{split}-ends"] = np.cumsum([len(example) for example in examples], dtype=np.int64)
+            arrays[f"{split}-answers"] = np.array([len(beginnings[n]) for n in chosen], np.int32)
+        store = write_store(self.folder, arrays, vocabulary=encoder.vocabulary, tokenizer=encoder.name)
+        encoder.save(self.folder)
+        return store
+
+    def convert(self, source: Path, say: Say) -> Store:
+        return self.prepare(source, source, say)
+
+    def _texts(self, row: dict[str, Any]) -> tuple[str, str]:
+        form = WITH_INPUT if row.get("input") else WITHOUT_INPUT
+        return form.format(**row), row["output"]
+
+    def _local(self, source: Path) -> Iterator[dict[str, Any]]:
+        files = [source] if source.is_file() else sorted(source.rglob("*"))
+        found = [path for path in files if path.suffix in (".json", ".parquet")]
+        if not found:
+            raise InvalidInput(f"--from {str(source)!r}: no examples there; takes {self.accepts}")
+        for path in found:
+            if path.suffix == ".json":
+                yield from json.loads(path.read_text(encoding="utf-8"))
+            else:
+                import pyarrow.parquet as parquet
+
+                yield from parquet.read_table(path).to_pylist()
+
+    def _hub(self) -> Iterator[dict[str, Any]]:
+        try:
+            from datasets import load_dataset
+
+            yield from load_dataset(self.repository, split="train")
+        except Exception as error:  # of many libraries
+            first = (str(error).splitlines() or [""])[0]
+            raise InvalidInput(
+                f"cannot reach {self.repository} on Hugging Face ({first}); offline, give --from"
+            ) from error
+
+
+def _split_of(number: int) -> str:
+    draw = derive_seed("held out", number) % HELD_OUT
+    return {0: "validation", 1: "test"}.get(draw, "train")

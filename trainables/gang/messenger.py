@@ -1,0 +1,101 @@
+"""Carries what a worker has to say to its trial: reports, errors, a storage that fails, a hang."""
+
+import os
+import time
+from typing import Any
+
+import ray
+import torch
+import torch.distributed as dist
+
+from ire.storage.storage import is_full
+from ire.trial.spec import TrialSpec
+from trainables.gang.watchdog import HangGuard
+from trainables.training.training import Report, Training
+
+FLUSH_SECONDS = 0.5
+"""Reports travel together, at most this late; a rung's and the last one travel at once."""
+
+DIAGNOSIS_SECONDS = 2.0
+"""How long a hung worker lives after its diagnosis: its peers hang with it, and have one, too."""
+
+
+class Messenger:
+    """Carries a trial's reports from its workers to the mailbox, and the verdict back to every worker.
+
+    A context around the trial, in which it watches for a hang.
+    """
+
+    def __init__(
+        self,
+        mailbox: Any,
+        number: int,
+        spec: TrialSpec,
+        *,
+        rank: int,
+        world_size: int,
+        device: torch.device,
+        hang_seconds: float,
+    ) -> None:
+        group = ray.util.get_current_placement_group()
+        actor = ray.get_runtime_context().current_actor
+        ray.get(mailbox.began.remote(number, rank, actor, group and group.id.hex()))
+        self._mailbox, self._number, self._spec = mailbox, number, spec
+        self._guard = HangGuard(hang_seconds, self._hangs)
+        self._rank, self._world_size, self._device = rank, world_size, device
+        self._reports: list[Report] = []
+        self._sent = time.monotonic()
+
+    def __call__(self, report: Report, training: Training) -> bool:
+        """Take one report; False if the trial is to be abandoned. Called on every worker."""
+        with self._guard.paused():  # the sweep may take its time, or its storage be away
+            return self._deliver(report, training)
+
+    def _deliver(self, report: Report, training: Training) -> bool:
+        last = report["step"] == self._spec.horizon or report["diverged"]
+        stands = True
+        if self._rank == 0:
+            is_past = report["step"] < training.step  # sent again, and the mask of then is gone
+            self._reports.append(report | {"diagnostics": {} if is_past else training.flat_fractions()})
+            rung = report["step"] in self._spec.rungs and not last
+            if not last and (rung or time.monotonic() - self._sent >= FLUSH_SECONDS):
+                stands = self._send(wait=rung)
+        if self._world_size > 1:
+            flag = torch.tensor(int(stands), device=self._device)
+            dist.broadcast(flag, src=0)
+            stands = bool(flag.item())
+        return stands
+
+    def __enter__(self) -> "Messenger":
+        self._guard.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._guard.__exit__(*error)
+
+    def _hangs(self, diagnosis: str) -> None:
+        """Called from the guard's thread: tell, and end this process; the trial's actor starts the gang anew."""
+        ray.get(self._mailbox.hung.remote(self._number, self._rank, diagnosis))
+        time.sleep(DIAGNOSIS_SECONDS)
+        os._exit(1)
+
+    def storage_error(self, error: OSError) -> None:
+        """Tell that a checkpoint could not be written; the trial goes on."""
+        self._send(storage_error={"cause": str(error), "full": is_full(error)})
+
+    def prefix(self, training: Training) -> None:
+        """Tell that the trial has begun with the steps of another one, and what they cost that."""
+        if self._rank == 0:
+            self._send(prefix=training.gradient_evaluations)
+
+    def flush(self, error: str | None = None) -> None:
+        """Send what is left, as the last of this trial; an `error` comes from the worker that has it."""
+        if self._rank == 0 or error:
+            self._send(last=True, error=error)
+
+    def _send(self, *, wait: bool = False, last: bool = False, **told: Any) -> bool:
+        message = {"reports": self._reports, "last": last} | {
+            key: value for key, value in told.items() if value
+        }
+        self._reports, self._sent = [], time.monotonic()
+        return ray.get(self._mailbox.put.remote(self._number, message, wait))

@@ -1,0 +1,313 @@
+"""A long-lived TorchTrainer worker group that trains one Tune trial after another.
+
+A TorchTrainer per trial starts six processes and polls every two seconds: tens of seconds around a second of
+training. Here the trial's actor is reused by Tune (`reuse_actors=True`), and the TorchTrainer inside it runs
+one function that takes jobs from a mailbox until told to end. Workers, process group, CUDA context and
+loaded data stay warm; a new trial costs a message.
+"""
+
+import os
+import threading
+import time
+import traceback
+from typing import Any
+
+import ray
+import ray.train
+import torch.distributed as dist
+from ray import PlacementGroupID
+from ray.core.generated.gcs_pb2 import PlacementGroupTableData
+from ray.train.torch import TorchConfig, TorchTrainer
+from ray.tune import Trainable
+from ray.util.placement_group import PlacementGroup
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from ire.trial.spec import TrialSpec
+from trainables.data.folder import data_in
+from trainables.gang.mailbox import Mailbox
+from trainables.gang.messenger import Messenger
+from trainables.gang.watchdog import Watchdog
+from trainables.task import Task, load_task, search_for_modules
+from trainables.training.loop import STOPPED, train
+
+COLLECT_SECONDS = 1.0
+"""How often a trial without news looks whether its gang is still alive."""
+
+POLL_SECONDS = 0.5
+"""How often Ray Train's controller looks at its workers (default 2): how late it sees that they ended or died."""
+
+END_SECONDS = 4.0
+"""How long an orderly end of the gang may take before its processes are left to Ray."""
+
+REPLACE_SECONDS = 60.0
+"""The same for a gang that is replaced: the new one needs its place on the cluster."""
+
+ANSWER_SECONDS = 15.0
+"""A worker that hangs diagnoses itself; one that has not after so long is killed from outside."""
+
+WAITING_SECONDS = 120.0
+"""A trial that no worker has taken up for so long says what it waits for, and again at every doubling."""
+
+
+class GangTrainer(TorchTrainer):
+    """A TorchTrainer that never loses its placement group to Ray's own cleaner.
+
+    That asks a cluster whether the controller is alive, but the one that the environment names, or that was started
+    last on the machine: with two of them it takes what is alive for dead. A gang frees what it leaves by itself.
+    """
+
+    def _create_default_callbacks(self) -> list[Any]:
+        callbacks = super()._create_default_callbacks()
+        return [
+            callback for callback in callbacks if type(callback).__name__ != "PlacementGroupCleanerCallback"
+        ]
+
+
+class GangTrainable(Trainable):
+    """The Tune side of a gang. Its config is `{"job": ..., "gang": ...}`.
+
+    `job`: `spec` (TrialSpec as a dict), `checkpoint` and `prefixes` (each a folder, its URI or None),
+    `checkpoint_seconds`, `hang_seconds`, `keep_last`.
+    `gang`: `workers`, `cpus_per_worker`, `gpus_per_worker`, `storage`, `import_path`, `data_dir`.
+    Each result holds one message in `messages`: the `reports` since the last one. The last of a trial that failed
+    has an `error`; a `fault` (`kind`, `cause`) was survived, unless the sweep stops the trial for it; a `notice` is
+    for people; `storage_error` (`cause`, `full`) says that a checkpoint could not be written; `prefix` is
+    what another trial has spent for this one, in gradient evaluations; `placement_group` is what the gang occupies.
+    """
+
+    def setup(self, config: dict[str, Any]) -> None:
+        os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", str(POLL_SECONDS))
+        self._gang = config["gang"]
+        # Not softly: Ray would send it on to a node that has just died, and of which it does not know yet.
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        self._mailbox = ray.remote(num_cpus=0, scheduling_strategy=here)(Mailbox).remote()
+        self._broken = False
+        self._placement_group: str | None = None
+        self._start_gang()
+        self._post(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Abandon the current job, if it still runs, and post the next: what makes trials cheap.
+
+        After an error the gang is replaced: a CUDA error, for one, poisons its process for good.
+        """
+        if self._broken or new_config["gang"] != self._gang or not self._thread.is_alive():
+            self._end(REPLACE_SECONDS)
+            self.setup(new_config)
+        else:
+            self._post(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        self._watchdog.excuse(time.monotonic() - self._stepped)  # nobody listened
+        try:
+            return {"messages": [self._next_message()]}  # in a list: Tune flattens what is in a dictionary
+        finally:
+            self._stepped = time.monotonic()
+
+    def _next_message(self) -> dict[str, Any]:
+        message = ray.get(self._mailbox.collect.remote(self._number, COLLECT_SECONDS))
+        if message is not None:
+            self._watchdog.heard()
+            self._placement_group = message.get("placement_group", self._placement_group)
+            self._is_taken_up = True
+        elif not self._thread.is_alive():
+            message = {"reports": [], "fault": self._fault()}
+            self._watchdog = Watchdog(self._watchdog.limit)
+            self._is_taken_up = False
+            self._start_gang()  # the mailbox hands it the same job
+        else:  # nothing new: come back soon, so that Tune can stop this trial in between
+            message = {"reports": []} | self._look_after_silence()
+        self._broken = "error" in message
+        return message
+
+    def _fault(self) -> dict[str, str]:
+        """Why the gang has ended in the middle of a trial."""
+        if self._placement_group:  # its owner may be gone with the workers
+            remove_placement_group_by_id(self._placement_group)
+        diagnoses = ray.get(self._mailbox.diagnoses.remote())
+        if diagnoses:
+            return {"kind": "hang", "cause": diagnoses}
+        if self._killed:
+            self._killed = False
+            return {"kind": "hang", "cause": "no report, and no answer from the worker: its process is stuck"}
+        return {"kind": "workers lost", "cause": str(self._loss)}
+
+    def _look_after_silence(self) -> dict[str, Any]:
+        """Nothing, or what is to be told of a trial without news; kills workers that are stuck altogether."""
+        silence = self._watchdog.silence
+        if not self._is_taken_up and silence >= self._next_notice:
+            self._next_notice = 2 * silence
+            free = {name: free for name, free in ray.available_resources().items() if name in ("CPU", "GPU")}
+            need = f"{self._gang['workers']} x {self._gang['cpus_per_worker']} CPU"
+            need += f" + {self._gang['gpus_per_worker']} GPU" if self._gang["gpus_per_worker"] else ""
+            return {"notice": f"no worker has started for {silence:.0f} s: it needs {need}, free are {free}"}
+        if self._is_taken_up and not self._killed and silence >= self._watchdog.limit + ANSWER_SECONDS:
+            self._killed = True
+            for worker in ray.get(self._mailbox.workers.remote()):
+                ray.kill(worker)
+        return {}
+
+    def cleanup(self) -> None:
+        """End the gang in order: its processes and its placement group are gone, if they end in time."""
+        self._end(END_SECONDS)
+
+    def _end(self, seconds: float) -> None:
+        ray.get(self._mailbox.close.remote())
+        self._thread.join(seconds)
+        ray.kill(self._mailbox)
+        if self._placement_group:  # a long step ends here; if all has ended, there is nothing left to free
+            remove_placement_group_by_id(self._placement_group)
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Nothing: workers write their own checkpoints, and Tune is not what resumes a sweep."""
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Nothing, for the same reason."""
+
+    def _post(self, config: dict[str, Any]) -> None:
+        self._watchdog = Watchdog(config["job"]["hang_seconds"])
+        self._next_notice = WAITING_SECONDS
+        self._killed = self._is_taken_up = False
+        self._stepped = time.monotonic()
+        self._number = ray.get(self._mailbox.post.remote(config["job"]))
+
+    def _start_gang(self) -> None:
+        self._loss: BaseException | None = None
+        self._thread = threading.Thread(target=self._run_gang, name="gang", daemon=True)
+        self._thread.start()
+
+    def _run_gang(self) -> None:
+        gang = self._gang
+        resources = {"CPU": gang["cpus_per_worker"]}
+        if gang["gpus_per_worker"]:
+            resources["GPU"] = gang["gpus_per_worker"]
+        trainer = GangTrainer(
+            serve,
+            train_loop_config={
+                "mailbox": self._mailbox,
+                "import_path": gang["import_path"],
+                "data_dir": gang["data_dir"],
+            },
+            torch_config=TorchConfig(backend="nccl" if gang["gpus_per_worker"] else "gloo"),
+            scaling_config=ray.train.ScalingConfig(
+                num_workers=gang["workers"],
+                use_gpu=bool(gang["gpus_per_worker"]),
+                resources_per_worker=resources,
+            ),
+            run_config=ray.train.RunConfig(
+                name=f"gang-{self.trial_id}",
+                storage_path=gang["storage"],
+                # Ray would count over all trials of the gang; `step` restarts it and counts for each
+                failure_config=ray.train.FailureConfig(max_failures=0),
+            ),
+        )
+        try:
+            trainer.fit()
+        except Exception as error:
+            self._loss = error
+
+
+def serve(config: dict[str, Any]) -> None:
+    """The TorchTrainer's function, in every worker: take a job, train it, and again, until the box closes."""
+    search_for_modules(config["import_path"])
+    with data_in(config["data_dir"]):
+        _serve(config["mailbox"])
+
+
+def _serve(mailbox: Any) -> None:
+    context = ray.train.get_context()
+    rank, world_size = context.get_world_rank(), context.get_world_size()
+    device = ray.train.torch.get_device()
+    tasks: dict[str, Task] = {}
+    finished = 0
+    while True:
+        taken = _from_worker_0(ray.get(mailbox.take.remote(finished)) if rank == 0 else None, world_size)
+        if taken is None:
+            return
+        finished, job = taken
+        spec = TrialSpec.from_dict(job["spec"])
+        messenger = Messenger(
+            mailbox,
+            finished,
+            spec,
+            rank=rank,
+            world_size=world_size,
+            device=device,
+            hang_seconds=job["hang_seconds"],
+        )
+        try:
+            if spec.task not in tasks:
+                tasks[spec.task] = load_task(spec.task)
+            with messenger:
+                status = train(
+                    spec,
+                    messenger,
+                    task=tasks[spec.task],
+                    checkpoint=job["checkpoint"],
+                    checkpoint_seconds=job["checkpoint_seconds"],
+                    keep_last=job["keep_last"],
+                    on_trouble=messenger.storage_error,
+                    prefixes=job["prefixes"],
+                    on_prefix=messenger.prefix,
+                    device=device,
+                    rank=rank,
+                    world_size=world_size,
+                )
+        except Exception as error:
+            if world_size > 1 and is_of_a_peer(error):
+                raise  # the gang ends here, and is started anew
+            # Not raised on: it is this trial's own, and would come again with every restart.
+            messenger.flush(error=traceback.format_exc())
+            if world_size > 1:  # peers may wait for this worker in a collective: its end releases them
+                os._exit(1)
+            return
+        if status != STOPPED:
+            messenger.flush()
+
+
+def is_of_a_peer(error: BaseException) -> bool:
+    """Whether an exception in one worker says that another one, or the way to it, is gone.
+
+    NCCL's and the stores' errors have a class of their own in torch; gloo's are told by the source that they name.
+    """
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
+        if isinstance(error, dist.DistError) or "gloo/transport" in str(error):
+            return True
+        seen.append(error)
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def remove_placement_group_by_id(group: str) -> None:
+    """Free what a gang occupied whose owners died."""
+    ray.util.remove_placement_group(PlacementGroup(PlacementGroupID(bytes.fromhex(group))))
+
+
+def remove_abandoned_placement_groups() -> None:
+    """Free what gangs of this job occupied whose controllers died: Ray keeps it until the job ends (ray#54305).
+
+    A gang occupies its place before any of its workers can tell of it. The State API knows creators, too, but only
+    where the cluster has a dashboard.
+    """
+    job = ray.get_runtime_context().get_job_id()
+    for table in ray._private.state.state._connect_and_get_accessor().get_placement_group_table():
+        group = PlacementGroupTableData.FromString(table)
+        has_creator = group.creator_actor_id != ray.ActorID.nil().binary()  # the driver's own have none
+        is_abandoned = has_creator and group.creator_actor_dead and not group.is_detached
+        if (
+            is_abandoned
+            and group.creator_job_id.hex() == job
+            and group.state != PlacementGroupTableData.REMOVED
+        ):
+            remove_placement_group_by_id(group.placement_group_id.hex())
+
+
+def _from_worker_0(value: Any, world_size: int) -> Any:
+    """Worker 0's value, on every worker."""
+    if world_size == 1:
+        return value
+    box = [value]
+    dist.broadcast_object_list(box, src=0)
+    return box[0]

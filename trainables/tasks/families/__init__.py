@@ -1,0 +1,1 @@
+"""What tasks of one kind share: CIFAR, ImageNet, language models, Llama, large batches."""

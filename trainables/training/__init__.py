@@ -1,0 +1,1 @@
+"""One trial in plain PyTorch: the loop, its state, checkpoints and measurements."""

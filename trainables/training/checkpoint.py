@@ -1,0 +1,111 @@
+"""The checkpoints of one trial: the latest and the one before it, each with a checksum, read without running code.
+
+A checkpoint's name is its step and the checksum of its content, so a file that was truncated, damaged or half
+copied is recognised, and the one before it is used.
+"""
+
+import contextlib
+import hashlib
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ire.storage.storage import Storage, is_uri, open_storage
+
+KEPT = 2
+NAME = re.compile(r"(\d{10})-([0-9a-f]{32})\.pt")
+
+
+def save_checkpoint(state: dict[str, Any], location: str | Path, *, kept: int | None = KEPT) -> None:
+    """Add `state` (tensors and plain Python values, `step` among them) to the checkpoints at `location`.
+
+    All but the last `kept` are deleted, none if it is None. Raises `OSError` if it cannot be written; the older ones
+    are then untouched.
+    """
+    storage = open_storage(location)
+    descriptor, scratch = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=storage.scratch())
+    temporary = Path(scratch)
+    try:
+        with _Hashed(os.fdopen(descriptor, "wb")) as file:
+            try:
+                torch.save(state, file)
+            except RuntimeError:  # torch's zip writer trips over its position, and hides what `write` said
+                if file.error is not None:
+                    raise file.error from None
+                raise
+        storage.put(temporary, f"{state['step']:010d}-{file.checksum}.pt")
+    finally:
+        temporary.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # what cannot be deleted now goes with the next
+        for name in _checkpoints(storage)[:-kept] if kept else ():
+            storage.delete(name)
+
+
+def load_checkpoint(
+    location: str | Path, *, map_location: torch.device | str = "cpu", at_most: int | None = None
+) -> dict[str, Any] | None:
+    """The latest intact state at `location`, of step `at_most` or before, or None if there is none."""
+    if not is_uri(location) and not Path(location).is_dir():
+        return None
+    storage = open_storage(location)
+    for name in reversed(_checkpoints(storage)):
+        if at_most is not None and int(NAME.fullmatch(name)[1]) > at_most:
+            continue
+        descriptor, scratch = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=storage.scratch())
+        os.close(descriptor)
+        temporary = Path(scratch)
+        try:
+            storage.fetch(name, temporary)
+            with temporary.open("rb") as file:
+                if hashlib.file_digest(file, _checksum).hexdigest() == NAME.fullmatch(name)[2]:
+                    return torch.load(temporary, map_location=map_location, weights_only=True)
+        finally:
+            temporary.unlink(missing_ok=True)
+    return None
+
+
+def _checkpoints(storage: Storage) -> list[str]:
+    """Oldest first."""
+    return [name for name in storage.names() if NAME.fullmatch(name)]
+
+
+def _checksum() -> Any:
+    return hashlib.blake2b(digest_size=16)
+
+
+class _Hashed:
+    """A file opened for writing that knows the checksum of what went into it, and is durable when closed."""
+
+    def __init__(self, file: Any) -> None:
+        self._file, self._hash = file, _checksum()
+        self.error: OSError | None = None
+        """Why the last write failed, if it did."""
+
+    @property
+    def checksum(self) -> str:
+        return self._hash.hexdigest()
+
+    def write(self, data: Any) -> int:
+        self._hash.update(data)
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def __enter__(self) -> "_Hashed":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        finally:
+            self._file.close()

@@ -1,0 +1,87 @@
+"""How flat a solution is: Tr F, Tr H and the largest eigenvalue of H, on fixed training batches.
+
+The batches are the same for every trial of a task, and so are the random probes, so that trials differ in their
+solutions alone. Nothing here counts as training: the clocks have stopped before.
+"""
+
+import functools
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from ire.optim.curvature.sharpness import Estimate, hessian_trace, largest_eigenvalue
+from ire.trial.seeds import generator
+from trainables.task import Batch, Task
+
+DRAWS = 4
+"""Labels sampled per batch for Tr F."""
+PROBES = 8
+"""Random sign vectors for Tr H."""
+PRODUCTS = 20
+"""Hessian-vector products for the largest eigenvalue, at most."""
+MEASURES = ("fisher_trace", "hessian_trace", "largest_eigenvalue")
+
+
+def flatness(
+    task: Task, model: nn.Module, *, batches: int, parts: int = 1, device: torch.device | str = "cpu"
+) -> dict[str, float | str]:
+    """The three measures with their errors (`fisher_trace`, `fisher_trace_error`, ...), at `model` as it stands.
+
+    H is the Hessian of the training loss, batch norm by running statistics, dropout off. Each batch is cut into
+    `parts`, of which one at a time is in memory. If the model has no second derivative or the memory does not
+    suffice, the only entry is `flatness_error`, which says so: a measurement must not cost a run its result.
+    """
+    was_training = model.training
+    model.eval()
+    stream = task.train_batches(seed=0, start=0)
+    pieces = [
+        task.prepared(piece)
+        for _ in range(batches)
+        for piece in zip(*(part.to(device).chunk(parts) for part in next(stream)), strict=True)
+    ]
+    losses = [functools.partial(_loss, task, model, piece) for piece in pieces]
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    try:
+        with (
+            sdpa_kernel(SDPBackend.MATH),
+            torch.enable_grad(),
+        ):  # the fused kernels cannot be differentiated twice
+            found = {
+                "fisher_trace": _fisher_trace(task, model, parameters, pieces),
+                "hessian_trace": hessian_trace(
+                    losses, parameters, probes=PROBES, generator=generator("flatness", "signs")
+                ),
+                "largest_eigenvalue": largest_eigenvalue(
+                    losses, parameters, products=PRODUCTS, generator=generator("flatness", "start")
+                ),
+            }
+    except RuntimeError as error:  # torch.OutOfMemoryError and NotImplementedError are such
+        return {"flatness_error": str(error).splitlines()[0]}
+    finally:
+        model.train(was_training)
+    values = {name: found[name].value for name in MEASURES}
+    return values | {f"{name}_error": found[name].error for name in MEASURES}
+
+
+def _loss(task: Task, model: nn.Module, batch: Batch) -> Tensor:
+    return task.loss(task.outputs(model, batch), batch)
+
+
+def _fisher_trace(
+    task: Task, model: nn.Module, parameters: Sequence[Tensor], pieces: Sequence[Batch]
+) -> Estimate:
+    """Tr F = B ‖∇L̂_B‖² (Wang et al. 2024, Appendix C), by the task's own sampled labels, whatever its loss."""
+    found = []
+    for index, piece in enumerate(pieces):
+        for draw in range(DRAWS):
+            outputs = task.outputs(model, piece)
+            labels = generator("flatness", "labels", index, draw, device=outputs.device)
+            gradients = torch.autograd.grad(
+                task.sampled_loss(outputs, piece, generator=labels), parameters, allow_unused=True
+            )
+            squares = sum(float(g.double().square().sum()) for g in gradients if g is not None)
+            found.append(float(task.metric_sums(outputs.detach().float(), piece)["count"]) * squares)
+    values = torch.tensor(found, dtype=torch.float64)
+    return Estimate(values.mean().item(), (values.std() / len(found) ** 0.5).item())

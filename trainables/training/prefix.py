@@ -1,0 +1,77 @@
+"""The steps of a trial before IRE boosts: the same for all trials that differ in IRE's settings alone.
+
+So the first of them saves its state there, and the others begin with it (`--share-prefix`). What they report is
+bitwise what they would report by themselves; the gradients of these steps are computed once.
+"""
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from ire.methods.method import PARTS, parse_method
+from ire.storage.storage import below, patiently
+from ire.trial.spec import TrialSpec
+from trainables.training.checkpoint import load_checkpoint, save_checkpoint
+from trainables.training.training import Training
+
+OWN = ("name", "test")
+"""What a specification says of the end of a trial alone."""
+
+
+def prefix_steps(spec: TrialSpec) -> int:
+    """The steps before IRE boosts, at most: it may start earlier for a low training loss. 0 without IRE."""
+    method = parse_method(spec.method)
+    return method.start(spec.settings, spec.horizon) if method.ire else 0
+
+
+def prefix_key(spec: TrialSpec) -> str | None:
+    """A name for the prefix, equal for trials that share it; None for a trial without one."""
+    if not prefix_steps(spec):
+        return None
+    method = replace(parse_method(spec.method), ire=False, control=None)
+    ours = set(PARTS["ire"])
+    if spec.settings["start_loss"]:  # when it comes depends on how it is looked for
+        ours -= {"start_loss", "start_fraction"}
+    settings = {name: value for name, value in spec.settings.items() if name not in ours}
+    own = OWN if spec.flatness_points > 1 else (*OWN, "flatness")
+    fields = {name: value for name, value in spec.to_dict().items() if name not in own}
+    text = json.dumps(fields | {"method": method.name, "settings": settings}, sort_keys=True)
+    return f"{method.name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+class SharedPrefix:
+    """The saved prefixes that one trial may begin with, and to which it adds its own; in every worker."""
+
+    def __init__(self, location: str | Path, spec: TrialSpec) -> None:
+        """`location` is the folder, or its URI, of all prefixes of a sweep."""
+        self._location = below(location, prefix_key(spec))
+        self._known = 0
+
+    def find(self, training: Training) -> dict[str, Any] | None:
+        """The longest saved state that the trial passes through; None unless all workers see the same.
+
+        Between two reports several workers have sums of their own, which a state holds as one: a trial that does not
+        sum up at that step by itself (`Training.advance`) would differ.
+        """
+        state = patiently(
+            lambda: load_checkpoint(self._location, map_location=training.device, at_most=training.start)
+        )
+        step = state["step"] if state else 0
+        if training.world_size > 1:
+            ends = torch.tensor([step, -step], device=training.device)
+            dist.all_reduce(ends, op=dist.ReduceOp.MAX)
+            is_its_start = step == training.start or training.may_start_early
+            if ends[0] != -ends[1] or not (is_its_start or training.spec.reports_at(step)):
+                return None
+        self._known = step
+        return state
+
+    def take(self, training: Training) -> None:
+        """Save the state of a trial that stands where IRE starts, unless it began there."""
+        if training.rank == 0 and self._known < training.step == training.start:
+            save_checkpoint(training.state_dict(), self._location, kept=None)

@@ -1,0 +1,367 @@
+"""The state of one trial and its three moves: advance by a step, evaluate, report.
+
+Nothing here depends on anything but the trial's specification and the step: batches, sampled labels, dropout
+and the learning rate are functions of (seed, step), so a checkpoint is the model, the optimizer and a few
+counters, and a resumed trial is bitwise the undisturbed one.
+"""
+
+import dataclasses
+import time
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from ire.invalid_input import InvalidInput
+from ire.methods.method import PENALTIES, parse_method
+from ire.optim import IRE, frozen_batch_norm
+from ire.trial.schedule import lr_factor
+from ire.trial.seeds import derive_seed, generator, seed_step
+from ire.trial.spec import TrialSpec
+from trainables.task import Batch, Task
+from trainables.training.flatness import flatness
+from trainables.training.hardware import hardware
+from trainables.training.optimizers import build_optimizer
+from trainables.training.start import LossTrigger
+from trainables.updates import Setup, build_update
+
+EXPLODED = 10.0
+"""A loss above this multiple of the first batch's counts as diverged."""
+
+Report = dict[str, Any]
+
+
+class Training:
+    """One trial in one worker; with several workers each holds its share of every batch.
+
+    A process group must exist when `world_size` > 1 (gloo on CPU, NCCL on GPU).
+    """
+
+    def __init__(
+        self, task: Task, spec: TrialSpec, *, device: torch.device, rank: int = 0, world_size: int = 1
+    ) -> None:
+        self.task, self.spec, self.device, self.rank, self.world_size = task, spec, device, rank, world_size
+        self.method = parse_method(spec.method)
+        self.settings = self.method.resolve(spec.settings)
+        self._optimizer_steps = self.method.optimizer_steps(self.settings, task.batch_size)
+        if spec.compile and self.method.update in PENALTIES:
+            raise InvalidInput(
+                f"--compile: {spec.method} differentiates twice, and a compiled model cannot; leave it out"
+            )
+
+        torch.set_float32_matmul_precision("high" if spec.precision == "tf32" else "highest")
+        torch.manual_seed(derive_seed(spec.seed, "model"))
+        self.model = task.model().to(device)
+        self.network: nn.Module = self.model
+        if world_size > 1:
+            # Batch-norm statistics are each worker's own while training and averaged before they are read.
+            self.network = DistributedDataParallel(self.model, broadcast_buffers=False)
+        if spec.compile:
+            self.network = torch.compile(self.network)
+        self.optimizer = build_optimizer(
+            self.method,
+            self.settings,
+            self.network,
+            horizon=spec.horizon,
+            seed=spec.seed,
+            optimizer_steps=self._optimizer_steps,
+            compile=spec.compile,
+        )
+        self.start = self.method.start(self.settings, spec.horizon)
+        """The step from which IRE boosts; the latest one as long as it waits for a training loss."""
+        self._trigger = LossTrigger(
+            self.settings.get("start_loss", 0.0),
+            horizon=spec.horizon,
+            device=device,
+            mean=self._mean_over_workers,
+        )
+        self._setup = Setup(
+            task=task,
+            spec=spec,
+            method=self.method,
+            settings=self.settings,
+            model=self.model,
+            network=self.network,
+            optimizer=self.optimizer,
+            device=device,
+            rank=rank,
+            world_size=world_size,
+        )
+        self.update = build_update(self._setup)
+        self.batches = task.train_batches(seed=spec.seed, start=0)
+
+        self.step = 0
+        self.gradient_evaluations = 0
+        self.seconds = 0.0
+        self.reports: list[Report] = []
+        self._first_loss: float | None = None
+        self._loss_sum = torch.zeros((), device=device, dtype=torch.float64)
+        self._step_of_last_report = 0
+        self._seconds_of_last_report = 0.0
+        self._clock: float | None = None
+
+    @property
+    def may_start_early(self) -> bool:
+        """Whether a low training loss lets IRE boost before `start`."""
+        return self._trigger.is_set and self.step < self.start
+
+    # One step
+
+    def advance(self) -> None:
+        """Take one step of the task: one of the optimizer, or several (`trainables.updates`)."""
+        if self._clock is None:
+            self._clock = self._now()
+        if not self.model.training:  # it was evaluated; to say so again takes a walk through all its modules
+            self.network.train()
+        seed_step(derive_seed(self.spec.seed, "step", self.step, self.rank), self.device)
+        self._set_lr()
+        parts = [self.task.prepared(part) for part in self.update.parts(next(self.batches))]
+        if isinstance(self.optimizer, IRE) and self.optimizer.curvature_due:
+            self._refresh_mask(parts)
+        loss = self.update.advance(parts, self.step)
+        if self._first_loss is None:
+            self._first_loss = self._mean_over_workers(loss.double()).item()
+        self._loss_sum += loss
+        self.gradient_evaluations += self.method.gradients_per_step(self.settings)
+        self.step += 1
+        if self.may_start_early and self._trigger.reached(loss, self.step):
+            self._start_at(self.step)
+        if self.step == self.start:
+            self._stop_clock()
+            if not self.spec.reports_at(self.step):  # which sums up, too
+                self._sum_up()
+
+    def _start_at(self, step: int) -> None:
+        """Let IRE boost from `step` on."""
+        self.start = step
+        start = step * self._optimizer_steps
+        self.optimizer.settings = dataclasses.replace(self.optimizer.settings, start=start)
+
+    def _set_lr(self) -> None:
+        factor = lr_factor(
+            self.step,
+            horizon=self.spec.horizon,
+            warmup_fraction=self.settings["warmup_fraction"],
+            final_lr_fraction=self.settings["final_lr_fraction"],
+            schedule=self.spec.schedule,
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = factor * self.settings["lr"]
+
+    def _refresh_mask(self, parts: list[Batch]) -> None:
+        """The extra backward on labels sampled from the model (Wang et al. 2024, Algorithm 1)."""
+        self.optimizer.zero_grad()
+        examples = sum(len(batch[0]) for batch in parts)
+        with frozen_batch_norm(self.model):
+            for index, batch in enumerate(parts):
+                number, part, of = self.update.labels_of(index)
+                labels = generator(self.spec.seed, "labels", self.step, number, device=self.device)
+                with self._setup.reduce_on_last(index, parts):
+                    with self._setup.autocast():
+                        loss = self.task.sampled_loss(
+                            self.task.outputs(self.network, batch),
+                            batch,
+                            generator=labels,
+                            rank=part,
+                            world_size=of,
+                        )
+                    (loss / (examples / len(batch[0]))).backward()
+        self.optimizer.update_mask()
+        self.gradient_evaluations += 1
+
+    # Evaluation and reports
+
+    @torch.no_grad()
+    def evaluate(self, split: str) -> dict[str, float]:
+        """The task's metrics on `validation` or `test`, the mean over all its predictions."""
+        self._average_buffers()
+        self.model.eval()
+        sums: dict[str, Tensor] = {}
+        for index, batch in enumerate(self.task.eval_batches(split)):
+            mine = index % self.world_size == self.rank
+            if index and not mine:  # the first batch is everyone's, so that all know the metrics' names
+                continue
+            batch = tuple(part.to(self.device) for part in batch)
+            with self._setup.autocast():
+                outputs = self.task.outputs(self.model, batch)
+            for name, value in self.task.metric_sums(outputs.float(), batch).items():
+                sums[name] = sums.get(name, 0) + value.double() * mine  # each batch counts once
+        if self.world_size > 1:
+            packed = torch.stack(list(sums.values()))
+            dist.all_reduce(packed)
+            sums = dict(zip(sums, packed, strict=True))
+        count = sums.pop("count")
+        return {name: (value / count).item() for name, value in sums.items()}
+
+    def report(self) -> Report:
+        """Evaluate, and append and return what is known at this step; non-finite numbers become None.
+
+        `seconds` is training time alone: device-synchronised, without evaluation and checkpoints.
+        """
+        self._stop_clock()
+        steps = self.step - self._step_of_last_report
+        train_loss = self._mean_over_workers(self._loss_sum).item() / max(1, steps)
+        values = {f"val_{name}": value for name, value in self.evaluate("validation").items()}
+        if self.spec.test and self.step == self.spec.horizon:
+            values |= {f"test_{name}": value for name, value in self.evaluate("test").items()}
+            values["hardware"] = hardware(self.device)
+        if self.spec.flatness and self._passes_flatness_point():
+            parts = self.world_size * self.spec.micro_batches
+            values |= flatness(
+                self.task, self.model, batches=self.spec.flatness, parts=parts, device=self.device
+            )
+        interval = self.seconds - self._seconds_of_last_report
+        report = {
+            "step": self.step,
+            "gradient_evaluations": self.gradient_evaluations,
+            "seconds": self.seconds,
+            "train_loss": train_loss,
+            **values,
+            "lr": self.optimizer.param_groups[0]["lr"],
+            **self.update.measured(),
+            "steps_per_second": steps / interval if interval > 0 else None,
+            "diverged": self._is_diverged(train_loss, values["val_loss"]),
+        }
+        report = {name: _finite(value) for name, value in (report | self._of_ire()).items()}
+        self.reports.append(report)
+        self._loss_sum.zero_()
+        self._trigger.settle()
+        self._step_of_last_report, self._seconds_of_last_report = self.step, self.seconds
+        return report
+
+    def _passes_flatness_point(self) -> bool:
+        """Whether flatness is due at this report: the first one at or after each point."""
+        passed, before = (
+            step * self.spec.flatness_points // self.spec.horizon
+            for step in (self.step, self._step_of_last_report)
+        )
+        return passed > before
+
+    def _of_ire(self) -> Report:
+        """What a report says of IRE, now."""
+        if not isinstance(self.optimizer, IRE):
+            return {}
+        return {
+            "kappa": self.optimizer.kappa_in_force,
+            "ire_start": self.start if self.step >= self.start else None,
+            "flat_fraction": self.optimizer.flat_fraction,
+            "skipped_refreshes": self.optimizer.skipped_refreshes,
+        }
+
+    def flat_fractions(self) -> dict[str, float]:
+        """The share of each parameter tensor that the current mask holds, by parameter name."""
+        if not isinstance(self.optimizer, IRE):
+            return {}
+        fractions = self.optimizer.flat_fractions()
+        return {name: fractions[p] for name, p in self.model.named_parameters() if p in fractions}
+
+    def _stop_clock(self) -> None:
+        now = self._now()
+        self.seconds += now - (self._clock if self._clock is not None else now)
+        self._clock = None
+
+    def _sum_up(self) -> None:
+        """Make all that workers have of their own the same: what a checkpoint, written by one of them, may hold."""
+        self._loss_sum = self._mean_over_workers(self._loss_sum)
+        self._trigger.settle()
+        self._average_buffers()
+
+    def _is_diverged(self, train_loss: float, val_loss: float) -> bool:
+        limit = self._first_loss + (EXPLODED - 1) * abs(self._first_loss)
+        return not (train_loss < limit and val_loss < limit)  # NaN compares as false
+
+    def _mean_over_workers(self, value: Tensor) -> Tensor:
+        if self.world_size == 1:
+            return value
+        value = value.clone()
+        dist.all_reduce(value)
+        return value / self.world_size
+
+    def _average_buffers(self) -> None:
+        if self.world_size > 1:
+            for buffer in self.model.buffers():
+                if buffer.is_floating_point():
+                    buffer.copy_(self._mean_over_workers(buffer))
+
+    def _now(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter()
+
+    # Checkpoints
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the specification and the step do not determine; valid after `report` and where IRE starts."""
+        state = self.model.state_dict()
+        return {
+            "spec": self._identity(),
+            "step": self.step,
+            "gradient_evaluations": self.gradient_evaluations,
+            "seconds": self.seconds,
+            "loss_sum": self._loss_sum.item(),
+            "last_report": [self._step_of_last_report, self._seconds_of_last_report],
+            "first_loss": self._first_loss,
+            "reports": self.reports,
+            "start": self.start,
+            "start_trigger": self._trigger.state(),
+            "model": {name: value for name, value in state.items() if name not in self._frozen},
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue where `state` was taken; raises `InvalidInput` if that was another trial."""
+        mine, theirs = self._identity(), TrialSpec.from_dict(state["spec"]).to_dict()
+        differing = [name for name in mine if theirs[name] != mine[name]]
+        if differing:
+            told = ", ".join(f"{name} {theirs[name]!r}, now {mine[name]!r}" for name in differing)
+            raise InvalidInput(f"the checkpoint belongs to another trial: {told}; choose another file")
+        self._load(state)
+
+    def begin_with(self, prefix: dict[str, Any]) -> None:
+        """Continue where another trial stood that is the same up to there (`trainables.training.prefix`)."""
+        self._load(prefix)
+        if self.reports and self.reports[-1]["step"] == self.step:  # the other one may begin to boost here
+            self.reports[-1] = self.reports[-1] | self._of_ire()
+
+    def _load(self, state: dict[str, Any]) -> None:
+        lost = self.model.load_state_dict(state["model"], strict=False)
+        if lost.unexpected_keys or set(lost.missing_keys) - self._frozen:
+            raise RuntimeError(f"the checkpoint does not fit the model: {lost}")
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.seconds = state["step"], state["seconds"]
+        self._loss_sum.fill_(state.get("loss_sum", 0.0))  # older checkpoints were all taken at a report
+        last = state.get("last_report", [self.step, self.seconds])
+        self._step_of_last_report, self._seconds_of_last_report = last
+        self.gradient_evaluations = state["gradient_evaluations"]
+        self.reports = list(state["reports"])
+        self._first_loss = state["first_loss"]
+        self._trigger.load(state["start_trigger"])
+        if state["start"] < self.method.start(state["spec"]["settings"], self.spec.horizon):
+            self._start_at(state["start"])  # a low loss has come
+        self.batches = self.task.train_batches(seed=self.spec.seed, start=self.step)
+
+    def agree_on_step(self) -> None:
+        """Raise `RuntimeError` unless all workers stand at the same step: a checkpoint that one cannot read."""
+        steps = self._mean_over_workers(torch.tensor(float(self.step), device=self.device))
+        if steps.item() != self.step:
+            raise RuntimeError(
+                f"worker {self.rank} stands at step {self.step}, the mean is {steps.item():g}: the experiment folder "
+                "must be on a file system that all workers share"
+            )
+
+    @property
+    def _frozen(self) -> set[str]:
+        """Parameters that are never trained: every model of the task has the same, a checkpoint needs none."""
+        return {name for name, p in self.model.named_parameters() if not p.requires_grad}
+
+    def _identity(self) -> dict[str, Any]:
+        """What makes two trials the same one: the specification but for its name."""
+        return {name: value for name, value in self.spec.to_dict().items() if name != "name"}
+
+
+def _finite(value: Any) -> Any:
+    """None for a float that JSON cannot hold."""
+    finite = not isinstance(value, float) or value - value == 0
+    return value if finite else None
