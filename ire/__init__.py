@@ -42,7 +42,7 @@ _HOME = dict.fromkeys(_OPTIM, "ire.optim") | {
     "sweep": "ire.sweeps.experiments.launch",
 }
 
-__all__ = [  # noqa: RUF022
+__all__ = [
     "IRE",
     "SAM",
     "Estimate",

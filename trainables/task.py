@@ -12,6 +12,7 @@ import pkgutil
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -111,9 +112,7 @@ class Task(ABC):
 
 def task_names() -> list[str]:
     """The names of the tasks that come with the package."""
-    import trainables.tasks
-
-    modules = pkgutil.iter_modules(trainables.tasks.__path__)
+    modules = pkgutil.iter_modules([str(Path(__file__).with_name("tasks"))])
     return sorted(module.name.replace("_", "-") for module in modules if not module.ispkg)
 
 

@@ -16,13 +16,13 @@ import sys
 for name in ("ray", "optuna", "pandas", "matplotlib"):
     sys.modules[name] = None
 sys.argv = ["ire", *{arguments!r}]
-from ire.sweeps.command.app import main
+from ire.sweeps.command import main
 main()
 """
 
 
 def ire(*arguments: str, without_ray: bool = False, cwd=None) -> subprocess.CompletedProcess:
-    code = "from ire.sweeps.command.app import main; main()"
+    code = "from ire.sweeps.command import main; main()"
     command = [sys.executable, "-c", code, *arguments]
     if without_ray:
         command = [sys.executable, "-c", WITHOUT_RAY_AND_OPTUNA.format(arguments=list(arguments))]
@@ -147,7 +147,8 @@ def test_listings_name_everything():
 
 
 def test_listings_do_not_wait_for_torch():
-    code = "import sys; sys.modules['torch'] = None; sys.argv[1:] = ['methods']; import ire.sweeps.command as c; c.main()"
+    code = "import sys; sys.modules['torch'] = None; sys.argv[1:] = ['methods']\n"
+    code += "from ire.sweeps.command import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
     )

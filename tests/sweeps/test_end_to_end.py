@@ -43,7 +43,7 @@ def cluster(s3):
 
 
 def start(*arguments: str, address: str) -> subprocess.Popen:
-    command = [sys.executable, "-c", "from ire.sweeps.command.app import main; main()", *arguments]
+    command = [sys.executable, "-c", "from ire.sweeps.command import main; main()", *arguments]
     return subprocess.Popen(
         [*command, "--address", address], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )

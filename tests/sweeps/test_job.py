@@ -100,7 +100,7 @@ def project(tmp_path):
 
 def sweep(storage: Path, name: str) -> list[str]:
     return [
-        *(sys.executable, "-c", "from ire.sweeps.command.app import main; main()"),
+        *(sys.executable, "-c", "from ire.sweeps.command import main; main()"),
         *("sweep", "my_task:MyDigits", "--space", "my_space.toml", "--methods", "sgd", "--trials", "2"),
         *("--confirm-seeds", "1", "--storage", str(storage), "--name", name, "--max-concurrent", "1"),
     ]

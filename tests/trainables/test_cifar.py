@@ -13,7 +13,7 @@ from ire.invalid_input import InvalidInput
 from trainables.data.folder import VARIABLE
 from trainables.data.images.cifar import Cifar
 from trainables.data.images.image_batches import hold_out
-from trainables.data.prepare import prepare
+from trainables.prepare import prepare
 from trainables.task import load_task
 from trainables.tasks.families.label_smoothing import entropy, smoothed_cross_entropy
 

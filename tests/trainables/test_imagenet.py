@@ -11,7 +11,7 @@ from ire.invalid_input import InvalidInput
 from trainables.data.ahead import ahead, mapped
 from trainables.data.images.imagenet import middle, random_window
 from trainables.data.images.mix_up import mix_pairs, mixing_shares
-from trainables.data.prepare import prepare
+from trainables.prepare import prepare
 from trainables.task import load_task
 
 

@@ -14,13 +14,13 @@ from ire.invalid_input import InvalidInput
 from ire.storage.file_lock import try_lock
 from trainables.data import store
 from trainables.data.folder import VARIABLE
-from trainables.data.prepare import prepare
 from trainables.data.store import open_store
 from trainables.data.text import token_writer
 from trainables.data.text.encoders import END_OF_TEXT, BytePairs, Words, byte_pairs
 from trainables.data.text.text_source import LocalText, Piece
 from trainables.data.text.token_data import MINIPILE, WIKITEXT2, WIKITEXT103, TokenData
 from trainables.data.text.windows import random_windows, spaced_windows
+from trainables.prepare import prepare
 from trainables.task import load_task
 
 encoded = TokenData._encoded

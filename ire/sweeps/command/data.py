@@ -25,7 +25,7 @@ def prepare(
     ] = None,
 ) -> None:
     """Download the data of TASK, or take it --from a folder, and write what the task reads."""
-    from trainables.data.prepare import prepare
+    from trainables.prepare import prepare
 
     prepare(task, into=into, source=source, tokenizer=tokenizer, say=typer.echo)
 
@@ -34,7 +34,7 @@ def prepare(
 def verify(task: str, into: Dir = None) -> None:
     """Compare the checksums of the data of TASK."""
     from trainables.data.folder import data_in
-    from trainables.data.prepare import data_of
+    from trainables.prepare import data_of
 
     with data_in(into):
         data = data_of(task)
