@@ -15,7 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from ire.invalid_input import InvalidInput, unknown
-from ire.methods.method import PARTS, Method, parse_method
+from ire.methods.composed import Method
+from ire.methods.method import parse_method
+from ire.methods.registry import parts
+from ire.methods.shared import SHARED
 from ire.trial.scale import ORIGINAL, TINY, split_scale
 from ire.trial.schedule import check_schedule
 from search_spaces.dimensions import Choice, Dimension, Fixed, Interval, read_dimension
@@ -81,7 +84,7 @@ class Space:
         """The dimensions of `method` in the order of its settings."""
         merged: dict[str, Dimension] = {}
         for part in method.parts:
-            merged |= self.parts.get(part, {})
+            merged |= self.parts.get(part.name, {})
         for ancestor in method.ancestors:
             merged |= self.overrides.get(ancestor, {})
         for name, setting in method.settings.items():
@@ -215,7 +218,7 @@ def parse_space(text: str, *, task: str, source: str) -> Space:
         "methods",
         "schedule",
         "epoch_steps",
-        *PARTS,
+        *parts(),
     )
     for key in table:
         if key not in top:
@@ -246,8 +249,12 @@ def parse_space(text: str, *, task: str, source: str) -> Space:
         source=source,
         text=text,
         parts={
-            part: _dimensions(_table(table, part, source), PARTS["shared"] | own, where=f"{source}, [{part}]")
-            for part, own in PARTS.items()
+            name: _dimensions(
+                _table(table, name, source),
+                {**SHARED.settings, **part.settings},
+                where=f"{source}, [{name}]",
+            )
+            for name, part in parts().items()
         },
         overrides=overrides,
     )

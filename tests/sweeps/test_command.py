@@ -8,7 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from ire.invalid_input import InvalidInput
-from ire.methods.method import CONTROLS, all_methods
+from ire.methods.ire import CONTROLS
+from ire.methods.method import all_methods
 from ire.sweeps.command.app import app
 
 WITHOUT_RAY_AND_OPTUNA = """

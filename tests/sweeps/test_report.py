@@ -14,7 +14,8 @@ import pytest
 from rich.console import Console
 from simulated import Killed, make_plan, simulate
 
-from ire.methods.method import CONTROLS, parse_method
+from ire.methods.ire import CONTROLS
+from ire.methods.method import parse_method
 from ire.sweeps.command.app import app
 from ire.sweeps.experiments.experiment import open_experiment
 from ire.sweeps.findings.comparison import Difference

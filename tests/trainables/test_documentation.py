@@ -10,7 +10,8 @@ import torch
 from typer.testing import CliRunner
 
 from ire.invalid_input import InvalidInput
-from ire.methods.method import UPDATES, all_methods, parse_method
+from ire.methods.method import all_methods, parse_method
+from ire.methods.updates import UPDATES
 from ire.sweeps.command.app import app
 from ire.trial.spec import TrialSpec
 from search_spaces import find_space

@@ -1,7 +1,8 @@
 import pytest
 
 from ire.invalid_input import InvalidInput
-from ire.methods.method import GRAFTS, PARTS, UPDATES, all_methods, parse_method
+from ire.methods.method import all_methods, parse_method
+from ire.methods.updates import UPDATES
 
 FILLED = {"lr": 0.1, "kappa": 2.0, "gamma": 0.8, "start_fraction": 0.5}
 
@@ -13,7 +14,7 @@ def test_names_are_composed_of_base_sam_ire_and_control():
             controls = {f"{method}-ire-{control}" for control in ("random", "sharpest", "all", "mean")}
             assert {method, f"{method}-ire"} | controls <= names
     for update in UPDATES:
-        assert (f"sgd-{update}-ire" in names) == (update not in GRAFTS)
+        assert (f"sgd-{update}-ire" in names) == (not UPDATES[update].is_graft)
     assert len(names) == 24 + 9 + 6 * 5
 
 
@@ -21,7 +22,7 @@ def test_names_are_composed_of_base_sam_ire_and_control():
 def test_every_method_has_the_name_it_is_found_by_and_the_settings_of_its_parts(name):
     method = parse_method(name)
     assert method.name == name
-    expected = {key for part in method.parts for key in PARTS[part]} - (
+    expected = {key for part in method.parts for key in part.settings} - (
         {"gamma"} if method.control == "all" else set()
     )
     assert set(method.settings) == expected

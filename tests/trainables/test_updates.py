@@ -9,7 +9,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from ire.invalid_input import InvalidInput
-from ire.methods.method import UPDATES, all_methods, parse_method
+from ire.methods.method import all_methods, parse_method
+from ire.methods.updates import UPDATES
 from ire.trial.seeds import derive_seed, generator
 from ire.trial.spec import TrialSpec
 from trainables.penalties import SCALARS

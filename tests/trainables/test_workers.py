@@ -5,7 +5,8 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from ire.methods.method import UPDATES, parse_method
+from ire.methods.method import parse_method
+from ire.methods.updates import UPDATES
 from ire.trial.spec import TrialSpec
 from search_spaces import find_space
 from trainables.training.loop import train

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
-from torch.optim import SGD, AdamW, Optimizer
+from torch.optim import Optimizer
 
-from ire.methods.method import Method
+from ire.methods.composed import Method
 from ire.optim import IRE, SAM
 
 
@@ -26,7 +26,8 @@ def build_optimizer(
     `optimizer_steps`; `seed` feeds the random mask of the control, `compile` compiles IRE's step. `model` may be
     wrapped in DistributedDataParallel.
     """
-    optimizer = _base(method, settings, [p for p in model.parameters() if p.requires_grad])
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = method.base.load()(parameters, **method.base.keywords(settings))
     if method.sam:
         optimizer = SAM(optimizer, settings["rho"], adaptive=settings["adaptive"], model=model)
     if method.ire:
@@ -43,10 +44,3 @@ def build_optimizer(
             compile=compile,
         )
     return optimizer
-
-
-def _base(method: Method, settings: Mapping[str, Any], parameters: list[nn.Parameter]) -> Optimizer:
-    common = {"lr": settings["lr"], "weight_decay": settings["weight_decay"], "fused": True}
-    if method.base == "sgd":
-        return SGD(parameters, momentum=settings["momentum"], **common)
-    return AdamW(parameters, betas=(settings["beta1"], settings["beta2"]), eps=settings["eps"], **common)

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from ire.methods.method import PARTS, parse_method
+from ire.methods.ire import IRE
+from ire.methods.method import parse_method
 from ire.storage.storage import below, patiently
 from ire.trial.spec import TrialSpec
 from trainables.training.checkpoint import load_checkpoint, save_checkpoint
@@ -34,7 +35,7 @@ def prefix_key(spec: TrialSpec) -> str | None:
     if not prefix_steps(spec):
         return None
     method = replace(parse_method(spec.method), ire=False, control=None)
-    ours = set(PARTS["ire"])
+    ours = set(IRE.settings)
     if spec.settings["start_loss"]:  # when it comes depends on how it is looked for
         ours -= {"start_loss", "start_fraction"}
     settings = {name: value for name, value in spec.settings.items() if name not in ours}

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ire.invalid_input import InvalidInput
-from ire.methods.method import PENALTIES, parse_method
+from ire.methods.method import parse_method
 from ire.optim import IRE, frozen_batch_norm
 from ire.trial.schedule import lr_factor
 from ire.trial.seeds import derive_seed, generator, seed_step
@@ -46,7 +46,7 @@ class Training:
         self.method = parse_method(spec.method)
         self.settings = self.method.resolve(spec.settings)
         self._optimizer_steps = self.method.optimizer_steps(self.settings, task.batch_size)
-        if spec.compile and self.method.update in PENALTIES:
+        if spec.compile and self.method.differentiates_twice:
             raise InvalidInput(
                 f"--compile: {spec.method} differentiates twice, and a compiled model cannot; leave it out"
             )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ire.methods.method import Method
+from ire.methods.composed import Method
 from ire.trial.spec import TrialSpec
 from trainables.task import Batch, Task
 

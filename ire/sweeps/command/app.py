@@ -70,9 +70,11 @@ def presets() -> None:
 @app.command()
 def methods() -> None:
     """List the methods."""
-    from ire.methods.method import CONTROLS, PARTS, all_methods
+    from ire.methods.ire import CONTROLS
+    from ire.methods.method import all_methods
+    from ire.methods.shared import SHARED
 
-    shared = PARTS["shared"]
+    shared = SHARED.settings
     table = Table("method", "what it is", "settings of its own")
     for method in all_methods().values():
         if method.control is None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ire.invalid_input import InvalidInput
-from ire.methods.method import PENALTIES, Method, parse_method
+from ire.methods.method import Method, parse_method
 from ire.sweeps.plan.provenance import versions
 from ire.sweeps.records.recorded_norms import recorded_norms
 from ire.sweeps.records.records import SEARCH, SELECT
@@ -142,7 +142,7 @@ class Plan:
             raise InvalidInput("--methods is empty: name at least one, `ire methods` lists them")
         for name in self.methods:
             method = parse_method(name, where="--methods")
-            if self.compile and method.update in PENALTIES:
+            if self.compile and method.differentiates_twice:
                 raise InvalidInput(f"--compile: {name} differentiates twice, and a compiled model cannot")
             if self.methods.count(name) > 1:
                 raise InvalidInput(f"--methods names {name!r} twice")

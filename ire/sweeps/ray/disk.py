@@ -17,9 +17,6 @@ from trainables.task import Task
 from trainables.training.checkpoint import KEPT
 from trainables.training.prefix import prefix_key, prefix_steps
 
-STATES = {"sgd": 1, "adamw": 2}
-"""Tensors of a parameter's size that a base optimizer keeps; two for one that is not listed."""
-
 RECORDS_BYTES = 400
 """About so many bytes of records and TensorBoard events come of one report."""
 
@@ -78,7 +75,7 @@ def checkpoint_bytes(plan: Plan, task: Task) -> int:
     sizes = []
     for name in plan.methods:
         method = parse_method(name)
-        sizes.append(weights * (1 + STATES.get(method.base, 2)) + buffers + masks * method.ire)
+        sizes.append(weights * (1 + method.base.state_tensors) + buffers + masks * method.ire)
     return max(sizes)
 
 

@@ -1,7 +1,7 @@
 """What external grafting takes from another run: the micro-batch gradient norms in its records."""
 
 from ire.invalid_input import InvalidInput, unknown
-from ire.methods.method import UPDATES
+from ire.methods.updates import UPDATES
 from ire.sweeps.records.experiment_home import home_at
 from ire.sweeps.records.records import read_records
 

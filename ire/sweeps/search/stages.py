@@ -7,7 +7,7 @@ may run next, the report for what has been found.
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
-from ire.methods.method import CONTROLS
+from ire.methods.ire import CONTROLS
 from ire.sweeps.plan.plan import SELECTION_SEEDS, Plan
 from ire.sweeps.records.records import CONTROL, CURVE, DIVERGED, FAILED, FINISHED, TrialRecord
 from ire.sweeps.search.ledger import Ledger

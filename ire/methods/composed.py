@@ -1,0 +1,166 @@
+"""A method as the list of its parts: its name, settings and cost follow from them.
+
+A method is a base optimizer, with SAM around it or not, IRE around that or not, or a control of IRE; between base and
+IRE may stand how a batch becomes a step.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ire.invalid_input import InvalidInput, unknown
+from ire.methods.ire import CONTROLS, IRE, UNMASKED
+from ire.methods.part import Base, Part, Update
+from ire.methods.sam import SAM
+from ire.methods.setting import Setting, Value
+from ire.methods.shared import SHARED
+from ire.methods.updates import MICRO, UPDATES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """One arm: a base optimizer, SAM around it or not, IRE around that or not, or a control of IRE."""
+
+    base: Base
+    update: str | None = None
+    """A key of `UPDATES`; None is the gradient of the whole batch."""
+    sam: bool = False
+    ire: bool = False
+    control: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The method's only name: `sam-adamw-ire-random`."""
+        control = f"-{self.control}" if self.control else ""
+        update = f"-{self.update}" if self.update else ""
+        return f"{'sam-' if self.sam else ''}{self.base.name}{update}{'-ire' if self.ire else ''}{control}"
+
+    @property
+    def description(self) -> str:
+        """A few words for `ire methods`."""
+        words = f"SAM around {self.base.words}" if self.sam else self.base.words
+        words = UPDATES[self.update].words if self.update else words
+        words = f"IRE around {f'sgd-{self.update}' if self.update else words}" if self.ire else words
+        return f"{words}; control: {CONTROLS[self.control]}" if self.control else words
+
+    @property
+    def hues(self) -> tuple[str, str] | None:
+        """Its colour in figures, and that of IRE around it; None for one without, and for controls."""
+        if self.control or self.update:
+            return None
+        return self.base.sam_hues if self.sam else self.base.hues
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether the method is something that IRE is compared with: neither IRE nor a control of it."""
+        return not self.ire
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """What it is made of, from the general to the special."""
+        update = [MICRO, self._update] if self._update else []
+        return (SHARED, self.base, *update, *([SAM] if self.sam else []), *([IRE] if self.ire else []))
+
+    @property
+    def _update(self) -> Update | None:
+        return UPDATES[self.update] if self.update else None
+
+    @property
+    def differentiates_twice(self) -> bool:
+        """Whether its gradient is that of a gradient, which a compiled model does not have."""
+        return self._update is not None and self._update.is_penalty
+
+    @property
+    def ancestors(self) -> tuple[str, ...]:
+        """The methods it is built from and itself, general first: sgd, sam-sgd, sam-sgd-ire; sgd, sgd-large, sgd-gn."""
+        chain = [Method(base=self.base)]
+        if self._update:
+            chain += [replace(chain[-1], update=name) for name in (*self._update.needs, self.update)]
+        if self.sam:
+            chain.append(replace(chain[-1], sam=True))
+        if self.ire:
+            chain.append(replace(chain[-1], ire=True))
+        if self.control:
+            chain.append(self)
+        return tuple(method.name for method in chain)
+
+    @property
+    def settings(self) -> dict[str, Setting]:
+        """Every setting it takes."""
+        taken = {name: setting for part in self.parts for name, setting in part.settings.items()}
+        if self.control == "all":  # it has no use for one
+            del taken["gamma"]
+        return taken
+
+    def check(self, settings: Mapping[str, Any], *, where: str = "") -> None:
+        """Raise `InvalidInput` unless every one of the given `settings` is known and in range."""
+        for name, value in settings.items():
+            if name not in self.settings:
+                raise unknown(f"setting of {self.name}", name, self.settings, where=where)
+            self.settings[name].check(name, value, where=where)
+
+    def resolve(self, settings: Mapping[str, Any], *, where: str = "") -> dict[str, Value]:
+        """All settings in a fixed order, defaults filled in; raises `InvalidInput` if one is missing or wrong."""
+        self.check(settings, where=where)
+        resolved = {}
+        for name, setting in self.settings.items():
+            value = settings.get(name, setting.default)
+            if value is None:
+                raise InvalidInput(f"{self.name} needs {name} ({setting.doc}, in {setting.interval})")
+            resolved[name] = setting.check(name, value, where=where)
+        return resolved
+
+    @property
+    def needs_curvature(self) -> bool:
+        """Whether the mask is paid for with a sampled-label backward every `interval` steps."""
+        return self.ire and self.control in (None, "sharpest")
+
+    def boost(self, settings: Mapping[str, Any]) -> tuple[float, float]:
+        """The kappa and gamma that IRE itself is given for these settings, the control's changes made."""
+        kappa, gamma = settings["kappa"], settings.get("gamma", 1.0)
+        if self.control == "mean":
+            kappa *= gamma
+        return kappa, 1.0 if self.control in UNMASKED else gamma
+
+    def start(self, settings: Mapping[str, Any], horizon: int) -> int:
+        """The first optimizer step that IRE boosts, at the latest; the horizon for a method without IRE.
+
+        With a `start_loss` it may come earlier (`trainables.training.start`).
+        """
+        return round(settings["start_fraction"] * horizon) if self.ire else horizon
+
+    def gradients_per_step(self, settings: Mapping[str, Any]) -> int:
+        """What one step of the task costs, in gradients of a full batch, masks excluded.
+
+        One, however many micro-batches it is made of; with SAM two. A penalty costs three: the gradient that it
+        measures, and a product with a matrix of second derivatives, which is two.
+        """
+        if self.differentiates_twice:
+            return 3 if settings["lambda"] > 0 else 1
+        return 2 if self.sam else 1
+
+    def optimizer_steps(self, settings: Mapping[str, Any], batch_size: int) -> int:
+        """Steps of the optimizer in one step of the task: with small batches one for each micro-batch."""
+        return -(-batch_size // int(settings["micro_batch"])) if self.update == "small" else 1
+
+    def gradient_evaluations(
+        self,
+        settings: Mapping[str, Any],
+        horizon: int,
+        *,
+        steps: int | None = None,
+        start: int | None = None,
+    ) -> int:
+        """What the first `steps` of a trial cost (all of them by default), in gradients of a full batch.
+
+        A step costs `gradients_per_step`; a mask costs one more every `interval` steps from the `start`. Where the
+        start waits for a loss and is not given, this is the most that it can come to.
+        """
+        if start is None:
+            start = 0 if settings.get("start_loss") else self.start(settings, horizon)
+        steps = horizon if steps is None else steps
+        cost = steps * self.gradients_per_step(settings)
+        if self.needs_curvature and settings["kappa"] > 0 and settings["gamma"] < 1:
+            boosted = max(0, steps - start)
+            cost += -(-boosted // int(settings["interval"]))
+        return cost

@@ -1,0 +1,72 @@
+"""One setting of a method: what it means, its default, its type, and which values are admissible."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ire.invalid_input import InvalidInput
+
+KINDS = {float: "a number", int: "an integer", bool: "a truth value", str: "a text"}
+
+Value = float | int | bool | str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """A number, a truth value or one of a few texts; `check` reads a given value."""
+
+    doc: str
+    default: Value | None = None
+    """None: it must be given, or it is an option that may be left out (`Part.options`)."""
+    type: type = float
+    low: float = -math.inf
+    high: float = math.inf
+    low_open: bool = False
+    high_open: bool = False
+    choices: tuple[str, ...] = ()
+    """The admissible texts, unless `read` takes more."""
+    read: Callable[[str], Any] | None = None
+    """Reads a text that is none of the `choices`; raises `InvalidInput` for one that is not admissible."""
+
+    @property
+    def interval(self) -> str:
+        """The admissible values in the notation of mathematics: `(0, 1]`."""
+        if self.type is bool:
+            return "true or false"
+        if self.type is str:
+            return ", ".join(self.choices)
+        return f"{'(' if self.low_open else '['}{self.low:g}, {self.high:g}{')' if self.high_open else ']'}"
+
+    def check(self, name: str, value: Any, *, where: str = "") -> Value:
+        """`value` as the setting's type; raises `InvalidInput` if it is of another type or out of range."""
+        place = f" in {where}" if where else ""
+        if self.type is str:
+            return self._text(name, value, place)
+        numeric = isinstance(value, int | float) and not isinstance(value, bool)
+        if self.type is bool:
+            valid = isinstance(value, bool)
+        elif self.type is int:
+            valid = numeric and math.isfinite(value) and float(value).is_integer()
+        else:
+            valid = numeric and math.isfinite(value)
+        if valid and self.type is not bool:
+            valid = (value > self.low if self.low_open else value >= self.low) and (
+                value < self.high if self.high_open else value <= self.high
+            )
+        if not valid:
+            raise InvalidInput(
+                f"{name} = {value!r}{place}: must be {KINDS[self.type]} in {self.interval} ({self.doc})"
+            )
+        return self.type(value)
+
+    def _text(self, name: str, value: Any, place: str) -> str:
+        if value in self.choices and isinstance(value, str):
+            return value
+        if self.read is None or not isinstance(value, str):
+            raise InvalidInput(f"{name} = {value!r}{place}: must be one of {self.interval} ({self.doc})")
+        try:
+            self.read(value)
+        except InvalidInput as error:
+            raise InvalidInput(f"{name} = {value!r}{place}: {error}") from error
+        return value
