@@ -1,4 +1,4 @@
-"""Which extra brings a package that is not installed, in one line instead of a traceback."""
+"""Names the extra that brings a missing package, in one line instead of a traceback."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,47 +7,38 @@ from ire.invalid_input import InvalidInput
 
 EXTRAS = {
     "sweep": (
-        *(
-            "ray",
-            "optuna",
-            "tensorboard",
-            "typer",
-            "rich",
-            "pandas",
-            "matplotlib",
-            "sklearn",
-            "scipy",
-            "joblib",
-        ),
-        *("pyarrow", "numpy", "jinja2", "tomli_w", "filelock", "click", "PIL"),
+        *("numpy", "scipy", "sklearn", "joblib", "pandas", "matplotlib", "pyarrow"),
+        *("ray", "optuna", "tensorboard", "typer", "click", "rich"),
+        *("jinja2", "tomli_w", "filelock"),
     ),
-    "vision": ("torchvision",),
+    "vision": ("torchvision", "PIL"),
     "text": ("transformers", "tokenizers", "datasets"),
     "lora": ("peft",),
     "optimizers": ("pytorch_optimizer", "schedulefree"),
 }
-"""By extra of the package: the modules that it brings and that the code imports."""
+"""The modules that the code imports, by the extra in pyproject.toml that brings them."""
 
 
 class MissingExtra(InvalidInput, ImportError):
-    """A part of the package was asked for whose requirements are not installed."""
+    """A requirement of the requested part of the package is not installed."""
 
 
 def extra_of(module: str) -> str | None:
-    """The extra that brings `module`; None for one that is none of ours to bring."""
+    """The extra that brings `module`; None if no extra does."""
     top = module.partition(".")[0]
     return next((extra for extra, modules in EXTRAS.items() if top in modules), None)
 
 
 @contextmanager
 def explain_missing(what: str) -> Iterator[None]:
-    """Raise `MissingExtra` with the command to type where an import inside fails for want of an extra."""
+    """Turn a failed import of an extra's package into a `MissingExtra` that names the command to type."""
     try:
         yield
     except ModuleNotFoundError as error:
-        extra = extra_of(error.name or "")
+        package = (error.name or "").partition(".")[0]
+        extra = extra_of(package)
         if extra is None:
             raise
         raise MissingExtra(
-            f"{what} needs the package {error.name!r}, which is not installed: pip install 'ire[{extra}]'"
+            f"{what} needs the package {package!r}, which is not installed: pip install 'ire[{extra}]'"
         ) from error
