@@ -36,16 +36,15 @@ details { margin: .6rem 0 } summary { cursor: pointer }
 
 def as_html(results: Results, pictures: Sequence[Picture], styles: Mapping[str, Style]) -> str:
     """The whole page."""
-    found = list(tables(results))
-    by_title = {table.title: table for table in found}
-    results = found[0]
+    first, *others = tables(results)
+    by_title = {table.title: table for table in others}
     figures = {picture.name: picture for picture in pictures}
     plan = results.plan
     told = ", ".join(f"{name} {version}" for name, version in versions(results).items())
     sections = [
         f"<p class='soft'>{html.escape(plan.name)}</p><h1>{html.escape(headline(results))}</h1>",
         *(f"<p>{_prose(finding)}</p>" for finding in further_findings(results)),
-        html_table(results),
+        html_table(first),
         _pictures(figures, styles, "loss-curves", "baseline-curve"),
         _titled(by_title, "Beside the paper"),
         _titled(by_title, "Grid"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ire.sweeps.findings.comparison import Comparison, Measured, Row
+from ire.sweeps.findings.results import Results
 from ire.sweeps.findings.statistics.draws import interval, paired_draws
 from ire.sweeps.findings.statistics.horizon import decreasing, joined
 from ire.sweeps.records.records import TrialRecord
@@ -16,8 +17,6 @@ from ire.sweeps.search.stages import PUBLISHED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from ire.sweeps.findings.results import Results
 
 CLOCK_LABELS = {
     "step": "optimizer steps",

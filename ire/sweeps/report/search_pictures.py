@@ -8,6 +8,7 @@ import numpy as np
 
 from ire.methods.method import parse_method
 from ire.sweeps.findings.comparison import Row
+from ire.sweeps.findings.results import Results
 from ire.sweeps.findings.statistics.tuning_gain import (
     best_so_far,
     counts,
@@ -25,8 +26,6 @@ from search_spaces import Choice, Dimension, Fixed, Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from ire.sweeps.findings.results import Results
 
 WORSE = "#9A9A9A"
 MAX_SHOWN = 300

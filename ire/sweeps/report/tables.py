@@ -37,7 +37,7 @@ class Table:
 
 def tables(results: Results) -> Iterator[Table]:
     """Every table for which there is something to say; the results always, and first."""
-    yield results(results)
+    yield result_table(results)
     for table in (
         paper(results),
         grid(results),
@@ -71,7 +71,7 @@ def paper(results: Results) -> Table:
     return Table(title=title, heads=heads, lines=lines)
 
 
-def results(results: Results) -> Table:
+def result_table(results: Results) -> Table:
     """What each method reached, and how much longer the baseline would need."""
     comparison = results.comparison
     metrics = [f"{split} {name}" for split in ("val", "test") for name in comparison.metrics]

@@ -5,13 +5,13 @@ from rich.text import Text
 
 from ire.sweeps.findings.results import Results
 from ire.sweeps.report import tables
-from ire.sweeps.report.tables import controls, searches
+from ire.sweeps.report.tables import controls, result_table, searches
 from ire.sweeps.report.words import further_findings
 
 
 def terminal_tables(results: Results) -> list[Table]:
     """Results, controls if there are any, the search, and faults if there were any."""
-    found = (results(results), controls(results), searches(results), tables.faults(results))
+    found = (result_table(results), controls(results), searches(results), tables.faults(results))
     return [as_terminal(table) for table in found if table.lines]
 
 
