@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -11,6 +11,8 @@ from rich.table import Table
 
 from ire.invalid_input import InvalidInput
 from ire.sweeps.command import data as data_command
+from ire.sweeps.command.flags import with_flags
+from ire.sweeps.plan.options import OPTIONS, RESUMED
 from ire.sweeps.watch.console import plain_console
 
 app = typer.Typer(
@@ -25,22 +27,10 @@ app.add_typer(data_command.app, name="data")
 Folder = Annotated[
     str, typer.Argument(help="an experiment's folder, or its URI in an object store", show_default=False)
 ]
-SpaceFile = Annotated[Path | None, typer.Option("--space", help="a space file of your own (TOML)")]
-Scale = Annotated[str | None, typer.Option(help="tiny: the scaled-down twin, same as TASK@tiny")]
-DataDir = Annotated[
-    Path | None, typer.Option(help="where data lies (also IRE_DATA; ~/.cache/ire/data otherwise)")
-]
-External = Annotated[
-    str | None, typer.Option(help="EXPERIMENT/TRIAL whose gradient norms external grafting takes")
-]
-Precision = Annotated[str, typer.Option(help="fp32, tf32 or bf16")]
-Compile = Annotated[bool, typer.Option("--compile", help="compile the model and IRE's step")]
-MicroBatches = Annotated[int, typer.Option(help="parts of a worker's share of a batch (accumulation)")]
-Schedule = Annotated[
-    str | None,
-    typer.Option(help="cosine, linear, constant, or as in 'steps 0.2 0.5 0.8 / 5'; the task's otherwise"),
-]
-Address = Annotated[str | None, typer.Option(help="join this Ray cluster (also RAY_ADDRESS)")]
+
+
+def _some(*names: str) -> dict[str, Any]:
+    return {name: OPTIONS[name] for name in names}
 
 
 @app.command()
@@ -89,7 +79,8 @@ def methods() -> None:
 
 
 @app.command()
-def spaces(task: str, scale: Scale = None, space: SpaceFile = None) -> None:
+@with_flags(_some("scale", "space"))
+def spaces(task: str, *, scale: str | None, space: str | None) -> None:
     """Show what is searched for each method of a TASK."""
     from ire.methods.method import parse_method
     from ire.trial.scale import scaled
@@ -136,6 +127,12 @@ def toy(
 
 
 @app.command()
+@with_flags(
+    _some(
+        *("precision", "compile", "micro_batches", "schedule", "external", "scale", "data_dir", "space"),
+    ),
+    {"precision": "fp32"},
+)
 def train(
     task: str,
     method: str,
@@ -149,19 +146,14 @@ def train(
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda, ...; a GPU if there is one otherwise")
     ] = None,
-    precision: Precision = "fp32",
-    compile: Compile = False,
-    micro_batches: MicroBatches = 1,
-    schedule: Schedule = None,
     test: Annotated[bool, typer.Option(help="evaluate the test split at the end")] = False,
     checkpoint: Annotated[
         Path | None, typer.Option(help="a folder: save there each minute and at the end; continue from there")
     ] = None,
-    external: External = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the reports as JSON lines")] = False,
-    scale: Scale = None,
-    data_dir: DataDir = None,
-    space: SpaceFile = None,
+    *,
+    scale: str | None,
+    **options: Any,
 ) -> None:
     """Train one trial in this process, without Ray: METHOD on TASK."""
     from ire.sweeps.experiments.train_one import train_one
@@ -179,141 +171,33 @@ def train(
         horizon=horizon,
         threads=threads,
         device=device,
-        precision=precision,
-        compile=compile,
-        schedule=schedule,
-        micro_batches=micro_batches,
         test=test,
         checkpoint=checkpoint,
-        external=external,
-        data_dir=data_dir,
-        space=space,
+        **options,
     )
     if not as_json:
         console.print(status)
 
 
 @app.command()
+@with_flags(OPTIONS)
 def sweep(
     task: Annotated[str | None, typer.Argument(help="`ire tasks` lists them", show_default=False)] = None,
-    preset: Annotated[
-        str | None, typer.Option(help="repeat an experiment of the paper: `ire presets`")
-    ] = None,
-    methods: Annotated[str | None, typer.Option(help="comma-separated; the space's otherwise")] = None,
-    trials: Annotated[int | None, typer.Option(help="cap on search trials of each method")] = None,
-    confirm_seeds: Annotated[int | None, typer.Option(help="fresh seeds for each winner")] = None,
-    candidates: Annotated[
-        int | None, typer.Option(help="best trials of each method that run again before one is chosen")
-    ] = None,
-    curve: Annotated[
-        bool, typer.Option(help="run the best baseline at other horizons: what speed-ups are read from")
-    ] = True,
-    curve_horizons: Annotated[
-        str | None, typer.Option(help="these horizons instead, in multiples of the task's: 0.5,2,4")
-    ] = None,
-    curve_lr: Annotated[
-        str | None, typer.Option(help="at each of them try the learning rate times these, too: 0.5,2")
-    ] = None,
-    controls: Annotated[
-        bool, typer.Option("--controls", help="run IRE's winners with what makes them IRE taken away")
-    ] = False,
-    share_prefix: Annotated[
-        bool | None,
-        typer.Option(
-            help="train the steps before IRE once for trials that share them; the preset's otherwise"
-        ),
-    ] = None,
-    seed: int = 0,
-    name: Annotated[str | None, typer.Option(help="of the experiment; task and time otherwise")] = None,
-    storage: Annotated[
-        str, typer.Option(help="where experiments go: a folder, or s3://bucket/prefix")
-    ] = "experiments",
-    address: Address = None,
-    workers: Annotated[int, typer.Option(help="workers of one trial")] = 1,
-    cpus_per_worker: int = 1,
-    gpus_per_worker: float = 0.0,
-    max_concurrent: Annotated[int | None, typer.Option(help="cap on trials at a time")] = None,
-    max_failures: Annotated[int, typer.Option(help="restarts of a trial that died or hung")] = 2,
-    hang_seconds: Annotated[float, typer.Option(help="silence that counts as a hang, at least")] = 600.0,
-    precision: Annotated[
-        str | None, typer.Option(help="fp32, tf32 or bf16; the preset's otherwise, else fp32")
-    ] = None,
-    compile: Compile = False,
-    micro_batches: MicroBatches = 1,
-    schedule: Schedule = None,
-    scale: Scale = None,
-    data_dir: DataDir = None,
-    external: External = None,
-    space: SpaceFile = None,
+    **options: Any,
 ) -> None:
     """Tune every method on TASK with equal budgets, confirm the winners, and report."""
     from ire.sweeps.experiments.launch import sweep as run
 
-    experiment = run(
-        task,
-        preset=preset,
-        scale=scale,
-        methods=_names(methods),
-        trials=trials,
-        confirm_seeds=confirm_seeds,
-        candidates=candidates,
-        curve=_numbers("--curve-horizons", curve_horizons) if curve_horizons is not None else curve,
-        curve_lr=_numbers("--curve-lr", curve_lr or ""),
-        controls=controls,
-        share_prefix=share_prefix,
-        seed=seed,
-        name=name,
-        storage=storage,
-        address=address,
-        workers=workers,
-        cpus_per_worker=cpus_per_worker,
-        gpus_per_worker=gpus_per_worker,
-        max_concurrent=max_concurrent,
-        max_failures=max_failures,
-        data_dir=data_dir,
-        precision=precision,
-        compile=compile,
-        micro_batches=micro_batches,
-        schedule=schedule,
-        external=external,
-        hang_seconds=hang_seconds,
-        space=space,
-        console=_console(),
-    )
-    _finish(experiment)
+    _finish(run(task, console=_console(), **options))
 
 
 @app.command()
-def resume(
-    folder: Folder,
-    trials: Annotated[int | None, typer.Option(help="raise each method's cap and budget to this")] = None,
-    methods: Annotated[str | None, typer.Option(help="comma-separated methods to add")] = None,
-    confirm_seeds: Annotated[int | None, typer.Option(help="raise the winners' fresh seeds to this")] = None,
-    curve: Annotated[bool, typer.Option("--curve", help="add the baseline curve")] = False,
-    curve_horizons: Annotated[str | None, typer.Option(help="add these horizons to it: 0.5,2,4")] = None,
-    controls: Annotated[bool, typer.Option("--controls", help="add IRE's controls")] = False,
-    max_concurrent: Annotated[int | None, typer.Option(help="cap on trials at a time from now on")] = None,
-    max_failures: Annotated[int | None, typer.Option(help="restarts of a trial from now on")] = None,
-    hang_seconds: Annotated[float | None, typer.Option(help="silence that counts as a hang")] = None,
-    address: Address = None,
-) -> None:
-    """Go on with a sweep that was interrupted, or give one more trials or methods."""
+@with_flags(RESUMED, resume=True)
+def resume(folder: Folder, **options: Any) -> None:
+    """Continue a sweep that was interrupted, or give one more trials or methods."""
     from ire.sweeps.experiments.launch import resume as run
 
-    experiment = run(
-        folder,
-        trials=trials,
-        methods=_names(methods),
-        confirm_seeds=confirm_seeds,
-        curve=_numbers("--curve-horizons", curve_horizons) if curve_horizons is not None else curve,
-        controls=controls,
-        max_concurrent=max_concurrent,
-        max_failures=max_failures,
-        hang_seconds=hang_seconds,
-        address=address,
-        console=_console(),
-    )
-    _finish(experiment)
+    _finish(run(folder, console=_console(), **options))
 
 
 @app.command()
@@ -386,10 +270,6 @@ def tensorboard(folder: Folder, port: int = 6006) -> None:
     sys.exit(subprocess.run([*module, "--logdir", str(logs), "--port", str(port)], check=False).returncode)
 
 
-def _names(text: str | None) -> list[str] | None:
-    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
-
-
 def _finish(experiment) -> None:
     _show(experiment)
     if experiment.broken_off:
@@ -458,16 +338,6 @@ def _assignments(pairs: list[str]) -> dict[str, float | int | bool]:
         except json.JSONDecodeError:
             raise InvalidInput(f"--set {pair!r}: {text!r} is neither a number nor true or false") from None
     return settings
-
-
-def _numbers(option: str, text: str) -> list[float]:
-    """`0.5, 2` as numbers; raises `InvalidInput`."""
-    try:
-        return [float(part) for part in text.split(",") if part.strip()]
-    except ValueError:
-        raise InvalidInput(
-            f"{option} {text!r}: must be numbers with commas between them, as in 0.5,2"
-        ) from None
 
 
 def _console() -> Console:

@@ -3,10 +3,11 @@
 import contextlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -16,7 +17,9 @@ from ire.sweeps.experiments.experiment import Experiment, open_experiment
 from ire.sweeps.findings.contract import broken_before
 from ire.sweeps.plan.changes import check_identity, extended, identity
 from ire.sweeps.plan.micro_batches import check_micro_batches
-from ire.sweeps.plan.plan import CURVE, Plan, read_plan
+from ire.sweeps.plan.option import takes
+from ire.sweeps.plan.options import OPTIONS, PLANNED, RESUMED
+from ire.sweeps.plan.plan import Plan, read_plan
 from ire.sweeps.plan.preset import load_preset
 from ire.sweeps.plan.provenance import differences, machine, versions
 from ire.sweeps.ray.cluster import capacity, check_shared, connected, joins_a_cluster, nodes, this_machine
@@ -33,39 +36,8 @@ from trainables.task import load_task, search_for_modules
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
-def sweep(
-    task: str | None = None,
-    *,
-    preset: str | None = None,
-    scale: str | None = None,
-    share_prefix: bool | None = None,
-    methods: Sequence[str] | None = None,
-    trials: int | None = None,
-    confirm_seeds: int | None = None,
-    candidates: int | None = None,
-    curve: bool | Sequence[float] = True,
-    curve_lr: Sequence[float] = (),
-    controls: bool = False,
-    seed: int = 0,
-    name: str | None = None,
-    storage: str | Path = "experiments",
-    address: str | None = None,
-    workers: int = 1,
-    cpus_per_worker: int = 1,
-    gpus_per_worker: float = 0.0,
-    max_concurrent: int | None = None,
-    max_failures: int = 2,
-    checkpoint_seconds: float = 60.0,
-    external: str | None = None,
-    hang_seconds: float = 600.0,
-    data_dir: str | Path | None = None,
-    precision: str | None = None,
-    compile: bool = False,
-    micro_batches: int = 1,
-    schedule: str | None = None,
-    space: str | Path | None = None,
-    console: Console | None = None,
-) -> Experiment:
+@takes({name: option.call_default for name, option in OPTIONS.items()})
+def sweep(task: str | None = None, *, console: Console | None = None, **options: Any) -> Experiment:
     """Tune every method with the same budget, confirm the winners on fresh seeds, and report.
 
     `preset` repeats an experiment of the paper (`ire presets`), and then names the task and its grid. `task` is a
@@ -89,61 +61,53 @@ def sweep(
     Raises `InvalidInput` before anything is started or written. After an interrupt the returned experiment is
     incomplete, and if it could not go on it says why (`broken_off`); `resume` goes on.
     """
-    chosen = load_preset(preset) if preset is not None else None
-    if chosen is not None:
+    preset, scale, space = options["preset"], options["scale"], options["space"]
+    inherited: dict[str, Any] = {}
+    if preset is not None:
         if task is not None or space is not None:
             raise InvalidInput(f"--preset {preset} names its task and space: give it alone")
+        chosen = load_preset(preset)
         task, found = scaled(chosen.task, scale), chosen.space(scale)
-        methods = chosen.methods if methods is None else methods
-        confirm_seeds = chosen.seeds if confirm_seeds is None else confirm_seeds
-        curve = chosen.curve if curve is True else curve
-        if share_prefix is None:
-            share_prefix = chosen.share_prefix and any(parse_method(name).ire for name in methods)
+        methods = chosen.methods if options["methods"] is None else options["methods"]
+        inherited = {
+            "methods": methods,
+            "confirm_seeds": chosen.seeds,
+            "precision": chosen.precision,
+            "share_prefix": chosen.share_prefix and any(parse_method(name).ire for name in methods),
+        }
+        if options["curve"] is True:
+            options["curve"] = chosen.curve
     elif task is None:
         raise InvalidInput("name a task (`ire tasks`) or a --preset (`ire presets`)")
     else:
         task = scaled(task, scale)
         found = find_space(task, space)
-    plan = Plan(
-        name=name
-        if name is not None
-        else f"{re.sub(r'[^A-Za-z0-9]+', '-', task)}-{datetime.now():%Y%m%d-%H%M%S}",
-        task=task,
-        methods=tuple(found.methods if methods is None else methods),
-        trials=found.search.trials if trials is None else trials,
-        confirm_seeds=found.confirm_seeds if confirm_seeds is None else confirm_seeds,
-        candidates=found.candidates if candidates is None else candidates,
-        curve=tuple(CURVE if curve is True else curve or ()),
-        curve_lr=tuple(curve_lr),
-        controls=controls,
-        seed=seed,
-        workers=workers,
-        cpus_per_worker=cpus_per_worker,
-        gpus_per_worker=gpus_per_worker,
-        max_concurrent=max_concurrent,
-        max_failures=max_failures,
-        checkpoint_seconds=checkpoint_seconds,
-        external=_absolute(external),
-        hang_seconds=hang_seconds,
-        import_path=(os.getcwd(),) if ":" in task else (),
-        data_dir=given_data_folder(data_dir),
-        precision=precision or (chosen.precision if chosen is not None else "fp32"),
-        compile=compile,
-        micro_batches=micro_batches,
-        schedule=schedule,
-        preset=preset,
-        share_prefix=bool(share_prefix),
-        space=found,
-    )
+    of_the_space = {
+        "methods": found.methods,
+        "trials": found.search.trials,
+        "confirm_seeds": found.confirm_seeds,
+        "candidates": found.candidates,
+        "name": f"{re.sub(r'[^A-Za-z0-9]+', '-', task)}-{datetime.now():%Y%m%d-%H%M%S}",
+    }
+    planned = {}
+    for name, option in PLANNED.items():
+        value = options[name]
+        if value is None:
+            value = inherited.get(name, of_the_space.get(name, option.default))
+        planned[name] = option.taken(value)
+    planned["external"] = _absolute(planned["external"])
+    planned["data_dir"] = given_data_folder(planned["data_dir"])
+    import_path = (os.getcwd(),) if ":" in task else ()
+    plan = Plan(task=task, import_path=import_path, space=found, **planned)
     plan.check()
     console = console or plain_console()
     for clause in broken_before(plan):
         console.print(f"its report will say: not comparable, {clause.text}", soft_wrap=True, highlight=False)
-    home = _new_home(storage, plan.name)
+    home, address = _new_home(options["storage"], plan.name), options["address"]
     loaded = load_task(task)
-    batch = loaded.batch_size
-    if batch % (workers * max(1, micro_batches)):
-        parts = f"--workers {workers}" + (f" x --micro-batches {micro_batches}" if micro_batches > 1 else "")
+    batch, workers, parts = loaded.batch_size, plan.workers, f"--workers {plan.workers}"
+    if batch % (workers * plan.micro_batches):
+        parts += f" x --micro-batches {plan.micro_batches}" if plan.micro_batches > 1 else ""
         raise InvalidInput(f"{parts}: must divide the batch of {task}, {batch} examples")
     check_micro_batches(found, plan.methods, batch_size=batch, workers=workers)
     if not address:  # a cluster's workers may have data that this machine has not
@@ -154,20 +118,8 @@ def sweep(
     return _run(plan, home, is_new=True, address=address, console=console)
 
 
-def resume(
-    folder: str | Path,
-    *,
-    trials: int | None = None,
-    methods: Sequence[str] | None = None,
-    confirm_seeds: int | None = None,
-    curve: bool | Sequence[float] = False,
-    controls: bool = False,
-    max_concurrent: int | None = None,
-    max_failures: int | None = None,
-    hang_seconds: float | None = None,
-    address: str | None = None,
-    console: Console | None = None,
-) -> Experiment:
+@takes({name: option.resume_default for name, option in RESUMED.items()})
+def resume(folder: str | Path, *, console: Console | None = None, **options: Any) -> Experiment:
     """Go on with a sweep from its records; one that is over is only reported again.
 
     `trials` raises the budget of every method, `methods` adds arms with the same budget, `confirm_seeds`, `curve` (more
@@ -175,20 +127,10 @@ def resume(
     URI of an object store. Raises `InvalidInput`, before anything is started or written, for a change that would
     make old and new trials incomparable.
     """
-    home = home_at(folder)
+    home, address = home_at(folder), options.pop("address")
     with home.locked():
         home.open()  # again: until now another process may have been writing
-        plan = extended(
-            read_plan(home.folder),
-            trials=trials,
-            methods=methods,
-            confirm_seeds=confirm_seeds,
-            curve=CURVE if curve is True else curve or (),
-            controls=controls or None,
-            max_concurrent=max_concurrent,
-            max_failures=max_failures,
-            hang_seconds=hang_seconds,
-        )
+        plan = extended(read_plan(home.folder), **options)
         search_for_modules(plan.import_path)
         load_task(plan.task)
         return _run(plan, home, is_new=False, address=address, console=console or plain_console())

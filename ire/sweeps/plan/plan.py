@@ -10,71 +10,26 @@ from typing import Any
 
 from ire.invalid_input import InvalidInput
 from ire.methods.method import Method, parse_method
+from ire.sweeps.plan.options import PlannedOptions
 from ire.sweeps.plan.provenance import versions
 from ire.sweeps.records.recorded_norms import recorded_norms
 from ire.sweeps.records.records import SEARCH, SELECT
 from ire.trial.schedule import check_schedule
 from ire.trial.seeds import derive_seed
-from ire.trial.spec import PRECISIONS, TrialSpec
+from ire.trial.spec import TrialSpec
 from search_spaces.space import Space, parse_space
 
 SCHEMA = 1
-CURVE = (0.5, 0.7071, 1.4142, 2.0)
-"""Horizons of the baseline curve, in multiples of the task's; the point at 1 is the confirm stage."""
 SELECTION_SEEDS = 3
 """Seeds on which candidates run against each other; none of them is used for measuring."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class Plan(PlannedOptions):
     """A sweep before it runs. Equal plans on equal machines make equal sweeps."""
 
-    name: str
-    task: str
-    methods: tuple[str, ...]
-    trials: int
-    """Cap on the search trials of each method."""
-    confirm_seeds: int
-    """Fresh seeds on which each winner runs again; 0 leaves out everything after the search."""
-    candidates: int = 1
-    """Finished search trials of each method that run again, on seeds of their own, before one is chosen."""
-    curve: tuple[float, ...] = ()
-    """Horizons at which the best tuned baseline runs, in multiples of the task's and without 1."""
-    curve_lr: tuple[float, ...] = ()
-    """Factors of the learning rate that are tried anew at each of these horizons, beside 1."""
-    controls: bool = False
-    """Whether the winners of IRE run with what makes them IRE taken away, and the published settings run."""
-    seed: int
-    workers: int = 1
-    """Workers of one trial."""
-    cpus_per_worker: int = 1
-    gpus_per_worker: float = 0.0
-    max_concurrent: int | None = None
-    """Cap on trials at a time; None is as many as fit."""
-    max_failures: int = 2
-    """Restarts of a trial's worker group, after a worker died."""
-    checkpoint_seconds: float = 60.0
-    """A live trial saves at most this often."""
-    external: str | None = None
-    """The trial from whose records external grafting takes its gradient norms, as EXPERIMENT/TRIAL."""
-    hang_seconds: float = 600.0
-    """A trial that is silent for so long, and ten times its usual interval, is started again."""
     import_path: tuple[str, ...] = ()
     """Folders where a task from outside the package is found, on every machine."""
-    data_dir: str | None = None
-    """The folder of the data sets, on every machine; None is each machine's own (`IRE_DATA`, or the cache)."""
-    precision: str = "fp32"
-    """One of `ire.trial.spec.PRECISIONS`."""
-    compile: bool = False
-    """Whether models and IRE's step are compiled."""
-    micro_batches: int = 1
-    """Parts in which a worker's share of a batch is processed."""
-    schedule: str | None = None
-    """The shape of the learning rate; None is the space's."""
-    preset: str | None = None
-    """The experiment of a paper that this sweep repeats."""
-    share_prefix: bool = False
-    """Whether trials that differ in IRE's settings alone share the steps before IRE boosts."""
     space: Space
 
     @property
@@ -90,30 +45,7 @@ class Plan:
 
     def check(self) -> None:
         """Raise `InvalidInput` for anything that would make the sweep fail, or mean nothing, later on."""
-        for name, low in (
-            ("trials", 1),
-            ("confirm_seeds", 0),
-            ("candidates", 1),
-            ("seed", 0),
-            ("workers", 1),
-            ("cpus_per_worker", 1),
-            ("gpus_per_worker", 0),
-            ("max_concurrent", 1),
-            ("max_failures", 0),
-            ("micro_batches", 1),
-            ("hang_seconds", 1),
-        ):
-            value = getattr(self, name)
-            if value is not None and value < low:
-                raise InvalidInput(f"--{name.replace('_', '-')} {value}: must be at least {low}")
-        for name, values in (("curve", self.curve), ("curve_lr", self.curve_lr)):
-            if any(not 1 / 16 <= value <= 16 or value == 1 for value in values) or len(set(values)) < len(
-                values
-            ):
-                raise InvalidInput(
-                    f"--{name.replace('_', '-')} {', '.join(f'{v:g}' for v in values)}: must be different factors "
-                    "between 1/16 and 16, without 1"
-                )
+        self.check_options()
         asking = [name for name in self.methods if self._takes_norms(name)]
         if asking and self.external is None:
             raise InvalidInput(
@@ -136,8 +68,6 @@ class Plan:
                 "--controls; it is for grids ([search] grid = true, as in the presets) and for controls"
             )
         check_schedule(self.schedule or self.space.schedule, where="--schedule")
-        if self.precision not in PRECISIONS:
-            raise InvalidInput(f"--precision {self.precision!r}: must be one of {', '.join(PRECISIONS)}")
         if not self.methods:
             raise InvalidInput("--methods is empty: name at least one, `ire methods` lists them")
         for name in self.methods:
@@ -275,12 +205,8 @@ class Plan:
                 raise InvalidInput(f"{source}: schema {table['schema']}, this version reads {SCHEMA}")
             space = parse_space(table["space"]["text"], task=table["task"], source=table["space"]["source"])
             fields = {key: table[key] for key in cls.__dataclass_fields__ if key in table and key != "space"}
-            lists = {
-                key: tuple(fields[key])
-                for key in ("methods", "import_path", "curve", "curve_lr")
-                if key in fields
-            }
-            return cls(**fields | lists | {"space": space})
+            lists = {key: tuple(value) for key, value in fields.items() if isinstance(value, list)}
+            return cls(**fields | lists, space=space)
         except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
             raise InvalidInput(f"{source}: not the sweep.toml of an experiment folder ({error!r})") from error
 

@@ -1,6 +1,5 @@
 """The report as plain data: `report.json`, whose schema is described in docs/report.md and versioned here."""
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -19,6 +18,7 @@ from ire.sweeps.findings.statistics.tuning_gain import (
     trial_losses,
 )
 from ire.sweeps.findings.statistics.verdict import MARGIN, Ratio, SpeedUp
+from ire.sweeps.plan.options import PLANNED
 from ire.sweeps.plan.preset import load_preset
 from ire.sweeps.report.tables import last_line
 from ire.sweeps.report.words import further_findings, headline, shared
@@ -165,41 +165,18 @@ def _expected_best(results: Results, row: Row) -> dict[str, Any] | None:
 
 def reproduce(results: Results) -> str:
     """The command that runs this sweep again."""
-    plan = results.plan
-    words = ["ire sweep", plan.task, f"--methods {','.join(plan.methods)}", f"--trials {plan.trials}"]
-    words += [
-        f"--confirm-seeds {plan.confirm_seeds}",
-        f"--candidates {plan.candidates}",
-        f"--seed {plan.seed}",
-    ]
-    if plan.curve:
-        words.append(f"--curve-horizons {','.join(f'{v:g}' for v in plan.curve)}")
-    else:
-        words.append("--no-curve")
-    if plan.curve_lr:
-        words.append(f"--curve-lr {','.join(f'{v:g}' for v in plan.curve_lr)}")
-    if plan.controls:
-        words.append("--controls")
-    if plan.share_prefix or plan.preset is not None:
-        words.append("--share-prefix" if plan.share_prefix else "--no-share-prefix")
-    if plan.compile:
-        words.append("--compile")
-    defaults = {
-        **{"external": None, "precision": "fp32", "schedule": None, "micro_batches": 1},
-        **{"workers": 1, "cpus_per_worker": 1, "gpus_per_worker": 0.0, "max_concurrent": None},
-    }
+    plan, what, inherited = results.plan, results.plan.task, {}
     if plan.preset is not None:
-        defaults["precision"] = load_preset(plan.preset).precision
-    for name, default in defaults.items():
+        scale = split_scale(plan.task)[1]
+        what = f"--preset {plan.preset}" + (f" --scale {scale}" if scale else "")
+        inherited = {"precision": load_preset(plan.preset).precision, "share_prefix": None}
+    words = ["ire sweep", what]
+    for name, option in PLANNED.items():
         value = getattr(plan, name)
-        if value != default:
-            told = f"{value:g}" if isinstance(value, int | float) else shlex.quote(value)
-            words.append(f"--{name.replace('_', '-')} {told}")
-    if plan.preset is not None:
-        words[1] = f"--preset {plan.preset}" + (
-            f" --scale {scale}" if (scale := split_scale(plan.task)[1]) else ""
-        )
-    elif plan.space.source != f"{split_scale(plan.task)[0]}.toml":
+        default = inherited.get(name, option.default)
+        if option.repeated == "always" or (option.repeated != "never" and value != default):
+            words.append(option.words(value))
+    if plan.preset is None and plan.space.source != f"{split_scale(plan.task)[0]}.toml":
         words.append("--space FILE  # as printed in sweep.toml")
     return " ".join(words)
 

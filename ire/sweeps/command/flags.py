@@ -1,0 +1,110 @@
+"""The flags of a command, made from the table of options; what is typed behind them becomes the call's values."""
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+import typer
+
+from ire.invalid_input import InvalidInput
+from ire.sweeps.plan.option import Option
+
+
+def with_flags(
+    options: Mapping[str, Option], defaults: Mapping[str, Any] | None = None, *, resume: bool = False
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command with `**options` a flag for each of them, behind its own parameters.
+
+    The defaults are those of the call from Python, or of a `resume`, unless `defaults` names others.
+    """
+
+    def decorated(command: Callable[..., Any]) -> Callable[..., Any]:
+        plain = inspect.signature(command)
+        named = (p for p in plain.parameters.values() if p.name not in options)
+        own = [p for p in named if p.kind is not inspect.Parameter.VAR_KEYWORD]
+        flags = [
+            flag
+            for option in options.values()
+            if option.flag
+            for flag in _flags(option, (defaults or {}).get(option.name, _default(option, resume)), resume)
+        ]
+
+        @functools.wraps(command)
+        def call(**given: Any) -> None:
+            for name in options.keys() & given.keys():
+                given[name] = _value(options[name], given[name], given)
+            command(**given)
+
+        call.__signature__ = plain.replace(parameters=[*own, *flags])  # type: ignore[attr-defined]
+        return call
+
+    return decorated
+
+
+def names(text: str) -> list[str]:
+    """`sgd, adamw` as a list."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _default(option: Option, resume: bool) -> Any:
+    default = option.resume_default if resume else option.call_default
+    return None if default == () else default
+
+
+def _flags(option: Option, default: Any, resume: bool) -> list[inspect.Parameter]:
+    """The flag of an option; of a list that may be switched on a second one, which takes values."""
+    text = option.resume.help if resume and option.resume else option.help
+    if option.inherited and default is None and not resume:
+        text += f"; default: {option.inherited}"
+    if option.usual:
+        flag, first, later = option.values_flag
+        return [
+            _parameter(option.name, bool, default, text, None if default else option.dashed),
+            _parameter(_values_name(option), str | None, None, later if resume else first, flag),
+        ]
+    if option.base is bool:  # with --no- only where that says something
+        kind, spelled = (
+            bool if default is not None else bool | None,
+            option.dashed if default is False else None,
+        )
+        return [_parameter(option.name, kind, default, text, spelled)]
+    kind = option.base if option.base in (int, float) else str
+    return [
+        _parameter(option.name, kind if default is not None else kind | None, default, text, option.dashed)
+    ]
+
+
+def _parameter(name: str, kind: Any, default: Any, text: str, spelled: str | None) -> inspect.Parameter:
+    flag = typer.Option(spelled, help=text) if spelled else typer.Option(help=text)
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, flag]
+    )
+
+
+def _values_name(option: Option) -> str:
+    return option.values_flag[0].removeprefix("--").replace("-", "_")
+
+
+def _value(option: Option, value: Any, given: dict[str, Any]) -> Any:
+    """What the call takes for what was typed; takes the second flag of a list out of `given`."""
+    flag = option.dashed
+    if option.usual:
+        text = given.pop(_values_name(option), None)
+        if text is None:
+            return value
+        flag, value = option.values_flag[0], text
+    if option.item is None:
+        return value
+    if value is None:
+        return option.call_default if option.call_default == () else None
+    return names(value) if option.item is str else _numbers(flag, value)
+
+
+def _numbers(flag: str, text: str) -> list[float]:
+    try:
+        return [float(part) for part in names(text)]
+    except ValueError:
+        raise InvalidInput(
+            f"{flag} {text!r}: must be numbers with commas between them, as in 0.5,2"
+        ) from None

@@ -1,0 +1,195 @@
+"""What one option of a sweep says of itself: enough for the command line, the call from Python, checks and reports."""
+
+import functools
+import inspect
+import math
+import shlex
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, fields, replace
+from numbers import Integral, Real
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from ire.invalid_input import InvalidInput, unknown
+
+REQUIRED = inspect.Parameter.empty
+"""The default of an option that has none."""
+KINDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+PLURALS = {int: "whole numbers", float: "numbers", str: "names"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resume:
+    """What a resume may do to an option: a list grows, a switch is turned on, anything else gets another value."""
+
+    help: str
+    raised: bool = False
+    """Whether the new value must not be below the old one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """One option of a sweep; it stands in the annotation of a field, which gives it name, type and default."""
+
+    help: str
+    inherited: str = ""
+    """Whose value it takes where none is given ("the space's"); the call's default is then None."""
+    low: float | None = None
+    """The lowest value allowed."""
+    choices: tuple[str, ...] = ()
+    rule: Callable[[Any], str | None] | None = None
+    """Says what a value must be if it is not that."""
+    resume: Resume | None = None
+    """What a resume may do to it, if anything."""
+    fixed: bool = False
+    """Whether results depend on it, so that a resume with another value is refused."""
+    repeated: Literal["always", "unless default", "never"] = "unless default"
+    """Whether the command that runs a sweep again names it."""
+    flag: bool = True
+    """Whether the command line has it."""
+    usual: tuple[Any, ...] = ()
+    """Of a list that may be switched on: the values that true stands for."""
+    values_flag: tuple[str, str, str] = ("", "", "")
+    """Of such a list: the flag that takes values, its help, and its help on a resume."""
+    name: str = ""
+    type: Any = None
+    default: Any = REQUIRED
+    """That of the field, or `REQUIRED`."""
+
+    @property
+    def dashed(self) -> str:
+        """Its name on the command line."""
+        return f"--{self.name.replace('_', '-')}"
+
+    @property
+    def base(self) -> Any:
+        """`str` for `str | None`; the type itself otherwise."""
+        if get_origin(self.type) in (Union, types.UnionType):
+            return next(kind for kind in get_args(self.type) if kind is not type(None))
+        return self.type
+
+    @property
+    def item(self) -> Any:
+        """The type of one value of a list; None for what is no list."""
+        return get_args(self.base)[0] if get_origin(self.base) is tuple else None
+
+    @property
+    def call_default(self) -> Any:
+        """What the call from Python has as default."""
+        if self.usual:
+            return True
+        return None if self.inherited or self.default is REQUIRED else self.default
+
+    @property
+    def resume_default(self) -> Any:
+        """The same of a resume: nothing changes."""
+        return False if self.usual or self.base is bool else None
+
+    def taken(self, value: Any) -> Any:
+        """`value` as the field holds it: a tuple for any sequence, and for a switch the values that it stands for."""
+        if self.item is not None and not isinstance(value, str):
+            if isinstance(value, bool) or value is None:
+                value = self.usual if value else ()
+            return tuple(map(_number, value)) if self.item is not str else tuple(value)
+        return _number(value) if self.base in (int, float) else value
+
+    def check(self, value: Any) -> None:
+        """Raise `InvalidInput` for a value of another type, below the lowest, or against the rule."""
+        must = None
+        if value is None and (self.default is None or type(None) in get_args(self.type)):
+            return
+        if self.item is not None:
+            if not isinstance(value, tuple) or not all(_is(self.item, item) for item in value):
+                must = f"a list of {PLURALS[self.item]}"
+        elif not _is(self.base, value):
+            must = KINDS[self.base]
+        if must is None and self.low is not None and not value >= self.low:
+            must = f"at least {self.low:g}"
+        if must is None and self.choices and value not in self.choices:
+            must = f"one of {', '.join(self.choices)}"
+        if must is None and self.rule is not None:
+            must = self.rule(value)
+        if must is not None:
+            shown = ", ".join(map(_plain, value)) if isinstance(value, tuple) else repr(value)
+            raise InvalidInput(f"{self.dashed} {shown}: must be {must}")
+
+    def words(self, value: Any) -> str:
+        """`value` as it is typed behind `ire sweep`."""
+        if isinstance(value, bool):
+            return self.dashed if value else f"--no-{self.dashed[2:]}"
+        if isinstance(value, tuple):
+            if not value:
+                return f"--no-{self.dashed[2:]}"
+            return f"{self.values_flag[0] or self.dashed} {shlex.quote(','.join(map(_plain, value)))}"
+        return f"{self.dashed} {shlex.quote(_plain(value))}"
+
+
+def options_of(*tables: type) -> dict[str, Option]:
+    """By name: the options that stand in the annotations of dataclasses, in their order."""
+    found = {}
+    for table in tables:
+        hints = get_type_hints(table, include_extras=True)
+        for field in fields(table):
+            kind, *marks = get_args(hints[field.name]) or (None,)
+            default = REQUIRED if field.default is MISSING else field.default
+            for mark in marks:
+                if isinstance(mark, Option):
+                    found[field.name] = replace(mark, name=field.name, type=kind, default=default)
+    return found
+
+
+def takes(options: Mapping[str, Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Make a function with `**options` take these alone, by keyword and with these defaults, as its signature says.
+
+    A call with another name is a `TypeError` that suggests the nearest one.
+    """
+
+    def decorated(function: Callable[..., Any]) -> Callable[..., Any]:
+        plain = inspect.signature(function)
+        own = [p for p in plain.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        parameters = [
+            *(p for p in own if p.kind is not keyword),
+            *(inspect.Parameter(name, keyword, default=default) for name, default in options.items()),
+            *(p for p in own if p.kind is keyword),
+        ]
+        signature = plain.replace(parameters=parameters)
+
+        @functools.wraps(function)
+        def call(*arguments: Any, **given: Any) -> Any:
+            for name in given:
+                if name not in signature.parameters:
+                    raise TypeError(
+                        str(unknown(f"option of {function.__name__}()", name, signature.parameters))
+                    )
+            bound = signature.bind(*arguments, **given)
+            bound.apply_defaults()
+            return function(*bound.args, **bound.kwargs)
+
+        call.__signature__ = signature  # type: ignore[attr-defined]
+        return call
+
+    return decorated
+
+
+def _is(kind: type, value: Any) -> bool:
+    if kind is float:
+        return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+
+
+def _number(value: Any) -> Any:
+    """A whole or real number of another library as Python's own; anything else as it is."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, Integral):
+        return int(value)
+    return float(value) if isinstance(value, Real) else value
+
+
+def _plain(value: Any) -> str:
+    """A number in as few digits as give it back, anything else as text."""
+    if not isinstance(value, float):
+        return str(value)
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)

@@ -1,0 +1,208 @@
+"""The table of options: a new option of a sweep is one entry here, and every place that knows options reads it.
+
+From an entry come the flags and help of `ire sweep` and `ire resume`, the signatures of `sweep()` and `resume()`, the
+check of the plan, the command in a report that runs the sweep again, and what a resume may change.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from ire.sweeps.plan.option import Option, Resume, options_of
+from ire.trial.spec import PRECISIONS
+
+CURVE = (0.5, 0.7071, 1.4142, 2.0)
+"""Horizons of the baseline curve, in multiples of the task's; the point at 1 is the confirm stage."""
+
+
+def factors(values: Sequence[float]) -> str | None:
+    """What `values` must be, if they are not different factors of something."""
+    good = all(1 / 16 <= value <= 16 and value != 1 for value in values) and len(set(values)) == len(values)
+    return None if good else "different factors between 1/16 and 16, without 1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedOptions:
+    """What the plan of a sweep holds beside its search space; the order is that of the command's help."""
+
+    task: str
+    preset: Annotated[
+        str | None,
+        Option(help="repeat an experiment of a paper: `ire presets`", repeated="never"),
+    ] = None
+    methods: Annotated[
+        tuple[str, ...],
+        Option(
+            help="comma-separated",
+            inherited="the space's",
+            repeated="always",
+            resume=Resume(help="comma-separated methods to add"),
+        ),
+    ]
+    trials: Annotated[
+        int,
+        Option(
+            help="cap on search trials of each method",
+            inherited="the space's",
+            low=1,
+            repeated="always",
+            resume=Resume(help="raise each method's cap and budget to this", raised=True),
+        ),
+    ]
+    confirm_seeds: Annotated[
+        int,
+        Option(
+            help="fresh seeds for each winner; 0 ends the sweep after the search",
+            inherited="the space's",
+            low=0,
+            repeated="always",
+            resume=Resume(help="raise the winners' fresh seeds to this", raised=True),
+        ),
+    ]
+    candidates: Annotated[
+        int,
+        Option(
+            help="best trials of each method that run again, on seeds of their own, before one is chosen",
+            inherited="the space's",
+            low=1,
+            repeated="always",
+        ),
+    ] = 1
+    seed: Annotated[
+        int,
+        Option(help="decides every random draw of the sweep", low=0, fixed=True, repeated="always"),
+    ] = 0
+    curve: Annotated[
+        tuple[float, ...],
+        Option(
+            help="run the best baseline at other horizons: speed-ups are read from this curve",
+            usual=CURVE,
+            values_flag=(
+                "--curve-horizons",
+                "these horizons instead, in multiples of the task's: 0.5,2,4",
+                "add these horizons to it: 0.5,2,4",
+            ),
+            rule=factors,
+            repeated="always",
+            resume=Resume(help="add the baseline curve"),
+        ),
+    ] = ()
+    curve_lr: Annotated[
+        tuple[float, ...],
+        Option(help="at each horizon also try the learning rate times these factors: 0.5,2", rule=factors),
+    ] = ()
+    controls: Annotated[
+        bool,
+        Option(
+            help="also run IRE's winners without what makes them IRE, and the published settings",
+            resume=Resume(help="add IRE's controls"),
+        ),
+    ] = False
+    share_prefix: Annotated[
+        bool,
+        Option(
+            help="train the steps before IRE once for all trials that share them", inherited="the preset's"
+        ),
+    ] = False
+    compile: Annotated[bool, Option(help="compile the model and IRE's step", fixed=True)] = False
+    external: Annotated[
+        str | None,
+        Option(help="EXPERIMENT/TRIAL whose gradient norms the method sgd-external takes", fixed=True),
+    ] = None
+    precision: Annotated[
+        str,
+        Option(
+            help="fp32, tf32 or bf16", inherited="the preset's, else fp32", choices=PRECISIONS, fixed=True
+        ),
+    ] = "fp32"
+    schedule: Annotated[
+        str | None,
+        Option(
+            help="of the learning rate: cosine, linear, constant, or as in 'steps 0.2 0.5 0.8 / 5'",
+            inherited="the space's",
+            fixed=True,
+        ),
+    ] = None
+    micro_batches: Annotated[
+        int, Option(help="parts of a worker's share of a batch (accumulation)", low=1, fixed=True)
+    ] = 1
+    workers: Annotated[int, Option(help="workers of one trial", low=1, fixed=True)] = 1
+    cpus_per_worker: Annotated[int, Option(help="CPUs of each worker", low=1, fixed=True)] = 1
+    gpus_per_worker: Annotated[float, Option(help="GPUs of each worker", low=0, fixed=True)] = 0.0
+    max_concurrent: Annotated[
+        int | None,
+        Option(
+            help="cap on trials at a time",
+            inherited="as many as fit",
+            low=1,
+            resume=Resume(help="cap on trials at a time from now on"),
+        ),
+    ] = None
+    max_failures: Annotated[
+        int,
+        Option(
+            help="restarts of a trial that died or hung",
+            low=0,
+            repeated="never",
+            resume=Resume(help="restarts of a trial from now on"),
+        ),
+    ] = 2
+    hang_seconds: Annotated[
+        float,
+        Option(
+            help="a trial silent for this long, and ten times its usual interval, is started again",
+            low=1,
+            repeated="never",
+            resume=Resume(help="silence that counts as a hang from now on"),
+        ),
+    ] = 600.0
+    checkpoint_seconds: Annotated[
+        float, Option(help="a live trial saves at most this often", low=0, flag=False, repeated="never")
+    ] = 60.0
+    name: Annotated[
+        str, Option(help="of the experiment", inherited="the task's and the time", repeated="never")
+    ]
+    data_dir: Annotated[
+        str | None,
+        Option(
+            help="where data lies, on every machine",
+            inherited="IRE_DATA, else ~/.cache/ire/data",
+            repeated="never",
+        ),
+    ] = None
+
+    def check_options(self) -> None:
+        """Raise `InvalidInput` for an option whose value is not allowed, whatever the others are."""
+        for name, option in PLANNED.items():
+            option.check(getattr(self, name))
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallOptions:
+    """What a call takes beside what the plan holds: which space, and where the sweep runs and is kept."""
+
+    scale: Annotated[str | None, Option(help="tiny: the scaled-down twin, same as TASK@tiny")] = None
+    space: Annotated[
+        Path | str | None, Option(help="a space file of your own (TOML)", inherited="the task's")
+    ] = None
+    storage: Annotated[str | Path, Option(help="where experiments go: a folder, or s3://bucket/prefix")] = (
+        "experiments"
+    )
+    address: Annotated[
+        str | None,
+        Option(
+            help="join this Ray cluster",
+            inherited="RAY_ADDRESS, else this machine alone",
+            resume=Resume(help="join this Ray cluster; default: RAY_ADDRESS, else this machine alone"),
+        ),
+    ] = None
+
+
+PLANNED = options_of(PlannedOptions)
+OPTIONS = PLANNED | options_of(CallOptions)
+"""By name: every option of `ire sweep` and `sweep()`."""
+RESUMED = {name: option for name, option in OPTIONS.items() if option.resume is not None}
+"""Those of `ire resume` and `resume()`."""
+FIXED = ("task", *(name for name, option in PLANNED.items() if option.fixed))
+"""Fields of the plan that results depend on, beside the space."""
