@@ -3,49 +3,44 @@
 from pathlib import Path
 
 from simulated import make_plan
+from small_space import SHORT, space_with
 
 from ire.sweeps.plan.plan import Plan
 from ire.sweeps.search.protocol import Protocol
-from search_spaces.space import find_space, parse_space
 from trainables.task import load_task
 from trainables.training.loop import train
 
 
 def small_plan() -> Plan:
     """Digits with a fifth of its steps."""
-    text = find_space("digits").text.replace("horizon = 240", "horizon = 48").replace("[120, 176]", "[24]")
-    space = parse_space(text, task="digits", source="a test")
-    return make_plan(methods=("sgd-ire", "adamw"), trials=4, confirm_seeds=2, curve=(), space=space)
+    return make_plan(
+        methods=("sgd-ire", "adamw"), trials=4, confirm_seeds=2, curve=(), space=space_with(SHORT)
+    )
 
 
 def along_plan() -> Plan:
     """Digits with a fifth of its steps and flatness at three points of every confirm run."""
-    text = find_space("digits").text.replace("horizon = 240", "horizon = 48").replace("[120, 176]", "[24]")
-    text = text.replace("[confirm]", "[confirm]\nflatness_batches = 1\nflatness_points = 3")
-    space = parse_space(text, task="digits", source="a test")
+    space = space_with({**SHORT, "confirm": {"flatness_batches": 1, "flatness_points": 3}})
     return make_plan(methods=("sgd", "sgd-ire"), trials=2, confirm_seeds=2, curve=(), space=space)
 
 
 def grid_plan(*, share_prefix, **fields):
-    """Digits, 48 steps, IRE from 60 % on, a 3 x 2 grid of its settings."""
-    text = (
-        find_space("digits")
-        .text.replace("horizon = 240", "horizon = 50")
-        .replace("eval_interval = 8", "eval_interval = 5")
-    )
-    text = text.replace("rungs = [120, 176]       # both after", "rungs = []\ngrid = true  # both after")
-    ours = "kappa = { choice = [1.0, 2.0, 5.0], published = 1.0 }\ngamma = { choice = [0.8, 0.9], published = 0.8 }\n"
-    head, _, rest = text.partition("[ire]\n")
-    kept = [
-        line for line in rest.splitlines() if not line.startswith(("kappa ", "gamma ", "start_fraction "))
-    ]
-    text = f"{head}[ire]\n{ours}start_fraction = 0.6\n" + "\n".join(kept) + "\n"
-    space = parse_space(text, task="digits", source="a test")
+    """Digits, 50 steps, IRE from 60 % on, a 3 x 2 grid of its settings."""
+    grid = {
+        "horizon": 50,
+        "eval_interval": 5,
+        "search": {"rungs": [], "grid": True},
+        "ire": {
+            "kappa": {"choice": [1.0, 2.0, 5.0], "published": 1.0},
+            "gamma": {"choice": [0.8, 0.9], "published": 0.8},
+            "start_fraction": 0.6,
+        },
+    }
     return make_plan(
         methods=("sgd", "sgd-ire"),
         confirm_seeds=2,
         controls=True,
-        space=space,
+        space=space_with(grid),
         share_prefix=share_prefix,
         **fields,
     )

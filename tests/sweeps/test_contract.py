@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 from simulated import make_plan, simulate
+from small_space import space_with
 
 from ire.sweeps.findings.contract import broken_before, clauses
 from ire.sweeps.findings.range_ends import edges
@@ -125,8 +126,8 @@ def test_the_edge_is_five_percent_of_a_range_on_its_own_scale(settings, found):
 
 @pytest.mark.parametrize(("lr", "at_edge"), [(0.1, True), (0.2, False), (0.4, True)])
 def test_the_ends_of_a_grid_are_edges(lr, at_edge):
-    text = find_space("digits").text.replace("lr = { log = [0.01, 1.0],", "lr = { choice = [0.1, 0.2, 0.4],")
-    plan = make_plan(space=parse_space(text, task="digits", source="mine.toml"))
+    grid = {"sgd": {"lr": {"choice": [0.1, 0.2, 0.4], "published": 0.1}}}
+    plan = make_plan(space=space_with(grid, source="mine.toml"))
     whole = {"lr": lr, "weight_decay": 1e-3, "warmup_fraction": 0.1, "momentum": 0.9}
     assert [edge.setting for edge in edges(plan, "sgd", whole)] == ["lr"] * at_edge
 

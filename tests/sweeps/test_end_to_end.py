@@ -14,6 +14,7 @@ import psutil
 import pytest
 import ray
 from inline_sweep import grid_plan
+from small_space import SHORT, space_text
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 
@@ -23,7 +24,6 @@ from ire.storage.storage import below, open_storage
 from ire.sweeps.ray.cluster import check_shared
 from ire.sweeps.records.experiment_home import home_at
 from ire.sweeps.records.records import DIVERGED, FAILED, FINISHED, PRUNED, RUNNING, read_records
-from search_spaces import find_space
 from trainables.gang.trainable import GangTrainable, remove_abandoned_placement_groups
 from trainables.training.loop import train
 
@@ -214,8 +214,7 @@ def wait_for(condition, seconds: float = 120) -> None:
 def test_every_fault_is_survived_or_told_and_the_other_trials_are_untouched(cluster, tmp_path, monkeypatch):
     """Two workers a trial: an exception, memory, a dead, a hung and a stopped worker, a dead actor, a NaN."""
     shutil.copy(Path(__file__).with_name("faulty_task.py"), tmp_path / "my_faults.py")
-    text = find_space("digits").text.replace("horizon = 240", "horizon = 48").replace("[120, 176]", "[24]")
-    (tmp_path / "faulty.toml").write_text(text)
+    (tmp_path / "faulty.toml").write_text(space_text(SHORT))
     monkeypatch.chdir(tmp_path)
     process = start(
         *("sweep", "my_faults:Faulty", "--methods", "sgd", "--trials", "7", "--confirm-seeds", "1"),

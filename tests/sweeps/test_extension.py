@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 from simulated import make_plan, simulate, table
+from small_space import space_with
 
 from ire.invalid_input import InvalidInput
 from ire.sweeps.experiments.launch import _changed_versions
@@ -14,7 +15,6 @@ from ire.sweeps.plan.plan import Plan
 from ire.sweeps.plan.provenance import code_checksum, differences, versions
 from ire.sweeps.records.records import CONFIRM, CONTROL, CURVE, SEARCH, Records, read_records
 from ire.sweeps.search.protocol import Protocol
-from search_spaces.space import parse_space
 
 
 @pytest.fixture(scope="module")
@@ -91,13 +91,12 @@ def test_a_change_that_makes_no_sense_is_refused_by_name(swept, changes, message
 
 
 def other_horizon(plan: Plan) -> Plan:
-    text = plan.space.text.replace("horizon = 240", "horizon = 480")
-    return dataclasses.replace(plan, space=parse_space(text, task=plan.task, source=plan.space.source))
+    return dataclasses.replace(plan, space=space_with({"horizon": 480}, source=plan.space.source))
 
 
 def other_range(plan: Plan) -> Plan:
-    text = plan.space.text.replace("log = [0.01, 1.0]", "log = [0.01, 2.0]")
-    return dataclasses.replace(plan, space=parse_space(text, task=plan.task, source=plan.space.source))
+    wider = {"sgd": {"lr": {"log": [0.01, 2.0], "published": 0.1}}}
+    return dataclasses.replace(plan, space=space_with(wider, source=plan.space.source))
 
 
 @pytest.mark.parametrize(

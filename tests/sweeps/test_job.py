@@ -18,10 +18,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from small_space import SHORT, space_text
 
 from ire import open_experiment
 from ire.sweeps.records.records import FINISHED
-from search_spaces import find_space
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -93,8 +93,7 @@ def project(tmp_path):
     folder = tmp_path / "project"
     folder.mkdir()
     (folder / "my_task.py").write_text(TASK)
-    text = find_space("digits").text.replace("horizon = 240", "horizon = 48").replace("[120, 176]", "[24]")
-    (folder / "my_space.toml").write_text(text)
+    (folder / "my_space.toml").write_text(space_text(SHORT))
     return folder
 
 

@@ -7,9 +7,9 @@ import time
 
 import pytest
 from ray.cluster_utils import Cluster
+from small_space import space_text
 
 from ire.sweeps.records.records import FINISHED, PRUNED, read_records
-from search_spaces import find_space
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -40,8 +40,7 @@ class SlowDigits(Digits):
 def test_a_trial_spreads_over_nodes_and_survives_the_loss_of_one(nodes, tmp_path):
     cluster, second = nodes
     (tmp_path / "my_slow.py").write_text(SLOW_DIGITS)
-    text = find_space("digits").text.replace("horizon = 240", "horizon = 96").replace("[120, 176]", "[48]")
-    (tmp_path / "space.toml").write_text(text)
+    (tmp_path / "space.toml").write_text(space_text({"horizon": 96, "search": {"rungs": [48]}}))
     process = subprocess.Popen(
         [
             *(sys.executable, "-c", "from ire.sweeps.command import main; main()"),

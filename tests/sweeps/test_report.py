@@ -13,6 +13,7 @@ import inline_sweep
 import pytest
 from rich.console import Console
 from simulated import Killed, make_plan, simulate
+from small_space import space_with
 
 from ire.methods.ire import CONTROLS
 from ire.methods.method import parse_method
@@ -25,8 +26,6 @@ from ire.sweeps.records.records import Fault
 from ire.sweeps.report import as_json, as_markdown, terminal_tables, write_report
 from ire.sweeps.report.words import control_findings
 from ire.sweeps.search.stages import KAPPA_0
-from search_spaces import find_space
-from search_spaces.space import parse_space
 
 
 @pytest.fixture
@@ -117,8 +116,8 @@ def test_without_a_curve_it_says_what_is_missing_and_how_to_get_it(run):
 
 
 def test_a_broken_clause_makes_it_not_comparable_in_words(run):
-    text = find_space("digits").text + "\n[methods.sgd-ire]\nlr = { log = [0.001, 10.0], published = 0.1 }\n"
-    space = parse_space(text, task="digits", source="mine.toml")
+    wider = {"methods": {"sgd-ire": {"lr": {"log": [0.001, 10.0], "published": 0.1}}}}
+    space = space_with(wider, source="mine.toml")
     experiment = run(plan=FULL | {"space": space})
     told = told_of(experiment)
     assert not told["comparable"]
@@ -127,18 +126,15 @@ def test_a_broken_clause_makes_it_not_comparable_in_words(run):
 
 
 def test_an_end_with_nothing_behind_it_is_no_edge():
-    text = find_space("digits").text.replace(
-        "weight_decay = { log = [1e-6, 1e-1]", "weight_decay = { linear = [0, 0.1]"
-    )
-    plan = make_plan(space=parse_space(text, task="digits", source="a test"))
+    plan = make_plan(space=space_with({"shared": {"weight_decay": {"linear": [0, 0.1], "published": 5e-4}}}))
     settings = plan.space.published(parse_method("sgd"))
     assert [edge.setting for edge in edges(plan, "sgd", settings | {"weight_decay": 0.0})] == []
     assert [edge.setting for edge in edges(plan, "sgd", settings | {"weight_decay": 0.1})] == ["weight_decay"]
 
 
 def test_a_winner_at_the_edge_of_its_space_is_named(run):
-    text = find_space("digits").text.replace("lr = { log = [0.01,", "lr = { log = [0.045,")
-    space = parse_space(text, task="digits", source="mine.toml")
+    narrow = {"sgd": {"lr": {"log": [0.045, 1.0], "published": 0.1}}}
+    space = space_with(narrow, source="mine.toml")
     experiment = run(plan={"trials": 30, "space": space, "methods": ("sgd", "sgd-ire")})
     (finding,) = [f for f in told_of(experiment)["findings"] if f.startswith("Not finished")]
     assert "searched down to 0.045" in finding
