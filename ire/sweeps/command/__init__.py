@@ -1,18 +1,17 @@
 """The `ire` command: arguments in, one call of the Python API, text out."""
 
-import sys
+from ire.sweeps.command.failures import leave, run
 
 
 def main() -> None:
-    """Run the command; a user's mistake is one line on standard error and exit code 2."""
+    """Run the command; whatever goes wrong is one line on standard error (`ire.sweeps.command.failures`)."""
+    leave(run(_app))
+
+
+def _app() -> None:
     from ire.extras import explain_missing
-    from ire.invalid_input import InvalidInput
 
-    try:
-        with explain_missing("the `ire` command"):
-            from ire.sweeps.command.app import app
+    with explain_missing("the `ire` command"):  # typer and rich may be what is missing
+        from ire.sweeps.command.app import app
 
-            app()
-    except InvalidInput as error:
-        print(f"ire: {error}", file=sys.stderr)
-        sys.exit(2)
+        app()

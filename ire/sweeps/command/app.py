@@ -11,11 +11,13 @@ from rich.table import Table
 
 from ire.invalid_input import InvalidInput
 from ire.sweeps.command import data as data_command
+from ire.sweeps.command.commands import Commands
 from ire.sweeps.command.flags import with_flags
 from ire.sweeps.plan.options import OPTIONS, RESUMED
 from ire.sweeps.watch.console import plain_console
 
 app = typer.Typer(
+    cls=Commands,
     help="Sweeps that settle optimizer claims: IRE against tuned baselines, with equal budgets.",
     no_args_is_help=True,
     add_completion=False,

@@ -1,8 +1,14 @@
 """An experiment as tidy tables for other tools: one row a trial, one row a report, in CSV and Parquet."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from ire.foreign_text import in_spreadsheet, visible
 from ire.sweeps.findings.results import Results
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TABLES = ("trials", "curves")
 
@@ -12,9 +18,22 @@ def export(results: Results, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name in TABLES:
-        frame = getattr(results, name)
-        for kind, write in (("csv", frame.to_csv), ("parquet", frame.to_parquet)):
+        frame = _with_texts(getattr(results, name), visible)
+        for kind, write in (
+            ("csv", _with_texts(frame, in_spreadsheet).to_csv),
+            ("parquet", frame.to_parquet),
+        ):
             path = folder / f"{name}.{kind}"
             write(path, index=False)
             written.append(path)
     return written
+
+
+def _with_texts(frame: "pd.DataFrame", show: Callable[[str], str]) -> "pd.DataFrame":
+    """The frame with every text as `show` has it."""
+    texts = {
+        name: column.map(lambda cell: show(cell) if isinstance(cell, str) else cell)
+        for name, column in frame.items()
+        if column.dtype.kind == "O"
+    }
+    return frame.assign(**texts)

@@ -28,6 +28,7 @@ from ire.sweeps.ray.interruption import terminate_like_interrupt
 from ire.sweeps.records.experiment_home import PREFIXES, Home, home_at, new_home
 from ire.sweeps.records.records import Records, read_records
 from ire.sweeps.watch.console import plain_console
+from ire.sweeps.watch.output import Output
 from ire.trial.scale import scaled
 from search_spaces import find_space
 from trainables.data.folder import data_in, given_data_folder
@@ -250,9 +251,11 @@ def _new_home(storage: str | Path, name: str) -> Home:
 @contextlib.contextmanager
 def _ray_output(folder: Path, console: Console) -> Iterator[Console]:
     """Send what Ray prints to `ray.log` in the folder; the yielded console goes on writing where `console` did."""
-    with (folder / "ray.log").open("a", buffering=1) as log:
+    with (folder / "ray.log").open("a", buffering=1, errors="backslashreplace") as file:
+        log = Output(file, waits=True)  # a disk that is full ends nothing here
         screen = plain_console(
             file=console.file,
+            waits=False,
             force_terminal=console.is_terminal,
             width=console.width if console.is_terminal else 160,
         )

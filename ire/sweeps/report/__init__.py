@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from ire.foreign_text import without_secrets
 from ire.sweeps.findings.results import Results
 from ire.sweeps.report.facts import as_json
 from ire.sweeps.report.markdown import as_markdown
@@ -21,7 +22,8 @@ def write_report(results: Results) -> Path:
 
     folder = results.folder / "report"
     folder.mkdir(exist_ok=True)
-    (folder / "report.json").write_text(json.dumps(as_json(results), indent=1, allow_nan=False) + "\n")
+    facts = without_secrets(json.dumps(as_json(results), indent=1, allow_nan=False))
+    (folder / "report.json").write_text(f"{facts}\n")
     (folder / "report.md").write_text(as_markdown(results), encoding="utf-8")
     looks = styles(results.plan.methods)
     pictures = [*run_pictures(results, looks), *search_pictures(results, looks)]

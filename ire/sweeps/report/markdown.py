@@ -1,20 +1,26 @@
 """The report for a pull request."""
 
+from ire.foreign_text import in_markdown, in_one_line
 from ire.sweeps.findings.results import Results
 from ire.sweeps.report.facts import reproduce, versions
-from ire.sweeps.report.tables import tables
+from ire.sweeps.report.tables import Table, tables
 from ire.sweeps.report.words import NOTES, further_findings, headline
 
 
 def as_markdown(results: Results) -> str:
     """Verdict, tables, definitions, and how to run it again."""
-    parts = [f"**{headline(results)}**", ""]
-    parts += [line for finding in further_findings(results) for line in (finding, "")]
+    parts = [f"**{in_markdown(headline(results))}**", ""]
+    parts += [line for finding in further_findings(results) for line in (in_markdown(finding), "")]
     for index, table in enumerate(tables(results)):
         if index:
-            parts += [f"**{table.title}**", ""]
-        lines = (table.heads, ["---"] * len(table.heads), *table.lines)
-        parts += [f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines] + [""]
+            parts += [f"**{in_markdown(table.title)}**", ""]
+        parts += [*markdown_table(table), ""]
     told = ", ".join(f"{name} {version}" for name, version in versions(results).items())
-    parts += [f"    {reproduce(results)}", "", f"Run with {told}.", ""]
+    parts += [f"    {in_one_line(reproduce(results))}", "", f"Run with {in_markdown(told)}.", ""]
     return "\n".join([*parts, *(f"{note}\n" for note in NOTES)])
+
+
+def markdown_table(table: Table) -> list[str]:
+    """The lines of a table; whatever stands in a cell stays in it."""
+    lines = (table.heads, ["---"] * len(table.heads), *table.lines)
+    return [f"| {' | '.join(map(in_markdown, line))} |" for line in lines]

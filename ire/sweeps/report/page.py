@@ -1,9 +1,9 @@
 """The report as one self-contained page that opens offline: verdict first, then the evidence."""
 
 import base64
-import html
 from collections.abc import Mapping, Sequence
 
+from ire.foreign_text import in_html
 from ire.sweeps.findings.results import Results
 from ire.sweeps.report.facts import reproduce, versions
 from ire.sweeps.report.palette import Style
@@ -42,7 +42,7 @@ def as_html(results: Results, pictures: Sequence[Picture], styles: Mapping[str, 
     plan = results.plan
     told = ", ".join(f"{name} {version}" for name, version in versions(results).items())
     sections = [
-        f"<p class='soft'>{html.escape(plan.name)}</p><h1>{html.escape(headline(results))}</h1>",
+        f"<p class='soft'>{in_html(plan.name)}</p><h1>{in_html(headline(results))}</h1>",
         *(f"<p>{_prose(finding)}</p>" for finding in further_findings(results)),
         html_table(first),
         _pictures(figures, styles, "loss-curves", "baseline-curve"),
@@ -57,17 +57,17 @@ def as_html(results: Results, pictures: Sequence[Picture], styles: Mapping[str, 
         _pictures(figures, styles, "tuning", "kappa-gamma", "importance", "slices", "parallel"),
         _titled(by_title, "Faults"),
         "<h2>What the numbers mean</h2>",
-        *(f"<p class='soft'>{html.escape(note)}</p>" for note in NOTES),
-        f"<h2>To run it again</h2><pre>{html.escape(reproduce(results))}</pre>",
-        f"<p class='soft'>Run with {html.escape(told)}.</p>",
+        *(f"<p class='soft'>{in_html(note)}</p>" for note in NOTES),
+        f"<h2>To run it again</h2><pre>{in_html(reproduce(results))}</pre>",
+        f"<p class='soft'>Run with {in_html(told)}.</p>",
         "<details><summary>The whole sweep as data (sweep.toml)</summary>",
-        f"<pre>{html.escape(_plan_text(results))}</pre></details>",
+        f"<pre>{in_html(_plan_text(results))}</pre></details>",
         "<details><summary>The winners' settings</summary>",
-        f"<pre>{html.escape(_winners(results))}</pre></details>",
+        f"<pre>{in_html(_winners(results))}</pre></details>",
     ]
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{html.escape(plan.name)}</title><style>{CSS}</style></head><body>
+<title>{in_html(plan.name)}</title><style>{CSS}</style></head><body>
 {"".join(sections)}
 </body></html>
 """
@@ -75,7 +75,7 @@ def as_html(results: Results, pictures: Sequence[Picture], styles: Mapping[str, 
 
 def _prose(text: str) -> str:
     """Escaped, with what stands between backticks as code."""
-    parts = html.escape(text).split("`")
+    parts = in_html(text).split("`")
     return "".join(f"<code>{part}</code>" if i % 2 else part for i, part in enumerate(parts))
 
 
@@ -94,7 +94,7 @@ def _winners(results: Results) -> str:
 def _titled(by_title: Mapping[str, Table], start: str) -> str:
     for title, table in by_title.items():
         if title.startswith(start):
-            return f"<h2>{html.escape(title)}</h2>{html_table(table)}"
+            return f"<h2>{in_html(title)}</h2>{html_table(table)}"
     return ""
 
 
@@ -108,7 +108,7 @@ def html_table(table: Table) -> str:
             kinds = ["text"] if table.heads[i] in TEXT else []
             kinds += ["long"] if i == last and table.heads[i] in TEXT else []
             kind = f' class="{" ".join(kinds)}"' if kinds else ""
-            cells.append(f"<{tag}{kind}>{html.escape(cell)}</{tag}>")
+            cells.append(f"<{tag}{kind}>{in_html(cell)}</{tag}>")
         return f"<tr>{''.join(cells)}</tr>"
 
     body = "".join(row("td", line) for line in table.lines)
@@ -124,12 +124,12 @@ def _pictures(figures: Mapping[str, Picture], styles: Mapping[str, Style], *name
         if picture is None:
             continue
         images = "".join(
-            f'<img alt="{html.escape(picture.title)}" '
+            f'<img alt="{in_html(picture.title)}" '
             f'src="data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}">'
             for svg in picture.svgs()
         )
         parts.append(
-            f"<h2>{html.escape(picture.title)}</h2><p class='soft'>{html.escape(picture.caption)}</p>"
+            f"<h2>{in_html(picture.title)}</h2><p class='soft'>{in_html(picture.caption)}</p>"
             f"{legend(picture.styles)}<div class='panels'>{images}</div>"
         )
     return "".join(parts)
@@ -147,6 +147,6 @@ def legend(styles: Mapping[str, Style]) -> str:
         ).format(style.colour)
         items.append(
             f'<span><svg width="28" height="14"><path d="M0 7 H28" stroke="{style.colour}" stroke-width="2"{dash}/>'
-            f"{shape}</svg>{html.escape(name)}</span>"
+            f"{shape}</svg>{in_html(name)}</span>"
         )
     return f"<div class='legend'>{''.join(items)}</div>" if items else ""

@@ -1,7 +1,6 @@
 """The report of several sweeps: a table of all tasks, geometric means, and performance profiles."""
 
 import base64
-import html
 import json
 from functools import partial
 from pathlib import Path
@@ -9,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ire.foreign_text import in_html, in_markdown
 from ire.sweeps.findings.pooling import MIN_PROFILE_TASKS, Several, profile
 from ire.sweeps.findings.statistics.speedup import CLOCKS
 from ire.sweeps.findings.statistics.verdict import FASTER
+from ire.sweeps.report.markdown import markdown_table
 from ire.sweeps.report.page import CSS, html_table, legend
 from ire.sweeps.report.palette import styles
 from ire.sweeps.report.pictures import Picture
@@ -124,23 +125,21 @@ def write_several(several: Several, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     tables, told = several_tables(several), several_headline(several)
     (folder / "report.json").write_text(json.dumps(several_json(several), indent=1, allow_nan=False) + "\n")
-    parts = [f"**{told}**", ""]
+    parts = [f"**{in_markdown(told)}**", ""]
     for table in tables:
-        parts += [f"**{table.title}**", ""]
-        lines = (table.heads, ["---"] * len(table.heads), *table.lines)
-        parts += [f"| {' | '.join(line)} |" for line in lines] + [""]
-    parts += [f"- {e.plan.name}: {headline(e)}" for e in several.experiments]
+        parts += [f"**{in_markdown(table.title)}**", "", *markdown_table(table), ""]
+    parts += [f"- {in_markdown(f'{e.plan.name}: {headline(e)}')}" for e in several.experiments]
     (folder / "report.md").write_text("\n".join([*parts, ""]), encoding="utf-8")
-    body = [f"<h1>{html.escape(told)}</h1>"]
-    body += [f"<p>{html.escape(e.plan.name)}: {html.escape(headline(e))}</p>" for e in several.experiments]
-    body += [f"<h2>{html.escape(table.title)}</h2>{html_table(table)}" for table in tables]
+    body = [f"<h1>{in_html(told)}</h1>"]
+    body += [f"<p>{in_html(e.plan.name)}: {in_html(headline(e))}</p>" for e in several.experiments]
+    body += [f"<h2>{in_html(table.title)}</h2>{html_table(table)}" for table in tables]
     picture = profiles(several)
     if picture:
         for kind in ("svg", "png"):
             (folder / f"{picture.name}.{kind}").write_bytes(picture.whole(kind))
         image = base64.b64encode(picture.svgs()[0].encode()).decode()
         body.append(
-            f"<h2>{picture.title}</h2><p class='soft'>{html.escape(picture.caption)}</p>{legend(picture.styles)}"
+            f"<h2>{picture.title}</h2><p class='soft'>{in_html(picture.caption)}</p>{legend(picture.styles)}"
             f"<div class='panels'><img alt='{picture.title}' src='data:image/svg+xml;base64,{image}'></div>"
         )
     else:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ire.foreign_text import visible
 from ire.sweeps.findings.comparison import Comparison, Control, Measured, Row, published, short_settings
 from ire.sweeps.findings.paper import beside_the_paper
 from ire.sweeps.findings.results import Results
@@ -227,7 +228,7 @@ def faults(results: Results) -> Table:
 
 def last_line(text: str) -> str:
     """The line of a traceback that says most, and no more than a table can hold."""
-    last = text.strip().rpartition("\n")[2].strip()
+    last = visible(text).strip().rpartition("\n")[2].strip()
     return last if len(last) <= 160 else f"{last[:157]}..."
 
 

@@ -3,6 +3,7 @@
 from rich.table import Table
 from rich.text import Text
 
+from ire.foreign_text import in_one_line
 from ire.sweeps.findings.results import Results
 from ire.sweeps.report import tables
 from ire.sweeps.report.tables import controls, result_table, searches
@@ -26,7 +27,7 @@ def as_terminal(told: tables.Table) -> Table:
             no_wrap=name in ("method", "control"),
         )
     for line in told.lines:
-        table.add_row(*(Text(cell) for cell in line))  # an error's brackets are no markup
+        table.add_row(*(Text(in_one_line(cell)) for cell in line))  # an error's brackets are no markup
     return table
 
 

@@ -15,6 +15,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
 from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
 from torch.utils.tensorboard import SummaryWriter
 
+from ire.foreign_text import visible
 from ire.storage.storage import open_storage
 from ire.sweeps.records.experiment_home import Home
 from ire.sweeps.records.records import FINISHED, PRUNED, RUNNING, TrialRecord
@@ -102,7 +103,7 @@ class TensorBoard(Watcher):
             elif isinstance(value, int | float):
                 start.hparams[name].number_value = value
             else:
-                start.hparams[name].string_value = str(value)
+                start.hparams[name].string_value = visible(value)
         writer = self._writer(trial.name)
         _add_hparams(writer, "session_start_info", session_start_info=start)
         writer.flush()
@@ -126,7 +127,9 @@ class TensorBoard(Watcher):
         for tag, value in ends.items():
             writer.add_scalar(f"end/{tag}", math.nan if value is None else value, trial.step)
         writer.add_text(
-            "end/status", trial.status + (f"\n\n    {trial.error}" if trial.error else ""), trial.step
+            "end/status",
+            trial.status + (f"\n\n    {visible(trial.error)}" if trial.error else ""),
+            trial.step,
         )
         good = trial.status in (FINISHED, PRUNED)
         end = plugin_data_pb2.SessionEndInfo(

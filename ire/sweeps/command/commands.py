@@ -1,0 +1,18 @@
+"""The group of commands, which lets every exception through to `main`."""
+
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from ire.sweeps.command.failures import EndOfInput
+
+
+class Commands(TyperGroup):
+    """As typer's, but that an `EOFError`, as of a file that was cut off, is not taken for Ctrl-D."""
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except EOFError as error:
+            raise EndOfInput from error

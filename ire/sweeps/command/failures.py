@@ -1,0 +1,139 @@
+"""What a user reads when a command fails: one line that says what to do, or that it is a bug and where its file is.
+
+Four kinds: a user's mistake (`InvalidInput`), an answer of the system such as a full disk, an exception in a module of
+the user's own, and everything else, which is a bug of ours.
+"""
+
+import errno
+import os
+import platform
+import sys
+import sysconfig
+import tempfile
+import traceback
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from ire.foreign_text import in_one_line, visible
+from ire.invalid_input import InvalidInput
+from ire.sweeps.watch.output import Output
+
+MISTAKE, FAILED, INTERRUPTED = 2, 1, 130
+"""Exit codes; the last one is a shell's for SIGINT."""
+
+ANSWERS = (
+    *(
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EFBIG,
+        errno.EIO,
+        errno.ESTALE,
+    ),
+    *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP),
+    *(errno.EEXIST, errno.EADDRINUSE, errno.ENOTCONN, errno.EHOSTDOWN, errno.ETXTBSY),
+)
+"""What the system says of the place that it was asked for, and not of the program that asks."""
+
+OURS = ("ire", "trainables", "search_spaces")
+
+
+def run(command: Callable[[], object]) -> int:
+    """Run a command to its end; returns the exit code, and never raises."""
+    try:
+        command()
+    except SystemExit as end:
+        return _exit_code(end)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BaseException as error:
+        say, code = explained(error)
+        print(f"ire: {say}", file=Output(sys.stderr, waits=True))
+        return code
+    return 0
+
+
+def explained(error: BaseException) -> tuple[str, int]:
+    """What to print of an exception, and the exit code."""
+    if isinstance(error, InvalidInput):
+        return visible(error), MISTAKE
+    if isinstance(error, EndOfInput):
+        error = error.__cause__
+    if isinstance(error, OSError) and error.errno in ANSWERS:
+        place = f"{os.fsdecode(error.filename)!r}: " if isinstance(error.filename, str | bytes) else ""
+        return f"{in_one_line(place + (error.strerror or str(error)))}", FAILED
+    if isinstance(error, MemoryError):
+        return "there is not enough memory", FAILED
+    theirs = place_of_the_user(error)
+    what = in_one_line(f"{type(error).__name__}: {error}")
+    if theirs is not None:
+        return f"{visible(theirs)}: {what}\n{_written(error, 'the whole traceback is in')}", FAILED
+    return f"{what}\nthis is a bug of ire: {_written(error, 'please report it with this file:')}", FAILED
+
+
+class EndOfInput(Exception):
+    """Carries an `EOFError` past `click`, which takes it for Ctrl-D and prints nothing but "Aborted"."""
+
+
+def place_of_the_user(error: BaseException) -> str | None:
+    """Where a module that is neither ours nor installed raised it, as `FILE, line N`; None if none took part."""
+    if isinstance(error, SyntaxError) and error.filename and _is_the_users(error.filename):
+        return f"{error.filename}, line {error.lineno}"
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if _is_the_users(frame.filename):
+            return f"{frame.filename}, line {frame.lineno}, in {frame.name}"
+    return None
+
+
+def _is_the_users(file: str) -> bool:
+    if file.startswith("<"):  # made while running: no file of anybody's
+        return False
+    path = Path(file).resolve()
+    ours = (Path(__file__).resolve().parents[3] / name for name in OURS)
+    installed = (
+        sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib", "scripts")
+    )
+    return not any(path.is_relative_to(folder) for folder in (*ours, *map(Path, installed)))
+
+
+def _written(error: BaseException, words: str) -> str:
+    """Write the traceback to a file that only this user can read; returns `words` and its path."""
+    text = "\n".join(
+        (
+            f"command: {' '.join(sys.argv)}",
+            f"python {platform.python_version()} on {platform.platform()}",
+            f"ire {sys.modules['ire'].__version__}, {datetime.now().astimezone().isoformat(timespec='seconds')}",
+            "",
+            *traceback.format_exception(error),
+        )
+    )
+    try:
+        handle, path = tempfile.mkstemp(prefix="ire-bug-", suffix=".txt")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(visible(text))
+    except OSError:
+        return f"(no file could be written)\n{visible(text)}"
+    return f"{words} {path}"
+
+
+def _exit_code(end: SystemExit) -> int:
+    if end.code is None or isinstance(end.code, int):
+        return end.code or 0
+    print(end.code, file=Output(sys.stderr, waits=True))
+    return FAILED
+
+
+def leave(code: int) -> None:
+    """End the process with `code`, whether or not anybody reads what is still to be written."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):  # Python would complain of it and end with 120
+            try:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            except (OSError, ValueError, AttributeError):
+                continue
+    sys.exit(code)

@@ -1,0 +1,91 @@
+"""Whatever goes wrong in a command: one line that helps, and never a traceback on the screen."""
+
+import errno
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.core import TyperGroup
+
+from ire.invalid_input import InvalidInput
+from ire.sweeps.command.commands import Commands
+from ire.sweeps.command.failures import EndOfInput, explained, run
+
+
+def raising(error):
+    def command():
+        raise error
+
+    return command
+
+
+def test_a_mistake_of_the_user_is_one_harmless_line_and_code_2(capsys):
+    assert run(raising(InvalidInput("task '\x1b[31m' of s3://KEY:SECRET@b: no"))) == 2
+    assert capsys.readouterr().err == "ire: task '\\x1b[31m' of s3://***@b: no\n"
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.ENOSPC, errno.EROFS, errno.EIO, errno.EMFILE])
+def test_an_answer_of_the_system_is_one_line_with_the_place(code, capsys):
+    assert run(raising(OSError(code, "No", "/some/where"))) == 1
+    assert capsys.readouterr().err == "ire: '/some/where': No\n"
+
+
+def test_a_defect_is_called_one_and_its_traceback_is_in_a_private_file(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("ire.sweeps.command.failures.OURS", ("ire", "trainables", "search_spaces", "tests"))
+    assert run(raising(KeyError("s3://KEY:SECRET@b\x1b"))) == 1
+    told = capsys.readouterr().err
+    (file,) = tmp_path.iterdir()
+    assert told.splitlines() == [
+        "ire: KeyError: 's3://***@b\\x1b'",
+        f"this is a bug of ire: please report it with this file: {file}",
+    ]
+    assert file.stat().st_mode & 0o777 == 0o600
+    text = file.read_text()
+    assert "Traceback (most recent call last)" in text
+    assert "SECRET" not in text
+    assert "\x1b" not in text
+
+
+def test_an_exception_in_a_users_module_is_shown_as_theirs_with_its_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    for name, text, told in (
+        (
+            "their_own",
+            "def model():\n    return 1 / 0\n\nmodel()\n",
+            "2, in model: ZeroDivisionError: division by",
+        ),
+        ("their_broken", "x = 1\nif x\n", "2: SyntaxError: expected ':'"),
+    ):
+        (tmp_path / f"{name}.py").write_text(text)
+        assert run(lambda name=name: importlib.import_module(name)) == 1
+        first, second = capsys.readouterr().err.splitlines()
+        assert first.startswith(f"ire: {tmp_path}/{name}.py, line {told}")
+        assert second.startswith(f"the whole traceback is in {tmp_path}/ire-bug-")
+
+
+def test_a_file_that_was_cut_off_is_not_taken_for_the_end_of_the_input(monkeypatch):
+    def cut_off(self, context):
+        raise EOFError("cut off")
+
+    monkeypatch.setattr(TyperGroup, "invoke", cut_off)
+    with pytest.raises(EndOfInput) as raised:
+        Commands().invoke(None)
+    told, code = explained(raised.value)
+    assert "EOFError: cut off\n" in told
+    assert code == 1
+    Path(told.split()[-1]).unlink()
+
+
+def test_a_reader_that_goes_away_is_no_failure_and_python_says_nothing_of_it():
+    code = "from ire.sweeps.command import main; main()"
+    listing = subprocess.Popen(
+        [sys.executable, "-c", code, "methods"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    listing.stdout.close()
+    assert listing.wait(60) == 0
+    assert listing.stderr.read() == ""
+    listing.stderr.close()
