@@ -106,8 +106,33 @@ class Task(ABC):
         return {
             "loss": F.cross_entropy(logits, targets, reduction="sum"),
             "accuracy": (logits.argmax(-1) == targets).sum(),
-            "count": torch.tensor(len(targets), device=logits.device),
+            "count": torch.full((), len(targets), device=logits.device),
         }
+
+    # Model and loss together: one module while training, one graph when compiled. A task may fuse them.
+
+    def training_loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """`loss` of `outputs`: what a training step differentiates, once."""
+        return self.loss(self.outputs(model, batch), batch)
+
+    def sampled_training_loss(
+        self,
+        model: nn.Module,
+        batch: Batch,
+        *,
+        generator: torch.Generator,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> Tensor:
+        """`sampled_loss` of `outputs`: what a curvature pass differentiates, once."""
+        outputs = self.outputs(model, batch)
+        return self.sampled_loss(outputs, batch, generator=generator, rank=rank, world_size=world_size)
+
+    def evaluation_sums(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """`metric_sums` of `outputs` in single precision; gradients are off."""
+        outputs = self.outputs(model, batch)
+        with torch.autocast(outputs.device.type, enabled=False):
+            return self.metric_sums(outputs.float(), batch)
 
 
 def task_names() -> list[str]:

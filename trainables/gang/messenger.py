@@ -88,10 +88,10 @@ class Messenger:
         if self._rank == 0:
             self._send(prefix=training.gradient_evaluations)
 
-    def flush(self, error: str | None = None) -> None:
+    def flush(self, error: str | None = None, *, gang_is_well: bool = False) -> None:
         """Send what is left, as the last of this trial; an `error` comes from the worker that has it."""
         if self._rank == 0 or error:
-            self._send(last=True, error=error)
+            self._send(last=True, error=error, gang_is_well=gang_is_well)
 
     def _send(self, *, wait: bool = False, last: bool = False, **told: Any) -> bool:
         message = {"reports": self._reports, "last": last} | {

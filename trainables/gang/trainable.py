@@ -6,6 +6,7 @@ one function that takes jobs from a mailbox until told to end. Workers, process 
 loaded data stay warm; a new trial costs a message.
 """
 
+import gc
 import os
 import threading
 import time
@@ -26,9 +27,12 @@ from ire.trial.spec import TrialSpec
 from trainables.data.folder import data_in
 from trainables.gang.mailbox import Mailbox
 from trainables.gang.messenger import Messenger
+from trainables.gang.out_of_memory import advice, is_out_of_memory
+from trainables.gang.shares import share
 from trainables.gang.watchdog import Watchdog
 from trainables.task import Task, load_task, search_for_modules
 from trainables.training.loop import STOPPED, train
+from trainables.training.placement import release
 
 COLLECT_SECONDS = 1.0
 """How often a trial without news looks whether its gang is still alive."""
@@ -118,7 +122,7 @@ class GangTrainable(Trainable):
             self._start_gang()  # the mailbox hands it the same job
         else:  # nothing new: come back soon, so that Tune can stop this trial in between
             message = {"reports": []} | self._look_after_silence()
-        self._broken = "error" in message
+        self._broken = "error" in message and not message.get("gang_is_well")
         return message
 
     def _fault(self) -> dict[str, str]:
@@ -181,7 +185,7 @@ class GangTrainable(Trainable):
         gang = self._gang
         resources = {"CPU": gang["cpus_per_worker"]}
         if gang["gpus_per_worker"]:
-            resources["GPU"] = gang["gpus_per_worker"]
+            resources["GPU"] = share(gang["gpus_per_worker"])
         trainer = GangTrainer(
             serve,
             train_loop_config={
@@ -221,7 +225,10 @@ def _serve(mailbox: Any) -> None:
     device = ray.train.torch.get_device()
     tasks: dict[str, Task] = {}
     finished = 0
+    gc.collect()
+    gc.freeze()  # what is loaded by now stays: a collection between trials looks at those alone
     while True:
+        release()
         taken = _from_worker_0(ray.get(mailbox.take.remote(finished)) if rank == 0 else None, world_size)
         if taken is None:
             return
@@ -257,6 +264,11 @@ def _serve(mailbox: Any) -> None:
         except Exception as error:
             if world_size > 1 and is_of_a_peer(error):
                 raise  # the gang ends here, and is started anew
+            if world_size == 1 and is_out_of_memory(error):
+                text = f"{advice(error, spec)}\n{traceback.format_exc()}"
+                traceback.clear_frames(error.__traceback__)  # they hold the trial's tensors
+                messenger.flush(error=text, gang_is_well=True)
+                continue
             # Not raised on: it is this trial's own, and would come again with every restart.
             messenger.flush(error=traceback.format_exc())
             if world_size > 1:  # peers may wait for this worker in a collective: its end releases them

@@ -47,6 +47,15 @@ class Llama(nn.Module):
     def forward(self, text: Tensor) -> Tensor:
         return logits(self.llama, text)
 
+    def hidden(self, text: Tensor) -> Tensor:
+        """What the output layer is applied to, (batch, length, dim)."""
+        return self.llama.model(input_ids=text, use_cache=False).last_hidden_state
+
+    @property
+    def output_weight(self) -> Tensor:
+        """The output layer's weight (vocabulary, dim); it has no bias."""
+        return self.llama.lm_head.weight
+
 
 def logits(model: Any, text: Tensor) -> Tensor:
     """The logits of a `transformers` causal language model on whole windows: no padding, no cache."""

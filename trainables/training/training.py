@@ -6,7 +6,7 @@ counters, and a resumed trial is bitwise the undisturbed one.
 """
 
 import dataclasses
-import time
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,9 +21,13 @@ from ire.trial.schedule import lr_factor
 from ire.trial.seeds import derive_seed, generator, seed_step
 from ire.trial.spec import TrialSpec
 from trainables.task import Batch, Task
+from trainables.training.clock import Clock
+from trainables.training.feed import Feed
 from trainables.training.flatness import flatness
 from trainables.training.hardware import hardware
+from trainables.training.objective import Draw, EvaluationSums, Objective
 from trainables.training.optimizers import build_optimizer
+from trainables.training.placement import model_on, peak_memory_mib
 from trainables.training.start import LossTrigger
 from trainables.updates import Setup, build_update
 
@@ -53,17 +57,20 @@ class Training:
 
         torch.set_float32_matmul_precision("high" if spec.precision == "tf32" else "highest")
         torch.manual_seed(derive_seed(spec.seed, "model"))
-        self.model = task.model().to(device)
-        self.network: nn.Module = self.model
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        self.model = model_on(task, device)
+        self.objective: nn.Module = Objective(task, self.model)
+        self._sums: nn.Module = EvaluationSums(task, self.model)
         if world_size > 1:
             # Batch-norm statistics are each worker's own while training and averaged before they are read.
-            self.network = DistributedDataParallel(self.model, broadcast_buffers=False)
+            self.objective = DistributedDataParallel(self.objective, broadcast_buffers=False)
         if spec.compile:
-            self.network = torch.compile(self.network)
+            self.objective, self._sums = torch.compile(self.objective), torch.compile(self._sums)
         self.optimizer = build_optimizer(
             self.method,
             self.settings,
-            self.network,
+            self.model,
             horizon=spec.horizon,
             seed=spec.seed,
             optimizer_steps=self._optimizer_steps,
@@ -75,7 +82,7 @@ class Training:
             self.settings.get("start_loss", 0.0),
             horizon=spec.horizon,
             device=device,
-            mean=self._mean_over_workers,
+            mean=partial(_mean_over_workers, world_size=world_size),  # not a method: trials are in no cycle
         )
         self._setup = Setup(
             task=task,
@@ -83,7 +90,7 @@ class Training:
             method=self.method,
             settings=self.settings,
             model=self.model,
-            network=self.network,
+            objective=self.objective,
             optimizer=self.optimizer,
             device=device,
             rank=rank,
@@ -91,16 +98,22 @@ class Training:
         )
         self.update = build_update(self._setup)
         self.batches = task.train_batches(seed=spec.seed, start=0)
+        self._feed = Feed(self.update.parts, device)
 
         self.step = 0
         self.gradient_evaluations = 0
-        self.seconds = 0.0
+        self._clock = Clock(device, compiles=spec.compile)
+        self._clock.skip_next()
         self.reports: list[Report] = []
         self._first_loss: float | None = None
         self._loss_sum = torch.zeros((), device=device, dtype=torch.float64)
         self._step_of_last_report = 0
         self._seconds_of_last_report = 0.0
-        self._clock: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Of training alone, up to the last report: device-synchronised, without evaluation, compiles and the like."""
+        return self._clock.seconds
 
     @property
     def may_start_early(self) -> bool:
@@ -111,25 +124,27 @@ class Training:
 
     def advance(self) -> None:
         """Take one step of the task: one of the optimizer, or several (`trainables.updates`)."""
-        if self._clock is None:
-            self._clock = self._now()
+        self._clock.start()
         if not self.model.training:  # it was evaluated; to say so again takes a walk through all its modules
-            self.network.train()
+            self.objective.train()
         seed_step(derive_seed(self.spec.seed, "step", self.step, self.rank), self.device)
         self._set_lr()
-        parts = [self.task.prepared(part) for part in self.update.parts(next(self.batches))]
+        parts = [self.task.prepared(part) for part in self._feed.take(self.batches)]
         if isinstance(self.optimizer, IRE) and self.optimizer.curvature_due:
             self._refresh_mask(parts)
         loss = self.update.advance(parts, self.step)
+        self._feed.fetch(self.batches)
         if self._first_loss is None:
             self._first_loss = self._mean_over_workers(loss.double()).item()
         self._loss_sum += loss
         self.gradient_evaluations += self.method.gradients_per_step(self.settings)
         self.step += 1
+        self._clock.stepped()
         if self.may_start_early and self._trigger.reached(loss, self.step):
             self._start_at(self.step)
         if self.step == self.start:
-            self._stop_clock()
+            self._clock.stop()
+            self._clock.skip_next()  # IRE's own step is compiled in it
             if not self.spec.reports_at(self.step):  # which sums up, too
                 self._sum_up()
 
@@ -160,13 +175,7 @@ class Training:
                 labels = generator(self.spec.seed, "labels", self.step, number, device=self.device)
                 with self._setup.reduce_on_last(index, parts):
                     with self._setup.autocast():
-                        loss = self.task.sampled_loss(
-                            self.task.outputs(self.network, batch),
-                            batch,
-                            generator=labels,
-                            rank=part,
-                            world_size=of,
-                        )
+                        loss = self.objective(batch, Draw(generator=labels, rank=part, world_size=of))
                     (loss / (examples / len(batch[0]))).backward()
         self.optimizer.update_mask()
         self.gradient_evaluations += 1
@@ -185,8 +194,8 @@ class Training:
                 continue
             batch = tuple(part.to(self.device) for part in batch)
             with self._setup.autocast():
-                outputs = self.task.outputs(self.model, batch)
-            for name, value in self.task.metric_sums(outputs.float(), batch).items():
+                metrics = self._sums(batch)
+            for name, value in metrics.items():
                 sums[name] = sums.get(name, 0) + value.double() * mine  # each batch counts once
         if self.world_size > 1:
             packed = torch.stack(list(sums.values()))
@@ -198,9 +207,10 @@ class Training:
     def report(self) -> Report:
         """Evaluate, and append and return what is known at this step; non-finite numbers become None.
 
-        `seconds` is training time alone: device-synchronised, without evaluation and checkpoints.
+        `seconds` is training time alone: device-synchronised, without evaluation, checkpoints, compiles and the
+        first steps on a GPU, of which `warmup_seconds` has the rest.
         """
-        self._stop_clock()
+        self._clock.stop()
         steps = self.step - self._step_of_last_report
         train_loss = self._mean_over_workers(self._loss_sum).item() / max(1, steps)
         values = {f"val_{name}": value for name, value in self.evaluate("validation").items()}
@@ -222,6 +232,7 @@ class Training:
             "lr": self.optimizer.param_groups[0]["lr"],
             **self.update.measured(),
             "steps_per_second": steps / interval if interval > 0 else None,
+            **self._of_the_machine(),
             "diverged": self._is_diverged(train_loss, values["val_loss"]),
         }
         report = {name: _finite(value) for name, value in (report | self._of_ire()).items()}
@@ -238,6 +249,12 @@ class Training:
             for step in (self.step, self._step_of_last_report)
         )
         return passed > before
+
+    def _of_the_machine(self) -> Report:
+        """What a report says of warming up and of memory; nothing on a CPU without compiling."""
+        if self.device.type == "cpu" and not self.spec.compile:
+            return {}
+        return {"warmup_seconds": self._clock.warmup_seconds} | peak_memory_mib(self.device)
 
     def _of_ire(self) -> Report:
         """What a report says of IRE, now."""
@@ -257,11 +274,6 @@ class Training:
         fractions = self.optimizer.flat_fractions()
         return {name: fractions[p] for name, p in self.model.named_parameters() if p in fractions}
 
-    def _stop_clock(self) -> None:
-        now = self._now()
-        self.seconds += now - (self._clock if self._clock is not None else now)
-        self._clock = None
-
     def _sum_up(self) -> None:
         """Make all that workers have of their own the same: what a checkpoint, written by one of them, may hold."""
         self._loss_sum = self._mean_over_workers(self._loss_sum)
@@ -273,22 +285,13 @@ class Training:
         return not (train_loss < limit and val_loss < limit)  # NaN compares as false
 
     def _mean_over_workers(self, value: Tensor) -> Tensor:
-        if self.world_size == 1:
-            return value
-        value = value.clone()
-        dist.all_reduce(value)
-        return value / self.world_size
+        return _mean_over_workers(value, self.world_size)
 
     def _average_buffers(self) -> None:
         if self.world_size > 1:
             for buffer in self.model.buffers():
                 if buffer.is_floating_point():
                     buffer.copy_(self._mean_over_workers(buffer))
-
-    def _now(self) -> float:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        return time.perf_counter()
 
     # Checkpoints
 
@@ -300,6 +303,7 @@ class Training:
             "step": self.step,
             "gradient_evaluations": self.gradient_evaluations,
             "seconds": self.seconds,
+            "warmup_seconds": self._clock.warmup_seconds,
             "loss_sum": self._loss_sum.item(),
             "last_report": [self._step_of_last_report, self._seconds_of_last_report],
             "first_loss": self._first_loss,
@@ -330,7 +334,8 @@ class Training:
         if lost.unexpected_keys or set(lost.missing_keys) - self._frozen:
             raise RuntimeError(f"the checkpoint does not fit the model: {lost}")
         self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.seconds = state["step"], state["seconds"]
+        self.step, self._clock.seconds = state["step"], state["seconds"]
+        self._clock.warmup_seconds = state.get("warmup_seconds", 0.0)
         self._loss_sum.fill_(state.get("loss_sum", 0.0))  # older checkpoints were all taken at a report
         last = state.get("last_report", [self.step, self.seconds])
         self._step_of_last_report, self._seconds_of_last_report = last
@@ -341,6 +346,7 @@ class Training:
         if state["start"] < self.method.start(state["spec"]["settings"], self.spec.horizon):
             self._start_at(state["start"])  # a low loss has come
         self.batches = self.task.train_batches(seed=self.spec.seed, start=self.step)
+        self._feed.forget()
 
     def agree_on_step(self) -> None:
         """Raise `RuntimeError` unless all workers stand at the same step: a checkpoint that one cannot read."""
@@ -359,6 +365,14 @@ class Training:
     def _identity(self) -> dict[str, Any]:
         """What makes two trials the same one: the specification but for its name."""
         return {name: value for name, value in self.spec.to_dict().items() if name != "name"}
+
+
+def _mean_over_workers(value: Tensor, world_size: int) -> Tensor:
+    if world_size == 1:
+        return value
+    value = value.clone()
+    dist.all_reduce(value)
+    return value / world_size
 
 
 def _finite(value: Any) -> Any:

@@ -47,7 +47,7 @@ class Accumulated(Update):
     def parts(self, batch: Batch) -> list[Batch]:
         t = self.setup
         self._first, mine = whole_micro_batches(
-            batch, self._micro_batch, rank=t.rank, world_size=t.world_size, device=t.device
+            batch, self._micro_batch, rank=t.rank, world_size=t.world_size
         )
         return mine
 

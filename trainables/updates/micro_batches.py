@@ -1,7 +1,5 @@
 """A batch in micro-batches of a given number of examples: their sizes, whose they are, and what each weighs."""
 
-import torch
-
 from ire.invalid_input import InvalidInput
 from trainables.task import Batch
 
@@ -22,21 +20,19 @@ def weights(batch_size: int, micro_batch: int) -> list[float]:
 
 
 def whole_micro_batches(
-    batch: Batch, micro_batch: int, *, rank: int, world_size: int, device: torch.device
+    batch: Batch, micro_batch: int, *, rank: int, world_size: int
 ) -> tuple[int, list[Batch]]:
     """This worker's contiguous share of the micro-batches, each whole, and the number of the first in the batch."""
     every = list(zip(*(part.split(micro_batch) for part in batch), strict=True))
     share = len(every) // world_size
     first = rank * share
-    return first, [tuple(part.to(device) for part in parts) for parts in every[first : first + share]]
+    return first, [tuple(parts) for parts in every[first : first + share]]
 
 
-def shared_micro_batches(
-    batch: Batch, micro_batch: int, *, rank: int, world_size: int, device: torch.device
-) -> list[Batch]:
+def shared_micro_batches(batch: Batch, micro_batch: int, *, rank: int, world_size: int) -> list[Batch]:
     """All micro-batches, of each this worker's contiguous part."""
     return [
-        tuple(part.chunk(world_size)[rank].to(device) for part in parts)
+        tuple(part.chunk(world_size)[rank] for part in parts)
         for parts in zip(*(part.split(micro_batch) for part in batch), strict=True)
     ]
 

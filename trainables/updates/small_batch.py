@@ -34,9 +34,7 @@ class SmallBatch(Update):
 
     def parts(self, batch: Batch) -> list[Batch]:
         t = self.setup
-        return shared_micro_batches(
-            batch, self._micro_batch, rank=t.rank, world_size=t.world_size, device=t.device
-        )
+        return shared_micro_batches(batch, self._micro_batch, rank=t.rank, world_size=t.world_size)
 
     def take(self, parts: list[Batch]) -> Tensor:
         t = self.setup
@@ -58,7 +56,7 @@ class SmallBatch(Update):
         t = self.setup
         self.clear()
         with t.autocast():
-            loss = t.task.loss(t.task.outputs(t.network, batch), batch)
+            loss = t.objective(batch)
         loss.backward()
         if self.is_watched:
             norms.append(norm([p.grad for p in self.parameters]))

@@ -24,8 +24,8 @@ class Setup:
     method: Method
     settings: Mapping[str, Any]
     model: nn.Module
-    network: nn.Module
-    """The model as training calls it: wrapped for several workers, compiled."""
+    objective: nn.Module
+    """A batch to its training loss, as training calls it: wrapped for several workers, compiled."""
     optimizer: Optimizer
     device: torch.device
     rank: int
@@ -40,7 +40,7 @@ class Setup:
     def reduce_on_last(self, index: int, parts: Sequence[Batch]) -> AbstractContextManager:
         """DDP averages gradients in the last micro-batch's backward only."""
         last = index == len(parts) - 1
-        return nullcontext() if last or self.world_size == 1 else self.network.no_sync()
+        return nullcontext() if last or self.world_size == 1 else self.objective.no_sync()
 
 
 class Update(ABC):
@@ -55,7 +55,7 @@ class Update(ABC):
 
     @abstractmethod
     def parts(self, batch: Batch) -> list[Batch]:
-        """This worker's part of a whole batch, in micro-batches, on the device."""
+        """This worker's part of a whole batch, in micro-batches, where the batch lies."""
 
     def labels_of(self, index: int) -> tuple[int, int, int]:
         """Whose labels part `index` is sampled: the number of its draw, and which of how many equal slices of that."""

@@ -23,7 +23,7 @@ class WholeBatch(Update):
         """This worker's contiguous part of a batch, in micro-batches."""
         t = self.setup
         size = t.task.batch_size // t.world_size
-        mine = [part[t.rank * size : (t.rank + 1) * size].to(t.device) for part in batch]
+        mine = [part[t.rank * size : (t.rank + 1) * size] for part in batch]
         return list(zip(*(part.chunk(t.spec.micro_batches) for part in mine), strict=True))
 
     def take(self, parts: list[Batch]) -> Tensor:
@@ -37,7 +37,7 @@ class WholeBatch(Update):
         for index, batch in enumerate(parts):
             with t.reduce_on_last(index, parts):
                 with t.autocast():
-                    loss = t.task.loss(t.task.outputs(t.network, batch), batch) / len(parts)
+                    loss = t.objective(batch) / len(parts)
                 loss.backward()
             losses.append(loss.detach())
         total = self.clip()

@@ -69,7 +69,7 @@ def _flags(option: Option, default: Any, resume: bool) -> list[inspect.Parameter
             option.dashed if default is False else None,
         )
         return [_parameter(option.name, kind, default, text, spelled)]
-    kind = option.base if option.base in (int, float) else str
+    kind = option.base if option.base in (int, float) and not option.named else str
     return [
         _parameter(option.name, kind if default is not None else kind | None, default, text, option.dashed)
     ]

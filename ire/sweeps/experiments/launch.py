@@ -22,7 +22,15 @@ from ire.sweeps.plan.options import OPTIONS, PLANNED, RESUMED
 from ire.sweeps.plan.plan import Plan, read_plan
 from ire.sweeps.plan.preset import load_preset
 from ire.sweeps.plan.provenance import differences, machine, versions
-from ire.sweeps.ray.cluster import capacity, check_shared, connected, joins_a_cluster, nodes, this_machine
+from ire.sweeps.ray.cluster import (
+    capacity,
+    check_shared,
+    connected,
+    gpus_by_default,
+    joins_a_cluster,
+    nodes,
+    this_machine,
+)
 from ire.sweeps.ray.disk import check_room, room_needed
 from ire.sweeps.ray.interruption import terminate_like_interrupt
 from ire.sweeps.records.experiment_home import PREFIXES, Home, home_at, new_home
@@ -114,6 +122,8 @@ def sweep(task: str | None = None, *, console: Console | None = None, **options:
     if not address:  # a cluster's workers may have data that this machine has not
         with data_in(plan.data_dir):
             loaded.check_data()
+    if options["gpus_per_worker"] is None:
+        plan = replace(plan, gpus_per_worker=gpus_by_default(address))
     if not joins_a_cluster(address):
         capacity(plan, this_machine())  # what cannot fit is refused before Ray starts
     return _run(plan, home, is_new=True, address=address, console=console)

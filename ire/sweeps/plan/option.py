@@ -37,6 +37,8 @@ class Option:
     low: float | None = None
     """The lowest value allowed."""
     choices: tuple[str, ...] = ()
+    named: tuple[tuple[str, float], ...] = ()
+    """Of a number: words that may be said in its place, and what they stand for."""
     rule: Callable[[Any], str | None] | None = None
     """Says what a value must be if it is not that."""
     resume: Resume | None = None
@@ -91,7 +93,16 @@ class Option:
             if isinstance(value, bool) or value is None:
                 value = self.usual if value else ()
             return tuple(map(_number, value)) if self.item is not str else tuple(value)
+        if isinstance(value, str) and self.named:
+            return self._spelled(value)
         return _number(value) if self.base in (int, float) else value
+
+    def _spelled(self, text: str) -> Any:
+        """A number that was given as text, or by one of its names; other text as it is, for `check` to refuse."""
+        try:
+            return dict(self.named)[text] if text in dict(self.named) else self.base(text)
+        except ValueError:
+            return text
 
     def check(self, value: Any) -> None:
         """Raise `InvalidInput` for a value of another type, below the lowest, or against the rule."""
@@ -102,7 +113,7 @@ class Option:
             if not isinstance(value, tuple) or not all(_is(self.item, item) for item in value):
                 must = f"a list of {PLURALS[self.item]}"
         elif not _is(self.base, value):
-            must = KINDS[self.base]
+            must = " or ".join([KINDS[self.base], *(name for name, _ in self.named)])
         if must is None and self.low is not None and not value >= self.low:
             must = f"at least {self.low:g}"
         if must is None and self.choices and value not in self.choices:

@@ -129,7 +129,17 @@ class PlannedOptions:
     ] = 1
     workers: Annotated[int, Option(help="workers of one trial", low=1, fixed=True)] = 1
     cpus_per_worker: Annotated[int, Option(help="CPUs of each worker", low=1, fixed=True)] = 1
-    gpus_per_worker: Annotated[float, Option(help="GPUs of each worker", low=0, fixed=True)] = 0.0
+    gpus_per_worker: Annotated[
+        float,
+        Option(
+            help="GPUs of each worker, or a share of one, as in 0.25; cpu leaves them alone",
+            inherited="1 where there are any",
+            low=0,
+            named=(("cpu", 0.0),),
+            fixed=True,
+            repeated="always",
+        ),
+    ] = 0.0
     max_concurrent: Annotated[
         int | None,
         Option(

@@ -13,6 +13,7 @@ from typing import Any
 from ire.invalid_input import InvalidInput
 from ire.storage.storage import is_uri, open_storage
 from ire.sweeps.plan.plan import Plan
+from trainables.gang.shares import UNITS, places
 
 ANSWER_SECONDS = 60.0
 """How long a node may take to say whether it sees the storage."""
@@ -39,21 +40,52 @@ def capacity(plan: Plan, nodes: Sequence[Node]) -> Capacity:
 
     A worker must fit on one node, the workers of a trial may spread.
     """
+    check_gpus(plan)
     cpus, gpus, workers = plan.cpus_per_worker, plan.gpus_per_worker, plan.workers
-    places = sum(int(min(node.cpus // cpus, node.gpus // gpus if gpus else float("inf"))) for node in nodes)
+    here = 0
+    for node in nodes:
+        fit = places(node.cpus, cpus)
+        here += min(fit, places(node.gpus, gpus)) if gpus else fit
     have = f"{len(nodes)} node{'s' * (len(nodes) != 1)} with {sum(n.cpus for n in nodes):g} CPUs"
     have += f" and {sum(n.gpus for n in nodes):g} GPUs"
     need = f"{workers} worker{'s' * (workers != 1)} x {cpus} CPU"
     need += f" + {gpus:g} GPU" if gpus else ""
-    fitting = places // workers
+    fitting = here // workers
     if fitting == 0:
         raise InvalidInput(
-            f"a trial needs {need}, and {have} hold {places} such workers: it would wait for ever; lower --workers, "
+            f"a trial needs {need}, and {have} hold {here} such workers: it would wait for ever; lower --workers, "
             "--cpus-per-worker or --gpus-per-worker, or join a larger cluster with --address"
         )
     slots = min(fitting, plan.max_concurrent or fitting)
     capped = f", capped at {slots} by --max-concurrent" if slots < fitting else ""
-    return Capacity(slots=slots, arithmetic=f"{have} / ({need} a trial) = {fitting} at a time{capped}")
+    shared = f", {places(1, gpus)} trials to a GPU" if 0 < gpus <= 0.5 else ""
+    return Capacity(
+        slots=slots, arithmetic=f"{have} / ({need} a trial) = {fitting} at a time{capped}{shared}"
+    )
+
+
+def check_gpus(plan: Plan) -> None:
+    """Raise `InvalidInput` for a share of GPUs that Ray or NCCL refuses later on, in words of their own."""
+    gpus = plan.gpus_per_worker
+    if 0 < gpus < 1 / UNITS or (gpus > 1 and gpus != int(gpus)):
+        raise InvalidInput(
+            f"--gpus-per-worker {gpus:g}: must be 0, a share of one GPU from {1 / UNITS:g}, or a whole number of GPUs"
+        )
+    if plan.workers > 1 and 0 < gpus < 1:
+        raise InvalidInput(
+            f"--workers {plan.workers} --gpus-per-worker {gpus:g}: two workers of a trial may come to share a GPU, "
+            "which NCCL refuses; give each a GPU (--gpus-per-worker 1), or a trial one worker (--workers 1)"
+        )
+
+
+def gpus_by_default(address: str | None) -> float:
+    """What `--gpus-per-worker` is where nothing is said: 1 if the cluster has GPUs, otherwise 0."""
+    if not joins_a_cluster(address):
+        found = this_machine()
+    else:
+        with connected(address):
+            found = nodes()
+    return 1.0 if any(node.gpus >= 1 for node in found) else 0.0
 
 
 def this_machine() -> list[Node]:

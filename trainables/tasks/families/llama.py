@@ -2,14 +2,25 @@
 
 from typing import ClassVar
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
+from trainables.models.linear_cross_entropy import (
+    linear_cross_entropy,
+    linear_metric_sums,
+    needs_chunks,
+)
 from trainables.models.llama import Llama
+from trainables.task import Batch, Task
 from trainables.tasks.families.language import LanguageTask
 
 
 class LlamaTask(LanguageTask):
-    """Language modelling with a Llama of `layers` blocks."""
+    """Language modelling with a Llama of `layers` blocks.
+
+    Where the logits of a batch are more than one chunk, training and evaluation never make them all at once
+    (`trainables.models.linear_cross_entropy`): equal to the plain loss but for rounding.
+    """
 
     layers: int
     heads: int
@@ -40,4 +51,45 @@ class LlamaTask(LanguageTask):
             mlp=self.mlp,
             head_dim=self.head_dim,
             tied=self.tied,
+        )
+
+    def training_loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        if not self._in_chunks(model, batch):
+            return super().training_loss(model, batch)
+        return linear_cross_entropy(
+            model.hidden(batch[0]).flatten(0, 1), model.output_weight, batch[1].flatten()
+        )
+
+    def sampled_training_loss(
+        self,
+        model: nn.Module,
+        batch: Batch,
+        *,
+        generator: torch.Generator,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> Tensor:
+        if not self._in_chunks(model, batch):
+            return super().sampled_training_loss(
+                model, batch, generator=generator, rank=rank, world_size=world_size
+            )
+        rows, length = batch[1].shape
+        uniforms = torch.rand(world_size * rows, length, generator=generator, device=generator.device)
+        mine = uniforms[rank * rows : (rank + 1) * rows].to(batch[1].device).flatten()
+        hidden = model.hidden(batch[0]).flatten(0, 1)
+        return linear_cross_entropy(hidden, model.output_weight, batch[1].flatten(), uniforms=mine)
+
+    def evaluation_sums(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        if not self._in_chunks(model, batch):
+            return super().evaluation_sums(model, batch)
+        return linear_metric_sums(
+            model.hidden(batch[0]).flatten(0, 1), model.output_weight, batch[1].flatten()
+        )
+
+    def _in_chunks(self, model: nn.Module, batch: Batch) -> bool:
+        """Whether the logits are too many at once; never where a subclass has an output or a loss of its own."""
+        own = (type(self).outputs, type(self).loss, type(self).sampled_loss, type(self).metric_sums)
+        is_plain = own == (Task.outputs, Task.loss, Task.sampled_loss, Task.metric_sums)
+        return (
+            is_plain and isinstance(model, Llama) and needs_chunks(batch[1].numel(), len(model.output_weight))
         )

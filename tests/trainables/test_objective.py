@@ -1,0 +1,114 @@
+"""What is compiled is model and loss together, and a language model's loss comes in chunks where it must."""
+
+import functools
+
+import pytest
+import torch
+
+import trainables.models.linear_cross_entropy as chunks
+from ire.trial.seeds import generator
+from trainables.models.llama import Llama
+from trainables.task import load_task
+from trainables.tasks.wikitext103_llama60m import WikiText103Llama60M
+from trainables.training.objective import Draw, EvaluationSums, Objective
+from trainables.training.training import Training
+
+pytest.importorskip("transformers")
+
+
+@pytest.fixture
+def graphs(monkeypatch):
+    """The operations of every graph that is compiled from now on."""
+    torch._dynamo.reset()
+    found = []
+
+    def backend(graph, _):
+        found.append([str(node.target) for node in graph.graph.nodes if node.op != "placeholder"])
+        return graph.forward
+
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=backend))
+    yield found
+    torch._dynamo.reset()
+
+
+def test_a_training_step_is_one_graph_with_its_loss_and_an_evaluation_one_with_its_metrics(graphs, make_spec):
+    spec = make_spec("adamw", horizon=4, eval_interval=2, compile=True)
+    training = Training(load_task("digits"), spec, device=torch.device("cpu"))
+    training.advance()
+    training.advance()
+    assert len(graphs) == 1 and any("cross_entropy" in name for name in graphs[0])
+    training.report()
+    assert len(graphs) == 2 and any("argmax" in name for name in graphs[1])
+    training.advance()
+    training.advance()
+    training.report()
+    assert len(graphs) == 2
+
+
+class SmallLlama(WikiText103Llama60M):
+    def __init__(self):
+        super().__init__("tiny")
+        self.layers, self.context = 1, 8
+
+    def model(self):
+        return self.network(100)
+
+
+def loss_and_gradients(task, model, draw=None):
+    text = torch.randint(100, (4, 9), generator=torch.Generator().manual_seed(5))
+    model.zero_grad()
+    loss = Objective(task, model)(task.prepared((text,)), draw and draw())
+    loss.backward()
+    return loss.detach(), [p.grad.clone() for p in model.parameters()]
+
+
+@pytest.mark.parametrize("draw", [None, lambda: Draw(generator=generator(0, "labels"), rank=1, world_size=2)])
+def test_a_llama_in_chunks_is_the_plain_one_but_for_rounding(monkeypatch, draw):
+    torch.manual_seed(0)
+    task = SmallLlama()
+    model = task.model()
+    assert isinstance(model, Llama)
+    plain = loss_and_gradients(task, model, draw)
+    monkeypatch.setattr(chunks, "CHUNK_ELEMENTS", 5 * 128)
+    made = []
+    model.llama.lm_head.register_forward_hook(lambda *_: made.append("all logits"))
+    torch.testing.assert_close(loss_and_gradients(task, model, draw), plain)
+    assert not made
+
+
+def test_evaluation_in_chunks_is_the_plain_one(monkeypatch):
+    torch.manual_seed(0)
+    task = SmallLlama()
+    sums = EvaluationSums(task, task.model().eval())
+    batch = task.prepared((torch.randint(100, (4, 9)),))
+    plain = sums(batch)
+    monkeypatch.setattr(chunks, "CHUNK_ELEMENTS", 5 * 128)
+    torch.testing.assert_close(sums(batch), plain, check_dtype=False)
+
+
+def test_a_task_with_a_loss_of_its_own_gets_all_logits(monkeypatch):
+    class Own(SmallLlama):
+        def loss(self, outputs, batch):
+            return super().loss(outputs, batch) + outputs.square().mean()
+
+    monkeypatch.setattr(chunks, "CHUNK_ELEMENTS", 5 * 128)
+    task = Own()
+    made = []
+    model = task.model()
+    model.llama.lm_head.register_forward_hook(lambda *_: made.append("all logits"))
+    loss_and_gradients(task, model)
+    assert made
+
+
+def test_a_llama_in_chunks_is_one_graph_too(graphs, monkeypatch):
+    monkeypatch.setattr(chunks, "CHUNK_ELEMENTS", 5 * 128)
+    torch.manual_seed(0)
+    task = SmallLlama()
+    model = task.model()
+    text = torch.randint(100, (4, 9))
+    batch = task.prepared((text,))
+    compiled = torch.compile(Objective(task, model))
+    loss = compiled(batch)
+    loss.backward()
+    torch.testing.assert_close(loss, Objective(task, model)(batch))
+    assert len(graphs) == 1

@@ -1,0 +1,91 @@
+"""A trial that runs out of memory fails with advice; its worker stays, and trains the next."""
+
+import gc
+import weakref
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+import trainables.gang.trainable as gang
+from trainables.gang.out_of_memory import advice, is_out_of_memory
+
+
+@pytest.mark.parametrize(
+    ("error", "is_one"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 8 GiB."), True),
+        (MemoryError(), True),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), False),
+    ],
+)
+def test_only_a_failed_allocation_counts(error, is_one):
+    assert is_out_of_memory(error) == is_one
+
+
+def test_the_advice_names_the_next_number_of_micro_batches_and_the_cause(make_spec):
+    text = advice(torch.OutOfMemoryError("CUDA out of memory.\nmore"), make_spec(micro_batches=4))
+    assert "--micro-batches 8" in text and "CUDA out of memory." in text and "more" not in text
+
+
+class Trials:
+    """A mailbox with a job for each spec, and a messenger that keeps what it is given."""
+
+    def __init__(self, monkeypatch, specs):
+        self.ends, jobs = [], [(n, job_of(spec)) for n, spec in enumerate(specs, 1)] + [None]
+        context = SimpleNamespace(get_world_rank=lambda: 0, get_world_size=lambda: 1)
+        torch_ = SimpleNamespace(get_device=lambda: torch.device("cpu"))
+        train = SimpleNamespace(get_context=lambda: context, torch=torch_)
+        monkeypatch.setattr(gang, "ray", SimpleNamespace(get=lambda value: value, train=train))
+        monkeypatch.setattr(gang, "Messenger", lambda *_, **__: self)
+        monkeypatch.setattr(gang, "load_task", lambda name: None)
+        monkeypatch.setattr(gc, "freeze", lambda: None)
+        self.take = SimpleNamespace(remote=lambda finished: jobs.pop(0))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    storage_error = prefix = None
+
+    def flush(self, error=None, *, gang_is_well=False):
+        self.ends.append((error, gang_is_well))
+
+
+def job_of(spec):
+    names = ("checkpoint", "checkpoint_seconds", "keep_last", "prefixes", "hang_seconds")
+    return {"spec": spec.to_dict()} | dict.fromkeys(names)
+
+
+def test_the_next_trial_runs_in_the_same_worker_and_nothing_of_the_dead_one_is_left(monkeypatch, make_spec):
+    held = []
+
+    def train(spec, *_, **__):
+        gc.collect()
+        assert not any(reference() is not None for reference in held)
+        weights = torch.zeros(3)
+        held.append(weakref.ref(weights))
+        if spec.seed == 0:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return gang.STOPPED if spec.seed == 2 else "finished"
+
+    monkeypatch.setattr(gang, "train", train)
+    trials = Trials(monkeypatch, [make_spec(seed=seed) for seed in (0, 1, 2)])
+    gang._serve(trials)
+    (error, is_well), last = trials.ends
+    assert "--micro-batches 2" in error and "Traceback" in error and is_well
+    assert last == (None, False) and len(held) == 3
+
+
+def test_any_other_error_ends_the_gang(monkeypatch, make_spec):
+    def train(*_, **__):
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    monkeypatch.setattr(gang, "train", train)
+    trials = Trials(monkeypatch, [make_spec(), make_spec()])
+    gang._serve(trials)
+    ((error, is_well),) = trials.ends
+    assert "device-side assert" in error and not is_well

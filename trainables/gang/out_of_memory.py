@@ -1,0 +1,22 @@
+"""A trial that does not fit into memory fails by itself: what to try is said, and its worker goes on with the next."""
+
+import torch
+
+from ire.trial.spec import TrialSpec
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation has failed, on the device or on the host; the process is as good as before."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    )
+
+
+def advice(error: BaseException, spec: TrialSpec) -> str:
+    """The allocator's first line, and what makes the trial smaller."""
+    cause = (str(error).splitlines() or [type(error).__name__])[0]
+    return (
+        f"out of memory with --micro-batches {spec.micro_batches}: a sweep with --micro-batches "
+        f"{2 * spec.micro_batches} needs about half as much for activations; --precision bf16 and a larger "
+        f"--gpus-per-worker help, too ({cause})"
+    )

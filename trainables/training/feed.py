@@ -1,0 +1,58 @@
+"""Batches on their way to the device: copied one step ahead on a stream of their own, so that training never waits.
+
+A copy from ordinary memory waits until the device has done all that was asked of it; one from pinned memory on
+another stream runs beside the step before.
+"""
+
+from collections.abc import Callable, Iterator
+
+import torch
+
+from trainables.task import Batch
+
+
+class Feed:
+    """Hands out this worker's parts of one batch after another, on the device.
+
+    `parts` cuts a batch into them. On an accelerator `fetch` starts the copy of the next ones; elsewhere nothing is
+    ahead, and the parts are those of the batch itself.
+    """
+
+    def __init__(self, parts: Callable[[Batch], list[Batch]], device: torch.device) -> None:
+        self._parts, self._device = parts, device
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._ahead: list[Batch] | None = None
+
+    def take(self, batches: Iterator[Batch]) -> list[Batch]:
+        """The parts of the next batch."""
+        if self._stream is None:
+            return [_moved(part, self._device) for part in self._parts(next(batches))]
+        if self._ahead is None:
+            self.fetch(batches)
+        parts, self._ahead = self._ahead, None
+        current = torch.cuda.current_stream(self._device)
+        current.wait_stream(self._stream)
+        for part in parts:
+            for tensor in part:
+                tensor.record_stream(current)  # its memory may be used again only after this step
+        return parts
+
+    def fetch(self, batches: Iterator[Batch]) -> None:
+        """Start the copy of the next batch; call it when the device has enough to do."""
+        if self._stream is None:
+            return
+        parts = self._parts(next(batches))
+        with torch.cuda.stream(self._stream):
+            self._ahead = [_moved(_pinned(part), self._device) for part in parts]
+
+    def forget(self) -> None:
+        """Drop what is ahead: the batches are others now."""
+        self._ahead = None
+
+
+def _pinned(part: Batch) -> Batch:
+    return tuple(t if t.device.type != "cpu" or t.is_pinned() else t.pin_memory() for t in part)
+
+
+def _moved(part: Batch, device: torch.device) -> Batch:
+    return tuple(t.to(device, non_blocking=True) for t in part)

@@ -1,0 +1,43 @@
+"""A trial's model on its device: initialised there, and nothing of an earlier trial left."""
+
+import gc
+
+import torch
+from torch import nn
+
+from trainables.task import Task
+
+
+def model_on(task: Task, device: torch.device) -> nn.Module:
+    """A freshly initialised model of the task.
+
+    On a GPU its parameters are drawn there, from the GPU's generator, since a CPU takes seconds for hundreds of
+    millions of numbers; a task whose initialisation insists on the CPU gets it. Convolutions are kept in
+    channels-last format there, which its tensor cores want.
+    """
+    if device.type != "cuda":
+        return task.model().to(device)
+    before = torch.get_rng_state()
+    try:
+        with device:
+            model = task.model()
+    except (RuntimeError, ValueError, TypeError):  # a CPU generator, numpy, a table that was made by hand
+        torch.set_rng_state(before)
+        model = task.model()
+    if any(isinstance(module, nn.Conv2d) for module in model.modules()):
+        model = model.to(memory_format=torch.channels_last)
+    return model.to(device)
+
+
+def release() -> None:
+    """Give back what dead trials still hold; Python's collector knows nothing of a GPU's memory."""
+    gc.collect()
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
+def peak_memory_mib(device: torch.device) -> dict[str, float]:
+    """The most that the trial has allocated so far, as a column of its reports; a CPU has none."""
+    if device.type != "cuda":
+        return {}
+    return {"peak_memory_mib": torch.cuda.max_memory_allocated(device) / 2**20}
