@@ -15,6 +15,7 @@ from rich.console import Console
 from simulated import Killed, make_plan, simulate
 from small_space import space_with
 
+from ire.foreign_text import in_markdown
 from ire.methods.ire import CONTROLS
 from ire.methods.method import parse_method
 from ire.sweeps.command.app import app
@@ -193,7 +194,7 @@ def test_what_an_error_says_is_shown_as_it_is_on_every_page(run, capsys):
     for table in terminal_tables(experiment):
         Console(width=400).print(table)
     assert cause in capsys.readouterr().out
-    assert cause.replace("|", "/") in as_markdown(experiment)
+    assert in_markdown(cause) in as_markdown(experiment)
     page = write_report(experiment).read_text()
     assert html.escape(cause) in page
     assert "<script>alert" not in page
