@@ -65,6 +65,8 @@ class Space:
     """Fresh seeds on which each method's winner is run again."""
     candidates: int
     """Trials of each method that are run again, on other seeds, before the winner is chosen."""
+    studies: int = 1
+    """Whole searches with their confirm runs, by default."""
     flatness_batches: int
     """Training batches on which the flatness of a confirmed solution is measured; 0 leaves it out."""
     flatness_points: int
@@ -242,6 +244,7 @@ def parse_space(text: str, *, task: str, source: str) -> Space:
         search=_search(_table(table, "search", source), horizon, where=f"{source}, [search]"),
         confirm_seeds=_integer(confirm, "seeds", source=place),
         candidates=_integer(confirm, "candidates", source=place, default=1),
+        studies=_integer(confirm, "studies", source=place, default=1),
         flatness_batches=_integer(confirm, "flatness_batches", source=place, low=0, default=2),
         flatness_points=_integer(confirm, "flatness_points", source=place, default=1),
         schedule=check_schedule(str(table.get("schedule", "cosine")), where=source),
@@ -258,7 +261,7 @@ def parse_space(text: str, *, task: str, source: str) -> Space:
         },
         overrides=overrides,
     )
-    keys = ("seeds", "candidates", "flatness_batches", "flatness_points")
+    keys = ("seeds", "candidates", "studies", "flatness_batches", "flatness_points")
     for unused in set(confirm) - set(keys):
         raise unknown("key", unused, keys, where=place)
     return space

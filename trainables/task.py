@@ -5,6 +5,7 @@ A task of our own is one file in `trainables/tasks/` (`stdlib-lm` is `stdlib_lm.
 `NAME@tiny` is the task's scaled-down twin: the name says the scale wherever it is recorded.
 """
 
+import copy
 import importlib
 import inspect
 import os
@@ -12,6 +13,7 @@ import pkgutil
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -38,6 +40,10 @@ class Task(ABC):
     original: ClassVar[Mapping[str, Any]] = {}
     """Attributes that make the protocol the paper's, where it is another one."""
 
+    study = 0
+    """The study whose split of the training data this is: what a task holds out for validation is a function of it,
+    unless the data comes with a validation split of its own. The test split is the same in every study."""
+
     def __init__(self, scale: str | None = None) -> None:
         """The task itself, or its `tiny` twin or `original` form by `scale`; raises `InvalidInput` if it has none."""
         if scale is None:
@@ -49,6 +55,28 @@ class Task(ABC):
             if not hasattr(type(self), attribute):
                 raise AttributeError(f"{self.name}@{scale} sets {attribute!r}, which the task has not")
             setattr(self, attribute, value)
+
+    def in_study(self, number: int) -> "Task":
+        """The task with the split of that study; each is made once."""
+        if number == self.study:
+            return self
+        others = self.__dict__.setdefault("_in_other_studies", {})
+        if number not in others:
+            cached = {
+                name
+                for base in type(self).__mro__
+                for name, value in vars(base).items()
+                if isinstance(value, cached_property)
+            }
+            others[number] = copy.copy(self)
+            for name in (*cached, "_in_other_studies"):
+                others[number].__dict__.pop(name, None)
+            others[number].study = number
+        return others[number]
+
+    def split_seed(self, name: str) -> str:
+        """The seed of the split that this study makes of the data set `name`."""
+        return f"{name}, study {self.study}" if self.study else name
 
     @property
     def data(self) -> DataSet | None:

@@ -29,6 +29,8 @@ class TrialSpec:
     """Optimizer steps over which the schedules are laid."""
     eval_interval: int
     """Optimizer steps between two reports."""
+    study: int = 0
+    """The study it belongs to, counted from 0: its number decides how the task's training data is split."""
     rungs: tuple[int, ...] = ()
     """Steps at which the trial waits to hear whether it goes on."""
     test: bool = False

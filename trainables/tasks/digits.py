@@ -10,7 +10,6 @@ from ire.trial.seeds import generator
 from trainables.task import Batch, Task
 
 SIZES = {"train": 1077, "validation": 360, "test": 360}
-SPLIT_SEED = 0  # the split is part of the task, the same in every trial
 
 
 class Digits(Task):
@@ -27,7 +26,11 @@ class Digits(Task):
         data = load_digits()
         images = torch.from_numpy(data.images).float().unsqueeze(1) / 8 - 1
         labels = torch.from_numpy(data.target).long()
-        order = torch.randperm(len(labels), generator=generator("digits", SPLIT_SEED))
+        order = torch.randperm(len(labels), generator=generator("digits", 0))
+        if self.study:  # the test digits stay; the others are dealt anew
+            rest = order[: -SIZES["test"]]
+            dealt = torch.randperm(len(rest), generator=generator("digits", "study", self.study))
+            order = torch.cat([rest[dealt], order[-SIZES["test"] :]])
         parts = order.split(list(SIZES.values()))
         return {name: (images[part], labels[part]) for name, part in zip(SIZES, parts, strict=True)}
 

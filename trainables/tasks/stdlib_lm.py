@@ -36,7 +36,10 @@ class StdlibLM(Task):
             if path.is_relative_to(root / "site-packages") or "test" in path.parts[-2]:
                 continue
             text = path.read_bytes()
-            draw = derive_seed("stdlib-lm", path.relative_to(root).as_posix()) % 10
+            name = path.relative_to(root).as_posix()
+            draw = derive_seed("stdlib-lm", name) % 10
+            if draw and self.study:  # test files stay; the others are dealt anew
+                draw = 1 + derive_seed("stdlib-lm", name, self.study) % 9
             files["test" if draw == 0 else "validation" if draw == 1 else "train"].append(text)
             size += len(text)
         return {

@@ -46,6 +46,7 @@ class Training:
     def __init__(
         self, task: Task, spec: TrialSpec, *, device: torch.device, rank: int = 0, world_size: int = 1
     ) -> None:
+        task = task.in_study(spec.study)
         self.task, self.spec, self.device, self.rank, self.world_size = task, spec, device, rank, world_size
         self.method = parse_method(spec.method)
         self.settings = self.method.resolve(spec.settings)

@@ -19,7 +19,7 @@ from ire.sweeps.plan.changes import check_identity, extended, identity
 from ire.sweeps.plan.micro_batches import check_micro_batches
 from ire.sweeps.plan.option import takes
 from ire.sweeps.plan.options import OPTIONS, PLANNED, RESUMED
-from ire.sweeps.plan.plan import Plan, read_plan
+from ire.sweeps.plan.plan import RULES, Plan, read_plan
 from ire.sweeps.plan.preset import load_preset
 from ire.sweeps.plan.provenance import differences, machine, versions
 from ire.sweeps.ray.cluster import (
@@ -96,6 +96,7 @@ def sweep(task: str | None = None, *, console: Console | None = None, **options:
         "trials": found.search.trials,
         "confirm_seeds": found.confirm_seeds,
         "candidates": found.candidates,
+        "studies": found.studies,
         "name": f"{re.sub(r'[^A-Za-z0-9]+', '-', task)}-{datetime.now():%Y%m%d-%H%M%S}",
     }
     planned = {}
@@ -107,7 +108,7 @@ def sweep(task: str | None = None, *, console: Console | None = None, **options:
     planned["external"] = _absolute(planned["external"])
     planned["data_dir"] = given_data_folder(planned["data_dir"])
     import_path = (os.getcwd(),) if ":" in task else ()
-    plan = Plan(task=task, import_path=import_path, space=found, **planned)
+    plan = Plan(task=task, import_path=import_path, rules=RULES, space=found, **planned)
     plan.check()
     console = console or plain_console()
     for clause in broken_before(plan):

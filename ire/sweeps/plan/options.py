@@ -73,6 +73,17 @@ class PlannedOptions:
         int,
         Option(help="decides every random draw of the sweep", low=0, fixed=True, repeated="always"),
     ] = 0
+    studies: Annotated[
+        int,
+        Option(
+            help="whole searches with their confirm runs, each with seeds and a data split of its own; from three on "
+            "the verdict is about methods",
+            inherited="the space's",
+            low=1,
+            repeated="always",
+            resume=Resume(help="raise the number of studies to this", raised=True),
+        ),
+    ] = 1
     curve: Annotated[
         tuple[float, ...],
         Option(

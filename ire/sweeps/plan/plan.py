@@ -3,10 +3,10 @@
 import json
 import tomllib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ire.invalid_input import InvalidInput
 from ire.methods.method import Method, parse_method
@@ -20,6 +20,8 @@ from ire.trial.spec import TrialSpec
 from search_spaces.space import Space, parse_space
 
 SCHEMA = 1
+RULES = 2
+"""Of a sweep that starts now."""
 SELECTION_SEEDS = 3
 """Seeds on which candidates run against each other; none of them is used for measuring."""
 
@@ -30,7 +32,28 @@ class Plan(PlannedOptions):
 
     import_path: tuple[str, ...] = ()
     """Folders where a task from outside the package is found, on every machine."""
+    rules: int = 1
+    """By which rules it is judged: 1 is before there were studies, 2 with them."""
     space: Space
+
+    study_number: ClassVar[int] = 0
+    """Which of the sweep's studies this is the plan of: see `study`."""
+
+    def study(self, number: int) -> "Plan":
+        """The plan of one study, counted from 0: the same, with a seed and a data split of its own.
+
+        The first study has the seed of the sweep.
+        """
+        if number == 0:
+            return self
+        own = {field.name: getattr(self, field.name) for field in fields(Plan)}
+        own["seed"] = derive_seed(self.seed, "study", number) % 2**31
+        return StudyPlan(**own, study_number=number)
+
+    @property
+    def prefix(self) -> str:
+        """What the names of this study's trials begin with."""
+        return f"study{self.study_number + 1}-" if self.study_number else ""
 
     @property
     def budget(self) -> int:
@@ -120,7 +143,7 @@ class Plan(PlannedOptions):
             flatness=self.space.flatness_batches if self.space.search.measured else 0,
             external_norms=self._norms if self._takes_norms(method) else (),
             **self._execution,
-            name=f"{method}-{number:04d}",
+            name=f"{self.prefix}{method}-{number:04d}",
         )
 
     def later_trial(
@@ -150,13 +173,14 @@ class Plan(PlannedOptions):
             flatness_points=self.space.flatness_points if flatness and self.space.flatness_batches else 1,
             external_norms=self._norms if self._takes_norms(method) else (),
             **self._execution,
-            name=name,
+            name=self.prefix + name,
         )
 
     @property
     def _execution(self) -> dict[str, Any]:
         """What all trials of the sweep have in common of how they are run."""
         return {
+            "study": self.study_number,
             "threads": self.cpus_per_worker,
             "precision": self.precision,
             "compile": self.compile,
@@ -209,6 +233,13 @@ class Plan(PlannedOptions):
             return cls(**fields | lists, space=space)
         except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
             raise InvalidInput(f"{source}: not the sweep.toml of an experiment folder ({error!r})") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyPlan(Plan):
+    """What a plan says of one of its studies."""
+
+    study_number: int
 
 
 def read_plan(folder: Path) -> Plan:

@@ -295,12 +295,12 @@ class TuneRun:
         """Keep the last checkpoint of each method's candidates, and of its winner alone once that is chosen."""
         for name in sorted(self._with_checkpoint):
             other = self.protocol.records.trials.get(name)
-            if other is None or (other.status != RUNNING and name not in self._kept(other.arm)):
+            if other is None or (other.status != RUNNING and name not in self._kept(other)):
                 self._home.clear(f"checkpoints/{name}")
                 self._with_checkpoint.remove(name)
 
-    def _kept(self, method: str) -> set[str]:
-        arm = self.protocol.arms[method]
+    def _kept(self, trial: TrialRecord) -> set[str]:
+        arm = self.protocol.arm(trial)
         best = [arm.winner] if arm.winner_is_final else arm.candidates
         return {trial.name for trial in best if trial}
 

@@ -72,6 +72,11 @@ class TrialRecord:
         return self.spec.method
 
     @property
+    def study(self) -> int:
+        """The number of its study, counted from 0."""
+        return self.spec.study
+
+    @property
     def step(self) -> int:
         """Optimizer steps reported so far."""
         return self.reports[-1]["step"] if self.reports else 0

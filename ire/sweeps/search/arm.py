@@ -25,7 +25,7 @@ class Arm(Ledger):
             method,
             plan.space.dimensions(self.method),
             storage=storage,
-            sweep=plan.name,
+            sweep=plan.name + (f"/study{plan.study_number + 1}" if plan.study_number else ""),
             seed=plan.seed,
             startup_trials=search.startup_trials,
             rungs=search.rungs,

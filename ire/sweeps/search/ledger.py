@@ -27,7 +27,7 @@ class Ledger:
         self._running: dict[str, TrialRecord] = {}  # of the search
         self._spent_by_ended = 0
         for trial in trials:
-            if trial.arm == method:
+            if trial.arm == method and trial.study == plan.study_number:
                 self.add(trial)
 
     def add(self, trial: TrialRecord) -> TrialRecord:
@@ -102,6 +102,18 @@ class Ledger:
         if chosen is None:
             return self.candidates[0] if self.candidates else None
         return next(trial for trial in self.candidates if trial.number == chosen.origin)
+
+    @property
+    def mean_loss(self) -> float | None:
+        """Mean final validation loss of the finished confirm runs; None without any."""
+        losses = [run.val_loss for run in self.confirm if run.status == FINISHED]
+        return sum(losses) / len(losses) if losses else None
+
+    @property
+    def gradients_per_step(self) -> float:
+        """Gradient evaluations per step of the confirm runs so far; of one, infinity, before there are any."""
+        runs = [run for run in self.confirm if run.step]
+        return sum(run.gradient_evaluations / run.step for run in runs) / len(runs) if runs else float("inf")
 
     @property
     def winner_is_final(self) -> bool:

@@ -10,23 +10,23 @@ from pathlib import Path
 from typing import Any
 
 from ire.sweeps.plan.plan import Plan
-from ire.sweeps.records.records import FAILED, RUNNING, SEARCH, Records, TrialRecord
+from ire.sweeps.records.records import FAILED, RUNNING, Records, TrialRecord
 from ire.sweeps.search.arm import Arm
 from ire.sweeps.search.optuna_study import fresh_storage
 from ire.sweeps.search.shared_prefixes import Prefixes
-from ire.sweeps.search.stages import baseline_is_settled, best_baseline, contests, later_runs
+from ire.sweeps.search.study import Study
 from ire.trial.spec import TrialSpec
 
 
 class Protocol:
-    """The arms of a sweep and their turns. `folder` is the experiment's; its records are replayed first."""
+    """The studies of a sweep and their turns. `folder` is the experiment's; its records are replayed first."""
 
     def __init__(self, plan: Plan, folder: Path, *, publish: Callable[[], None] = lambda: None) -> None:
         self.plan = plan
         self.records = Records(folder, publish=publish)
         self._faults: Counter[str] = Counter()  # of this run: a resume is a new beginning
         storage = fresh_storage(folder / "optuna.log")
-        self.arms = {method: Arm(plan, method, storage) for method in plan.methods}
+        self.studies = [Study(plan, number, storage) for number in range(plan.studies)]
         self._running: dict[str, TrialRecord] = {}
         self._prefixes = Prefixes()
         self.interrupted: list[TrialRecord] = []
@@ -38,7 +38,7 @@ class Protocol:
     def _replay(self) -> None:
         verdicts = {}
         for event in self.records.replay():
-            arm = self.arms[event.trial.arm]
+            arm = self.arm(event.trial)
             match event.kind:
                 case "start":
                     arm.restore(event.trial)
@@ -60,28 +60,34 @@ class Protocol:
     @property
     def is_over(self) -> bool:
         """Whether nothing runs and nothing will."""
-        if any(arm.may_start for arm in self.arms.values()):
+        if any(study.may_search for study in self.studies):
             return False
         if self._running or self.interrupted:
             return False
-        return self._next_after_search() is None
+        return all(study.next_after_search(lambda *_: False) is None for study in self.studies)
 
     @property
     def running(self) -> list[TrialRecord]:
         """Trials that were handed out and have not ended."""
         return list(self._running.values())
 
+    def arm(self, trial: TrialRecord) -> Arm:
+        """The arm for which a trial runs."""
+        return self.studies[trial.study].arms[trial.arm]
+
+    @property
+    def arms(self) -> dict[str, Arm]:
+        """Every arm by a name for people: the method's, with the study behind it from the second one on."""
+        return {
+            arm.method.name + (f" (study {study.number + 1})" if study.number else ""): arm
+            for study in self.studies
+            for arm in study.arms.values()
+        }
+
     def work(self) -> tuple[int, int]:
         """Gradient evaluations done, and the most that the whole sweep can come to."""
-        done = total = 0
-        best = best_baseline(self.arms.values()) if baseline_is_settled(self.arms.values()) else None
-        for arm in self.arms.values():
-            done += arm.spent + sum(trial.gradient_evaluations for trial in arm.later)
-            total += arm.spent if arm.search_is_over else self.plan.budget
-            is_curve = arm is best if best else arm.method.is_baseline
-            horizons = later_runs(self.plan, arm, is_curve=is_curve)
-            total += round(self.plan.most_expensive_trial(arm.method) * sum(horizons))
-        return done, max(done, total)
+        done, total = zip(*(study.work() for study in self.studies), strict=True)
+        return sum(done), sum(total)
 
     def _waits(self, spec: TrialSpec | None, stage: str) -> bool:
         """Whether a running trial is about to train the steps that this one could begin with."""
@@ -96,41 +102,24 @@ class Protocol:
     def next_trial(self) -> TrialRecord | None:
         """The next trial to run, recorded as started; None if there is none now, or none any more (`is_over`).
 
-        Interrupted trials first; then search trials, the method with the fewest before the others; then, of methods
-        whose search is over, confirm runs, the curve and the controls, the contest with the fewest first.
+        Interrupted trials first; then those of the first study that has something to run.
         """
         if self.interrupted:
             trial = self.interrupted.pop(0)
             self._running[trial.name] = trial
             return trial
-        searching = [
-            arm for arm in self.arms.values() if arm.may_start and not self._waits(arm.coming(), SEARCH)
-        ]
-        if searching:
-            trial = min(searching, key=lambda arm: len(arm.search)).next_search_trial()
-        else:
-            trial = self._next_after_search()
+        found = (study.next_trial(self._waits) for study in self.studies)
+        trial = next((trial for trial in found if trial is not None), None)
         if trial is not None:
             self.records.start(trial)
-            self.arms[trial.arm].add(trial)
+            self.arm(trial).add(trial)
             self._running[trial.name] = trial
         return trial
-
-    def _next_after_search(self) -> TrialRecord | None:
-        for stage in contests(self.plan, self.arms):
-            waiting = [
-                (len(contest.selecting) + len(contest.measured), index, trial)
-                for index, contest in enumerate(stage)
-                if (trial := contest.next_trial()) and not self._waits(trial.spec, trial.stage)
-            ]
-            if waiting:
-                return min(waiting)[2]
-        return None
 
     def report(self, trial: TrialRecord, report: dict[str, Any]) -> bool:
         """Record a report; False if the trial has ended with it. One that is known already changes nothing."""
         if trial.status == RUNNING and trial.is_new(report):
-            verdict = self.arms[trial.arm].verdict(trial, report)
+            verdict = self.arm(trial).verdict(trial, report)
             self.records.report(trial, report, verdict)
             if self.plan.shares_prefix(trial.stage):
                 self._prefixes.learn(trial)
@@ -156,4 +145,4 @@ class Protocol:
         """Record the end of a running trial and let its method learn from it."""
         self.records.end(trial, status, error)
         self._running.pop(trial.name, None)
-        self.arms[trial.arm].ended(trial)
+        self.arm(trial).ended(trial)

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from ire.methods.ire import CONTROLS
 from ire.sweeps.plan.plan import SELECTION_SEEDS, Plan
-from ire.sweeps.records.records import CONTROL, CURVE, DIVERGED, FAILED, FINISHED, TrialRecord
+from ire.sweeps.records.records import CONTROL, CURVE, DIVERGED, FAILED, TrialRecord
 from ire.sweeps.search.ledger import Ledger
 from ire.sweeps.search.seed_contest import Contest, Entry
 
@@ -33,19 +33,8 @@ def best_baseline(ledgers: Collection[Ledger]) -> Ledger | None:
 
     One that lost runs to divergence or errors is the best only if every other did, too.
     """
-    confirmed = {
-        ledger: [run.val_loss for run in ledger.confirm if run.status == FINISHED]
-        for ledger in ledgers
-        if ledger.method.is_baseline
-    }
-    return min(
-        (ledger for ledger, losses in confirmed.items() if losses),
-        key=lambda ledger: (
-            lost(ledger.confirm) > 0,
-            sum(confirmed[ledger]) / len(confirmed[ledger]),
-        ),
-        default=None,
-    )
+    confirmed = [ledger for ledger in ledgers if ledger.method.is_baseline and ledger.mean_loss is not None]
+    return min(confirmed, key=lambda ledger: (lost(ledger.confirm) > 0, ledger.mean_loss), default=None)
 
 
 def baseline_is_settled(ledgers: Collection[Ledger]) -> bool:
@@ -58,12 +47,37 @@ def baseline_is_settled(ledgers: Collection[Ledger]) -> bool:
     ) and any(contests)
 
 
-def curve_contests(plan: Plan, ledgers: Collection[Ledger]) -> list[Contest]:
-    """The points of the baseline curve but for the task's own horizon, shortest first; none before it is known."""
-    if not plan.curve or len(ledgers) < 2 or not baseline_is_settled(ledgers):
+def curve_baselines(plan: Plan, ledgers: Collection[Ledger]) -> list[Ledger]:
+    """The baselines whose curves are run: the best one, and those that end higher but cost less per step.
+
+    What is best per step need not be best per gradient or second. A baseline that neither ends lower nor costs less
+    than another is best on no clock. Empty before every baseline has been confirmed. Sweeps of before there were
+    studies (`rules` 1) have the curve of the best baseline alone.
+    """
+    best = best_baseline(ledgers) if baseline_is_settled(ledgers) else None
+    if best is None:
         return []
-    best = best_baseline(ledgers)
-    return [_curve_point(plan, best, factor) for factor in sorted(plan.curve)] if best else []
+    front, cost = [best], best.gradients_per_step
+    if plan.rules > 1:
+        others = [ledger for ledger in ledgers if ledger.method.is_baseline and ledger is not best]
+        for ledger in sorted(
+            (each for each in others if each.mean_loss is not None), key=lambda each: each.mean_loss
+        ):
+            if ledger.gradients_per_step < cost and not lost(ledger.confirm):
+                front.append(ledger)
+                cost = ledger.gradients_per_step
+    return front
+
+
+def curve_contests(plan: Plan, ledgers: Collection[Ledger]) -> list[Contest]:
+    """The points of the baselines' curves but for the task's own horizon, shortest first; none before it is known."""
+    if not plan.curve or len(ledgers) < 2:
+        return []
+    return [
+        _curve_point(plan, baseline, factor)
+        for baseline in curve_baselines(plan, ledgers)
+        for factor in sorted(plan.curve)
+    ]
 
 
 def _curve_point(plan: Plan, baseline: Ledger, factor: float) -> Contest:

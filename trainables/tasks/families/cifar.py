@@ -57,7 +57,11 @@ class CifarTask(Task):
             (store.array(f"{split}-images"), store.array(f"{split}-labels")) for split in ("train", "test")
         )
         return hold_out(
-            train, test, fraction=self.validation_fraction, seed=self.data.name, limit=self.train_limit
+            train,
+            test,
+            fraction=self.validation_fraction,
+            seed=self.split_seed(self.data.name),
+            limit=self.train_limit,
         )
 
     def model(self) -> nn.Module:

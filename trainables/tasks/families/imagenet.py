@@ -55,7 +55,11 @@ class ImageNetTask(Task):
             (store.array(f"{split}-paths"), store.array(f"{split}-labels")) for split in ("train", "test")
         )
         return hold_out(
-            train, test, fraction=self.validation_fraction, seed=self.data.name, limit=self.train_limit
+            train,
+            test,
+            fraction=self.validation_fraction,
+            seed=self.split_seed(self.data.name),
+            limit=self.train_limit,
         )
 
     @cached_property

@@ -1,0 +1,66 @@
+"""One study of a sweep: a search of every method and the confirm runs of its winners.
+
+A study has seeds and a split of the training data of its own. It shares nothing with the others but the plan, so what
+studies find are independent draws of what tuning a method comes to.
+"""
+
+from collections.abc import Callable, Mapping
+
+from optuna.storages import BaseStorage
+
+from ire.sweeps.plan.plan import Plan
+from ire.sweeps.records.records import SEARCH, TrialRecord
+from ire.sweeps.search.arm import Arm
+from ire.sweeps.search.stages import baseline_is_settled, contests, curve_baselines, later_runs
+from ire.trial.spec import TrialSpec
+
+Waits = Callable[[TrialSpec | None, str], bool]
+"""Whether a trial of that stage had better wait for the steps that a running one is about to share."""
+
+
+class Study:
+    """The arms of one study and their turns."""
+
+    def __init__(self, plan: Plan, number: int, storage: BaseStorage) -> None:
+        """`plan` is the sweep's; studies count from 0."""
+        self.plan, self.number = plan.study(number), number
+        self.arms: Mapping[str, Arm] = {method: Arm(self.plan, method, storage) for method in plan.methods}
+
+    @property
+    def may_search(self) -> bool:
+        """Whether any method may still start a search trial."""
+        return any(arm.may_start for arm in self.arms.values())
+
+    def next_trial(self, waits: Waits) -> TrialRecord | None:
+        """The trial to start next: search trials first, the method with the fewest before the others; then, of methods
+        whose search is over, confirm runs, the curve and the controls, the contest with the fewest first.
+        """
+        searching = [arm for arm in self.arms.values() if arm.may_start and not waits(arm.coming(), SEARCH)]
+        if searching:
+            return min(searching, key=lambda arm: len(arm.search)).next_search_trial()
+        return self.next_after_search(waits)
+
+    def next_after_search(self, waits: Waits) -> TrialRecord | None:
+        """The next run that is no search trial; None if there is none now."""
+        for stage in contests(self.plan, self.arms):
+            waiting = [
+                (len(contest.selecting) + len(contest.measured), index, trial)
+                for index, contest in enumerate(stage)
+                if (trial := contest.next_trial()) and not waits(trial.spec, trial.stage)
+            ]
+            if waiting:
+                return min(waiting)[2]
+        return None
+
+    def work(self) -> tuple[int, int]:
+        """Gradient evaluations done, and the most that the study can come to."""
+        done = total = 0
+        arms = self.arms.values()
+        on_curve = curve_baselines(self.plan, arms) if baseline_is_settled(arms) else None
+        for arm in arms:
+            done += arm.spent + sum(trial.gradient_evaluations for trial in arm.later)
+            total += arm.spent if arm.search_is_over else self.plan.budget
+            is_curve = arm.method.is_baseline if on_curve is None else arm in on_curve
+            horizons = later_runs(self.plan, arm, is_curve=is_curve)
+            total += round(self.plan.most_expensive_trial(arm.method) * sum(horizons))
+        return done, max(done, total)

@@ -1,0 +1,68 @@
+"""A sweep of several studies: whole searches with seeds and data splits of their own, in one experiment."""
+
+import pytest
+import torch
+from simulated import Killed, make_plan, simulate, table
+
+from ire.sweeps.plan.plan import RULES
+from ire.sweeps.search.protocol import Protocol
+from trainables.task import load_task
+
+
+def plan_of(studies: int, **fields):
+    return make_plan(
+        **{"methods": ("sgd", "sgd-ire"), "trials": 3, "curve": (2.0,), "studies": studies, "rules": RULES}
+        | fields
+    )
+
+
+def test_the_first_study_is_the_sweep_of_one_study(tmp_path):
+    one, three = simulate(plan_of(1), tmp_path / "one"), simulate(plan_of(3), tmp_path / "three")
+    assert [row for row in table(three) if row[6].study == 0] == table(one)
+
+
+def test_studies_share_no_seed_and_each_has_its_whole_course(tmp_path):
+    trials = simulate(plan_of(3), tmp_path).records.trials.values()
+    seeds = [{t.spec.seed for t in trials if t.study == study} for study in range(3)]
+    assert not seeds[0] & seeds[1] and not seeds[0] & seeds[2] and not seeds[1] & seeds[2]
+    stages = [sorted({t.stage for t in trials if t.study == study}) for study in range(3)]
+    assert stages == [["confirm", "curve", "search"]] * 3
+
+
+@pytest.mark.parametrize("kill_after", [3, 40, 95])
+def test_a_killed_sweep_of_studies_resumes_as_if_undisturbed(tmp_path, kill_after):
+    whole = simulate(plan_of(2), tmp_path / "whole")
+    with pytest.raises(Killed):
+        simulate(plan_of(2), tmp_path / "killed", kill_after=kill_after)
+    assert table(simulate(plan_of(2), tmp_path / "killed")) == table(whole)
+
+
+def test_a_finished_sweep_takes_further_studies(tmp_path):
+    before = table(simulate(plan_of(1), tmp_path))
+    assert Protocol(plan_of(1), tmp_path).is_over
+    after = table(simulate(plan_of(2), tmp_path))
+    assert after[: len(before)] == before and {row[6].study for row in after[len(before) :]} == {1}
+
+
+def test_a_cheaper_baseline_that_ends_higher_has_a_curve_too(tmp_path):
+    plan = plan_of(1, methods=("sgd", "sam-sgd", "sgd-ire"))
+    protocol = simulate(plan, tmp_path)
+    arms = protocol.studies[0].arms
+    curves = {t.arm for t in protocol.records.trials.values() if t.stage == "curve"}
+    dear_is_lower = arms["sam-sgd"].mean_loss < arms["sgd"].mean_loss
+    assert curves == ({"sgd", "sam-sgd"} if dear_is_lower else {"sgd"})
+
+
+@pytest.mark.parametrize("name", ["digits", "stdlib-lm"])
+def test_a_study_splits_the_training_data_anew_and_keeps_the_test_data(name):
+    task = load_task(name)
+    other, again = task.in_study(1), task.in_study(1)
+    assert other is again and task.in_study(0) is task and other.in_study(1) is other
+
+    def flat(splits, split):
+        part = splits[split]
+        return part[0].flatten(1) if isinstance(part, tuple) else part
+
+    assert torch.equal(flat(task.splits, "test"), flat(other.splits, "test"))
+    mine, theirs = flat(task.splits, "validation"), flat(other.splits, "validation")
+    assert mine.shape != theirs.shape or not torch.equal(mine, theirs)
