@@ -9,6 +9,11 @@ from ire.sweeps.search.protocol import Protocol
 from trainables.task import load_task
 
 
+def run(plan, folder, **options):
+    folder.mkdir(exist_ok=True)
+    return simulate(plan, folder, **options)
+
+
 def plan_of(studies: int, **fields):
     return make_plan(
         **{"methods": ("sgd", "sgd-ire"), "trials": 3, "curve": (2.0,), "studies": studies, "rules": RULES}
@@ -17,12 +22,12 @@ def plan_of(studies: int, **fields):
 
 
 def test_the_first_study_is_the_sweep_of_one_study(tmp_path):
-    one, three = simulate(plan_of(1), tmp_path / "one"), simulate(plan_of(3), tmp_path / "three")
+    one, three = run(plan_of(1), tmp_path / "one"), run(plan_of(3), tmp_path / "three")
     assert [row for row in table(three) if row[6].study == 0] == table(one)
 
 
 def test_studies_share_no_seed_and_each_has_its_whole_course(tmp_path):
-    trials = simulate(plan_of(3), tmp_path).records.trials.values()
+    trials = run(plan_of(3), tmp_path).records.trials.values()
     seeds = [{t.spec.seed for t in trials if t.study == study} for study in range(3)]
     assert not seeds[0] & seeds[1] and not seeds[0] & seeds[2] and not seeds[1] & seeds[2]
     stages = [sorted({t.stage for t in trials if t.study == study}) for study in range(3)]
@@ -31,22 +36,22 @@ def test_studies_share_no_seed_and_each_has_its_whole_course(tmp_path):
 
 @pytest.mark.parametrize("kill_after", [3, 40, 95])
 def test_a_killed_sweep_of_studies_resumes_as_if_undisturbed(tmp_path, kill_after):
-    whole = simulate(plan_of(2), tmp_path / "whole")
+    whole = run(plan_of(2), tmp_path / "whole")
     with pytest.raises(Killed):
-        simulate(plan_of(2), tmp_path / "killed", kill_after=kill_after)
-    assert table(simulate(plan_of(2), tmp_path / "killed")) == table(whole)
+        run(plan_of(2), tmp_path / "killed", kill_after=kill_after)
+    assert table(run(plan_of(2), tmp_path / "killed")) == table(whole)
 
 
 def test_a_finished_sweep_takes_further_studies(tmp_path):
-    before = table(simulate(plan_of(1), tmp_path))
+    before = table(run(plan_of(1), tmp_path))
     assert Protocol(plan_of(1), tmp_path).is_over
-    after = table(simulate(plan_of(2), tmp_path))
+    after = table(run(plan_of(2), tmp_path))
     assert after[: len(before)] == before and {row[6].study for row in after[len(before) :]} == {1}
 
 
 def test_a_cheaper_baseline_that_ends_higher_has_a_curve_too(tmp_path):
     plan = plan_of(1, methods=("sgd", "sam-sgd", "sgd-ire"))
-    protocol = simulate(plan, tmp_path)
+    protocol = run(plan, tmp_path)
     arms = protocol.studies[0].arms
     curves = {t.arm for t in protocol.records.trials.values() if t.stage == "curve"}
     dear_is_lower = arms["sam-sgd"].mean_loss < arms["sgd"].mean_loss
