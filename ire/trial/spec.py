@@ -35,6 +35,8 @@ class TrialSpec:
     """Steps at which the trial waits to hear whether it goes on."""
     test: bool = False
     """Whether the last report carries the test split's metrics, too (confirm runs, and grids that are measured)."""
+    timing: bool = False
+    """Whether only its time per step is asked for: its one report is made without an evaluation."""
     flatness: int = 0
     """Training batches on which flatness is measured; 0 leaves it out."""
     flatness_points: int = 1

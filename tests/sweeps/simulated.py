@@ -37,7 +37,7 @@ def reports_of(trial: TrialRecord):
             "gradient_evaluations": method.gradient_evaluations(spec.settings, spec.horizon, steps=step),
             "seconds": step / 100,
             "train_loss": loss,
-            "val_loss": None if diverged else loss,
+            "val_loss": None if diverged or spec.timing else loss,
             "steps_per_second": 100.0,
             "diverged": diverged,
             **({"test_loss": 1.1 * loss} if spec.test and step == spec.horizon else {}),

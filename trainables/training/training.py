@@ -214,7 +214,9 @@ class Training:
         self._clock.stop()
         steps = self.step - self._step_of_last_report
         train_loss = self._mean_over_workers(self._loss_sum).item() / max(1, steps)
-        values = {f"val_{name}": value for name, value in self.evaluate("validation").items()}
+        values: dict[str, Any] = {"val_loss": None, "hardware": hardware(self.device)}
+        if not self.spec.timing:
+            values = {f"val_{name}": value for name, value in self.evaluate("validation").items()}
         if self.spec.test and self.step == self.spec.horizon:
             values |= {f"test_{name}": value for name, value in self.evaluate("test").items()}
             values["hardware"] = hardware(self.device)
@@ -234,7 +236,7 @@ class Training:
             **self.update.measured(),
             "steps_per_second": steps / interval if interval > 0 else None,
             **self._of_the_machine(),
-            "diverged": self._is_diverged(train_loss, values["val_loss"]),
+            "diverged": self._is_diverged(train_loss, train_loss if self.spec.timing else values["val_loss"]),
         }
         report = {name: _finite(value) for name, value in (report | self._of_ire()).items()}
         self.reports.append(report)

@@ -85,7 +85,7 @@ class Update(ABC):
     @property
     def is_watched(self) -> bool:
         """Whether a report follows this step."""
-        return self.setup.spec.reports_at(self.step + 1)
+        return self.setup.spec.reports_at(self.step + 1) and not self.setup.spec.timing
 
     def measure(self, name: str, value: Tensor) -> None:
         self._measured[name] = value

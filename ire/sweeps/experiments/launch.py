@@ -190,6 +190,7 @@ def _run(plan: Plan, home: Home, *, is_new: bool, address: str | None, console: 
                 versions=versions(plan.task),
                 machine=machine(),
                 identity=identity(plan),
+                registered=plan.registered,
                 trials=plan.trials,
                 methods=list(plan.methods),
                 slots=slots.slots,

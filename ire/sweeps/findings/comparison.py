@@ -1,8 +1,9 @@
 """What a sweep has found so far: one row a method, computed from the plan and the records alone."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from statistics import mean, stdev
 from typing import Any
 
@@ -10,61 +11,75 @@ import numpy as np
 
 from ire.methods.method import parse_method
 from ire.sweeps.findings.contract import WALL_CLAUSE, Clause, clauses
+from ire.sweeps.findings.power import Power, power
 from ire.sweeps.findings.range_ends import Edge, edges
 from ire.sweeps.findings.statistics.draws import interval, paired_draws
-from ire.sweeps.findings.statistics.speedup import CLOCKS, Ends, speed_ups
+from ire.sweeps.findings.statistics.speedup import CLOCKS
 from ire.sweeps.findings.statistics.target import best_run_ratio, time_to_target_ratio
-from ire.sweeps.findings.statistics.verdict import Ratio, SpeedUp, verdicts
-from ire.sweeps.plan.plan import Plan
-from ire.sweeps.records.records import DIVERGED, FAILED, FINISHED, PRUNED, RUNNING, Records, TrialRecord
-from ire.sweeps.search.ledger import Ledger
-from ire.sweeps.search.stages import (
-    PUBLISHED,
-    baseline_is_settled,
-    best_baseline,
-    control_contests,
-    curve_contests,
-    is_over,
-    lost,
+from ire.sweeps.findings.statistics.verdict import (
+    MIN_STUDIES,
+    NOT_FINISHED,
+    Judgement,
+    Ratio,
+    SpeedUp,
+    judge,
+    speed_up_from_draws,
 )
+from ire.sweeps.findings.yardstick import TEST, Against, CurvePoint, Studies, Yardstick, finished
+from ire.sweeps.plan.plan import Plan
+from ire.sweeps.records.records import (
+    DIVERGED,
+    FAILED,
+    FINISHED,
+    PRUNED,
+    RUNNING,
+    TIMING,
+    Records,
+    TrialRecord,
+)
+from ire.sweeps.search.ledger import Ledger
+from ire.sweeps.search.stages import PUBLISHED, control_contests, is_over, lost
+from ire.sweeps.search.timing import timing_turns
 from ire.trial.seeds import derive_seed
 from search_spaces import Fixed
 
 STATUSES = (FINISHED, PRUNED, DIVERGED, FAILED, RUNNING)
+MIN_FULL = 2
+"""Finished trials that a search must have to count as one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """Final validation loss minus another's on the same seeds, with its 95 % interval: below 0 is better."""
+    """Final loss minus another's, with its 95 % interval over studies, or over the seeds of one: below 0 is better."""
 
     value: float
     low: float
     high: float
-    seeds: int
+    units: int
 
     def __str__(self) -> str:
         return (
             f"{self.value:+.4f} [{self.low:+.4f}, {self.high:+.4f}]"
-            if self.seeds > 1
+            if self.units > 1
             else f"{self.value:+.4f}"
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """Runs of one configuration on the confirm seeds, and how they compare with the baseline."""
+    """Runs of one method or control on the confirm seeds of every study, and how they compare with the baselines."""
 
     runs: list[TrialRecord]
-    """Finished ones, by seed."""
+    """Finished ones, by study and seed."""
     lost: int = 0
     """Runs that diverged or failed: they have no curve, and no verdict may rest on the others."""
     speed_ups: Mapping[str, SpeedUp] = field(default_factory=dict)
-    """By clock, from validation losses; empty without a baseline curve or a common seed."""
-    draws: Mapping[str, np.ndarray] = field(default_factory=dict, compare=False)
-    """The draws behind them, (resamples, 2): values and how they are censored."""
+    """By clock, over the baseline that is hardest to beat on it; empty without a baseline curve or a common seed."""
+    against: Mapping[str, str] = field(default_factory=dict)
+    """By clock: that baseline."""
 
     def metric(self, name: str) -> tuple[float, float] | None:
-        """Mean and standard deviation over the seeds of a value of the last report."""
+        """Mean and standard deviation over the runs of a value of the last report."""
         values = [run.reports[-1][name] for run in self.runs if run.reports[-1].get(name) is not None]
         if not values:
             return None
@@ -78,6 +93,17 @@ class Control(Measured):
     name: str
     against_method: Difference | None
     """The method's loss minus the control's: what the method owes to what the control lacks."""
+    is_tuned: bool = False
+    """Whether its own strength was re-scanned, with as many points as the method's last step of tuning."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Winner:
+    """The settings that stand for a method in one study."""
+
+    study: int
+    trial: TrialRecord
+    settings: Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,25 +112,32 @@ class Row(Measured):
 
     method: str
     is_baseline: bool
-    winner: TrialRecord | None
-    """The search trial whose settings stand for the method."""
+    winners: list[Winner]
+    """By study."""
     search: list[TrialRecord]
+    """Of all studies."""
     statuses: dict[str, int]
     """Search trials by status."""
     spent: int
-    """Gradient evaluations of the search."""
+    """Gradient evaluations of all searches."""
     training_seconds: float
-    """Of the search, its trials one after the other."""
+    """Of all searches, their trials one after the other."""
     confirm_statuses: dict[str, int]
     edges: list[Edge]
-    """Settings of the winner at the end of their range."""
-    verdicts: Mapping[str, str] = field(default_factory=dict)
-    """By clock, corrected over the methods; empty for the best baseline and without a curve."""
-    test_speed_ups: Mapping[str, SpeedUp] = field(default_factory=dict)
-    """As `speed_ups`, from test losses: nothing was ever chosen by them."""
+    """Settings of winners at the end of their range, in more than half of the studies."""
+    over: Against = field(default_factory=Against)
+    """Speed-ups over every baseline."""
+    judgements: Mapping[str, Judgement] = field(default_factory=dict)
+    """By clock, corrected over the methods; empty without a curve, or from fewer than three studies."""
+    powers: Mapping[str, Power] = field(default_factory=dict)
+    """By clock: what could have been found."""
+    validation_speed_ups: Mapping[str, SpeedUp] = field(default_factory=dict)
+    """As `speed_ups`, from the losses by which settings were chosen."""
     time_to_target: Mapping[str, SpeedUp] = field(default_factory=dict)
     best_run: Mapping[str, Ratio] = field(default_factory=dict)
-    """Of the search's best run against the baseline's best: the ratio that the literature quotes."""
+    """Of the first search's best run against the baseline's best: the ratio that the literature quotes."""
+    against_best: Difference | None = None
+    """Against the best baseline."""
     against_base: Difference | None = None
     """Against the method without IRE, tuned by itself."""
     controls: list[Control] = field(default_factory=list)
@@ -112,37 +145,49 @@ class Row(Measured):
     """Controls from which nothing can be told yet: runs of theirs or of the method are missing, diverged or failed."""
 
     @property
-    def confirmed(self) -> list[TrialRecord]:
-        """Finished confirm runs, by seed."""
-        return self.runs
+    def verdicts(self) -> dict[str, str]:
+        """By clock."""
+        return {clock: judgement.verdict for clock, judgement in self.judgements.items()}
 
+    @property
+    def is_starved(self) -> bool:
+        """Whether too few trials ran to the end for its search to count as one."""
+        return bool(self.winners) and self.statuses[FINISHED] < MIN_FULL * len(self.winners)
 
-@dataclass(frozen=True, kw_only=True)
-class CurvePoint:
-    """The baseline at one horizon."""
+    @property
+    def is_finished(self) -> bool:
+        """Whether its tuning has ended: no winners press against a range, and enough trials ran to the end."""
+        return not self.edges and not self.is_starved
 
-    factor: float
-    """In multiples of the task's horizon."""
-    runs: list[TrialRecord]
-    lost: int = 0
-    """Runs that diverged or failed."""
+    @property
+    def winner(self) -> TrialRecord | None:
+        """The winner of the first study that has one."""
+        return self.winners[0].trial if self.winners else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """All rows of a sweep and the baseline that they are measured against."""
+    """All rows of a sweep and the baselines that they are measured against."""
 
     rows: list[Row]
+    studies: int
+    """How many the sweep has so far: those in which anything has run."""
+    judged_on: str
+    """`test` or `validation`: whose losses are compared."""
     baseline: str | None
-    """The best tuned baseline: the lowest mean final validation loss over its confirm seeds."""
-    chosen_from: int
-    """How many confirmed baselines it is the best of."""
+    """The best tuned baseline at equal steps: the lowest mean final validation loss over its confirm runs."""
     curve: list[CurvePoint]
-    """The baseline at rising horizons, the task's own among them."""
+    """The baselines at rising horizons in every study, the task's own among them."""
     contract: list[Clause]
     is_complete: bool
     metrics: list[str]
     """The task's metrics without their split: loss first."""
+    timing_spread: float | None
+    """How far apart the turns of the quiet pass lie, as a share; None without one."""
+    clock: str
+    """The clock of the headline."""
+    clock_reason: str = ""
+    """Why it is not wall-clock, if it is not and was not asked to be another."""
 
     @property
     def is_comparable(self) -> bool:
@@ -150,120 +195,189 @@ class Comparison:
         return all(clause.kept is not False for clause in self.contract if clause.name != WALL_CLAUSE)
 
     @property
-    def clock(self) -> str:
-        """The clock of the headline: wall-clock, or gradient evaluations if the hardware differs."""
-        differs = any(clause.name == WALL_CLAUSE and clause.kept is False for clause in self.contract)
-        return "gradient_evaluations" if differs else "wall"
+    def judges_methods(self) -> bool:
+        """Whether there are enough studies to speak of methods, and not of two configurations."""
+        return self.studies >= MIN_STUDIES
 
     @property
     def has_curve(self) -> bool:
-        return len(self.curve) > 1
+        return len({point.factor for point in self.curve}) > 1
 
     def row(self, method: str) -> Row:
         """The row of that method."""
         return next(row for row in self.rows if row.method == method)
 
+    def curve_of(self, baseline: str) -> dict[float, list[TrialRecord]]:
+        """The finished runs of a baseline's curve, of all studies, by horizon."""
+        points = sorted((p for p in self.curve if p.baseline == baseline), key=lambda p: p.factor)
+        return {
+            f: [run for p in group for run in p.runs] for f, group in groupby(points, key=lambda p: p.factor)
+        }
+
 
 def compare(plan: Plan, records: Records) -> Comparison:
     """The comparison of a folder's records, complete or not."""
-    ledgers = {method: Ledger(plan, method, records.trials.values()) for method in plan.methods}
-    baseline = best_baseline(ledgers.values())
-    curve = _curve(plan, ledgers, baseline)
-    judge = _Judge(plan, ledgers, baseline, curve)
-    rows = [judge.row(ledger) for ledger in ledgers.values()]
+    trials = list(records.trials.values())
+    begun = max((trial.study for trial in trials), default=0) + 1
+    studies = [
+        {method: Ledger(plan.study(number), method, trials) for method in plan.methods}
+        for number in range(max(begun, 1))
+    ]
+    yardstick = Yardstick(plan, studies)
+    judge_ = _Judge(plan, studies, yardstick)
+    contract = list(clauses(plan, studies))
+    clock, reason = _clock(plan, contract, yardstick)
+    order = yardstick.baselines()
     found = Comparison(
-        rows=rows,
-        baseline=baseline.method.name if baseline else None,
-        chosen_from=sum(row.is_baseline and bool(row.runs) for row in rows),
-        curve=curve,
-        contract=list(clauses(plan, ledgers.values())),
-        is_complete=is_over(plan, ledgers),
+        rows=[judge_.row(method) for method in plan.methods],
+        studies=len(studies),
+        judged_on=yardstick.judged_on,
+        baseline=order[0] if order else None,
+        curve=yardstick.curves,
+        contract=contract,
+        is_complete=_is_complete(plan, studies, records),
         metrics=_metrics(records),
+        timing_spread=yardstick.spread,
+        clock=clock,
+        clock_reason=reason,
     )
-    return _judged(found) if found.is_comparable else found
+    return _judged(found)
+
+
+def _is_complete(plan: Plan, studies: Studies, records: Records) -> bool:
+    if len(studies) < plan.studies or not all(is_over(plan.study(i), s) for i, s in enumerate(studies)):
+        return False
+    turns = timing_turns(plan, [ledger for study in studies for ledger in study.values()])
+    return all(turn.name in records.trials and records.trials[turn.name].status != RUNNING for turn in turns)
+
+
+def _clock(plan: Plan, contract: Sequence[Clause], yardstick: Yardstick) -> tuple[str, str]:
+    """The clock of the headline, and why it is not wall-clock where nobody asked for another."""
+    if plan.clock is not None:
+        return plan.clock, ""
+    if any(clause.name == WALL_CLAUSE and clause.kept is False for clause in contract):
+        return "gradient_evaluations", "runs were timed on different hardware"
+    if not yardstick.is_timed:
+        if yardstick.spread is None:
+            return "gradient_evaluations", "the quiet pass that measures wall-clock has not run"
+        return (
+            "gradient_evaluations",
+            f"the machine was not quiet: turns of the same winner took times {yardstick.spread:.0%} apart",
+        )
+    return "wall", ""
 
 
 def _judged(found: Comparison) -> Comparison:
-    told = {
-        clock: verdicts(
-            {row.method: row.speed_ups[clock] for row in found.rows if clock in row.speed_ups},
-            found.chosen_from,
-        )
-        for clock in CLOCKS
-    }
-    rows = [
-        _with(row, verdicts={clock: told[clock][row.method] for clock in CLOCKS if row.method in told[clock]})
-        for row in found.rows
-    ]
-    return replace(found, rows=rows)
+    """Add the judgements, and intervals at their levels."""
+    judged: dict[str, dict[str, Judgement]] = {}
+    if found.is_comparable and found.judges_methods:
+        for clock in CLOCKS:
+            for family in (True, False):  # baselines are judged among themselves
+                rows = [row for row in found.rows if row.is_baseline == family]
+                judged.setdefault(clock, {}).update(
+                    judge({r.method: r.over.speed_ups.get(clock, {}) for r in rows})
+                )
+    return replace(found, rows=[_with_judgements(found, row, judged) for row in found.rows])
 
 
-def _curve(plan: Plan, ledgers: Mapping[str, Ledger], baseline: Ledger | None) -> list[CurvePoint]:
-    if baseline is None:
-        return []
-    points = [CurvePoint(factor=1.0, runs=_finished(baseline.confirm))]
-    points += [
-        CurvePoint(
-            factor=contest.horizon_factor, runs=_finished(contest.measured), lost=lost(contest.measured)
+def _with_judgements(found: Comparison, row: Row, judged: Mapping[str, Mapping[str, Judgement]]) -> Row:
+    speed_ups, against, judgements, powers = {}, {}, {}, {}
+    for clock, over in row.over.speed_ups.items():
+        judgement = judged.get(clock, {}).get(row.method)
+        if judgement is None:
+            against[clock] = min(over, key=lambda name: over[name].ratio.value)
+            speed_ups[clock] = over[against[clock]]
+            continue
+        name = against[clock] = judgement.against
+        draws = row.over.draws[clock][name]
+        speed_ups[clock] = speed_up_from_draws(
+            over[name].ratio.value,
+            over[name].ratio.censored,
+            draws[:, 0],
+            draws[:, 1],
+            units=over[name].units,
+            whole=over[name].whole,
+            tails=judgement.tails,
         )
-        for contest in curve_contests(plan, ledgers.values())
-    ]
-    return sorted((point for point in points if point.runs), key=lambda point: point.factor)
+        if not (row.is_finished and found.row(name).is_finished):
+            judgement = replace(judgement, verdict=NOT_FINISHED)
+        judgements[clock] = judgement
+        powers[clock] = power(draws[:, 0], studies=over[name].units, tail=judgement.tails[0])
+    return replace(row, speed_ups=speed_ups, against=against, judgements=judgements, powers=powers)
 
 
 class _Judge:
-    """Measures everything against one baseline curve."""
+    """Measures every method of a sweep with its yardstick."""
 
-    def __init__(
-        self, plan: Plan, ledgers: Mapping[str, Ledger], baseline: Ledger | None, curve: Sequence[CurvePoint]
-    ) -> None:
-        self._plan, self._ledgers, self._baseline, self._curve = plan, ledgers, baseline, curve
-        self._settled = baseline is not None and baseline_is_settled(ledgers.values())
+    def __init__(self, plan: Plan, studies: Studies, yardstick: Yardstick) -> None:
+        self._plan, self._studies, self._yardstick = plan, studies, yardstick
+        self._loss = "test_loss" if yardstick.judged_on == TEST else "val_loss"
 
-    def row(self, ledger: Ledger) -> Row:
-        runs = _finished(ledger.confirm)
-        winner = ledger.winner
+    def row(self, method: str) -> Row:
+        ledgers = [study[method] for study in self._studies]
+        parsed = ledgers[0].method
+        search = [trial for ledger in ledgers for trial in ledger.search]
+        confirm = [run for ledger in ledgers for run in ledger.confirm]
+        runs = finished(confirm)
         row = Row(
-            method=ledger.method.name,
-            is_baseline=ledger.method.is_baseline,
-            winner=winner,
-            search=ledger.search,
-            statuses=_count(ledger.search),
-            spent=ledger.spent,
-            training_seconds=sum(trial.seconds for trial in ledger.search),
+            method=method,
+            is_baseline=parsed.is_baseline,
+            winners=[
+                Winner(study=ledger.study, trial=ledger.winner, settings=ledger.settings)
+                for ledger in ledgers
+                if ledger.winner
+            ],
+            search=search,
+            statuses=_count(search),
+            spent=sum(ledger.spent for ledger in ledgers),
+            training_seconds=sum(trial.seconds for trial in search),
             runs=runs,
-            lost=lost(ledger.confirm),
-            confirm_statuses=_count(ledger.confirm),
-            edges=edges(self._plan, ledger.method.name, winner.spec.settings) if winner else [],
-            controls=self._controls(ledger),
-            unsettled=self._unsettled(ledger),
-            against_base=self._against_base(ledger, runs),
+            lost=lost(confirm),
+            confirm_statuses=_count(confirm),
+            edges=self._edges(ledgers),
+            controls=self._controls(ledgers),
+            unsettled=self._unsettled(ledgers),
+            against_base=self._against_base(ledgers),
         )
-        if ledger is self._baseline or self._baseline is None:
+        best = next(iter(self._yardstick.baselines()), None)
+        if best is None or not self._yardstick.is_settled:
             return row
-        speed, draws = self._speed_ups(runs, "val_loss", row.method)
-        test_speed, _ = self._speed_ups(runs, "test_loss", row.method)
-        return _with(
+        over = self._yardstick.over_all(method, [ledger.confirm for ledger in ledgers])
+        if best == method:
+            return replace(row, over=over)
+        by_validation, _ = self._yardstick.over(
+            method, [ledger.confirm for ledger in ledgers], best, method, "validation", loss="val_loss"
+        )
+        return replace(
             row,
-            speed_ups=speed,
-            draws=draws,
-            test_speed_ups=test_speed,
-            time_to_target=self._time_to_target(runs, row.method),
-            best_run=self._best_run(winner),
+            over=over,
+            validation_speed_ups=by_validation,
+            time_to_target=self._time_to_target(runs, best, method),
+            best_run=self._best_run(ledgers[0], self._studies[0][best]),
+            against_best=self._difference(
+                [ledger.confirm for ledger in ledgers], self._confirm(best), method, "best"
+            ),
         )
 
-    def _speed_ups(
-        self, runs: Sequence[TrialRecord], loss: str, name: str
-    ) -> tuple[dict[str, SpeedUp], dict[str, np.ndarray]]:
-        if not self._settled or not runs or len(self._curve) < 2 or not _has(runs, loss):
-            return {}, {}
-        curve = {point.factor: _ends(point.runs, loss) for point in self._curve}
-        return speed_ups(
-            curve, _ends(runs, loss), self._generator(name, loss), planned=self._plan.confirm_seeds
-        )
+    def _confirm(self, method: str) -> list[list[TrialRecord]]:
+        return [study[method].confirm for study in self._studies]
 
-    def _time_to_target(self, runs: Sequence[TrialRecord], name: str) -> dict[str, SpeedUp]:
-        pairs = _pairs(_finished(self._baseline.confirm), runs)
+    def _edges(self, ledgers: Sequence[Ledger]) -> list[Edge]:
+        """The ends against which the winners of more than half of the studies press."""
+        found = [
+            edge
+            for ledger in ledgers
+            if ledger.winner
+            for edge in edges(self._plan, ledger.method.name, ledger.settings)
+        ]
+        counts = Counter((edge.setting, edge.is_lower) for edge in found)
+        shown = {key for key, count in counts.items() if 2 * count > len(ledgers)}
+        first = {(edge.setting, edge.is_lower): edge for edge in reversed(found)}
+        return [edge for key, edge in first.items() if key in shown]
+
+    def _time_to_target(self, runs: Sequence[TrialRecord], best: str, name: str) -> dict[str, SpeedUp]:
+        theirs = finished([run for runs in self._confirm(best) for run in runs])
+        pairs = _pairs(theirs, runs)
         if not pairs:
             return {}
         baseline, method = ([run.reports for run in side] for side in zip(*pairs, strict=True))
@@ -272,89 +386,96 @@ class _Judge:
             for clock in CLOCKS
         }
 
-    def _best_run(self, winner: TrialRecord | None) -> dict[str, Ratio]:
-        best = self._baseline.candidates
-        if winner is None or not best:
+    def _best_run(self, ledger: Ledger, baseline: Ledger) -> dict[str, Ratio]:
+        if not ledger.candidates or not baseline.candidates:
             return {}
-        mine = self._ledgers[winner.arm].candidates[0]
-        return {clock: best_run_ratio(best[0].reports, mine.reports, clock) for clock in CLOCKS}
+        mine, theirs = ledger.candidates[0], baseline.candidates[0]
+        return {clock: best_run_ratio(theirs.reports, mine.reports, clock) for clock in CLOCKS}
 
-    def _controls(self, ledger: Ledger) -> list[Control]:
-        mine = _finished(ledger.confirm)
+    def _controls(self, ledgers: Sequence[Ledger]) -> list[Control]:
+        method = ledgers[0].method.name
+        by_name: dict[str, list[Any]] = {}
+        for ledger in ledgers:
+            for contest in control_contests(ledger.plan, ledger):
+                by_name.setdefault(contest.name, []).append(contest)
         found = []
-        for contest in control_contests(self._plan, ledger):
-            runs, name = _finished(contest.measured), contest.entries[0].variant
+        for name, contests in by_name.items():
+            measured = [contest.measured for contest in contests]
+            runs = [run for part in measured for run in finished(part)]
             if not runs:
                 continue
-            speed, draws = self._speed_ups(runs, "val_loss", f"{ledger.method.name} {name}")
+            whole = len(measured) == len(ledgers)
+            over = self._yardstick.over_all("", measured, method, name) if whole else Against()
+            against = {c: min(o, key=lambda b, o=o: o[b].ratio.value) for c, o in over.speed_ups.items()}
             found.append(
                 Control(
                     name=name,
                     runs=runs,
-                    lost=lost(contest.measured),
-                    speed_ups=speed,
-                    draws=draws,
-                    against_method=self._difference(mine, runs, ledger.method.name, name),
+                    lost=sum(map(lost, measured)),
+                    speed_ups={clock: over.speed_ups[clock][b] for clock, b in against.items()},
+                    against=against,
+                    against_method=self._difference(
+                        [ledger.confirm for ledger in ledgers[: len(measured)]], measured, method, name
+                    ),
+                    is_tuned=all(len(contest.entries) > 1 for contest in contests),
                 )
             )
         return found
 
-    def _unsettled(self, ledger: Ledger) -> list[str]:
-        return [
-            contest.entries[0].variant
-            for contest in control_contests(self._plan, ledger)
-            if contest.entries[0].variant != PUBLISHED
+    def _unsettled(self, ledgers: Sequence[Ledger]) -> list[str]:
+        names = [
+            contest.name
+            for ledger in ledgers
+            for contest in control_contests(ledger.plan, ledger)
+            if contest.name != PUBLISHED
             and not (contest.is_over and not lost(contest.measured) and not lost(ledger.confirm))
         ]
+        return list(dict.fromkeys(names))
 
-    def _against_base(self, ledger: Ledger, runs: Sequence[TrialRecord]) -> Difference | None:
-        method = ledger.method
+    def _against_base(self, ledgers: Sequence[Ledger]) -> Difference | None:
+        method = ledgers[0].method
         if not method.ire:
             return None
-        base = self._ledgers.get(method.ancestors[-3 if method.control else -2])
-        return self._difference(runs, _finished(base.confirm), method.name, "base") if base else None
+        base = method.ancestors[-3 if method.control else -2]
+        if base not in self._studies[0]:
+            return None
+        return self._difference(
+            [ledger.confirm for ledger in ledgers], self._confirm(base), method.name, "base"
+        )
 
     def _difference(
-        self, mine: Sequence[TrialRecord], others: Sequence[TrialRecord], *purpose: str
+        self,
+        mine: Sequence[Sequence[TrialRecord]],
+        others: Sequence[Sequence[TrialRecord]],
+        *purpose: str,
     ) -> Difference | None:
-        pairs = _pairs(mine, others)
-        if not pairs:
-            return None
-        values = np.array([[a.val_loss - b.val_loss] for a, b in pairs])
+        """The mean difference in the judged loss, over studies; over seeds in one study."""
+        parts = []
+        for one, other in zip(mine, others, strict=True):
+            pairs = _pairs(finished(one), finished(other))
+            if not pairs:
+                return None
+            parts.append([_loss(a, self._loss) - _loss(b, self._loss) for a, b in pairs])
+        values = np.array(parts[0] if len(parts) == 1 else [mean(part) for part in parts])[:, None]
         low, high = interval(paired_draws(values, self._generator(*purpose))[:, 0])
-        return Difference(value=float(values.mean()), low=low, high=high, seeds=len(pairs))
+        return Difference(value=float(values.mean()), low=low, high=high, units=len(values))
 
     def _generator(self, *purpose: str) -> np.random.Generator:
         return np.random.default_rng(derive_seed(self._plan.seed, "bootstrap", *purpose))
 
 
-def _with(row: Row, **changes: Any) -> Row:
-    return Row(**{name: getattr(row, name) for name in Row.__dataclass_fields__} | changes)
-
-
-def _finished(runs: Sequence[TrialRecord]) -> list[TrialRecord]:
-    return [run for run in runs if run.status == FINISHED]
+def _loss(run: TrialRecord, name: str) -> float:
+    """A final loss; a control without a test loss is compared by validation."""
+    value = run.reports[-1].get(name)
+    return run.val_loss if value is None else value
 
 
 def _pairs(
     left: Sequence[TrialRecord], right: Sequence[TrialRecord]
 ) -> list[tuple[TrialRecord, TrialRecord]]:
-    """Runs of the same seed, by seed."""
-    others = {run.number: run for run in right}
-    return [(run, others[run.number]) for run in left if run.number in others]
-
-
-def _has(runs: Sequence[TrialRecord], loss: str) -> bool:
-    return all(run.reports[-1].get(loss) is not None for run in runs)
-
-
-def _ends(runs: Sequence[TrialRecord], loss: str) -> Ends:
-    per_step: Callable[[TrialRecord], float] = lambda run: run.gradient_evaluations / run.step  # noqa: E731
-    return Ends(
-        losses={run.number: run.reports[-1][loss] for run in runs},
-        step_seconds={run.number: run.seconds / run.step for run in runs},
-        gradients_per_step=mean(map(per_step, runs)),
-    )
+    """Runs of the same study and seed, in order."""
+    others = {(run.study, run.number): run for run in right}
+    return [(run, others[run.study, run.number]) for run in left if (run.study, run.number) in others]
 
 
 def _count(trials: Sequence[TrialRecord]) -> dict[str, int]:
@@ -364,7 +485,7 @@ def _count(trials: Sequence[TrialRecord]) -> dict[str, int]:
 
 def _metrics(records: Records) -> list[str]:
     for trial in records.trials.values():
-        for report in trial.reports:
+        for report in trial.reports if trial.stage != TIMING else ():
             return [key.removeprefix("val_") for key in report if key.startswith("val_")]
     return []
 
@@ -375,11 +496,9 @@ def settings_that_vary(plan: Plan, method: str) -> list[str]:
     return [name for name, dimension in dimensions.items() if not isinstance(dimension, Fixed)]
 
 
-def short_settings(plan: Plan, trial: TrialRecord) -> str:
-    """The searched settings of a trial in one line."""
-    return ", ".join(
-        f"{name} {_short(trial.spec.settings[name])}" for name in settings_that_vary(plan, trial.method)
-    )
+def short_settings(plan: Plan, method: str, settings: Mapping[str, Any]) -> str:
+    """The searched settings of a method in one line."""
+    return ", ".join(f"{name} {_short(settings[name])}" for name in settings_that_vary(plan, method))
 
 
 def _short(value: Any) -> str:
@@ -387,7 +506,7 @@ def _short(value: Any) -> str:
 
 
 def published(row: Row) -> Measured | None:
-    """The method with its published settings: a control, or the method itself if they won."""
-    if row.winner is not None and row.winner.number == 0:
+    """The method with its published settings: a control, or the method itself if they won in every study."""
+    if row.winners and all(winner.trial.number == 0 for winner in row.winners):
         return row
     return next((control for control in row.controls if control.name == PUBLISHED), None)

@@ -4,7 +4,7 @@ Each clause is checked against the plan before a sweep starts, and against the r
 broken makes the comparison "not comparable", in words; one that cannot be judged yet says so.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ire.methods.method import parse_method
@@ -34,14 +34,30 @@ def broken_before(plan: Plan) -> list[Clause]:
     return [clause for clause in (_ranges(plan),) if clause.kept is False]
 
 
-def clauses(plan: Plan, ledgers: Collection[Ledger]) -> Iterator[Clause]:
-    """Every clause, judged from the plan and what has run."""
+def clauses(plan: Plan, studies: Sequence[Mapping[str, Ledger]]) -> Iterator[Clause]:
+    """Every clause, judged from the plan and what has run in all studies: kept if it is kept in each."""
+    by_study = [list(_of_study(plan, list(study.values()))) for study in studies]
+    for same in zip(*by_study, strict=True):
+        kept = (
+            False
+            if any(c.kept is False for c in same)
+            else None
+            if any(c.kept is None for c in same)
+            else True
+        )
+        texts = list(dict.fromkeys(clause.text for clause in same))
+        if len(texts) > 1:
+            texts = [f"study {number}: {clause.text}" for number, clause in enumerate(same, start=1)]
+        yield Clause(name=same[0].name, kept=kept, text="; ".join(texts))
+    yield _hardware([ledger for study in studies for ledger in study.values()])
+
+
+def _of_study(plan: Plan, ledgers: Collection[Ledger]) -> Iterator[Clause]:
     yield _trials(plan, ledgers)
     yield _budget(plan, ledgers)
     yield _ranges(plan)
     yield _seeds(plan, ledgers)
     yield _evaluation(ledgers)
-    yield _hardware(ledgers)
 
 
 def _trials(plan: Plan, ledgers: Collection[Ledger]) -> Clause:

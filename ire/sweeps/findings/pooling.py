@@ -5,26 +5,31 @@ interval is then over its studies, else over its seeds; tasks are what they are 
 """
 
 import itertools
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 
 import numpy as np
 
 from ire.invalid_input import InvalidInput
-from ire.sweeps.findings.comparison import Row
 from ire.sweeps.findings.results import Results
 from ire.sweeps.findings.statistics.draws import RESAMPLES, paired_draws
 from ire.sweeps.findings.statistics.horizon import ABOVE, BELOW, UNKNOWN, WITHIN
-from ire.sweeps.findings.statistics.verdict import NOT_SHOWN, Ratio, SpeedUp, speed_up_from_draws, verdicts
+from ire.sweeps.findings.statistics.verdict import (
+    MIN_STUDIES,
+    NOT_FINISHED,
+    Judgement,
+    SpeedUp,
+    judge,
+    speed_up_from_draws,
+)
 from ire.sweeps.plan.changes import identity
 from ire.sweeps.plan.plan import Plan
 from ire.trial.seeds import derive_seed
 
 MIN_PROFILE_TASKS = 3
 """With fewer tasks a profile is no more than the table."""
-REPEATED = ("methods", "trials", "candidates", "confirm_seeds", "curve", "curve_lr")
+REPEATED = ("methods", "trials", "candidates", "confirm_seeds", "studies", "curve", "curve_lr")
 """What studies of a task have in common beside that which their trials have."""
 LARGEST = 50.0
 """Logarithm of what is as good as an infinite ratio: two studies bound very little."""
@@ -65,58 +70,101 @@ class Several:
         clocks = {experiment.comparison.clock for experiment in self.experiments}
         return "wall" if clocks == {"wall"} else "gradient_evaluations"
 
-    def pooled(self, method: str, clock: str) -> SpeedUp | None:
-        """The geometric mean of a method's speed-up over the tasks; None if it is known for none of them.
+    @cached_property
+    def references(self) -> list[str]:
+        """The baselines that every experiment has: what is pooled is a pair, the same two methods on every task."""
+        return [
+            name for name in self.methods if all(e.comparison.row(name).is_baseline for e in self.experiments)
+        ]
 
-        Where it is the best baseline itself its speed-up is 1. A task's studies are what its mean is drawn from, if
-        there are several: they differ by all that seeds do, and by the luck of their searches. Bounds of both kinds
-        together bound nothing.
+    def pair(self, method: str, baseline: str, clock: str) -> tuple[SpeedUp, np.ndarray] | None:
+        """The geometric mean over the tasks of a method's speed-up over one baseline, and its draws (resamples, 2).
+
+        None if it is not known on every task. Where a task has several experiments its mean is drawn from them; else
+        its draws are its own, over its studies. Bounds of both kinds together bound nothing.
         """
-        if not any(clock in e.comparison.row(method).speed_ups for e in self.experiments):
-            return None
-        generator = np.random.default_rng(derive_seed("several", method, clock))
+        generator = np.random.default_rng(derive_seed("several", method, baseline, clock))
         values, draws, sides, draw_sides, counts, whole = [], [], [], [], [], True
         for studies in self.tasks.values():
-            rows = [e.comparison.row(method) for e in studies]
-            if not all(_is_known(e, row, clock) for e, row in zip(studies, rows, strict=True)):
+            found = [e.comparison.row(method).over.speed_ups.get(clock, {}).get(baseline) for e in studies]
+            if any(speed_up is None for speed_up in found):
                 return None
-            known = [row.speed_ups[clock] for row in rows if clock in row.speed_ups]
-            whole &= all(found.whole for found in known)
-            ratios = [
-                row.speed_ups[clock].ratio if clock in row.speed_ups else Ratio(value=1.0) for row in rows
-            ]
-            logs = np.log([ratio.value for ratio in ratios])
+            whole &= all(speed_up.whole for speed_up in found)
+            logs = np.log([speed_up.ratio.value for speed_up in found])
             values.append(logs.mean())
-            sides.append(_side(np.array([[ratio.censored for ratio in ratios]])))
-            if len(studies) > 1:
+            sides.append(_side(np.array([[speed_up.ratio.censored for speed_up in found]])))
+            if len(found) > 1:
                 draws.append(paired_draws(logs[:, None], generator)[:, 0])
                 draw_sides.append(np.repeat(sides[-1], RESAMPLES))
-                counts.append(len(studies))
-            elif known:
-                own = rows[0].draws[clock]
+            else:
+                own = studies[0].comparison.row(method).over.draws[clock][baseline]
                 draws.append(np.log(own[:, 0]))
                 draw_sides.append(own[:, 1])
-                counts.append(known[0].seeds)
-        return speed_up_from_draws(
-            float(np.exp(np.mean(values))),
-            int(_side(np.array(sides).T)[0]),
-            np.exp(np.clip(np.sum(draws, axis=0) / len(self.tasks), -LARGEST, LARGEST)),
-            _side(np.stack(draw_sides, axis=1)),
-            seeds=min(counts),
-            whole=whole,
+            counts.append(sum(e.comparison.studies for e in studies))
+        pooled = np.column_stack(
+            [
+                np.exp(np.clip(np.sum(draws, axis=0) / len(self.tasks), -LARGEST, LARGEST)),
+                _side(np.stack(draw_sides, axis=1)),
+            ]
         )
+        side = int(_side(np.array(sides).T)[0])
+        value = float(np.exp(np.mean(values)))
+        speed_up = speed_up_from_draws(
+            value, side, pooled[:, 0], pooled[:, 1], units=min(counts), whole=whole
+        )
+        return speed_up, pooled
+
+    def pairs(self, method: str, clock: str) -> dict[str, tuple[SpeedUp, np.ndarray]]:
+        """Those over every reference but the method itself."""
+        found = {name: self.pair(method, name, clock) for name in self.references if name != method}
+        return {name: pair for name, pair in found.items() if pair is not None}
+
+    @cache  # noqa: B019 - a report asks for the same clocks again and again, and lives no longer
+    def judgements(self, clock: str) -> dict[str, Judgement]:
+        """The judgement on each method over all tasks, as in one sweep; none where a task has too few studies."""
+        comparable = all(e.comparison.is_comparable for e in self.experiments)
+        if (
+            not comparable
+            or min(sum(e.comparison.studies for e in s) for s in self.tasks.values()) < MIN_STUDIES
+        ):
+            return {}
+        judged: dict[str, Judgement] = {}
+        for names in (self.references, [name for name in self.methods if name not in self.references]):
+            judged |= judge({m: {b: pair[0] for b, pair in self.pairs(m, clock).items()} for m in names})
+        return {
+            method: judgement
+            if all(
+                e.comparison.row(name).is_finished
+                for e in self.experiments
+                for name in (method, judgement.against)
+            )
+            else replace(judgement, verdict=NOT_FINISHED)
+            for method, judgement in judged.items()
+        }
+
+    def pooled(self, method: str, clock: str) -> tuple[str, SpeedUp] | None:
+        """The baseline that decides about a method, and the pooled speed-up over it, at the level of the verdict."""
+        pairs = self.pairs(method, clock)
+        if not pairs:
+            return None
+        judgement = self.judgements(clock).get(method)
+        name = judgement.against if judgement else min(pairs, key=lambda b: pairs[b][0].ratio.value)
+        speed_up, draws = pairs[name]
+        if judgement:
+            speed_up = speed_up_from_draws(
+                speed_up.ratio.value,
+                speed_up.ratio.censored,
+                draws[:, 0],
+                draws[:, 1],
+                units=speed_up.units,
+                whole=speed_up.whole,
+                tails=judgement.tails,
+            )
+        return name, speed_up
 
     def verdicts(self, clock: str) -> dict[str, str]:
-        """The verdict on each method over all tasks, by Holm over the methods: whether it is faster.
-
-        Slower is not judged: that each baseline is the best of several by chance, too, adds up over the sweeps.
-        """
-        found = {method: self.pooled(method, clock) for method in self.methods}
-        comparable = all(experiment.comparison.is_comparable for experiment in self.experiments)
-        known = {method: s for method, s in found.items() if s is not None}
-        if not comparable:
-            return dict.fromkeys(known, NOT_SHOWN)
-        return verdicts(known, chosen_from=math.inf)
+        """The verdict on each method over all tasks."""
+        return {method: judgement.verdict for method, judgement in self.judgements(clock).items()}
 
     def profile_ratios(self, clock: str) -> Mapping[str, np.ndarray]:
         """For each method the ratios (tasks,) of its time to the task's target and the fastest method's.
@@ -161,10 +209,6 @@ def _check_studies(first: Plan, second: Plan) -> None:
         raise InvalidInput(
             f"{both}, but differ in {', '.join(differing)}: they are no studies of one thing; report them apart"
         )
-
-
-def _is_known(results: Results, row: Row, clock: str) -> bool:
-    return clock in row.speed_ups or row.method == results.comparison.baseline
 
 
 def _side(censored: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ This is what a report is made of. `ire.sweeps.experiments` adds what acts on a f
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from ire.storage.sizes import megabytes
@@ -80,20 +81,21 @@ class Results:
 
     @cached_property
     def winners(self) -> "pd.DataFrame":
-        """One row a method: its best search trial, and the mean of its confirm runs."""
+        """One row a method and study: its winner, and the mean of its confirm runs in that study."""
         import pandas as pd
 
         rows = []
         for row in self.comparison.rows:
-            if row.winner is None:
-                continue
-            confirmed = {
-                f"confirm_{name}": row.metric(name)[0]
-                for metric in self.comparison.metrics
-                for name in (f"val_{metric}", f"test_{metric}")
-                if row.metric(name)
-            }
-            rows.append(_trial_row(row.winner) | {"confirm_seeds": len(row.confirmed)} | confirmed)
+            for winner in row.winners:
+                runs = [run.reports[-1] for run in row.runs if run.study == winner.study]
+                names = [f"{split}_{name}" for name in self.comparison.metrics for split in ("val", "test")]
+                means = {
+                    f"confirm_{name}": fmean(end[name] for end in runs)
+                    for name in names
+                    if runs and all(end.get(name) is not None for end in runs)
+                }
+                settings = {f"settings.{name}": value for name, value in winner.settings.items()}
+                rows.append(_trial_row(winner.trial) | settings | {"confirm_seeds": len(runs)} | means)
         return pd.DataFrame(rows)
 
     @property
@@ -126,6 +128,7 @@ def _identity(trial: TrialRecord) -> dict:
         "method": trial.method,
         "stage": trial.stage,
         "variant": trial.variant,
+        "study": trial.study,
         "number": trial.number,
         "seed": trial.spec.seed,
     }

@@ -12,6 +12,7 @@ from typing import Annotated
 from ire.sweeps.plan.option import Option, Resume, options_of
 from ire.trial.spec import PRECISIONS
 
+CLOCK_NAMES = ("step", "gradient_evaluations", "wall")
 CURVE = (0.5, 0.7071, 1.4142, 2.0)
 """Horizons of the baseline curve, in multiples of the task's; the point at 1 is the confirm stage."""
 
@@ -101,8 +102,19 @@ class PlannedOptions:
     ] = ()
     curve_lr: Annotated[
         tuple[float, ...],
-        Option(help="at each horizon also try the learning rate times these factors: 0.5,2", rule=factors),
+        Option(
+            help="at each horizon, the task's own included, also try the learning rate times these factors: 0.5,2",
+            rule=factors,
+        ),
     ] = ()
+    clock: Annotated[
+        str | None,
+        Option(
+            help="step, gradient_evaluations or wall: the clock of the headline",
+            inherited="wall, if it can be measured quietly, else gradient_evaluations",
+            choices=CLOCK_NAMES,
+        ),
+    ] = None
     controls: Annotated[
         bool,
         Option(

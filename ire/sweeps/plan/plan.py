@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,8 @@ from ire.trial.spec import TrialSpec
 from search_spaces.space import Space, parse_space
 
 SCHEMA = 1
+MARGIN = 1.05
+"""A method is called faster only if it is shown to be faster than this."""
 RULES = 2
 """Of a sweep that starts now."""
 SELECTION_SEEDS = 3
@@ -110,6 +112,17 @@ class Plan(PlannedOptions):
                     f"{-(-cost // round(self.space.search.budget_per_trial * self.space.horizon))} or more"
                 )
 
+    @property
+    def registered(self) -> dict[str, Any]:
+        """What was fixed about the verdict before anything ran; a later change is told in the report."""
+        return {
+            "margin": MARGIN,
+            "clock": self.clock or "wall",
+            **{name: getattr(self, name) for name in ("studies", "trials", "candidates", "confirm_seeds")},
+            "methods": list(self.methods),
+            "curve": list(self.curve),
+        }
+
     def shares_prefix(self, stage: str) -> bool:
         """Whether a trial of that stage may find another one with its first steps."""
         return self.share_prefix and (self.space.search.grid if stage in (SEARCH, SELECT) else self.controls)
@@ -171,6 +184,22 @@ class Plan(PlannedOptions):
             test=not selects,
             flatness=self.space.flatness_batches if flatness else 0,
             flatness_points=self.space.flatness_points if flatness and self.space.flatness_batches else 1,
+            external_norms=self._norms if self._takes_norms(method) else (),
+            **self._execution,
+            name=self.prefix + name,
+        )
+
+    def timing_trial(self, name: str, method: str, settings: Mapping[str, Any], steps: int) -> TrialSpec:
+        """A turn of the quiet pass: `steps` steps at most, with the whole schedule laid over them."""
+        steps = min(steps, self.space.horizon)
+        return TrialSpec(
+            task=self.task,
+            method=method,
+            settings=parse_method(method).resolve(settings),
+            seed=self._seed("timing", 0),
+            horizon=steps,
+            eval_interval=steps,
+            timing=True,
             external_norms=self._norms if self._takes_norms(method) else (),
             **self._execution,
             name=self.prefix + name,

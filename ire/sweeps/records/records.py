@@ -22,7 +22,8 @@ from ire.trial.spec import TrialSpec
 
 RUNNING, FINISHED, PRUNED, DIVERGED, FAILED = "running", "finished", "pruned", "diverged", "failed"
 SEARCH, SELECT, CONFIRM, CURVE, CONTROL = "search", "select", "confirm", "curve", "control"
-STAGES = (SEARCH, SELECT, CONFIRM, CURVE, CONTROL)
+TIMING = "timing"
+STAGES = (SEARCH, SELECT, CONFIRM, CURVE, CONTROL, TIMING)
 
 
 @dataclass(frozen=True, kw_only=True)

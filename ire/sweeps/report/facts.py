@@ -1,6 +1,6 @@
 """The report as plain data: `report.json`, whose schema is described in docs/report.md and versioned here."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -16,10 +16,12 @@ from ire.sweeps.findings.statistics.tuning_gain import (
     expected_best,
     expected_best_interval,
     trial_losses,
+    trials_to_within,
 )
 from ire.sweeps.findings.statistics.verdict import MARGIN, Ratio, SpeedUp
 from ire.sweeps.plan.options import PLANNED
 from ire.sweeps.plan.preset import load_preset
+from ire.sweeps.records.records import TrialRecord
 from ire.sweeps.report.tables import last_line
 from ire.sweeps.report.words import further_findings, headline, shared
 from ire.sweeps.search.stages import CONTROL_WORDS
@@ -27,7 +29,7 @@ from ire.trial.scale import split_scale
 from ire.trial.seeds import derive_seed
 from trainables.training.flatness import MEASURES
 
-SCHEMA = 2
+SCHEMA = 3
 CENSORED = {BELOW: "at most", WITHIN: None, ABOVE: "at least", UNKNOWN: "unknown"}
 
 
@@ -43,12 +45,18 @@ def as_json(results: Results) -> dict[str, Any]:
         "complete": comparison.is_complete,
         "comparable": comparison.is_comparable,
         "clock": comparison.clock,
+        "clock_reason": comparison.clock_reason,
+        "timing_spread": comparison.timing_spread,
         "margin": MARGIN,
+        "studies": comparison.studies,
+        "judged_on": comparison.judged_on,
+        "judges_methods": comparison.judges_methods,
         "baseline": comparison.baseline,
         "horizon": plan.space.horizon,
         "trials": plan.trials,
         "candidates": plan.candidates,
         "confirm_seeds": plan.confirm_seeds,
+        "planned_studies": plan.studies,
         "seed": plan.seed,
         "budget_gradient_evaluations": plan.budget,
         "shared_gradient_evaluations": shared(results),
@@ -57,10 +65,13 @@ def as_json(results: Results) -> dict[str, Any]:
         "versions": versions(results),
         "baseline_curve": [
             {
+                "study": point.study + 1,
+                "baseline": point.baseline,
                 "factor": point.factor,
                 "horizon": point.runs[0].spec.horizon,
                 "lr": point.runs[0].spec.settings["lr"],
                 "final_val_losses": {str(run.number): run.val_loss for run in point.runs},
+                "final_test_losses": _final(point.runs, "test_loss"),
             }
             for point in comparison.curve
         ],
@@ -81,12 +92,27 @@ def _row(results: Results, row: Row) -> dict[str, Any]:
     return {
         "method": row.method,
         "is_baseline": row.is_baseline,
-        "winner": row.winner.name if row.winner else None,
-        "settings": dict(row.winner.spec.settings) if row.winner else None,
+        "winners": [
+            {"study": winner.study + 1, "trial": winner.trial.name, "settings": dict(winner.settings)}
+            for winner in row.winners
+        ],
         "at_edge": [{"setting": e.setting, "value": e.value, "end": e.end} for e in row.edges],
         **_measured(comparison, row),
-        "verdict": dict(row.verdicts),
-        "speed_up_by_test_loss": _by_clock(row.test_speed_ups),
+        "by_clock": {
+            clock: {
+                "verdict": row.verdicts.get(clock),
+                "against": row.against[clock],
+                "least_detectable": _finite(row.powers[clock].least_detectable)
+                if clock in row.powers
+                else None,
+                "studies_for_small": row.powers[clock].studies_for_small if clock in row.powers else None,
+                "speed_ups": {name: _speed_up(found) for name, found in row.over.speed_ups[clock].items()},
+            }
+            for clock in CLOCKS
+            if clock in row.speed_ups
+        },
+        "loss_minus_best_baseline": _difference(row.against_best),
+        "speed_up_by_validation_loss": _by_clock(row.validation_speed_ups),
         "speed_up_of_published_settings": _by_clock(untuned.speed_ups) if untuned else {},
         "time_to_target": _by_clock(row.time_to_target),
         "best_run_ratio": {clock: _ratio(ratio) for clock, ratio in row.best_run.items()},
@@ -95,7 +121,12 @@ def _row(results: Results, row: Row) -> dict[str, Any]:
             {
                 "control": control.name,
                 "what": CONTROL_WORDS[control.name],
-                "settings": dict(control.runs[0].spec.settings),
+                "settings": [
+                    {"study": run.study + 1, "settings": dict(run.spec.settings)}
+                    for run in control.runs
+                    if run.number == min(r.number for r in control.runs if r.study == run.study)
+                ],
+                "is_tuned": control.is_tuned,
                 **_measured(comparison, control),
                 "loss_minus_control": _difference(control.against_method),
             }
@@ -106,6 +137,10 @@ def _row(results: Results, row: Row) -> dict[str, Any]:
         "gradient_evaluations": row.spent,
         "shared_gradient_evaluations": shared(results, row.method),
         "training_seconds": row.training_seconds,
+        "trials_to_within_1_percent": [
+            trials_to_within([trial for trial in row.search if trial.study == winner.study])
+            for winner in row.winners
+        ],
         "expected_best": _expected_best(results, row),
         "importance": results.importances[row.method],
     }
@@ -115,13 +150,29 @@ def _measured(comparison: Comparison, measured: Measured) -> dict[str, Any]:
     names = [f"{split}_{name}" for split in ("val", "test") for name in comparison.metrics]
     found = {name: measured.metric(name) for name in (*names, *MEASURES)}
     return {
-        "confirm_seeds": len(measured.runs),
+        "confirm_runs": len(measured.runs),
         "lost_runs": measured.lost,
         "metrics": {name: _mean_std(found[name]) for name in names if found[name]},
         "flatness": {name: _mean_std(found[name]) for name in MEASURES if found[name]},
-        "final_val_losses": {str(run.number): run.val_loss for run in measured.runs},
+        "final_val_losses": _by_study(measured.runs, "val_loss"),
+        "final_test_losses": _by_study(measured.runs, "test_loss"),
         "speed_up": _by_clock(measured.speed_ups),
     }
+
+
+def _final(runs: Sequence[TrialRecord], name: str) -> dict[str, float]:
+    """A value of the last report by the number of its seed; empty where it was not measured."""
+    return {str(run.number): run.final(name) for run in runs if run.reports[-1].get(name) is not None}
+
+
+def _by_study(runs: Sequence[TrialRecord], name: str) -> list[dict[str, float]]:
+    """The same for each study."""
+    studies = sorted({run.study for run in runs})
+    return [_final([run for run in runs if run.study == study], name) for study in studies]
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
 
 
 def _mean_std(value: tuple[float, float]) -> dict[str, float]:
@@ -137,7 +188,7 @@ def _speed_up(found: SpeedUp) -> dict[str, Any]:
         **_ratio(found.ratio),
         "low": _ratio(found.low),
         "high": _ratio(found.high),
-        "seeds": found.seeds,
+        "units": found.units,
         "p_faster": found.p_faster,
         "p_slower": found.p_slower,
     }
@@ -149,7 +200,7 @@ def _ratio(ratio: Ratio) -> dict[str, Any]:
 
 def _difference(found: Difference | None) -> dict[str, Any] | None:
     return (
-        {"value": found.value, "low": found.low, "high": found.high, "seeds": found.seeds} if found else None
+        {"value": found.value, "low": found.low, "high": found.high, "units": found.units} if found else None
     )
 
 

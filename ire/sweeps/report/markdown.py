@@ -4,7 +4,7 @@ from ire.foreign_text import in_markdown, in_one_line
 from ire.sweeps.findings.results import Results
 from ire.sweeps.report.facts import reproduce, versions
 from ire.sweeps.report.tables import Table, tables
-from ire.sweeps.report.words import NOTES, further_findings, headline
+from ire.sweeps.report.words import further_findings, headline, notes
 
 
 def as_markdown(results: Results) -> str:
@@ -17,7 +17,7 @@ def as_markdown(results: Results) -> str:
         parts += [*markdown_table(table), ""]
     told = ", ".join(f"{name} {version}" for name, version in versions(results).items())
     parts += [f"    {in_one_line(reproduce(results))}", "", f"Run with {in_markdown(told)}.", ""]
-    return "\n".join([*parts, *(f"{note}\n" for note in NOTES)])
+    return "\n".join([*parts, *(f"{note}\n" for note in notes(results.comparison))])
 
 
 def markdown_table(table: Table) -> list[str]:

@@ -9,7 +9,7 @@ from ire.sweeps.report.facts import reproduce, versions
 from ire.sweeps.report.palette import Style
 from ire.sweeps.report.pictures import Picture
 from ire.sweeps.report.tables import TEXT, Table, tables
-from ire.sweeps.report.words import NOTES, further_findings, headline
+from ire.sweeps.report.words import further_findings, headline, notes
 
 CSS = """
 :root { --ink: #1d1d1f; --soft: #62626a; --line: #e2e2e6; --band: #f6f6f8 }
@@ -57,7 +57,7 @@ def as_html(results: Results, pictures: Sequence[Picture], styles: Mapping[str, 
         _pictures(figures, styles, "tuning", "kappa-gamma", "importance", "slices", "parallel"),
         _titled(by_title, "Faults"),
         "<h2>What the numbers mean</h2>",
-        *(f"<p class='soft'>{in_html(note)}</p>" for note in NOTES),
+        *(f"<p class='soft'>{in_html(note)}</p>" for note in notes(results.comparison)),
         f"<h2>To run it again</h2><pre>{in_html(reproduce(results))}</pre>",
         f"<p class='soft'>Run with {in_html(told)}.</p>",
         "<details><summary>The whole sweep as data (sweep.toml)</summary>",
@@ -86,8 +86,9 @@ def _plan_text(results: Results) -> str:
 def _winners(results: Results) -> str:
     lines = []
     for row in results.comparison.rows:
-        settings = row.winner.spec.settings if row.winner else {}
-        lines += [row.method, *(f"    {name} = {value!r}" for name, value in settings.items())]
+        for winner in row.winners:
+            lines.append(f"{row.method}, study {winner.study + 1}")
+            lines += [f"    {name} = {value!r}" for name, value in winner.settings.items()]
     return "\n".join(lines)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from ire.foreign_text import in_html, in_markdown
 from ire.sweeps.findings.pooling import MIN_PROFILE_TASKS, Several, profile
 from ire.sweeps.findings.statistics.speedup import CLOCKS
-from ire.sweeps.findings.statistics.verdict import FASTER
+from ire.sweeps.findings.statistics.verdict import FASTER, MIN_STUDIES
 from ire.sweeps.report.markdown import markdown_table
 from ire.sweeps.report.page import CSS, html_table, legend
 from ire.sweeps.report.palette import styles
@@ -22,7 +22,7 @@ from ire.sweeps.report.words import headline
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 def several_tables(several: Several) -> list[Table]:
@@ -39,12 +39,14 @@ def _table(several: Several, clock: str) -> Table:
         for studies in several.tasks.values():
             for experiment in studies:
                 row = experiment.comparison.row(method)
-                own = "1 (baseline)" if method == experiment.comparison.baseline else "-"
-                cells.append(str(row.speed_ups.get(clock, own)))
+                found = row.speed_ups.get(clock)
+                cells.append(f"{found} against {row.against[clock]}" if found else "-")
         pooled = several.pooled(method, clock)
-        lines.append([method, *cells, str(pooled or "-"), told.get(method, "-")])
+        lines.append(
+            [method, *cells, f"{pooled[1]} against {pooled[0]}" if pooled else "-", told.get(method, "-")]
+        )
     return Table(
-        title=f"Speed-up over the best tuned baseline of each task, in {CLOCKS[clock]}",
+        title=f"Speed-up over the tuned baseline that is hardest to beat, in {CLOCKS[clock]}; the mean is over pairs",
         heads=["method", *columns, "geometric mean", "verdict"],
         lines=lines,
     )
@@ -54,12 +56,17 @@ def several_headline(several: Several) -> str:
     """What was found over all tasks, in one sentence."""
     told, count = several.verdicts(several.clock), len(several.tasks)
     over = f"over {count} task{'s' * (count > 1)} and {len(several.experiments)} sweeps"
+    clock = CLOCKS[several.clock]
+    if not told:
+        return f"No verdict {over}: it takes {MIN_STUDIES} studies of each task, and baselines that all sweeps have"
     faster = [
-        f"{name} {several.pooled(name, several.clock)}" for name, word in told.items() if word == FASTER
+        f"{name} {several.pooled(name, several.clock)[1]} against {several.pooled(name, several.clock)[0]}"
+        for name, word in told.items()
+        if word == FASTER
     ]
     if not faster:
-        return f"No method is shown to be faster than the best tuned baselines {over}, in {CLOCKS[several.clock]}"
-    return f"Faster than the best tuned baselines {over}, in {CLOCKS[several.clock]}: {', '.join(faster)}"
+        return f"No method is shown to be faster than every tuned baseline {over}, in {clock}"
+    return f"Faster than every tuned baseline {over}, in {clock}: {', '.join(faster)}"
 
 
 def several_json(several: Several) -> dict[str, Any]:
@@ -67,7 +74,15 @@ def several_json(several: Several) -> dict[str, Any]:
 
     def pooled(method: str, clock: str) -> dict[str, Any] | None:
         found = several.pooled(method, clock)
-        return found and {"text": str(found), "value": found.ratio.value, "p_faster": found.p_faster}
+        if found is None:
+            return None
+        against, speed_up = found
+        return {
+            "text": str(speed_up),
+            "against": against,
+            "value": speed_up.ratio.value,
+            "p_faster": speed_up.p_faster,
+        }
 
     ratios = several.profile_ratios(several.clock)
     return {

@@ -10,6 +10,7 @@ from ire.sweeps.findings.comparison import Comparison, Measured, Row
 from ire.sweeps.findings.results import Results
 from ire.sweeps.findings.statistics.draws import interval, paired_draws
 from ire.sweeps.findings.statistics.horizon import decreasing, joined
+from ire.sweeps.findings.yardstick import TEST
 from ire.sweeps.records.records import TrialRecord
 from ire.sweeps.report.palette import CONTROL_COLOUR, Style
 from ire.sweeps.report.pictures import Picture
@@ -35,7 +36,7 @@ FLATNESS_LABELS = {
 def run_pictures(results: Results, styles: Mapping[str, Style]) -> list[Picture]:
     """The figures for which there is something to show."""
     comparison = results.comparison
-    rows = [row for row in comparison.rows if row.confirmed]
+    rows = [row for row in comparison.rows if row.runs]
     if not rows:
         return []
     shown = {row.method: styles[row.method] for row in rows}
@@ -53,9 +54,9 @@ def run_pictures(results: Results, styles: Mapping[str, Style]) -> list[Picture]
         pictures.append(
             Picture(
                 name="baseline-curve",
-                title="What a longer or shorter run of the baseline is worth",
-                caption=f"Final validation loss of {comparison.baseline}, each point with a complete schedule of its "
-                "own, and the monotone curve that speed-ups are read from. Each method stands at its own horizon: the "
+                title="What a longer or shorter run of a baseline is worth",
+                caption=f"Final {comparison.judged_on} loss of the baselines, each point with a complete schedule of "
+                "its own, and the monotone curve that speed-ups are read from. Each method stands at its horizon: the "
                 "speed-up in steps is how far away the curve is at its height, to the right if it is faster. Bars are "
                 "95 % intervals of the mean.",
                 panels=[partial(_baseline_curve, comparison, rows, styles)],
@@ -65,7 +66,7 @@ def run_pictures(results: Results, styles: Mapping[str, Style]) -> list[Picture]
             )
         )
     flat = [row for row in rows if row.metric("fisher_trace")]
-    along = [row for row in flat if any("fisher_trace" in report for report in row.confirmed[0].reports[:-1])]
+    along = [row for row in flat if any("fisher_trace" in report for report in row.runs[0].reports[:-1])]
     if along:
         pictures.append(
             Picture(
@@ -108,8 +109,8 @@ def _curves(
 ) -> None:
     lowest, top = np.inf, 0.0
     for row in rows:
-        losses = np.array([[report["val_loss"] for report in run.reports] for run in row.confirmed])
-        times, style = _times(row.confirmed, clock), styles[row.method]
+        losses = np.array([[report["val_loss"] for report in run.reports] for run in row.runs])
+        times, style = _times(row.runs, clock), styles[row.method]
         axes.plot(times, losses.mean(axis=0), color=style.colour, linestyle=style.line, lw=1.7)
         axes.fill_between(times, losses.min(axis=0), losses.max(axis=0), color=style.colour, alpha=0.1, lw=0)
         lowest = min(lowest, losses.min())
@@ -129,22 +130,26 @@ def _curves(
 def _baseline_curve(
     comparison: Comparison, rows: Sequence[Row], styles: Mapping[str, Style], axes: "Axes"
 ) -> None:
-    draws = np.random.default_rng(0)
-    style = styles[comparison.baseline]
-    factors = np.array([point.factor for point in comparison.curve])
-    losses = np.array([np.mean([run.val_loss for run in point.runs]) for point in comparison.curve])
-    for point in comparison.curve:
-        low, high = _mean_interval(point.runs, draws)
-        axes.plot([point.factor] * 2, [low, high], color=style.colour, lw=1.4, solid_capstyle="butt")
-    axes.plot(factors, losses, color=style.colour, marker=style.marker, ls="", ms=6)
-    log, curve = joined(np.log(factors), decreasing(losses[None]))
-    axes.plot(np.exp(log), curve[0], color=style.colour, lw=1.7, ls="-")
-    others = [row for row in rows if row.method != comparison.baseline]
+    draws, loss = np.random.default_rng(0), f"{'test' if comparison.judged_on == TEST else 'val'}_loss"
+    factors = np.array(sorted({point.factor for point in comparison.curve}))
+    for baseline in dict.fromkeys(point.baseline for point in comparison.curve):
+        style, points = styles[baseline], comparison.curve_of(baseline)
+        at = np.array(list(points))
+        for factor, runs in points.items():
+            low, high = _mean_interval(runs, loss, draws)
+            axes.plot([factor] * 2, [low, high], color=style.colour, lw=1.4, solid_capstyle="butt")
+        losses = np.array([np.mean([run.final(loss) for run in runs]) for runs in points.values()])
+        axes.plot(at, losses, color=style.colour, marker=style.marker, ls="", ms=6)
+        if len(at) > 1:
+            log, curve = joined(np.log(at), decreasing(losses[None]))
+            axes.plot(np.exp(log), curve[0], color=style.colour, lw=1.7, ls="-")
+    with_curve = {point.baseline for point in comparison.curve}
+    others = [row for row in rows if row.method not in with_curve and row.metric(loss)]
     spread = np.linspace(-0.09, 0.09, len(others)) if len(others) > 1 else [0.0]
     for row, shift in zip(others, spread, strict=True):
         at, style = float(np.exp(shift)), styles[row.method]
-        low, high = _mean_interval(row.runs, draws)
-        value = row.metric("val_loss")[0]
+        low, high = _mean_interval(row.runs, loss, draws)
+        value = row.metric(loss)[0]
         axes.plot([at] * 2, [low, high], color=style.colour, lw=1.4, solid_capstyle="butt")
         axes.plot([at], [value], color=style.colour, marker=style.marker, ms=7, ls="", mec="white", mew=0.6)
         if "step" in row.speed_ups:
@@ -154,11 +159,11 @@ def _baseline_curve(
     axes.set_xticks(factors, [f"{factor:.2g}×" for factor in factors])
     axes.set_xticks([], minor=True)
     axes.set_xlabel("horizon, in multiples of the task's")
-    axes.set_ylabel("final validation loss (nats)")
+    axes.set_ylabel(f"final {comparison.judged_on} loss (nats)")
 
 
-def _mean_interval(runs: Sequence[TrialRecord], draws: np.random.Generator) -> tuple[float, float]:
-    values = np.array([[run.val_loss] for run in runs])
+def _mean_interval(runs: Sequence[TrialRecord], loss: str, draws: np.random.Generator) -> tuple[float, float]:
+    values = np.array([[run.final(loss)] for run in runs])
     if len(values) < 2:
         return float(values[0, 0]), float(values[0, 0])
     return interval(paired_draws(values, draws)[:, 0])
@@ -198,7 +203,7 @@ def _flatness_along(
     for row in rows:
         curves = [
             {report["step"]: report[name] for report in run.reports if report.get(name) is not None}
-            for run in row.confirmed
+            for run in row.runs
         ]
         steps = sorted(set.intersection(*map(set, curves)))
         if not steps:

@@ -47,7 +47,7 @@ def search_pictures(results: Results, styles: Mapping[str, Style]) -> list[Pictu
         Picture(
             name="tuning",
             title="What tuning bought",
-            caption="Left: the best finished trial so far, as the search went. Right: the validation loss to be "
+            caption="Left: the best finished trial so far, a line a study. Right: the validation loss to be "
             "expected of the best of n trials drawn from those that ran, with its 95 % interval; n = 1 is a guess, "
             "the right end what was found. A pruned trial counts with its last loss, a lost one with the worst.",
             panels=[
@@ -65,7 +65,7 @@ def search_pictures(results: Results, styles: Mapping[str, Style]) -> list[Pictu
                 name="kappa-gamma",
                 title="κ and γ",
                 caption="Final validation loss of every finished search trial over κ and γ, whatever its other "
-                "settings; the shade between them is their kernel-weighted mean. Small crosses were pruned, the star "
+                "settings; the shade between them is their kernel-weighted mean. Small crosses were pruned, stars "
                 "won.",
                 panels=[partial(_kappa_gamma, plan, row) for row in boosted],
             )
@@ -101,7 +101,7 @@ def search_pictures(results: Results, styles: Mapping[str, Style]) -> list[Pictu
             name="parallel",
             title="All settings at once",
             caption="A line for each finished trial, from the bottom to the top of each setting's range; the darker, "
-            "the lower its final loss. The thick line won.",
+            "the lower its final loss. Thick lines won.",
             panels=[partial(_parallel, plan, row, styles[row.method]) for row in rows],
             height=2.9,
         )
@@ -113,7 +113,7 @@ def _finished(row: Row) -> list[TrialRecord]:
     """The finished search trials, best first; of very many the best ones and the winner."""
     finished = sorted((t for t in row.search if t.status == FINISHED), key=lambda t: t.val_loss)
     shown = finished[:MAX_SHOWN]
-    return shown if row.winner is None or row.winner in shown else [*shown, row.winner]
+    return [*shown, *(winner.trial for winner in row.winners if winner.trial not in shown)]
 
 
 def _searched(plan: Plan, method: str) -> dict[str, Dimension]:
@@ -123,12 +123,15 @@ def _searched(plan: Plan, method: str) -> dict[str, Dimension]:
 
 def _best_so_far(plan: Plan, rows: Sequence[Row], styles: Mapping[str, Style], axes: "Axes") -> None:
     for row in rows:
-        at, best = best_so_far(row.search)
         style = styles[row.method]
-        axes.step(
-            [*at, max(row.spent, at[-1])], [*best, best[-1]], where="post", color=style.colour, ls=style.line
-        )
-        axes.plot(at, best, color=style.colour, ls="", marker=style.marker, ms=4)
+        for study in sorted({trial.study for trial in row.search}):
+            trials = [trial for trial in row.search if trial.study == study]
+            at, best = best_so_far(trials)
+            if not at:
+                continue
+            spent = sum(trial.gradient_evaluations for trial in trials)
+            axes.step([*at, spent], [*best, best[-1]], where="post", color=style.colour, ls=style.line)
+            axes.plot(at, best, color=style.colour, ls="", marker=style.marker, ms=4)
     _loss_scale(axes)
     axes.set_xlabel("gradient evaluations spent on the search")
     axes.set_ylabel("best validation loss so far (nats)")
@@ -186,8 +189,8 @@ def _kappa_gamma(plan: Plan, row: Row, axes: "Axes") -> None:
     points = axes.scatter(
         at[:, 0], at[:, 1], c=losses, cmap="cividis_r", norm=norm, s=46, edgecolors="black", linewidths=0.6
     )
-    if row.winner in finished:
-        i = finished.index(row.winner)
+    for winner in row.winners:
+        i = finished.index(winner.trial)
         axes.plot(*at[i], marker="*", ms=17, color="white", mec="black", mew=0.9, ls="")
     for axis, name in ((axes.xaxis, "kappa"), (axes.yaxis, "gamma")):
         _range_ticks(axis, dimensions[name])
@@ -233,11 +236,16 @@ def _slice(plan: Plan, rows: Sequence[Row], styles: Mapping[str, Style], name: s
             ls="",
             alpha=0.75,
         )
-        if row.winner in finished:
-            x = row.winner.spec.settings[name]
-            axes.plot(
-                [x], [row.winner.val_loss], color=style.colour, marker=style.marker, ms=9, mec="black", ls=""
-            )
+        won = [winner.trial for winner in row.winners]
+        axes.plot(
+            [trial.spec.settings[name] for trial in won],
+            [trial.val_loss for trial in won],
+            color=style.colour,
+            marker=style.marker,
+            ms=9,
+            mec="black",
+            ls="",
+        )
     if ranges:
         low, high = min(d.low for d in ranges), max(d.high for d in ranges)
         if all(d.log for d in ranges):
@@ -259,7 +267,7 @@ def _parallel(plan: Plan, row: Row, style: Style, axes: "Axes") -> None:
     for rank, trial in enumerate(finished):
         ys = [_position(d, trial.spec.settings[name]) for name, d in dimensions.items()]
         share = (rank + 1) / len(finished)
-        won = trial is row.winner
+        won = any(trial is winner.trial for winner in row.winners)
         axes.plot(
             xs,
             ys,

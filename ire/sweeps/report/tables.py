@@ -1,6 +1,6 @@
 """The tables of a report as text, whatever they are printed on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ire.foreign_text import visible
@@ -8,18 +8,22 @@ from ire.sweeps.findings.comparison import Comparison, Control, Measured, Row, p
 from ire.sweeps.findings.paper import beside_the_paper
 from ire.sweeps.findings.results import Results
 from ire.sweeps.findings.statistics.speedup import CLOCKS
+from ire.sweeps.findings.statistics.tuning_gain import trials_to_within
+from ire.sweeps.findings.yardstick import TEST
 from ire.sweeps.plan.preset import load_preset
-from ire.sweeps.records.records import DIVERGED, FAILED, FINISHED, PRUNED
+from ire.sweeps.records.records import DIVERGED, FAILED, FINISHED, PRUNED, TrialRecord
 from ire.sweeps.report.words import headline, is_higher, is_lower
 from ire.sweeps.search.stages import CONTROL_WORDS, KAPPA_0, PUBLISHED
 from trainables.training.flatness import MEASURES
 
 TEXT = (
-    *("method", "control", "what it is", "verdict", "winner", "settings", "clause", ""),
-    *("trial", "what befell it", "cause", "status"),
+    *("method", "control", "what it is", "verdict", "against", "clock", "winner", "settings", "clause", ""),
+    *("trial", "event", "cause", "status"),
 )
 """Columns that hold words; the others hold numbers."""
 ENDS = (FINISHED, PRUNED, DIVERGED, FAILED)
+LARGEST_SHOWN = 100
+"""What would have to be larger than this to be found is nothing that will be."""
 FLATNESS_HEADS = {
     "fisher_trace": "Tr F",
     "hessian_trace": "Tr H",
@@ -40,6 +44,8 @@ def tables(results: Results) -> Iterator[Table]:
     """Every table for which there is something to say; the results always, and first."""
     yield result_table(results)
     for table in (
+        clocks(results),
+        metrics(results),
         paper(results),
         grid(results),
         other_ratios(results),
@@ -73,21 +79,63 @@ def paper(results: Results) -> Table:
 
 
 def result_table(results: Results) -> Table:
-    """What each method reached, and how much longer the baseline would need."""
+    """The verdict on each method, in few columns: the clock of the headline, and the loss that is judged."""
     comparison = results.comparison
-    metrics = [f"{split} {name}" for split in ("val", "test") for name in comparison.metrics]
-    heads = ["method", "verdict", "speed-up: steps", "gradients", "wall-clock", *metrics, "seeds"]
+    clock, split = comparison.clock, comparison.judged_on
+    loss = "test_loss" if split == TEST else "val_loss"
+    heads = ["method", "verdict", f"speed-up, {CLOCKS[clock]}", "against", f"{split} loss", "runs"]
+    planned = results.plan.confirm_seeds * results.plan.studies
     lines = [
         [
-            row.method + (" (baseline)" if row.method == comparison.baseline else ""),
-            _verdict(comparison, row),
-            *(_speed_up(comparison, row, clock) for clock in CLOCKS),
-            *(_plus_minus(row.metric(name.replace(" ", "_"))) for name in metrics),
-            _seeds(row, results.plan.confirm_seeds),
+            row.method + (" (baseline)" if row.is_baseline else ""),
+            _verdict(comparison, row, clock),
+            _speed_up(row, clock),
+            row.against.get(clock, "-"),
+            _plus_minus(row.metric(loss)),
+            _runs(row, planned),
         ]
         for row in comparison.rows
     ]
     return Table(title=headline(results), heads=heads, lines=lines)
+
+
+def clocks(results: Results) -> Table:
+    """The verdict and the speed-up on every clock, and what could have been found."""
+    comparison = results.comparison
+    lines = [
+        [
+            row.method,
+            words,
+            _verdict(comparison, row, clock),
+            _speed_up(row, clock),
+            row.against[clock],
+            _least(row, clock),
+        ]
+        for row in comparison.rows
+        for clock, words in CLOCKS.items()
+        if clock in row.speed_ups
+    ]
+    heads = ["method", "clock", "verdict", "speed-up", "against", "would have found"]
+    return Table(title="Every clock", heads=heads, lines=lines)
+
+
+def _least(row: Row, clock: str) -> str:
+    if clock not in row.powers:
+        return "-"
+    least = row.powers[clock].least_detectable
+    return f"{least:.2f}" if least < LARGEST_SHOWN else "nothing"
+
+
+def metrics(results: Results) -> Table:
+    """What each method reached: mean and standard deviation over its confirm runs."""
+    comparison = results.comparison
+    names = [f"{split} {name}" for split in ("val", "test") for name in comparison.metrics]
+    lines = [
+        [row.method, *(_plus_minus(row.metric(name.replace(" ", "_"))) for name in names)]
+        for row in comparison.rows
+        if row.runs
+    ]
+    return Table(title="Confirm runs", heads=["method", *names], lines=lines)
 
 
 def other_ratios(results: Results) -> Table:
@@ -96,7 +144,7 @@ def other_ratios(results: Results) -> Table:
     clock, words = comparison.clock, CLOCKS[comparison.clock]
     heads = [
         "method",
-        "S by test loss",
+        "S by validation loss",
         "S of published settings",
         "time to target",
         "best run: steps",
@@ -107,14 +155,14 @@ def other_ratios(results: Results) -> Table:
     for row in comparison.rows:
         untuned = published(row)
         cells = [
-            str(row.test_speed_ups.get(clock, "-")),
-            _speed_up(comparison, untuned, clock) if untuned and untuned is not row else "-",
+            str(row.validation_speed_ups.get(clock, "-")),
+            _speed_up(untuned, clock) if untuned and untuned is not row else "-",
             str(row.time_to_target.get(clock, "-")),
             str(row.best_run.get("step", "-")),
             str(row.best_run.get(clock, "-")),
             str(row.against_base or "-"),
         ]
-        if untuned is row and row.winner is not None:
+        if untuned is row and row.winners:
             cells[1] = "they won"
         if any(cell != "-" for cell in cells):
             lines.append([row.method, *cells])
@@ -126,8 +174,8 @@ def controls(results: Results) -> Table:
     comparison = results.comparison
     heads = [
         *("method", "control", "val loss", "test loss"),
-        *(f"speed-up: {CLOCKS['step']}", CLOCKS[comparison.clock]),
-        *("method's loss minus control's", "method lower?", "seeds", "what it is"),
+        *(f"speed-up: {CLOCKS['step']}", CLOCKS["gradient_evaluations"]),
+        *("method's loss minus control's", "method lower?", "runs", "what it is"),
     ]
     lines = [
         [
@@ -135,11 +183,11 @@ def controls(results: Results) -> Table:
             control.name,
             _plus_minus(control.metric("val_loss")),
             _plus_minus(control.metric("test_loss")),
-            _speed_up(comparison, control, "step"),
-            _speed_up(comparison, control, comparison.clock),
+            _speed_up(control, "step"),
+            _speed_up(control, "gradient_evaluations"),
             str(control.against_method or "-"),
             _is_lower(control),
-            f"{len(control.runs)}/{results.plan.confirm_seeds}",
+            f"{len(control.runs)}/{results.plan.confirm_seeds * results.plan.studies}",
             CONTROL_WORDS[control.name],
         ]
         for row in comparison.rows
@@ -155,23 +203,36 @@ def _is_lower(control: Control) -> str:
 
 
 def searches(results: Results) -> Table:
-    """What the search of each method found, and what it cost."""
-    plan = results.plan
-    heads = ["method", *ENDS, "gradients spent", "training", "winner", "settings"]
-    lines = [
-        [
-            row.method,
-            *(str(row.statuses[status]) for status in ENDS),
-            f"{row.spent}/{plan.budget}",
-            f"{row.training_seconds:.1f} s",
-            row.winner.name if row.winner else "none finished",
-            short_settings(plan, row.winner) if row.winner else "-",
-        ]
-        for row in results.comparison.rows
-    ]
+    """What the searches of each method found, a line a study, and what they cost."""
+    plan, comparison = results.plan, results.comparison
+    heads = ["method", "study", *ENDS, "gradients spent", "within 1 % after", "winner", "settings"]
+    lines = []
+    for row in comparison.rows:
+        winners = {winner.study: winner for winner in row.winners}
+        for study in range(comparison.studies):
+            trials, winner = [t for t in row.search if t.study == study], winners.get(study)
+            lines.append(
+                [
+                    row.method,
+                    str(study + 1),
+                    *(str(sum(t.status == status for t in trials)) for status in ENDS),
+                    f"{sum(t.gradient_evaluations for t in trials)}/{plan.budget}",
+                    _trials_needed(trials),
+                    winner.trial.name if winner else "none finished",
+                    short_settings(plan, row.method, winner.settings) if winner else "-",
+                ]
+            )
     by = plan.space.search.select
-    title = "Search" if by == "val_loss" else f"Search: of the lowest final {by.replace('_', ' ')} the winner"
+    title = (
+        "Search" if by == "val_loss" else f"Search: the winner has the lowest final {by.replace('_', ' ')}"
+    )
     return Table(title=title, heads=heads, lines=lines)
+
+
+def _trials_needed(trials: Sequence[TrialRecord]) -> str:
+    """How soon a search came within a hundredth of the best loss it found."""
+    needed = trials_to_within(trials)
+    return "-" if needed is None else f"{needed} trial{'s' * (needed > 1)}"
 
 
 def grid(results: Results) -> Table:
@@ -180,7 +241,7 @@ def grid(results: Results) -> Table:
     test = [f"test_{name}" for name in results.comparison.metrics]
     metrics = {name: name.replace("_", " ") for name in ("train_loss", *test)} | FLATNESS_HEADS
     lines = [
-        [trial.method, short_settings(plan, trial) or "published"]
+        [trial.method, short_settings(plan, trial.method, trial.spec.settings) or "published"]
         + [f"{v:.4g}" if (v := trial.reports[-1].get(name)) is not None else "-" for name in metrics]
         for row in results.comparison.rows
         for trial in row.search
@@ -223,7 +284,7 @@ def faults(results: Results) -> Table:
             lines.append([trial.name, fault.kind, last_line(fault.cause), trial.status])
         if trial.status == FAILED:
             lines.append([trial.name, "given up", last_line(trial.error or ""), trial.status])
-    return Table(title="Faults", heads=["trial", "what befell it", "cause", "status"], lines=lines)
+    return Table(title="Faults", heads=["trial", "event", "cause", "status"], lines=lines)
 
 
 def last_line(text: str) -> str:
@@ -232,24 +293,31 @@ def last_line(text: str) -> str:
     return last if len(last) <= 160 else f"{last[:157]}..."
 
 
-def _verdict(comparison: Comparison, row: Row) -> str:
-    if row.method == comparison.baseline:
-        return "-"
+def _verdict(comparison: Comparison, row: Row, clock: str) -> str:
+    """The verdict on one clock; from fewer than three studies how the configurations end, whatever the clock."""
     if not comparison.is_comparable:
         return "not comparable"
-    return row.verdicts.get(comparison.clock, "-")
+    if comparison.judges_methods:
+        return row.verdicts.get(clock, "-")
+    if row.against_best is None:
+        return "-"
+    return (
+        "ends lower"
+        if is_lower(row.against_best)
+        else "ends higher"
+        if is_higher(row.against_best)
+        else "not shown"
+    )
 
 
-def _speed_up(comparison: Comparison, measured: Measured, clock: str) -> str:
-    if isinstance(measured, Row) and measured.method == comparison.baseline:
-        return "1"
-    return str(measured.speed_ups[clock]) if measured.speed_ups else "-"
+def _speed_up(measured: Measured, clock: str) -> str:
+    return str(measured.speed_ups.get(clock, "-"))
 
 
-def _seeds(row: Row, planned: int) -> str:
+def _runs(row: Row, planned: int) -> str:
     """How many confirm runs are behind a line: `5/5`, or `3/5, 2 diverged`."""
     lost = [f"{row.confirm_statuses[s]} {s}" for s in (DIVERGED, FAILED) if row.confirm_statuses[s]]
-    return ", ".join([f"{len(row.confirmed)}/{planned}", *lost])
+    return ", ".join([f"{len(row.runs)}/{planned}", *lost])
 
 
 def _plus_minus(value: tuple[float, float] | None, *, digits: int = 4, fixed: bool = True) -> str:

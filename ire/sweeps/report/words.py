@@ -4,18 +4,27 @@ from collections.abc import Collection, Sequence
 
 from ire.storage.storage import is_uri
 from ire.sweeps.findings.comparison import Comparison, Control, Difference, Row
+from ire.sweeps.findings.power import POWER, SMALL
 from ire.sweeps.findings.results import Results
 from ire.sweeps.findings.statistics.draws import LEVEL
 from ire.sweeps.findings.statistics.speedup import CLOCKS
-from ire.sweeps.findings.statistics.verdict import FASTER, MARGIN, MIN_SEEDS, NOT_SHOWN, SLOWER
+from ire.sweeps.findings.statistics.verdict import (
+    FASTER,
+    MARGIN,
+    MIN_SEEDS,
+    MIN_STUDIES,
+    NOT_FINISHED,
+    NOT_SHOWN,
+    SLOWER,
+)
+from ire.sweeps.findings.yardstick import TEST
 from ire.sweeps.records.records import RUNNING, SEARCH
 from ire.sweeps.search.stages import KAPPA_0, PUBLISHED
 
 
 def headline(results: Results) -> str:
     """What was found, in one sentence, honest about what is missing."""
-    comparison = results.comparison
-    return f"{results.plan.task}: {_finding(comparison)}{_so_far(results)}"
+    return f"{results.plan.task}: {_finding(results.comparison)}{_so_far(results)}"
 
 
 def _finding(comparison: Comparison) -> str:
@@ -28,28 +37,57 @@ def _finding(comparison: Comparison) -> str:
     ]
     if broken:
         return f"not comparable: {'; '.join(broken)}"
-    judged = [row for row in comparison.rows if row.verdicts]
+    challengers = [row for row in comparison.rows if not row.is_baseline]
+    rows = challengers or [row for row in comparison.rows if row.method != comparison.baseline]
+    if not any(row.speed_ups or row.against_best for row in rows):
+        return "no verdict yet: confirm runs or the baselines' curves are missing"
+    if not comparison.judges_methods:
+        return _configurations(comparison, rows)
+    judged = [row for row in rows if comparison.clock in row.judgements]
     if not judged:
-        return f"no verdict yet on anything but the best tuned baseline, {comparison.baseline}"
-    clock = comparison.clock
-    told = {
-        word: [row for row in judged if row.verdicts[clock] == word] for word in (FASTER, SLOWER, NOT_SHOWN)
+        return "no verdict: runs diverged, failed or are missing"
+    by_verdict = {
+        word: [row for row in judged if row.verdicts[comparison.clock] == word]
+        for word in (FASTER, SLOWER, NOT_SHOWN, NOT_FINISHED)
     }
-    parts = []
-    if told[FASTER]:
+    clock, parts = CLOCKS[comparison.clock], []
+    if faster := by_verdict[FASTER]:
         parts.append(
-            f"{_and([row.method for row in told[FASTER]])} {_are(told[FASTER])} faster than the best tuned baseline, "
-            f"{comparison.baseline}, in {CLOCKS[clock]}: {_by(told[FASTER], clock)}"
+            f"in {clock}, over {comparison.studies} studies, {_and([row.method for row in faster])} {_are(faster)} "
+            f"faster than every tuned baseline: {_by(faster, comparison.clock)}"
         )
     else:
         parts.append(
-            f"no method is shown to be faster than the best tuned baseline, {comparison.baseline}, in {CLOCKS[clock]}"
+            f"in {clock}, over {comparison.studies} studies, no method is shown to be faster than every tuned baseline"
         )
-    if told[SLOWER]:
-        parts.append(f"{_and([row.method for row in told[SLOWER]])} {_are(told[SLOWER])} slower")
-    if told[FASTER] and told[NOT_SHOWN]:
-        parts.append(f"of {_and([row.method for row in told[NOT_SHOWN]])} neither is shown")
+    if slower := by_verdict[SLOWER]:
+        parts.append(
+            f"{_and([row.method for row in slower])} {_are(slower)} slower: {_by(slower, comparison.clock)}"
+        )
+    if faster and by_verdict[NOT_SHOWN]:
+        parts.append(f"for {_and([row.method for row in by_verdict[NOT_SHOWN]])} no difference is shown")
+    if unfinished := by_verdict[NOT_FINISHED]:
+        parts.append(f"the comparison is not finished for {_and([row.method for row in unfinished])}")
     return "; ".join(parts)
+
+
+def _configurations(comparison: Comparison, rows: Sequence[Row]) -> str:
+    """One or two studies: each compares the configurations that its searches happened to find."""
+    known = [row for row in rows if row.against_best is not None and row.method != comparison.baseline]
+    lower = [row.method for row in known if is_lower(row.against_best)]
+    higher = [row.method for row in known if is_higher(row.against_best)]
+    parts, yardstick = [], f"the one found for {comparison.baseline}"
+    if lower:
+        parts.append(f"the configurations found for {_and(lower)} end lower than {yardstick}")
+    if higher:
+        parts.append(f"the configurations found for {_and(higher)} end higher than {yardstick}")
+    if not parts:
+        parts.append(f"no configuration is shown to end lower or higher than {yardstick}")
+    count = f"{comparison.studies} stud{'y' if comparison.studies == 1 else 'ies'}"
+    return (
+        f"{'; '.join(parts)}. This is about configurations, not methods: {count} cannot tell a better method from a "
+        f"luckier search ({MIN_STUDIES} can)"
+    )
 
 
 def _so_far(results: Results) -> str:
@@ -57,21 +95,23 @@ def _so_far(results: Results) -> str:
     if comparison.is_complete:
         return ""
     running = sum(t.status == RUNNING for t in results.records.trials.values())
-    seeds = ", ".join(
-        f"{row.method} {len(row.confirmed)} of {plan.confirm_seeds}" for row in comparison.rows if row.winner
-    )
-    return f" (incomplete: {running} trials unfinished; confirm seeds so far: {seeds or 'none'})"
+    planned = plan.confirm_seeds * plan.studies
+    seeds = ", ".join(f"{row.method} {len(row.runs)} of {planned}" for row in comparison.rows if row.winner)
+    return f" (incomplete: {running} trials unfinished; confirm runs so far: {seeds or 'none'})"
 
 
 def further_findings(results: Results) -> list[str]:
-    """The sentences after the first: controls, edges of spaces, lost runs, other clocks, what is missing."""
+    """The sentences after the first: other clocks, power, controls, edges of ranges, lost runs, what is missing."""
     comparison = results.comparison
     return [
+        *_clock(comparison),
         *_other_clocks(comparison),
+        *_power(comparison),
         *control_findings(comparison),
         *_lost(comparison),
-        *_edges(comparison),
+        *_unfinished(comparison),
         *_shared(results),
+        *_after_a_look(results),
         *missing(results),
     ]
 
@@ -90,63 +130,103 @@ def _shared(results: Results) -> list[str]:
     if not saved:
         return []
     counted = sum(trial.gradient_evaluations for trial in results.records.trials.values())
-    told = [
+    shares = [
         f"{row.method}'s search {shared(results, row.method) / row.spent:.0%}"
         for row in results.comparison.rows
         if shared(results, row.method)
     ]
     return [
-        f"Steps before IRE that trials share were trained once: {saved} of {counted} gradient evaluations were not "
-        f"spent ({', '.join([f'{saved / counted:.0%}', *told])}). Budgets and clocks count them as if they were."
+        f"Trials share the steps before IRE, which were trained once: {saved} of {counted} gradient evaluations were "
+        f"not spent ({', '.join([f'{saved / counted:.0%}', *shares])}). Budgets and clocks count them as if they were."
     ]
 
 
+def _clock(comparison: Comparison) -> list[str]:
+    if not comparison.clock_reason or not any(row.speed_ups for row in comparison.rows):
+        return []
+    return [f"The headline is in {CLOCKS[comparison.clock]}, not wall-clock: {comparison.clock_reason}."]
+
+
 def _other_clocks(comparison: Comparison) -> list[str]:
-    told = []
+    """Faster and slower on the clocks that the headline does not speak of."""
+    sentences = []
     for clock, words in CLOCKS.items():
-        faster = [row for row in comparison.rows if row.verdicts.get(clock) == FASTER]
-        if clock != comparison.clock and faster and comparison.is_comparable:
-            told.append(
-                f"In {words} {_and([row.method for row in faster])} {_are(faster)} faster: {_by(faster, clock)}."
-            )
-    return told
+        if clock == comparison.clock:
+            continue
+        for word in (FASTER, SLOWER):
+            rows = [row for row in comparison.rows if row.verdicts.get(clock) == word and not row.is_baseline]
+            if rows:
+                sentences.append(
+                    f"In {words} {_and([row.method for row in rows])} {_are(rows)} {word}: {_by(rows, clock)}."
+                )
+    return sentences
+
+
+def _power(comparison: Comparison) -> list[str]:
+    """What could have been found, beside what was not."""
+    clock, sentences = comparison.clock, []
+    for row in comparison.rows:
+        if row.is_baseline or row.verdicts.get(clock) != NOT_SHOWN:
+            continue
+        power = row.powers[clock]
+        found = (
+            f"a true speed-up of {power.least_detectable:.2f} or more"
+            if power.least_detectable < 100
+            else "no speed-up, however large,"
+        )
+        needed = (
+            f"; {power.studies_for_small} studies would find {SMALL}"
+            if power.studies_for_small and power.least_detectable > SMALL
+            else ""
+        )
+        sentences.append(
+            f"{row.method}: {found} would have been found in {POWER:.0%} of such sweeps{needed}."
+        )
+    return sentences
 
 
 def control_findings(comparison: Comparison) -> list[str]:
     """What remains of each method's advantage when something is taken away from it."""
-    told = []
+    sentences = []
     for row in comparison.rows:
         known = {control.name: control for control in row.controls if control.name != PUBLISHED}
         if row.unsettled:
-            told.append(
-                f"Whether it is the curvature is not settled for {row.method}: runs of it or of its "
+            sentences.append(
+                f"{row.method}: its controls are not settled; runs of it or of its "
                 f"control{'s' * (len(row.unsettled) > 1)} {_and(row.unsettled)} are missing, diverged or failed."
             )
+        elif KAPPA_0 in known and not all(control.is_tuned for control in known.values()):
+            sentences.append(
+                f"{row.method}: whether its gain comes from the curvature cannot be said. Its controls ran at a "
+                "strength that was tuned for it; with --candidates 2 or more each control's own strength is "
+                "tuned, too."
+            )
         elif KAPPA_0 in known:
-            told += _of_controls(row, known.pop(KAPPA_0), known.values())
-    return told
+            sentences += _of_controls(row, known.pop(KAPPA_0), known.values())
+    return sentences
 
 
 def _of_controls(row: Row, boost: Control, others: Collection[Control]) -> list[str]:
-    told, method, helps = [], row.method, is_lower(boost.against_method)
+    sentences, method, helps = [], row.method, is_lower(boost.against_method)
     if not helps:
-        ends = "lower" if is_higher(boost.against_method) else "no higher, as far as this shows"
-        told.append(f"That the boost helps is not shown for {method}: at kappa = 0 it ends {ends}.")
+        ends = "is lower" if is_higher(boost.against_method) else "is no higher, as far as this shows"
+        sentences.append(f"No evidence that the boost helps {method}: with kappa = 0 the final loss {ends}.")
     beaten = [control.name for control in others if is_lower(control.against_method)]
     unbeaten = [control.name for control in others if not is_lower(control.against_method)]
     if unbeaten:
-        beats = f" It does end lower than {_and(beaten)}." if beaten else ""
-        told.append(
-            f"That it is the curvature is not shown for {method}: it does not end lower than its "
-            f"control{'s' * (len(unbeaten) > 1)} {_and(unbeaten, 'or')}.{beats}"
+        beats = f" It does beat {_and(beaten)}." if beaten else ""
+        sentences.append(
+            f"{method}'s gain cannot be attributed to curvature: it does not beat the "
+            f"control{'s' * (len(unbeaten) > 1)} {_and(unbeaten)}, each at its own tuned strength.{beats}"
         )
     elif helps:
-        told.append(f"It is the curvature: {method} ends lower than all of its controls.{_beside_base(row)}")
-    else:
-        told.append(
-            f"Which coordinates are boosted does matter: {method} ends lower than its other controls."
+        sentences.append(
+            f"The choice of coordinates explains {method}'s gain: it beats all its controls, each at its own tuned "
+            f"strength.{_beside_base(row)}"
         )
-    return told
+    else:
+        sentences.append(f"The choice of coordinates matters: {method} beats all its other controls.")
+    return sentences
 
 
 def _beside_base(row: Row) -> str:
@@ -154,88 +234,118 @@ def _beside_base(row: Row) -> str:
     if row.against_base is None:
         return ""
     if is_lower(row.against_base):
-        return " Its base, tuned by itself, ends higher, too."
+        return " Its base optimizer, tuned on its own, ends higher as well."
     if is_higher(row.against_base):
-        return " Its base, tuned by itself, ends lower still."
-    return " That its base, tuned by itself, ends higher, too, is not shown."
+        return " The base optimizer, tuned on its own, reaches an even lower loss."
+    return " Whether it also beats its own tuned base is not shown."
 
 
 def is_lower(difference: Difference | None) -> bool:
-    """Whether the first of two ends lower, by the interval over seeds."""
-    return difference is not None and difference.seeds >= MIN_SEEDS and difference.high < 0
+    """Whether the first of two ends lower, by the interval."""
+    return difference is not None and difference.units >= MIN_SEEDS and difference.high < 0
 
 
 def is_higher(difference: Difference | None) -> bool:
-    """Whether the first of two ends higher, by the interval over seeds."""
-    return difference is not None and difference.seeds >= MIN_SEEDS and difference.low > 0
+    """Whether the first of two ends higher, by the interval."""
+    return difference is not None and difference.units >= MIN_SEEDS and difference.low > 0
 
 
 def _lost(comparison: Comparison) -> list[str]:
-    told = []
+    sentences = []
     lost = [f"{row.method} {row.lost}" for row in comparison.rows if row.lost]
     if lost:
-        told.append(f"No verdict on methods whose confirm runs diverged or failed: {', '.join(lost)}.")
-    curve = [f"{point.lost} at {point.factor:g} T" for point in comparison.curve if point.lost]
+        sentences.append(f"No verdict on methods whose confirm runs diverged or failed: {', '.join(lost)}.")
+    curve = [f"{p.baseline} {p.lost} at {p.factor:g} T" for p in comparison.curve if p.lost]
     if curve:
-        told.append(
-            "No verdict on any method: runs of the baseline's curve diverged or failed, and it is read from "
-            f"all of them: {', '.join(curve)}."
+        sentences.append(
+            "Runs of baselines' curves diverged or failed, so nothing is read from these curves: "
+            f"{', '.join(curve)}."
         )
-    return told
+    return sentences
 
 
-def _edges(comparison: Comparison) -> list[str]:
-    found = [edge for row in comparison.rows for edge in row.edges]
-    if not found:
+def _unfinished(comparison: Comparison) -> list[str]:
+    sentences = []
+    ends = [edge for row in comparison.rows for edge in row.edges]
+    if ends:
+        sentences.append(
+            f"Not finished: winners press against the end of a range ({'; '.join(map(str, ends))}). Widen the "
+            "range and run all methods again."
+        )
+    starved = [row.method for row in comparison.rows if row.is_starved]
+    if starved:
+        sentences.append(
+            f"Not finished: the budget left {_and(starved)} too few trials that ran to the end. Raise --trials."
+        )
+    return sentences
+
+
+def _after_a_look(results: Results) -> list[str]:
+    """What was changed after the first run: whoever looks and goes on until it fits finds what they look for."""
+    first = results.records.runs[0] if results.records.runs else None
+    registered = first.get("registered") if first else None
+    if registered is None:
         return []
-    return [
-        f"Not finished: winners at the edge of their space ({'; '.join(map(str, found))}). Widen it and run all again."
+    now = results.plan.registered
+    changed = [
+        f"{name} {registered[name]} -> {now[name]}"
+        for name in now
+        if registered.get(name, now[name]) != now[name]
     ]
+    return [f"Changed after the sweep had started: {', '.join(changed)}."] if changed else []
 
 
 def missing(results: Results) -> list[str]:
     """What the plan left out of the comparison, and the command that adds it."""
     comparison, plan = results.comparison, results.plan
     folder = results.home.argument if is_uri(results.location) else results.folder.name
-    told = []
+    sentences = []
     judged = any(row.method != comparison.baseline for row in comparison.rows)
     if comparison.baseline and judged and plan.confirm_seeds:
         if not plan.curve:
-            told.append(
-                f"There is no baseline curve, and so no speed-up and no verdict: `ire resume {folder} --curve` runs it."
+            sentences.append(
+                f"Without baseline curves there is no speed-up and no verdict: `ire resume {folder} --curve` runs them."
             )
         elif not comparison.has_curve:
-            told.append("The baseline curve has not been run yet, so there is no speed-up and no verdict.")
-        if not plan.controls and any(not row.is_baseline for row in comparison.rows):
-            told.append(
-                f"Whether it is the curvature was not asked: `ire resume {folder} --controls` runs the controls."
+            sentences.append(
+                "The baselines' curves have not been run yet, so there is no speed-up and no verdict."
             )
-    return told
+        elif not comparison.judges_methods and comparison.is_complete:
+            sentences.append(
+                f"`ire resume {folder} --studies {MIN_STUDIES}` adds the studies that a verdict about methods needs."
+            )
+        if not plan.controls and any(not row.is_baseline for row in comparison.rows):
+            sentences.append(f"Controls were not run: `ire resume {folder} --controls` adds them.")
+    return sentences
 
 
-NOTES = (
-    "The speed-up S = h*/T is how much longer (above 1) the best tuned baseline would have to run, with a complete "
-    "schedule, to end at the validation loss at which the method ends at the task's horizon T. It is read from the "
-    "baseline's curve of final loss against horizon: monotone, never extrapolated; ≥ and ≤ mean that the curve ends "
-    "there.",
-    "Gradient evaluations: a step costs one gradient of a full batch, a step of SAM two, one with a "
-    "penalty three, a mask of IRE one more. "
-    "Wall-clock: device-synchronised training time per step, masks included, evaluation and checkpoints left out, "
-    "of the median run.",
-    f"Intervals are {LEVEL:.0%}, from a bootstrap over seeds in which runs of one seed, of equal initialisation and "
-    "data order, stay together. They are not corrected for the number of methods; verdicts are (Holm). faster: shown "
-    f"to exceed {MARGIN}, a margin fixed beforehand; slower: shown to be below 1; anything else is not shown. No "
-    f"verdict below {MIN_SEEDS} seeds, or where a confirm run diverged or failed. They are about these winners: "
-    "how lucky each search was is in no interval of one sweep, but in those over several with other seeds.",
-    "The best baseline is the one of the lowest mean validation loss over its confirm runs, which makes it look a "
-    "little better than it is: faster is the harder to show, and for slower the p values are multiplied by the number "
-    "of baselines. Its curve keeps the settings found at T unless `--curve-lr` lets each point choose its learning "
-    "rate; that can only flatter the methods. Values are mean ± standard deviation over confirm seeds. Nothing was "
-    "chosen by test losses.",
-    "Time to target: time of the baseline to its own final loss over the method's time to the same loss, on mean "
-    "curves of the confirm runs; best run: the same for the best search trial of each, one run, no interval. These "
-    "are the ratios that the literature quotes; they read curves in mid-schedule, and no verdict rests on them.",
-)
+def notes(comparison: Comparison) -> list[str]:
+    """How the numbers are defined."""
+    split = "test split, by which nothing was chosen" if comparison.judged_on == TEST else "validation split"
+    unit = "studies" if comparison.studies > 1 else "seeds of the one study"
+    return [
+        "A study is one search of every method and the confirm runs of its winners, with seeds and a split of "
+        f"the training data of its own. From {MIN_STUDIES} studies on a verdict is about methods; fewer compare "
+        "the configurations that these searches found.",
+        "The speed-up S = h*/T is how much longer (above 1) a tuned baseline would have to run, with a complete "
+        "schedule, to end at the loss at which the method ends at the task's horizon T. It is read from the "
+        f"baseline's curve of final loss against horizon, on the {split}: monotone, never extrapolated; ≥ and ≤ "
+        "mean that the curve ends there.",
+        f"faster: shown to be faster than every tuned baseline on that clock by more than {MARGIN}, a margin "
+        "fixed beforehand; slower: some baseline is shown to be faster. Both are corrected over the methods "
+        "(Holm); the speed-up shown is the one over the baseline that decides. not finished: winners at an end "
+        "of their range, or too few trials that ran to the end.",
+        f"Intervals are over {unit}, {LEVEL:.0%} or as much higher as the correction asks, so that they agree with the "
+        "verdicts.",
+        "Gradient evaluations: a step costs one gradient of a full batch, a step of SAM two, one with a penalty "
+        "three, a mask of IRE one more. Wall-clock: device-synchronised time per step, masks included, measured "
+        "by a quiet pass at the end in which the winners take turns; evaluation, checkpoints and compiling are "
+        "left out.",
+        "Values are mean ± standard deviation over the confirm runs. Time to target: time of the baseline to its "
+        "own final loss over the method's time to the same loss, on mean curves of the confirm runs; best run: "
+        "the same for the best search trial of each. These are the ratios that the literature quotes; they read "
+        "curves in mid-schedule, and no verdict rests on them.",
+    ]
 
 
 def _and(words: Sequence[str], last: str = "and") -> str:
@@ -243,10 +353,11 @@ def _and(words: Sequence[str], last: str = "and") -> str:
 
 
 def _by(rows: Sequence[Row], clock: str) -> str:
-    """`1.31 [1.12, 1.50]`, each with its method where there are several."""
-    if len(rows) == 1:
-        return str(rows[0].speed_ups[clock])
-    return ", ".join(f"{row.method} {row.speed_ups[clock]}" for row in rows)
+    """`1.31 [1.12, 1.50] against sgd`, each with its method where there are several."""
+    return ", ".join(
+        (f"{row.method} " if len(rows) > 1 else "") + f"{row.speed_ups[clock]} against {row.against[clock]}"
+        for row in rows
+    )
 
 
 def _are(rows: Sequence[Row]) -> str:

@@ -36,16 +36,16 @@ class Arm(Ledger):
     def coming(self) -> TrialSpec | None:
         """What `next_search_trial` will run, where that is known before the study is asked: in a grid."""
         number = len(self.search)
-        points = self._plan.space.grid(self.method) if self._plan.space.search.grid else ()
+        points = self.plan.space.grid(self.method) if self.plan.space.search.grid else ()
         if number >= len(points):
             return None
-        settings = self._plan.space.published(self.method) | points[number]
-        return self._plan.search_trial(self.method.name, number, settings)
+        settings = self.plan.space.published(self.method) | points[number]
+        return self.plan.search_trial(self.method.name, number, settings)
 
     def next_search_trial(self) -> TrialRecord:
         """Ask the study for the next trial of the search, to be entered with `add`; `may_start` must hold."""
         number = len(self.search)
-        spec = self._plan.search_trial(self.method.name, number, self._study.suggest(number))
+        spec = self.plan.search_trial(self.method.name, number, self._study.suggest(number))
         return TrialRecord(spec=spec, stage=SEARCH, number=number)
 
     def restore(self, trial: TrialRecord) -> None:

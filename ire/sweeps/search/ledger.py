@@ -4,6 +4,7 @@ The sweep decides by it, and the report reads it, so that both mean the same by 
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 from ire.methods.method import parse_method
 from ire.sweeps.plan.plan import Plan
@@ -15,8 +16,8 @@ class Ledger:
     """The trials of one method, in the order in which they started."""
 
     def __init__(self, plan: Plan, method: str, trials: Iterable[TrialRecord] = ()) -> None:
-        self.method = parse_method(method)
-        self._plan = plan
+        self.method, self.study = parse_method(method), plan.study_number
+        self.plan = plan
         self._most_expensive = plan.most_expensive_trial(self.method)
         self.search: list[TrialRecord] = []
         self.later: list[TrialRecord] = []
@@ -50,9 +51,9 @@ class Ledger:
     def _close(self, trial: TrialRecord) -> None:
         self._spent_by_ended += trial.gradient_evaluations
         if trial.status == FINISHED:
-            by = self._plan.space.search.select
+            by = self.plan.space.search.select
             best = sorted([*self.candidates, trial], key=lambda other: (other.final(by), other.number))
-            self.candidates = best[: self._plan.candidates]
+            self.candidates = best[: self.plan.candidates]
 
     # The search
 
@@ -72,9 +73,9 @@ class Ledger:
     @property
     def may_start(self) -> bool:
         """Whether cap and budget allow one more search trial now, whatever it turns out to cost."""
-        if len(self.search) >= self._plan.search_trials(self.method):
+        if len(self.search) >= self.plan.search_trials(self.method):
             return False
-        return self.promised + self._most_expensive <= self._plan.budget
+        return self.promised + self._most_expensive <= self.plan.budget
 
     @property
     def search_is_over(self) -> bool:
@@ -86,13 +87,20 @@ class Ledger:
     @property
     def confirmation(self) -> Contest | None:
         """The candidates' contest; None before the search is over, without a candidate, or if none is planned."""
-        if not self._plan.confirm_seeds or not self.search_is_over or not self.candidates:
+        if not self.plan.confirm_seeds or not self.search_is_over or not self.candidates:
             return None
+        rescanned = (1.0, *self.plan.curve_lr) if self.plan.rules > 1 else (1.0,)
         entries = [
-            Entry(method=trial.method, settings=dict(trial.spec.settings), origin=trial.number)
+            Entry(
+                method=trial.method,
+                settings=trial.spec.settings | {"lr": trial.spec.settings["lr"] * lr},
+                origin=trial.number,
+                variant=f"lr{lr:g}" if lr != 1 else "",
+            )
             for trial in self.candidates
+            for lr in rescanned
         ]
-        return Contest(self._plan, self.method.name, CONFIRM, entries, self.later, flatness=True)
+        return Contest(self.plan, self.method.name, CONFIRM, entries, self.later, flatness=True)
 
     @property
     def winner(self) -> TrialRecord | None:
@@ -102,6 +110,14 @@ class Ledger:
         if chosen is None:
             return self.candidates[0] if self.candidates else None
         return next(trial for trial in self.candidates if trial.number == chosen.origin)
+
+    @property
+    def settings(self) -> dict[str, Any] | None:
+        """The settings that stand for the method: the winner's, with the learning rate that a re-scan chose."""
+        contest = self.confirmation
+        if contest is not None and contest.chosen is not None:
+            return dict(contest.chosen.settings)
+        return dict(self.winner.spec.settings) if self.winner else None
 
     @property
     def mean_loss(self) -> float | None:

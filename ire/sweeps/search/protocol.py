@@ -15,6 +15,7 @@ from ire.sweeps.search.arm import Arm
 from ire.sweeps.search.optuna_study import fresh_storage
 from ire.sweeps.search.shared_prefixes import Prefixes
 from ire.sweeps.search.study import Study
+from ire.sweeps.search.timing import timing_turns
 from ire.trial.spec import TrialSpec
 
 
@@ -64,6 +65,11 @@ class Protocol:
             return False
         if self._running or self.interrupted:
             return False
+        return self._searched_and_measured and self._next_turn() is None
+
+    @property
+    def _searched_and_measured(self) -> bool:
+        """Whether no study has anything left to run."""
         return all(study.next_after_search(lambda *_: False) is None for study in self.studies)
 
     @property
@@ -102,7 +108,7 @@ class Protocol:
     def next_trial(self) -> TrialRecord | None:
         """The next trial to run, recorded as started; None if there is none now, or none any more (`is_over`).
 
-        Interrupted trials first; then those of the first study that has something to run.
+        Interrupted trials first; then those of the first study that has something to run; at last the quiet pass.
         """
         if self.interrupted:
             trial = self.interrupted.pop(0)
@@ -110,11 +116,18 @@ class Protocol:
             return trial
         found = (study.next_trial(self._waits) for study in self.studies)
         trial = next((trial for trial in found if trial is not None), None)
+        if trial is None and not self._running:  # the quiet pass: one at a time
+            trial = self._next_turn()
         if trial is not None:
             self.records.start(trial)
             self.arm(trial).add(trial)
             self._running[trial.name] = trial
         return trial
+
+    def _next_turn(self) -> TrialRecord | None:
+        """The next turn of the quiet pass; None if there is none left."""
+        turns = timing_turns(self.plan, [arm for study in self.studies for arm in study.arms.values()])
+        return next((turn for turn in turns if turn.name not in self.records.trials), None)
 
     def report(self, trial: TrialRecord, report: dict[str, Any]) -> bool:
         """Record a report; False if the trial has ended with it. One that is known already changes nothing."""

@@ -40,8 +40,11 @@ class Contest:
         *,
         horizon_factor: float = 1.0,
         flatness: bool = False,
+        name: str = "",
     ) -> None:
+        """`name` says what is asked, where a stage asks several things."""
         self.arm, self.stage, self.entries, self.horizon_factor = arm, stage, list(entries), horizon_factor
+        self.name = name
         self._plan, self._flatness, self._trials = plan, flatness, trials
 
     @cached_property

@@ -4,8 +4,9 @@ All of it follows from the plan and the trials so far, so nothing needs to be re
 may run next, the report for what has been found.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from ire.methods.ire import CONTROLS
 from ire.sweeps.plan.plan import SELECTION_SEEDS, Plan
@@ -81,8 +82,7 @@ def curve_contests(plan: Plan, ledgers: Collection[Ledger]) -> list[Contest]:
 
 
 def _curve_point(plan: Plan, baseline: Ledger, factor: float) -> Contest:
-    winner = baseline.winner
-    settings = dict(winner.spec.settings)
+    winner, settings = baseline.winner, baseline.settings
     entries = [
         Entry(
             method=winner.method,
@@ -101,24 +101,48 @@ def control_contests(plan: Plan, ledger: Ledger) -> list[Contest]:
     if not plan.controls or contest is None or contest.chosen is None:
         return []
     return [
-        Contest(plan, ledger.method.name, CONTROL, [entry], ledger.later, flatness=True)
-        for entry in _control_entries(plan, ledger)
+        Contest(plan, ledger.method.name, CONTROL, entries, ledger.later, flatness=True, name=name)
+        for name, entries in _control_entries(plan, ledger)
     ]
 
 
-def _control_entries(plan: Plan, ledger: Ledger) -> Iterator[Entry]:
-    method, winner = ledger.method, ledger.winner
-    settings = dict(winner.spec.settings)
+STRENGTHS = (1.0, 0.25, 0.5, 0.125, 2.0, 0.0625, 4.0)
+"""Factors of kappa at which a control is tried: the strength that suits a mask need not suit what replaces it."""
+RATES = (1.0, 2.0, 0.5, 4.0, 0.25, 1.4142, 0.7071)
+"""The same of the learning rate, for the control without a boost."""
+
+
+def _control_entries(plan: Plan, ledger: Ledger) -> Iterator[tuple[str, list[Entry]]]:
+    """Each control of a method and the settings among which its own are chosen.
+
+    As many as candidates, between which the method's own settings were chosen last; one in sweeps of before there were
+    studies.
+    """
+    method, winner, settings = ledger.method, ledger.winner, ledger.settings
+    points = plan.candidates if plan.rules > 1 else 1
+
+    def entries(
+        name: str, of: str, own: Mapping[str, Any], setting: str, factors: Sequence[float]
+    ) -> list[Entry]:
+        return [
+            Entry(
+                method=of,
+                settings=own | {setting: own[setting] * factor},
+                origin=winner.number,
+                variant=name + (f"-{setting}{factor:g}" if factor != 1 else ""),
+            )
+            for factor in factors[:points]
+        ]
+
     if method.ire and method.control is None:
-        yield Entry(
-            method=method.name, settings=settings | {"kappa": 0.0}, origin=winner.number, variant=KAPPA_0
-        )
+        yield KAPPA_0, entries(KAPPA_0, method.name, settings | {"kappa": 0.0}, "lr", RATES)
         for name in CONTROLS:
             control = replace(method, control=name)
             own = {key: value for key, value in settings.items() if key in control.settings}
-            yield Entry(method=control.name, settings=own, origin=winner.number, variant=name)
+            yield name, entries(name, control.name, own, "kappa", STRENGTHS)
     if winner.number:  # trial 0 is the published default: if it won, it has been confirmed
-        yield Entry(method=method.name, settings=plan.space.published(method), origin=0, variant=PUBLISHED)
+        published = plan.space.published(method)
+        yield PUBLISHED, [Entry(method=method.name, settings=published, origin=0, variant=PUBLISHED)]
 
 
 def contests(plan: Plan, ledgers: Mapping[str, Ledger]) -> Iterator[list[Contest]]:
@@ -143,11 +167,14 @@ def later_runs(plan: Plan, ledger: Ledger, *, is_curve: bool) -> list[float]:
     candidates = len(ledger.candidates) if ledger.search_is_over else plan.candidates
     if not plan.confirm_seeds or not candidates:
         return []
-    runs = plan.confirm_seeds + (candidates * SELECTION_SEEDS if candidates > 1 else 0)
+    entries = candidates * (1 + len(plan.curve_lr) if plan.rules > 1 else 1)
+    runs = plan.confirm_seeds + (entries * SELECTION_SEEDS if entries > 1 else 0)
     if plan.controls:
+        is_ire = ledger.method.ire and ledger.method.control is None
+        tuned = plan.candidates if plan.rules > 1 and plan.candidates > 1 and is_ire else 0
         known = control_contests(plan, ledger)
-        wanted = CONTROL_WORDS if ledger.method.ire and ledger.method.control is None else (PUBLISHED,)
-        runs += plan.confirm_seeds * len(known or wanted)
+        wanted = len(known or (CONTROL_WORDS if is_ire else (PUBLISHED,)))
+        runs += plan.confirm_seeds * wanted + SELECTION_SEEDS * tuned * (wanted - 1)
     horizons = [1.0] * runs
     if is_curve and len(plan.methods) > 1:
         point = plan.confirm_seeds + (SELECTION_SEEDS * (1 + len(plan.curve_lr)) if plan.curve_lr else 0)

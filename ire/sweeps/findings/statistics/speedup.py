@@ -1,75 +1,64 @@
-"""How much longer the best tuned baseline would have to run to end as low as a method does.
+"""How much longer a tuned baseline would have to run to end as low as a method does.
 
 S = h*/T, where h* is the horizon at which the baseline, with a complete schedule of its own, ends at the loss at which
 the method ends at T. Steps convert into gradient evaluations by what a step costs, and into wall-clock by how long it
-takes. Runs of a seed have the same initialisation and data order, and the interval is over these pairs. Above 1
-is faster.
+takes. Above 1 is faster.
+
+The interval is over units that are independent draws of everything that varies: studies, each with a search of its
+own; or, within one study, seeds, and then it is about these two configurations. Everything measured in a unit
+belongs together, so what is common to it - initialisation, data order, data split - cancels.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import numpy as np
 
-from ire.sweeps.findings.statistics.draws import median_ratios, paired_draws
-from ire.sweeps.findings.statistics.horizon import equal_horizon
+from ire.sweeps.findings.statistics.draws import paired_draws
+from ire.sweeps.findings.statistics.horizon import ABOVE, BELOW, UNKNOWN, WITHIN, equal_horizon
 from ire.sweeps.findings.statistics.verdict import SpeedUp, speed_up_from_draws
 
 CLOCKS = {"step": "steps", "gradient_evaluations": "gradient evaluations", "wall": "wall-clock"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Ends:
-    """How the runs of one method at one horizon ended, by seed."""
-
-    losses: Mapping[int, float]
-    """Final loss of each run, by the number of its seed."""
-    step_seconds: Mapping[int, float]
-    """Training seconds per optimizer step of each run."""
-    gradients_per_step: float
-    """Gradient evaluations per optimizer step."""
-
-
 def speed_ups(
-    curve: Mapping[float, Ends],
-    method: Ends,
+    losses: np.ndarray,
+    factors: np.ndarray,
+    costs: Mapping[str, np.ndarray],
     generator: np.random.Generator,
     *,
-    planned: int = 0,
+    whole: bool = True,
 ) -> tuple[dict[str, SpeedUp], dict[str, np.ndarray]]:
-    """The speed-up of `method` by clock, and the draws (resamples, 2) of each, values and how they are censored.
+    """The speed-up of a method over a baseline by clock, and the draws (resamples, 2) behind each.
 
-    `curve` has the baseline's ends by horizon, in multiples of the task's; 1 must be among them. Only seeds count that
-    the method and every point have; fewer than `planned` are not the whole, and make no verdict. Empty without such
-    a seed, or without another point.
+    `losses` (n, 2 + h), a row a unit: final loss of the method, of the baseline, and of the curve at the rising
+    `factors` (h,) of the task's horizon, 1 among them. The curve is the baseline's own, or another's that stands in for
+    it: then both are read on it. `costs` by clock: logarithms (n,) of what a step of the baseline costs over one of
+    the method, or (resamples + 1,) draws of it whose first is the value; a clock that is missing is not judged.
+    `whole` is false where planned runs are missing: then there is no verdict. A draw is a value and `BELOW`, `WITHIN`,
+    `ABOVE` or `UNKNOWN`.
     """
-    factors = sorted(curve)
-    seeds = sorted(set(method.losses).intersection(*(ends.losses for ends in curve.values())))
-    if len(factors) < 2 or not seeds:
-        return {}, {}
-    whole = len(seeds) >= planned
-    values = _column(method.losses, seeds)[:, None]
-    values = np.hstack([values, *(_column(curve[factor].losses, seeds)[:, None] for factor in factors)])
-    means = np.vstack([values.mean(axis=0), paired_draws(values, generator)])
-    at_1 = 1 + factors.index(1.0)
-    horizons, censored = equal_horizon(np.array(factors), means[:, 1:], means[:, at_1] - means[:, 0])
-    base_times, times = (
-        _column(ends.step_seconds, sorted(ends.step_seconds)) for ends in (curve[1.0], method)
+    n, h = len(losses), len(factors)
+    of_units = {clock: cost for clock, cost in costs.items() if len(cost) == n}
+    columns = np.column_stack([losses, *of_units.values()]) if of_units else losses
+    means = np.vstack([columns.mean(axis=0), paired_draws(columns, generator)])
+    curve, at_1 = means[:, 2 : 2 + h], 2 + int(np.flatnonzero(factors == 1.0)[0])
+    (mine, my_side), (theirs, their_side) = (
+        equal_horizon(factors, curve, means[:, at_1] - means[:, column]) for column in (0, 1)
     )
-    scales = {
-        "step": 1.0,
-        "gradient_evaluations": curve[1.0].gradients_per_step / method.gradients_per_step,
-        "wall": median_ratios(base_times, times, generator),
-    }
+    steps, side = mine / theirs, _side(my_side, their_side)
     found, draws = {}, {}
-    for clock, scale in scales.items():
-        scaled = horizons * scale
-        draws[clock] = np.stack([scaled[1:], censored[1:]], axis=1)
+    for clock, cost in costs.items():
+        drawn = means[:, 2 + h + list(of_units).index(clock)] if clock in of_units else cost
+        values = steps * np.exp(drawn)
+        draws[clock] = np.column_stack([values[1:], side[1:]])
         found[clock] = speed_up_from_draws(
-            float(scaled[0]), int(censored[0]), scaled[1:], censored[1:], seeds=len(seeds), whole=whole
+            float(values[0]), int(side[0]), draws[clock][:, 0], draws[clock][:, 1], units=n, whole=whole
         )
     return found, draws
 
 
-def _column(values: Mapping[int, float], seeds: Sequence[int]) -> np.ndarray:
-    return np.array([values[seed] for seed in seeds], dtype=float)
+def _side(mine: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    """How a ratio is bounded whose two parts are."""
+    above = (mine == ABOVE) | (theirs == BELOW)
+    below = (mine == BELOW) | (theirs == ABOVE)
+    return np.where(above & below, UNKNOWN, np.where(above, ABOVE, np.where(below, BELOW, WITHIN)))

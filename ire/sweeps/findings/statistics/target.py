@@ -47,7 +47,7 @@ def time_to_target_ratio(
     (ratio, censored), *draws = _ratios(baseline, method, clock, generator)
     drawn = np.array(draws)
     return speed_up_from_draws(
-        float(ratio), int(censored), drawn[:, 0], drawn[:, 1].astype(int), seeds=len(baseline)
+        float(ratio), int(censored), drawn[:, 0], drawn[:, 1].astype(int), units=len(baseline)
     )
 
 

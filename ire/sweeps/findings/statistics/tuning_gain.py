@@ -24,6 +24,18 @@ def trial_losses(trials: Sequence[TrialRecord]) -> np.ndarray:
     return np.where(np.isnan(losses), np.nanmax(losses), losses)
 
 
+def trials_to_within(trials: Sequence[TrialRecord], share: float = 0.01) -> int | None:
+    """How many trials of one search had started when it came within `share` of the best loss it would find.
+
+    None if no trial finished. How easily a method is tuned: few are needed where most settings do.
+    """
+    losses = {t.number: t.val_loss for t in trials if t.status == FINISHED}
+    if not losses:
+        return None
+    best = min(losses.values())
+    return 1 + min(number for number, loss in losses.items() if loss <= best + share * abs(best))
+
+
 def counts(trials: int) -> np.ndarray:
     """The numbers n of trials at which an expected best is given: all up to 64, then ever sparser."""
     if trials <= 64:

@@ -1,4 +1,9 @@
-"""When a method is called faster: margin, seeds and the correction for several methods, all fixed beforehand."""
+"""When a method is called faster: margin, studies and the corrections, all fixed beforehand.
+
+*Faster* on a clock: faster than every tuned baseline on it by more than the margin. Every one must be shown, so no
+correction is due for their number (intersection-union test, Berger 1982). *Slower*: some baseline is faster; its p
+value is multiplied by their number. Over the methods of a sweep both are corrected by Holm (1979).
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,12 +12,14 @@ import numpy as np
 
 from ire.sweeps.findings.statistics.draws import LEVEL, interval
 from ire.sweeps.findings.statistics.horizon import ABOVE, BELOW, UNKNOWN, WITHIN
+from ire.sweeps.plan.plan import MARGIN
 
-MARGIN = 1.05
-"""A method is called faster only if it is shown to be faster than this."""
+MIN_STUDIES = 3
+"""From so many studies on a verdict is about methods; from fewer the findings are about configurations."""
 MIN_SEEDS = 3
-"""Fewer pairs than this never make a verdict: one or two know nothing of their spread."""
-FASTER, SLOWER, NOT_SHOWN = "faster", "slower", "not shown"
+"""Fewer pairs than this show nothing of two configurations: one or two do not know their spread."""
+TAIL = (1 - LEVEL) / 2
+FASTER, SLOWER, NOT_SHOWN, NOT_FINISHED = "faster", "slower", "not shown", "not finished"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,22 +35,22 @@ class Ratio:
 
 @dataclass(frozen=True, kw_only=True)
 class SpeedUp:
-    """A speed-up on one clock, its 95 % interval, and the evidence in it."""
+    """A speed-up on one clock, its interval, and the evidence in it."""
 
     ratio: Ratio
     low: Ratio
     high: Ratio
-    seeds: int
-    """Pairs of runs behind it."""
+    units: int
+    """Studies behind it, or pairs of runs within one study."""
     p_faster: float
     """Share of draws that are not above the margin: one-sided p value of "no faster than that"."""
     p_slower: float
     """Share of draws that are not below 1."""
     whole: bool = True
-    """Whether every planned pair is among them; False if runs diverged or failed."""
+    """Whether every planned run is among them; False if runs diverged, failed or are still to come."""
 
     def __str__(self) -> str:
-        return f"{self.ratio} [{self.low}, {self.high}]" if self.seeds > 1 else f"{self.ratio} (one seed)"
+        return f"{self.ratio} [{self.low}, {self.high}]" if self.units > 1 else f"{self.ratio} (one run)"
 
 
 def speed_up_from_draws(
@@ -52,24 +59,25 @@ def speed_up_from_draws(
     draws: np.ndarray,
     draws_censored: np.ndarray,
     *,
-    seeds: int,
+    units: int,
     whole: bool = True,
+    tails: tuple[float, float] = (TAIL, TAIL),
 ) -> SpeedUp:
-    """Summarise draws (r,) of a ratio, each of which may be a bound.
+    """Summarise draws (r,) of a ratio, each of which may be a bound; `tails` are the probabilities left out.
 
     What is only bounded from above may be anything below, and the reverse: an end of the interval is a number if it is
     one even so, else a bound itself.
     """
     least = np.where(np.isin(draws_censored, (BELOW, UNKNOWN)), -np.inf, draws)
     most = np.where(np.isin(draws_censored, (ABOVE, UNKNOWN)), np.inf, draws)
-    ends_at_least, ends_at_most = interval(least), interval(most)
+    ends_at_least, ends_at_most = interval(least, tails), interval(most, tails)
     faster, slower = least > MARGIN, most < 1
     n = len(draws) + 1
     return SpeedUp(
         ratio=Ratio(value=value, censored=censored),
         low=_end(ends_at_least[0], ends_at_most[0], ends_at_least[0]),
         high=_end(ends_at_least[1], ends_at_most[1], ends_at_most[1]),
-        seeds=seeds,
+        units=units,
         p_faster=float(1 + (~faster).sum()) / n,
         p_slower=float(1 + (~slower).sum()) / n,
         whole=whole,
@@ -87,29 +95,53 @@ def _end(at_least: float, at_most: float, wider: float) -> Ratio:
     return Ratio(value=1.0, censored=UNKNOWN)
 
 
-def verdicts(found: Mapping[str, SpeedUp], chosen_from: float = 1) -> dict[str, str]:
-    """The verdict on each method, corrected over all of them by Holm (1979), one-sided at 2.5 %.
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What is said about one method on one clock."""
 
-    So at most 2.5 % of sweeps in which no method is faster than the margin call any of them faster. The best of several
-    baselines was `chosen_from` them by the very runs that methods are compared with, so it looks better than it is.
-    That makes *faster* harder to show, and *slower* too easy: its p values are multiplied by their number (Bonferroni).
+    verdict: str
+    against: str
+    """The baseline that decides: the one that is hardest to beat; of a slower method the one that beats it best."""
+    tails: tuple[float, float]
+    """Levels at which its interval agrees with the verdict: below for *faster*, above for *slower*."""
+
+
+def judge(found: Mapping[str, Mapping[str, SpeedUp]]) -> dict[str, Judgement]:
+    """The judgement on each method from its speed-ups over every baseline, by method and baseline.
+
+    At most 2.5 % of the sweeps in which no method is faster than the margin call any of them faster, and as many of
+    those in which none is slower call any slower. A method with a speed-up that is not `whole` is not judged.
     """
-    told = dict.fromkeys(found, NOT_SHOWN)
-    judged = {name: s for name, s in found.items() if s.seeds >= MIN_SEEDS and s.whole}
-    for word, values in (
-        (SLOWER, {name: s.p_slower * chosen_from for name, s in judged.items()}),
-        (FASTER, {name: s.p_faster for name, s in judged.items()}),
-    ):
-        for name in holm(values, (1 - LEVEL) / 2):
-            told[name] = word
-    return told
+    whole = {method: over for method, over in found.items() if over and all(s.whole for s in over.values())}
+    p_faster = {method: max(s.p_faster for s in over.values()) for method, over in whole.items()}
+    p_slower = {method: len(over) * min(s.p_slower for s in over.values()) for method, over in whole.items()}
+    faster, low = holm(p_faster, TAIL)
+    slower, high = holm(p_slower, TAIL)
+    judged = {}
+    for method, over in whole.items():
+        verdict = FASTER if method in faster else SLOWER if method in slower else NOT_SHOWN
+        hardest = min(over, key=lambda name: (over[name].ratio.value, -over[name].p_faster))
+        against = {
+            FASTER: max(over, key=lambda name: over[name].p_faster),
+            SLOWER: min(over, key=lambda name: over[name].p_slower),
+        }.get(verdict, hardest)
+        judged[method] = Judgement(
+            verdict=verdict, against=against, tails=(low[method], high[method] / len(over))
+        )
+    return judged
 
 
-def holm(p_values: Mapping[str, float], level: float) -> list[str]:
-    """The names whose hypotheses Holm's step-down procedure rejects at the family-wise `level`."""
-    rejected = []
-    for position, name in enumerate(sorted(p_values, key=p_values.get)):
-        if p_values[name] > level / (len(p_values) - position):
-            break
-        rejected.append(name)
-    return rejected
+def holm(p_values: Mapping[str, float], level: float) -> tuple[set[str], dict[str, float]]:
+    """The names whose hypotheses Holm's step-down procedure rejects, and the level at which it looked at each.
+
+    A name that is not rejected was looked at with the level at which the procedure stopped: its p value is above that
+    or it stands behind one that is, so intervals at these levels agree with what is rejected.
+    """
+    rejected, levels = set(), {}
+    ordered = sorted(p_values, key=lambda name: p_values[name])
+    for position, name in enumerate(ordered):
+        levels[name] = level / (len(ordered) - position)
+        if p_values[name] > levels[name]:
+            return rejected, levels | dict.fromkeys(ordered[position:], levels[name])
+        rejected.add(name)
+    return rejected, levels

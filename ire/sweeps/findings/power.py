@@ -1,0 +1,51 @@
+"""What a comparison could have shown: the least speed-up that it would have found, and what a smaller one takes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from ire.sweeps.findings.statistics.verdict import MARGIN, MIN_STUDIES, TAIL
+
+POWER = 0.8
+"""The share of sweeps in which what is called detectable is found."""
+SMALL = 1.2
+"""A speed-up that is worth having: how many studies would find it is told beside what this sweep can find."""
+MOST_STUDIES = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Power:
+    """What could have been found on one clock."""
+
+    least_detectable: float
+    """The smallest true speed-up that is called faster in four of five such sweeps."""
+    studies_for_small: int | None
+    """Studies that find `SMALL`; None if more than `MOST_STUDIES`."""
+
+
+def power(draws: np.ndarray, *, studies: int, tail: float = TAIL) -> Power:
+    """From the draws (resamples,) of a speed-up over `studies`, tested one-sided at `tail`.
+
+    Draws of a mean over n studies are t variates of n - 1 degrees of freedom, scaled by its standard error; a spread is
+    read off their quartiles, which bounds leave alone.
+    """
+    low, high = np.quantile(np.log(np.maximum(draws, 1e-9)), [0.25, 0.75])
+    error = (high - low) / (2 * stats.t.ppf(0.75, studies - 1)) if studies > 1 else np.inf
+    least = _least(error, studies, tail)
+    counts = range(MIN_STUDIES, MOST_STUDIES + 1)
+    needed = next((n for n in counts if _least(error * np.sqrt(studies / n), n, tail) <= SMALL), None)
+    return Power(least_detectable=least, studies_for_small=needed)
+
+
+def _least(error: float, studies: int, tail: float) -> float:
+    """The smallest speed-up found with `POWER` where its logarithm has this standard error."""
+    if studies < 2 or not np.isfinite(error):
+        return float("inf")
+    df = studies - 1
+    critical = stats.t.ppf(1 - tail, df)
+    low, high = 0.0, 1e4
+    for _ in range(60):  # the power rises with the shift
+        middle = (low + high) / 2
+        low, high = (low, middle) if stats.nct.sf(critical, df, middle) >= POWER else (middle, high)
+    return float(MARGIN * np.exp(min(high * error, 50.0)))

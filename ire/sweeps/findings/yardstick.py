@@ -1,0 +1,232 @@
+"""The tuned baselines, and how methods are measured against each of them.
+
+What is compared is how runs end: on the test split where the task has one, which nothing was chosen by. A unit of the
+comparison is a study; within a single study it is a seed.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean, median
+
+import numpy as np
+
+from ire.sweeps.findings.statistics.draws import median_ratios
+from ire.sweeps.findings.statistics.speedup import CLOCKS, speed_ups
+from ire.sweeps.findings.statistics.verdict import SpeedUp
+from ire.sweeps.plan.plan import Plan
+from ire.sweeps.records.records import FINISHED, TrialRecord
+from ire.sweeps.search.ledger import Ledger
+from ire.sweeps.search.stages import baseline_is_settled, best_baseline, curve_baselines, curve_contests, lost
+from ire.sweeps.search.timing import is_timed, step_seconds
+from ire.trial.seeds import derive_seed
+
+TEST, VALIDATION = "test", "validation"
+QUIET = 0.1
+"""The quiet pass was quiet if the turns of a winner differ by no more than this share of their median, by and large."""
+
+Studies = Sequence[Mapping[str, Ledger]]
+"""The ledgers of each study, by method."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurvePoint:
+    """A baseline at one horizon, in one study."""
+
+    factor: float
+    """In multiples of the task's horizon."""
+    runs: list[TrialRecord]
+    lost: int = 0
+    """Runs that diverged or failed."""
+    study: int = 0
+    baseline: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Against:
+    """A method's speed-ups over every tuned baseline, by clock and baseline, and the draws behind them."""
+
+    speed_ups: Mapping[str, Mapping[str, SpeedUp]] = field(default_factory=dict)
+    draws: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
+
+
+def finished(runs: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Those of the runs that finished."""
+    return [run for run in runs if run.status == FINISHED]
+
+
+class Yardstick:
+    """Measures methods against the tuned baselines of a sweep."""
+
+    def __init__(self, plan: Plan, studies: Studies) -> None:
+        self._plan, self._studies = plan, studies
+        self.is_settled = all(baseline_is_settled(study.values()) for study in studies)
+        """Whether every baseline of every study has been confirmed."""
+        self.curves = [point for study in studies for point in _curve(plan, study)]
+        self.judged_on = self._judged_on()
+        self.spread = self._spread()
+
+    def baselines(self) -> list[str]:
+        """The baselines that have been confirmed in every study, the one of the lowest mean validation loss first.
+
+        One that lost runs is no yardstick, unless its study has no better one.
+        """
+        first = self._studies[0]
+        names = [name for name, ledger in first.items() if ledger.method.is_baseline]
+
+        def is_usable(ledger: Ledger, study: Mapping[str, Ledger]) -> bool:
+            is_whole = not lost(ledger.confirm) or ledger is best_baseline(study.values())
+            return ledger.mean_loss is not None and is_whole
+
+        usable = [name for name in names if all(is_usable(study[name], study) for study in self._studies)]
+        return sorted(usable, key=lambda name: fmean(study[name].mean_loss for study in self._studies))
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether wall-clock may be judged: by the quiet pass where there is one."""
+        return not is_timed(self._plan) or (self.spread is not None and self.spread <= QUIET)
+
+    def over_all(self, method: str, runs: Sequence[Sequence[TrialRecord]], *purpose: str) -> Against:
+        """The speed-ups of `runs`, those of each study, over every baseline but `method` itself."""
+        found: dict[str, dict[str, SpeedUp]] = {clock: {} for clock in CLOCKS}
+        draws: dict[str, dict[str, np.ndarray]] = {clock: {} for clock in CLOCKS}
+        if not self.is_settled or not all(map(finished, runs)):
+            return Against()
+        for baseline in self.baselines():
+            if baseline == method:
+                continue
+            by_clock, drawn = self.over(method, runs, baseline, *purpose)
+            for clock, speed_up in by_clock.items():
+                found[clock][baseline] = speed_up
+                draws[clock][baseline] = drawn[clock]
+        return Against(
+            speed_ups={clock: over for clock, over in found.items() if over},
+            draws={clock: over for clock, over in draws.items() if over},
+        )
+
+    def over(
+        self,
+        method: str,
+        runs: Sequence[Sequence[TrialRecord]],
+        baseline: str,
+        *purpose: str,
+        loss: str | None = None,
+    ) -> tuple[dict[str, SpeedUp], dict[str, np.ndarray]]:
+        """The speed-ups by clock over one baseline, and their draws; empty without a curve or a common seed.
+
+        A study reads the baseline's own curve, or that of its best baseline where this one has none.
+        """
+        loss = loss or f"{'test' if self.judged_on == TEST else 'val'}_loss"
+        factors = np.array(sorted({1.0, *self._plan.curve}))
+        rows, units, whole = [], [], True
+        for number, (study, mine) in enumerate(zip(self._studies, runs, strict=True)):
+            curve = self._points(number, baseline)
+            sides = [_ends(mine, loss), _ends(study[baseline].confirm, loss)]
+            sides += [_ends(curve.get(factor, []), loss) for factor in factors]
+            seeds = sorted(set.intersection(*map(set, sides)))
+            whole &= len(seeds) == self._plan.confirm_seeds
+            if not seeds:
+                return {}, {}
+            table = np.array([[side[seed] for side in sides] for seed in seeds])
+            rows.append(table)
+            units.append((study[baseline], mine))
+        if len(factors) < 2:
+            return {}, {}
+        one = len(rows) == 1
+        losses = rows[0] if one else np.array([table.mean(axis=0) for table in rows])
+        purpose = purpose or (method, loss)
+        generator = np.random.default_rng(derive_seed(self._plan.seed, "bootstrap", *purpose, baseline))
+        costs = {
+            "step": np.zeros(len(losses)),
+            "gradient_evaluations": self._gradient_costs(units, len(losses)),
+        }
+        wall = self._wall_costs(method, baseline, units, generator)
+        if wall is not None:
+            costs["wall"] = wall
+        return speed_ups(losses, factors, costs, generator, whole=whole)
+
+    def _points(self, study: int, baseline: str) -> dict[float, list[TrialRecord]]:
+        own = [p for p in self.curves if p.study == study and p.baseline == baseline]
+        if len(own) < 2:
+            best = best_baseline(self._studies[study].values()).method.name
+            own = [p for p in self.curves if p.study == study and p.baseline == best]
+        return {point.factor: point.runs for point in own}
+
+    def _gradient_costs(self, units: list[tuple[Ledger, Sequence[TrialRecord]]], rows: int) -> np.ndarray:
+        logs = [np.log(_gradients_per_step(base.confirm) / _gradients_per_step(mine)) for base, mine in units]
+        return np.array(logs) if len(logs) == rows else np.full(rows, logs[0])
+
+    def _wall_costs(
+        self,
+        method: str,
+        baseline: str,
+        units: list[tuple[Ledger, Sequence[TrialRecord]]],
+        generator: np.random.Generator,
+    ) -> np.ndarray | None:
+        """Logarithms of the ratio of step times, a unit each, or draws of it within one study; None if not known."""
+        pairs = []
+        for number, (base, mine) in enumerate(units):
+            if is_timed(self._plan):
+                ledger = self._studies[number].get(method)
+                times = step_seconds(base), step_seconds(ledger) if ledger else []
+            else:
+                times = _seconds(base.confirm), _seconds(mine)
+            if not all(times):
+                return None
+            pairs.append(times)
+        if len(pairs) == 1:
+            return np.log(median_ratios(np.array(pairs[0][0]), np.array(pairs[0][1]), generator))
+        return np.array([np.log(median(one) / median(other)) for one, other in pairs])
+
+    def _judged_on(self) -> str:
+        """Test losses where every measured run has one; sweeps of before there were studies by validation losses."""
+        runs = [
+            run for study in self._studies for ledger in study.values() for run in finished(ledger.confirm)
+        ]
+        known = bool(runs) and all(run.reports[-1].get("test_loss") is not None for run in runs)
+        return TEST if known and self._plan.rules > 1 else VALIDATION
+
+    def _spread(self) -> float | None:
+        """How far apart the turns of a winner lie, as a share of their median; the median over the winners."""
+        turns = [step_seconds(ledger) for study in self._studies for ledger in study.values()]
+        spreads = [(max(times) - min(times)) / median(times) for times in turns if len(times) > 1]
+        return median(spreads) if spreads else None
+
+
+def _curve(plan: Plan, study: Mapping[str, Ledger]) -> list[CurvePoint]:
+    """The points of every curve of a study, the task's own horizon among them, by baseline and rising horizons."""
+    ledgers = list(study.values())
+    own = ledgers[0].plan
+    points = []
+    for baseline in curve_baselines(own, ledgers) or [b for b in [best_baseline(ledgers)] if b]:
+        points.append(_point(baseline, 1.0, baseline.confirm))
+        points += [
+            _point(baseline, contest.horizon_factor, contest.measured)
+            for contest in curve_contests(own, ledgers)
+            if contest.arm == baseline.method.name
+        ]
+    return sorted((p for p in points if p.runs), key=lambda p: (p.baseline, p.factor))
+
+
+def _point(baseline: Ledger, factor: float, runs: Sequence[TrialRecord]) -> CurvePoint:
+    return CurvePoint(
+        factor=factor,
+        runs=finished(runs),
+        lost=lost(runs) if factor != 1.0 else 0,
+        study=baseline.study,
+        baseline=baseline.method.name,
+    )
+
+
+def _ends(runs: Sequence[TrialRecord], loss: str) -> dict[int, float]:
+    """Final losses by the number of their seed."""
+    return {
+        run.number: run.reports[-1][loss] for run in finished(runs) if run.reports[-1].get(loss) is not None
+    }
+
+
+def _gradients_per_step(runs: Sequence[TrialRecord]) -> float:
+    return fmean(run.gradient_evaluations / run.step for run in finished(runs))
+
+
+def _seconds(runs: Sequence[TrialRecord]) -> list[float]:
+    return [run.seconds / run.step for run in finished(runs)]
