@@ -1,182 +1,414 @@
-"""Do the intervals contain the truth as often as they say, and how often is a method wrongly called faster?
+"""How often does a verdict say what is not so? Whole sweeps are simulated, searches included, and judged as real ones.
 
-    python benchmarks/calibration.py [--comparisons 2000]
+    python benchmarks/calibration.py [--sweeps 1000] [--protocol 60]
 
-Each question over 3, 5 and 10 seeds. A method against itself: runs drawn from a bank of real ones
-(`tests/sweeps/data/bank.json`, made by `tests/sweeps/make_bank.py`), the truth is 1. Synthetic final losses of a known
-speed-up, in steps, and on a wall clock whose steps vary from run to run. A family of methods none of which is faster:
-how often Holm's verdict calls any of them so. And how often it calls one slower that equals all of the baselines, the
-best of which is chosen by the runs that it is compared with.
+A study is a search of every method on a response surface (fitted to this project's own results: `stdlib-lm`, whose
+published settings cost 0.12 nats, and `digits`), the choice of a winner, its confirm runs, and the baselines' curves. A
+sweep is three or five of them. Searches draw settings at random; with `--protocol` so many studies a line are searched
+by the protocol itself (TPE, ASHA, selection seeds) instead, and sweeps are drawn from them.
+
+faster, slower: the share of sweeps in which the method - of five methods: any - is called so. covers: the share whose
+interval holds the truth. estimate: the geometric mean. could find: the median of what reports call the least speed-up
+that would have been found.
 """
 
 import argparse
-import json
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from ire.sweeps.findings.power import power
 from ire.sweeps.findings.statistics.horizon import ABOVE, BELOW
-from ire.sweeps.findings.statistics.speedup import Ends, speed_ups
-from ire.sweeps.findings.statistics.verdict import FASTER, MARGIN, SLOWER, SpeedUp, verdicts
+from ire.sweeps.findings.statistics.speedup import speed_ups
+from ire.sweeps.findings.statistics.verdict import FASTER, SLOWER, SpeedUp, judge
 
-BANK = Path(__file__).parents[1] / "tests" / "sweeps" / "data" / "bank.json"
-SEEDS = (3, 5, 10)
 FACTORS = (0.5, 0.7071, 1.0, 1.4142, 2.0)
-LONG = (*FACTORS, 2.8284, 4.0, 5.6569, 8.0)
-"""A curve that a speed-up of 5 does not leave, as `--curve-horizons` can ask for."""
-TRUTHS = (
-    (1.0, FACTORS),
-    (1.1, FACTORS),
-    (1.5, FACTORS),
-    (2.0, FACTORS),
-    (2.0, LONG),
-    (5.0, FACTORS),
-    (5.0, LONG),
+LONGER = (*FACTORS, 2.8284)
+"""A curve that a true speed-up of 2 does not leave."""
+CLOCK = "gradient_evaluations"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surface:
+    """Expected final loss by settings and horizon: what a search looks for the minimum of."""
+
+    best_lr: float
+    published_lr: float
+    slope: float
+    """Exponent of the horizon."""
+    scale: float
+    curvature: tuple[float, float, float]
+    """Of the loss along log lr, warm-up and log weight decay: added, or of its logarithm."""
+    noise: float
+    """Standard deviation between seeds, in the loss or its logarithm."""
+    is_relative: bool
+
+    def loss(self, settings: np.ndarray, horizon: float) -> np.ndarray:
+        """Of settings (..., 3): learning rate, warm-up, weight decay."""
+        lr, warmup, decay = np.moveaxis(settings, -1, 0)
+        at = np.stack([np.log10(lr / self.best_lr), warmup - 0.4, np.log10(decay / 3e-3)])
+        excess = np.tensordot(np.array(self.curvature), at**2, axes=1)
+        base = self.scale * horizon**-self.slope
+        return base * np.exp(excess) if self.is_relative else base + excess
+
+    def drawn(self, loss: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """Final losses of runs whose expected ones are `loss`, for standard deviates `z`."""
+        if self.is_relative:
+            return loss * np.exp(self.noise * z - self.noise**2 / 2)
+        return loss + self.noise * z
+
+
+SURFACES = {
+    "stdlib-lm": Surface(
+        best_lr=5e-3,
+        published_lr=3e-3,
+        slope=0.19,
+        scale=2.07,
+        curvature=(0.5, 0.6, 0.01),
+        noise=0.014,
+        is_relative=False,
+    ),
+    "digits": Surface(
+        best_lr=9e-3,
+        published_lr=1e-3,
+        slope=0.85,
+        scale=0.10,
+        curvature=(1.0, 0.8, 0.02),
+        noise=0.11,
+        is_relative=True,
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """One method of a simulated sweep; the surface is the same for all."""
+
+    is_baseline: bool = False
+    speed: float = 1.0
+    """Its true speed-up in steps over the first baseline."""
+    lower: float = 1.0
+    """Factor of its expected loss."""
+    cost: float = 1.0
+    """Gradients a step."""
+    unused: bool = False
+    """Whether it pays for three settings that do nothing; a search at random does not mind."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One question, and what the answer should be."""
+
+    name: str
+    methods: tuple[Method, ...]
+    truth: float = 1.0
+    """The speed-up of the method that is judged, in gradient evaluations, over the hardest baseline."""
+    tails: str = "normal"
+    factors: tuple[float, ...] = FACTORS
+
+
+BASE, SAME = Method(is_baseline=True), Method()
+LINES = (
+    Line(name="the same method twice", methods=(BASE, SAME)),
+    Line(name="five methods, all the same", methods=(BASE, *(SAME,) * 5)),
+    Line(
+        name="a dear baseline that ends 1 % lower",
+        methods=(BASE, Method(is_baseline=True, lower=0.99, cost=2.0), SAME),
+    ),
+    Line(name="heavy tails", methods=(BASE, SAME), tails="heavy"),
+    Line(name="twice the spread", methods=(BASE, SAME), tails="unequal"),
+    Line(name="one run in ten bad", methods=(BASE, SAME), tails="bad"),
+    Line(name="true speed-up 1.1", methods=(BASE, Method(speed=1.1)), truth=1.1),
+    Line(name="true speed-up 1.5", methods=(BASE, Method(speed=1.5)), truth=1.5),
+    Line(name="true speed-up 2", methods=(BASE, Method(speed=2.0)), truth=2.0, factors=LONGER),
 )
-FLOOR = 0.02
-"""Loss that no horizon gets below, of the synthetic baseline."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """What a study spends: search trials and candidates of each method, confirm seeds."""
+
+    trials: int
+    candidates: int
+    seeds: int
+
+
+BY_PROTOCOL = (
+    LINES[0],
+    Line(name="with three unused settings", methods=(BASE, Method(unused=True))),
+    next(line for line in LINES if line.truth == 1.5),
+)
+"""The lines that the protocol searches, too."""
+
+
+BUDGETS = {
+    "stdlib-lm": Budget(trials=10, candidates=1, seeds=3),
+    "digits": Budget(trials=16, candidates=3, seeds=8),
+}
+Study = list[np.ndarray]
+"""Of each method its final losses: (seeds,), of a baseline (seeds, 1 + factors) with its curve behind."""
+
+
+def deviates(tails: str, is_method: bool, shape: tuple[int, ...], draws: np.random.Generator) -> np.ndarray:
+    """Standard deviates of runs: normal, or with what real runs do worse."""
+    z = draws.standard_normal(shape)
+    if tails == "heavy":
+        return draws.standard_t(3, shape) / np.sqrt(3)
+    if tails == "bad":
+        return z + 4.0 * (draws.random(shape) < 0.1)
+    return 2.0 * z if tails == "unequal" and is_method else z
+
+
+def random_study(line: Line, surface: Surface, budget: Budget, draws: np.random.Generator) -> Study:
+    """A study whose searches draw their settings at random."""
+    shared = draws.standard_normal(budget.seeds)
+    return [_measured(line, method, surface, budget, shared, draws) for method in line.methods]
+
+
+def _measured(
+    line: Line,
+    method: Method,
+    surface: Surface,
+    budget: Budget,
+    shared: np.ndarray,
+    draws: np.random.Generator,
+) -> np.ndarray:
+    def runs(
+        settings: np.ndarray, shape: tuple[int, ...], horizon: float, common: np.ndarray | float
+    ) -> np.ndarray:
+        own = deviates(line.tails, not method.is_baseline, shape, draws)
+        expected = method.lower * surface.loss(settings, horizon * method.speed)
+        return surface.drawn(expected, np.sqrt(0.3) * common + np.sqrt(0.7) * own)
+
+    trials = max(2, round(budget.trials / method.cost))
+    settings = np.stack(
+        [
+            10 ** draws.uniform(np.log10(3e-4), np.log10(3e-2), trials),
+            draws.uniform(0.01, 0.5, trials),
+            10 ** draws.uniform(-4, np.log10(0.5), trials),
+        ],
+        axis=-1,
+    )
+    settings[0] = surface.published_lr, 0.05, 0.1
+    found = runs(settings, (trials,), 1.0, draws.standard_normal(trials))
+    best = np.argsort(found)[: budget.candidates]
+    if budget.candidates > 1:
+        again = [runs(settings[i], (3,), 1.0, draws.standard_normal(3)).mean() for i in best]
+        best = best[[int(np.argmin(again))]]
+    winner = settings[best[0]]
+    mine = runs(winner, (budget.seeds,), 1.0, shared)
+    if not method.is_baseline:
+        return mine
+    curve = [mine if f == 1.0 else runs(winner, (budget.seeds,), f, shared) for f in line.factors]
+    return np.column_stack([mine, *curve])
+
+
+def protocol_study(line: Line, surface: Surface, budget: Budget, seed: int) -> Study:
+    """A study searched by the protocol itself: a baseline and one method that is another name for it."""
+    from ire.sweeps.plan.plan import RULES, Plan
+    from ire.sweeps.search.protocol import Protocol
+    from ire.sweeps.search.stages import curve_contests
+    from search_spaces.space import parse_space
+
+    factors = tuple(f for f in line.factors if f != 1.0)
+    ire = UNUSED if line.methods[1].unused else FIXED
+    space = parse_space(SPACE.format(lr=surface.published_lr, ire=ire), task="digits", source="simulated")
+    names = ("adamw", "adamw-ire")
+    plan = Plan(
+        name="simulated",
+        task="digits",
+        methods=names,
+        trials=budget.trials,
+        confirm_seeds=budget.seeds,
+        candidates=budget.candidates,
+        curve=factors,
+        seed=seed,
+        rules=RULES,
+        space=space,
+    )
+    draws = np.random.default_rng([seed, 7])
+    with tempfile.TemporaryDirectory() as folder:
+        protocol = Protocol(plan, Path(folder))
+        while trial := protocol.next_trial():
+            spec, method = trial.spec, line.methods[names.index(trial.arm)]
+            if spec.timing:
+                protocol.report(trial, _report(spec.horizon, None))
+                continue
+            settings = np.array([spec.settings[k] for k in ("lr", "warmup_fraction", "weight_decay")])
+            common = np.random.default_rng([spec.seed, 1]).standard_normal()
+            z = np.sqrt(0.3) * common + np.sqrt(0.7) * deviates(line.tails, not method.is_baseline, (), draws)
+            expected = method.lower * surface.loss(settings, method.speed * spec.horizon / space.horizon)
+            end = float(surface.drawn(expected, z))
+            for step in (*spec.rungs, spec.horizon):
+                if not protocol.report(trial, _report(step, end * (1 + 0.25 * (1 - step / spec.horizon)))):
+                    break
+        (study,) = protocol.studies
+        baseline, other = (study.arms[name] for name in names)
+        curve = {c.horizon_factor: c.measured for c in curve_contests(study.plan, list(study.arms.values()))}
+        points = [baseline.confirm if f == 1.0 else curve[f] for f in line.factors]
+        losses = [[run.val_loss for run in runs] for runs in (baseline.confirm, *points)]
+        return [np.array(losses).T, np.array([run.val_loss for run in other.confirm])]
+
+
+def _report(step: int, loss: float | None) -> dict:
+    return {
+        "step": step,
+        "gradient_evaluations": step,
+        "seconds": step / 100,
+        "val_loss": loss,
+        "diverged": False,
+    }
+
+
+SPACE = """
+description = "simulated"
+horizon = 240
+eval_interval = 60
+[search]
+trials = 10
+budget_per_trial = 0.75
+rungs = [120, 180]
+startup_trials = 4
+[confirm]
+seeds = 5
+flatness_batches = 0
+[shared]
+weight_decay = {{ log = [1e-4, 0.5], published = 0.1 }}
+warmup_fraction = {{ linear = [0.01, 0.5], published = 0.05 }}
+[adamw]
+lr = {{ log = [3e-4, 3e-2], published = {lr} }}
+[ire]
+{ire}
+interval = 1000
+"""
+FIXED = """kappa = 1.0
+gamma = 0.8
+start_fraction = 0.3"""
+UNUSED = """kappa = { log = [0.1, 10.0], published = 1.0 }
+gamma = { linear = [0.3, 0.95], published = 0.6 }
+start_fraction = { linear = [0.01, 0.4], published = 0.05 }"""
+
+
+def judged(
+    line: Line, studies: Sequence[Study], draws: np.random.Generator
+) -> dict[str, Mapping[str, tuple]]:
+    """Speed-ups of every method that is no baseline over every baseline, with their draws: a sweep of these studies."""
+    baselines = [i for i, method in enumerate(line.methods) if method.is_baseline]
+    factors, found = np.array(line.factors), {}
+    for i, method in enumerate(line.methods):
+        if method.is_baseline:
+            continue
+        found[str(i)] = {}
+        for b in baselines:
+            losses = np.array([np.r_[study[i].mean(), study[b].mean(axis=0)] for study in studies])
+            costs = {CLOCK: np.full(len(studies), np.log(line.methods[b].cost / method.cost))}
+            speed_up, drawn = speed_ups(losses, factors, costs, draws)
+            found[str(i)][str(b)] = speed_up[CLOCK], drawn[CLOCK]
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What many comparisons with one truth came to."""
+    """What many sweeps of one line came to."""
 
-    coverage: float
-    called_faster: float
-    mean: float
-    """Mean of the estimates, bounds taken as values."""
-    censored: float
-
-
-def ends(losses: np.ndarray, seconds: np.ndarray | None = None) -> Ends:
-    """Final losses (n,) as runs that all cost the same, unless their `seconds` a step (n,) are given."""
-    seconds = np.full(len(losses), 0.01) if seconds is None else seconds
-    return Ends(losses=dict(enumerate(losses)), step_seconds=dict(enumerate(seconds)), gradients_per_step=1.0)
+    faster: float
+    slower: float
+    covers: float
+    estimate: float
+    detectable: float
 
 
-def itself(seeds: int, comparisons: int, draws: np.random.Generator) -> Iterator[SpeedUp]:
-    """A method against itself: the baseline's runs and the method's are different runs of the bank."""
-    bank = json.loads(BANK.read_text())
-    losses, factors = np.array(bank["final_losses"]), bank["factors"]
-    for _ in range(comparisons):
-        picked = draws.permutation(len(losses))
-        curve = {factor: ends(losses[picked[:seeds], i]) for i, factor in enumerate(factors)}
-        method = ends(losses[picked[seeds : 2 * seeds], factors.index(1.0)])
-        yield speed_ups(curve, method, draws)[0]["step"]
-
-
-def synthetic_loss(horizon: float) -> float:
-    """The synthetic baseline's final loss: a power law of the horizon above a floor."""
-    return FLOOR + 0.08 * horizon**-0.8
-
-
-def synthetic(
-    truth: float, factors: tuple[float, ...], seeds: int, comparisons: int, draws: np.random.Generator
-) -> Iterator[SpeedUp]:
-    """A method that is `truth` times as fast: skewed noise of some 5 %, half of it shared by the runs of a seed."""
-    for _ in range(comparisons):
-        shared = _noise(seeds, draws)
-        curve = {f: ends(synthetic_loss(f) * (1 + shared + _noise(seeds, draws))) for f in factors}
-        method = ends(synthetic_loss(truth) * (1 + shared + _noise(seeds, draws)))
-        yield speed_ups(curve, method, draws)[0]["step"]
-
-
-def timed(
-    truth: float, spread: float, seeds: int, comparisons: int, draws: np.random.Generator
-) -> Iterator[SpeedUp]:
-    """The same on the wall clock: equal losses, steps that are `truth` times as short and vary by `spread`."""
-    for _ in range(comparisons):
-
-        def seconds() -> np.ndarray:
-            return 0.01 * np.exp(spread * draws.standard_normal(seeds))
-
-        shared = _noise(seeds, draws)
-        curve = {f: ends(synthetic_loss(f) * (1 + shared + _noise(seeds, draws)), seconds()) for f in FACTORS}
-        method = ends(synthetic_loss(1.0) * (1 + shared + _noise(seeds, draws)), seconds() / truth)
-        yield speed_ups(curve, method, draws)[0]["wall"]
-
-
-def called_slower(
-    baselines: int, methods: int, seeds: int, comparisons: int, draws: np.random.Generator
-) -> float:
-    """Share of sweeps in which any method is called slower than the best baseline, although all are equal."""
-    called = []
-    for _ in range(comparisons):
-        shared = _noise(seeds, draws)
-        runs = [synthetic_loss(1.0) * (1 + shared + _noise(seeds, draws)) for _ in range(baselines + methods)]
-        best = min(range(baselines), key=lambda i: runs[i].mean())
-        curve = {f: ends(synthetic_loss(f) * (1 + shared + _noise(seeds, draws))) for f in FACTORS}
-        curve[1.0] = ends(runs[best])
-        found = {
-            str(i): speed_ups(curve, ends(losses), draws)[0]["step"]
-            for i, losses in enumerate(runs)
-            if i != best
-        }
-        called.append(SLOWER in verdicts(found, baselines).values())
-    return float(np.mean(called))
-
-
-def _noise(seeds: int, draws: np.random.Generator) -> np.ndarray:
-    return 0.025 * (draws.gamma(4.0, 0.5, seeds) - 2.0)
-
-
-def outcome(truth: float, found: list[SpeedUp]) -> Outcome:
-    """How the comparisons did; a bound covers everything beyond it."""
-    covered = [
-        (s.low.censored == BELOW or s.low.value <= truth * (1 + 1e-9))
-        and (s.high.censored == ABOVE or s.high.value >= truth * (1 - 1e-9))
-        for s in found
-    ]
+def outcome(line: Line, sweeps: Iterator[Sequence[Study]], draws: np.random.Generator) -> Outcome:
+    """The shares of sweeps; coverage and estimate are of the first method that is judged."""
+    rows = []
+    for studies in sweeps:
+        found = judged(line, studies, draws)
+        verdicts = judge({m: {b: pair[0] for b, pair in over.items()} for m, over in found.items()})
+        first = next(iter(found))
+        hardest = found[first][verdicts[first].against]
+        rows.append(
+            (
+                any(v.verdict == FASTER for v in verdicts.values()),
+                any(v.verdict == SLOWER for v in verdicts.values()),
+                covers(hardest[0], line.truth),
+                np.log(hardest[0].ratio.value),
+                power(hardest[1][:, 0], studies=len(studies)).least_detectable,
+            )
+        )
+    faster, slower, covered, logs, least = zip(*rows, strict=True)
     return Outcome(
-        coverage=float(np.mean(covered)),
-        called_faster=float(np.mean([verdicts({"m": s})["m"] == FASTER for s in found])),
-        mean=float(np.mean([s.ratio.value for s in found])),
-        censored=float(np.mean([s.ratio.censored != 0 for s in found])),
+        faster=float(np.mean(faster)),
+        slower=float(np.mean(slower)),
+        covers=float(np.mean(covered)),
+        estimate=float(np.exp(np.mean(logs))),
+        detectable=float(np.median(least)),
     )
 
 
-def family(size: int, seeds: int, comparisons: int, draws: np.random.Generator) -> float:
-    """Share of sweeps of `size` methods, none faster, in which any is called so."""
-    streams = [list(itself(seeds, comparisons, draws)) for _ in range(size)]
-    called = [
-        FASTER in verdicts({str(i): s for i, s in enumerate(of_one)}).values()
-        for of_one in zip(*streams, strict=True)
-    ]
-    return float(np.mean(called))
+def covers(found: SpeedUp, truth: float) -> bool:
+    """Whether an interval holds the truth; a bound holds everything beyond it."""
+    low = found.low.censored == BELOW or found.low.value <= truth * (1 + 1e-9)
+    high = found.high.censored == ABOVE or found.high.value >= truth * (1 - 1e-9)
+    return low and high
+
+
+def simulated(line: Line, surface: str, studies: int, sweeps: int, seed: int = 0) -> Outcome:
+    """Sweeps of so many studies, their searches drawn at random."""
+    draws = np.random.default_rng([seed, studies, len(line.name)])
+    made = (
+        [random_study(line, SURFACES[surface], BUDGETS[surface], draws) for _ in range(studies)]
+        for _ in range(sweeps)
+    )
+    return outcome(line, made, draws)
+
+
+def from_protocol(line: Line, surface: str, bank: Sequence[Study], studies: int, sweeps: int) -> Outcome:
+    """Sweeps drawn from a bank of studies that the protocol searched."""
+    draws = np.random.default_rng([1, studies, len(line.name)])
+    made = ([bank[i] for i in draws.choice(len(bank), studies, replace=False)] for _ in range(sweeps))
+    return outcome(line, made, draws)
+
+
+def _line(name: str, studies: int, found: Outcome) -> str:
+    return (
+        f"{name:<38} {studies:>3}  {found.faster:>6.3f}  {found.slower:>6.3f}  {found.covers:>6.3f}"
+        f"  {found.estimate:>8.3f}  {found.detectable:>10.2f}"
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--comparisons", type=int, default=1000)
-    count = parser.parse_args().comparisons
-    draws = np.random.default_rng(0)
-    print(f"{count} comparisons each; 95 % intervals\n")
-    print("truth           seeds  coverage  called faster  mean estimate  censored")
-    for seeds in SEEDS:
-        _line("1 (real runs)", seeds, outcome(1.0, list(itself(seeds, count, draws))))
-    for truth, factors in TRUTHS:
-        for seeds in SEEDS:
-            found = outcome(truth, list(synthetic(truth, factors, seeds, count, draws)))
-            _line(f"{truth:g}, curve to {factors[-1]:g}", seeds, found)
-    for spread in (0.05, 0.15):
-        for seeds in SEEDS:
-            found = outcome(MARGIN, list(timed(MARGIN, spread, seeds, count, draws)))
-            _line(f"{MARGIN:g}, times ±{spread:.0%}", seeds, found)
-    print("\nany of five equal methods called faster (real runs, Holm)")
-    for seeds in SEEDS:
-        print(f"{seeds:>20}  {family(5, seeds, count, draws):.3f}")
-    print("\nany of three methods called slower than the best of three baselines, all six equal")
-    for seeds in SEEDS:
-        print(f"{seeds:>20}  {called_slower(3, 3, seeds, count, draws):.3f}")
-
-
-def _line(name: str, seeds: int, found: Outcome) -> None:
-    print(
-        f"{name:<17} {seeds:>3}  {found.coverage:>8.3f}  {found.called_faster:>13.3f}  {found.mean:>13.3f}"
-        f"  {found.censored:>8.3f}"
-    )
+    parser.add_argument("--sweeps", type=int, default=1000, help="a line")
+    parser.add_argument("--protocol", type=int, default=0, help="studies a line that the protocol searches")
+    parser.add_argument("--processes", type=int, default=2)
+    options = parser.parse_args()
+    print(f"{options.sweeps} sweeps a line; verdicts in gradient evaluations\n")
+    with ProcessPoolExecutor(options.processes) as pool:
+        for surface, budget in BUDGETS.items():
+            print(
+                f"{surface}: {budget.trials} trials, {budget.candidates} candidates, {budget.seeds} seeds a study"
+            )
+            print(f"{'':<34} studies  faster  slower  covers  estimate  could find")
+            asked = [(line, studies) for line in LINES for studies in (3, 5)]
+            answers = [
+                pool.submit(simulated, line, surface, studies, options.sweeps) for line, studies in asked
+            ]
+            for (line, studies), answer in zip(asked, answers, strict=True):
+                print(_line(line.name, studies, answer.result()), flush=True)
+            for line in BY_PROTOCOL if options.protocol else ():
+                jobs = [
+                    pool.submit(protocol_study, line, SURFACES[surface], budget, seed)
+                    for seed in range(options.protocol)
+                ]
+                bank = [job.result() for job in jobs]
+                for studies in (3, 5):
+                    found = from_protocol(line, surface, bank, studies, options.sweeps)
+                    print(_line(f"{line.name}, protocol", studies, found), flush=True)
+            print()
 
 
 if __name__ == "__main__":
