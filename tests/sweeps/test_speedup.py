@@ -5,19 +5,21 @@ import math
 import numpy as np
 import pytest
 
-from ire.sweeps.findings.statistics.draws import interval, median_draws, paired_draws
+from ire.sweeps.findings.statistics.draws import RESAMPLES, interval, median_draws, paired_draws
 from ire.sweeps.findings.statistics.horizon import ABOVE, BELOW, UNKNOWN, WITHIN, decreasing, equal_horizon
-from ire.sweeps.findings.statistics.speedup import Ends, speed_ups
+from ire.sweeps.findings.statistics.speedup import speed_ups
 from ire.sweeps.findings.statistics.target import best_run_ratio, time_to_target_ratio, times_to_target
 from ire.sweeps.findings.statistics.verdict import (
     FASTER,
+    MARGIN,
     NOT_SHOWN,
     SLOWER,
+    TAIL,
     Ratio,
     SpeedUp,
     holm,
+    judge,
     speed_up_from_draws,
-    verdicts,
 )
 
 FACTORS = np.array([0.5, 1.0, 2.0, 4.0])
@@ -72,64 +74,70 @@ def test_the_equal_horizon_by_hand(losses, gain, horizon, censored):
     assert (values[0], bounds[0]) == (pytest.approx(horizon, rel=1e-3), censored)
 
 
-def ends(losses, *, seconds=0.01, gradients=1.0):
-    losses = losses if isinstance(losses, dict) else dict(enumerate(losses))
-    return Ends(losses=losses, step_seconds=dict.fromkeys(losses, seconds), gradients_per_step=gradients)
+def losses(method, *, baseline=CURVE[1], seeds=3, seed_effect=0.01):
+    """A row a unit: the method's final loss, the baseline's, and the curve's; a unit shifts its whole row."""
+    return np.array([[method, baseline, *CURVE]] * seeds) + seed_effect * np.arange(seeds)[:, None]
 
 
-def baseline(seeds=3):
-    return {f: ends([loss + 0.01 * i for i in range(seeds)]) for f, loss in zip(FACTORS, CURVE, strict=True)}
+def costs(units=3, *, gradients=1.0, seconds=1.0):
+    """What a step of the baseline costs over one of the method, which costs so many times the baseline's."""
+    wanted = {"step": 1.0, "gradient_evaluations": gradients, "wall": seconds}
+    return {clock: np.full(units, -math.log(cost)) for clock, cost in wanted.items()}
+
+
+def found_on(matrix, **cost):
+    return speed_ups(matrix, FACTORS, costs(len(matrix), **cost), np.random.default_rng(0))
 
 
 @pytest.mark.parametrize(
-    ("method", "steps", "gradients", "wall"),
+    ("method", "cost", "steps", "gradients", "wall"),
     [
-        (ends([3.0, 3.01, 3.02]), 1.0, 1.0, 1.0),
-        (ends([2.0, 2.01, 2.02]), 2.0, 2.0, 2.0),
-        (ends([2.0, 2.01, 2.02], gradients=2.0, seconds=0.02), 2.0, 1.0, 1.0),  # SAM: nothing is won
-        (ends([2.0, 2.01, 2.02], gradients=1.1, seconds=0.0125), 2.0, 2 / 1.1, 1.6),
-        (ends([4.0, 4.01, 4.02], seconds=0.005), 0.5, 0.5, 1.0),
+        (3.0, {}, 1.0, 1.0, 1.0),
+        (2.0, {}, 2.0, 2.0, 2.0),
+        (2.0, {"gradients": 2.0, "seconds": 2.0}, 2.0, 1.0, 1.0),  # SAM: nothing is won
+        (2.0, {"gradients": 1.1, "seconds": 1.25}, 2.0, 2 / 1.1, 1.6),
+        (4.0, {"seconds": 0.5}, 0.5, 0.5, 1.0),
     ],
 )
-def test_speed_up_by_hand_on_three_clocks(method, steps, gradients, wall):
-    found, draws = speed_ups(baseline(), method, np.random.default_rng(0))
+def test_speed_up_by_hand_on_three_clocks(method, cost, steps, gradients, wall):
+    found, draws = found_on(losses(method), **cost)
     expected = {"step": steps, "gradient_evaluations": gradients, "wall": wall}
     assert {clock: s.ratio.value for clock, s in found.items()} == pytest.approx(expected)
-    assert all(s.seeds == 3 and s.ratio.censored == WITHIN for s in found.values())
+    assert all(s.units == 3 and s.ratio.censored == WITHIN for s in found.values())
     # runs that differ by the same in every pair leave no doubt
     assert found["step"].low.value == pytest.approx(steps)
     assert found["step"].high.value == pytest.approx(steps)
     assert set(draws) == set(found)
 
 
+def test_a_baseline_without_a_curve_is_read_on_that_of_another_like_the_method():
+    """The baseline ends where the curve is at 2 T, the method where it is at 4 T: twice as fast."""
+    found, _ = found_on(losses(1.0, baseline=2.0))
+    assert found["step"].ratio.value == pytest.approx(2.0)
+    assert str(found_on(losses(2.0, baseline=0.5))[0]["step"]) == "≤0.50 [≤0.50, ≤0.50]"
+
+
 def test_bounds_keep_their_side_on_every_clock():
-    found, _ = speed_ups(baseline(), ends([0.0, 0.01, 0.02], gradients=2.0), np.random.default_rng(0))
+    found, _ = found_on(losses(0.0), gradients=2.0)
     assert str(found["step"]) == "≥4.00 [≥4.00, ≥4.00]"
     assert str(found["gradient_evaluations"]) == "≥2.00 [≥2.00, ≥2.00]"
 
 
-def test_only_seeds_that_all_have_count_and_fewer_than_planned_make_no_verdict():
-    curve = baseline(4)
-    method = ends({1: 2.01, 2: 2.02, 9: 77.0})  # seed 9 has no partner
-    found, _ = speed_ups(curve, method, np.random.default_rng(0), planned=2)
-    assert (found["step"].seeds, found["step"].ratio.value) == (2, pytest.approx(2.0))
-    assert found["step"].whole
-    curve[4.0] = ends({0: 1.0, 1: 1.01})  # seed 2 has not run there yet
-    found, _ = speed_ups(curve, method, np.random.default_rng(0), planned=2)
-    assert (found["step"].seeds, found["step"].ratio.value) == (1, pytest.approx(2.0))
-    assert not found["step"].whole
-    assert speed_ups({1.0: curve[1.0]}, method, np.random.default_rng(0)) == ({}, {})
-    assert speed_ups(curve, ends({9: 1.0}), np.random.default_rng(0)) == ({}, {})
+def test_what_a_step_costs_varies_from_study_to_study_and_widens_the_interval():
+    wall = np.log([0.5, 1.0, 2.0])
+    found, _ = speed_ups(losses(2.0), FACTORS, {"wall": wall}, np.random.default_rng(0))
+    half = 4.303 * np.log(2.0) / math.sqrt(3)  # Student's t, 2 degrees of freedom
+    assert found["wall"].ratio.value == pytest.approx(2.0)
+    assert found["wall"].high.value == pytest.approx(2.0 * math.exp(half), rel=0.1)
 
 
-def test_one_run_that_took_far_longer_does_not_decide_the_wall_clock():
-    method = ends([3.0, 3.01, 3.02, 3.03, 3.04])
-    slow = Ends(
-        losses=method.losses, step_seconds=dict(method.step_seconds) | {4: 1.0}, gradients_per_step=1.0
-    )
-    found, _ = speed_ups(baseline(5), slow, np.random.default_rng(0))
-    assert found["wall"].ratio.value == pytest.approx(1.0)
-    assert found["wall"].low.value < 0.1, "but it widens the interval"
+def test_draws_of_a_cost_are_taken_as_they_are():
+    """Within one study a step's time is known from several turns: a value and draws of it."""
+    drawn = np.log(np.append(2.0, np.where(np.arange(RESAMPLES) % 10, 2.0, 0.1)))
+    found, draws = speed_ups(losses(3.0), FACTORS, {"wall": drawn}, np.random.default_rng(0))
+    assert found["wall"].ratio.value == pytest.approx(2.0)
+    assert draws["wall"][:, 0] == pytest.approx(np.exp(drawn[1:]))
+    assert found["wall"].low.value == pytest.approx(0.1)
 
 
 def test_draws_of_a_mean_have_the_interval_of_a_t_test_and_keep_pairs_together():
@@ -156,12 +164,17 @@ def test_a_median_of_many_is_resampled_and_of_few_drawn_like_a_mean():
     assert set(median_draws(few[:1], np.random.default_rng(0))) == {1.0}
 
 
-def judged(low, high, *, p_faster=0.001, p_slower=0.5, seeds=5, whole=True):
+def verdict_of(over):
+    """The verdict on a method alone, from its speed-ups by baseline."""
+    return judge({"m": over})["m"].verdict
+
+
+def judged(low, high, *, p_faster=0.001, p_slower=0.5, units=5, whole=True, value=1.0):
     return SpeedUp(
-        ratio=Ratio(value=1.0),
+        ratio=Ratio(value=value),
         low=Ratio(value=low),
         high=Ratio(value=high),
-        seeds=seeds,
+        units=units,
         p_faster=p_faster,
         p_slower=p_slower,
         whole=whole,
@@ -183,8 +196,8 @@ def judged(low, high, *, p_faster=0.001, p_slower=0.5, seeds=5, whole=True):
     ],
 )
 def test_the_verdict_by_hand(draws, censored, verdict):
-    found = speed_up_from_draws(1.0, WITHIN, np.array(draws), np.array(censored), seeds=5)
-    assert verdicts({"m": found})["m"] == verdict
+    found = speed_up_from_draws(1.0, WITHIN, np.array(draws), np.array(censored), units=5)
+    assert verdict_of({"b": found}) == verdict
 
 
 @pytest.mark.parametrize(
@@ -204,21 +217,52 @@ def test_the_verdict_by_hand(draws, censored, verdict):
 def test_ends_of_an_interval_are_numbers_only_if_what_is_beyond_bounds_cannot_move_them(
     draws, censored, told
 ):
-    found = speed_up_from_draws(1.0, WITHIN, np.array(draws), np.array(censored), seeds=5)
+    found = speed_up_from_draws(1.0, WITHIN, np.array(draws), np.array(censored), units=5)
     assert f"[{found.low}, {found.high}]" == told
 
 
-def test_the_best_of_several_baselines_makes_slower_harder_to_show():
-    slow = {"m": judged(0.7, 0.95, p_faster=0.9, p_slower=0.01)}
-    assert verdicts(slow, chosen_from=2) == {"m": SLOWER}
-    assert verdicts(slow, chosen_from=3) == {"m": NOT_SHOWN}
-    assert verdicts({"m": judged(1.2, 1.5)}, chosen_from=9) == {"m": FASTER}
+def test_faster_is_faster_than_every_baseline_at_the_full_level_each():
+    sure, unsure = judged(1.2, 1.5, p_faster=0.024), judged(1.0, 1.5, p_faster=0.026)
+    assert verdict_of({"a": sure}) == verdict_of({"a": sure, "b": sure, "c": sure}) == FASTER
+    assert judge({"m": {"a": sure, "b": unsure}})["m"].against == "b"
+    assert verdict_of({"a": sure, "b": unsure}) == NOT_SHOWN
 
 
-def test_two_seeds_or_lost_seeds_make_no_verdict():
-    assert verdicts({"m": judged(1.2, 1.5)}) == {"m": FASTER}
-    assert verdicts({"m": judged(1.2, 1.5, seeds=2)}) == {"m": NOT_SHOWN}
-    assert verdicts({"m": judged(1.2, 1.5, whole=False)}) == {"m": NOT_SHOWN}
+def test_one_of_several_baselines_must_be_faster_by_all_of_them():
+    """Slower than some of two, of three: the smallest p value counts times their number."""
+    slow, even = judged(0.7, 0.95, p_faster=0.9, p_slower=0.01), judged(0.9, 1.2, p_faster=0.8)
+    assert verdict_of({"a": slow}) == SLOWER
+    assert judge({"m": {"a": even, "b": slow}})["m"].against == "b"
+    assert verdict_of({"a": even, "b": slow}) == SLOWER
+    assert verdict_of({"a": even, "b": slow, "c": even}) == NOT_SHOWN
+
+
+def test_what_is_as_fast_as_a_cheap_baseline_is_not_faster_for_a_dear_one_that_ends_lower():
+    """SAM ends 1 % lower at twice the cost, a clone of AdamW like AdamW: per gradient it beats SAM and not AdamW."""
+    of_h = 0.02 + 0.08 * FACTORS**-0.8
+    noise = 1 + 0.003 * np.random.default_rng(1).standard_normal((2, 5))
+    clone, adamw = of_h[1] * noise
+    curve = [of_h] * 5
+    over = {
+        "sam": np.column_stack([clone, np.full(5, 0.99 * of_h[1]), curve]),
+        "adamw": np.column_stack([clone, adamw, curve]),
+    }
+    cost = {"sam": math.log(2.0), "adamw": 0.0}
+    found = {
+        name: speed_ups(
+            matrix, FACTORS, {"gradient_evaluations": np.full(5, cost[name])}, np.random.default_rng(0)
+        )[0]["gradient_evaluations"]
+        for name, matrix in over.items()
+    }
+    assert verdict_of({"sam": found["sam"]}) == FASTER
+    judgement = judge({"clone": found})["clone"]
+    assert (judgement.verdict, judgement.against) == (NOT_SHOWN, "adamw")
+
+
+def test_lost_runs_make_no_verdict():
+    whole, lost = judged(1.2, 1.5), judged(1.2, 1.5, whole=False)
+    assert verdict_of({"a": whole}) == FASTER
+    assert judge({"m": {"a": lost}}) == judge({"m": {"a": whole, "b": lost}}) == judge({"m": {}}) == {}
 
 
 @pytest.mark.parametrize(
@@ -232,13 +276,43 @@ def test_two_seeds_or_lost_seeds_make_no_verdict():
     ],
 )
 def test_holm_by_hand(values, rejected):
-    assert holm(values, 0.05) == rejected
+    found, levels = holm(values, 0.05)
+    assert found == set(rejected)
+    assert all((value <= levels[name]) == (name in found) for name, value in values.items())
 
 
 def test_more_methods_need_more_evidence():
     alone, other = judged(1.1, 2.0, p_faster=0.02), judged(0.5, 2.0, p_faster=0.6)
-    assert verdicts({"m": alone}) == {"m": FASTER}
-    assert verdicts({"m": alone, "n": other}) == {"m": NOT_SHOWN, "n": NOT_SHOWN}
+    assert verdict_of({"b": alone}) == FASTER
+    found = judge({"m": {"b": alone}, "n": {"b": other}})
+    assert {name: judgement.verdict for name, judgement in found.items()} == {"m": NOT_SHOWN, "n": NOT_SHOWN}
+    assert found["m"].tails[0] == TAIL / 2, "and the interval is as much wider"
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_intervals_at_the_levels_of_the_verdict_agree_with_it(seed):
+    """Methods against baselines, with draws near what decides: an interval is above the margin if it is faster."""
+    random = np.random.default_rng(seed)
+    methods, baselines, count = random.integers(1, 6), random.integers(1, 4), 2000
+    draws = {
+        str(m): {
+            str(b): np.exp(0.05 * random.uniform(-4, 6) + 0.05 * random.standard_normal(count))
+            for b in range(baselines)
+        }
+        for m in range(methods)
+    }
+    within = np.full(count, WITHIN)
+    found = judge(
+        {
+            m: {b: speed_up_from_draws(np.median(d), WITHIN, d, within, units=5) for b, d in over.items()}
+            for m, over in draws.items()
+        }
+    )
+    for m, judgement in found.items():
+        deciding = draws[m][judgement.against]
+        shown = speed_up_from_draws(1.0, WITHIN, deciding, within, units=5, tails=judgement.tails)
+        assert (shown.low.value > MARGIN) == (judgement.verdict == FASTER)
+        assert (shown.high.value < 1) == (judgement.verdict == SLOWER)
 
 
 @pytest.mark.parametrize(

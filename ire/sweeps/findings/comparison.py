@@ -11,6 +11,7 @@ import numpy as np
 
 from ire.methods.method import parse_method
 from ire.sweeps.findings.contract import WALL_CLAUSE, Clause, clauses
+from ire.sweeps.findings.null_model import IRE, NullModel, Point, fitted
 from ire.sweeps.findings.power import Power, power
 from ire.sweeps.findings.range_ends import Edge, edges
 from ire.sweeps.findings.statistics.draws import interval, paired_draws
@@ -38,7 +39,8 @@ from ire.sweeps.records.records import (
     TrialRecord,
 )
 from ire.sweeps.search.ledger import Ledger
-from ire.sweeps.search.stages import PUBLISHED, control_contests, is_over, lost
+from ire.sweeps.search.seed_contest import Contest
+from ire.sweeps.search.stages import PUBLISHED, control_contests, is_over, lost, won_as_published
 from ire.sweeps.search.timing import timing_turns
 from ire.trial.seeds import derive_seed
 from search_spaces import Fixed
@@ -104,6 +106,8 @@ class Winner:
     study: int
     trial: TrialRecord
     settings: Mapping[str, Any]
+    is_published: bool
+    """Whether they are the published ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +145,8 @@ class Row(Measured):
     against_base: Difference | None = None
     """Against the method without IRE, tuned by itself."""
     controls: list[Control] = field(default_factory=list)
+    null_model: NullModel | None = None
+    """What its controls would come to if only the step's mean length counted; None without enough of them."""
     unsettled: list[str] = field(default_factory=list)
     """Controls from which nothing can be told yet: runs of theirs or of the method are missing, diverged or failed."""
 
@@ -323,7 +329,12 @@ class _Judge:
             method=method,
             is_baseline=parsed.is_baseline,
             winners=[
-                Winner(study=ledger.study, trial=ledger.winner, settings=ledger.settings)
+                Winner(
+                    study=ledger.study,
+                    trial=ledger.winner,
+                    settings=ledger.settings,
+                    is_published=won_as_published(ledger),
+                )
                 for ledger in ledgers
                 if ledger.winner
             ],
@@ -336,6 +347,7 @@ class _Judge:
             confirm_statuses=_count(confirm),
             edges=self._edges(ledgers),
             controls=self._controls(ledgers),
+            null_model=self._null_model(ledgers),
             unsettled=self._unsettled(ledgers),
             against_base=self._against_base(ledgers),
         )
@@ -394,12 +406,13 @@ class _Judge:
 
     def _controls(self, ledgers: Sequence[Ledger]) -> list[Control]:
         method = ledgers[0].method.name
-        by_name: dict[str, list[Any]] = {}
+        by_name: dict[str, list[tuple[Ledger, Contest]]] = {}
         for ledger in ledgers:
             for contest in control_contests(ledger.plan, ledger):
-                by_name.setdefault(contest.name, []).append(contest)
+                by_name.setdefault(contest.name, []).append((ledger, contest))
         found = []
-        for name, contests in by_name.items():
+        for name, of_studies in by_name.items():
+            own, contests = zip(*of_studies, strict=True)  # published settings are none where they won
             measured = [contest.measured for contest in contests]
             runs = [run for part in measured for run in finished(part)]
             if not runs:
@@ -415,12 +428,39 @@ class _Judge:
                     speed_ups={clock: over.speed_ups[clock][b] for clock, b in against.items()},
                     against=against,
                     against_method=self._difference(
-                        [ledger.confirm for ledger in ledgers[: len(measured)]], measured, method, name
+                        [ledger.confirm for ledger in own], measured, method, name
                     ),
                     is_tuned=all(len(contest.entries) > 1 for contest in contests),
                 )
             )
         return found
+
+    def _null_model(self, ledgers: Sequence[Ledger]) -> NullModel | None:
+        """The model without curvature, fitted to IRE and its controls in every study."""
+        studies = []
+        for ledger in ledgers:
+            contests = [c for c in control_contests(ledger.plan, ledger) if c.name != PUBLISHED]
+            points = [(c.name, c.chosen, finished(c.measured)) for c in contests if c.chosen is not None]
+            points = [(name, entry.settings, runs) for name, entry, runs in points if len(runs) > 1]
+            mine = finished(ledger.confirm)
+            if not points or len(mine) < 2:
+                return None
+            points.append((IRE, ledger.settings, mine))
+            studies.append([self._point(name, own, runs, ledger.settings) for name, own, runs in points])
+        return fitted(studies)
+
+    def _point(
+        self, name: str, own: Mapping[str, Any], runs: Sequence[TrialRecord], settings: Mapping[str, Any]
+    ) -> Point:
+        losses = [_loss(run, self._loss) for run in runs]
+        return Point(
+            name=name,
+            kappa=own["kappa"],
+            gamma=own.get("gamma", 1.0),
+            lr_ratio=own["lr"] / settings["lr"],
+            loss=mean(losses),
+            error=stdev(losses) / np.sqrt(len(losses)),
+        )
 
     def _unsettled(self, ledgers: Sequence[Ledger]) -> list[str]:
         names = [
@@ -507,6 +547,6 @@ def _short(value: Any) -> str:
 
 def published(row: Row) -> Measured | None:
     """The method with its published settings: a control, or the method itself if they won in every study."""
-    if row.winners and all(winner.trial.number == 0 for winner in row.winners):
+    if row.winners and all(winner.is_published for winner in row.winners):
         return row
     return next((control for control in row.controls if control.name == PUBLISHED), None)

@@ -9,7 +9,15 @@ from dataclasses import dataclass, replace
 
 from ire.methods.method import parse_method
 from ire.sweeps.plan.plan import Plan
-from ire.sweeps.records.records import CONFIRM, CONTROL, CURVE, FINISHED, RUNNING, TrialRecord
+from ire.sweeps.records.records import (
+    CONFIRM,
+    CONTROL,
+    CURVE,
+    FINISHED,
+    RUNNING,
+    TIMING,
+    TrialRecord,
+)
 from ire.sweeps.search.ledger import Ledger
 from ire.sweeps.search.stages import best_baseline
 from search_spaces import Dimension, Fixed
@@ -153,7 +161,9 @@ def _evaluation(ledgers: Collection[Ledger]) -> Clause:
 
 
 def _hardware(ledgers: Collection[Ledger]) -> Clause:
-    found = sorted({str(run.reports[-1].get("hardware")) for run in _measured(ledgers)} - {"None"})
+    turns = [run for ledger in ledgers for run in ledger.later if run.stage == TIMING and run.reports]
+    timed = turns or _measured(ledgers)  # the quiet pass, if there is one
+    found = sorted({str(run.reports[-1].get("hardware")) for run in timed} - {"None"})
     if not found:
         return Clause(name=WALL_CLAUSE, kept=None, text="no hardware is on record yet")
     if len(found) > 1:

@@ -1,9 +1,10 @@
 """What a comparison could have shown: the least speed-up that it would have found, and what a smaller one takes."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 from ire.sweeps.findings.statistics.verdict import MARGIN, MIN_STUDIES, TAIL
 
@@ -42,10 +43,15 @@ def _least(error: float, studies: int, tail: float) -> float:
     """The smallest speed-up found with `POWER` where its logarithm has this standard error."""
     if studies < 2 or not np.isfinite(error):
         return float("inf")
-    df = studies - 1
+    return float(MARGIN * np.exp(min(_shift(studies - 1, tail) * error, 50.0)))
+
+
+@lru_cache(maxsize=4096)
+def _shift(df: int, tail: float) -> float:
+    """How many standard errors a t test of `df` degrees of freedom, one-sided at `tail`, finds with `POWER`."""
     critical = stats.t.ppf(1 - tail, df)
     low, high = 0.0, 1e4
     for _ in range(60):  # the power rises with the shift
         middle = (low + high) / 2
-        low, high = (low, middle) if stats.nct.sf(critical, df, middle) >= POWER else (middle, high)
-    return float(MARGIN * np.exp(min(high * error, 50.0)))
+        low, high = (low, middle) if special.nctdtr(df, middle, critical) <= 1 - POWER else (middle, high)
+    return high

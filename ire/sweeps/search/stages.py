@@ -140,9 +140,14 @@ def _control_entries(plan: Plan, ledger: Ledger) -> Iterator[tuple[str, list[Ent
             control = replace(method, control=name)
             own = {key: value for key, value in settings.items() if key in control.settings}
             yield name, entries(name, control.name, own, "kappa", STRENGTHS)
-    if winner.number:  # trial 0 is the published default: if it won, it has been confirmed
+    if not won_as_published(ledger):  # else they have been confirmed
         published = plan.space.published(method)
         yield PUBLISHED, [Entry(method=method.name, settings=published, origin=0, variant=PUBLISHED)]
+
+
+def won_as_published(ledger: Ledger) -> bool:
+    """Whether the published settings, which are those of trial 0, stand for the method as they are."""
+    return ledger.winner.number == 0 and ledger.settings["lr"] == ledger.winner.spec.settings["lr"]
 
 
 def contests(plan: Plan, ledgers: Mapping[str, Ledger]) -> Iterator[list[Contest]]:

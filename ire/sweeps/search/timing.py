@@ -31,19 +31,24 @@ def timing_turns(plan: Plan, ledgers: Sequence[Ledger]) -> list[TrialRecord]:
 
 
 def _turn(plan: Plan, ledger: Ledger, number: int) -> TrialRecord:
-    study = plan.study(ledger.study)
+    study, chosen = plan.study(ledger.study), ledger.confirmation.chosen
+    parts = (ledger.method.name, TIMING, chosen.variant, f"{chosen.origin:04d}", str(number))
     return TrialRecord(
         spec=study.timing_trial(
-            f"{ledger.method.name}-timing-{number}", ledger.method.name, ledger.settings, STEPS
+            "-".join(part for part in parts if part), ledger.method.name, ledger.settings, STEPS
         ),
         stage=TIMING,
         number=number,
         arm=ledger.method.name,
-        origin=ledger.winner.number,
+        origin=chosen.origin,
+        variant=chosen.variant,
     )
 
 
 def step_seconds(ledger: Ledger) -> list[float]:
     """Seconds per step of a winner's turns, without the first; empty before there are any."""
-    turns = [run for run in ledger.later if run.stage == TIMING and run.number and run.step]
-    return [run.seconds / run.step for run in turns]
+    contest = ledger.confirmation
+    if contest is None or contest.chosen is None:
+        return []
+    turns = contest.runs(contest.chosen, TIMING)  # a winner of before a raised budget had turns, too
+    return [run.seconds / run.step for run in turns if run.number and run.step]

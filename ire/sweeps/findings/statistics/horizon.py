@@ -36,15 +36,25 @@ def decreasing(losses: np.ndarray) -> np.ndarray:
 def equal_horizon(
     factors: np.ndarray, losses: np.ndarray, gains: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The horizons at which the baseline is as good as methods that gain `gains` (r,) over it at horizon 1.
+    """The horizons at which the baseline is as good as methods that gain `gains` (r, ...) over it at horizon 1.
 
     `factors` (h,) are rising horizons in multiples of the task's, 1 among them, `losses` (r, h) the baseline's final
     losses there. A gain is the baseline's loss at 1 minus the method's; 0 is horizon 1. Where the curve is flat the
-    horizon nearest to 1 is taken: a flat stretch is in nobody's favour. Returns values (r,), in multiples of the
-    task's horizon, and for each `BELOW`, `WITHIN` or `ABOVE`.
+    horizon nearest to 1 is taken: a flat stretch is in nobody's favour. Returns values of the shape of `gains`, in
+    multiples of the task's horizon, and for each `BELOW`, `WITHIN` or `ABOVE`.
     """
     log, curve = joined(np.log(factors), decreasing(losses))
+    if gains.ndim == 1:
+        return _horizons(log, curve, gains)
+    columns = [_horizons(log, curve, column) for column in gains.T]
+    return np.stack([values for values, _ in columns], axis=1), np.stack([c for _, c in columns], axis=1)
+
+
+def _horizons(log: np.ndarray, curve: np.ndarray, gains: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Those of one method, read on the joined curve."""
     (one,) = np.flatnonzero(log == 0)
+    if not gains.any():
+        return np.ones(len(gains)), np.full(len(gains), WITHIN)
     targets = curve[:, one] - gains
     faster = _crossing(log[one:], curve[:, one:], curve[:, one:] <= targets[:, None], targets)
     slower = _crossing(log[one::-1], curve[:, one::-1], curve[:, one::-1] >= targets[:, None], targets)

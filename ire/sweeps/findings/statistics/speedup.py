@@ -42,10 +42,8 @@ def speed_ups(
     columns = np.column_stack([losses, *of_units.values()]) if of_units else losses
     means = np.vstack([columns.mean(axis=0), paired_draws(columns, generator)])
     curve, at_1 = means[:, 2 : 2 + h], 2 + int(np.flatnonzero(factors == 1.0)[0])
-    (mine, my_side), (theirs, their_side) = (
-        equal_horizon(factors, curve, means[:, at_1] - means[:, column]) for column in (0, 1)
-    )
-    steps, side = mine / theirs, _side(my_side, their_side)
+    horizons, sides = equal_horizon(factors, curve, means[:, [at_1]] - means[:, :2])
+    steps, side = horizons[:, 0] / horizons[:, 1], _side(sides[:, 0], sides[:, 1])
     found, draws = {}, {}
     for clock, cost in costs.items():
         drawn = means[:, 2 + h + list(of_units).index(clock)] if clock in of_units else cost

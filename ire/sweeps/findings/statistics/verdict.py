@@ -101,7 +101,8 @@ class Judgement:
 
     verdict: str
     against: str
-    """The baseline that decides: the one that is hardest to beat; of a slower method the one that beats it best."""
+    """The baseline that decides: the one that is hardest to beat, by p value; of a slower method the one that beats it
+    best."""
     tails: tuple[float, float]
     """Levels at which its interval agrees with the verdict: below for *faster*, above for *slower*."""
 
@@ -120,11 +121,10 @@ def judge(found: Mapping[str, Mapping[str, SpeedUp]]) -> dict[str, Judgement]:
     judged = {}
     for method, over in whole.items():
         verdict = FASTER if method in faster else SLOWER if method in slower else NOT_SHOWN
-        hardest = min(over, key=lambda name: (over[name].ratio.value, -over[name].p_faster))
-        against = {
-            FASTER: max(over, key=lambda name: over[name].p_faster),
-            SLOWER: min(over, key=lambda name: over[name].p_slower),
-        }.get(verdict, hardest)
+        if verdict == SLOWER:
+            against = min(over, key=lambda name: (over[name].p_slower, over[name].ratio.value))
+        else:
+            against = max(over, key=lambda name: (over[name].p_faster, -over[name].ratio.value))
         judged[method] = Judgement(
             verdict=verdict, against=against, tails=(low[method], high[method] / len(over))
         )
