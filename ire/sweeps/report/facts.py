@@ -132,6 +132,9 @@ def _row(results: Results, row: Row) -> dict[str, Any]:
             }
             for control in row.controls
         ],
+        "without_curvature": {"p": row.null_model.p, "predicted": dict(row.null_model.predicted)}
+        if row.null_model
+        else None,
         "search_trials": row.statuses,
         "confirm_trials": row.confirm_statuses,
         "gradient_evaluations": row.spent,

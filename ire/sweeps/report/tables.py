@@ -175,7 +175,7 @@ def controls(results: Results) -> Table:
     heads = [
         *("method", "control", "val loss", "test loss"),
         *(f"speed-up: {CLOCKS['step']}", CLOCKS["gradient_evaluations"]),
-        *("method's loss minus control's", "method lower?", "runs", "what it is"),
+        *("method's loss minus control's", "method lower?", "without curvature", "runs", "what it is"),
     ]
     lines = [
         [
@@ -187,6 +187,7 @@ def controls(results: Results) -> Table:
             _speed_up(control, "gradient_evaluations"),
             str(control.against_method or "-"),
             _is_lower(control),
+            _without_curvature(row, control),
             f"{len(control.runs)}/{results.plan.confirm_seeds * results.plan.studies}",
             CONTROL_WORDS[control.name],
         ]
@@ -194,6 +195,16 @@ def controls(results: Results) -> Table:
         for control in row.controls
     ]
     return Table(title="Controls: is it the curvature?", heads=heads, lines=lines)
+
+
+def _without_curvature(row: Row, control: Control) -> str:
+    """The loss that a model of the step size alone predicts, where it fits."""
+    model = row.null_model
+    return (
+        f"{model.predicted[control.name]:.4f}"
+        if model and model.fits and control.name in model.predicted
+        else "-"
+    )
 
 
 def _is_lower(control: Control) -> str:

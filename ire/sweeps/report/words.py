@@ -202,6 +202,11 @@ def control_findings(comparison: Comparison) -> list[str]:
                 "tuned, too."
             )
         elif KAPPA_0 in known:
+            if row.null_model is not None and row.null_model.fits:
+                sentences.append(
+                    f"{row.method}: a model without curvature, in which only the mean length of a step counts, "
+                    f"predicts the losses of the method and its controls (p = {row.null_model.p:.2f} of the misfit)."
+                )
             sentences += _of_controls(row, known.pop(KAPPA_0), known.values())
     return sentences
 

@@ -1,0 +1,99 @@
+"""What a method's controls would come to if curvature did not matter: only how large a step is, on average.
+
+    loss = base + c (ln m - x)²
+
+with m the mean length of a step in multiples of the unboosted one: 1 for `kappa0` (its learning rate counts), 1 + κa
+for IRE, whose mask holds a share a of the step's length, 1 + κγ for a random mask, 1 + κ(1 - a) for the inverted one,
+1 + κ for γ = 1. Where this model predicts the losses of IRE and its controls, they are no evidence of curvature.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+from scipy.optimize import least_squares
+
+from ire.sweeps.search.stages import KAPPA_0
+
+IRE = "ire"
+MIN_LEFT = 1
+"""Degrees of freedom that a fit must leave to be a test: there are four parameters."""
+FITS = 0.05
+"""The model is not rejected above this p value."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """IRE (`ire`) or one of its controls in one study: settings, mean loss and its standard error."""
+
+    name: str
+    kappa: float
+    gamma: float
+    lr_ratio: float
+    """Its learning rate over that of IRE."""
+    loss: float
+    error: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class NullModel:
+    """The model fitted to a method and its controls."""
+
+    predicted: Mapping[str, float]
+    """Mean loss by control, over the studies."""
+    p: float
+    """Of the misfit: small if step size alone does not explain the losses."""
+
+    @property
+    def fits(self) -> bool:
+        return self.p > FITS
+
+
+def multiplier(point: Point, share: float) -> float:
+    """The mean length of a step in multiples of the unboosted one, for a mask that holds `share` of it."""
+    boosted = {
+        KAPPA_0: 0.0,
+        IRE: point.kappa * share,
+        "random": point.kappa * point.gamma,
+        "mean": point.kappa * point.gamma,
+        "sharpest": point.kappa * (1 - share),
+        "all": point.kappa,
+    }
+    return point.lr_ratio * (1 + boosted[point.name])
+
+
+def fitted(studies: Sequence[Sequence[Point]]) -> NullModel | None:
+    """The model fitted in each study by itself; None with too few controls for a test."""
+    misfit, left = 0.0, 0
+    predicted: dict[str, list[float]] = {}
+    for points in studies:
+        if len(points) - 4 < MIN_LEFT or any(point.error <= 0 for point in points):
+            return None
+        losses, errors = (np.array([getattr(p, name) for p in points]) for name in ("loss", "error"))
+
+        def model(parameters: np.ndarray, points: Sequence[Point] = points) -> np.ndarray:
+            base, curvature, best, share = parameters
+            logs = np.log([multiplier(point, share) for point in points])
+            return base + curvature * (logs - best) ** 2
+
+        def residuals(parameters: np.ndarray, losses=losses, errors=errors, model=model) -> np.ndarray:
+            return (model(parameters) - losses) / errors
+
+        spread = max(np.ptp(losses), 1e-9)
+        bounds = ([losses.min() - 10 * spread, 0.0, -5.0, 0.0], [losses.max(), np.inf, 5.0, 1.0])
+        starts = [
+            (losses.min() - 0.1 * spread, spread, best, share)
+            for best in (0.1, 0.7, 1.5)
+            for share in (0.1, 0.5)
+        ]
+        fits = [least_squares(residuals, start, bounds=bounds, x_scale="jac") for start in starts]
+        best_fit = min(fits, key=lambda fit: fit.cost)
+        misfit += 2 * best_fit.cost
+        left += len(points) - 4
+        for point, loss in zip(points, model(best_fit.x), strict=True):
+            predicted.setdefault(point.name, []).append(float(loss))
+    if not left:
+        return None
+    means = {name: float(np.mean(values)) for name, values in predicted.items()}
+    return NullModel(predicted=means, p=float(stats.chi2.sf(misfit, left)))
