@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from ire.invalid_input import InvalidInput
 from ire.methods.method import parse_method
 from ire.optim import IRE, frozen_batch_norm
-from ire.trial.schedule import lr_factor
+from ire.trial.schedule import DECAY_SHARE, lr_factor
 from ire.trial.seeds import derive_seed, generator, seed_step
 from ire.trial.spec import TrialSpec
 from trainables.task import Batch, Task
@@ -26,8 +26,14 @@ from trainables.training.feed import Feed
 from trainables.training.flatness import flatness
 from trainables.training.hardware import hardware
 from trainables.training.objective import Draw, EvaluationSums, Objective
-from trainables.training.optimizers import build_optimizer
+from trainables.training.optimizers import (
+    build_optimizer,
+    set_learning_rates,
+    set_mode,
+    wants_curvature,
+)
 from trainables.training.placement import model_on, peak_memory_mib
+from trainables.training.sampled_hessian import predictions
 from trainables.training.start import LossTrigger
 from trainables.updates import Setup, build_update
 
@@ -110,6 +116,7 @@ class Training:
         self._loss_sum = torch.zeros((), device=device, dtype=torch.float64)
         self._step_of_last_report = 0
         self._seconds_of_last_report = 0.0
+        self._is_in_training = False
 
     @property
     def seconds(self) -> float:
@@ -126,13 +133,15 @@ class Training:
     def advance(self) -> None:
         """Take one step of the task: one of the optimizer, or several (`trainables.updates`)."""
         self._clock.start()
-        if not self.model.training:  # it was evaluated; to say so again takes a walk through all its modules
+        if not self._is_in_training:  # to say so again takes a walk through all modules
             self.objective.train()
+            set_mode(self.optimizer, training=True)
+            self._is_in_training = True
         seed_step(derive_seed(self.spec.seed, "step", self.step, self.rank), self.device)
         self._set_lr()
         parts = [self.task.prepared(part) for part in self._feed.take(self.batches)]
-        if isinstance(self.optimizer, IRE) and self.optimizer.curvature_due:
-            self._refresh_mask(parts)
+        if wants_curvature(self.optimizer):
+            self._refresh_curvature(parts)
         loss = self.update.advance(parts, self.step)
         self._feed.fetch(self.batches)
         if self._first_loss is None:
@@ -161,12 +170,12 @@ class Training:
             horizon=self.spec.horizon,
             warmup_fraction=self.settings["warmup_fraction"],
             final_lr_fraction=self.settings["final_lr_fraction"],
-            schedule=self.spec.schedule,
+            schedule=self.method.schedule(self.settings, self.spec.schedule),
+            decay_share=self.settings.get("decay_share", DECAY_SHARE),
         )
-        for group in self.optimizer.param_groups:
-            group["lr"] = factor * self.settings["lr"]
+        set_learning_rates(self.optimizer, self.method, self.settings, factor)
 
-    def _refresh_mask(self, parts: list[Batch]) -> None:
+    def _refresh_curvature(self, parts: list[Batch]) -> None:
         """The extra backward on labels sampled from the model (Wang et al. 2024, Algorithm 1)."""
         self.optimizer.zero_grad()
         examples = sum(len(batch[0]) for batch in parts)
@@ -178,7 +187,10 @@ class Training:
                     with self._setup.autocast():
                         loss = self.objective(batch, Draw(generator=labels, rank=part, world_size=of))
                     (loss / (examples / len(batch[0]))).backward()
-        self.optimizer.update_mask()
+        if isinstance(self.optimizer, IRE):
+            self.optimizer.update_mask()
+        else:
+            self.optimizer.update_curvature(predictions(parts) * self.world_size)
         self.gradient_evaluations += 1
 
     # Evaluation and reports
@@ -188,6 +200,8 @@ class Training:
         """The task's metrics on `validation` or `test`, the mean over all its predictions."""
         self._average_buffers()
         self.model.eval()
+        set_mode(self.optimizer, training=False)
+        self._is_in_training = False
         sums: dict[str, Tensor] = {}
         for index, batch in enumerate(self.task.eval_batches(split)):
             mine = index % self.world_size == self.rank
@@ -335,6 +349,7 @@ class Training:
         if lost.unexpected_keys or set(lost.missing_keys) - self._frozen:
             raise RuntimeError(f"the checkpoint does not fit the model: {lost}")
         self.optimizer.load_state_dict(state["optimizer"])
+        self._is_in_training = False
         self.step, self._clock.seconds = state["step"], state["seconds"]
         self._clock.warmup_seconds = state.get("warmup_seconds", 0.0)
         self._loss_sum.fill_(state.get("loss_sum", 0.0))  # older checkpoints were all taken at a report
