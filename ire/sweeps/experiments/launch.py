@@ -164,6 +164,8 @@ def _run(plan: Plan, home: Home, *, is_new: bool, address: str | None, console: 
             check_identity(plan, read_records(home.folder), source=f"{home.location}/sweep.toml")
             changed = plan != read_plan(home.folder)
             protocol = Protocol(plan, home.folder, publish=home.publish_records)
+            for line in protocol.records.mended:
+                console.print(line, style="bold yellow", soft_wrap=True, highlight=False)
         if protocol is None or not protocol.is_over:
             stack.enter_context(connected(address))
             slots = capacity(plan, nodes())

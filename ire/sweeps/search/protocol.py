@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ire.invalid_input import InvalidInput
 from ire.sweeps.plan.plan import Plan
 from ire.sweeps.records.records import FAILED, RUNNING, Records, TrialRecord
 from ire.sweeps.search.arm import Arm
@@ -37,15 +38,21 @@ class Protocol:
 
     def _replay(self) -> None:
         verdicts = {}
-        for event in self.records.replay():
-            arm = self.arm(event.trial)
-            match event.kind:
-                case "start":
-                    arm.restore(event.trial)
-                case "report":
-                    verdicts[event.trial.name] = arm.verdict(event.trial, event.report)
-                case "end":
-                    arm.ended(event.trial)
+        for event in self.records.replay(mend=True):
+            try:
+                arm = self.arm(event.trial)
+                match event.kind:
+                    case "start":
+                        arm.restore(event.trial)
+                    case "report":
+                        verdicts[event.trial.name] = arm.verdict(event.trial, event.report)
+                    case "end":
+                        arm.ended(event.trial)
+            except (KeyError, IndexError, TypeError) as error:
+                raise InvalidInput(
+                    f"what the records say of {event.trial.name} does not fit sweep.toml ({error!r}): put that back as "
+                    "it was, or the records from a copy"
+                ) from error
         for trial in self.records.trials.values():
             if trial.status != RUNNING:
                 continue
