@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 from ire.invalid_input import InvalidInput
+from ire.methods.composed import Method
+from ire.methods.method import parse_method
 from ire.trial.schedule import check_schedule
 
 PRECISIONS = ("fp32", "tf32", "bf16")
@@ -61,6 +64,11 @@ class TrialSpec:
         check_schedule(self.schedule)
         if self.precision not in PRECISIONS:
             raise InvalidInput(f"precision = {self.precision!r}: must be one of {', '.join(PRECISIONS)}")
+
+    @cached_property
+    def parsed_method(self) -> Method:
+        """The method, taken apart."""
+        return parse_method(self.method)
 
     def reports_at(self, step: int) -> bool:
         """Whether the trial evaluates and reports after `step` optimizer steps."""

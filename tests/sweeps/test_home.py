@@ -25,6 +25,7 @@ from ire.sweeps.records.experiment_lock import LockLost
 from ire.sweeps.records.records import read_records
 from ire.sweeps.search.protocol import Protocol
 from ire.sweeps.watch.publisher import Publisher
+from ire.trial.message import Message, Trouble
 from trainables.training.checkpoint import load_checkpoint, save_checkpoint
 
 
@@ -267,7 +268,7 @@ def test_a_sweep_whose_lease_is_lost_is_broken_off_in_order(s3, monkeypatch):
             "time",
             lambda: now + ire.sweeps.records.experiment_lock.LEASE_SECONDS,
         )  # it was stopped
-        tune.message(name, {"reports": [], "fault": {"kind": "hang", "cause": "-"}})
+        tune.message(name, Message(trouble=Trouble(kind="hang", cause="-")))
     assert "process 1 on elsewhere has taken it over" in tune.cannot_go_on
     assert open_storage(home.location).names() == stored
 

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ire.invalid_input import InvalidInput
-from ire.methods.method import parse_method
 from ire.optim import IRE, frozen_batch_norm
+from ire.trial.report import Report
 from ire.trial.schedule import DECAY_SHARE, lr_factor
 from ire.trial.seeds import derive_seed, generator, seed_step
 from ire.trial.spec import TrialSpec
@@ -40,8 +40,6 @@ from trainables.updates import Setup, build_update
 EXPLODED = 10.0
 """A loss above this multiple of the first batch's counts as diverged."""
 
-Report = dict[str, Any]
-
 
 class Training:
     """One trial in one worker; with several workers each holds its share of every batch.
@@ -54,7 +52,7 @@ class Training:
     ) -> None:
         task = task.in_study(spec.study)
         self.task, self.spec, self.device, self.rank, self.world_size = task, spec, device, rank, world_size
-        self.method = parse_method(spec.method)
+        self.method = spec.parsed_method
         self.settings = self.method.resolve(spec.settings)
         self._optimizer_steps = self.method.optimizer_steps(self.settings, task.batch_size)
         if spec.compile and self.method.differentiates_twice:
@@ -265,13 +263,13 @@ class Training:
         )
         return passed > before
 
-    def _of_the_machine(self) -> Report:
+    def _of_the_machine(self) -> dict[str, Any]:
         """What a report says of warming up and of memory; nothing on a CPU without compiling."""
         if self.device.type == "cpu" and not self.spec.compile:
             return {}
         return {"warmup_seconds": self._clock.warmup_seconds} | peak_memory_mib(self.device)
 
-    def _of_ire(self) -> Report:
+    def _of_ire(self) -> dict[str, Any]:
         """What a report says of IRE, now."""
         if not isinstance(self.optimizer, IRE):
             return {}

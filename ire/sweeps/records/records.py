@@ -36,6 +36,7 @@ from ire.sweeps.records.event_check import (
     refused,
 )
 from ire.sweeps.records.lines import append_line, numbered_lines, read_lines
+from ire.trial.report import Report
 from ire.trial.spec import TrialSpec
 
 __all__ = [
@@ -86,7 +87,7 @@ class TrialRecord:
     """What differs from that trial: a point of the curve (`x2`, `x2-lr0.5`), or the name of a control."""
     status: str = RUNNING
     error: str | None = None
-    reports: list[dict[str, Any]] = field(default_factory=list)
+    reports: list[Report] = field(default_factory=list)
     """One a step, in rising steps."""
     started: datetime | None = None
     ended: datetime | None = None
@@ -135,11 +136,11 @@ class TrialRecord:
         """A value of the last report, of which there must be one."""
         return self.reports[-1][name]
 
-    def is_new(self, report: dict[str, Any]) -> bool:
+    def is_new(self, report: Report) -> bool:
         """Whether the report's step is not known already."""
         return not self.reports or report["step"] > self.step
 
-    def add(self, report: dict[str, Any]) -> bool:
+    def add(self, report: Report) -> bool:
         """Keep a report; False if its step is known already."""
         if not self.is_new(report):
             return False
@@ -194,7 +195,7 @@ class Event:
 
     kind: str
     trial: TrialRecord
-    report: dict[str, Any] | None = None
+    report: Report | None = None
     status: str | None = None
     error: str | None = None
 
@@ -311,7 +312,7 @@ class Records:
         trial.started = datetime.fromisoformat(line["time"])
         self.trials[trial.name] = trial
 
-    def report(self, trial: TrialRecord, report: dict[str, Any], status: str | None = None) -> bool:
+    def report(self, trial: TrialRecord, report: Report, status: str | None = None) -> bool:
         """Record one report, and the `status` with which the trial ends at it; False if it is known already."""
         if not trial.is_new(report):
             return False

@@ -7,7 +7,6 @@ upon. So a sweep is resumed by building this object from its folder, and tested 
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from ire.invalid_input import InvalidInput
 from ire.sweeps.plan.plan import Plan
@@ -16,6 +15,7 @@ from ire.sweeps.search.arm import Arm
 from ire.sweeps.search.optuna_study import fresh_storage
 from ire.sweeps.search.shared_prefixes import Prefixes
 from ire.sweeps.search.study import Study
+from ire.trial.report import Report
 from ire.trial.spec import TrialSpec
 
 
@@ -123,7 +123,7 @@ class Protocol:
             self._running[trial.name] = trial
         return trial
 
-    def report(self, trial: TrialRecord, report: dict[str, Any]) -> bool:
+    def report(self, trial: TrialRecord, report: Report) -> bool:
         """Record a report; False if the trial has ended with it. One that is known already changes nothing."""
         if trial.status == RUNNING and trial.is_new(report):
             verdict = self.arm(trial).verdict(trial, report)
