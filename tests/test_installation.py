@@ -23,8 +23,6 @@ TORCH_ONLY = (
     "ire/extras.py",
     "ire/invalid_input.py",
 )
-BY_NAME_ONLY = {"tiktoken"}
-"""Imported only where a user names the package (`--tokenizer tiktoken:gpt2`), with a message of its own."""
 
 
 def normal(distribution: str) -> str:
@@ -82,7 +80,7 @@ def test_the_optimizers_rooms_import_torch_alone():
     assert not strangers
 
 
-@pytest.mark.parametrize("module", sorted(set(imported()) - BY_NAME_ONLY - {"torch"}))
+@pytest.mark.parametrize("module", sorted(set(imported()) - {"torch"}))
 def test_every_import_is_declared_by_the_extra_that_its_error_names(module):
     extra = extra_of(module)
     assert extra, f"{module} is in no extra: {sorted(imported()[module])}"

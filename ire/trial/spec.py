@@ -55,6 +55,8 @@ class TrialSpec:
     external_norms: tuple[tuple[int, float], ...] = ()
     """(steps taken, micro-batch gradient norm) that another trial reported: what external grafting takes its lengths
     from, here so that the trial needs no other folder."""
+    data: str | None = None
+    """What the sweep is trained on (`Task.data_identity`); a worker that finds other data refuses the trial."""
     name: str = field(default="trial", compare=False)
 
     def __post_init__(self) -> None:

@@ -13,7 +13,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ire.optim.curvature.sharpness import Estimate, hessian_trace, largest_eigenvalue
 from ire.trial.seeds import generator
-from trainables.task import Batch, Task
+from trainables.data.batch import Batch, chunk, moved
+from trainables.task import Task
 
 DRAWS = 4
 """Labels sampled per batch for Tr F."""
@@ -37,9 +38,7 @@ def flatness(
     model.eval()
     stream = task.train_batches(seed=0, start=0)
     pieces = [
-        task.prepared(piece)
-        for _ in range(batches)
-        for piece in zip(*(part.to(device).chunk(parts) for part in next(stream)), strict=True)
+        task.prepared(piece) for _ in range(batches) for piece in chunk(moved(next(stream), device), parts)
     ]
     losses = [functools.partial(_loss, task, model, piece) for piece in pieces]
     parameters = [p for p in model.parameters() if p.requires_grad]

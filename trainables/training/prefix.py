@@ -40,6 +40,8 @@ def prefix_key(spec: TrialSpec) -> str | None:
     settings = {name: value for name, value in spec.settings.items() if name not in ours}
     own = OWN if spec.flatness_points > 1 else (*OWN, "flatness")
     fields = {name: value for name, value in spec.to_dict().items() if name not in own}
+    if spec.data is None:  # as in sweeps that did not record it
+        del fields["data"]
     text = json.dumps(fields | {"method": method.name, "settings": settings}, sort_keys=True)
     return f"{method.name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 

@@ -20,7 +20,8 @@ from ire.trial.report import Report
 from ire.trial.schedule import DECAY_SHARE, lr_factor
 from ire.trial.seeds import derive_seed, generator, seed_step
 from ire.trial.spec import TrialSpec
-from trainables.task import Batch, Task
+from trainables.data.batch import Batch, examples, moved
+from trainables.task import Task
 from trainables.training.clock import Clock
 from trainables.training.feed import Feed
 from trainables.training.flatness import flatness
@@ -35,6 +36,7 @@ from trainables.training.optimizers import (
 from trainables.training.placement import model_on, peak_memory_mib
 from trainables.training.sampled_hessian import predictions
 from trainables.training.start import LossTrigger
+from trainables.training.stream_check import check_stream
 from trainables.updates import Setup, build_update
 
 EXPLODED = 10.0
@@ -102,6 +104,10 @@ class Training:
             world_size=world_size,
         )
         self.update = build_update(self._setup)
+        self.data = task.data_identity()
+        """What the trial is trained on, as its checkpoints record it; None if its task makes its own data."""
+        task.check_same_data(spec.data, whose=f"the sweep of {spec.name}")
+        check_stream(task, seed=spec.seed)
         self.batches = task.train_batches(seed=spec.seed, start=0)
         self._feed = Feed(self.update.parts, device)
 
@@ -176,7 +182,7 @@ class Training:
     def _refresh_curvature(self, parts: list[Batch]) -> None:
         """The extra backward on labels sampled from the model (Wang et al. 2024, Algorithm 1)."""
         self.optimizer.zero_grad()
-        examples = sum(len(batch[0]) for batch in parts)
+        count = sum(map(examples, parts))
         with frozen_batch_norm(self.model):
             for index, batch in enumerate(parts):
                 number, part, of = self.update.labels_of(index)
@@ -184,7 +190,7 @@ class Training:
                 with self._setup.reduce_on_last(index, parts):
                     with self._setup.autocast():
                         loss = self.objective(batch, Draw(generator=labels, rank=part, world_size=of))
-                    (loss / (examples / len(batch[0]))).backward()
+                    (loss / (count / examples(batch))).backward()
         if isinstance(self.optimizer, IRE):
             self.optimizer.update_mask()
         else:
@@ -205,7 +211,7 @@ class Training:
             mine = index % self.world_size == self.rank
             if index and not mine:  # the first batch is everyone's, so that all know the metrics' names
                 continue
-            batch = tuple(part.to(self.device) for part in batch)
+            batch = moved(batch, self.device)
             with self._setup.autocast():
                 metrics = self._sums(batch)
             for name, value in metrics.items():
@@ -313,6 +319,7 @@ class Training:
         state = self.model.state_dict()
         return {
             "spec": self._identity(),
+            "data": self.data,
             "step": self.step,
             "gradient_evaluations": self.gradient_evaluations,
             "seconds": self.seconds,
@@ -329,6 +336,7 @@ class Training:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where `state` was taken; raises `InvalidInput` if that was another trial."""
+        self.task.check_same_data(state.get("data"), whose="the checkpoint")  # older ones say nothing of data
         mine, theirs = self._identity(), TrialSpec.from_dict(state["spec"]).to_dict()
         differing = [name for name in mine if theirs[name] != mine[name]]
         if differing:
@@ -377,8 +385,8 @@ class Training:
         return {name for name, p in self.model.named_parameters() if not p.requires_grad}
 
     def _identity(self) -> dict[str, Any]:
-        """What makes two trials the same one: the specification but for its name."""
-        return {name: value for name, value in self.spec.to_dict().items() if name != "name"}
+        """What makes two trials the same one: the specification but for its name; of data, see `check_same_data`."""
+        return {name: value for name, value in self.spec.to_dict().items() if name not in ("name", "data")}
 
 
 def _mean_over_workers(value: Tensor, world_size: int) -> Tensor:

@@ -123,6 +123,7 @@ def sweep(task: str | None = None, *, console: Console | None = None, **options:
     if not address:  # a cluster's workers may have data that this machine has not
         with data_in(plan.data_dir):
             loaded.check_data()
+            plan = replace(plan, data=loaded.data_identity())
     if options["gpus_per_worker"] is None:
         plan = replace(plan, gpus_per_worker=gpus_by_default(address))
     if not joins_a_cluster(address):
@@ -167,6 +168,8 @@ def _run(plan: Plan, home: Home, *, is_new: bool, address: str | None, console: 
             for line in protocol.records.mended:
                 console.print(line, style="bold yellow", soft_wrap=True, highlight=False)
         if protocol is None or not protocol.is_over:
+            if plan.data is not None and not joins_a_cluster(address):  # there, each worker looks at its own
+                load_task(plan.task).check_same_data(plan.data, whose=f"the sweep {plan.name!r}")
             stack.enter_context(connected(address))
             slots = capacity(plan, nodes())
             room = check_room(room_needed(plan, load_task(plan.task), slots=slots.slots), home.location)

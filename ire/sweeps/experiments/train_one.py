@@ -1,6 +1,7 @@
 """One trial in this process, with the space's published settings filled in: what `ire train` runs."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,4 +83,5 @@ def train_one(
 
     with data_in(data_dir):
         loaded.check_data()
+        spec = replace(spec, data=loaded.data_identity())
         return train(spec, take, task=loaded, checkpoint=checkpoint, keep_last=True, device=chosen)

@@ -34,6 +34,8 @@ class Plan(PlannedOptions):
     """Folders where a task from outside the package is found, on every machine."""
     rules: int = 1
     """By which rules it is judged: 1 is before there were studies, 2 with them."""
+    data: str | None = None
+    """What the task is trained on (`Task.data_identity`); None if it makes its own data, or in older sweeps."""
     space: Space
 
     study_number: ClassVar[int] = 0
@@ -186,6 +188,7 @@ class Plan(PlannedOptions):
             "compile": self.compile,
             "micro_batches": self.micro_batches,
             "schedule": self.schedule or self.space.schedule,
+            "data": self.data,
         }
 
     @cached_property
