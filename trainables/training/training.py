@@ -5,7 +5,6 @@ and the learning rate are functions of (seed, step), so a checkpoint is the mode
 counters, and a resumed trial is bitwise the undisturbed one.
 """
 
-import dataclasses
 from functools import partial
 from typing import Any
 
@@ -165,8 +164,7 @@ class Training:
     def _start_at(self, step: int) -> None:
         """Let IRE boost from `step` on."""
         self.start = step
-        start = step * self._optimizer_steps
-        self.optimizer.settings = dataclasses.replace(self.optimizer.settings, start=start)
+        self.optimizer.start = step * self._optimizer_steps
 
     def _set_lr(self) -> None:
         factor = lr_factor(
