@@ -20,13 +20,13 @@ from ire.optim.curvature.gradients import Spent, gradients_of, has_gradient
 from ire.optim.curvature.leftovers import Owner
 from ire.optim.curvature.sources import Refresh, Source, source_named
 from ire.optim.mask.refresh import refreshed
+from ire.optim.readings import Readings
 from ire.optim.sam import SAM
 from ire.optim.steps.boost import Boost
 from ire.optim.steps.paths import Paths
 from ire.optim.wrapping.bases import inside
 from ire.optim.wrapping.choices import Choices
 from ire.optim.wrapping.memory import Memory, check_options, packed, unpacked
-from ire.optim.wrapping.readings import Readings
 from ire.optim.wrapping.settings import (
     ByName,
     Schedule,

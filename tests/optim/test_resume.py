@@ -215,7 +215,7 @@ def test_a_checkpoint_older_than_a_number_that_the_base_fills_in_is_loaded(make_
     train(model, optimizer, 2, 4)
 
 
-@pytest.mark.parametrize("name", ["OrthoGrad", "TRAC"])
+@pytest.mark.parametrize("name", ["OrthoGrad", "Lookahead", "PCGrad"])
 def test_a_base_that_wraps_another_without_torchs_hooks_is_wrapped(name, make_model, train):
     library = pytest.importorskip(
         "pytorch_optimizer", reason="an optional extra: pip install ire[optimizers]"
