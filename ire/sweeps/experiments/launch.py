@@ -13,7 +13,7 @@ from rich.console import Console
 
 from ire.invalid_input import InvalidInput
 from ire.methods.method import parse_method
-from ire.sweeps.experiments.experiment import Experiment, open_experiment
+from ire.sweeps.experiments.experiment import Experiment
 from ire.sweeps.findings.contract import broken_before
 from ire.sweeps.plan.changes import check_identity, extended, identity
 from ire.sweeps.plan.micro_batches import check_micro_batches
@@ -34,7 +34,8 @@ from ire.sweeps.ray.cluster import (
 from ire.sweeps.ray.disk import check_room, room_needed
 from ire.sweeps.ray.interruption import terminate_like_interrupt
 from ire.sweeps.records.experiment_home import PREFIXES, Home, home_at, new_home
-from ire.sweeps.records.records import Records, read_records
+from ire.sweeps.records.records import Records
+from ire.sweeps.search.protocol import Protocol
 from ire.sweeps.watch.console import plain_console
 from ire.sweeps.watch.output import Output
 from ire.trial.scale import scaled
@@ -128,7 +129,7 @@ def sweep(task: str | None = None, *, console: Console | None = None, **options:
         plan = replace(plan, gpus_per_worker=gpus_by_default(address))
     if not joins_a_cluster(address):
         capacity(plan, this_machine())  # what cannot fit is refused before Ray starts
-    return _run(plan, home, is_new=True, address=address, console=console)
+    return _run(plan, home, None, changed=True, address=address, console=console)
 
 
 @takes({name: option.resume_default for name, option in RESUMED.items()})
@@ -143,30 +144,33 @@ def resume(folder: str | Path, *, console: Console | None = None, **options: Any
     home, address = home_at(folder), options.pop("address")
     with home.locked():
         home.open()  # again: until now another process may have been writing
-        plan = extended(read_plan(home.folder), **options)
+        before, console = read_plan(home.folder), console or plain_console()
+        plan = extended(before, **options)
         search_for_modules(plan.import_path)
         load_task(plan.task)
-        return _run(plan, home, is_new=False, address=address, console=console or plain_console())
+        protocol = Protocol(
+            plan,
+            home.folder,
+            publish=home.publish_records,
+            check=lambda records: check_identity(plan, records, source=f"{home.location}/sweep.toml"),
+        )
+        for line in protocol.records.mended:
+            console.print(line, style="bold yellow", soft_wrap=True, highlight=False)
+        return _run(plan, home, protocol, changed=plan != before, address=address, console=console)
 
 
-def _run(plan: Plan, home: Home, *, is_new: bool, address: str | None, console: Console) -> Experiment:
-    """Run what is left of the plan and report; of a sweep that is not new the lock must be held."""
+def _run(
+    plan: Plan, home: Home, protocol: Protocol | None, *, changed: bool, address: str | None, console: Console
+) -> Experiment:
+    """Run what is left of the plan and report. A new sweep has no protocol yet; of another the lock must be held."""
     from ire.sweeps.ray.tune_run import TuneRun
-    from ire.sweeps.search.protocol import Protocol
     from ire.sweeps.watch.progress import Progress
     from ire.sweeps.watch.publisher import Publisher
     from ire.sweeps.watch.tensorboard import TensorBoard
 
-    broken_off = None
+    broken_off, read = None, protocol.records if protocol else None
     with contextlib.ExitStack() as stack:
         stack.enter_context(data_in(plan.data_dir))
-        protocol, changed = None, is_new
-        if not is_new:
-            check_identity(plan, read_records(home.folder), source=f"{home.location}/sweep.toml")
-            changed = plan != read_plan(home.folder)
-            protocol = Protocol(plan, home.folder, publish=home.publish_records)
-            for line in protocol.records.mended:
-                console.print(line, style="bold yellow", soft_wrap=True, highlight=False)
         if protocol is None or not protocol.is_over:
             if plan.data is not None and not joins_a_cluster(address):  # there, each worker looks at its own
                 load_task(plan.task).check_same_data(plan.data, whose=f"the sweep {plan.name!r}")
@@ -177,12 +181,12 @@ def _run(plan: Plan, home: Home, *, is_new: bool, address: str | None, console: 
             stack.enter_context(  # after Ray, which has a handler of its own
                 terminate_like_interrupt(lambda: console.print(_how_to_go_on(home), soft_wrap=True))
             )
-            if is_new:
+            if protocol is None:
                 home.create()
                 stack.enter_context(home.locked())
             if changed:
                 _write_plan(plan, home)
-            if is_new:
+            if protocol is None:
                 protocol = Protocol(plan, home.folder, publish=home.publish_records)
             screen = stack.enter_context(_ray_output(home.folder, console))
             for line in (
@@ -199,6 +203,7 @@ def _run(plan: Plan, home: Home, *, is_new: bool, address: str | None, console: 
                 methods=list(plan.methods),
                 slots=slots.slots,
             )
+            read = None  # reports are forgotten while the sweep runs
             watchers = [TensorBoard(home), Progress(screen), Publisher(home)]
             tune = TuneRun(protocol, home, slots=lambda: _slots(plan), watchers=watchers)
             with contextlib.suppress(KeyboardInterrupt):
@@ -211,7 +216,7 @@ def _run(plan: Plan, home: Home, *, is_new: bool, address: str | None, console: 
             broken_off = tune.cannot_go_on
         if plan.share_prefix and protocol.is_over:
             home.clear(PREFIXES)
-    experiment = replace(open_experiment(home), broken_off=broken_off)
+    experiment = Experiment(home, plan, broken_off=broken_off, read=read)
     try:
         experiment.report()
     except OSError as error:

@@ -28,6 +28,8 @@ class Results:
     plan: Plan
     broken_off: str | None = None
     """Why the run that has just ended could not go on, if it could not."""
+    read: Records | None = None
+    """The records, where somebody has read them already."""
 
     @property
     def folder(self) -> Path:
@@ -46,7 +48,7 @@ class Results:
 
     @cached_property
     def records(self) -> Records:
-        return read_records(self.folder)
+        return self.read or read_records(self.folder)
 
     @cached_property
     def comparison(self) -> Comparison:

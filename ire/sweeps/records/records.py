@@ -216,13 +216,16 @@ class Records:
         self.mended: list[str] = []
         """What people should know of records of which something was lost."""
 
-    def replay(self, *, mend: bool = False) -> Iterator[Event]:
+    def replay(
+        self, *, mend: bool = False, check: Callable[["Records"], None] = lambda _: None
+    ) -> Iterator[Event]:
         """Read the folder: every event in the order in which it happened, applied to `trials` as it is yielded.
 
         Lines of `trials.jsonl` say after how many lines of `results.jsonl` they were written. Where there is no
         `trials.jsonl`, only trials with a line in `results.jsonl` are known. An end whose last report was
         lost with the power has not happened: the trial runs, and will end again.
 
+        `check` may look at `runs` before anything else happens, and raise.
         The owner of the lock may `mend` what one file lacks and the other one tells (`ire.sweeps.records.mending`).
         Raises `InvalidInput` for a line that is no event, and for records that are lost.
         """
@@ -230,6 +233,8 @@ class Records:
         results = self._read(self._results_file, check_result)
         folder = self._trials_file.parent
         mending.check_not_lost(events, results, folder)
+        self.runs = [line for line in events if line["event"] == "run"]
+        check(self)
         if mend:
             lacking = mending.mend(events, results, folder)
             self.mended = mending.words(lacking, events, results, folder)
@@ -239,13 +244,11 @@ class Records:
             return
         for line, count in zip(events, _still_there(events, len(results)), strict=True):
             yield from self._replay_results(results[self._results : count])
-            if line["event"] == "run":
-                self.runs.append(line)
-            elif line["event"] == "start":
+            if line["event"] == "start":
                 yield self._started(TrialRecord.from_identity(line, line["time"]))
             elif line["event"] == "fault":
                 self._befell(self._known(line), line)
-            elif count == line["results"]:
+            elif line["event"] == "end" and count == line["results"]:
                 yield self._ended(self._known(line), line)
         yield from self._replay_results(results[self._results :])
 

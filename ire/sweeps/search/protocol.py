@@ -22,7 +22,15 @@ from ire.trial.spec import TrialSpec
 class Protocol:
     """The studies of a sweep and their turns. `folder` is the experiment's; its records are replayed first."""
 
-    def __init__(self, plan: Plan, folder: Path, *, publish: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        folder: Path,
+        *,
+        publish: Callable[[], None] = lambda: None,
+        check: Callable[[Records], None] = lambda _: None,
+    ) -> None:
+        """`check` looks at the runs on record before anything is mended or acted upon, and may raise."""
         self.plan = plan
         self.records = Records(folder, publish=publish)
         self._faults: Counter[str] = Counter()  # of this run: a resume is a new beginning
@@ -34,11 +42,11 @@ class Protocol:
         """Trials that were running when the records ended; they are handed out first."""
         self.settled: list[TrialRecord] = []
         """Trials whose last report was recorded, but not their end: they were ended while replaying."""
-        self._replay()
+        self._replay(check)
 
-    def _replay(self) -> None:
+    def _replay(self, check: Callable[[Records], None]) -> None:
         verdicts = {}
-        for event in self.records.replay(mend=True):
+        for event in self.records.replay(mend=True, check=check):
             try:
                 arm = self.arm(event.trial)
                 match event.kind:
