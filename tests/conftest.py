@@ -5,6 +5,7 @@ folder that is named is run whole, in this process (`-n 2` for two).
 """
 
 import os
+import tempfile
 
 import pytest
 
@@ -13,6 +14,11 @@ from ire.trial.spec import TrialSpec
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 os.environ |= {name: os.environ.get(name, "1") for name in THREADS}  # before torch and numpy are imported
+
+STATE = tempfile.TemporaryDirectory(prefix="ire-tests-")
+os.environ["XDG_STATE_HOME"] = (
+    STATE.name
+)  # whose modules were run before is noted there, and not in one's own home
 
 SETTINGS = {
     "lr": 0.05,

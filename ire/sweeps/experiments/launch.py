@@ -22,6 +22,7 @@ from ire.sweeps.plan.options import OPTIONS, PLANNED, RESUMED
 from ire.sweeps.plan.plan import RULES, Plan, read_plan
 from ire.sweeps.plan.preset import load_preset
 from ire.sweeps.plan.provenance import differences, machine, versions
+from ire.sweeps.plan.trust import check_trusted, classes_in_plan, remember, task_modules
 from ire.sweeps.ray.cluster import (
     capacity,
     check_shared,
@@ -129,34 +130,47 @@ def sweep(task: str | None = None, *, console: Console | None = None, **options:
         plan = replace(plan, gpus_per_worker=gpus_by_default(address))
     if not joins_a_cluster(address):
         capacity(plan, this_machine())  # what cannot fit is refused before Ray starts
+    remember(_modules(plan), plan.import_path)
     return _run(plan, home, None, changed=True, address=address, console=console)
 
 
 @takes({name: option.resume_default for name, option in RESUMED.items()})
-def resume(folder: str | Path, *, console: Console | None = None, **options: Any) -> Experiment:
+def resume(
+    folder: str | Path, *, trust: bool = False, console: Console | None = None, **options: Any
+) -> Experiment:
     """Go on with a sweep from its records; one that is over is only reported again.
 
     `trials` raises the budget of every method, `methods` adds arms with the same budget, `confirm_seeds`, `curve` (more
     horizons, or true for the usual ones) and `controls` add runs after the search. `folder` may be the
-    URI of an object store. Raises `InvalidInput`, before anything is started or written, for a change that would
+    URI of an object store. A task or method of a module that this user has not run before is imported only with
+    `trust`, which is remembered. Raises `InvalidInput`, before anything is started or written, for a change that would
     make old and new trials incomparable.
     """
     home, address = home_at(folder), options.pop("address")
     with home.locked():
         home.open()  # again: until now another process may have been writing
-        before, console = read_plan(home.folder), console or plain_console()
+        before, console = read_plan(home.folder, trust=trust), console or plain_console()
+        source = f"{home.location}/sweep.toml"
+        if not trust:
+            check_trusted(task_modules(before.task), before.import_path, source=source)
+        search_for_modules(before.import_path)
         plan = extended(before, **options)
-        search_for_modules(plan.import_path)
         load_task(plan.task)
         protocol = Protocol(
             plan,
             home.folder,
             publish=home.publish_records,
-            check=lambda records: check_identity(plan, records, source=f"{home.location}/sweep.toml"),
+            check=lambda records: check_identity(plan, records, source=source),
         )
         for line in protocol.records.mended:
             console.print(line, style="bold yellow", soft_wrap=True, highlight=False)
+        remember(_modules(plan), plan.import_path)
         return _run(plan, home, protocol, changed=plan != before, address=address, console=console)
+
+
+def _modules(plan: Plan) -> list[str]:
+    """The modules from outside the package whose code the sweep runs."""
+    return [*task_modules(plan.task), *classes_in_plan(plan.to_toml())[0]]
 
 
 def _run(
@@ -219,7 +233,7 @@ def _run(
     experiment = Experiment(home, plan, broken_off=broken_off, read=read)
     try:
         experiment.report()
-    except OSError as error:
+    except (OSError, InvalidInput) as error:
         experiment = replace(experiment, broken_off=broken_off or f"the report cannot be written: {error}")
     return experiment
 

@@ -12,6 +12,7 @@ from ire.invalid_input import InvalidInput
 from ire.methods.method import Method, parse_method
 from ire.sweeps.plan.options import PLANNED, PlannedOptions
 from ire.sweeps.plan.provenance import versions
+from ire.sweeps.plan.trust import check_trusted, classes_in_plan, remember
 from ire.sweeps.records.recorded_norms import recorded_norms
 from ire.sweeps.records.records import SEARCH, SELECT
 from ire.trial.schedule import check_schedule
@@ -253,8 +254,11 @@ class StudyPlan(Plan):
     study_number: int
 
 
-def read_plan(folder: Path) -> Plan:
-    """The plan of an experiment folder; raises `InvalidInput` if it is none."""
+def read_plan(folder: Path, *, trust: bool = False) -> Plan:
+    """The plan of an experiment folder; raises `InvalidInput` if it is none.
+
+    Methods from outside the package are imported to read it, so they must be trusted (`ire.sweeps.plan.trust`).
+    """
     path = folder / "sweep.toml"
     if not path.is_file():
         raise InvalidInput(f"{str(folder)!r} is not an experiment folder: it has no sweep.toml")
@@ -262,7 +266,13 @@ def read_plan(folder: Path) -> Plan:
         text = path.read_bytes().decode()
     except UnicodeDecodeError as error:
         raise InvalidInput(f"{path}: it is not UTF-8 ({error}): put it back from a copy") from error
-    return Plan.from_toml(text.replace("\r\n", "\n"), source=str(path))
+    text = text.replace("\r\n", "\n")
+    classes, import_path = classes_in_plan(text)
+    if trust:
+        remember(classes, import_path)
+    else:
+        check_trusted(classes, import_path, source=str(path))
+    return Plan.from_toml(text, source=str(path))
 
 
 def _checked(values: dict[str, Any], plan: type, *, source: str) -> dict[str, Any]:

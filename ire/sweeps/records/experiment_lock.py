@@ -33,7 +33,12 @@ class LockLost(PermissionError):
 @contextlib.contextmanager
 def folder_locked(folder: Path) -> Iterator[None]:
     """Hold the lock of a folder, which dies with its owner; raises `InvalidInput` if another process has it."""
-    lock = try_lock(folder / ".lock")
+    try:
+        lock = try_lock(folder / ".lock")
+    except OSError as error:  # a colleague's, an archive, a file system that is mounted for reading
+        raise InvalidInput(
+            f"{str(folder)!r} cannot be written to ({error.strerror}): copy it, and resume the copy"
+        ) from error
     if lock is None:
         raise _in_use(str(folder), _owner(folder))
     with lock:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ire.invalid_input import InvalidInput
 from ire.sweeps.plan.plan import Plan
+from ire.sweeps.plan.trust import check_methods
 from ire.sweeps.records.records import FAILED, RUNNING, Records, TrialRecord
 from ire.sweeps.search.arm import Arm
 from ire.sweeps.search.optuna_study import fresh_storage
@@ -47,6 +48,8 @@ class Protocol:
     def _replay(self, check: Callable[[Records], None]) -> None:
         verdicts = {}
         for event in self.records.replay(mend=True, check=check):
+            if event.kind == "start":
+                check_methods([event.trial], self.plan.methods)
             try:
                 arm = self.arm(event.trial)
                 match event.kind:
