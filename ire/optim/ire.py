@@ -140,7 +140,7 @@ class IRE(Readings, Owner):
 
     @property
     def path(self) -> str:
-        """How the next boosted step will be taken: `native`, `rebuilt`, `measured`, ...; see `ire.optim.steps.paths`.
+        """How the next boosted step will be taken: `triton`, `native`, `measured`, ...; see `ire.optim.steps.paths`.
 
         Of several bases with different ways all are named, joined by +.
         """

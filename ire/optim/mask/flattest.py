@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ire.optim.mask.keys import Keys, common_keys
+from ire.optim.mask.on_gpu import flattest_on_gpu, ranks_here
 from ire.optim.mask.selection import Threshold, kth_smallest
 from ire.optim.tensors.blocks import COUNT_BLOCK, Scratch, blocks, flat, memory_order
 from ire.optim.tensors.shards import Alone, Spread
@@ -57,6 +58,8 @@ def flattest(
         ZeroCurvature: they are; nothing was overwritten.
     """
     workers = workers or Alone()
+    if isinstance(workers, Alone) and ranks_here(scores):
+        return _on_gpu(scores, count, into, tally)
     parameters = scores if parameters is None else parameters
     keys = common_keys(score.dtype for score in scores)
     axes = [memory_order(score) for score in scores]
@@ -82,6 +85,23 @@ def flattest(
         target = flat(masks[i], order)
         _fill(target, flat(score, order), keys, threshold.key, quotas[i], old is not None, tally)
     return masks
+
+
+def _on_gpu(
+    scores: Sequence[Tensor], count: int, into: Sequence[Tensor | None] | None, tally: Tally | None
+) -> list[Tensor] | None:
+    found = flattest_on_gpu(list(scores), count, into, refuses_zeros=tally is not None)
+    total = sum(score.numel() for score in scores)
+    if tally is None:
+        return found.masks
+    if found.masks is None and found.zeros == total:
+        raise ZeroCurvature
+    if found.masks is not None:
+        tally.ranked += total
+        tally.zeros += found.zeros
+        tally.before += found.before
+        tally.kept += found.kept
+    return found.masks
 
 
 def _quotas(
