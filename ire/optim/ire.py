@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ire.optim.curvature.gradients import Spent, gradients_of, has_gradient
@@ -26,6 +26,7 @@ from ire.optim.steps.boost import Boost
 from ire.optim.steps.paths import Paths
 from ire.optim.wrapping.bases import inside
 from ire.optim.wrapping.choices import Choices
+from ire.optim.wrapping.distributed import DistributedState
 from ire.optim.wrapping.memory import Memory, check_options, packed, unpacked
 from ire.optim.wrapping.settings import (
     ByName,
@@ -227,6 +228,21 @@ class IRE(Readings, Owner):
         self._spent = Spent(self.parameters(), watch=self._source.scores is None and self._refresh_due)
         return loss
 
+    def distributed_state(self, model: nn.Module) -> DistributedState:
+        """IRE's own part of a checkpoint, for `torch.distributed.checkpoint`, beside the model's and the base's.
+
+        It can be saved by so many workers and loaded by others. `state_dict()` is for all other checkpoints.
+
+        Raises:
+            ValueError: `model` lacks a parameter of this optimizer.
+        """
+        return DistributedState(
+            model, self.parameters(), lambda: self._memory, self._remember, self.settings.ema > 0
+        )
+
+    def _remember(self, memory: Memory) -> None:
+        self._memory, self._since = memory, memory.steps
+
     def zero_grad(self, set_to_none: bool = True) -> None:
         super().zero_grad(set_to_none)
         self._forget_spent()
@@ -342,5 +358,4 @@ class IRE(Readings, Owner):
         memory = unpacked(state.pop("ire", None), self.parameters())
         check_options(state.get("param_groups", ()), self._inner)
         self.base.load_state_dict(state)
-        self._memory = memory
-        self._since = memory.steps
+        self._remember(memory)

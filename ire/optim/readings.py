@@ -88,8 +88,7 @@ class Readings(Wrapper):
 
         Of parameters spread over workers only this worker's part is looked at.
         """
-        shares = self.flat_fractions()
-        return sum(share * p.numel() for p, share in shares.items()) / max(sum(p.numel() for p in shares), 1)
+        return _share_of_all(self.flat_fractions())
 
     def flat_fractions(self) -> dict[Tensor, float]:
         """The share of each parameter's coordinates in the current mask; empty before the first."""
@@ -109,7 +108,7 @@ class Readings(Wrapper):
         there was no such mask yet.
         """
         memory, shares, names = self._memory, self.flat_fractions(), self._choices.names()
-        flat, overlap = self.flat_fraction, memory.overlap
+        flat, overlap = _share_of_all(shares), memory.overlap
         beyond = None if overlap is None or flat >= 1 else (overlap - flat) / (1 - flat)
         return {
             "steps": self.steps,
@@ -130,3 +129,7 @@ class Readings(Wrapper):
         given = {name: getattr(self.settings, name) for name in defaults}
         shown = ", ".join(f"{name}={it!r}" for name, it in given.items() if it != defaults[name])
         return f"IRE({shown}) around {self.base!r}"
+
+
+def _share_of_all(shares: dict[Tensor, float]) -> float:
+    return sum(share * p.numel() for p, share in shares.items()) / max(sum(p.numel() for p in shares), 1)

@@ -52,7 +52,11 @@ class Report(TypedDict):
     flat_fraction: NotRequired[float]
     """The share of all coordinates in the mask."""
     skipped_refreshes: NotRequired[int]
-    """Refreshes of the mask that were left out, because the curvature was not finite."""
+    """Refreshes of the mask that were left out, because the curvature was not finite, or zero everywhere."""
+    mask_overlap: NotRequired[float | None]
+    """How far successive masks agree: 0 as random ones, 1 the same; None before the second."""
+    zero_curvature: NotRequired[float | None]
+    """The share of ranked coordinates whose curvature was exactly zero; None before the first mask."""
 
     # Of trials whose flatness is measured, where it is due
 

@@ -277,11 +277,14 @@ class Training:
         """What a report says of IRE, now."""
         if not isinstance(self.optimizer, IRE):
             return {}
+        seen = self.optimizer.diagnostics()
         return {
-            "kappa": self.optimizer.kappa_in_force,
+            "kappa": seen["kappa_in_force"],
             "ire_start": self.start if self.step >= self.start else None,
-            "flat_fraction": self.optimizer.flat_fraction,
-            "skipped_refreshes": self.optimizer.skipped_refreshes,
+            "flat_fraction": seen["flat_fraction"],
+            "skipped_refreshes": seen["skipped_refreshes"],
+            "mask_overlap": seen["overlap_beyond_chance"],
+            "zero_curvature": seen["zero_curvature"],
         }
 
     def flat_fractions(self) -> dict[str, float]:

@@ -35,10 +35,10 @@ class Memory:
     """By parameter: the running average of its curvature, if one is kept."""
 
 
-_NUMBERS = ("steps", "refreshes", "skipped", "refreshed_at")
-_LATER_NUMBERS = ("overlap", "zeros")
+NUMBERS = ("steps", "refreshes", "skipped", "refreshed_at")
+LATER_NUMBERS = ("overlap", "zeros")
 """Which older checkpoints lack."""
-_TABLES = ("masks", "averages")
+TABLES = ("masks", "averages")
 
 
 def packed(memory: Memory, parameters: Sequence[Tensor], *, bits: bool = False) -> dict[str, Any]:
@@ -47,8 +47,8 @@ def packed(memory: Memory, parameters: Sequence[Tensor], *, bits: bool = False) 
     With `bits` eight coordinates of a mask share a byte, as in `to_bits`.
     """
     index = {p: i for i, p in enumerate(parameters)}
-    entry: dict[str, Any] = {name: getattr(memory, name) for name in (*_NUMBERS, *_LATER_NUMBERS)}
-    for name in _TABLES:
+    entry: dict[str, Any] = {name: getattr(memory, name) for name in (*NUMBERS, *LATER_NUMBERS)}
+    for name in TABLES:
         entry[name] = {index[p]: tensor for p, tensor in getattr(memory, name).items()}
     if bits:
         entry["masks"] = {i: to_bits(mask) for i, mask in entry["masks"].items()}
@@ -83,7 +83,7 @@ def unpacked(entry: dict[str, Any] | None, parameters: Sequence[Tensor]) -> Memo
             'the state dict has no entry "ire": it was not saved by IRE; '
             "to go on from a plain optimizer load it into the base, optimizer.base.load_state_dict(...)"
         )
-    missing = {*_NUMBERS, *_TABLES, "shapes"} - set(entry)
+    missing = {*NUMBERS, *TABLES, "shapes"} - set(entry)
     if missing:
         raise ValueError(
             f'the entry "ire" of the state dict lacks {", ".join(sorted(missing))}: it is damaged'
@@ -100,8 +100,8 @@ def unpacked(entry: dict[str, Any] | None, parameters: Sequence[Tensor]) -> Memo
         raise ValueError(
             f"the state dict is that of another model: {detail}; build the model it was saved from"
         )
-    memory = Memory(**{name: entry.get(name) for name in (*_NUMBERS, *_LATER_NUMBERS)})
-    for name in _TABLES:
+    memory = Memory(**{name: entry.get(name) for name in (*NUMBERS, *LATER_NUMBERS)})
+    for name in TABLES:
         for i, tensor in entry[name].items():
             if name == "masks" and entry.get("bits"):
                 tensor = from_bits(tensor, local(parameters[i]).shape)

@@ -40,6 +40,8 @@ GROUPS = {
         "kappa",
         "flat_fraction",
         "skipped_refreshes",
+        "mask_overlap",
+        "zero_curvature",
     ),
     "flatness": MEASURES,
     "cost": ("gradient_evaluations", "seconds", "steps_per_second"),
