@@ -98,8 +98,9 @@ def rebuilt(base: Optimizer, **settings) -> IRE:
 
 def measured(base: Optimizer, **settings) -> IRE:
     optimizer = boosted(base)  # as if the base were unknown:
-    optimizer._paths = Paths(base, compile=settings.get("compile", False), boost_weight_decay=True)
-    optimizer._paths._rule = None
+    paths = Paths(base, compile=settings.get("compile", False), boost_weight_decay=True)
+    paths._rule = None
+    optimizer._paths = [paths]
     for _ in range(2):
         optimizer.step()
     return optimizer

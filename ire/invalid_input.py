@@ -1,11 +1,27 @@
 """One exception for everything a user can get wrong, so that the command line can tell it from a defect."""
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+import errno
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 
 class InvalidInput(ValueError):
     """A user's mistake: one line that names the value, the allowed ones, the place and the remedy."""
+
+
+@contextlib.contextmanager
+def writable(folder: Path) -> Iterator[None]:
+    """Raise `InvalidInput` where the system answers that `folder`, which `--output` names, cannot be written to."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR):
+            raise
+        raise InvalidInput(
+            f"{str(folder)!r} cannot be written to ({error.strerror}): name another folder with --output"
+        ) from error
 
 
 def unknown(kind: str, value: object, allowed: Iterable[str], *, where: str = "") -> InvalidInput:

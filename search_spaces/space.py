@@ -17,7 +17,9 @@ from typing import Any
 from ire.invalid_input import InvalidInput, unknown
 from ire.methods.composed import Method
 from ire.methods.method import parse_method
-from ire.methods.registry import parts
+from ire.methods.part import Base, Part
+from ire.methods.registry import part_of, parts
+from ire.methods.setting import Setting
 from ire.methods.shared import SHARED
 from ire.trial.scale import ORIGINAL, TINY, split_scale
 from ire.trial.schedule import check_schedule
@@ -86,7 +88,7 @@ class Space:
         """The dimensions of `method` in the order of its settings."""
         merged: dict[str, Dimension] = {}
         for part in method.parts:
-            merged |= self.parts.get(part.name, {})
+            merged |= self._table(part)
         for ancestor in method.ancestors:
             merged |= self.overrides.get(ancestor, {})
         for name, setting in method.settings.items():
@@ -98,12 +100,27 @@ class Space:
             name: merged.get(name, Fixed(published=setting.default))
             for name, setting in method.settings.items()
         }
+        dimensions |= {name: merged[name] for name in method.options if name in merged}
         if self.search.grid:
             return {
                 name: d if isinstance(d, Choice) else Fixed(published=d.published)
                 for name, d in dimensions.items()
             }
         return dimensions
+
+    def _table(self, part: Part) -> Mapping[str, Dimension]:
+        """What the file says of a part; of a base optimizer without a table, what it says of itself."""
+        for name in (part.name, part.name.partition("=")[2]):
+            if name in self.parts:
+                return self.parts[name]
+        if not isinstance(part, Base):
+            return {}
+        return _dimensions(dict(part.searched), part.settings, where=f"{part.name}, by default")
+
+    def says(self, method: Method) -> bool:
+        """Whether the file has a table for the base optimizer of `method`, or ranges of its own for it."""
+        own = {method.base.name, method.base.name.partition("=")[2]} & set(self.parts)
+        return bool(own) or any(name in self.overrides for name in method.ancestors)
 
     def grid(self, method: Method) -> list[dict[str, Any]]:
         """Every combination of the choices of `method`, the published one first."""
@@ -222,15 +239,21 @@ def parse_space(text: str, *, task: str, source: str) -> Space:
         "epoch_steps",
         *parts(),
     )
+    found = parts()
     for key in table:
         if key not in top:
-            raise unknown("key", key, top, where=source)
+            part = part_of(key)
+            if part is None:
+                raise unknown("key", key, top, where=source)
+            found[key] = part
     horizon = _integer(table, "horizon", source=source)
     epoch_steps = _integer(table, "epoch_steps", source=source) if "epoch_steps" in table else None
     overrides = {}
     for name, entries in _table(table, "methods", source).items():
         method = parse_method(name, where=f"{source}, [methods]")
-        overrides[name] = _dimensions(entries, method.settings, where=f"{source}, [methods.{name}]")
+        overrides[name] = _dimensions(
+            entries, method.settings | method.options, where=f"{source}, [methods.{name}]"
+        )
     confirm, place = _table(table, "confirm", source), f"{source}, [confirm]"
     space = Space(
         task=task,
@@ -254,10 +277,11 @@ def parse_space(text: str, *, task: str, source: str) -> Space:
         parts={
             name: _dimensions(
                 _table(table, name, source),
-                {**SHARED.settings, **part.settings},
+                _settings(SHARED, part),
                 where=f"{source}, [{name}]",
             )
-            for name, part in parts().items()
+            for name, part in found.items()
+            if name in table or not isinstance(part, Base) or not part.searched
         },
         overrides=overrides,
     )
@@ -321,6 +345,12 @@ def _search(table: Mapping[str, Any], horizon: int, *, where: str) -> Search:
         reduction_factor=_integer(table, "reduction_factor", source=where, low=2, default=2),
         startup_trials=_integer(table, "startup_trials", source=where, default=4),
     )
+
+
+def _settings(*parts: Part) -> dict[str, Setting]:
+    return {
+        name: setting for part in parts for name, setting in (*part.settings.items(), *part.options.items())
+    }
 
 
 def _dimensions(entries: Any, settings: Mapping[str, Any], *, where: str) -> dict[str, Dimension]:

@@ -1,9 +1,24 @@
-"""What tests of every package share."""
+"""What tests of every package share, and which of them `pytest` runs on how many cores.
+
+`pytest` leaves out what is marked `slow` or `ray` and uses all cores; `pytest --whole` leaves out nothing. A file or
+folder that is named is run whole, in this process (`-n 2` for two).
+"""
+
+import os
+import tempfile
 
 import pytest
 
 from ire.methods.method import parse_method
 from ire.trial.spec import TrialSpec
+
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+os.environ |= {name: os.environ.get(name, "1") for name in THREADS}  # before torch and numpy are imported
+
+STATE = tempfile.TemporaryDirectory(prefix="ire-tests-")
+os.environ["XDG_STATE_HOME"] = (
+    STATE.name
+)  # whose modules were run before is noted there, and not in one's own home
 
 SETTINGS = {
     "lr": 0.05,
@@ -16,6 +31,44 @@ SETTINGS = {
     "micro_batch": 16,
     "lambda": 0.001,
 }
+
+
+def pytest_addoption(parser):
+    parser.addoption("--whole", action="store_true", help="also run the tests marked slow or ray")
+
+
+def names_paths(config) -> bool:
+    """Whether the command line names files or folders; a process of pytest-xdist asks the one that started it."""
+    if hasattr(config, "workerinput"):
+        return config.workerinput["names_paths"]
+    return config.args_source is pytest.Config.ArgsSource.ARGS
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node):
+    node.workerinput["names_paths"] = names_paths(node.config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config):
+    return 0 if names_paths(config) else None  # None: as many as there are cores
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    """Choose the tests; send a file's to one process, all that use Ray to one, and begin with what takes longest."""
+
+    def is_marked(item, *names):
+        return any(item.get_closest_marker(name) for name in names)
+
+    if not (config.getoption("whole") or config.option.markexpr or names_paths(config)):
+        config.hook.pytest_deselected(items=[item for item in items if is_marked(item, "slow", "ray")])
+        items[:] = [item for item in items if not is_marked(item, "slow", "ray")]
+    for item in items:
+        group = "ray" if is_marked(item, "ray") else item.path.name
+        item.add_marker(pytest.mark.xdist_group(group))
+    slow_files = {item.path for item in items if is_marked(item, "slow")}
+    items.sort(key=lambda item: (not is_marked(item, "ray"), item.path not in slow_files))
 
 
 @pytest.fixture

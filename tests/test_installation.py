@@ -23,8 +23,8 @@ TORCH_ONLY = (
     "ire/extras.py",
     "ire/invalid_input.py",
 )
-BY_NAME_ONLY = {"tiktoken"}
-"""Imported only where a user names the package (`--tokenizer tiktoken:gpt2`), with a message of its own."""
+OF_TORCH = {"torch", "triton"}
+"""torch, and the compiler that its wheels bring on Linux; our imports of that are conditional."""
 
 
 def normal(distribution: str) -> str:
@@ -77,12 +77,12 @@ def test_the_optimizers_rooms_import_torch_alone():
         f"{file}: {module}"
         for module, files in imported().items()
         for file in files
-        if module != "torch" and file.startswith(TORCH_ONLY)
+        if module not in OF_TORCH and file.startswith(TORCH_ONLY)
     }
     assert not strangers
 
 
-@pytest.mark.parametrize("module", sorted(set(imported()) - BY_NAME_ONLY - {"torch"}))
+@pytest.mark.parametrize("module", sorted(set(imported()) - OF_TORCH))
 def test_every_import_is_declared_by_the_extra_that_its_error_names(module):
     extra = extra_of(module)
     assert extra, f"{module} is in no extra: {sorted(imported()[module])}"

@@ -16,7 +16,7 @@ PACKAGES = ("ire", "search_spaces", "trainables")
 ROOMS = (
     *("ire.invalid_input", "ire.foreign_text", "ire.extras"),
     *("ire.optim.tensors", "ire.optim.curvature", "ire.optim.wrapping", "ire.optim.mask", "ire.optim.steps"),
-    *("ire.optim", "ire.storage", "ire.trial", "ire.methods", "ire.toy"),
+    *("ire.optim", "ire.storage", "ire.trial.schedule", "ire.methods", "ire.trial", "ire.toy"),
     *("trainables.data", "trainables.models", "trainables.task", "trainables.penalties", "trainables.tasks"),
     *("trainables.prepare", "trainables.updates", "trainables.training", "trainables.gang"),
     "search_spaces",

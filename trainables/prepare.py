@@ -1,15 +1,22 @@
-"""`ire data prepare`: from the original files, here or downloaded, to what tasks read."""
+"""`ire data prepare`: from the original files, here or downloaded, to what tasks read.
 
+A store is made in a folder of its own and takes its place when it is complete, so what lies there is one source's
+data, whole, at any time.
+"""
+
+import contextlib
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from ire.invalid_input import InvalidInput
 from ire.storage.file_lock import try_lock
-from trainables.data.dataset import DataSet, Say
+from trainables.data.dataset import DataSet
 from trainables.data.folder import data_folder, data_in
-from trainables.data.store import Store
+from trainables.data.originals import Say, fingerprint
+from trainables.data.store import Store, note_origin, open_store
 from trainables.data.text.encoders import is_called
+from trainables.data.text.token_writer import PROGRESS
 from trainables.task import load_task
 
 
@@ -19,26 +26,117 @@ def prepare(
     into: Path | None = None,
     source: Path | None = None,
     tokenizer: str | None = None,
+    glob: str | None = None,
+    replace: bool = False,
     say: Say = print,
 ) -> Path:
     """Prepare the data of `task` below `into` (the data folder by default) and return its folder.
 
-    It comes from `source`, or is downloaded. A data set that is complete is verified and left alone, unless a `source`
-    is given; one that is damaged is never replaced by what may be another. `tokenizer` is for texts: see
-    `trainables.data.text.encoders`. Raises `InvalidInput`.
+    It comes from `source`, or is downloaded. A data set that is complete is verified and left alone: other data takes
+    its place with `replace` only. One that is damaged is mended from the source that it was made of. `tokenizer` and
+    `glob`, the files of a folder that are read, are for texts: see `trainables.data.text`. Raises `InvalidInput`.
     """
     with data_in(into):
         data = data_of(task)
-        if data.is_prepared and source is None:
-            say(f"{data.folder} is complete; verifying its checksums")
-            _check_tokenizer(_verified(data, task), tokenizer)
-            return data.folder
         if source is not None and not source.exists():
             raise InvalidInput(f"--from {str(source)!r} does not exist; takes {data.accepts}")
-        with _alone_in(data.folder):
-            store = data.prepare(source, data_folder() / "downloads" / data.name, say, tokenizer=tokenizer)
-        say(f"{data.name} is ready in {store.folder}")
+        source = source and source.expanduser()
+        with _alone(data):
+            _recover(data)
+            if data.is_prepared and not replace:
+                if source is None:
+                    say(f"{data.folder} is complete; verifying its checksums")
+                    _check_tokenizer(_verified(data, task), tokenizer)
+                    return data.folder
+                if _holds(data, task, source, tokenizer, glob):
+                    say(f"{data.folder} is complete, and made of the same files; its checksums are right")
+                    return data.folder
+            _make(data, task, source, tokenizer, glob, replace=replace, say=say)
+        store = data.open(task=task)
+        say(f"{data.name} is ready in {store.folder}: {store.identity}")
         return store.folder
+
+
+def _make(
+    data: DataSet,
+    task: str,
+    source: Path | None,
+    tokenizer: str | None,
+    glob: str | None,
+    *,
+    replace: bool,
+    say: Say,
+) -> None:
+    """Make the store beside its place and put it there."""
+    new = _beside(data, "new")
+    is_begun = (new / PROGRESS).is_file()  # of a text, which goes on where it was stopped
+    if not is_begun:
+        shutil.rmtree(new, ignore_errors=True)
+    for left in new.glob("unpacked-*"):  # by a process that was killed
+        shutil.rmtree(left)
+    try:
+        downloads = data_folder() / "downloads" / data.name
+        store = data.prepare(source, downloads, say, into=new, tokenizer=tokenizer, glob=glob)
+        if data.is_prepared and not replace:
+            _check_mended(data, task, store)
+        if source is not None:
+            note_origin(store, source=str(source.resolve()), fingerprint=_fingerprint(source, glob))
+    except InvalidInput:
+        if not is_begun:
+            shutil.rmtree(new, ignore_errors=True)
+        raise
+    place, old = data.folder.resolve(), _beside(data, "old")
+    if place.exists():
+        place.rename(old)
+    new.rename(place)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _beside(data: DataSet, what: str) -> Path:
+    place = data.folder.resolve()
+    return place.with_name(f".{place.name}.{what}")
+
+
+def _recover(data: DataSet) -> None:
+    """Undo a replacement that was cut off between its two renames."""
+    place, old = data.folder.resolve(), _beside(data, "old")
+    if old.exists() and not place.exists():
+        old.rename(place)
+
+
+def _fingerprint(source: Path, glob: str | None) -> str:
+    return f"{fingerprint(source)}{'' if glob is None else f' {glob}'}"
+
+
+def _holds(data: DataSet, task: str, source: Path, tokenizer: str | None, glob: str | None) -> bool:
+    """Whether the store is sound and of `source`; False if it is damaged, `InvalidInput` if it is sound other data."""
+    try:
+        store = data.open(task=task)
+        store.verify()
+    except InvalidInput:
+        return False
+    origin = store.index.get("made_from", {})
+    if origin.get("fingerprint") == _fingerprint(source, glob):
+        _check_tokenizer(store, tokenizer)
+        return True
+    of = f", made from {origin['source']!r}" if origin else ""
+    raise InvalidInput(
+        f"{str(data.folder)!r} already holds {store.identity}{of}: to replace it by what is in {str(source)!r} add "
+        "--replace (trials of the old data can then not be continued), or choose another --dir"
+    )
+
+
+def _check_mended(data: DataSet, task: str, made: Store) -> None:
+    """Raise `InvalidInput` if what was made in the place of a damaged store is not the same data."""
+    try:
+        before = open_store(data.folder, remedy="", check_sizes=False).index["arrays"]
+    except InvalidInput:
+        return  # not even its index can be read
+    if before != made.index["arrays"]:
+        raise InvalidInput(
+            f"the data in {str(data.folder)!r} is damaged, and what was given is other data than it was made of; add "
+            "--replace to take it all the same"
+        )
 
 
 def _verified(data: DataSet, task: str) -> Store:
@@ -59,22 +157,29 @@ def _check_tokenizer(store: Store, asked: str | None) -> None:
     if asked is not None and not is_called(asked, made_by, store.folder):
         raise InvalidInput(
             f"--tokenizer {asked!r}: the data in {str(store.folder)!r} has {made_by or 'no tokens'}; "
-            "choose another --dir, or delete that folder first"
+            "choose another --dir, or add --replace"
         )
 
 
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = folder / ".lock"
-    with lock.open("a") as file:
-        if not try_lock(file):
-            raise InvalidInput(f"{str(folder)!r} is being prepared by another process: wait for it")
-        try:
-            yield
-        finally:
-            if list(folder.iterdir()) == [lock]:  # nothing came of it
-                lock.unlink()
+@contextlib.contextmanager
+def _alone(data: DataSet) -> Iterator[None]:
+    """Hold the lock of a data set; raises `InvalidInput` if another process prepares it."""
+    path = _beside(data, "lock")
+    made = [folder for folder in path.parents if not folder.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = try_lock(path)
+    if lock is None:
+        raise InvalidInput(f"{str(data.folder)!r} is being prepared by another process: wait for it")
+    try:
+        with lock:
+            try:
+                yield
+            finally:
+                with contextlib.suppress(OSError):  # Windows keeps a file that is open
+                    path.unlink()
+    finally:
+        for folder in made:  # nothing came of it
+            with contextlib.suppress(OSError):
                 folder.rmdir()
 
 

@@ -24,9 +24,11 @@ from torch.nn import functional as F
 from ire.invalid_input import InvalidInput, unknown
 from ire.optim import sampled_nll
 from ire.trial.scale import ORIGINAL, TINY, split_scale
+from trainables.data.batch import Batch
 from trainables.data.dataset import DataSet
 
-Batch = tuple[Tensor, ...]
+TARGETS = ("labels", "targets", "label", "target")
+"""Under these keys a batch that is a mapping holds its targets."""
 
 
 class Task(ABC):
@@ -88,6 +90,25 @@ class Task(ABC):
         if self.data is not None:
             self.data.open(task=self.name)
 
+    def data_identity(self) -> str | None:
+        """One line that no other data has: its name, and checksums of data, tokenizer and vocabulary.
+
+        Each trial records it, and none continues or is compared on other data. None says nothing: of a task that makes
+        its own data. Raises `InvalidInput` if the data is missing.
+        """
+        return None if self.data is None else self.data.open(task=self.name).identity
+
+    def check_same_data(self, recorded: str | None, *, whose: str) -> None:
+        """Raise `InvalidInput` unless the data here is what `whose` trials were made on; None fits anything."""
+        here = self.data_identity()
+        if recorded is None or here is None or recorded == here:
+            return
+        place = f" in {str(self.data.folder)!r}" if self.data is not None else ""
+        raise InvalidInput(
+            f"{whose} was made on the data {recorded!r}, but the data{place} is {here!r}: prepare the former again "
+            "(`ire data prepare`, --dir for another folder), or start anew"
+        )
+
     @abstractmethod
     def model(self) -> nn.Module:
         """A freshly initialised model, from torch's global generator."""
@@ -97,7 +118,8 @@ class Task(ABC):
         """The endless stream of training batches (inputs, targets, ...) from optimizer step `start` on.
 
         Batch t must be a function of `seed` and t alone: this is what makes resume exact and pairs the trials
-        of two methods. The first axis of every tensor counts `batch_size` examples.
+        of two methods. The first axis of every tensor counts `batch_size` examples. A batch may be a mapping, or
+        nested (`trainables.data.batch`); `trainables.data.stream` makes such a stream of any data set of torch.
         """
 
     def prepared(self, batch: Batch) -> Batch:
@@ -112,25 +134,45 @@ class Task(ABC):
         """The batches of `validation` or `test`, the same ones every time."""
 
     def outputs(self, model: nn.Module, batch: Batch) -> Tensor:
-        """The model's outputs on a batch; logits (..., classes) for the losses below."""
-        return model(batch[0])
+        """The model's outputs on a batch; logits (..., classes) for the losses below.
+
+        Of a batch that is a mapping the model gets all but the targets, by name.
+        """
+        if not isinstance(batch, Mapping):
+            return model(batch[0])
+        found = model(**{name: value for name, value in batch.items() if name not in TARGETS})
+        return getattr(found, "logits", found)
+
+    def targets(self, batch: Batch) -> Tensor:
+        """What the outputs are compared with: the second part of a batch, or its `labels` or `targets`."""
+        if not isinstance(batch, Mapping):
+            return batch[1]
+        name = next((name for name in TARGETS if name in batch), None)
+        if name is None:
+            raise InvalidInput(
+                f"{self.name}: a batch has {', '.join(map(str, batch))} and no {' or '.join(TARGETS[:2])}; name its "
+                "targets so, or define `targets`"
+            )
+        return batch[name]
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         """The training loss: the mean over the batch, in nats."""
-        return F.cross_entropy(outputs.flatten(0, -2), batch[1].flatten())
+        return F.cross_entropy(outputs.flatten(0, -2), self.targets(batch).flatten())
 
     def sampled_loss(
         self, outputs: Tensor, batch: Batch, *, generator: torch.Generator, rank: int = 0, world_size: int = 1
     ) -> Tensor:
         """The loss against labels drawn from the model itself, for the curvature (Wang et al. 2024, Eq. 6)."""
-        return sampled_nll(outputs, targets=batch[1], generator=generator, rank=rank, world_size=world_size)
+        return sampled_nll(
+            outputs, targets=self.targets(batch), generator=generator, rank=rank, world_size=world_size
+        )
 
     def metric_sums(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Per batch, the sum of each metric over its predictions, and their number as `count`.
 
         `loss` is required; everything is divided by the total count and reported as `val_<name>`.
         """
-        logits, targets = outputs.flatten(0, -2), batch[1].flatten()
+        logits, targets = outputs.flatten(0, -2), self.targets(batch).flatten()
         return {
             "loss": F.cross_entropy(logits, targets, reduction="sum"),
             "accuracy": (logits.argmax(-1) == targets).sum(),

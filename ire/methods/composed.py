@@ -36,6 +36,16 @@ class Method:
         return f"{'sam-' if self.sam else ''}{self.base.name}{update}{'-ire' if self.ire else ''}{control}"
 
     @property
+    def label(self) -> str:
+        """The name in tables and figures: of a class that was given a short name, with that alone."""
+        return self.name.replace(self.base.name, self.base.label, 1)
+
+    @property
+    def slug(self) -> str:
+        """The name as a part of file names."""
+        return self.label.replace(":", ".")
+
+    @property
     def description(self) -> str:
         """A few words for `ire methods`."""
         words = f"SAM around {self.base.words}" if self.sam else self.base.words
@@ -90,17 +100,38 @@ class Method:
         taken = {name: setting for part in self.parts for name, setting in part.settings.items()}
         if self.control == "all":  # it has no use for one
             del taken["gamma"]
-        return taken
+        if self.base.schedules:
+            taken["schedule"] = replace(
+                SHARED.options["schedule"],
+                default=self.base.schedules[0],
+                choices=self.base.schedules,
+                read=None,
+            )
+        return {name: setting for name, setting in taken.items() if name not in self.base.lacks}
+
+    @property
+    def options(self) -> dict[str, Setting]:
+        """Settings that a trial has only where they are given."""
+        offered = {name: setting for part in self.parts for name, setting in part.options.items()}
+        return {
+            name: setting
+            for name, setting in offered.items()
+            if name not in self.settings and name not in self.base.lacks
+        }
 
     def check(self, settings: Mapping[str, Any], *, where: str = "") -> None:
         """Raise `InvalidInput` unless every one of the given `settings` is known and in range."""
+        known = self.settings | self.options
         for name, value in settings.items():
-            if name not in self.settings:
-                raise unknown(f"setting of {self.name}", name, self.settings, where=where)
-            self.settings[name].check(name, value, where=where)
+            if name not in known:
+                raise unknown(f"setting of {self.name}", name, known, where=where)
+            known[name].check(name, value, where=where)
 
     def resolve(self, settings: Mapping[str, Any], *, where: str = "") -> dict[str, Value]:
-        """All settings in a fixed order, defaults filled in; raises `InvalidInput` if one is missing or wrong."""
+        """All settings in a fixed order, defaults filled in, and the options that are given.
+
+        Raises `InvalidInput` if one is missing or wrong.
+        """
         self.check(settings, where=where)
         resolved = {}
         for name, setting in self.settings.items():
@@ -108,7 +139,12 @@ class Method:
             if value is None:
                 raise InvalidInput(f"{self.name} needs {name} ({setting.doc}, in {setting.interval})")
             resolved[name] = setting.check(name, value, where=where)
-        return resolved
+        given = {name: option for name, option in self.options.items() if name in settings}
+        return resolved | {name: option.check(name, settings[name]) for name, option in given.items()}
+
+    def schedule(self, settings: Mapping[str, Any], of_sweep: str) -> str:
+        """The shape of the learning rate: its own setting's, where it has one, or that of the sweep."""
+        return settings.get("schedule", of_sweep)
 
     @property
     def needs_curvature(self) -> bool:
@@ -137,7 +173,7 @@ class Method:
         """
         if self.differentiates_twice:
             return 3 if settings["lambda"] > 0 else 1
-        return 2 if self.sam else 1
+        return self.base.gradients * (2 if self.sam else 1)
 
     def optimizer_steps(self, settings: Mapping[str, Any], batch_size: int) -> int:
         """Steps of the optimizer in one step of the task: with small batches one for each micro-batch."""
@@ -163,4 +199,6 @@ class Method:
         if self.needs_curvature and settings["kappa"] > 0 and settings["gamma"] < 1:
             boosted = max(0, steps - start)
             cost += -(-boosted // int(settings["interval"]))
+        if self.base.curvature_interval:
+            cost += -(-steps // int(settings[self.base.curvature_interval]))
         return cost

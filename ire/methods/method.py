@@ -2,61 +2,135 @@
 
 A method is a base optimizer, with `sam-` in front for SAM around it and `-ire` behind for IRE around that;
 `-ire-random`, `-ire-sharpest`, `-ire-all` and `-ire-mean` are IRE's controls. Between base and `-ire` may stand how a
-batch becomes a step, the methods of Novack et al. 2023: `sgd-small`, `sgd-gn`, `sgd-graft`. This needs no torch: names
-and settings can be checked in milliseconds, long before anything trains.
+batch becomes a step, the methods of Novack et al. 2023: `sgd-small`, `sgd-gn`, `sgd-graft`. A base is a name, or any
+optimizer class as `module:Class`, or `short=module:Class`. Names and settings of ours are checked without torch, in
+milliseconds, long before anything trains.
 """
 
 import difflib
 import re
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 
 from ire.invalid_input import InvalidInput, unknown
 from ire.methods.composed import Method
+from ire.methods.foreign import CLASS
 from ire.methods.ire import CONTROLS
-from ire.methods.registry import bases
+from ire.methods.registry import base_names, base_of, bases
 from ire.methods.updates import UPDATES
+
+FORM = re.compile(
+    rf"(?P<sam>sam-)?(?P<base>.+?)(?:-(?P<update>{'|'.join(UPDATES)}))?"
+    rf"(?P<ire>-ire(?:-(?P<control>{'|'.join(CONTROLS)}))?)?"
+)
 
 
 def all_methods() -> dict[str, Method]:
-    """Every method there is, by name."""
+    """Every method that is composed of parts with names, by name."""
     roots = [Method(base=base, sam=sam) for base in bases().values() for sam in (False, True)]
     roots += [Method(base=bases()["sgd"], update=update) for update in UPDATES]
     methods = []
     for root in roots:
-        methods.append(root)
-        if root.update is None or not UPDATES[root.update].is_graft:
-            methods += [replace(root, ire=True, control=control) for control in (None, *CONTROLS)]
-    return {method.name: method for method in methods}
+        methods += [root, *(replace(root, ire=True, control=control) for control in (None, *CONTROLS))]
+    return {method.name: method for method in methods if _refusal(method) is None}
 
 
 def parse_method(name: str, *, where: str = "") -> Method:
     """The method of that name; raises `InvalidInput` with the nearest names, or the reason why there is none."""
-    methods = all_methods()
-    if name in methods:
-        return methods[name]
-    reason = _refusal(name)
-    if reason:
-        place = f" in {where}" if where else ""
-        raise InvalidInput(f"there is no method {name!r}{place}: {reason}")
-    near = difflib.get_close_matches(name, methods, n=3, cutoff=0.5)
-    listed = [key for key, method in methods.items() if method.control is None]
-    raise unknown("method", name, dict.fromkeys([*near, *listed]), where=where)
+    try:
+        return _parsed(name)
+    except InvalidInput as error:
+        raise InvalidInput(f"{error} (in {where})") if where else error from error
+    except KeyError:
+        raise _unknown(name, where) from None
 
 
-def _refusal(name: str) -> str | None:
-    """Why a combination of known parts is not offered; None if its parts are not known, either."""
-    form = rf"(sam-)?({'|'.join(bases())})-({'|'.join(UPDATES)})(-ire(-({'|'.join(CONTROLS)}))?)?"
-    found = re.fullmatch(form, name)
+@cache
+def _parsed(name: str) -> Method:
+    """Raises `KeyError` for an unknown name."""
+    found = FORM.fullmatch(name) if isinstance(name, str) else None
     if found is None:
-        return None
-    sam, base, update, ire, *_ = found.groups()
-    if base != "sgd":
-        return f"-{update} is about SGD (Novack et al. 2023); try 'sgd-{update}' or '{base}-ire'"
-    if sam:
+        raise KeyError(name)
+    method = Method(
+        base=base_of(found["base"]),
+        update=found["update"],
+        sam=bool(found["sam"]),
+        ire=bool(found["ire"]),
+        control=found["control"],
+    )
+    reason = _refusal(method)
+    if reason:
+        raise InvalidInput(f"there is no method {name!r}: {reason}")
+    return method
+
+
+def _unknown(name: str, where: str) -> InvalidInput:
+    methods = all_methods()
+    near = difflib.get_close_matches(str(name), methods, n=3, cutoff=0.5)
+    listed = [key for key, method in methods.items() if method.control is None and not method.sam]
+    shown = dict.fromkeys([*near, *listed, *base_names(), "module:Class"])
+    return unknown("method", name, shown, where=where)
+
+
+def _refusal(method: Method) -> str | None:
+    """Why a combination of known parts is not offered; None if it is."""
+    base, update = method.base, method.update
+    if update and base.name != "sgd":
+        return f"-{update} is about SGD (Novack et al. 2023); try 'sgd-{update}' or '{base.name}-ire'"
+    if update and method.sam:
         return f"SAM takes its gradient elsewhere than where -{update} is defined; try 'sgd-{update}' or 'sam-sgd'"
-    if ire and UPDATES[update].is_graft:
+    if update and method.ire and UPDATES[update].is_graft:
         return (
             f"-{update} prescribes the length of the step, and IRE would change it; "
             f"try 'sgd-{update}' or 'sgd-large-ire'"
         )
+    for part in ("sam", "ire"):
+        if getattr(method, part) and part in base.refuses:
+            return (
+                f"{part.upper()} cannot be put around {base.label}: {base.refuses[part]}; try {base.name!r}"
+            )
     return None
+
+
+def named(names: Sequence[str]) -> tuple[str, ...]:
+    """`names` with every short name that one of them gives to a class written out in the others.
+
+    After `mine=my_pkg:Mine`, `mine-ire` is `mine=my_pkg:Mine-ire`. Raises `InvalidInput` if a short name stands for
+    two classes, or for one of ours.
+    """
+    given: dict[str, str] = {}
+    for name in names:
+        found = FORM.fullmatch(name)
+        base = found["base"] if found else ""
+        short, equals, _ = base.partition("=")
+        if not equals or CLASS.fullmatch(base) is None:
+            continue
+        if short in base_names():
+            raise InvalidInput(f"--methods {name}: {short!r} is the name of another method; choose another")
+        if given.setdefault(short, base) != base:
+            raise InvalidInput(
+                f"--methods: {short!r} stands for both {given[short]!r} and {base!r}; rename one"
+            )
+    return tuple(_written_out(name, given) for name in names)
+
+
+def _written_out(name: str, given: dict[str, str]) -> str:
+    found = FORM.fullmatch(name)
+    if found is None or found["base"] not in given:
+        return name
+    start, end = found.span("base")
+    return name[:start] + given[found["base"]] + name[end:]
+
+
+def check_different(names: Sequence[str]) -> None:
+    """Raise `InvalidInput` if two arms would have one name in tables and files."""
+    seen: dict[str, str] = {}
+    for name in names:
+        slug = parse_method(name).slug
+        if slug in seen:
+            twice = (
+                f"names {name!r} twice" if seen[slug] == name else f"{seen[slug]!r} and {name!r} are one name"
+            )
+            raise InvalidInput(f"--methods {twice}; give one of them a short name, as in other={name}")
+        seen[slug] = name

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
+from ire.extras import extra_of
+from ire.invalid_input import InvalidInput
 from ire.methods.setting import Setting
 
 
@@ -17,6 +19,8 @@ class Part:
     words: str
     """What it is, for `ire methods`."""
     settings: Mapping[str, Setting] = field(default_factory=dict)
+    options: Mapping[str, Setting] = field(default_factory=dict)
+    """Settings that a trial has only where they are given, so that records without them stay what they are."""
 
     def __hash__(self) -> int:
         return hash(self.name)
@@ -46,32 +50,89 @@ class Base(Part):
     """Constructor arguments that are not a setting of the same name: the setting, or the settings of a tuple."""
     fixed: Mapping[str, Any] = field(default_factory=dict)
     """Constructor arguments that are no setting."""
+    steps: Mapping[str, str] = field(default_factory=dict)
+    """Constructor arguments in steps, and the setting that is their share of the horizon; None if that is 0."""
+    lacks: tuple[str, ...] = ()
+    """Settings of every method that mean nothing here."""
+    schedules: tuple[str, ...] = ()
+    """The schedules that make sense, the usual one first; empty: all."""
+    gradients: int = 1
+    """Gradients of a full batch that a step costs, at most."""
+    curvature_interval: str | None = None
+    """The setting that says how often it wants a gradient against sampled labels, as IRE does; None: never."""
+    curvature_scale: str | None = None
+    """The setting that multiplies the Hessian diagonal which is made of that gradient."""
+    takes: tuple[str, ...] = ()
+    """Kinds of parameters that it takes (`trainables.training.groups`); empty: all."""
+    rest: "Base | None" = None
+    """What takes the others; its settings are among those of this one."""
+    multipliers: Mapping[str, str] = field(default_factory=dict)
+    """Blocks of a Transformer, and the setting that multiplies the learning rate of their parameters."""
+    rates: Mapping[str, str] = field(default_factory=dict)
+    """Further learning rates in its parameter groups that follow the schedule, and the setting of their peak."""
+    refuses: Mapping[str, str] = field(default_factory=dict)
+    """Why `sam` or `ire` cannot be put around it."""
+    searched: Mapping[str, Any] = field(default_factory=dict)
+    """What is searched where a space file has no table for it, in the words of such a table."""
+    source: str = ""
+    """Where its published settings come from."""
     state_tensors: float = 2
-    """Tensors of a parameter's size and type that it keeps."""
+    """Tensors of a parameter's size that it keeps; the most, where that depends on the shape."""
     hues: tuple[str, str] | None = None
     """Its colour in figures, and the darker one of IRE around it."""
     sam_hues: tuple[str, str] | None = None
     """The same two with SAM around it."""
+    found: Mapping[str, str] = field(default_factory=dict)
+    """Of a class from outside: how each setting was found."""
+    unread: Mapping[str, str] = field(default_factory=dict)
+    """Of a class from outside: constructor arguments that stay at their default, and why."""
 
     __hash__ = Part.__hash__
 
-    def load(self) -> Callable[..., Any]:
-        """The constructor, imported."""
-        module, _, name = self.constructor.partition(":")
-        return getattr(import_module(module), name)
+    @property
+    def label(self) -> str:
+        """Its name in tables and figures: the part before `=` of a class that was given a short name."""
+        return self.name.partition("=")[0]
 
-    def keywords(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """The constructor's keyword arguments for resolved `settings` of a method."""
+    @property
+    def package(self) -> str:
+        """Where it comes from: `torch`, `pytorch_optimizer`, the user's own."""
+        return self.constructor.partition(".")[0].partition(":")[0]
+
+    def load(self) -> Callable[..., Any]:
+        """The constructor, imported; raises `InvalidInput` if that cannot be done here."""
+        module, _, name = self.constructor.partition(":")
+        try:
+            return getattr(import_module(module), name)
+        except (ImportError, AttributeError) as error:
+            extra = extra_of(module)
+            remedy = f"pip install 'ire[{extra}]'" if extra else f"make {module} importable on every machine"
+            raise InvalidInput(
+                f"method {self.name!r} needs {self.constructor} ({error}): {remedy}"
+            ) from error
+
+    def keywords(self, settings: Mapping[str, Any], *, horizon: int | None = None) -> dict[str, Any]:
+        """The constructor's keyword arguments for resolved `settings` of a method; `horizon` is in its own steps."""
         composed = {
             argument: settings[source]
             if isinstance(source, str)
             else tuple(settings[name] for name in source)
             for argument, source in self.arguments.items()
         }
-        used = {
-            name
-            for source in self.arguments.values()
-            for name in ((source,) if isinstance(source, str) else source)
-        }
-        own = {name: settings[name] for name in ("lr", "weight_decay", *self.settings) if name not in used}
-        return own | composed | dict(self.fixed)
+        for argument, source in self.steps.items():
+            composed[argument] = round(settings[source] * horizon) or None
+        used = {name for name in self.steps.values()} | set(self.multipliers.values())
+        for source in self.arguments.values():
+            used |= {source} if isinstance(source, str) else set(source)
+        if self.rest is not None:
+            used |= set(self.rest.settings)
+        used |= {self.curvature_interval, self.curvature_scale}
+        own = [
+            name for name in ("lr", "weight_decay") if name not in self.lacks and name not in self.arguments
+        ]
+        own += [*self.settings, *self.options]
+        return (
+            {name: settings[name] for name in own if name in settings and name not in used}
+            | composed
+            | dict(self.fixed)
+        )

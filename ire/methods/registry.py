@@ -1,26 +1,82 @@
-"""Which parts there are, by name: found in their files, without torch."""
+"""Which parts there are, by name: ours are found in their files, others by what installed packages register."""
 
 import pkgutil
 from functools import cache
 from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
 
+from ire.invalid_input import InvalidInput
 from ire.methods import bases as folder
+from ire.methods.foreign import CLASS, described, read_class
 from ire.methods.ire import IRE
 from ire.methods.part import Base, Part
 from ire.methods.sam import SAM
 from ire.methods.shared import SHARED
 from ire.methods.updates import MICRO, UPDATES
 
+GROUP = "ire.methods"
+"""The entry points by which a package registers optimizers."""
+
 
 @cache
 def bases() -> dict[str, Base]:
-    """Every base optimizer that has a name."""
+    """Every base optimizer that comes with the package, by name, without torch."""
     modules = sorted(module.name for module in pkgutil.iter_modules(folder.__path__))
     found = [import_module(f"{folder.__name__}.{module}").BASE for module in modules]
     return {base.name: base for base in found}
 
 
+@cache
+def registered() -> dict[str, EntryPoint]:
+    """The optimizers that installed packages register, by name, not imported."""
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def base_names() -> tuple[str, ...]:
+    """The names of all base optimizers, ours and registered ones."""
+    return (*bases(), *(name for name in registered() if name not in bases()))
+
+
+@cache
+def base_of(name: str) -> Base:
+    """The base optimizer of that name, `module:Class` or `short=module:Class`.
+
+    Raises `InvalidInput` if it cannot be used, and `KeyError` if there is none.
+    """
+    if name in bases():
+        return bases()[name]
+    if name in registered():
+        point = registered()[name]
+        try:
+            loaded = point.load()
+        except (ImportError, AttributeError) as error:
+            raise InvalidInput(
+                f"method {name!r}: cannot import {point.value!r}, which {point.dist.name} registers ({error})"
+            ) from error
+        return (
+            loaded
+            if isinstance(loaded, Base)
+            else described(loaded, base_of, name=name, constructor=point.value)
+        )
+    if CLASS.fullmatch(name):
+        return read_class(name, base_of)
+    raise KeyError(name)
+
+
 def parts() -> dict[str, Part]:
-    """Every part that may have a table in a space file, from the general to the special."""
+    """Every part of ours that may have a table in a space file, from the general to the special."""
     updates = [update for update in UPDATES.values() if update.settings]
     return {part.name: part for part in (SHARED, *bases().values(), MICRO, *updates, SAM, IRE)}
+
+
+def part_of(table: str) -> Part | None:
+    """The part whose table in a space file has that name; None if there is none.
+
+    Raises `InvalidInput` for a class that cannot be read.
+    """
+    if table in parts():
+        return parts()[table]
+    try:
+        return base_of(table)
+    except KeyError:
+        return None

@@ -8,34 +8,41 @@
 Wang et al. 2024, Algorithm 1.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ire.optim.curvature.gradients import Spent, gradients_of, has_gradient
+from ire.optim.curvature.leftovers import Owner
 from ire.optim.curvature.sources import Refresh, Source, source_named
-from ire.optim.mask.refresh import fractions, refreshed
+from ire.optim.mask.refresh import refreshed
+from ire.optim.readings import Readings
 from ire.optim.sam import SAM
 from ire.optim.steps.boost import Boost
 from ire.optim.steps.paths import Paths
+from ire.optim.wrapping.bases import inside
+from ire.optim.wrapping.choices import Choices
+from ire.optim.wrapping.distributed import DistributedState
 from ire.optim.wrapping.memory import Memory, check_options, packed, unpacked
 from ire.optim.wrapping.settings import (
+    ByName,
+    Schedule,
     Settings,
     check_base,
     check_group,
     check_parameters,
     decoupled_decay,
     keep_groups_settings,
-    of_group,
 )
-from ire.optim.wrapping.wrapper import Wrapper
+from ire.optim.wrapping.several import as_one, bases_of
+from ire.optim.wrapping.wrapper import without_global_hooks
 
 
-class IRE(Wrapper):
+class IRE(Readings, Owner):
     """Wraps any optimizer and boosts its steps along flat coordinates.
 
         optimizer = IRE(torch.optim.AdamW(model.parameters(), lr=6e-4), kappa=4, gamma=0.6, start=500)
@@ -51,9 +58,14 @@ class IRE(Wrapper):
     false. The base's buffers (momentum, second moments) never see it. With kappa=0, and in every step
     before `start`, IRE is bitwise the base.
 
-    A parameter group may have its own `kappa`, `gamma` and `lr_max`. One with kappa=0 is left out
-    altogether; one with its own gamma is ranked by itself, all others are ranked together. Parameters
-    without a curvature are neither ranked nor boosted.
+    `base` may be a list of optimizers that share a model, `IRE([muon, adamw], ...)`: the mask is one.
+
+    A parameter group may have its own `kappa`, `gamma` and `lr_max`, and so may parameters by their names:
+    `by_name={"*embed*": {"kappa": 0}, "*norm*": {"kappa": 0}}`, or a function of the name. What has kappa=0 is left
+    out altogether; what has its own gamma is ranked by itself, all others are ranked together, or by `ranked_by`
+    apart for each `block` or `tensor`. Names come from `named_parameters`, or from a base that was built from
+    `model.named_parameters()`. κ may be a function of the step. Parameters without a curvature are neither
+    ranked nor boosted.
 
     `curvature` names where h comes from: `sampled` (the paper), `reuse`, `subbatch`, `empirical` and
     `second_moment` are estimates; `random` draws the coordinates instead, `sharpest` boosts exactly those
@@ -62,6 +74,8 @@ class IRE(Wrapper):
     `compile` turns the boost into one compiled graph, for AdamW, Adam and SGD the whole step, which then costs
     little more than the plain fused one. Compiling takes up to a minute, at the first boosted step.
 
+    `pack_masks` stores masks in checkpoints as bits.
+
     Raises:
         ValueError: an argument outside its range, or a base that cannot be boosted.
         TypeError: `base` is not an optimizer.
@@ -69,9 +83,9 @@ class IRE(Wrapper):
 
     def __init__(
         self,
-        base: Optimizer,
+        base: Optimizer | Sequence[Optimizer],
         *,
-        kappa: float,
+        kappa: float | Schedule,
         gamma: float,
         interval: int = 10,
         start: int = 0,
@@ -81,6 +95,10 @@ class IRE(Wrapper):
         lr_max: float | None = None,
         boost_weight_decay: bool = True,
         compile: bool = False,
+        by_name: ByName | None = None,
+        ranked_by: str | Callable[[str], Hashable] = "model",
+        named_parameters: Iterable[tuple[str, Tensor]] | None = None,
+        pack_masks: bool = False,
     ) -> None:
         settings = Settings(
             kappa=kappa,
@@ -93,65 +111,45 @@ class IRE(Wrapper):
             lr_max=lr_max,
             boost_weight_decay=boost_weight_decay,
             compile=compile,
+            by_name=by_name,
+            ranked_by=ranked_by,
+            pack_masks=pack_masks,
         )
-        super().__init__(base)
+        super().__init__(as_one(base))
+        if any(isinstance(it, IRE) for it in inside(self.base)):
+            raise ValueError("IRE around IRE would boost twice; wrap the base once, with the larger kappa")
         check_base(self._inner, settings)
-        self.settings = settings
         self._source = source_named(curvature)
         self._memory = Memory()
+        self._choices = Choices(self._inner, settings, named_parameters)
         self._paths = self._new_paths()
         keep_groups_settings(self._inner)
         self._kappa_in_force = 0.0
+        self._since = 0
         self._spent: Spent | None = None
+        self._keep_books()
 
     # What a training loop asks
 
     @property
     def curvature_due(self) -> bool:
         """Whether a curvature backward and `update_mask` are wanted before the next step."""
-        if self._spent is not None and self._spent.is_cleared():  # in place, perhaps by the model
-            self._spent = None
-        return self._source.scores is None and self._refresh_due and any(True for _ in self._ranked())
-
-    @property
-    def steps(self) -> int:
-        """Optimizer steps taken."""
-        return self._memory.steps
-
-    @property
-    def kappa_in_force(self) -> float:
-        """The boost that the last step applied, the largest over the groups; 0 if nothing was boosted."""
-        return self._kappa_in_force
-
-    @property
-    def skipped_refreshes(self) -> int:
-        """Refreshes that kept the old mask because a curvature was not finite."""
-        return self._memory.skipped
-
-    @property
-    def flat_fraction(self) -> float:
-        """Share of coordinates in the current mask, among those that were ranked; 0 before the first.
-
-        Of parameters spread over workers only this worker's part is looked at.
-        """
-        shares = self.flat_fractions()
-        return sum(share * p.numel() for p, share in shares.items()) / max(sum(p.numel() for p in shares), 1)
-
-    def flat_fractions(self) -> dict[Tensor, float]:
-        """The share of each parameter's coordinates in the current mask; empty before the first."""
-        everywhere = {
-            p: 1.0
-            for group in self.param_groups
-            if self._gamma(group) == 1 and self._kappa(group)
-            for p in group["params"]
-            if p.requires_grad
-        }
-        return fractions(self._memory) | everywhere
+        due = self._source.scores is None and self._refresh_due and any(True for _ in self._ranked())
+        if due and self._spent is not None:
+            self._spent.look()
+        return due
 
     @property
     def path(self) -> str:
-        """How the next boosted step will be taken: `native`, `rebuilt` or `measured`; see `ire.optim.steps.paths`."""
-        return self._paths.best(self._inner).name
+        """How the next boosted step will be taken: `triton`, `native`, `measured`, ...; see `ire.optim.steps.paths`.
+
+        Of several bases with different ways all are named, joined by +.
+        """
+        return "+".join(
+            dict.fromkeys(
+                path.best(base).name for path, base in zip(self._paths, bases_of(self._inner), strict=True)
+            )
+        )
 
     # What a training loop does
 
@@ -182,7 +180,7 @@ class IRE(Wrapper):
             gradients = gradients_of(loss, self.parameters())
             self._refresh(lambda parameters, _: [gradients[p] for p in parameters], gradients.__contains__)
             return
-        if self._spent is not None and any(self._spent.is_it(p.grad) for p in self.parameters()):
+        if self._spent is not None and self._spent.left(p for some, _ in self._ranked() for p in some):
             raise ValueError(
                 "the gradients still hold those of the last step: call optimizer.zero_grad() after step(), "
                 "before the curvature backward, or the mask would rank their sum. If they were cleared otherwise, "
@@ -196,6 +194,7 @@ class IRE(Wrapper):
         self._refresh(lambda parameters, _: [p.grad for p in parameters], has_gradient)
         for p in self.parameters():
             p.grad = None
+        self._give_back()
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
@@ -211,24 +210,43 @@ class IRE(Wrapper):
                 "optimizer.curvature_due, run sampled_nll(model(inputs)).backward() and "
                 "optimizer.update_mask()"
             )
-        kappas = [self._kappa(group) for group in self.param_groups]
+        moving = list(self._choices.boosted(self.steps))
         boosts: list[Boost] = []
-        if not any(kappas):
-            loss = self.base.step(closure)
-        else:
-            loss = self._gradients(closure)
-            self._refresh_by_itself()
-            boosts = list(self._boosts(kappas))
-            self._paths.best(self._inner).step(self._inner, boosts)
+        with without_global_hooks():
+            if not moving:
+                loss = self.base.step(closure)
+            else:
+                loss = self._gradients(closure)
+                self._refresh_by_itself()
+                boosts = list(self._boosts(moving))
+                for path, base in zip(self._paths, bases_of(self._inner), strict=True):
+                    path.best(base).step(base, self._of_base(boosts, base))
         self._kappa_in_force = max((boost.kappa for boost in boosts), default=0.0)
         self._memory.steps += 1
-        gradient = next((p.grad for p in self.parameters() if p.grad is not None), None)
-        self._spent = None if gradient is None else Spent(gradient)
+        self._leftovers.forget()
+        self._forget_spent()
+        self._spent = Spent(self.parameters(), watch=self._source.scores is None and self._refresh_due)
         return loss
+
+    def distributed_state(self, model: nn.Module) -> DistributedState:
+        """IRE's own part of a checkpoint, for `torch.distributed.checkpoint`, beside the model's and the base's.
+
+        It can be saved by so many workers and loaded by others. `state_dict()` is for all other checkpoints.
+
+        Raises:
+            ValueError: `model` lacks a parameter of this optimizer.
+        """
+        return DistributedState(
+            model, self.parameters(), lambda: self._memory, self._remember, self.settings.ema > 0
+        )
+
+    def _remember(self, memory: Memory) -> None:
+        self._memory, self._since = memory, memory.steps
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         super().zero_grad(set_to_none)
-        self._spent = None
+        self._forget_spent()
+        self._leftovers.forget()
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """As on the base. The group's coordinates are boosted from the next refresh on."""
@@ -258,18 +276,13 @@ class IRE(Wrapper):
         with torch.enable_grad():
             return closure()
 
-    def _kappa(self, group: dict[str, Any]) -> float:
-        """κ of this group in the step that comes."""
-        if self.steps < self.settings.start:
-            return 0.0
-        kappa, lr_max = self._of(group, "kappa"), self._of(group, "lr_max")
-        return float(kappa if lr_max is None else kappa * float(group["lr"]) / lr_max)
+    def _wanted(self) -> set[Tensor]:
+        return set(self.parameters()) if self.curvature_due else set()
 
-    def _gamma(self, group: dict[str, Any]) -> float:
-        return self._of(group, "gamma")
-
-    def _of(self, group: dict[str, Any], name: str) -> Any:
-        return of_group(group, name, getattr(self.settings, name), self._inner)
+    def _forget_spent(self) -> None:
+        if self._spent is not None:
+            self._spent.forget()
+        self._spent = None
 
     @property
     def _refresh_due(self) -> bool:
@@ -279,22 +292,20 @@ class IRE(Wrapper):
 
     def _ranked(self) -> Iterator[tuple[list[Tensor], float]]:
         """Parameters that are ranked together, and the γ of each such set."""
-        together = []
-        for group in self.param_groups:
-            gamma = self._gamma(group)
-            if not self._of(group, "kappa") or gamma == 1:
-                continue
-            if of_group(group, "gamma", None, self._inner) is None:
-                together += group["params"]
-            else:
-                yield group["params"], gamma
-        if together:
-            yield together, self.settings.gamma
+        return self._choices.ranked(self.steps)
 
     def _refresh_by_itself(self) -> None:
         if self._source.scores is None or not self._refresh_due:
             return
-        occasion = Refresh(base=self._inner, seed=self.settings.seed, number=self._memory.refreshes)
+        last = self._memory.refreshed_at
+        due = self.settings.start if last is None else last + self.settings.interval
+        occasion = Refresh(
+            base=self._inner,
+            seed=self.settings.seed,
+            number=self._memory.refreshes,
+            steps=self.steps,
+            waited=self.steps - max(due, self._since),
+        )
         self._refresh(
             lambda parameters, number: self._source.scores(parameters, replace(occasion, ranking=number)),
             has_gradient,
@@ -308,35 +319,43 @@ class IRE(Wrapper):
         sets = [([p for p in parameters if known(p)], gamma) for parameters, gamma in self._ranked()]
         refreshed(self._memory, sets, scores, self._source, self.settings.ema)
 
-    def _boosts(self, kappas: list[float]) -> Iterator[Boost]:
+    def _boosts(self, moving: Sequence[tuple[dict[str, Any], Tensor, float, float]]) -> Iterator[Boost]:
         """The parameters that this step will boost."""
-        for group, kappa in zip(self.param_groups, kappas, strict=True):
-            everywhere = self._gamma(group) == 1
-            plain = 0.0 if self.settings.boost_weight_decay else decoupled_decay(group, self._inner)
-            for p in group["params"]:
-                if kappa and p.grad is not None and (everywhere or p in self._memory.masks):
-                    yield Boost(p, None if everywhere else self._memory.masks[p], kappa, plain)
+        for group, p, kappa, gamma in moving:
+            if p.grad is not None and (gamma == 1 or p in self._memory.masks):
+                plain = 0.0 if self.settings.boost_weight_decay else decoupled_decay(group, self._inner)
+                yield Boost(p, None if gamma == 1 else self._memory.masks[p], kappa, plain)
 
-    def _new_paths(self) -> Paths:
+    def _of_base(self, boosts: Sequence[Boost], base: Optimizer) -> Sequence[Boost]:
+        if base is self._inner:
+            return boosts
+        own = {p for group in base.param_groups for p in group["params"]}
+        return [boost for boost in boosts if boost.parameter in own]
+
+    def _new_paths(self) -> list[Paths]:
         settings = self.settings
-        return Paths(self._inner, compile=settings.compile, boost_weight_decay=settings.boost_weight_decay)
+        return [
+            Paths(base, compile=settings.compile, boost_weight_decay=settings.boost_weight_decay)
+            for base in bases_of(self._inner)
+        ]
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__() | {"_spent": None}
-        del state["_paths"]  # graphs and scratch
+        del state["_paths"], state["_leftovers"]  # graphs and scratch
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._paths = self._new_paths()
         keep_groups_settings(self._inner)  # copies have no hooks
+        self._keep_books()
 
     def _packed(self, base_state: dict[str, Any]) -> dict[str, Any]:
-        return {**base_state, "ire": packed(self._memory, self.parameters())}
+        return {**base_state, "ire": packed(self._memory, self.parameters(), bits=self.settings.pack_masks)}
 
     def _load(self, state: dict[str, Any]) -> None:
         state = dict(state)
         memory = unpacked(state.pop("ire", None), self.parameters())
         check_options(state.get("param_groups", ()), self._inner)
         self.base.load_state_dict(state)
-        self._memory = memory
+        self._remember(memory)

@@ -9,7 +9,7 @@ Foret et al. 2021; the adaptive form is Kwon et al. 2021 (ASAM).
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -18,10 +18,13 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from ire.optim.curvature.batch_norm import frozen_batch_norm
+from ire.optim.curvature.leftovers import Owner
 from ire.optim.steps.arithmetic import wide
 from ire.optim.tensors.shards import local, whole
+from ire.optim.wrapping.bases import inside
 from ire.optim.wrapping.settings import check_closure, check_number
-from ire.optim.wrapping.wrapper import Wrapper
+from ire.optim.wrapping.several import as_one, bases_of
+from ire.optim.wrapping.wrapper import Wrapper, without_global_hooks
 
 
 class SAM(Wrapper):
@@ -29,7 +32,8 @@ class SAM(Wrapper):
 
     `step(closure)` follows torch: the closure clears the gradients, runs forward and backward and
     returns the loss; it is called twice. With gradient accumulation it loops over the micro-batches.
-    Clip inside the closure: the first clipping has no effect, since the ascent is normalised.
+    Clip inside the closure: the first clipping has no effect, since the ascent is normalised. A closure that
+    does not clear the gradients gets them cleared all the same. Groups with `maximize` climb down.
 
     With `model` given, batch-norm statistics are updated by the first pass only, and if it is a
     `DistributedDataParallel`, compiled or not, the first pass does not synchronise: each worker climbs along the
@@ -42,7 +46,7 @@ class SAM(Wrapper):
 
     def __init__(
         self,
-        base: Optimizer,
+        base: Optimizer | Sequence[Optimizer],
         rho: float = 0.05,
         *,
         adaptive: bool = False,
@@ -53,11 +57,19 @@ class SAM(Wrapper):
             raise ValueError(
                 f"rho must be finite and >= 0, got {rho}; 0.05 is the usual choice, 0 is the base alone"
             )
-        super().__init__(base)
-        check_closure(base, "SAM")
+        super().__init__(as_one(base))
+        if any(isinstance(it, Owner) for it in inside(self.base)):
+            raise ValueError(
+                "SAM around IRE would hide its curvature passes; nest them as IRE(SAM(base), ...)"
+            )
+        for each in bases_of(self.base):
+            check_closure(each, "SAM")
         self.rho = rho
         self.adaptive = adaptive
         self.model = getattr(model, "_orig_mod", model)  # what `torch.compile` hides
+
+    def __repr__(self) -> str:
+        return f"SAM(rho={self.rho}, adaptive={self.adaptive}) around {self.base!r}"
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor:
@@ -67,7 +79,8 @@ class SAM(Wrapper):
             ValueError: no closure.
         """
         loss = self.gradient(closure)
-        self.base.step()
+        with without_global_hooks():
+            self.base.step()
         return loss
 
     @torch.no_grad()
@@ -78,16 +91,26 @@ class SAM(Wrapper):
                 "SAM needs two gradients a step: call step(closure) with a closure that clears the "
                 "gradients, runs forward and backward, and returns the loss"
             )
+        self._clear()
         with torch.enable_grad(), self._ascent_pass():
             loss = closure()
         origin = self._climb()
         try:
+            self._clear()
             with torch.enable_grad(), self._descent_pass():
                 closure()
         finally:
             for p, w in origin.items():
                 local(p).copy_(w)
         return loss
+
+    def _clear(self) -> None:
+        """Set the gradients to zero in place: they may be static buffers, or views of buckets."""
+        for p in self.parameters():
+            if p.grad is not None:
+                if p.grad.grad_fn is not None:  # of create_graph
+                    p.grad.detach_()
+                p.grad.requires_grad_(False).zero_()
 
     def _climb(self) -> dict[Tensor, Tensor]:
         """Move every parameter that has a gradient to w + e; returns where each was.
@@ -104,9 +127,11 @@ class SAM(Wrapper):
         norms = [whole(norm).to(local(moved[0]).device) for norm in norms]
         scale = self.rho / (torch.stack(norms).norm() + 1e-12)
         origin = {p: local(p).clone() for p in moved}
+        downhill = {p for group in self.param_groups if group.get("maximize") for p in group["params"]}
         for p in moved:
             w, g = local(p), wide(local(p.grad))
-            w.add_((wide(w).square().mul_(g) if self.adaptive else g) * scale.to(g))
+            along = wide(w).square().mul_(g) if self.adaptive else g
+            w.add_(along * (-scale if p in downhill else scale).to(g))
         return origin
 
     def _ascent_pass(self) -> AbstractContextManager:

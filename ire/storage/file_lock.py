@@ -1,22 +1,26 @@
-"""A lock that dies with the process that holds it: of a folder, by a file in it."""
+"""A lock that ends with the process that holds it: of a folder, by a file in it, on Linux, macOS and Windows."""
 
 import errno
-import fcntl
-from typing import IO
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)
 
 
-def try_lock(file: IO[str]) -> bool:
-    """Take the lock of an open file, which holds until that is closed; False if another process has it.
+def try_lock(path: Path) -> AbstractContextManager | None:
+    """Take the lock file `path` and return what releases it at its exit; None if another process holds it.
 
-    On a file system that has no locks there is nobody to refuse.
+    On a file system without locks nobody can be refused. The file stays when the lock is released, so that all who
+    wait share one inode.
     """
+    lock = FileLock(path, thread_local=False)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+        return lock.acquire(blocking=False)
+    except Timeout:
+        return None
     except OSError as error:
         if error.errno not in WITHOUT_LOCKS:
             raise
-    return True
+    return nullcontext()

@@ -6,7 +6,9 @@ from functools import lru_cache
 
 from ire.invalid_input import InvalidInput
 
-SHAPES = ("cosine", "linear", "constant")
+SHAPES = ("cosine", "linear", "constant", "wsd", "inverse-sqrt")
+DECAY_SHARE = 0.2
+"""The share of the horizon over which `wsd` decays if nothing else is said (Hägele et al. 2024)."""
 STEPS = re.compile(r"steps((?: [0-9.]+)+) / ([0-9.]+)")
 ALLOWED = (
     f"{', '.join(SHAPES)}, or steps at shares of the horizon with a divisor, as in 'steps 0.2 0.5 0.8 / 5'"
@@ -14,24 +16,41 @@ ALLOWED = (
 
 
 def lr_factor(
-    step: int, *, horizon: int, warmup_fraction: float, final_lr_fraction: float, schedule: str = "cosine"
+    step: int,
+    *,
+    horizon: int,
+    warmup_fraction: float,
+    final_lr_fraction: float,
+    schedule: str = "cosine",
+    decay_share: float = DECAY_SHARE,
 ) -> float:
     """The learning rate of optimizer step `step` (0 is the first) as a share of its peak.
 
     Linear warm-up over `warmup_fraction` of the `horizon` (steps), the first step already above zero, then what
-    `schedule` says: a cosine (Wang et al. 2024, Appendix C) or a line down to `final_lr_fraction`, a constant, or
-    `steps 0.2 0.5 0.8 / 5`: divided by 5 at 20, 50 and 80 % of the horizon (Appendix C.1.1).
+    `schedule` says:
+
+    - `cosine` (Wang et al. 2024, Appendix C) and `linear`: down to `final_lr_fraction` at the horizon;
+    - `wsd`: constant, and over the last `decay_share` of the horizon a line down to `final_lr_fraction`
+      (warm-up, stable, decay: Hu et al. 2024, Hägele et al. 2024);
+    - `inverse-sqrt`: √(warm-up / steps), never below `final_lr_fraction` (Vaswani et al. 2017);
+    - `constant`;
+    - `steps 0.2 0.5 0.8 / 5`: divided by 5 at 20, 50 and 80 % of the horizon (Appendix C.1.1).
     """
     warmup = round(warmup_fraction * horizon)
     if step < warmup:
         return (step + 1) / warmup
     if schedule == "constant":
         return 1.0
+    if schedule == "inverse-sqrt":
+        return max(final_lr_fraction, math.sqrt(max(1, warmup) / (step + 1)))
     if schedule not in SHAPES:
         shares, divisor = parse_steps(schedule)
         return divisor ** -sum(step >= round(share * horizon) for share in shares)
-    progress = min(1.0, (step - warmup) / max(1, horizon - warmup))
-    shape = 1 - progress if schedule == "linear" else 0.5 * (1 + math.cos(math.pi * progress))
+    begin = warmup
+    if schedule == "wsd":
+        begin = max(warmup, horizon - round(decay_share * horizon))
+    progress = min(1.0, max(0.0, (step - begin) / max(1, horizon - begin)))
+    shape = 0.5 * (1 + math.cos(math.pi * progress)) if schedule == "cosine" else 1 - progress
     return final_lr_fraction + (1 - final_lr_fraction) * shape
 
 

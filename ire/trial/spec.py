@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 from ire.invalid_input import InvalidInput
+from ire.methods.composed import Method
+from ire.methods.method import parse_method
 from ire.trial.schedule import check_schedule
 
 PRECISIONS = ("fp32", "tf32", "bf16")
@@ -54,6 +57,8 @@ class TrialSpec:
     external_norms: tuple[tuple[int, float], ...] = ()
     """(steps taken, micro-batch gradient norm) that another trial reported: what external grafting takes its lengths
     from, here so that the trial needs no other folder."""
+    data: str | None = None
+    """What the sweep is trained on (`Task.data_identity`); a worker that finds other data refuses the trial."""
     name: str = field(default="trial", compare=False)
 
     def __post_init__(self) -> None:
@@ -63,6 +68,11 @@ class TrialSpec:
         check_schedule(self.schedule)
         if self.precision not in PRECISIONS:
             raise InvalidInput(f"precision = {self.precision!r}: must be one of {', '.join(PRECISIONS)}")
+
+    @cached_property
+    def parsed_method(self) -> Method:
+        """The method, taken apart."""
+        return parse_method(self.method)
 
     def reports_at(self, step: int) -> bool:
         """Whether the trial evaluates and reports after `step` optimizer steps."""

@@ -1,8 +1,13 @@
 """Small problems that every test of the optimizer can share; one thread, so that timing noise stays away."""
 
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
+
+sys.path.append(str(Path(__file__).parent))  # modules beside the tests can be imported by name
 
 
 @pytest.fixture(autouse=True)

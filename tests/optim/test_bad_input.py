@@ -29,6 +29,18 @@ NAN = float("nan")
         ({"curvature": "hessian"}, "must be one of sampled, .*, got 'hessian'"),
         ({"curvature": ["sampled"]}, r"must be one of sampled, .*, got \['sampled'\]"),
         ({"curvature": "sharpest", "gamma": 1}, "would boost nothing; choose gamma < 1"),
+        ({"seed": None}, "seed must be a whole number, got None"),
+        ({"seed": 1.5}, "seed must be a whole number, got 1.5"),
+        ({"seed": True}, "seed must be a whole number, got True"),
+        ({"compile": "no"}, "compile must be True or False, got 'no'"),
+        ({"compile": 1}, "compile must be True or False, got 1"),
+        ({"boost_weight_decay": "false"}, "boost_weight_decay must be True or False, got 'false'"),
+        ({"pack_masks": None}, "pack_masks must be True or False, got None"),
+        ({"kappa": lambda step: -1.0}, "finite numbers >= 0, got -1.0 at step 0"),
+        ({"kappa": lambda step: "2"}, "finite numbers >= 0, got '2' at step 0"),
+        ({"ranked_by": "layer"}, "one of model, block, tensor, .* got 'layer'"),
+        ({"by_name": {"*": {"kappa": 0}}}, "need the names of the parameters"),
+        ({"ranked_by": "block"}, "need the names of the parameters"),
     ],
 )
 def test_a_bad_setting_is_named(settings, message, make_model):
@@ -93,6 +105,14 @@ class Searching(torch.optim.SGD):
 def test_a_base_that_evaluates_the_closure_itself_is_refused(build, wrap, make_model):
     with pytest.raises(ValueError, match="evaluates its closure by itself"):
         wrap(build(make_model().parameters()))
+
+
+@pytest.mark.parametrize("wrap", [SAM, lambda base: IRE(base, kappa=1, gamma=1)])
+@pytest.mark.parametrize("between", [lambda it: it, lambda it: [it]])
+def test_a_second_ire_is_refused(wrap, between, make_model):
+    once = IRE(torch.optim.SGD(make_model().parameters(), lr=0.1), kappa=1, gamma=1)
+    with pytest.raises(ValueError, match=r"boost twice|IRE\(SAM\(base\), ...\)"):
+        wrap(between(once))
 
 
 def test_the_base_must_be_an_optimizer(make_model):
@@ -173,6 +193,113 @@ def test_gradients_that_were_added_to_or_clipped_are_not_taken_for_cleared(
     assert optimizer.curvature_due
     with pytest.raises(ValueError, match="still hold those of the last step"):
         optimizer.update_mask()
+
+
+@pytest.mark.parametrize("left", range(4))
+def test_one_gradient_that_was_not_cleared_is_enough(left, make_model, make_batch):
+    model = make_model()
+    optimizer = IRE(torch.optim.SGD(model.parameters(), lr=0.1), kappa=1, gamma=0.5, interval=1)
+    model(make_batch(0)[0]).sum().backward()
+    optimizer.update_mask()
+    model(make_batch(0)[0]).sum().backward()
+    optimizer.step()
+    for i, p in enumerate(model.parameters()):
+        if i != left:
+            p.grad = None
+    assert optimizer.curvature_due
+    model(make_batch(1)[0]).sum().backward()
+    with pytest.raises(ValueError, match="still hold those of the last step"):
+        optimizer.update_mask()
+
+
+def attached(model, buffers):
+    for p, buffer in zip(model.parameters(), buffers, strict=True):
+        p.grad = buffer
+
+
+def none_between(model, buffers):
+    for p in model.parameters():
+        p.grad = None
+    attached(model, [buffer.zero_() for buffer in buffers])
+
+
+@pytest.mark.parametrize("asked", [False, True])
+@pytest.mark.parametrize(
+    "clear", [lambda model, buffers: [buffer.zero_() for buffer in buffers], none_between]
+)
+def test_static_gradient_buffers_are_no_false_alarm(clear, asked, make_model, make_batch):
+    """Cleared before or after `curvature_due` was asked, and attached again as the same tensors."""
+    model = make_model()
+    optimizer = IRE(torch.optim.SGD(model.parameters(), lr=0.1), kappa=1, gamma=0.5, interval=1)
+    buffers = [torch.zeros_like(p) for p in model.parameters()]
+    for step in range(3):
+        if asked:
+            assert optimizer.curvature_due
+        clear(model, buffers)
+        attached(model, buffers)
+        model(make_batch(step)[0]).sum().backward()
+        optimizer.update_mask()
+        attached(model, [buffer.zero_() for buffer in buffers])
+        model(make_batch(step)[0]).sum().backward()
+        optimizer.step()
+    assert optimizer.steps == 3
+
+
+def test_gradients_set_to_none_by_hand_while_somebody_holds_them(make_model, make_batch):
+    model, held = make_model(), []
+    optimizer = IRE(torch.optim.SGD(model.parameters(), lr=0.1), kappa=1, gamma=0.5, interval=1)
+    for step in range(3):
+        for p in model.parameters():
+            p.grad = None
+        model(make_batch(step)[0]).sum().backward()
+        optimizer.update_mask()
+        model(make_batch(step)[0]).sum().backward()
+        held += [p.grad for p in model.parameters()]
+        optimizer.step()
+
+
+def test_watching_leaves_no_hooks_behind(make_model, make_batch):
+    model = make_model()
+    optimizer = IRE(torch.optim.SGD(model.parameters(), lr=0.1), kappa=1, gamma=0.5, interval=3)
+    for step in range(5):
+        if optimizer.curvature_due:
+            model(make_batch(step)[0]).sum().backward()
+            optimizer.update_mask()
+        model(make_batch(step)[0]).sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert not any(p._backward_hooks for p in model.parameters())
+
+
+@pytest.mark.parametrize("settings", [{}, {"ema": 0.5}, {"curvature": "sharpest"}])
+def test_a_curvature_that_is_all_zero_keeps_the_mask_and_says_so(settings, make_model, make_batch):
+    """As that of a classifier with a single class, which is always right."""
+    model = make_model()
+    base = torch.optim.SGD(model.parameters(), lr=0.1)
+    optimizer = IRE(base, **{"kappa": 1, "gamma": 0.5, "interval": 1} | settings)
+    model(make_batch(0)[0]).sum().backward()
+    optimizer.update_mask()
+    before = [mask.clone() for mask in optimizer._memory.masks.values()]
+    optimizer._memory.averages.clear()
+    (0 * model(make_batch(0)[0])).sum().backward()
+    with pytest.warns(UserWarning, match="all 74 ranked coordinates is exactly zero"):
+        optimizer.update_mask()
+    assert all(map(torch.equal, before, optimizer._memory.masks.values()))
+    assert optimizer.skipped_refreshes == 1
+
+
+def test_nothing_to_rank_is_fine():
+    """Empty shards, empty targets of adapters, pruned layers."""
+    empty, full = torch.nn.Parameter(torch.randn(0)), torch.nn.Parameter(torch.randn(4))
+    groups = [{"params": [empty], "gamma": 0.5}, {"params": [full]}, {"params": []}]
+    optimizer = IRE(torch.optim.AdamW(groups, lr=0.1), kappa=1, gamma=0.5, interval=1)
+    for _ in range(3):
+        empty.grad, full.grad = torch.zeros(0), torch.randn(4)
+        optimizer.update_mask()
+        empty.grad, full.grad = torch.zeros(0), torch.randn(4)
+        optimizer.step()
+        optimizer.zero_grad()
+    assert optimizer.flat_fraction == 0.5 and optimizer.skipped_refreshes == 0
 
 
 def test_sparse_gradients_are_refused():

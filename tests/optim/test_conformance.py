@@ -43,7 +43,6 @@ OTHERS = {
     "sophiah": {},
     "adabelief": {},
     "yogi": {},
-    "ranger": {},
     "adafactor": {},
     "splus": {},
     "lars": {},

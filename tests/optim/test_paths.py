@@ -168,6 +168,25 @@ def test_measures_what_it_does_not_know(name, dtype, tolerance):
 
 
 @pytest.mark.parametrize("make_path", [chosen, hooked])
+@pytest.mark.parametrize("decay", [1.0, 1.2, 0.6, 2.0])
+@pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.AdamW])
+def test_where_the_decay_takes_all_the_weights(kind, decay, make_path):
+    """At lr · weight_decay = 1 the end of the step does not tell where it began."""
+    [p] = [torch.nn.Parameter(torch.tensor([1.0, -2.0, 3.0], dtype=torch.float64))]
+    [q] = [torch.nn.Parameter(p.detach().clone())]
+    optimizer, twin = (kind([it], lr=1.0, weight_decay=decay) for it in (p, q))
+    optimizer = IRE(optimizer, kappa=1, gamma=1)
+    make_path(optimizer)
+    for step in range(3):
+        before = q.detach().clone()
+        p.grad = q.grad = torch.full((3,), 1.0 + step, dtype=torch.float64)
+        optimizer.step()
+        twin.step()
+        q.data += q.data - before
+        torch.testing.assert_close(p.detach(), q.detach(), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("make_path", [chosen, hooked])
 @pytest.mark.parametrize("name", ["adamw", "adamw fused"])
 def test_leaves_weight_decay_alone_when_asked(name, make_path):
     assert run(BASES[name], make_path, torch.float64, True, {"boost_weight_decay": False})[0] < 1e-14
@@ -329,7 +348,7 @@ def test_copies_of_an_optimizer_take_neither_graphs_nor_scratch_along():
     ps = [torch.nn.Parameter(torch.randn(50))]
     optimizer = IRE(OTHERS["rmsprop"](ps), kappa=2, gamma=0.5, curvature="random", compile=True)
     optimizer = pickle.loads(pickle.dumps(copy.deepcopy(optimizer)))
-    assert optimizer.path == "measured" and not optimizer._paths._measured._copies
+    assert optimizer.path == "measured" and not optimizer._paths[0]._measured._copies
 
 
 def test_a_parameter_may_change_its_size_dtype_or_memory_between_steps():
@@ -361,5 +380,5 @@ def test_native_needs_no_state_before_the_first_step():
     p.grad = torch.ones_like(p)
     optimizer = IRE(base, kappa=1, gamma=1)
     optimizer.step()
-    assert isinstance(optimizer._paths.best(base), Native)
+    assert isinstance(optimizer._paths[0].best(base), Native)
     torch.testing.assert_close(p.detach(), torch.full((4,), 0.8))

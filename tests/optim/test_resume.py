@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from ire import IRE, SAM
+from ire.optim.wrapping.memory import from_bits, to_bits
 
 BASES = {
     "sgd": lambda ps: torch.optim.SGD(ps, lr=0.1, momentum=0.9, weight_decay=0.01),
@@ -215,7 +216,7 @@ def test_a_checkpoint_older_than_a_number_that_the_base_fills_in_is_loaded(make_
     train(model, optimizer, 2, 4)
 
 
-@pytest.mark.parametrize("name", ["OrthoGrad", "TRAC"])
+@pytest.mark.parametrize("name", ["OrthoGrad", "Lookahead", "PCGrad"])
 def test_a_base_that_wraps_another_without_torchs_hooks_is_wrapped(name, make_model, train):
     library = pytest.importorskip(
         "pytorch_optimizer", reason="an optional extra: pip install ire[optimizers]"
@@ -259,3 +260,42 @@ def test_the_state_of_another_model_is_refused_and_changes_nothing(damage, messa
     after = optimizer.state_dict()
     assert after["param_groups"] == before["param_groups"] and after["ire"]["steps"] == 8
     assert all(torch.equal(after["ire"]["masks"][i], mask) for i, mask in before["ire"]["masks"].items())
+
+
+@pytest.mark.parametrize("loads_bits", [False, True])
+@pytest.mark.parametrize("saves_bits", [False, True])
+def test_masks_as_bits_and_as_bytes_are_the_same_run(saves_bits, loads_bits, make_model, train, vector):
+    def built(pack_masks):
+        model = make_model()
+        base = torch.optim.AdamW(model.parameters(), lr=0.01)
+        return model, IRE(base, kappa=2, gamma=0.6, interval=4, pack_masks=pack_masks)
+
+    (model, optimizer), (second, resumed) = built(saves_bits), built(loads_bits)
+    train(model, optimizer, 0, 6)
+    state = through_a_file([model.state_dict(), optimizer.state_dict()])
+    masks = state[1]["ire"]["masks"]
+    assert [m.numel() for m in masks.values()] == ([5, 1, 4, 1] if saves_bits else [35, 7, 28, 4])
+    second.load_state_dict(state[0])
+    resumed.load_state_dict(state[1])
+    assert train(second, resumed, 6, 12) == train(model, optimizer, 6, 12)
+    assert torch.equal(vector(second), vector(model))
+
+
+@pytest.mark.parametrize("shape", [(0,), (1,), (8,), (3, 5), (2, 3, 4, 4), ()])
+def test_bits_hold_any_shape(shape):
+    mask = torch.randint(0, 2, shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    bits = to_bits(mask)
+    assert bits.dtype == torch.uint8 and bits.numel() == -(-mask.numel() // 8)
+    assert torch.equal(from_bits(bits, mask.shape), mask)
+
+
+def test_a_checkpoint_from_before_overlaps_were_kept_is_loaded(make_model, train):
+    model = make_model()
+    optimizer, _ = build("sgd", model)
+    train(model, optimizer, 0, 12)
+    state = optimizer.state_dict()
+    for name in ("overlap", "zeros", "bits"):
+        del state["ire"][name]
+    optimizer.load_state_dict(state)
+    assert optimizer.diagnostics()["overlap"] is None
+    train(model, optimizer, 12, 16)

@@ -158,3 +158,60 @@ def test_a_missing_closure_is_named():
     model = batch_norm_model()
     with pytest.raises(ValueError, match=r"call step\(closure\)"):
         SAM(torch.optim.SGD(model.parameters(), lr=0.1)).step()
+
+
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_maximising_minus_the_loss_is_minimising_it(adaptive):
+    ends = []
+    for sign in (1, -1):
+        p = nn.Parameter(torch.tensor([1.0, 2.0], dtype=torch.float64))
+        base = torch.optim.SGD([p], lr=0.01, maximize=sign < 0)
+        optimizer = SAM(base, rho=0.5, adaptive=adaptive)
+
+        def closure(p=p, sign=sign, optimizer=optimizer):
+            optimizer.zero_grad()
+            loss = sign * (p**4).sum()
+            loss.backward()
+            return loss
+
+        for _ in range(3):
+            optimizer.step(closure)
+        ends.append(p.detach())
+    assert torch.equal(*ends)
+
+
+def test_a_group_that_maximises_climbs_down_beside_one_that_climbs_up():
+    p, q = (nn.Parameter(torch.tensor([3.0], dtype=torch.float64)) for _ in range(2))
+    seen = []
+    optimizer = SAM(torch.optim.SGD([{"params": [p]}, {"params": [q], "maximize": True}], lr=0.1), rho=2**0.5)
+
+    def closure():
+        seen.append((p.item(), q.item()))
+        optimizer.zero_grad()
+        loss = (p + q).sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    assert seen[1] == pytest.approx((4.0, 2.0))
+    assert (p.item(), q.item()) == pytest.approx((2.9, 3.1))
+
+
+@pytest.mark.parametrize("clear_after", [False, True])
+def test_a_closure_that_forgets_to_clear_the_gradients_steps_with_those_at_the_top(clear_after):
+    """By far the commonest mistake with SAM: it would step with the sum of both gradients."""
+    p = nn.Parameter(torch.tensor([2.0], dtype=torch.float64))
+    optimizer = SAM(torch.optim.SGD([p], lr=0.1), rho=0.5)
+
+    def closure():
+        loss = (p**2).sum() / 2
+        loss.backward()
+        return loss
+
+    expected = 2.0
+    for _ in range(3):
+        optimizer.step(closure)
+        expected -= 0.1 * (expected + 0.5)
+        if clear_after:
+            optimizer.zero_grad()
+    assert p.item() == pytest.approx(expected)

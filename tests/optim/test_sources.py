@@ -90,6 +90,34 @@ def test_second_moment_without_one_is_refused(make_model, make_batch):
     assert optimizer.steps == 1
 
 
+class Hidden(torch.optim.AdamW):
+    """Keeps its state somewhere else, as ZeroRedundancyOptimizer does."""
+
+    def step(self, closure=None):
+        super().step(closure)
+        self.elsewhere, self.state = self.state, {}
+
+
+def test_second_moment_says_so_if_no_state_ever_comes(make_model, make_batch):
+    model = make_model()
+    optimizer = wrap(model, "second_moment", Hidden)
+    train_step(model, optimizer, make_batch(0))
+    with pytest.raises(ValueError, match="found no state of any parameter in Hidden after 1 steps"):
+        train_step(model, optimizer, make_batch(1))
+    assert optimizer.steps == 1
+
+
+def test_second_moment_waits_for_a_parameter_that_joins_late(make_model, make_batch):
+    model = make_model()
+    model[2].requires_grad_(False)
+    optimizer = wrap(model, "second_moment", start=1, interval=2)
+    for step in range(6):
+        if step == 2:
+            model[2].requires_grad_(True)
+        train_step(model, optimizer, make_batch(step))
+    assert len(optimizer.flat_fractions()) == 4
+
+
 def test_reuse_gives_the_mask_of_an_extra_pass_and_leaves_the_gradients(make_model, make_batch):
     model, twin = make_model(), make_model()
     reuse, extra = wrap(model, "reuse"), wrap(twin, "sampled")

@@ -1,6 +1,5 @@
 """The recipes of docs/optimizer.md for other people's training loops, run as they stand there."""
 
-import copy
 import pathlib
 import re
 
@@ -8,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from ire import IRE
+from ire import IRE, sampled_nll
 
 DOCUMENT = pathlib.Path(__file__).parents[2] / "docs" / "optimizer.md"
 
@@ -75,10 +74,13 @@ def test_hugging_face_trainer(tmp_path):
     model, optimizer = run(8)
     assert optimizer.steps == 8 and optimizer.kappa_in_force == 2
     assert optimizer.flat_fraction == pytest.approx(0.6, abs=0.01)
-    resumed, optimizer = run(8, str(tmp_path / "out" / "checkpoint-5"))
-    assert optimizer.steps == 8
+    saved = torch.load(tmp_path / "out" / "checkpoint-5" / "optimizer.pt", weights_only=True)
+    assert saved["ire"]["steps"] == 5 and len(saved["ire"]["masks"]) == len(list(model.parameters()))
+    resumed, again = run(8, str(tmp_path / "out" / "checkpoint-5"))
+    assert again.steps == 8
     for p, q in zip(model.parameters(), resumed.parameters(), strict=True):
-        assert p.shape == q.shape and q.isfinite().all()
+        assert torch.equal(p, q)
+        assert torch.equal(optimizer._memory.masks[p], again._memory.masks[q])
 
 
 def test_lightning(tmp_path):
@@ -100,19 +102,99 @@ def test_lightning(tmp_path):
     assert network[1].num_batches_tracked == 8
 
 
-def test_distributed_checkpoints(make_model, train, vector):
+@pytest.mark.parametrize("settings", [{}, {"ema": 0.5}, {"start": 7}])
+def test_distributed_checkpoints(settings, make_model, train, vector, tmp_path):
+    """Also before the first mask, in a process without a process group."""
+
     def build():
         model = make_model()
         first, *rest = model.parameters()
         groups = [{"params": [first], "kappa": 0.5}, {"params": rest}]
-        return model, IRE(torch.optim.AdamW(groups, lr=0.01), kappa=2, gamma=0.6, interval=3)
+        base = torch.optim.AdamW(groups, lr=0.01)
+        return model, IRE(base, **{"kappa": 2, "gamma": 0.6, "interval": 3} | settings)
 
     names = recipe("`torch.distributed.checkpoint`")
     (model, optimizer), (resumed, fresh) = build(), build()
     train(model, optimizer, 0, 5)
-    base_state, own_state = copy.deepcopy(names["state_of"](model, optimizer))
-    resumed.load_state_dict(model.state_dict())
-    names["load_state"](resumed, fresh, base_state, own_state)
+    names["save"](model, optimizer, tmp_path)
+    losses = train(model, optimizer, 5, 12)
+    names["load"](resumed, fresh, tmp_path)
     assert fresh.steps == 5 and fresh.param_groups[0]["kappa"] == 0.5
-    assert train(resumed, fresh, 5, 12) == train(model, optimizer, 5, 12)
+    assert train(resumed, fresh, 5, 12) == losses
     assert torch.equal(vector(resumed), vector(model))
+
+
+def test_the_state_of_another_model_is_refused(make_model):
+    model = make_model()
+    optimizer = IRE(torch.optim.AdamW(model.parameters()), kappa=2, gamma=0.6)
+    with pytest.raises(ValueError, match="lacks parameters of the optimizer, of shapes"):
+        optimizer.distributed_state(make_model())
+
+
+def test_accelerate_resumes_with_the_mask(tmp_path):
+    accelerate = pytest.importorskip("accelerate")
+
+    def build():
+        torch.manual_seed(0)
+        model = nn.Linear(5, 3)
+        optimizer = IRE(torch.optim.AdamW(model.parameters(), lr=0.01), kappa=2, gamma=0.6, interval=4)
+        accelerator = accelerate.Accelerator(cpu=True)
+        return accelerator, *accelerator.prepare(model, optimizer), optimizer
+
+    def train(accelerator, model, prepared, optimizer, some):
+        for inputs, labels in some:
+            if optimizer.curvature_due:
+                accelerator.backward(sampled_nll(model(inputs), generator=torch.Generator().manual_seed(1)))
+                optimizer.update_mask()
+            accelerator.backward(nn.functional.cross_entropy(model(inputs), labels))
+            prepared.step()
+            prepared.zero_grad()
+        return model
+
+    first, second = build(), build()
+    train(*first, batches()[:6])
+    first[0].save_state(tmp_path)
+    ends = [train(*first, batches()[6:])]
+    second[0].load_state(tmp_path)
+    assert second[3].steps == 6 and second[3].flat_fraction == pytest.approx(0.6, abs=0.1)
+    ends.append(train(*second, batches()[6:]))
+    assert all(map(torch.equal, *(model.parameters() for model in ends)))
+
+
+def test_adapters_of_peft_resume_with_the_mask(tmp_path):
+    peft = pytest.importorskip("peft")
+
+    def build():
+        torch.manual_seed(0)
+        body = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 3))
+        model = peft.get_peft_model(body, peft.LoraConfig(r=2, target_modules=["0", "2"]))
+        trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+        optimizer = IRE(
+            torch.optim.AdamW(trained, lr=0.01),
+            kappa=2,
+            gamma=0.6,
+            interval=4,
+            start=1,
+            pack_masks=True,
+            by_name={"*lora_A*": {"gamma": 0.5}},
+        )
+        return model, optimizer
+
+    def train(model, optimizer, some):
+        for inputs, labels in some:
+            if optimizer.curvature_due:
+                sampled_nll(model(inputs), generator=torch.Generator().manual_seed(1)).backward()
+                optimizer.update_mask()
+            nn.functional.cross_entropy(model(inputs), labels).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        return [p.detach().clone() for p in optimizer.parameters()]
+
+    (model, optimizer), (resumed, fresh) = build(), build()
+    train(model, optimizer, batches()[:6])
+    model.save_pretrained(tmp_path)
+    torch.save(optimizer.state_dict(), tmp_path / "optimizer.pt")
+    end = train(model, optimizer, batches()[6:])
+    peft.set_peft_model_state_dict(resumed, peft.load_peft_weights(str(tmp_path), device="cpu"))
+    fresh.load_state_dict(torch.load(tmp_path / "optimizer.pt", weights_only=True))
+    assert all(map(torch.equal, end, train(resumed, fresh, batches()[6:])))

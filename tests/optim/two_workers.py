@@ -4,6 +4,7 @@ and with a single worker that has the whole batch. Prints one line of JSON: chec
 
 import copy
 import json
+import pathlib
 import sys
 import traceback
 from contextlib import nullcontext
@@ -12,6 +13,7 @@ from unittest import mock
 
 import torch
 import torch.distributed as dist
+import torch.distributed.checkpoint as dcp
 from test_trainers import recipe
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
@@ -286,6 +288,48 @@ def sharded_resume(rank):
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
 
 
+def resharded(rank):
+    """Saved by two workers, loaded by one, saved by it, loaded by two: the same run, and the same masks."""
+    names = recipe("`torch.distributed.checkpoint`")
+    folders = [pathlib.Path(sys.argv[2].removeprefix("file://")).parent / name for name in ("two", "one")]
+
+    def build(spread):
+        model = Words(torch.float64)
+        if spread:
+            for module in (model.hidden, model.head, model):
+                fully_shard(module, mesh=init_device_mesh("cpu", (2,)))
+        return model, wrap(model, "sampled", ema=0.5, interval=4)
+
+    straight, optimizer = build(True)
+    train(straight, optimizer, 5, rank, 2)
+    names["save"](straight, optimizer, folders[0])
+    if rank == 0:
+        single, its = build(False)
+        state = names["state_of"](single, its)
+        dcp.load(state, checkpoint_id=folders[0], no_dist=True)
+        names["set_model_state_dict"](single, state["model"])
+        names["set_optimizer_state_dict"](single, its.base, state["base"])
+        assert its.steps == 5 and sum(int(m.sum()) for m in its._memory.masks.values()) == int(
+            0.6 * sum(p.numel() for p in single.parameters())
+        )
+        dcp.save(names["state_of"](single, its), checkpoint_id=folders[1], no_dist=True)
+        train(single, its, 5)
+    dist.barrier()
+    back, again = build(True)
+    names["load"](back, again, folders[1])
+    for p, q in zip(straight.parameters(), back.parameters(), strict=True):
+        assert torch.equal(whole(p), whole(q))
+        assert torch.equal(optimizer._memory.masks[p], again._memory.masks[q])
+        assert torch.equal(optimizer._memory.averages[p], again._memory.averages[q])
+    train(straight, optimizer, 5, rank, 2)
+    train(back, again, 5, rank, 2)
+    ends = [[whole(p.detach()) for p in model.parameters()] for model in (straight, back)]
+    assert all(map(torch.equal, *ends))
+    if rank == 0:
+        for p, q in zip(single.parameters(), ends[0], strict=True):
+            torch.testing.assert_close(p.detach(), q, rtol=1e-6, atol=1e-8)
+
+
 def sharded_many(rank):
     """Enough values for a sample: a threshold between two, one in a heavy tie, and one that is not finite."""
     mesh = init_device_mesh("cpu", (2,))
@@ -344,6 +388,7 @@ CHECKS = {
     "sharded, resume": sharded_resume,
     "sharded, not finite": sharded_not_finite,
     "sharded, many": sharded_many,
+    "resharded": resharded,
 }
 
 

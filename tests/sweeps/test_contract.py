@@ -16,6 +16,8 @@ from ire.sweeps.findings.statistics.tuning_gain import (
     expected_best_interval,
     trial_losses,
 )
+from ire.sweeps.plan.plan import RULES
+from ire.sweeps.records.records import TIMING
 from ire.sweeps.search.ledger import Ledger
 from search_spaces import find_space
 from search_spaces.space import parse_space
@@ -25,8 +27,11 @@ PLAN = {"methods": ("sgd", "sgd-ire"), "trials": 4, "confirm_seeds": 2}
 
 def judged(protocol):
     plan, trials = protocol.plan, protocol.records.trials.values()
-    ledgers = [Ledger(plan, method, trials) for method in plan.methods]  # anew: tests change the trials
-    return {clause.name: clause for clause in clauses(plan, ledgers)}
+    studies = [  # anew: tests change the trials
+        {method: Ledger(plan.study(number), method, trials) for method in plan.methods}
+        for number in range(plan.studies)
+    ]
+    return {clause.name: clause for clause in clauses(plan, studies)}
 
 
 def test_a_sweep_that_went_well_keeps_every_clause_that_can_be_judged(tmp_path):
@@ -58,6 +63,28 @@ def test_a_broken_clause_says_why(tmp_path, change, clause, words):
     found = judged(protocol)[clause]
     assert found.kept is False
     assert words in found.text
+
+
+def test_a_clause_is_kept_if_it_is_kept_in_every_study(tmp_path):
+    protocol = simulate(make_plan(**PLAN, studies=2), tmp_path)
+    assert judged(protocol)["evaluation"].kept is True
+    for run in protocol.studies[1].arms["sgd"].confirm:
+        run.reports.pop(0)
+    found = judged(protocol)["evaluation"]
+    assert found.kept is False
+    assert "study 2: confirmed runs differ in horizon, precision or evaluations" in found.text
+
+
+def test_hardware_is_that_of_the_quiet_pass_where_there_is_one(tmp_path):
+    protocol = simulate(make_plan(**PLAN, rules=RULES), tmp_path)
+    turns = [run for run in protocol.records.trials.values() if run.stage == TIMING]
+    for run in protocol.arms["sgd"].confirm:
+        run.reports[-1].update(hardware="elsewhere")
+    for run in turns:
+        run.reports[-1].update(hardware="here")
+    assert judged(protocol)["hardware"].text == "all timed on here"
+    turns[0].reports[-1].update(hardware="there")
+    assert judged(protocol)["hardware"].kept is False
 
 
 def test_a_method_that_spent_far_more_than_the_baseline_had_another_budget(tmp_path):

@@ -16,6 +16,7 @@ from ire.sweeps.findings.pooling import Several, profile
 from ire.sweeps.findings.statistics.draws import RESAMPLES
 from ire.sweeps.findings.statistics.horizon import ABOVE, BELOW, WITHIN
 from ire.sweeps.findings.statistics.verdict import Ratio, speed_up_from_draws
+from ire.sweeps.findings.yardstick import Against
 
 PLAN = {"methods": ("sgd", "sgd-ire"), "trials": 3, "confirm_seeds": 3, "curve": (0.5, 2.0)}
 
@@ -60,19 +61,46 @@ def test_several_sweeps_have_a_geometric_mean_and_profiles(folders, tmp_path):
         ratio = experiment.comparison.row("sgd-ire").speed_ups.get("step")
         ratios[experiment.plan.task].append(np.log(ratio.ratio.value) if ratio else 0.0)
     expected = np.exp(np.mean([np.mean(found) for found in ratios.values()]))
-    assert several.pooled("sgd-ire", "step").ratio.value == pytest.approx(expected)
+    assert several.pooled("sgd-ire", "step")[1].ratio.value == pytest.approx(expected)
     assert (tmp_path / "profiles.svg").exists()
     assert "Performance profiles" in (tmp_path / "report.html").read_text()
     assert {len(found) for found in told["profile_ratios"].values()} == {3}
 
 
-def sweep_with(task, ratio, seed=0):
-    """An experiment of which only the speed-up of method `m` is known, and that exactly."""
-    draws = np.tile([ratio.value, ratio.censored], (RESAMPLES, 1))
-    speed_up = speed_up_from_draws(ratio.value, ratio.censored, draws[:, 0], draws[:, 1], seeds=5)
-    row = SimpleNamespace(method="m", speed_ups={"step": speed_up}, draws={"step": draws})
-    comparison = SimpleNamespace(baseline="b", row=lambda name: row, is_comparable=True, chosen_from=1)
-    return SimpleNamespace(plan=SimpleNamespace(task=task, methods=("m",), seed=seed), comparison=comparison)
+def sweep_with(task, *, seed=0, studies=5, baselines=("b",), **over_b):
+    """An experiment of which only speed-ups over method `b` are known, by method: a ratio, or draws of one."""
+    rows = {"b": row_of("b", {}, baselines)}
+    for method, found in over_b.items():
+        draws = (
+            np.tile([found.value, found.censored], (RESAMPLES, 1))
+            if isinstance(found, Ratio)
+            else np.column_stack([found, np.full(len(found), WITHIN)])
+        )
+        value, censored = (
+            (found.value, found.censored) if isinstance(found, Ratio) else (np.median(found), WITHIN)
+        )
+        rows[method] = row_of(method, {"b": (value, censored, draws)}, baselines)
+    comparison = SimpleNamespace(
+        baseline="b", row=rows.get, is_comparable=True, studies=studies, clock="step"
+    )
+    return SimpleNamespace(
+        plan=SimpleNamespace(task=task, methods=tuple(rows), seed=seed), comparison=comparison
+    )
+
+
+def row_of(method, over, baselines):
+    speed_ups = {
+        name: speed_up_from_draws(value, censored, draws[:, 0], draws[:, 1], units=5)
+        for name, (value, censored, draws) in over.items()
+    }
+    return SimpleNamespace(
+        method=method,
+        is_baseline=method in baselines,
+        is_finished=True,
+        over=Against(
+            speed_ups={"step": speed_ups}, draws={"step": {name: found[2] for name, found in over.items()}}
+        ),
+    )
 
 
 @pytest.mark.parametrize(
@@ -82,29 +110,56 @@ def sweep_with(task, ratio, seed=0):
         ([(2.0, ABOVE), (2.0, ABOVE), (0.5, BELOW)], "?1.26 [?1.00, ?1.00]", "not shown"),
         ([(4.0, WITHIN), (0.5, BELOW)], "≤1.41 [≤1.41, ≤1.41]", "not shown"),
         ([(4.0, WITHIN), (1.0, WITHIN)], "2.00 [2.00, 2.00]", "faster"),
-        (
-            [(0.5, WITHIN), (0.5, WITHIN)],
-            "0.50 [0.50, 0.50]",
-            "not shown",
-        ),  # slower is not judged over several
+        ([(0.5, WITHIN), (0.5, WITHIN)], "0.50 [0.50, 0.50]", "slower"),
     ],
 )
 def test_bounds_of_both_kinds_bound_nothing_together(ratios, told, verdict):
-    sweeps = [sweep_with(str(i), Ratio(value=v, censored=c)) for i, (v, c) in enumerate(ratios)]
+    sweeps = [sweep_with(str(i), m=Ratio(value=v, censored=c)) for i, (v, c) in enumerate(ratios)]
     several = Several(sweeps)
-    assert str(several.pooled("m", "step")) == told
+    against, pooled = several.pooled("m", "step")
+    assert (against, str(pooled)) == ("b", told)
     assert several.verdicts("step") == {"m": verdict}
 
 
 def test_studies_of_one_task_are_what_its_interval_is_over():
     logs = np.array([0.2, 0.3, 0.4])
-    several = Several([sweep_with("t", Ratio(value=float(v)), seed=i) for i, v in enumerate(np.exp(logs))])
-    found = several.pooled("m", "step")
+    several = Several(
+        [sweep_with("t", m=Ratio(value=float(v)), seed=i, studies=1) for i, v in enumerate(np.exp(logs))]
+    )
+    _, found = several.pooled("m", "step")
     half = 4.303 * logs.std(ddof=1) / np.sqrt(3)  # Student's t, 2 degrees of freedom
     assert found.ratio.value == pytest.approx(np.exp(0.3))
     assert [found.low.value, found.high.value] == pytest.approx(np.exp([0.3 - half, 0.3 + half]), rel=0.05)
-    assert found.seeds == 3
-    assert Several(several.experiments[:2]).verdicts("step") == {"m": "not shown"}, "two know too little"
+    assert found.units == 3
+    assert set(several.verdicts("step")) == {"m"}
+    assert Several(several.experiments[:2]).verdicts("step") == {}, "two know too little"
+
+
+def test_a_task_on_which_a_method_is_the_best_baseline_adds_no_certainty():
+    """Over `b` it is 1.65 on the first task and 1 on the second, known there no better than in its own comparison."""
+    normal = np.random.default_rng(0).standard_normal((2, RESAMPLES))
+    first, second = np.exp(0.5 + 0.15 * normal[0]), np.exp(0.4 * normal[1])
+    alone = Several([sweep_with("1", m=first, baselines=("b", "m"))])
+    assert alone.verdicts("step") == {"m": "faster"}
+    several = Several(
+        [
+            *alone.experiments,
+            sweep_with("2", m=second, baselines=("b", "m")),
+        ]
+    )
+    several.experiments[1].comparison.baseline = "m"
+    _, found = several.pooled("m", "step")
+    half = 1.96 * np.hypot(0.15, 0.4) / 2
+    assert [found.low.value, found.high.value] == pytest.approx(np.exp([0.25 - half, 0.25 + half]), rel=0.02)
+    assert several.verdicts("step") == {"m": "not shown"}
+
+
+def test_a_method_that_one_task_does_not_know_against_a_baseline_is_not_pooled_over_it():
+    one, other = sweep_with("1", m=Ratio(value=2.0)), sweep_with("2", m=Ratio(value=2.0))
+    other.comparison.row("m").over = Against()
+    several = Several([one, other])
+    assert several.pooled("m", "step") is None
+    assert several.verdicts("step") == {}
 
 
 @pytest.mark.parametrize(

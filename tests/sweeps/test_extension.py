@@ -8,10 +8,12 @@ import pytest
 from simulated import make_plan, simulate, table
 from small_space import space_with
 
+import ire.sweeps.records.records as records_module
 from ire.invalid_input import InvalidInput
+from ire.sweeps.experiments import launch
 from ire.sweeps.experiments.launch import _changed_versions
 from ire.sweeps.plan.changes import check_identity, extended, identity
-from ire.sweeps.plan.plan import Plan
+from ire.sweeps.plan.plan import Plan, read_plan
 from ire.sweeps.plan.provenance import code_checksum, differences, versions
 from ire.sweeps.records.records import CONFIRM, CONTROL, CURVE, SEARCH, Records, read_records
 from ire.sweeps.search.protocol import Protocol
@@ -154,3 +156,28 @@ def test_a_task_of_ones_own_that_was_changed_is_told_on_a_resume(tmp_path, monke
     assert line.endswith(f"is recorded: task {before['task']} -> {versions(plan.task)['task']}")
     assert "task" not in versions("digits")
     assert "task" not in versions("my_missing_package.module:Mine")
+
+
+def test_a_resume_of_a_finished_sweep_reads_its_plan_and_its_records_once(tmp_path, monkeypatch):
+    plan = make_plan(trials=2, confirm_seeds=0, methods=("sgd",))
+    simulate(plan, tmp_path)
+    (tmp_path / "sweep.toml").write_text(plan.to_toml())
+    read = []
+    monkeypatch.setattr(launch, "read_plan", lambda folder: read.append("sweep.toml") or read_plan(folder))
+    lines = records_module.numbered_lines
+    monkeypatch.setattr(records_module, "numbered_lines", lambda path: read.append(path.name) or lines(path))
+    experiment = launch.resume(tmp_path)
+    assert experiment.is_complete
+    assert sorted(read) == ["results.jsonl", "sweep.toml", "trials.jsonl"]
+
+
+def test_a_changed_sweep_toml_is_refused_before_damaged_records_are_mended(tmp_path):
+    plan = make_plan(trials=2, confirm_seeds=0, methods=("sgd",))
+    Records(tmp_path).run(identity=identity(plan), versions=versions(plan.task))
+    simulate(plan, tmp_path)
+    events = (tmp_path / "trials.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "trials.jsonl").write_text("".join(events[:-2]))
+    (tmp_path / "sweep.toml").write_text(dataclasses.replace(plan, seed=1).to_toml())
+    with pytest.raises(InvalidInput, match="seed was 0, is 1"):
+        launch.resume(tmp_path)
+    assert (tmp_path / "trials.jsonl").read_text() == "".join(events[:-2])

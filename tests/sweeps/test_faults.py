@@ -16,6 +16,7 @@ from ire.sweeps.records.experiment_home import FolderHome
 from ire.sweeps.records.records import FAILED, RUNNING, read_records
 from ire.sweeps.search.protocol import Protocol
 from ire.sweeps.watch.watcher import Watcher
+from ire.trial.message import Message, StorageTrouble, Trouble
 from trainables.task import load_task
 from trainables.training.checkpoint import KEPT, load_checkpoint, save_checkpoint
 from trainables.training.training import Training
@@ -50,7 +51,7 @@ def new_run(folder, **fields):
 
 def messages(trial):
     for report in reports_of(trial):
-        yield {"reports": [report | {"diagnostics": {}}]}
+        yield Message(reports=(report,), flat_fractions=({},))
 
 
 def first_trial(tune):
@@ -164,7 +165,7 @@ def test_a_checkpoint_that_cannot_be_written_is_told_and_breaks_off_only_if_the_
     tune, _, told = run
     trial = first_trial(tune)
     assert tune.message(
-        trial.name, {"reports": [], "storage_error": {"cause": "[Errno 28] no", "full": full}}
+        trial.name, Message(storage_trouble=StorageTrouble(cause="[Errno 28] no", is_full=full))
     )
     if full:
         assert f"the storage is full: a checkpoint of {trial.name}" in tune.cannot_go_on
@@ -177,7 +178,7 @@ def test_a_checkpoint_that_cannot_be_written_is_told_and_breaks_off_only_if_the_
 def test_a_trial_that_dies_too_often_is_given_up_and_the_others_go_on(run):
     tune, _, told = run
     trial = first_trial(tune)
-    fault = {"reports": [], "fault": {"kind": "workers lost", "cause": "killed"}}
+    fault = Message(trouble=Trouble(kind="workers lost", cause="killed"))
     assert [tune.message(trial.name, fault) for _ in range(3)] == [True, True, False]
     assert trial.status == FAILED
     assert trial.error == "it was interrupted 3 times, the last time by: workers lost: killed"
@@ -211,7 +212,7 @@ def test_a_trial_whose_actor_dies_is_handed_out_again_with_its_checkpoint(run):
 def test_what_a_gang_waits_for_is_told(run):
     tune, _, told = run
     trial = first_trial(tune)
-    assert tune.message(trial.name, {"reports": [], "notice": "no worker has started for 120 s"})
+    assert tune.message(trial.name, Message(notice="no worker has started for 120 s"))
     assert told.texts == ["sgd-0000: no worker has started for 120 s"]
     assert trial.status == RUNNING
 
@@ -222,7 +223,7 @@ def test_checkpoints_of_pruned_trials_go_and_those_of_the_best_stay(tmp_path):
     while True:
         trial = tune.protocol.running[0]
         for message in messages(trial):
-            save_checkpoint({"step": message["reports"][0]["step"]}, tune._checkpoint(trial))
+            save_checkpoint({"step": message.reports[0]["step"]}, tune._checkpoint(trial))
             if not tune.message(trial.name, message):
                 break
         kept.append(sorted(path.name for path in (tmp_path / "sweep" / "checkpoints").iterdir()))

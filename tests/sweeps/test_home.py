@@ -13,6 +13,7 @@ import pytest
 from simulated import Killed, make_plan, simulate, table
 
 import ire.sweeps.experiments.launch
+import ire.sweeps.records.experiment_home
 import ire.sweeps.records.experiment_lock
 from ire import open_experiment
 from ire.invalid_input import InvalidInput
@@ -24,6 +25,7 @@ from ire.sweeps.records.experiment_lock import LockLost
 from ire.sweeps.records.records import read_records
 from ire.sweeps.search.protocol import Protocol
 from ire.sweeps.watch.publisher import Publisher
+from ire.trial.message import Message, Trouble
 from trainables.training.checkpoint import load_checkpoint, save_checkpoint
 
 
@@ -58,7 +60,7 @@ def test_checkpoints_live_in_an_object_store(s3, tmp_path):
     assert load_checkpoint(location)["step"] == 2
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 def test_killed_and_resumed_where_the_disk_is_empty_it_equals_the_undisturbed_sweep(s3, tmp_path, seed):
     plan = make_plan(trials=3, confirm_seeds=1, curve=(), methods=("sgd", "sgd-ire"))
     whole = table(simulate(plan, tmp_path))
@@ -81,17 +83,18 @@ def test_killed_and_resumed_where_the_disk_is_empty_it_equals_the_undisturbed_sw
     assert table(SimpleNamespace(records=read_records(home_at(location).folder))) == whole
 
 
-def test_segments_are_merged_so_that_there_are_never_many(s3):
-    plan = make_plan()
-    home = start(below(s3, "merged"), plan)
-    lines = [f'{{"line": {number}}}\n' for number in range(5 * FAN_IN**2 // 2)]
+def test_segments_are_merged_so_that_there_are_never_many(s3, monkeypatch):
+    fan_in = 4  # three levels of merges with few segments
+    monkeypatch.setattr(ire.sweeps.records.experiment_home, "FAN_IN", fan_in)
+    home = start(below(s3, "merged"), make_plan())
+    lines = [f'{{"line": {number}}}\n' for number in range(fan_in**3 + 3 * fan_in // 2)]
     with home.locked():
         for line in lines:
             with (home.folder / "trials.jsonl").open("a") as file:
                 file.write(line)
             home.publish_records()
     names = open_storage(home.location).names("trials.jsonl")
-    assert len(names) <= 2 * FAN_IN + 3
+    assert len(names) <= 3 * fan_in + 3
     assert (home_at(home.location).folder / "trials.jsonl").read_text() == "".join(lines)
 
 
@@ -265,7 +268,7 @@ def test_a_sweep_whose_lease_is_lost_is_broken_off_in_order(s3, monkeypatch):
             "time",
             lambda: now + ire.sweeps.records.experiment_lock.LEASE_SECONDS,
         )  # it was stopped
-        tune.message(name, {"reports": [], "fault": {"kind": "hang", "cause": "-"}})
+        tune.message(name, Message(trouble=Trouble(kind="hang", cause="-")))
     assert "process 1 on elsewhere has taken it over" in tune.cannot_go_on
     assert open_storage(home.location).names() == stored
 

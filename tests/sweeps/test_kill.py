@@ -68,7 +68,8 @@ def killed_and_resumed(processes, folder: Path, *, kills: int, seconds: float, s
     return hits
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [3, 20])
 def test_killed_at_random_moments_it_equals_the_undisturbed_sweep(processes, undisturbed, tmp_path, kills):
     whole, seconds = undisturbed
     hits = killed_and_resumed(processes, tmp_path, kills=kills, seconds=seconds, seed=kills)

@@ -4,6 +4,7 @@ from simulated import make_plan
 from ire.invalid_input import InvalidInput
 from ire.sweeps.plan.plan import Plan, read_plan
 from ire.sweeps.ray.cluster import Node, capacity
+from ire.sweeps.search.protocol import Protocol
 from search_spaces import find_space
 from search_spaces.space import parse_space
 
@@ -28,6 +29,51 @@ def test_another_file_is_refused(text, tmp_path):
     (tmp_path / "sweep.toml").write_text(text)
     with pytest.raises(InvalidInput, match=r"sweep\.toml"):
         read_plan(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("trials = 6", 'trials = "6"', "--trials '6': must be a whole number"),
+        ("trials = 6", "trials = 6.5", "--trials 6.5: must be a whole number"),
+        ("trials = 6", "trials = []", "--trials"),
+        ("trials = 6", "trials = true", "--trials True"),
+        ('methods = ["sgd", "sgd-ire", "sam-sgd"]', 'methods = "sgd"', "--methods"),
+        ('methods = ["sgd", "sgd-ire", "sam-sgd"]', "methods = [1]", "--methods 1: must be a list of"),
+        ('name = "simulated"', "name = 3", "--name 3"),
+        ('task = "digits"', "task = 3", "task = 3"),
+        ("import_path = []", 'import_path = "x"', "import_path = 'x': must be a list of folders"),
+        ("rules = 1", "rules = 99", "rules = 99"),
+        ("schema = 1", "schema = 99", "schema 99, and this version of ire reads 1: a newer one"),
+        ("schema = 1", "schema = 1\nfuture = 2", "unknown key 'future': a newer version"),
+        ("[versions]", "[[versions]]", "[versions]: must be a table of texts"),
+        ("[space]", "[spaces]", "not the sweep.toml of an experiment folder"),
+        ("[space]", "space = 3\n[spaces]", "not the sweep.toml of an experiment folder"),
+    ],
+)
+def test_a_value_of_another_type_is_one_line_that_names_the_file(old, new, message, tmp_path):
+    text = make_plan().to_toml()
+    assert old in text
+    (tmp_path / "sweep.toml").write_text(text.replace(old, new, 1))
+    with pytest.raises(InvalidInput) as raised:
+        read_plan(tmp_path)
+    assert str(raised.value).startswith(f"{tmp_path}/sweep.toml")
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_a_file_that_is_not_utf_8_is_refused(encoding, tmp_path):
+    (tmp_path / "sweep.toml").write_bytes(make_plan(name="é").to_toml().encode(encoding, "backslashreplace"))
+    with pytest.raises(InvalidInput, match=r"sweep\.toml: it is not UTF-8"):
+        read_plan(tmp_path)
+
+
+def test_a_lock_that_a_killed_process_left_at_the_journal_is_not_waited_for(tmp_path):
+    (tmp_path / "optuna.log").write_text("")
+    (tmp_path / "optuna.log.lock").symlink_to("optuna.log")
+    Protocol(make_plan(), tmp_path).next_trial()
+    assert not (tmp_path / "optuna.log.lock").is_symlink()
 
 
 def test_a_folder_without_a_plan_is_no_experiment(tmp_path):

@@ -74,7 +74,13 @@ def test_a_prefix_ends_where_ire_starts():
     assert prefix_key(make_spec(start_fraction=0.0)) is None
 
 
-@pytest.mark.parametrize("method", ["sgd-ire", "adamw-ire", "sam-sgd-ire", "sgd-small-ire"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        "adamw-ire",
+        *(pytest.param(m, marks=pytest.mark.slow) for m in ("sgd-ire", "sam-sgd-ire", "sgd-small-ire")),
+    ],
+)
 def test_what_begins_with_a_prefix_is_bitwise_what_it_is_alone(method, tmp_path):
     """Of several starts and settings, in an order in which prefixes of both kinds are found."""
     begun = []
@@ -108,6 +114,7 @@ def test_a_start_that_a_loss_decides_is_shared_as_far_as_it_goes(tmp_path):
     assert begun == [start]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("starts", [(0.5, 0.9), (0.9, 0.5)])
 def test_a_start_that_a_loss_decides_is_looked_for_to_its_own_end(starts, tmp_path):
     """At the latest start of one trial another one still waits for its loss, and may find it in that very step."""
@@ -145,6 +152,7 @@ def rows(folder):
     ]
 
 
+@pytest.mark.slow
 def test_a_grid_that_shares_is_bitwise_the_grid_that_does_not_and_saves_45_percent(tmp_path):
     found = {}
     for share in (False, True):

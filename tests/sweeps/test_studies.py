@@ -31,7 +31,7 @@ def test_studies_share_no_seed_and_each_has_its_whole_course(tmp_path):
     seeds = [{t.spec.seed for t in trials if t.study == study} for study in range(3)]
     assert not seeds[0] & seeds[1] and not seeds[0] & seeds[2] and not seeds[1] & seeds[2]
     stages = [sorted({t.stage for t in trials if t.study == study}) for study in range(3)]
-    assert stages == [["confirm", "curve", "search"]] * 3
+    assert stages == [["confirm", "curve", "search", "timing"]] * 3
 
 
 @pytest.mark.parametrize("kill_after", [3, 40, 95])

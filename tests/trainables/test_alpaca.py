@@ -17,8 +17,6 @@ from trainables.task import load_task
 from trainables.tasks.alpaca_lora import IGNORED
 from trainables.training.training import Training
 
-pytest.importorskip("peft")
-
 
 def test_only_the_answer_is_a_target(small_data):
     task = load_task("alpaca-lora@tiny")

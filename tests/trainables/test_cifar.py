@@ -70,7 +70,7 @@ def test_a_pickle_that_is_more_than_arrays_is_refused(tmp_path, data):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("empty", "no cifar10 there; takes the python batches"),
+        ("empty", "no cifar10 there; takes the Python or binary batches"),
         ("nowhere", "does not exist"),
         ("of100", "no cifar10"),
     ],

@@ -75,7 +75,13 @@ def test_the_same_trial_twice_is_bitwise_the_same(make_spec, method):
 
 @pytest.mark.parametrize(
     "method",
-    ["adamw-ire", "sam-sgd-ire", "sgd-ire-random", "sgd-small-ire", "sgd-ft", "sgd-uj-ire", "sgd-graft"],
+    [
+        *("adamw-ire", "sam-sgd-ire", "sgd-ire-random"),
+        *(
+            pytest.param(method, marks=pytest.mark.slow)
+            for method in ("sgd-small-ire", "sgd-ft", "sgd-uj-ire", "sgd-graft")
+        ),
+    ],
 )
 def test_a_trial_resumed_from_any_report_is_bitwise_the_undisturbed_one(make_spec, method, tmp_path):
     spec = make_spec(method, horizon=18, eval_interval=3)

@@ -52,6 +52,7 @@ def test_parameters_are_those_of_the_literature(build, literature, source):
     assert count == pytest.approx(literature, rel=0.02), source
 
 
+@pytest.mark.slow
 def test_vgg16_begins_as_torchvisions():
     torch.manual_seed(0)
     theirs = vgg16_bn(num_classes=10).state_dict()

@@ -27,6 +27,7 @@ os._exit(0)
 """
 
 
+@pytest.mark.slow
 def test_the_death_of_a_peer_is_recognised(tmp_path):
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     workers = [

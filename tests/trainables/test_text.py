@@ -1,6 +1,7 @@
 """Text on its way to tokens: every format gives the same ones, and nothing is lost when it is stopped."""
 
 import itertools
+import json
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,8 @@ def test_words_are_split_at_white_space_and_lines_end(tmp_path, data):
     (folder / "wiki.valid.tokens").write_text(" the dog sat \n")
     (folder / "wiki.test.tokens").write_text(" the cat \n")
     store = WIKITEXT2.convert(folder, quiet)
-    words = (store.folder / "words.txt").read_text().splitlines()
+    vocabulary = json.loads((store.folder / "tokenizer.json").read_text())["model"]["vocab"]
+    words = sorted(vocabulary, key=vocabulary.get)
     read = {split: [words[n] for n in store.array(split)] for split in ("train", "validation", "test")}
     assert read == {
         "train": [
@@ -117,7 +119,7 @@ def test_preparation_goes_on_where_it_was_stopped_and_gives_the_same_files(tmp_p
     whole = write(tmp_path / "whole", source, encoder, held_out=0.1, say=quiet)
 
     class Interrupting:
-        vocabulary, name = encoder.vocabulary, encoder.name
+        vocabulary, name, dtype = encoder.vocabulary, encoder.name, encoder.dtype
 
         def __init__(self, after):
             self.left = after
@@ -181,11 +183,12 @@ def test_a_preparation_that_is_killed_at_any_file_operation_leaves_nothing_that_
 
 def test_two_preparations_of_the_same_data_are_refused(tmp_path, data):
     write_text(tmp_path / "text", sentences=300)
-    (data / "minipile").mkdir(parents=True)
-    with (data / "minipile" / ".lock").open("a") as file:
-        assert try_lock(file)
-        with pytest.raises(InvalidInput, match="is being prepared by another process"):
-            prepare("minipile-llama119m", source=tmp_path / "text", tokenizer="bpe:300", say=quiet)
+    data.mkdir()
+    with (
+        try_lock(data / ".minipile.lock"),
+        pytest.raises(InvalidInput, match="is being prepared by another process"),
+    ):
+        prepare("minipile-llama119m", source=tmp_path / "text", tokenizer="bpe:300", say=quiet)
     prepare("minipile-llama119m", source=tmp_path / "text", tokenizer="bpe:300", say=quiet)
 
 
@@ -220,10 +223,10 @@ def test_another_tokenizer_than_that_of_the_data_is_refused(tmp_path, data):
     saved, other = data / "minipile" / "tokenizer.json", tmp_path / "tokenizer.json"
     BytePairs.learnt([Piece("other words " * 9, ends=True)], 300).save(tmp_path)
     for name in ("bpe:400", "gpt2", str(saved)):
-        with pytest.raises(InvalidInput, match=r"has bpe:300; choose another --dir, or delete"):
+        with pytest.raises(InvalidInput, match=r"has bpe:300; choose another --dir, or add --replace"):
             prepare(asked[0], tokenizer=name, say=quiet)
     prepare(asked[0], tokenizer="bpe:300", say=quiet)
-    prepare(asked[0], source=tmp_path / "text", tokenizer=str(other), say=quiet)
+    prepare(asked[0], source=tmp_path / "text", tokenizer=str(other), replace=True, say=quiet)
     prepare(asked[0], tokenizer=str(other), say=quiet)
     BytePairs.learnt([Piece("yet others " * 9, ends=True)], 300).save(tmp_path)
     with pytest.raises(InvalidInput, match=r"has tokenizer\.json; choose another"):

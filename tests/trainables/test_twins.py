@@ -14,6 +14,8 @@ from trainables.task import load_task, task_names
 from trainables.training.loop import FINISHED, STOPPED, train
 
 TWINS = [f"{name}@tiny" for name in task_names() if load_task(name).tiny]
+ONE_OF_A_FAMILY = ["cifar10-resnet56@tiny", "imagenet-vit-s@tiny", "wikitext2@tiny"]
+OTHERS = [pytest.param(name, marks=pytest.mark.slow) for name in TWINS if name not in ONE_OF_A_FAMILY]
 CLOCKS = ("seconds", "steps_per_second")
 
 
@@ -46,7 +48,7 @@ def ire_method(task: str) -> str:
     return next(name for name in find_space(task).methods if name.endswith("-ire"))
 
 
-@pytest.mark.parametrize("task", TWINS)
+@pytest.mark.parametrize("task", ONE_OF_A_FAMILY + OTHERS)
 def test_a_twin_learns_masks_and_resumes(task, small_data, tmp_path):
     spec = spec_of(task, ire_method(task))
     status, reports = curve(spec)

@@ -1,14 +1,12 @@
 """A data set by name: where its store lies, what a task is told if it is missing, how it is prepared."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from pathlib import Path
 
 from ire.invalid_input import InvalidInput
 from trainables.data.folder import data_folder
+from trainables.data.originals import Say, unpacked
 from trainables.data.store import INDEX, Store, open_store
-
-Say = Callable[[str], None]
 
 
 class DataSet(ABC):
@@ -35,20 +33,37 @@ class DataSet(ABC):
         return (self.folder / INDEX).is_file()
 
     def prepare(
-        self, source: Path | None, downloads: Path, say: Say, *, tokenizer: str | None = None
+        self,
+        source: Path | None,
+        downloads: Path,
+        say: Say,
+        *,
+        into: Path | None = None,
+        tokenizer: str | None = None,
+        glob: str | None = None,
     ) -> Store:
-        """Make the store from `source`, or from what can be downloaded; raises `InvalidInput`."""
-        if tokenizer is not None:
-            raise InvalidInput(f"--tokenizer {tokenizer!r}: {self.name} is no text")
+        """Make the store from `source`, or from what can be downloaded, in the folder `into`, by default its own.
+
+        `tokenizer` and `glob` are for texts. Raises `InvalidInput`.
+        """
+        for name, value in (("--tokenizer", tokenizer), ("--glob", glob)):
+            if value is not None:
+                raise InvalidInput(f"{name} {value!r}: {self.name} is no text")
         if source is None:
             say(f"downloading {self.name} into {downloads}")
             downloads.mkdir(parents=True, exist_ok=True)
             source = self.download(downloads, say)
-        return self.convert(source, say)
+        return self.convert(source, say, into=into)
+
+    def convert(self, source: Path, say: Say, *, into: Path | None = None) -> Store:
+        """Make the store in `into` from the folder or archive `source`; raises `InvalidInput` if it is other data."""
+        into = into or self.folder
+        with unpacked(source, into, say) as folder:
+            return self.read(folder, say, into=into)
 
     @abstractmethod
-    def convert(self, source: Path, say: Say) -> Store:
-        """Make the store out of what lies in `source`; raises `InvalidInput` if that is not the data set."""
+    def read(self, folder: Path, say: Say, *, into: Path) -> Store:
+        """Make the store in `into` from what lies in `folder`; raises `InvalidInput` if that is not the data set."""
 
     def download(self, into: Path, say: Say) -> Path:
         """Fetch the original data below `into` and return what `convert` takes; raises `InvalidInput` offline."""

@@ -19,6 +19,10 @@ from ire.invalid_input import InvalidInput, unknown
 
 INDEX = "index.json"
 FORMAT = 1
+ENCODINGS = ("tokenizer.json", "words.txt")
+"""Files beside the arrays in which an encoding of texts is saved; the second in stores of earlier versions."""
+DIGITS = 16
+"""Hexadecimal digits of a checksum that people see."""
 CHUNK = 1 << 24  # bytes hashed at a time
 
 
@@ -33,6 +37,26 @@ class Store:
     def facts(self) -> Mapping[str, Any]:
         """What the data set says about itself: vocabulary size, class names, source."""
         return self.index["facts"]
+
+    @cached_property
+    def identity(self) -> str:
+        """One line that tells this data from any other: its name, and checksums of arrays, tokenizer and vocabulary.
+
+        Where the data came from and where it lies is no part of it.
+        """
+        arrays = {
+            name: [entry["shape"], entry["dtype"], entry["sha256"]]
+            for name, entry in self.index["arrays"].items()
+        }
+        text = json.dumps([arrays, self.facts.get("classes")], sort_keys=True)
+        parts = [f"{self.folder.name} sha256 {hashlib.sha256(text.encode()).hexdigest()[:DIGITS]}"]
+        if "tokenizer" in self.facts:
+            files = [self.folder / name for name in ENCODINGS if (self.folder / name).is_file()]
+            sums = [checksum(file)[:DIGITS] for file in files] or [self.facts["tokenizer"]]
+            parts.append(f"tokenizer {sums[0]}")
+        if "vocabulary" in self.facts:
+            parts.append(f"vocabulary {self.facts['vocabulary']}")
+        return ", ".join(parts)
 
     def array(self, name: str) -> np.ndarray:
         """The array of that name, mapped read-only."""
@@ -51,9 +75,15 @@ class Store:
                 raise InvalidInput(
                     f"{path} is damaged: its checksum is not that of {INDEX}; prepare it again"
                 )
+        for name, expected in self.index.get("encodings", {}).items():
+            path = self.folder / name
+            if not path.is_file() or checksum(path) != expected:
+                raise InvalidInput(
+                    f"{path} is damaged or missing: its checksum is not that of {INDEX}; prepare it again"
+                )
 
 
-def open_store(folder: Path, *, remedy: str) -> Store:
+def open_store(folder: Path, *, remedy: str, check_sizes: bool = True) -> Store:
     """The data set in `folder`, its files' sizes checked; raises `InvalidInput` that ends in `remedy`."""
     path = folder / INDEX
     try:
@@ -64,7 +94,7 @@ def open_store(folder: Path, *, remedy: str) -> Store:
         raise InvalidInput(f"cannot read {str(path)!r} ({error}): {remedy}") from error
     if not isinstance(index, dict) or index.get("format") != FORMAT:
         raise InvalidInput(f"{str(path)!r} is not an index of format {FORMAT}: {remedy}")
-    for entry in index["arrays"].values():
+    for entry in index["arrays"].values() if check_sizes else ():
         file = folder / entry["file"]
         size = int(np.prod(entry["shape"], dtype=np.int64)) * np.dtype(entry["dtype"]).itemsize
         if not file.is_file() or file.stat().st_size != size:
@@ -101,14 +131,24 @@ def write_index(
         }
         for name, (shape, dtype) in arrays.items()
     }
-    index = {"format": FORMAT, "arrays": entries, "facts": facts}
+    encodings = {name: checksum(folder / name) for name in ENCODINGS if (folder / name).is_file()}
+    index = {"format": FORMAT, "arrays": entries, "encodings": encodings, "facts": facts}
     (folder / INDEX).unlink(missing_ok=True)  # an older one does not describe these files
     for name, path in moved.items():
         path.replace(folder / f"{name}.bin")
+    _put_index(folder, index)
+    return Store(folder, index)
+
+
+def note_origin(store: Store, **origin: str) -> None:
+    """Add to the index of a store what it was made from; its identity does not depend on it."""
+    _put_index(store.folder, {**store.index, "made_from": origin})
+
+
+def _put_index(folder: Path, index: Mapping[str, Any]) -> None:
     temporary = folder / f".{INDEX}.{os.getpid()}"
     temporary.write_text(json.dumps(index, indent=1), encoding="utf-8")
     temporary.replace(folder / INDEX)
-    return Store(folder, index)
 
 
 def write_store(folder: Path, arrays: Mapping[str, np.ndarray], **facts: Any) -> Store:

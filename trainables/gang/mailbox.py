@@ -7,6 +7,8 @@ the current job until it is done, so a gang that was restarted in mid-trial is h
 import asyncio
 from typing import Any
 
+from ire.trial.message import Message
+
 
 class Mailbox:
     """Made an actor by `trainables.gang.trainable`; every method may be waited on concurrently."""
@@ -17,7 +19,7 @@ class Mailbox:
         self._number = 0  # of the current job; 0 is none
         self._done = False
         self._closed = False
-        self._messages: list[dict[str, Any]] = []
+        self._messages: list[Message] = []
         self._requests = 0  # messages asked for; a request after a message says: go on
         self._delivered = 0
         self._workers: list[Any] = []  # actor handles of the gang that took the job
@@ -35,7 +37,7 @@ class Mailbox:
             self._changed.notify_all()
             return self._number
 
-    async def collect(self, number: int, timeout: float) -> dict[str, Any] | None:
+    async def collect(self, number: int, timeout: float) -> Message | None:
         """The next message of job `number`, or None after `timeout` seconds without one."""
         async with self._changed:
             self._requests = self._delivered + 1
@@ -86,7 +88,7 @@ class Mailbox:
             if self._stands(number):
                 self._workers.append(worker)
                 if rank == 0:
-                    self._messages.append({"reports": [], "placement_group": placement_group})
+                    self._messages.append(Message(placement_group=placement_group))
                     self._changed.notify_all()
 
     async def hung(self, number: int, rank: int, diagnosis: str) -> None:
@@ -94,7 +96,7 @@ class Mailbox:
         if number == self._number:
             self._diagnoses[rank] = diagnosis
 
-    async def put(self, number: int, message: dict[str, Any], wait: bool) -> bool:
+    async def put(self, number: int, message: Message, wait: bool) -> bool:
         """Deliver a message of job `number`; returns whether the job still stands.
 
         A message marked `last` ends the job. With `wait` the answer is held back until the trial has decided: it asks
@@ -104,7 +106,7 @@ class Mailbox:
             if not self._stands(number):
                 return False
             self._messages.append(message)
-            self._done = bool(message.get("last"))
+            self._done = message.last
             position = self._delivered + len(self._messages)
             self._changed.notify_all()
             if wait and not self._done:

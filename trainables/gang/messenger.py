@@ -9,9 +9,11 @@ import torch
 import torch.distributed as dist
 
 from ire.storage.storage import is_full
+from ire.trial.message import Message, StorageTrouble
+from ire.trial.report import Report
 from ire.trial.spec import TrialSpec
 from trainables.gang.watchdog import HangGuard
-from trainables.training.training import Report, Training
+from trainables.training.training import Training
 
 FLUSH_SECONDS = 0.5
 """Reports travel together, at most this late; a rung's and the last one travel at once."""
@@ -44,6 +46,7 @@ class Messenger:
         self._guard = HangGuard(hang_seconds, self._hangs)
         self._rank, self._world_size, self._device = rank, world_size, device
         self._reports: list[Report] = []
+        self._flat_fractions: list[dict[str, float]] = []
         self._sent = time.monotonic()
 
     def __call__(self, report: Report, training: Training) -> bool:
@@ -56,7 +59,8 @@ class Messenger:
         stands = True
         if self._rank == 0:
             is_past = report["step"] < training.step  # sent again, and the mask of then is gone
-            self._reports.append(report | {"diagnostics": {} if is_past else training.flat_fractions()})
+            self._reports.append(report)
+            self._flat_fractions.append({} if is_past else training.flat_fractions())
             rung = report["step"] in self._spec.rungs and not last
             if not last and (rung or time.monotonic() - self._sent >= FLUSH_SECONDS):
                 stands = self._send(wait=rung)
@@ -81,7 +85,7 @@ class Messenger:
 
     def storage_error(self, error: OSError) -> None:
         """Tell that a checkpoint could not be written; the trial goes on."""
-        self._send(storage_error={"cause": str(error), "full": is_full(error)})
+        self._send(storage_trouble=StorageTrouble(cause=str(error), is_full=is_full(error)))
 
     def prefix(self, training: Training) -> None:
         """Tell that the trial has begun with the steps of another one, and what they cost that."""
@@ -93,9 +97,7 @@ class Messenger:
         if self._rank == 0 or error:
             self._send(last=True, error=error, gang_is_well=gang_is_well)
 
-    def _send(self, *, wait: bool = False, last: bool = False, **told: Any) -> bool:
-        message = {"reports": self._reports, "last": last} | {
-            key: value for key, value in told.items() if value
-        }
-        self._reports, self._sent = [], time.monotonic()
+    def _send(self, *, wait: bool = False, **news: Any) -> bool:
+        message = Message(reports=tuple(self._reports), flat_fractions=tuple(self._flat_fractions), **news)
+        self._reports, self._flat_fractions, self._sent = [], [], time.monotonic()
         return ray.get(self._mailbox.put.remote(self._number, message, wait))

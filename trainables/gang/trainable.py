@@ -23,6 +23,7 @@ from ray.tune import Trainable
 from ray.util.placement_group import PlacementGroup
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from ire.trial.message import Message, Trouble
 from ire.trial.spec import TrialSpec
 from trainables.data.folder import data_in
 from trainables.gang.mailbox import Mailbox
@@ -73,10 +74,7 @@ class GangTrainable(Trainable):
     `job`: `spec` (TrialSpec as a dict), `checkpoint` and `prefixes` (each a folder, its URI or None),
     `checkpoint_seconds`, `hang_seconds`, `keep_last`.
     `gang`: `workers`, `cpus_per_worker`, `gpus_per_worker`, `storage`, `import_path`, `data_dir`.
-    Each result holds one message in `messages`: the `reports` since the last one. The last of a trial that failed
-    has an `error`; a `fault` (`kind`, `cause`) was survived, unless the sweep stops the trial for it; a `notice` is
-    for people; `storage_error` (`cause`, `full`) says that a checkpoint could not be written; `prefix` is
-    what another trial has spent for this one, in gradient evaluations; `placement_group` is what the gang occupies.
+    Each result holds one `ire.trial.message.Message` in `messages`.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -109,48 +107,50 @@ class GangTrainable(Trainable):
         finally:
             self._stepped = time.monotonic()
 
-    def _next_message(self) -> dict[str, Any]:
+    def _next_message(self) -> Message:
         message = ray.get(self._mailbox.collect.remote(self._number, COLLECT_SECONDS))
         if message is not None:
             self._watchdog.heard()
-            self._placement_group = message.get("placement_group", self._placement_group)
+            self._placement_group = message.placement_group or self._placement_group
             self._is_taken_up = True
         elif not self._thread.is_alive():
-            message = {"reports": [], "fault": self._fault()}
+            message = Message(trouble=self._trouble())
             self._watchdog = Watchdog(self._watchdog.limit)
             self._is_taken_up = False
             self._start_gang()  # the mailbox hands it the same job
         else:  # nothing new: come back soon, so that Tune can stop this trial in between
-            message = {"reports": []} | self._look_after_silence()
-        self._broken = "error" in message and not message.get("gang_is_well")
+            message = Message(notice=self._look_after_silence())
+        self._broken = message.error is not None and not message.gang_is_well
         return message
 
-    def _fault(self) -> dict[str, str]:
+    def _trouble(self) -> Trouble:
         """Why the gang has ended in the middle of a trial."""
         if self._placement_group:  # its owner may be gone with the workers
             remove_placement_group_by_id(self._placement_group)
         diagnoses = ray.get(self._mailbox.diagnoses.remote())
         if diagnoses:
-            return {"kind": "hang", "cause": diagnoses}
+            return Trouble(kind="hang", cause=diagnoses)
         if self._killed:
             self._killed = False
-            return {"kind": "hang", "cause": "no report, and no answer from the worker: its process is stuck"}
-        return {"kind": "workers lost", "cause": str(self._loss)}
+            return Trouble(
+                kind="hang", cause="no report, and no answer from the worker: its process is stuck"
+            )
+        return Trouble(kind="workers lost", cause=str(self._loss))
 
-    def _look_after_silence(self) -> dict[str, Any]:
-        """Nothing, or what is to be told of a trial without news; kills workers that are stuck altogether."""
+    def _look_after_silence(self) -> str | None:
+        """A notice if a trial has been without news for long; kills workers that are stuck altogether."""
         silence = self._watchdog.silence
         if not self._is_taken_up and silence >= self._next_notice:
             self._next_notice = 2 * silence
             free = {name: free for name, free in ray.available_resources().items() if name in ("CPU", "GPU")}
             need = f"{self._gang['workers']} x {self._gang['cpus_per_worker']} CPU"
             need += f" + {self._gang['gpus_per_worker']} GPU" if self._gang["gpus_per_worker"] else ""
-            return {"notice": f"no worker has started for {silence:.0f} s: it needs {need}, free are {free}"}
+            return f"no worker has started for {silence:.0f} s: it needs {need}, free are {free}"
         if self._is_taken_up and not self._killed and silence >= self._watchdog.limit + ANSWER_SECONDS:
             self._killed = True
             for worker in ray.get(self._mailbox.workers.remote()):
                 ray.kill(worker)
-        return {}
+        return None
 
     def cleanup(self) -> None:
         """End the gang in order: its processes and its placement group are gone, if they end in time."""

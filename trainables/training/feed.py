@@ -5,10 +5,11 @@ another stream runs beside the step before.
 """
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 
-from trainables.task import Batch
+from trainables.data.batch import Batch, leaves, mapped, moved
 
 
 class Feed:
@@ -26,15 +27,16 @@ class Feed:
     def take(self, batches: Iterator[Batch]) -> list[Batch]:
         """The parts of the next batch."""
         if self._stream is None:
-            return [_moved(part, self._device) for part in self._parts(next(batches))]
+            return [moved(part, self._device) for part in self._parts(next(batches))]
         if self._ahead is None:
             self.fetch(batches)
         parts, self._ahead = self._ahead, None
         current = torch.cuda.current_stream(self._device)
         current.wait_stream(self._stream)
         for part in parts:
-            for tensor in part:
-                tensor.record_stream(current)  # its memory may be used again only after this step
+            for tensor in leaves(part):
+                if isinstance(tensor, torch.Tensor):
+                    tensor.record_stream(current)  # its memory may be used again only after this step
         return parts
 
     def fetch(self, batches: Iterator[Batch]) -> None:
@@ -43,16 +45,14 @@ class Feed:
             return
         parts = self._parts(next(batches))
         with torch.cuda.stream(self._stream):
-            self._ahead = [_moved(_pinned(part), self._device) for part in parts]
+            self._ahead = [moved(mapped(_pinned, part), self._device) for part in parts]
 
     def forget(self) -> None:
         """Drop what is ahead: the batches are others now."""
         self._ahead = None
 
 
-def _pinned(part: Batch) -> Batch:
-    return tuple(t if t.device.type != "cpu" or t.is_pinned() else t.pin_memory() for t in part)
-
-
-def _moved(part: Batch, device: torch.device) -> Batch:
-    return tuple(t.to(device, non_blocking=True) for t in part)
+def _pinned(leaf: Any) -> Any:
+    if not isinstance(leaf, torch.Tensor) or leaf.device.type != "cpu" or leaf.is_pinned():
+        return leaf
+    return leaf.pin_memory()

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ire.optim.curvature.sharpness import Estimate, hessian_trace, largest_eigenvalue
+from ire.optim.curvature.sharpness import Estimate, hessian_trace, largest_eigenvalue, weighted_mean
 from ire.trial.seeds import generator
-from trainables.task import Batch, Task
+from trainables.data.batch import Batch, chunk, moved
+from trainables.task import Task
 
 DRAWS = 4
 """Labels sampled per batch for Tr F."""
@@ -37,9 +38,7 @@ def flatness(
     model.eval()
     stream = task.train_batches(seed=0, start=0)
     pieces = [
-        task.prepared(piece)
-        for _ in range(batches)
-        for piece in zip(*(part.to(device).chunk(parts) for part in next(stream)), strict=True)
+        task.prepared(piece) for _ in range(batches) for piece in chunk(moved(next(stream), device), parts)
     ]
     losses = [functools.partial(_loss, task, model, piece) for piece in pieces]
     parameters = [p for p in model.parameters() if p.requires_grad]
@@ -72,8 +71,11 @@ def _loss(task: Task, model: nn.Module, batch: Batch) -> Tensor:
 def _fisher_trace(
     task: Task, model: nn.Module, parameters: Sequence[Tensor], pieces: Sequence[Batch]
 ) -> Estimate:
-    """Tr F = B ‖∇L̂_B‖² (Wang et al. 2024, Appendix C), by the task's own sampled labels, whatever its loss."""
-    found = []
+    """Tr F = B ‖∇L̂_B‖² (Wang et al. 2024, Appendix C), by the task's own sampled labels, whatever its loss.
+
+    Pieces are weighted by B, their number of predictions, so that they are taken for one large batch.
+    """
+    found, counts = [], []
     for index, piece in enumerate(pieces):
         for draw in range(DRAWS):
             outputs = task.outputs(model, piece)
@@ -82,6 +84,6 @@ def _fisher_trace(
                 task.sampled_loss(outputs, piece, generator=labels), parameters, allow_unused=True
             )
             squares = sum(float(g.double().square().sum()) for g in gradients if g is not None)
-            found.append(float(task.metric_sums(outputs.detach().float(), piece)["count"]) * squares)
-    values = torch.tensor(found, dtype=torch.float64)
-    return Estimate(values.mean().item(), (values.std() / len(found) ** 0.5).item())
+            counts.append(float(task.metric_sums(outputs.detach().float(), piece)["count"]))
+            found.append(counts[-1] * squares)
+    return weighted_mean(found, counts)

@@ -7,11 +7,12 @@ from pathlib import Path
 import torch
 
 from ire.storage.storage import patiently
+from ire.trial.report import Report
 from ire.trial.spec import TrialSpec
 from trainables.task import Task, load_task
 from trainables.training.checkpoint import load_checkpoint, save_checkpoint
 from trainables.training.prefix import SharedPrefix, prefix_key
-from trainables.training.training import Report, Training
+from trainables.training.training import Training
 
 FINISHED, DIVERGED, STOPPED = "finished", "diverged", "stopped"
 

@@ -1,13 +1,17 @@
-"""From a method's name and settings to the optimizer object it stands for."""
+"""From a method's name and settings to the optimizer object it stands for, and how a trial drives it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
 
 from ire.methods.composed import Method
+from ire.methods.part import Base
 from ire.optim import IRE, SAM
+from trainables.training.groups import Group, grouped, options
+from trainables.training.sampled_hessian import SampledHessian
+from trainables.training.together import Together
 
 
 def build_optimizer(
@@ -26,12 +30,15 @@ def build_optimizer(
     `optimizer_steps`; `seed` feeds the random mask of the control, `compile` compiles IRE's step. `model` may be
     wrapped in DistributedDataParallel.
     """
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = method.base.load()(parameters, **method.base.keywords(settings))
+    optimizer = _base(method, settings, model, horizon=horizon * optimizer_steps)
     if method.sam:
         optimizer = SAM(optimizer, settings["rho"], adaptive=settings["adaptive"], model=model)
     if method.ire:
         kappa, gamma = method.boost(settings)
+        if settings["kappa_follows_lr"]:
+            for group in optimizer.param_groups:
+                if "rate" in group or "multiplier" in group:
+                    group["lr_max"] = _peak(group, settings)
         optimizer = IRE(
             optimizer,
             kappa=kappa,
@@ -44,3 +51,67 @@ def build_optimizer(
             compile=compile,
         )
     return optimizer
+
+
+def _base(method: Method, settings: Mapping[str, Any], model: nn.Module, *, horizon: int) -> Optimizer:
+    base, groups = method.base, grouped(method, settings, model)
+    own = _one(base, settings, [group for group in groups if not group.is_rest], rate="lr", horizon=horizon)
+    if base.curvature_interval:
+        own = SampledHessian(
+            own, interval=settings[base.curvature_interval], gamma=settings[base.curvature_scale]
+        )
+    left = [group for group in groups if group.is_rest]
+    if not left:
+        return own
+    return Together([own, _one(base.rest, settings, left, rate="rest_lr", horizon=horizon)])
+
+
+def _one(
+    base: Base, settings: Mapping[str, Any], groups: Sequence[Group], *, rate: str, horizon: int
+) -> Optimizer:
+    parameters: list[Any] = options(groups, settings, rate)
+    if len(parameters) == 1 and len(parameters[0]) == 1:  # nothing is said of any group
+        parameters = parameters[0]["params"]
+    return base.load()(parameters, **base.keywords(settings, horizon=horizon))
+
+
+# How a trial drives it
+
+
+def set_learning_rates(
+    optimizer: Optimizer, method: Method, settings: Mapping[str, Any], factor: float
+) -> None:
+    """Give every group its learning rate: `factor` times its peak."""
+    rates = method.base.rates
+    for group in optimizer.param_groups:
+        group["lr"] = factor * _peak(group, settings)
+        for key, setting in rates.items():
+            if key in group:
+                group[key] = factor * settings[setting]
+
+
+def _peak(group: Mapping[str, Any], settings: Mapping[str, Any]) -> float:
+    return settings[group.get("rate", "lr")] * group.get("multiplier", 1.0)
+
+
+def set_mode(optimizer: Optimizer, *, training: bool) -> None:
+    """Let an optimizer that trains at other weights than it evaluates (schedule-free) put the right ones in place."""
+    for part in _parts(optimizer):
+        change = getattr(part, "train" if training else "eval", None)
+        if callable(change):
+            change()
+
+
+def wants_curvature(optimizer: Optimizer) -> bool:
+    """Whether a gradient against labels that the model draws is wanted before the next step."""
+    return bool(getattr(optimizer, "curvature_due", False))
+
+
+def _parts(optimizer: Optimizer) -> Iterator[Optimizer]:
+    """The optimizers inside wrappers and containers that are neither."""
+    inner = getattr(optimizer, "optimizers", None) or [getattr(optimizer, "base", None)]
+    if inner == [None]:
+        yield optimizer
+    for part in inner:
+        if part is not None:
+            yield from _parts(part)

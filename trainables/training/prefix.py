@@ -14,7 +14,6 @@ import torch
 import torch.distributed as dist
 
 from ire.methods.ire import IRE
-from ire.methods.method import parse_method
 from ire.storage.storage import below, patiently
 from ire.trial.spec import TrialSpec
 from trainables.training.checkpoint import load_checkpoint, save_checkpoint
@@ -26,7 +25,7 @@ OWN = ("name", "test")
 
 def prefix_steps(spec: TrialSpec) -> int:
     """The steps before IRE boosts, at most: it may start earlier for a low training loss. 0 without IRE."""
-    method = parse_method(spec.method)
+    method = spec.parsed_method
     return method.start(spec.settings, spec.horizon) if method.ire else 0
 
 
@@ -34,13 +33,15 @@ def prefix_key(spec: TrialSpec) -> str | None:
     """A name for the prefix, equal for trials that share it; None for a trial without one."""
     if not prefix_steps(spec):
         return None
-    method = replace(parse_method(spec.method), ire=False, control=None)
+    method = replace(spec.parsed_method, ire=False, control=None)
     ours = set(IRE.settings)
     if spec.settings["start_loss"]:  # when it comes depends on how it is looked for
         ours -= {"start_loss", "start_fraction"}
     settings = {name: value for name, value in spec.settings.items() if name not in ours}
     own = OWN if spec.flatness_points > 1 else (*OWN, "flatness")
     fields = {name: value for name, value in spec.to_dict().items() if name not in own}
+    if spec.data is None:  # as in sweeps that did not record it
+        del fields["data"]
     text = json.dumps(fields | {"method": method.name, "settings": settings}, sort_keys=True)
     return f"{method.name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 

@@ -5,7 +5,6 @@ and the learning rate are functions of (seed, step), so a checkpoint is the mode
 counters, and a resumed trial is bitwise the undisturbed one.
 """
 
-import dataclasses
 from functools import partial
 from typing import Any
 
@@ -15,26 +14,32 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ire.invalid_input import InvalidInput
-from ire.methods.method import parse_method
 from ire.optim import IRE, frozen_batch_norm
-from ire.trial.schedule import lr_factor
+from ire.trial.report import Report
+from ire.trial.schedule import DECAY_SHARE, lr_factor
 from ire.trial.seeds import derive_seed, generator, seed_step
 from ire.trial.spec import TrialSpec
-from trainables.task import Batch, Task
+from trainables.data.batch import Batch, examples, moved
+from trainables.task import Task
 from trainables.training.clock import Clock
 from trainables.training.feed import Feed
 from trainables.training.flatness import flatness
 from trainables.training.hardware import hardware
 from trainables.training.objective import Draw, EvaluationSums, Objective
-from trainables.training.optimizers import build_optimizer
+from trainables.training.optimizers import (
+    build_optimizer,
+    set_learning_rates,
+    set_mode,
+    wants_curvature,
+)
 from trainables.training.placement import model_on, peak_memory_mib
+from trainables.training.sampled_hessian import predictions
 from trainables.training.start import LossTrigger
+from trainables.training.stream_check import check_stream
 from trainables.updates import Setup, build_update
 
 EXPLODED = 10.0
 """A loss above this multiple of the first batch's counts as diverged."""
-
-Report = dict[str, Any]
 
 
 class Training:
@@ -48,7 +53,7 @@ class Training:
     ) -> None:
         task = task.in_study(spec.study)
         self.task, self.spec, self.device, self.rank, self.world_size = task, spec, device, rank, world_size
-        self.method = parse_method(spec.method)
+        self.method = spec.parsed_method
         self.settings = self.method.resolve(spec.settings)
         self._optimizer_steps = self.method.optimizer_steps(self.settings, task.batch_size)
         if spec.compile and self.method.differentiates_twice:
@@ -98,6 +103,10 @@ class Training:
             world_size=world_size,
         )
         self.update = build_update(self._setup)
+        self.data = task.data_identity()
+        """What the trial is trained on, as its checkpoints record it; None if its task makes its own data."""
+        task.check_same_data(spec.data, whose=f"the sweep of {spec.name}")
+        check_stream(task, seed=spec.seed)
         self.batches = task.train_batches(seed=spec.seed, start=0)
         self._feed = Feed(self.update.parts, device)
 
@@ -110,6 +119,7 @@ class Training:
         self._loss_sum = torch.zeros((), device=device, dtype=torch.float64)
         self._step_of_last_report = 0
         self._seconds_of_last_report = 0.0
+        self._is_in_training = False
 
     @property
     def seconds(self) -> float:
@@ -126,13 +136,15 @@ class Training:
     def advance(self) -> None:
         """Take one step of the task: one of the optimizer, or several (`trainables.updates`)."""
         self._clock.start()
-        if not self.model.training:  # it was evaluated; to say so again takes a walk through all its modules
+        if not self._is_in_training:  # to say so again takes a walk through all modules
             self.objective.train()
+            set_mode(self.optimizer, training=True)
+            self._is_in_training = True
         seed_step(derive_seed(self.spec.seed, "step", self.step, self.rank), self.device)
         self._set_lr()
         parts = [self.task.prepared(part) for part in self._feed.take(self.batches)]
-        if isinstance(self.optimizer, IRE) and self.optimizer.curvature_due:
-            self._refresh_mask(parts)
+        if wants_curvature(self.optimizer):
+            self._refresh_curvature(parts)
         loss = self.update.advance(parts, self.step)
         self._feed.fetch(self.batches)
         if self._first_loss is None:
@@ -152,8 +164,7 @@ class Training:
     def _start_at(self, step: int) -> None:
         """Let IRE boost from `step` on."""
         self.start = step
-        start = step * self._optimizer_steps
-        self.optimizer.settings = dataclasses.replace(self.optimizer.settings, start=start)
+        self.optimizer.start = step * self._optimizer_steps
 
     def _set_lr(self) -> None:
         factor = lr_factor(
@@ -161,15 +172,15 @@ class Training:
             horizon=self.spec.horizon,
             warmup_fraction=self.settings["warmup_fraction"],
             final_lr_fraction=self.settings["final_lr_fraction"],
-            schedule=self.spec.schedule,
+            schedule=self.method.schedule(self.settings, self.spec.schedule),
+            decay_share=self.settings.get("decay_share", DECAY_SHARE),
         )
-        for group in self.optimizer.param_groups:
-            group["lr"] = factor * self.settings["lr"]
+        set_learning_rates(self.optimizer, self.method, self.settings, factor)
 
-    def _refresh_mask(self, parts: list[Batch]) -> None:
+    def _refresh_curvature(self, parts: list[Batch]) -> None:
         """The extra backward on labels sampled from the model (Wang et al. 2024, Algorithm 1)."""
         self.optimizer.zero_grad()
-        examples = sum(len(batch[0]) for batch in parts)
+        count = sum(map(examples, parts))
         with frozen_batch_norm(self.model):
             for index, batch in enumerate(parts):
                 number, part, of = self.update.labels_of(index)
@@ -177,8 +188,11 @@ class Training:
                 with self._setup.reduce_on_last(index, parts):
                     with self._setup.autocast():
                         loss = self.objective(batch, Draw(generator=labels, rank=part, world_size=of))
-                    (loss / (examples / len(batch[0]))).backward()
-        self.optimizer.update_mask()
+                    (loss / (count / examples(batch))).backward()
+        if isinstance(self.optimizer, IRE):
+            self.optimizer.update_mask()
+        else:
+            self.optimizer.update_curvature(predictions(parts) * self.world_size)
         self.gradient_evaluations += 1
 
     # Evaluation and reports
@@ -188,12 +202,14 @@ class Training:
         """The task's metrics on `validation` or `test`, the mean over all its predictions."""
         self._average_buffers()
         self.model.eval()
+        set_mode(self.optimizer, training=False)
+        self._is_in_training = False
         sums: dict[str, Tensor] = {}
         for index, batch in enumerate(self.task.eval_batches(split)):
             mine = index % self.world_size == self.rank
             if index and not mine:  # the first batch is everyone's, so that all know the metrics' names
                 continue
-            batch = tuple(part.to(self.device) for part in batch)
+            batch = moved(batch, self.device)
             with self._setup.autocast():
                 metrics = self._sums(batch)
             for name, value in metrics.items():
@@ -253,21 +269,24 @@ class Training:
         )
         return passed > before
 
-    def _of_the_machine(self) -> Report:
+    def _of_the_machine(self) -> dict[str, Any]:
         """What a report says of warming up and of memory; nothing on a CPU without compiling."""
         if self.device.type == "cpu" and not self.spec.compile:
             return {}
         return {"warmup_seconds": self._clock.warmup_seconds} | peak_memory_mib(self.device)
 
-    def _of_ire(self) -> Report:
+    def _of_ire(self) -> dict[str, Any]:
         """What a report says of IRE, now."""
         if not isinstance(self.optimizer, IRE):
             return {}
+        seen = self.optimizer.diagnostics()
         return {
-            "kappa": self.optimizer.kappa_in_force,
+            "kappa": seen["kappa_in_force"],
             "ire_start": self.start if self.step >= self.start else None,
-            "flat_fraction": self.optimizer.flat_fraction,
-            "skipped_refreshes": self.optimizer.skipped_refreshes,
+            "flat_fraction": seen["flat_fraction"],
+            "skipped_refreshes": seen["skipped_refreshes"],
+            "mask_overlap": seen["overlap_beyond_chance"],
+            "zero_curvature": seen["zero_curvature"],
         }
 
     def flat_fractions(self) -> dict[str, float]:
@@ -303,6 +322,7 @@ class Training:
         state = self.model.state_dict()
         return {
             "spec": self._identity(),
+            "data": self.data,
             "step": self.step,
             "gradient_evaluations": self.gradient_evaluations,
             "seconds": self.seconds,
@@ -319,6 +339,7 @@ class Training:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where `state` was taken; raises `InvalidInput` if that was another trial."""
+        self.task.check_same_data(state.get("data"), whose="the checkpoint")  # older ones say nothing of data
         mine, theirs = self._identity(), TrialSpec.from_dict(state["spec"]).to_dict()
         differing = [name for name in mine if theirs[name] != mine[name]]
         if differing:
@@ -337,6 +358,7 @@ class Training:
         if lost.unexpected_keys or set(lost.missing_keys) - self._frozen:
             raise RuntimeError(f"the checkpoint does not fit the model: {lost}")
         self.optimizer.load_state_dict(state["optimizer"])
+        self._is_in_training = False
         self.step, self._clock.seconds = state["step"], state["seconds"]
         self._clock.warmup_seconds = state.get("warmup_seconds", 0.0)
         self._loss_sum.fill_(state.get("loss_sum", 0.0))  # older checkpoints were all taken at a report
@@ -366,8 +388,8 @@ class Training:
         return {name for name, p in self.model.named_parameters() if not p.requires_grad}
 
     def _identity(self) -> dict[str, Any]:
-        """What makes two trials the same one: the specification but for its name."""
-        return {name: value for name, value in self.spec.to_dict().items() if name != "name"}
+        """What makes two trials the same one: the specification but for its name; of data, see `check_same_data`."""
+        return {name: value for name, value in self.spec.to_dict().items() if name not in ("name", "data")}
 
 
 def _mean_over_workers(value: Tensor, world_size: int) -> Tensor:

@@ -1,7 +1,7 @@
 """A batch in micro-batches of a given number of examples: their sizes, whose they are, and what each weighs."""
 
 from ire.invalid_input import InvalidInput
-from trainables.task import Batch
+from trainables.data.batch import Batch, chunk, split
 
 
 def sizes(batch_size: int, micro_batch: int) -> list[int]:
@@ -23,18 +23,15 @@ def whole_micro_batches(
     batch: Batch, micro_batch: int, *, rank: int, world_size: int
 ) -> tuple[int, list[Batch]]:
     """This worker's contiguous share of the micro-batches, each whole, and the number of the first in the batch."""
-    every = list(zip(*(part.split(micro_batch) for part in batch), strict=True))
+    every = split(batch, micro_batch)
     share = len(every) // world_size
     first = rank * share
-    return first, [tuple(parts) for parts in every[first : first + share]]
+    return first, every[first : first + share]
 
 
 def shared_micro_batches(batch: Batch, micro_batch: int, *, rank: int, world_size: int) -> list[Batch]:
     """All micro-batches, of each this worker's contiguous part."""
-    return [
-        tuple(part.chunk(world_size)[rank] for part in parts)
-        for parts in zip(*(part.split(micro_batch) for part in batch), strict=True)
-    ]
+    return [chunk(part, world_size)[rank] for part in split(batch, micro_batch)]
 
 
 def check_split(

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from ire.invalid_input import InvalidInput
-from trainables.task import Batch
+from trainables.data.batch import Batch, chunk, cut
 from trainables.updates.update import Setup, Update
 
 
@@ -23,8 +23,8 @@ class WholeBatch(Update):
         """This worker's contiguous part of a batch, in micro-batches."""
         t = self.setup
         size = t.task.batch_size // t.world_size
-        mine = [part[t.rank * size : (t.rank + 1) * size] for part in batch]
-        return list(zip(*(part.chunk(t.spec.micro_batches) for part in mine), strict=True))
+        mine = cut(batch, t.rank * size, (t.rank + 1) * size)
+        return chunk(mine, t.spec.micro_batches)
 
     def take(self, parts: list[Batch]) -> Tensor:
         return self.setup.optimizer.step(lambda: self._gradient(parts))

@@ -22,7 +22,8 @@ def average_in(
     for fp64 scores) and updated in place. Returns None, with nothing changed, if a score (or its square) is
     not finite on any worker.
     """
-    if workers.total(torch.tensor([sum(not _usable(score, squared) for score in scores)])).item():
+    unusable = sum(not _usable(score, squared) for score in scores)
+    if workers.total(torch.tensor([unusable], device="cpu")).item():
         return None
     for p, score in zip(parameters, scores, strict=True):
         wide = score.to(torch.promote_types(score.dtype, torch.float32))

@@ -1,7 +1,7 @@
 """Gradients for the curvature: those of a loss on a graph that training will use again, and none left from a step."""
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 import torch.distributed as dist
@@ -47,16 +47,51 @@ def gradients_of(loss: Tensor, parameters: Sequence[Tensor]) -> dict[Tensor, Ten
 
 
 class Spent:
-    """A gradient that a step has used, and that has to be cleared before the next curvature backward."""
+    """The gradients that a step has used, and that have to be cleared before the next curvature backward.
 
-    def __init__(self, gradient: Tensor) -> None:
-        self._gradient = weakref.ref(gradient)
-        self._version = gradient._version
+    A gradient counts as cleared once it was seen as None, exchanged, or zero. Identity alone does not tell:
+    `DistributedDataParallel` with `gradient_as_bucket_view`, and loops with static gradient buffers, attach the
+    same tensor again. So with `watch` every parameter is looked at when the curvature backward reaches it, too.
+    """
 
-    def is_it(self, gradient: Tensor | None) -> bool:
-        return gradient is not None and gradient is self._gradient()
+    def __init__(self, parameters: Sequence[Tensor], *, watch: bool) -> None:
+        self._left = {p: (weakref.ref(p.grad), p.grad._version) for p in parameters if p.grad is not None}
+        self._hooks = [p.register_hook(self._looks_at(p)) for p in self._left if watch and p.requires_grad]
 
-    def is_cleared(self) -> bool:
-        """Whether it was set to zero in place since the step."""
-        gradient = self._gradient()
-        return gradient is not None and gradient._version != self._version and not local(gradient).any()
+    def look(self) -> None:
+        """Forget the gradients that have been cleared since."""
+        self._left = {p: entry for p, entry in self._left.items() if not _cleared(p, *entry)}
+
+    def left(self, parameters: Iterable[Tensor]) -> bool:
+        """Whether the gradient of one of `parameters` is still that of the step, or was added to it."""
+        return any(
+            p.grad is not None and p in self._left and p.grad is self._left[p][0]() for p in parameters
+        )
+
+    def forget(self) -> None:
+        """Everything was cleared."""
+        self._left = {}
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks = []
+
+    def _looks_at(self, p: Tensor) -> Callable[[Tensor], None]:
+        """A hook that runs before autograd adds to p.grad."""
+        left = weakref.ref(self)
+
+        def look(_: Tensor) -> None:
+            spent = left()
+            if spent is not None and p in spent._left and _cleared(p, *spent._left[p]):
+                del spent._left[p]
+
+        return look
+
+
+def _cleared(p: Tensor, gradient: weakref.ref, version: int) -> bool:
+    """Whether p.grad is another one than it was, or was set to zero in place since."""
+    if p.grad is None or p.grad is not gradient():
+        return True
+    if p.grad._version == version:
+        return False
+    values = local(p.grad) if p.grad.layout == torch.strided else p.grad._values()
+    return not values.any()

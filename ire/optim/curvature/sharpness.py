@@ -6,7 +6,6 @@ Written here because the libraries that offer them bring a dozen packages, and `
 """
 
 import math
-import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ire.optim.curvature.batch_norm import frozen_batch_norm
-from ire.optim.curvature.sampling import sampled_nll
+from ire.optim.curvature.sampling import positions, sampled_nll
 
 Losses = Sequence[Callable[[], Tensor]]
 """The objective is their mean; each is evaluated anew for each product, so that one graph lives at a time."""
@@ -39,35 +38,42 @@ def fisher_trace(
     draws: int = 1,
     generator: torch.Generator | None = None,
     ignore_index: int = -100,
+    likelihood: str = "categorical",
+    class_axis: int | None = None,
 ) -> Estimate:
-    """Tr F ≈ B · ‖∇L̂_B‖² with labels drawn from the model: unbiased, for cross-entropy.
+    """Tr F ≈ B · ‖∇L̂_B‖² with labels drawn from the model: unbiased.
 
     `batches` gives inputs, or (inputs, targets) where targets only tell by `ignore_index` what not to count;
-    `model(inputs)` gives logits (..., C). B is the number of positions that count. Each batch is used
-    `draws` times. Gradients and batch-norm statistics stay as they are.
+    `model(inputs)` gives logits, as `sampled_nll` takes them. B is the number of positions that count, and batches
+    are weighted by it: the estimate is that of all their positions together. Each batch is used `draws` times.
+    Gradients and batch-norm statistics stay as they are.
 
     Raises:
-        ValueError: no batches, or `draws` < 1.
+        ValueError: no batches or no position that counts, `draws` < 1, or logits that `sampled_nll` refuses.
     """
     if draws < 1:
         raise ValueError(f"draws must be >= 1, got {draws}")
     parameters = [p for p in model.parameters() if p.requires_grad]
-    found = []
+    form = {"ignore_index": ignore_index, "likelihood": likelihood, "class_axis": class_axis}
+    found, counts = [], []
     with frozen_batch_norm(model):
         for batch in batches:
             inputs, targets = batch if isinstance(batch, tuple | list) else (batch, None)
             for _ in range(draws):
                 logits = model(inputs)
-                loss = sampled_nll(logits, targets=targets, ignore_index=ignore_index, generator=generator)
+                count = positions(logits, targets=targets, **form)
+                if not count:
+                    continue
+                loss = sampled_nll(logits, targets=targets, generator=generator, **form)
                 gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
                 squares = sum(float(g.double().square().sum()) for g in gradients if g is not None)
-                positions = logits[..., 0].numel()
-                if targets is not None:
-                    positions = int((targets != ignore_index).sum())
-                found.append(positions * squares)
+                found.append(count * squares)
+                counts.append(count)
     if not found:
-        raise ValueError("fisher_trace got no batches; a list can be read more than once, a generator cannot")
-    return _mean(found)
+        raise ValueError(
+            "fisher_trace got no batches with positions that count; a list can be read again, a generator cannot"
+        )
+    return weighted_mean(found, counts)
 
 
 def hessian_trace(
@@ -86,9 +92,10 @@ def hessian_trace(
         raise ValueError(f"probes must be >= 1, got {probes}; the error falls with their square root")
     found = []
     for _ in range(probes):
-        z = [torch.randint(0, 2, p.shape, generator=generator).to(p).mul_(2).sub_(1) for p in parameters]
+        signs = [torch.randint(0, 2, p.shape, generator=generator, device="cpu") for p in parameters]
+        z = [sign.to(p).mul_(2).sub_(1) for sign, p in zip(signs, parameters, strict=True)]
         found.append(_dot(z, hessian_product(losses, parameters, z)))
-    return _mean(found)
+    return weighted_mean(found, [1] * len(found))
 
 
 def largest_eigenvalue(
@@ -110,7 +117,9 @@ def largest_eigenvalue(
     """
     if products < 1:
         raise ValueError(f"products must be >= 1, got {products}")
-    q = [torch.randn(p.shape, generator=generator).to(p) for p in parameters]
+    q = [
+        torch.randn(p.shape, generator=generator, device="cpu", dtype=torch.float32).to(p) for p in parameters
+    ]
     torch._foreach_div_(q, math.sqrt(_dot(q, q)))
     before: list[Tensor] | None = None
     diagonal: list[float] = []
@@ -122,8 +131,8 @@ def largest_eigenvalue(
         if before is not None:
             torch._foreach_add_(w, before, alpha=-beside[-1])
         length = math.sqrt(_dot(w, w))
-        tridiagonal = torch.diag(torch.tensor(diagonal, dtype=torch.float64))
-        tridiagonal += torch.diag(torch.tensor(beside, dtype=torch.float64), -1)
+        tridiagonal = torch.diag(torch.tensor(diagonal, dtype=torch.float64, device="cpu"))
+        tridiagonal += torch.diag(torch.tensor(beside, dtype=torch.float64, device="cpu"), -1)
         values, vectors = torch.linalg.eigh(tridiagonal)  # reads the lower triangle
         value, residual = float(values[-1]), abs(length * float(vectors[-1, -1]))
         if residual <= tolerance * abs(value) or len(diagonal) == products or length == 0:
@@ -160,6 +169,9 @@ def _dot(a: Sequence[Tensor], b: Sequence[Tensor]) -> float:
     return sum(float((x.double() * y.double()).sum()) for x, y in zip(a, b, strict=True))
 
 
-def _mean(values: list[float]) -> Estimate:
-    error = statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.nan
-    return Estimate(statistics.fmean(values), error)
+def weighted_mean(values: Sequence[float], weights: Sequence[float]) -> Estimate:
+    """Σ w x / Σ w, and its standard error; that of a plain mean where all weights are equal."""
+    total, n = math.fsum(weights), len(values)
+    mean = math.fsum(w * x for w, x in zip(weights, values, strict=True)) / total
+    spread = math.fsum((w * (x - mean)) ** 2 for w, x in zip(weights, values, strict=True))
+    return Estimate(mean, math.sqrt(spread * n / (n - 1)) / total if n > 1 else math.nan)

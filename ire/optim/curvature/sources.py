@@ -27,6 +27,10 @@ class Refresh:
     """How many refreshes were before it."""
     ranking: int = 0
     """Which of the sets of parameters that are ranked by themselves, counted from 0."""
+    steps: int = 0
+    """How many steps the base has taken inside this `IRE`."""
+    waited: int = 0
+    """For how many steps this refresh has been due."""
 
 
 Scores = Callable[[Sequence[Tensor], Refresh], Sequence[Tensor] | None]
@@ -55,15 +59,23 @@ SECOND_MOMENTS = ("exp_avg_sq", "square_avg", "sum")
 
 
 def _second_moment(parameters: Sequence[Tensor], refresh: Refresh) -> Sequence[Tensor] | None:
-    """What the base has averaged up to the step before; None while it has taken no step.
+    """What the base has averaged up to the step before; None while it has taken no step with some of them.
 
     Raises:
-        ValueError: it keeps no such average.
+        ValueError: it keeps no such average, or none where torch's optimizers have it.
     """
     moments = []
     for p in parameters:
         state = refresh.base.state.get(p, {})
-        if not state:
+        if not state or (
+            "step" in state and not float(state["step"])
+        ):  # Adagrad's are there from the beginning
+            if refresh.waited and not any(refresh.base.state.get(q) for q in parameters):
+                raise ValueError(
+                    f"curvature='second_moment' found no state of any parameter in {type(refresh.base).__name__} after "
+                    f"{refresh.steps} steps: it keeps none under base.state[parameter] (ZeroRedundancyOptimizer "
+                    "does not, for one). Use curvature='empirical' or 'sampled' with it, or another base"
+                )
             return None
         name = next((name for name in SECOND_MOMENTS if name in state), None)
         if name is None:

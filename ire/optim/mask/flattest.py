@@ -7,14 +7,33 @@ parameters and, inside one, of memory: a rule that knows no chance.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ire.optim.mask.keys import Keys, common_keys
+from ire.optim.mask.on_gpu import flattest_on_gpu, ranks_here
 from ire.optim.mask.selection import Threshold, kth_smallest
 from ire.optim.tensors.blocks import COUNT_BLOCK, Scratch, blocks, flat, memory_order
 from ire.optim.tensors.shards import Alone, Spread
+
+
+@dataclass
+class Tally:
+    """What was seen while masks were written, on this worker."""
+
+    ranked: int = 0
+    zeros: int = 0
+    """Curvatures that are exactly zero."""
+    before: int = 0
+    """Ones in the old masks that were overwritten."""
+    kept: int = 0
+    """How many of those the new masks have, too."""
+
+
+class ZeroCurvature(Exception):
+    """Every curvature is exactly zero: no coordinate is flatter than another."""
 
 
 def flattest(
@@ -23,6 +42,7 @@ def flattest(
     parameters: Sequence[Tensor] | None = None,
     workers: Alone | Spread | None = None,
     into: Sequence[Tensor | None] | None = None,
+    tally: Tally | None = None,
 ) -> list[Tensor] | None:
     """Mark the `count` smallest of |scores| over all tensors together: one uint8 mask of 0 and 1 a tensor.
 
@@ -31,8 +51,15 @@ def flattest(
     `workers`, scores and masks are this worker's parts, and `count` is meant for all of them together.
     Old masks given as `into` are overwritten. Returns None, with nothing overwritten, if a score is not
     finite, wherever it is.
+
+    With a `tally`, which is then added to, scores that are all zero are refused.
+
+    Raises:
+        ZeroCurvature: they are; nothing was overwritten.
     """
     workers = workers or Alone()
+    if isinstance(workers, Alone) and ranks_here(scores):
+        return _on_gpu(scores, count, into, tally)
     parameters = scores if parameters is None else parameters
     keys = common_keys(score.dtype for score in scores)
     axes = [memory_order(score) for score in scores]
@@ -45,13 +72,36 @@ def flattest(
     threshold = kth_smallest(vectors, max(count, 1), keys, workers.total)
     if threshold is None:
         return None
+    if tally is not None and threshold.key == 0 and threshold.equal == sum(p.numel() for p in parameters):
+        raise ZeroCurvature
     quotas = _quotas(counted, threshold, count - threshold.below, parameters, workers)
     masks = []
     for i, order in enumerate(axes):
         score, old = scores[i], None if into is None else into[i]
-        masks.append(_empty_mask(score, order) if old is None or old.stride() != score.stride() else old)
-        _fill(flat(masks[i], order), flat(score, order), keys, threshold.key, quotas[i])
+        reused = old is not None and old.stride() == score.stride()
+        masks.append(old if reused else _empty_mask(score, order))
+        if old is not None and not reused:
+            masks[i].copy_(old)
+        target = flat(masks[i], order)
+        _fill(target, flat(score, order), keys, threshold.key, quotas[i], old is not None, tally)
     return masks
+
+
+def _on_gpu(
+    scores: Sequence[Tensor], count: int, into: Sequence[Tensor | None] | None, tally: Tally | None
+) -> list[Tensor] | None:
+    found = flattest_on_gpu(list(scores), count, into, refuses_zeros=tally is not None)
+    total = sum(score.numel() for score in scores)
+    if tally is None:
+        return found.masks
+    if found.masks is None and found.zeros == total:
+        raise ZeroCurvature
+    if found.masks is not None:
+        tally.ranked += total
+        tally.zeros += found.zeros
+        tally.before += found.before
+        tally.kept += found.kept
+    return found.masks
 
 
 def _quotas(
@@ -66,7 +116,7 @@ def _quotas(
         return [None] * len(counted)
     here = iter(threshold.equal_here)
     equal = [next(here) if mine else 0 for mine in counted]
-    quotas = workers.quotas(torch.tensor(equal), parameters, ties)
+    quotas = workers.quotas(torch.tensor(equal, device="cpu"), parameters, ties)
     return [
         None if mine and quota == all_ else quota
         for mine, quota, all_ in zip(counted, quotas, equal, strict=True)
@@ -79,11 +129,27 @@ def _empty_mask(score: Tensor, axes: list[int] | None) -> Tensor:
     return torch.empty_like(score, dtype=torch.uint8)
 
 
-def _fill(mask: Tensor, vector: Tensor, keys: Keys, threshold: int, quota: int | None) -> None:
-    """Write one vector's mask, with the first `quota` of the keys that equal the threshold."""
-    scratch = Scratch(), Scratch()
+def _fill(
+    mask: Tensor,
+    vector: Tensor,
+    keys: Keys,
+    threshold: int,
+    quota: int | None,
+    compare: bool,
+    tally: Tally | None,
+) -> None:
+    """Write one vector's mask, with the first `quota` of the keys that equal the threshold.
+
+    To `compare` with the mask that was there before, it is still in `mask`.
+    """
+    scratch = Scratch(), Scratch(), Scratch()
     for piece, block in blocks(mask, vector, size=COUNT_BLOCK):
         bits = keys.of(block, scratch[0])
+        old = None
+        if tally is not None:
+            tally.ranked += bits.numel()
+            tally.zeros += bits.numel() - int(torch.count_nonzero(bits))
+            old = scratch[2].like(piece).copy_(piece) if compare else None
         equal = torch.eq(bits, threshold, out=scratch[1].like(bits)) if quota else None
         here = 0 if equal is None else int(equal.sum(dtype=torch.int32))
         # In place: a comparison into a Boolean tensor takes five times as long.
@@ -91,4 +157,7 @@ def _fill(mask: Tensor, vector: Tensor, keys: Keys, threshold: int, quota: int |
         piece.copy_(bits.le_(threshold) if takes_all else bits.lt_(threshold))
         if here and not takes_all:
             piece[equal.nonzero().squeeze(1)[:quota]] = 1
+        if tally is not None and old is not None:
+            tally.before += int(torch.count_nonzero(old))
+            tally.kept += int(torch.count_nonzero(old.bitwise_and_(piece)))
         quota = None if quota is None else max(quota - here, 0)

@@ -35,7 +35,7 @@ def kth_key(blocks: Callable[[], Iterable[Tensor]], k: int, keys: Keys, total: T
     prefix, below = 0, 0
     for shift, width in keys.digits:
         leading, first = (shift, width) == keys.digits[0], prefix << (shift + width)
-        table = torch.zeros(1 << width, dtype=torch.int64)
+        table = torch.zeros(1 << width, dtype=torch.int64, device="cpu")
         picker = Picker(first, first + (1 << (shift + width)))
         for block in blocks():
             if not leading:
@@ -62,7 +62,7 @@ class Picker:
     def __init__(self, first: int, end: int) -> None:
         self._first, self._end = first, end
         self._scratch = [Scratch(), Scratch(), Scratch()]
-        self._flags = torch.empty(0)
+        self._flags = torch.empty(0, device="cpu")
 
     def flag(self, keys: Tensor) -> int:
         """Look at a block; returns how many of its keys are below `first`."""

@@ -1,6 +1,7 @@
 """Renewing the mask: rank what is known, or leave everything as it was."""
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from ire.optim.curvature.average import average_in
 from ire.optim.curvature.sources import Source
-from ire.optim.mask.flattest import flattest
+from ire.optim.mask.flattest import Tally, ZeroCurvature, flattest
 from ire.optim.mask.keys import common_keys
 from ire.optim.tensors.shards import local, workers_of
 from ire.optim.wrapping.memory import Memory
@@ -24,38 +25,56 @@ def refreshed(
     """Give `memory` new masks, one ranking for each set of parameters with its γ; `scores` is given the
     parameters and the number of their set.
 
-    A set with a score that is not finite keeps its masks, and the refresh counts as skipped. If `scores`
-    does not know anything yet nothing happens, and the refresh stays due.
+    A set with a score that is not finite, or with scores that are all zero, keeps its masks, and the refresh counts
+    as skipped. If `scores` does not know anything yet nothing happens, and the refresh stays due.
 
     Raises:
         ValueError: scores that cannot be ranked; `memory` is unchanged.
     """
     prepared = []
     for number, (parameters, gamma) in enumerate(sets):
-        if not parameters:
-            continue
+        if not any(p.numel() for p in parameters):
+            continue  # nothing to rank: empty groups, empty parameters
         found = scores(parameters, number)
         if found is None:
             return
         prepared.append((parameters, gamma, _checked(parameters, found), workers_of(parameters)))
     masks: dict[Tensor, Tensor] = {}
-    skipped = False
+    skipped, tally = False, Tally()
     for parameters, gamma, found, workers in prepared:
         old = [memory.masks.get(p) for p in parameters]
         if ema:
             found = average_in(memory.averages, parameters, found, ema, source.gradients, workers)
         count = math.floor(gamma * sum(p.numel() for p in parameters))
-        new = None if found is None else flattest(found, count, parameters, workers, into=old)
-        if new is None:
-            skipped, new = True, old
-        elif source.inverted:
-            for mask in new:
-                mask.bitwise_xor_(1)
+        if source.inverted and found is not None:
+            old = [_opposite(mask) for mask in old]
+        try:
+            new = None if found is None else flattest(found, count, parameters, workers, old, tally)
+        except ZeroCurvature:
+            new = None
+            warnings.warn(
+                f"the curvature of all {sum(p.numel() for p in parameters)} ranked coordinates is exactly zero, so "
+                "none is flatter than another: the mask stays as it was. Is the curvature loss the right one (of a "
+                "single logit: likelihood='bernoulli'), and does its gradient underflow in half precision?",
+                stacklevel=2,
+            )
+        skipped |= new is None
+        new = old if new is None else new
+        if source.inverted and found is not None:
+            new = [_opposite(mask) for mask in new]
         masks |= {p: mask for p, mask in zip(parameters, new, strict=True) if mask is not None}
     memory.masks = masks
+    if tally.ranked:
+        memory.zeros = tally.zeros / tally.ranked
+        memory.overlap = tally.kept / tally.before if tally.before else None
     memory.skipped += skipped
     memory.refreshes += 1
     memory.refreshed_at = memory.steps
+
+
+def _opposite(mask: Tensor | None) -> Tensor | None:
+    """The mask of the other coordinates, in place."""
+    return None if mask is None else mask.bitwise_xor_(1)
 
 
 def _checked(parameters: Sequence[Tensor], scores: Sequence[Tensor]) -> Sequence[Tensor]:

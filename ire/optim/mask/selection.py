@@ -64,7 +64,7 @@ def kth_smallest(
 def _bracket(vectors: Vectors, k: int, keys: Keys, total: Total) -> tuple[int, int] | None:
     """The keys from which and up to (not including) which the k-th very probably lies; None if unknown."""
     sizes = [[len(vector), len(vector[::SAMPLE_STRIDE])] for vector in vectors()] or [[0, 0]]
-    number, sampled = total(torch.tensor(sizes).sum(0)).tolist()
+    number, sampled = total(torch.tensor(sizes, device="cpu").sum(0)).tolist()
     if sampled < SMALLEST_SAMPLE:
         return None
     sample = _joined([keys.of(vector[::SAMPLE_STRIDE]) for vector in vectors()])
@@ -117,7 +117,7 @@ def _survey(vectors: Vectors, first: int, end: int, keys: Keys, total: Total) ->
             too_many = sum(here) > 2 * LARGEST_SHARE * walked + COUNT_BLOCK
         if few is not None:
             few.append(torch.cat(found))
-    counts = total(torch.tensor([below, sum(here), infinite, too_many]))
+    counts = total(torch.tensor([below, sum(here), infinite, too_many], device="cpu"))
     below, inside, infinite, too_many = counts.tolist()
     return None if too_many else _Survey(below, inside, not infinite, here, few)
 

@@ -46,6 +46,12 @@ class Adam(NamedTuple):
         return True
 
     @staticmethod
+    def rebuilds(group: dict[str, Any]) -> bool:
+        """Whether θ can be worked out from the step's end: at η λ = 1 nothing of it is left there."""
+        decay = float(group["weight_decay"]) if group["decoupled_weight_decay"] else 0.0
+        return abs(1 - float(group["lr"]) * decay) >= 0.5
+
+    @staticmethod
     def buffers(state: dict[str, Any], group: dict[str, Any]) -> tuple[Tensor, ...] | None:
         """(m, v), or None before the base's first step."""
         return (state["exp_avg"], state["exp_avg_sq"]) if state else None
@@ -72,7 +78,7 @@ class Adam(NamedTuple):
         """torch's fused kernel for step t, as a function of (p, g, m, v) that updates p, m and v."""
         kernel = torch._fused_adamw_ if group["decoupled_weight_decay"] else torch._fused_adam_
         beta1, beta2 = (float(beta) for beta in group["betas"])
-        clock = torch.tensor(float(t))
+        clock = torch.tensor(float(t), dtype=torch.float32, device="cpu")
         options = {"lr": float(group["lr"]), "beta1": beta1, "beta2": beta2, "eps": float(group["eps"])}
         options |= {"weight_decay": float(group["weight_decay"]), "amsgrad": False, "maximize": False}
         return lambda p, g, m, v: kernel([p], [g], [m], [v], [], [clock], **options)

@@ -33,7 +33,9 @@ class Bundle(NamedTuple):
         wide = torch.promote_types(self.jobs[0].p.dtype, torch.float32)
 
         def tensor(number: float | bool | None) -> Tensor | bool | None:
-            return torch.tensor(number, dtype=wide) if isinstance(number, float) else number
+            if isinstance(number, float):
+                return torch.tensor(number, dtype=wide, device="cpu")
+            return number
 
         numbers = rule.at(self.group, self.time, boost_weight_decay)
         kappa = next((float(job.boost.kappa) for job in self.jobs if job.boost), None)
@@ -46,7 +48,8 @@ def bundled(moves: Sequence[Movement], boosts: Mapping[Tensor, Boost], steps_ahe
     bundles: dict[tuple, Bundle] = {}
     for move, taken in zip(moves, _steps_taken(moves), strict=True):
         boost, time = boosts.get(move.parameter), taken + steps_ahead
-        bundle = bundles.setdefault((id(move.group), time, move.p.dtype), Bundle(move.group, time, []))
+        key = (id(move.group), time, move.p.dtype, boost.kappa if boost else None)
+        bundle = bundles.setdefault(key, Bundle(move.group, time, []))
         bundle.jobs.append(Job(move.p, move.g, move.buffers, boost.mask if boost else None, boost))
     return list(bundles.values())
 

@@ -49,6 +49,7 @@ class Native:
     def _run_blocks(self, bundle: Bundle, before: Scratch, scratch: Scratch) -> None:
         numbers = self.rule.at(bundle.group, bundle.time, self.boost_weight_decay)
         fused = self.rule.fused(bundle.group, bundle.time)
+        rebuilds = numbers.rebuilds_cheaply and self.rule.rebuilds(bundle.group)
         for job in bundle.jobs:
             read = [job.g] if job.mask is None else [job.g, job.mask]
             count = len(job.buffers)
@@ -59,7 +60,7 @@ class Native:
                     kappa = job.boost.kappa if job.boost else None
                     _update(numbers, kappa, p, g, buffers, mask)
                     continue
-                was = before.like(p).copy_(p) if job.boost and not numbers.rebuilds_cheaply else None
+                was = before.like(p).copy_(p) if job.boost and not rebuilds else None
                 fused(p, g, *buffers)
                 if was is not None:
                     go_on(p, was, mask, job.boost, scratch)

@@ -28,7 +28,7 @@ class Rebuilt:
 
     def step(self, base: Optimizer, boosts: Sequence[Boost]) -> None:
         """One step of `base`, boosted."""
-        if movements(self.rule, base) is None:
+        if movements(self.rule, base) is None or not all(map(self.rule.rebuilds, base.param_groups)):
             step_and_boost(base.step, boosts)
             return
         base.step()

@@ -39,6 +39,11 @@ class SGD(NamedTuple):
         return not overwrites or bool(group["fused"]) or group["foreach"] is False
 
     @staticmethod
+    def rebuilds(group: dict[str, Any]) -> bool:
+        """Whether θ can be worked out from the step's end: at η λ = 1 nothing of it is left there."""
+        return not group["weight_decay"] or abs(1 - float(group["lr"]) * float(group["weight_decay"])) >= 0.5
+
+    @staticmethod
     def buffers(state: dict[str, Any], group: dict[str, Any]) -> tuple[Tensor, ...] | None:
         """(b,), () without momentum, or None before the base's first step."""
         if not group["momentum"]:

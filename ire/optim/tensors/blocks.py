@@ -34,7 +34,7 @@ class Scratch:
     """Memory for one block after another: fresh pages would cost more than most operations on them."""
 
     def __init__(self) -> None:
-        self._memory = self._piece = torch.empty(0)
+        self._memory = self._piece = torch.empty(0, device="cpu")
         self._asked: tuple = ()
 
     def like(self, block: Tensor, dtype: torch.dtype | None = None) -> Tensor:

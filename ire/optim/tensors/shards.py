@@ -74,7 +74,7 @@ class Spread:
 
     def quotas(self, equal: Tensor, parameters: Sequence[Tensor], ties: int) -> list[int]:
         """Ties go to parameters in order, inside one to its parts in the order of the mesh."""
-        table = torch.zeros(len(parameters), self.mesh.size(), dtype=torch.int64)
+        table = torch.zeros(len(parameters), self.mesh.size(), dtype=torch.int64, device="cpu")
         for row, (mine, count) in enumerate(zip(self.counted(parameters), equal.tolist(), strict=True)):
             table[row, part_number(parameters[row])] = count if mine else 0
         table = self.total(table)

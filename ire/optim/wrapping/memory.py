@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from ire.optim.tensors.shards import local
 from ire.optim.wrapping.settings import OF_GROUPS
+from ire.optim.wrapping.several import bases_of
 
 
 @dataclass
@@ -24,23 +25,48 @@ class Memory:
     """Refreshes that kept the old mask because a curvature was not finite."""
     refreshed_at: int | None = None
     """The step of the last refresh."""
+    overlap: float | None = None
+    """Share of the mask that the mask before it had, too; of this worker's part, None before the second."""
+    zeros: float | None = None
+    """Share of ranked curvatures that were exactly zero at the last refresh; of this worker's part."""
     masks: dict[Tensor, Tensor] = field(default_factory=dict)
     """By parameter: 1 where flat, 0 elsewhere, uint8; of a spread parameter, this worker's part."""
     averages: dict[Tensor, Tensor] = field(default_factory=dict)
     """By parameter: the running average of its curvature, if one is kept."""
 
 
-_NUMBERS = ("steps", "refreshes", "skipped", "refreshed_at")
-_TABLES = ("masks", "averages")
+NUMBERS = ("steps", "refreshes", "skipped", "refreshed_at")
+LATER_NUMBERS = ("overlap", "zeros")
+"""Which older checkpoints lack."""
+TABLES = ("masks", "averages")
 
 
-def packed(memory: Memory, parameters: Sequence[Tensor]) -> dict[str, Any]:
-    """Numbers and tensors only, parameters replaced by their index: loads with `weights_only=True`."""
+def packed(memory: Memory, parameters: Sequence[Tensor], *, bits: bool = False) -> dict[str, Any]:
+    """Numbers and tensors only, parameters replaced by their index: loads with `weights_only=True`.
+
+    With `bits` eight coordinates of a mask share a byte, as in `to_bits`.
+    """
     index = {p: i for i, p in enumerate(parameters)}
-    entry: dict[str, Any] = {name: getattr(memory, name) for name in _NUMBERS}
-    for name in _TABLES:
+    entry: dict[str, Any] = {name: getattr(memory, name) for name in (*NUMBERS, *LATER_NUMBERS)}
+    for name in TABLES:
         entry[name] = {index[p]: tensor for p, tensor in getattr(memory, name).items()}
-    return entry | {"shapes": [list(p.shape) for p in parameters]}
+    if bits:
+        entry["masks"] = {i: to_bits(mask) for i, mask in entry["masks"].items()}
+    return entry | {"shapes": [list(p.shape) for p in parameters], "bits": bits}
+
+
+def to_bits(mask: Tensor) -> Tensor:
+    """A mask of 0 and 1 as a vector of bytes, eight coordinates each in row-major order, the first one lowest."""
+    ones = torch.nn.functional.pad(mask.reshape(-1), (0, -mask.numel() % 8)).view(-1, 8)
+    places = torch.arange(8, dtype=torch.uint8, device=mask.device)
+    return torch.bitwise_left_shift(ones, places).sum(1, dtype=torch.uint8)
+
+
+def from_bits(packed_mask: Tensor, shape: torch.Size) -> Tensor:
+    """The mask of `to_bits`."""
+    places = torch.arange(8, dtype=torch.uint8, device=packed_mask.device)
+    ones = torch.bitwise_right_shift(packed_mask.unsqueeze(1), places).bitwise_and_(1)
+    return ones.view(-1)[: shape.numel()].view(shape)
 
 
 def unpacked(entry: dict[str, Any] | None, parameters: Sequence[Tensor]) -> Memory:
@@ -57,7 +83,7 @@ def unpacked(entry: dict[str, Any] | None, parameters: Sequence[Tensor]) -> Memo
             'the state dict has no entry "ire": it was not saved by IRE; '
             "to go on from a plain optimizer load it into the base, optimizer.base.load_state_dict(...)"
         )
-    missing = {*_NUMBERS, *_TABLES, "shapes"} - set(entry)
+    missing = {*NUMBERS, *TABLES, "shapes"} - set(entry)
     if missing:
         raise ValueError(
             f'the entry "ire" of the state dict lacks {", ".join(sorted(missing))}: it is damaged'
@@ -74,11 +100,12 @@ def unpacked(entry: dict[str, Any] | None, parameters: Sequence[Tensor]) -> Memo
         raise ValueError(
             f"the state dict is that of another model: {detail}; build the model it was saved from"
         )
-    memory = Memory(**{name: entry[name] for name in _NUMBERS})
-    for name in _TABLES:
-        getattr(memory, name).update(
-            {parameters[i]: _like(tensor, parameters[i]) for i, tensor in entry[name].items()}
-        )
+    memory = Memory(**{name: entry.get(name) for name in (*NUMBERS, *LATER_NUMBERS)})
+    for name in TABLES:
+        for i, tensor in entry[name].items():
+            if name == "masks" and entry.get("bits"):
+                tensor = from_bits(tensor, local(parameters[i]).shape)
+            getattr(memory, name)[parameters[i]] = _like(tensor, parameters[i])
     return memory
 
 
@@ -90,13 +117,14 @@ def check_options(saved: Sequence[dict[str, Any]], base: Optimizer) -> None:
     Raises:
         ValueError: the groups lack options of the base, and have others instead.
     """
-    for group, loaded in zip(base.param_groups, saved, strict=False):
-        missing = sorted(set(base.defaults) & set(group) - set(loaded))
+    owned = [(owner, group) for owner in bases_of(base) for group in owner.param_groups]
+    for (owner, group), loaded in zip(owned, saved, strict=False):
+        missing = sorted(set(owner.defaults) & set(group) - set(loaded))
         unknown = sorted(set(loaded) - set(group) - {*OF_GROUPS})
         if missing and unknown:
             raise ValueError(
                 f"the state dict is that of another optimizer: its groups lack {', '.join(missing)}, which "
-                f"{type(base).__name__} needs, and have {', '.join(unknown)}; build the optimizer it was saved from"
+                f"{type(owner).__name__} needs, and have {', '.join(unknown)}; build the optimizer it was saved from"
             )
 
 

@@ -2,14 +2,18 @@
 
 import inspect
 import math
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from numbers import Real
+from functools import cache
+from numbers import Integral, Real
 from typing import Any
 
 from torch import optim
 from torch.optim import Optimizer
 
 from ire.optim.curvature.sources import SECOND_MOMENTS, SOURCES, Source, no_second_moment, source_named
+from ire.optim.wrapping.bases import check_kind
+from ire.optim.wrapping.several import bases_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,8 +24,8 @@ class Settings:
         ValueError: an argument outside its range.
     """
 
-    kappa: float
-    """κ, the boost: flat coordinates move 1 + κ times as far."""
+    kappa: "float | Schedule"
+    """κ, the boost: flat coordinates move 1 + κ times as far; a number, or a function of the step."""
     gamma: float
     """γ, the share of coordinates that count as flat."""
     interval: int = 10
@@ -37,9 +41,26 @@ class Settings:
     seed: int = 0
     """Of the random masks."""
     compile: bool = False
+    by_name: "ByName | None" = None
+    """κ, γ and the peak of the lr of single parameters, by their names."""
+    ranked_by: "str | Callable[[str], Hashable]" = "model"
+    """What is ranked together: the whole model, each block, each tensor, or what a function of the name says."""
+    pack_masks: bool = False
+    """Whether checkpoints hold masks as bits."""
 
     def __post_init__(self) -> None:
-        _check_range(self.kappa, self.gamma, self.lr_max)
+        kappa = kappa_at(self.kappa, self.start) if isinstance(self.start, int) else self.kappa
+        _check_range(kappa, self.gamma, self.lr_max)
+        for name in ("boost_weight_decay", "compile", "pack_masks"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} must be True or False, got {getattr(self, name)!r}")
+        if not isinstance(self.seed, Integral) or isinstance(self.seed, bool):
+            raise ValueError(f"seed must be a whole number, got {self.seed!r}")
+        if not callable(self.ranked_by) and self.ranked_by not in RANKINGS:
+            raise ValueError(
+                f"ranked_by must be one of {', '.join(RANKINGS)}, or a function of a parameter's name, got "
+                f"{self.ranked_by!r}"
+            )
         for name in ("interval", "start", "ema"):
             check_number(name, getattr(self, name))
         if not (self.interval >= 1 and self.interval % 1 == 0):
@@ -62,6 +83,27 @@ class Settings:
             raise ValueError(f"curvature='random' has nothing to average, got ema={self.ema}; use ema=0")
 
 
+Schedule = Callable[[int], float]
+"""κ in the step of that number, counted from 0."""
+ByName = Mapping[str, Mapping[str, Any]] | Callable[[str], Mapping[str, Any] | None]
+"""Settings by pattern, as a shell has them (`*norm*`), the first that fits; or a function of the name."""
+RANKINGS = ("model", "block", "tensor")
+
+
+def kappa_at(kappa: float | Schedule, step: int) -> float:
+    """κ in that step.
+
+    Raises:
+        ValueError: a schedule that gives no number, or one outside the range.
+    """
+    if not callable(kappa):
+        return kappa
+    value = kappa(step)
+    if not isinstance(value, Real) or isinstance(value, bool) or not (math.isfinite(value) and value >= 0):
+        raise ValueError(f"kappa as a function must give finite numbers >= 0, got {value!r} at step {step}")
+    return float(value)
+
+
 OF_GROUPS = ("kappa", "gamma", "lr_max")
 """The settings that a parameter group may have of its own."""
 
@@ -69,10 +111,23 @@ OF_GROUPS = ("kappa", "gamma", "lr_max")
 def of_group(group: dict[str, Any], name: str, default: Any, base: Optimizer) -> Any:
     """What the group sets for IRE, else the default.
 
-    A name that is an option of the base is the base's: MARS has a `gamma`, schedule-free optimizers keep an
-    `lr_max` in their groups.
+    A name that is an option of the base is the base's: MARS and AdaGO have a `gamma`, schedule-free optimizers
+    keep an `lr_max` in their groups. Of several bases that of the group counts.
     """
-    return default if name in base.defaults else group.get(name, default)
+    owners = bases_of(base)
+    if len(owners) > 1:
+        owners = [owner for owner in owners if any(group is own for own in owner.param_groups)] or owners
+    return default if is_option(name, owners[0]) else group.get(name, default)
+
+
+def is_option(name: str, base: Optimizer) -> bool:
+    """Whether the base knows an option of that name, even if it only sets it in its groups."""
+    return name in base.defaults or name in _arguments(type(base))
+
+
+@cache
+def _arguments(kind: type[Optimizer]) -> frozenset[str]:
+    return frozenset(inspect.signature(kind.__init__).parameters)
 
 
 def keep_groups_settings(base: Optimizer) -> None:
@@ -80,15 +135,16 @@ def keep_groups_settings(base: Optimizer) -> None:
 
     A few optimizers that wrap another are none of torch's inside, and have no hooks: there a load drops it.
     """
-    if hasattr(base, "_optimizer_load_state_dict_pre_hooks"):
-        base.register_load_state_dict_pre_hook(_kept)
+    for each in bases_of(base):
+        if hasattr(each, "_optimizer_load_state_dict_pre_hooks"):
+            each.register_load_state_dict_pre_hook(_kept)
 
 
 def _kept(base: Optimizer, state_dict: dict[str, Any]) -> dict[str, Any] | None:
     groups, saved = base.param_groups, state_dict.get("param_groups", ())
     if len(groups) != len(saved):
         return None  # the load itself will refuse it
-    names = [name for name in OF_GROUPS if name not in base.defaults]
+    names = [name for name in OF_GROUPS if not is_option(name, base)]
     kept = [{name: group[name] for name in names if name in group} for group in groups]
     return state_dict | {"param_groups": [own | new for own, new in zip(kept, saved, strict=True)]}
 
@@ -104,6 +160,18 @@ def check_group(group: dict[str, Any], base: Optimizer) -> None:
         for name, default in (("kappa", 0), ("gamma", 1), ("lr_max", None))
     )
     _check_range(kappa, gamma, lr_max)
+
+
+def check_own(settings: Mapping[str, Any], where: str) -> None:
+    """Check what a pattern or a function of the name sets for a parameter.
+
+    Raises:
+        ValueError: an unknown setting, or one outside its range.
+    """
+    unknown = sorted(set(settings) - set(OF_GROUPS))
+    if unknown:
+        raise ValueError(f"{where} sets {', '.join(unknown)}; allowed are {', '.join(OF_GROUPS)}")
+    _check_range(kappa_at(settings.get("kappa", 0), 0), settings.get("gamma", 1), settings.get("lr_max"))
 
 
 def _check_range(kappa: float, gamma: float, lr_max: float | None) -> None:
@@ -141,14 +209,23 @@ def check_base(base: Optimizer, settings: Settings) -> None:
     Raises:
         ValueError: the maths does not fit.
     """
-    check_closure(base, "IRE")
-    if isinstance(base, optim.SparseAdam):
-        raise ValueError("IRE cannot rank sparse gradients; use a dense embedding and Adam or AdamW")
-    if settings.curvature == "second_moment" and not _may_have_second_moment(base):
-        raise ValueError(no_second_moment(base))
-    for group in base.param_groups:
-        check_group(group, base)
-        check_parameters(group, base, settings)
+    for each in bases_of(base):
+        check_closure(each, "IRE")
+        if _may_boost(each, settings):
+            check_kind(each)
+        if isinstance(each, optim.SparseAdam):
+            raise ValueError("IRE cannot rank sparse gradients; use a dense embedding and Adam or AdamW")
+        if settings.curvature == "second_moment" and not _may_have_second_moment(each):
+            raise ValueError(no_second_moment(each))
+        for group in each.param_groups:
+            check_group(group, each)
+            check_parameters(group, each, settings)
+
+
+def _may_boost(base: Optimizer, settings: Settings) -> bool:
+    """False only if every κ is 0, and IRE is the base."""
+    own = (of_group(group, "kappa", settings.kappa, base) for group in base.param_groups)
+    return settings.by_name is not None or any(callable(kappa) or bool(kappa) for kappa in own)
 
 
 def check_parameters(group: dict[str, Any], base: Optimizer, settings: Settings) -> None:
@@ -158,7 +235,7 @@ def check_parameters(group: dict[str, Any], base: Optimizer, settings: Settings)
         ValueError: the maths does not fit.
     """
     tensors = [p[1] if isinstance(p, tuple) else p for p in group["params"]]  # torch allows (name, parameter)
-    if any(p.is_complex() for p in tensors) and of_group(group, "kappa", settings.kappa, base):
+    if any(p.is_complex() for p in tensors) and of_group(group, "kappa", settings.kappa, base) != 0:
         raise ValueError(
             "IRE cannot rank complex parameters; hold them as real pairs (torch.view_as_real), or exclude them by "
             "a group with kappa=0"

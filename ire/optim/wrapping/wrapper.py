@@ -1,10 +1,11 @@
 """An optimizer around another one: the part that IRE and SAM have in common."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor
-from torch.optim import Optimizer
+from torch.optim import Optimizer, optimizer
 
 
 class Wrapper(Optimizer):
@@ -46,6 +47,16 @@ class Wrapper(Optimizer):
     @property
     def defaults(self) -> dict[str, Any]:
         return self.base.defaults
+
+    @defaults.setter
+    def defaults(self, defaults: dict[str, Any]) -> None:
+        self.base.defaults = defaults
+
+    def __getattr__(self, name: str) -> Any:
+        """`train` and `eval` of a base that has them (schedule-free); callers ask whether they exist."""
+        if name in ("train", "eval") and "base" in self.__dict__:
+            return getattr(self.base, name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def parameters(self) -> list[Tensor]:
         """All parameters of all groups, in the order in which a state dict numbers them."""
@@ -99,6 +110,20 @@ class Wrapper(Optimizer):
 
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
         raise NotImplementedError
+
+
+@contextmanager
+def without_global_hooks() -> Iterator[None]:
+    """Let a base step inside a wrapper's step without torch's global step hooks, which see the wrapper's already."""
+    tables = [optimizer._global_optimizer_pre_hooks, optimizer._global_optimizer_post_hooks]
+    kept = [dict(table) for table in tables]
+    for table in tables:
+        table.clear()
+    try:
+        yield
+    finally:
+        for table, hooks in zip(tables, kept, strict=True):
+            table.update(hooks)
 
 
 def _replaced(returned: dict[str, Any] | None, given: dict[str, Any]) -> dict[str, Any]:

@@ -30,6 +30,8 @@ Folder = Annotated[
     str, typer.Argument(help="an experiment's folder, or its URI in an object store", show_default=False)
 ]
 
+Trust = Annotated[bool, typer.Option("--trust", help="run the folder's own modules, which is remembered")]
+
 
 def _some(*names: str) -> dict[str, Any]:
     return {name: OPTIONS[name] for name in names}
@@ -195,19 +197,19 @@ def sweep(
 
 @app.command()
 @with_flags(RESUMED, resume=True)
-def resume(folder: Folder, **options: Any) -> None:
+def resume(folder: Folder, trust: Trust = False, **options: Any) -> None:
     """Continue a sweep that was interrupted, or give one more trials or methods."""
     from ire.sweeps.experiments.launch import resume as run
 
-    _finish(run(folder, console=_console(), **options))
+    _finish(run(folder, trust=trust, console=_console(), **options))
 
 
 @app.command()
-def status(folder: Folder) -> None:
+def status(folder: Folder, trust: Trust = False) -> None:
     """Show the table of a sweep that runs, was interrupted or is over."""
     from ire.sweeps.experiments.experiment import open_experiment
 
-    _show(open_experiment(folder))
+    _show(open_experiment(folder, trust=trust))
 
 
 @app.command()
@@ -215,17 +217,21 @@ def report(
     folders: Annotated[
         list[str], typer.Argument(help="experiments' folders, or their URIs", show_default=False)
     ],
-    output: Annotated[Path, typer.Option(help="where the report of several folders goes")] = Path("report"),
+    output: Annotated[
+        Path | None,
+        typer.Option(help="where it goes; `report` in the folder otherwise, of several in this one"),
+    ] = None,
+    trust: Trust = False,
 ) -> None:
     """Write the report of a sweep again and show its table; of several, one that compares them."""
     from ire.sweeps.experiments.experiment import open_experiment
 
-    experiments = [open_experiment(folder) for folder in folders]
+    experiments = [open_experiment(folder, trust=trust) for folder in folders]
     if len(experiments) > 1:
-        _report_several(experiments, output)
+        _report_several(experiments, output or Path("report"))
         return
-    experiments[0].report()
-    _show(experiments[0])
+    page = experiments[0].report(output)
+    _show(experiments[0], page=page if output else None)
 
 
 def _report_several(experiments: list, output: Path) -> None:
@@ -246,30 +252,34 @@ def _report_several(experiments: list, output: Path) -> None:
 def export(
     folder: Folder,
     output: Annotated[Path | None, typer.Option(help="where to; `export` in the folder otherwise")] = None,
+    trust: Trust = False,
 ) -> None:
     """Write all trials and all curves of a sweep as tidy CSV and Parquet."""
     from ire.sweeps.experiments.experiment import open_experiment
     from ire.sweeps.experiments.export import export as write
 
-    experiment = open_experiment(folder)
+    experiment = open_experiment(folder, trust=trust)
     for path in write(experiment, output or experiment.folder / "export"):
         place = str(path) if output else experiment.home.below("export", path.name)
         _console().print(place, soft_wrap=True, highlight=False)
-    experiment.home.publish_outputs()
+    if output is None:
+        experiment.home.publish_outputs()
 
 
-@app.command()
-def tensorboard(folder: Folder, port: int = 6006) -> None:
-    """Open the curves and the HParams tab of a sweep in TensorBoard."""
-    import subprocess
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def tensorboard(
+    context: typer.Context,
+    folder: Folder,
+    port: int = 6006,
+    host: Annotated[
+        str, typer.Option(help="the address to listen on; 0.0.0.0 for other machines, too")
+    ] = "localhost",
+) -> None:
+    """Open the curves and the HParams tab of a sweep in TensorBoard; takes TensorBoard's own options, too."""
+    from ire.sweeps.command.viewer import view
+    from ire.sweeps.records.experiment_home import home_at
 
-    from ire.sweeps.experiments.experiment import open_experiment
-
-    experiment = open_experiment(folder)
-    experiment.home.fetch("trials")
-    logs = experiment.folder / "trials"
-    module = [sys.executable, "-m", "tensorboard.main"]
-    sys.exit(subprocess.run([*module, "--logdir", str(logs), "--port", str(port)], check=False).returncode)
+    sys.exit(view(home_at(folder), ["--host", host, "--port", str(port), *context.args]))
 
 
 def _finish(experiment) -> None:
@@ -293,7 +303,7 @@ def _finish(experiment) -> None:
         sys.exit(1)
 
 
-def _show(experiment) -> None:
+def _show(experiment, *, page: Path | None = None) -> None:
     from ire.sweeps.report import terminal_findings, terminal_tables
 
     console = _console()
@@ -305,7 +315,7 @@ def _show(experiment) -> None:
     for line in (
         f"wall-clock   {minutes}:{seconds:02d} from the first trial's start to the last one's end",
         f"experiment   {experiment.location} ({experiment.disk_use})",
-        f"report       {experiment.home.below('report', 'report.html')}",
+        f"report       {page.resolve() if page else experiment.home.below('report', 'report.html')}",
         f"TensorBoard  ire tensorboard {experiment.home.argument}",
     ):
         console.print(line, soft_wrap=True, highlight=False)

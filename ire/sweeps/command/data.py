@@ -1,11 +1,11 @@
-"""`ire data`: prepare, verify and list the data sets that tasks need."""
+"""`ire data`: prepare, verify, show and list the data sets that tasks need."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Prepare, verify and list the data of tasks.", no_args_is_help=True)
+app = typer.Typer(help="Prepare, verify, show and list the data of tasks.", no_args_is_help=True)
 
 Dir = Annotated[
     Path | None, typer.Option("--dir", help="where data lies (also IRE_DATA; ~/.cache/ire/data otherwise)")
@@ -17,17 +17,22 @@ def prepare(
     task: str,
     into: Dir = None,
     source: Annotated[
-        Path | None, typer.Option("--from", help="what you already have; downloaded otherwise")
+        Path | None,
+        typer.Option("--from", help="what you already have, a folder or archive; downloaded otherwise"),
     ] = None,
     tokenizer: Annotated[
         str | None,
-        typer.Option(help="texts: a name (gpt2), tiktoken:gpt2, a tokenizer.json, or bpe:SIZE to learn one"),
+        typer.Option(help="texts: a name on Hugging Face (gpt2), a tokenizer.json, or bpe:SIZE to learn one"),
     ] = None,
+    glob: Annotated[
+        str | None, typer.Option(help="texts: which files of the folder are read, as '**/*.py'")
+    ] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="take the place of data that is there")] = False,
 ) -> None:
     """Download the data of TASK, or take it --from a folder, and write what the task reads."""
     from trainables.prepare import prepare
 
-    prepare(task, into=into, source=source, tokenizer=tokenizer, say=typer.echo)
+    prepare(task, into=into, source=source, tokenizer=tokenizer, glob=glob, replace=replace, say=typer.echo)
 
 
 @app.command()
@@ -37,9 +42,9 @@ def verify(task: str, into: Dir = None) -> None:
     from trainables.prepare import data_of
 
     with data_in(into):
-        data = data_of(task)
-        data.open(task=task).verify()
-        typer.echo(f"{data.folder} is intact")
+        store = data_of(task).open(task=task)
+        store.verify()
+        typer.echo(f"{store.folder} is intact: {store.identity}")
 
 
 @app.command("list")

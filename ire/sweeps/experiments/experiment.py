@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from ire.invalid_input import writable
 from ire.sweeps.findings.results import Results
 from ire.sweeps.plan.plan import read_plan
 from ire.sweeps.records.experiment_home import Home, home_at
@@ -13,14 +14,23 @@ from ire.sweeps.report import write_report
 class Experiment(Results):
     """The results of a folder, and what can be done with them."""
 
-    def report(self) -> Path:
-        """Write `report/report.html`, `report.md` and `report.json`; returns the path of the HTML page."""
-        page = write_report(self)
-        self.home.publish_outputs()
+    def report(self, folder: Path | None = None) -> Path:
+        """Write `report.html`, `report.md`, `report.json` and every figure; returns the path of the HTML page.
+
+        They go into `report/` of the experiment, or into another `folder`; raises `InvalidInput` if that cannot be
+        written to.
+        """
+        with writable(folder or self.folder / "report"):
+            page = write_report(self, folder)
+        if folder is None:
+            self.home.publish_outputs()
         return page
 
 
-def open_experiment(location: str | Path | Home) -> Experiment:
-    """The experiment in a folder, or at the URI of an object store; raises `InvalidInput` if it is none."""
+def open_experiment(location: str | Path | Home, *, trust: bool = False) -> Experiment:
+    """The experiment in a folder, or at the URI of an object store; raises `InvalidInput` if it is none.
+
+    With methods of somebody else's, their modules are imported only if this user has run them before, or says `trust`.
+    """
     home = location if isinstance(location, Home) else home_at(location)
-    return Experiment(home, read_plan(home.folder))
+    return Experiment(home, read_plan(home.folder, trust=trust))

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ire.foreign_text import in_spreadsheet, visible
+from ire.invalid_input import writable
 from ire.sweeps.findings.results import Results
 
 if TYPE_CHECKING:
@@ -15,6 +16,11 @@ TABLES = ("trials", "curves")
 
 def export(results: Results, folder: Path) -> list[Path]:
     """Write `trials` and `curves` as `.csv` and `.parquet` into `folder`; returns the files."""
+    with writable(folder):
+        return _written(results, folder)
+
+
+def _written(results: Results, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name in TABLES:

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from ire.invalid_input import InvalidInput
 from ire.methods.method import parse_method
-from ire.sweeps.experiments.experiment import Experiment, open_experiment
+from ire.sweeps.experiments.experiment import Experiment
 from ire.sweeps.findings.contract import broken_before
 from ire.sweeps.plan.changes import check_identity, extended, identity
 from ire.sweeps.plan.micro_batches import check_micro_batches
@@ -22,6 +22,7 @@ from ire.sweeps.plan.options import OPTIONS, PLANNED, RESUMED
 from ire.sweeps.plan.plan import RULES, Plan, read_plan
 from ire.sweeps.plan.preset import load_preset
 from ire.sweeps.plan.provenance import differences, machine, versions
+from ire.sweeps.plan.trust import check_trusted, classes_in_plan, remember, task_modules
 from ire.sweeps.ray.cluster import (
     capacity,
     check_shared,
@@ -34,7 +35,8 @@ from ire.sweeps.ray.cluster import (
 from ire.sweeps.ray.disk import check_room, room_needed
 from ire.sweeps.ray.interruption import terminate_like_interrupt
 from ire.sweeps.records.experiment_home import PREFIXES, Home, home_at, new_home
-from ire.sweeps.records.records import Records, read_records
+from ire.sweeps.records.records import Records
+from ire.sweeps.search.protocol import Protocol
 from ire.sweeps.watch.console import plain_console
 from ire.sweeps.watch.output import Output
 from ire.trial.scale import scaled
@@ -123,48 +125,69 @@ def sweep(task: str | None = None, *, console: Console | None = None, **options:
     if not address:  # a cluster's workers may have data that this machine has not
         with data_in(plan.data_dir):
             loaded.check_data()
+            plan = replace(plan, data=loaded.data_identity())
     if options["gpus_per_worker"] is None:
         plan = replace(plan, gpus_per_worker=gpus_by_default(address))
     if not joins_a_cluster(address):
         capacity(plan, this_machine())  # what cannot fit is refused before Ray starts
-    return _run(plan, home, is_new=True, address=address, console=console)
+    remember(_modules(plan), plan.import_path)
+    return _run(plan, home, None, changed=True, address=address, console=console)
 
 
 @takes({name: option.resume_default for name, option in RESUMED.items()})
-def resume(folder: str | Path, *, console: Console | None = None, **options: Any) -> Experiment:
+def resume(
+    folder: str | Path, *, trust: bool = False, console: Console | None = None, **options: Any
+) -> Experiment:
     """Go on with a sweep from its records; one that is over is only reported again.
 
     `trials` raises the budget of every method, `methods` adds arms with the same budget, `confirm_seeds`, `curve` (more
     horizons, or true for the usual ones) and `controls` add runs after the search. `folder` may be the
-    URI of an object store. Raises `InvalidInput`, before anything is started or written, for a change that would
+    URI of an object store. A task or method of a module that this user has not run before is imported only with
+    `trust`, which is remembered. Raises `InvalidInput`, before anything is started or written, for a change that would
     make old and new trials incomparable.
     """
     home, address = home_at(folder), options.pop("address")
     with home.locked():
         home.open()  # again: until now another process may have been writing
-        plan = extended(read_plan(home.folder), **options)
-        search_for_modules(plan.import_path)
+        before, console = read_plan(home.folder, trust=trust), console or plain_console()
+        source = f"{home.location}/sweep.toml"
+        if not trust:
+            check_trusted(task_modules(before.task), before.import_path, source=source)
+        search_for_modules(before.import_path)
+        plan = extended(before, **options)
         load_task(plan.task)
-        return _run(plan, home, is_new=False, address=address, console=console or plain_console())
+        protocol = Protocol(
+            plan,
+            home.folder,
+            publish=home.publish_records,
+            check=lambda records: check_identity(plan, records, source=source),
+        )
+        for line in protocol.records.mended:
+            console.print(line, style="bold yellow", soft_wrap=True, highlight=False)
+        remember(_modules(plan), plan.import_path)
+        return _run(plan, home, protocol, changed=plan != before, address=address, console=console)
 
 
-def _run(plan: Plan, home: Home, *, is_new: bool, address: str | None, console: Console) -> Experiment:
-    """Run what is left of the plan and report; of a sweep that is not new the lock must be held."""
+def _modules(plan: Plan) -> list[str]:
+    """The modules from outside the package whose code the sweep runs."""
+    return [*task_modules(plan.task), *classes_in_plan(plan.to_toml())[0]]
+
+
+def _run(
+    plan: Plan, home: Home, protocol: Protocol | None, *, changed: bool, address: str | None, console: Console
+) -> Experiment:
+    """Run what is left of the plan and report. A new sweep has no protocol yet; of another the lock must be held."""
     from ire.sweeps.ray.tune_run import TuneRun
-    from ire.sweeps.search.protocol import Protocol
     from ire.sweeps.watch.progress import Progress
     from ire.sweeps.watch.publisher import Publisher
     from ire.sweeps.watch.tensorboard import TensorBoard
 
-    broken_off = None
+    broken_off, read = None, protocol.records if protocol else None
     with contextlib.ExitStack() as stack:
         stack.enter_context(data_in(plan.data_dir))
-        protocol, changed = None, is_new
-        if not is_new:
-            check_identity(plan, read_records(home.folder), source=f"{home.location}/sweep.toml")
-            changed = plan != read_plan(home.folder)
-            protocol = Protocol(plan, home.folder, publish=home.publish_records)
         if protocol is None or not protocol.is_over:
+            if plan.data is not None and not joins_a_cluster(address):  # there, each worker looks at its own
+                load_task(plan.task).check_same_data(plan.data, whose=f"the sweep {plan.name!r}")
             stack.enter_context(connected(address))
             slots = capacity(plan, nodes())
             room = check_room(room_needed(plan, load_task(plan.task), slots=slots.slots), home.location)
@@ -172,12 +195,12 @@ def _run(plan: Plan, home: Home, *, is_new: bool, address: str | None, console: 
             stack.enter_context(  # after Ray, which has a handler of its own
                 terminate_like_interrupt(lambda: console.print(_how_to_go_on(home), soft_wrap=True))
             )
-            if is_new:
+            if protocol is None:
                 home.create()
                 stack.enter_context(home.locked())
             if changed:
                 _write_plan(plan, home)
-            if is_new:
+            if protocol is None:
                 protocol = Protocol(plan, home.folder, publish=home.publish_records)
             screen = stack.enter_context(_ray_output(home.folder, console))
             for line in (
@@ -195,6 +218,7 @@ def _run(plan: Plan, home: Home, *, is_new: bool, address: str | None, console: 
                 methods=list(plan.methods),
                 slots=slots.slots,
             )
+            read = None  # reports are forgotten while the sweep runs
             watchers = [TensorBoard(home), Progress(screen), Publisher(home)]
             tune = TuneRun(protocol, home, slots=lambda: _slots(plan), watchers=watchers)
             with contextlib.suppress(KeyboardInterrupt):
@@ -207,10 +231,10 @@ def _run(plan: Plan, home: Home, *, is_new: bool, address: str | None, console: 
             broken_off = tune.cannot_go_on
         if plan.share_prefix and protocol.is_over:
             home.clear(PREFIXES)
-    experiment = replace(open_experiment(home), broken_off=broken_off)
+    experiment = Experiment(home, plan, broken_off=broken_off, read=read)
     try:
         experiment.report()
-    except OSError as error:
+    except (OSError, InvalidInput) as error:
         experiment = replace(experiment, broken_off=broken_off or f"the report cannot be written: {error}")
     return experiment
 

@@ -1,12 +1,14 @@
 """One trial in this process, with the space's published settings filled in: what `ire train` runs."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ire.invalid_input import InvalidInput
 from ire.methods.method import parse_method
 from ire.sweeps.records.recorded_norms import recorded_norms
+from ire.trial.report import Report
 from ire.trial.spec import TrialSpec
 from search_spaces import find_space
 
@@ -15,7 +17,7 @@ def train_one(
     task: str,
     method: str,
     settings: Mapping[str, Any],
-    report: Callable[[dict[str, Any]], None],
+    report: Callable[[Report], None],
     *,
     seed: int = 0,
     horizon: int | None = None,
@@ -75,10 +77,11 @@ def train_one(
     except RuntimeError as error:
         raise InvalidInput(f"--device {device!r}: {str(error).splitlines()[0]}") from error
 
-    def take(values: dict[str, Any], _: object) -> bool:
+    def take(values: Report, _: object) -> bool:
         report(values)
         return True
 
     with data_in(data_dir):
         loaded.check_data()
+        spec = replace(spec, data=loaded.data_identity())
         return train(spec, take, task=loaded, checkpoint=checkpoint, keep_last=True, device=chosen)

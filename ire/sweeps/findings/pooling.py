@@ -49,6 +49,8 @@ class Several:
         for studies in self.tasks.values():
             for first, second in itertools.combinations(studies, 2):
                 _check_studies(first.plan, second.plan)
+        for first, second in itertools.combinations(self.experiments, 2):
+            _check_data(first.plan, second.plan)
 
     @cached_property
     def tasks(self) -> dict[str, list[Results]]:
@@ -198,7 +200,8 @@ def _check_studies(first: Plan, second: Plan) -> None:
             f"{both} and have the same seed, {first.seed}: studies of a task repeat it with other seeds (`--seed`)"
         )
     one, other = (
-        identity(plan) | {name: getattr(plan, name) for name in REPEATED} for plan in (first, second)
+        identity(plan) | {name: getattr(plan, name) for name in REPEATED} | {"data": None}
+        for plan in (first, second)
     )
     differing = [
         f"{name} ({one[name]!r} and {other[name]!r})"
@@ -209,6 +212,17 @@ def _check_studies(first: Plan, second: Plan) -> None:
         raise InvalidInput(
             f"{both}, but differ in {', '.join(differing)}: they are no studies of one thing; report them apart"
         )
+
+
+def _check_data(first: Plan, second: Plan) -> None:
+    """Raise `InvalidInput` if two sweeps used different data under one name; what was not recorded may be the same."""
+    one, other = first.data, second.data
+    if one is None or other is None or one == other or one.split()[0] != other.split()[0]:
+        return
+    raise InvalidInput(
+        f"{first.name} was run on the data {one!r}, {second.name} on {other!r}: they cannot be compared; report them "
+        "apart"
+    )
 
 
 def _side(censored: np.ndarray) -> np.ndarray:

@@ -32,7 +32,8 @@ class Edge:
 
 def edges(plan: Plan, method: str, settings: Mapping[str, Any]) -> list[Edge]:
     """The settings of a winner that lie at an end of the range they were searched in, and may go on behind it."""
-    found, admissible = [], parse_method(method).settings
+    arm = parse_method(method)
+    found, admissible = [], arm.settings | arm.options
     for name, dimension in plan.space.dimensions(parse_method(method)).items():
         end = None if isinstance(dimension, Fixed) else _end(dimension, settings[name])
         if end is None:

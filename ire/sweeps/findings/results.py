@@ -14,6 +14,7 @@ from ire.storage.storage import open_storage
 from ire.sweeps.findings.comparison import Comparison, compare
 from ire.sweeps.findings.statistics.importance import importances
 from ire.sweeps.plan.plan import Plan
+from ire.sweeps.plan.trust import check_methods
 from ire.sweeps.records.experiment_home import Home
 from ire.sweeps.records.records import Records, TrialRecord, read_records
 
@@ -29,6 +30,8 @@ class Results:
     plan: Plan
     broken_off: str | None = None
     """Why the run that has just ended could not go on, if it could not."""
+    read: Records | None = None
+    """The records, where somebody has read them already."""
 
     @property
     def folder(self) -> Path:
@@ -47,7 +50,9 @@ class Results:
 
     @cached_property
     def records(self) -> Records:
-        return read_records(self.folder)
+        records = self.read or read_records(self.folder)
+        check_methods(records.trials.values(), self.plan.methods)
+        return records
 
     @cached_property
     def comparison(self) -> Comparison:

@@ -17,6 +17,7 @@ def identity(plan: Plan) -> dict[str, Any]:
         "horizon": plan.space.horizon,
         "rungs": list(plan.space.search.rungs),
         "space": text,
+        "data": plan.data,
     }
 
 

@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 
 from ire.invalid_input import InvalidInput
 from ire.methods.method import Method, parse_method
-from ire.sweeps.plan.options import PlannedOptions
+from ire.sweeps.plan.options import PLANNED, PlannedOptions
 from ire.sweeps.plan.provenance import versions
+from ire.sweeps.plan.trust import check_trusted, classes_in_plan, remember
 from ire.sweeps.records.recorded_norms import recorded_norms
 from ire.sweeps.records.records import SEARCH, SELECT
 from ire.trial.schedule import check_schedule
@@ -36,6 +37,8 @@ class Plan(PlannedOptions):
     """Folders where a task from outside the package is found, on every machine."""
     rules: int = 1
     """By which rules it is judged: 1 is before there were studies, 2 with them."""
+    data: str | None = None
+    """What the task is trained on (`Task.data_identity`); None if it makes its own data, or in older sweeps."""
     space: Space
 
     study_number: ClassVar[int] = 0
@@ -215,6 +218,7 @@ class Plan(PlannedOptions):
             "compile": self.compile,
             "micro_batches": self.micro_batches,
             "schedule": self.schedule or self.space.schedule,
+            "data": self.data,
         }
 
     @cached_property
@@ -254,13 +258,21 @@ class Plan(PlannedOptions):
         """The inverse of `to_toml`; raises `InvalidInput` on anything else."""
         try:
             table = tomllib.loads(text)
-            if table["schema"] != SCHEMA:
-                raise InvalidInput(f"{source}: schema {table['schema']}, this version reads {SCHEMA}")
-            space = parse_space(table["space"]["text"], task=table["task"], source=table["space"]["source"])
-            fields = {key: table[key] for key in cls.__dataclass_fields__ if key in table and key != "space"}
-            lists = {key: tuple(value) for key, value in fields.items() if isinstance(value, list)}
-            return cls(**fields | lists, space=space)
-        except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+            schema = table.pop("schema")
+            if schema != SCHEMA:
+                raise InvalidInput(
+                    f"{source}: schema {schema!r}, and this version of ire reads {SCHEMA}: a newer one has written it; "
+                    "upgrade to read this experiment"
+                )
+            space = table.pop("space")
+            _check_texts(table.pop("versions"), where=f"{source}, [versions]")
+            _check_texts(space, where=f"{source}, [space]")
+            lists = {key: tuple(value) for key, value in table.items() if isinstance(value, list)}
+            values = _checked(table | lists, cls, source=source)
+            return cls(**values, space=parse_space(space["text"], task=table["task"], source=space["source"]))
+        except InvalidInput:
+            raise
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InvalidInput(f"{source}: not the sweep.toml of an experiment folder ({error!r})") from error
 
 
@@ -271,12 +283,56 @@ class StudyPlan(Plan):
     study_number: int
 
 
-def read_plan(folder: Path) -> Plan:
-    """The plan of an experiment folder; raises `InvalidInput` if it is none."""
+def read_plan(folder: Path, *, trust: bool = False) -> Plan:
+    """The plan of an experiment folder; raises `InvalidInput` if it is none.
+
+    Methods from outside the package are imported to read it, so they must be trusted (`ire.sweeps.plan.trust`).
+    """
     path = folder / "sweep.toml"
     if not path.is_file():
         raise InvalidInput(f"{str(folder)!r} is not an experiment folder: it has no sweep.toml")
-    return Plan.from_toml(path.read_text(encoding="utf-8"), source=str(path))
+    try:
+        text = path.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{path}: it is not UTF-8 ({error}): put it back from a copy") from error
+    text = text.replace("\r\n", "\n")
+    classes, import_path = classes_in_plan(text)
+    if trust:
+        remember(classes, import_path)
+    else:
+        check_trusted(classes, import_path, source=str(path))
+    return Plan.from_toml(text, source=str(path))
+
+
+def _checked(values: dict[str, Any], plan: type, *, source: str) -> dict[str, Any]:
+    """The fields of a plan, each of its type; raises `InvalidInput`, for a field that is unknown, too."""
+    known = {field.name for field in fields(plan)}
+    for name, value in values.items():
+        if name not in known:
+            raise InvalidInput(
+                f"{source}: unknown key {name!r}: a newer version of ire has written it; upgrade to read this "
+                "experiment"
+            )
+        if name in PLANNED:
+            try:
+                PLANNED[name].check(PLANNED[name].taken(value))
+            except InvalidInput as error:
+                raise InvalidInput(f"{source}: {error}") from error
+    if not isinstance(values["task"], str):
+        raise InvalidInput(f"{source}: task = {values['task']!r}: must be a text")
+    folders, rules = values.get("import_path", ()), values.get("rules", 1)
+    if not isinstance(folders, tuple) or not all(isinstance(folder, str) for folder in folders):
+        raise InvalidInput(f"{source}: import_path = {folders!r}: must be a list of folders")
+    if not isinstance(rules, int) or not 1 <= rules <= RULES:
+        raise InvalidInput(
+            f"{source}: rules = {rules!r}: must be at most {RULES}, or a newer version of ire reads it"
+        )
+    return values
+
+
+def _check_texts(table: Any, *, where: str) -> None:
+    if not isinstance(table, dict) or not all(isinstance(value, str) for value in table.values()):
+        raise InvalidInput(f"{where}: must be a table of texts")
 
 
 def _text(text: str) -> str:

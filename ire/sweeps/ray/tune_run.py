@@ -20,6 +20,7 @@ from ire.sweeps.records.experiment_home import PREFIXES, Home
 from ire.sweeps.records.records import FAILED, RUNNING, SEARCH, TrialRecord
 from ire.sweeps.search.protocol import Protocol
 from ire.sweeps.watch.watcher import Watcher
+from ire.trial.message import Message
 from trainables.gang.trainable import GangTrainable
 
 GANGS = "gangs"
@@ -210,7 +211,7 @@ class TuneRun:
             },
         }
 
-    def message(self, name: str, message: dict[str, Any]) -> bool:
+    def message(self, name: str, message: Message) -> bool:
         """Take a trial's message; False if the trial is to stop."""
         trial = self.protocol.records.trials[name]
         if self.cannot_go_on is None:
@@ -218,16 +219,15 @@ class TuneRun:
                 self._take(trial, message)
         return trial.status == RUNNING
 
-    def _take(self, trial: TrialRecord, message: dict[str, Any]) -> None:
+    def _take(self, trial: TrialRecord, message: Message) -> None:
         if not trial.reports:
-            trial.prefix = message.get("prefix", trial.prefix)
-        for report in message["reports"]:
-            diagnostics = report.pop("diagnostics")
+            trial.prefix = message.prefix or trial.prefix
+        for report, flat_fractions in zip(message.reports, message.flat_fractions, strict=True):
             known = report["step"] <= trial.step
             goes_on = self.protocol.report(trial, report)
             if not known:
                 for watcher in self.watchers:
-                    watcher.reported(trial, report, diagnostics)
+                    watcher.reported(trial, report, flat_fractions)
             if not goes_on:
                 break
         if trial.status == RUNNING:
@@ -235,22 +235,22 @@ class TuneRun:
         if trial.status != RUNNING:
             self._ended(trial)
 
-    def _take_trouble(self, trial: TrialRecord, message: dict[str, Any]) -> None:
-        if "notice" in message:
-            self._tell(f"{trial.name}: {message['notice']}")
-        if "fault" in message:
-            self._fault(trial, message["fault"]["kind"], message["fault"]["cause"])
-        if "storage_error" in message:
-            cause = message["storage_error"]["cause"]
-            if message["storage_error"]["full"]:
+    def _take_trouble(self, trial: TrialRecord, message: Message) -> None:
+        if message.notice:
+            self._tell(f"{trial.name}: {message.notice}")
+        if message.trouble:
+            self._fault(trial, message.trouble.kind, message.trouble.cause)
+        if message.storage_trouble:
+            cause = message.storage_trouble.cause
+            if message.storage_trouble.is_full:
                 self._break_off(
                     f"the storage is full: a checkpoint of {trial.name} could not be written ({cause})"
                 )
             else:
                 self.protocol.records.fault(trial, "storage", cause)
                 self._tell(f"{trial.name}: a checkpoint could not be written, the trial goes on: {cause}")
-        if "error" in message:
-            self.protocol.end(trial, FAILED, message["error"])
+        if message.error:
+            self.protocol.end(trial, FAILED, message.error)
 
     def lost(self, name: str, error: str) -> None:
         """A trial's actor has died, with its node or alone: the trial is handed out again."""

@@ -43,6 +43,8 @@ class Home(ABC):
     """The folder, or the URI."""
     folder: Path
     """The folder on this machine that holds the small files."""
+    is_mirrored: bool
+    """Whether `folder` is a temporary copy of the place, which goes with this process."""
 
     @property
     def argument(self) -> str:
@@ -89,6 +91,8 @@ class Home(ABC):
 class FolderHome(Home):
     """A folder of this machine, or of a file system that all machines share."""
 
+    is_mirrored = False
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.location = str(folder)
@@ -121,6 +125,8 @@ class FolderHome(Home):
 
 class StoreHome(Home):
     """A prefix of an object store."""
+
+    is_mirrored = True
 
     def __init__(self, location: str) -> None:
         self.location = location

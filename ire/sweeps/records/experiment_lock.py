@@ -22,6 +22,8 @@ SETTLE_SECONDS = 1.0
 """So long after it was taken a lease is looked at again: of two that come at once the last one has it."""
 
 LOCK = "lock.json"
+OWNER = ".owner.json"
+"""Beside a folder's lock file, which nobody else may read on Windows."""
 
 
 class LockLost(PermissionError):
@@ -31,12 +33,16 @@ class LockLost(PermissionError):
 @contextlib.contextmanager
 def folder_locked(folder: Path) -> Iterator[None]:
     """Hold the lock of a folder, which dies with its owner; raises `InvalidInput` if another process has it."""
-    with (folder / ".lock").open("a+") as file:
-        if not try_lock(file):
-            raise _in_use(str(folder), _owner(folder))
-        file.truncate(0)
-        file.write(json.dumps(_myself()))
-        file.flush()
+    try:
+        lock = try_lock(folder / ".lock")
+    except OSError as error:  # a colleague's, an archive, a file system that is mounted for reading
+        raise InvalidInput(
+            f"{str(folder)!r} cannot be written to ({error.strerror}): copy it, and resume the copy"
+        ) from error
+    if lock is None:
+        raise _in_use(str(folder), _owner(folder))
+    with lock:
+        (folder / OWNER).write_text(json.dumps(_myself()))
         yield
 
 
@@ -145,7 +151,7 @@ def _myself() -> dict[str, Any]:
 
 def _owner(folder: Path) -> dict[str, Any]:
     try:
-        return json.loads((folder / ".lock").read_text())
+        return json.loads((folder / OWNER).read_text())
     except (OSError, ValueError):
         return {}
 

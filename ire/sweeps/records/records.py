@@ -7,7 +7,6 @@ A line that was torn by a kill is dropped, a report that is sent twice is kept o
 """
 
 import errno
-import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -18,12 +17,50 @@ from typing import Any
 
 from ire.invalid_input import InvalidInput
 from ire.storage.storage import patiently
+from ire.sweeps.records import mending
+from ire.sweeps.records.event_check import (
+    CONFIRM,
+    CONTROL,
+    CURVE,
+    DIVERGED,
+    FAILED,
+    FINISHED,
+    PRUNED,
+    RUNNING,
+    SEARCH,
+    SELECT,
+    STAGES,
+    TIMING,
+    NoEvent,
+    check_event,
+    check_result,
+    refused,
+)
+from ire.sweeps.records.lines import append_line, numbered_lines, read_lines
+from ire.trial.report import Report
 from ire.trial.spec import TrialSpec
 
-RUNNING, FINISHED, PRUNED, DIVERGED, FAILED = "running", "finished", "pruned", "diverged", "failed"
-SEARCH, SELECT, CONFIRM, CURVE, CONTROL = "search", "select", "confirm", "curve", "control"
-TIMING = "timing"
-STAGES = (SEARCH, SELECT, CONFIRM, CURVE, CONTROL, TIMING)
+__all__ = [
+    "CONFIRM",
+    "CONTROL",
+    "CURVE",
+    "DIVERGED",
+    "FAILED",
+    "FINISHED",
+    "PRUNED",
+    "RUNNING",
+    "SEARCH",
+    "SELECT",
+    "STAGES",
+    "TIMING",
+    "Event",
+    "Fault",
+    "Records",
+    "TrialRecord",
+    "append_line",
+    "read_lines",
+    "read_records",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +89,7 @@ class TrialRecord:
     """What differs from that trial: a point of the curve (`x2`, `x2-lr0.5`), or the name of a control."""
     status: str = RUNNING
     error: str | None = None
-    reports: list[dict[str, Any]] = field(default_factory=list)
+    reports: list[Report] = field(default_factory=list)
     """One a step, in rising steps."""
     started: datetime | None = None
     ended: datetime | None = None
@@ -101,11 +138,11 @@ class TrialRecord:
         """A value of the last report, of which there must be one."""
         return self.reports[-1][name]
 
-    def is_new(self, report: dict[str, Any]) -> bool:
+    def is_new(self, report: Report) -> bool:
         """Whether the report's step is not known already."""
         return not self.reports or report["step"] > self.step
 
-    def add(self, report: dict[str, Any]) -> bool:
+    def add(self, report: Report) -> bool:
         """Keep a report; False if its step is known already."""
         if not self.is_new(report):
             return False
@@ -135,9 +172,16 @@ class TrialRecord:
 
     @classmethod
     def from_identity(cls, fields: dict[str, Any], time: str) -> "TrialRecord":
-        """The trial of that identity, started at `time` (ISO 8601)."""
+        """The trial of that identity, started at `time` (ISO 8601); `InvalidInput` for a newer version's spec."""
+        try:
+            spec = TrialSpec.from_dict(fields["spec"])
+        except (TypeError, KeyError, ValueError) as error:
+            raise InvalidInput(
+                f"this version of ire cannot read what {fields['spec']['name']} is ({error}): a newer one has "
+                "written it, or it was damaged"
+            ) from error
         return cls(
-            spec=TrialSpec.from_dict(fields["spec"]),
+            spec=spec,
             stage=fields["stage"],
             number=fields["number"],
             arm=fields.get("arm", ""),
@@ -153,7 +197,7 @@ class Event:
 
     kind: str
     trial: TrialRecord
-    report: dict[str, Any] | None = None
+    report: Report | None = None
     status: str | None = None
     error: str | None = None
 
@@ -171,30 +215,62 @@ class Records:
         """By name, in the order in which they started."""
         self.runs: list[dict[str, Any]] = []
         """One for each time that the sweep was started or resumed: `time`, `versions` and what the plan was."""
+        self.mended: list[str] = []
+        """What people should know of records of which something was lost."""
 
-    def replay(self) -> Iterator[Event]:
+    def replay(
+        self, *, mend: bool = False, check: Callable[["Records"], None] = lambda _: None
+    ) -> Iterator[Event]:
         """Read the folder: every event in the order in which it happened, applied to `trials` as it is yielded.
 
         Lines of `trials.jsonl` say after how many lines of `results.jsonl` they were written. Where there is no
         `trials.jsonl`, only trials with a line in `results.jsonl` are known. An end whose last report was
         lost with the power has not happened: the trial runs, and will end again.
+
+        `check` may look at `runs` before anything else happens, and raise.
+        The owner of the lock may `mend` what one file lacks and the other one tells (`ire.sweeps.records.mending`).
+        Raises `InvalidInput` for a line that is no event, and for records that are lost.
         """
-        events = list(read_lines(self._trials_file))  # first: a sweep may be writing both
-        results = list(read_lines(self._results_file))
-        if not self._trials_file.exists():
+        events = self._read(self._trials_file, check_event)  # first: a sweep may be writing both
+        results = self._read(self._results_file, check_result)
+        folder = self._trials_file.parent
+        mending.check_not_lost(events, results, folder)
+        self.runs = [line for line in events if line["event"] == "run"]
+        check(self)
+        if mend:
+            lacking = mending.mend(events, results, folder)
+            self.mended = mending.words(lacking, events, results, folder)
+            events += lacking
+        if not events:
             yield from self._replay_results(results, alone=True)
             return
         for line, count in zip(events, _still_there(events, len(results)), strict=True):
             yield from self._replay_results(results[self._results : count])
-            if line["event"] == "run":
-                self.runs.append(line)
-            elif line["event"] == "start":
+            if line["event"] == "start":
                 yield self._started(TrialRecord.from_identity(line, line["time"]))
             elif line["event"] == "fault":
-                self._befell(self.trials[line["trial"]], line)
-            elif count == line["results"]:
-                yield self._ended(self.trials[line["trial"]], line)
+                self._befell(self._known(line), line)
+            elif line["event"] == "end" and count == line["results"]:
+                yield self._ended(self._known(line), line)
         yield from self._replay_results(results[self._results :])
+
+    def _read(self, path: Path, check: Callable[[dict[str, Any]], None]) -> list[dict[str, Any]]:
+        lines = []
+        for number, line in numbered_lines(path):
+            try:
+                check(line)
+            except NoEvent as error:
+                raise refused(path, number, error) from error
+            lines.append(line)
+        return lines
+
+    def _known(self, line: dict[str, Any]) -> TrialRecord:
+        if line["trial"] not in self.trials:
+            raise InvalidInput(
+                f"{self._trials_file}: an event of {line['trial']}, which has not started; put the file back from "
+                "a copy"
+            )
+        return self.trials[line["trial"]]
 
     def _replay_results(self, lines: list[dict[str, Any]], *, alone: bool = False) -> Iterator[Event]:
         for line in lines:
@@ -213,6 +289,10 @@ class Records:
                 yield self._ended(trial, line)
 
     def _started(self, trial: TrialRecord) -> Event:
+        if trial.name in self.trials:
+            raise InvalidInput(
+                f"{self._trials_file}: {trial.name} starts twice; put the file back from a copy"
+            )
         self.trials[trial.name] = trial
         return Event("start", trial)
 
@@ -237,7 +317,7 @@ class Records:
         trial.started = datetime.fromisoformat(line["time"])
         self.trials[trial.name] = trial
 
-    def report(self, trial: TrialRecord, report: dict[str, Any], status: str | None = None) -> bool:
+    def report(self, trial: TrialRecord, report: Report, status: str | None = None) -> bool:
         """Record one report, and the `status` with which the trial ends at it; False if it is known already."""
         if not trial.is_new(report):
             return False
@@ -306,18 +386,6 @@ def _now() -> str:
     return datetime.now(UTC).isoformat()
 
 
-def append_line(path: Path, line: dict[str, Any]) -> None:
-    """Append one JSON line in a single write, after cutting off a torn one."""
-    data = json.dumps(line, allow_nan=False).encode() + b"\n"
-    with path.open("ab+") as file:
-        end = file.seek(0, os.SEEK_END)
-        if end:
-            file.seek(end - 1)
-            if file.read(1) != b"\n":
-                _cut_torn_line(file, end)
-        file.write(data)
-
-
 def _make_durable(path: Path) -> None:
     """Make what was appended survive a power cut; not tried again, since a second try may succeed with a loss."""
     with path.open("rb") as file:
@@ -326,25 +394,3 @@ def _make_durable(path: Path) -> None:
         except OSError as error:
             if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):  # a file system that cannot
                 raise
-
-
-def _cut_torn_line(file: Any, end: int) -> None:
-    file.seek(0)
-    file.truncate(file.read(end).rfind(b"\n") + 1)
-
-
-def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The complete lines of a records file; none if it does not exist. Raises `InvalidInput` for a damaged one."""
-    if not path.exists():
-        return
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.endswith(b"\n"):
-                return
-            try:
-                yield json.loads(line)
-            except ValueError as error:
-                raise InvalidInput(
-                    f"{path}, line {number}: it was damaged after it was written ({error}); put the file back from "
-                    "a copy"
-                ) from error

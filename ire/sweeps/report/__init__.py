@@ -14,14 +14,14 @@ from ire.sweeps.report.words import headline
 __all__ = ["as_json", "as_markdown", "headline", "terminal_findings", "terminal_tables", "write_report"]
 
 
-def write_report(results: Results) -> Path:
-    """Write the report's files into `report/` of the folder, figures included; returns the page."""
+def write_report(results: Results, folder: Path | None = None) -> Path:
+    """Write the report's files into `folder`, `report/` of the experiment otherwise; returns the page."""
     from ire.sweeps.report.page import as_html
     from ire.sweeps.report.run_pictures import run_pictures
     from ire.sweeps.report.search_pictures import search_pictures
 
-    folder = results.folder / "report"
-    folder.mkdir(exist_ok=True)
+    folder = folder or results.folder / "report"
+    folder.mkdir(parents=True, exist_ok=True)
     facts = without_secrets(json.dumps(as_json(results), indent=1, allow_nan=False))
     (folder / "report.json").write_text(f"{facts}\n")
     (folder / "report.md").write_text(as_markdown(results), encoding="utf-8")

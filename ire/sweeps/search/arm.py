@@ -3,8 +3,6 @@
 Methods never see each other's values, so none prunes or misleads another.
 """
 
-from typing import Any
-
 from optuna.storages import BaseStorage
 
 from ire.sweeps.plan.plan import Plan
@@ -12,6 +10,7 @@ from ire.sweeps.records.records import DIVERGED, FINISHED, PRUNED, SEARCH, Trial
 from ire.sweeps.search.asha import Rungs
 from ire.sweeps.search.ledger import Ledger
 from ire.sweeps.search.optuna_study import MethodStudy
+from ire.trial.report import Report
 from ire.trial.spec import TrialSpec
 
 
@@ -54,7 +53,7 @@ class Arm(Ledger):
             self._study.restore(trial.number, trial.spec.settings)
         self.add(trial)
 
-    def verdict(self, trial: TrialRecord, report: dict[str, Any]) -> str | None:
+    def verdict(self, trial: TrialRecord, report: Report) -> str | None:
         """The status with which a running trial ends at this report; None if it goes on."""
         if report["diverged"]:
             if trial.stage == SEARCH:

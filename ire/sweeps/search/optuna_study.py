@@ -29,6 +29,9 @@ STATES = {FINISHED: TrialState.COMPLETE, PRUNED: TrialState.PRUNED, DIVERGED: Tr
 def fresh_storage(path: Path) -> BaseStorage:
     """An empty Optuna journal at `path`, in place of an older one: the records rebuild it."""
     path.unlink(missing_ok=True)
+    path.with_name(f"{path.name}.lock").unlink(
+        missing_ok=True
+    )  # of a process that was killed: Optuna waits for it
     return JournalStorage(JournalFileBackend(str(path)))
 
 

@@ -7,22 +7,32 @@ upon. So a sweep is resumed by building this object from its folder, and tested 
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+from ire.invalid_input import InvalidInput
 from ire.sweeps.plan.plan import Plan
+from ire.sweeps.plan.trust import check_methods
 from ire.sweeps.records.records import FAILED, RUNNING, Records, TrialRecord
 from ire.sweeps.search.arm import Arm
 from ire.sweeps.search.optuna_study import fresh_storage
 from ire.sweeps.search.shared_prefixes import Prefixes
 from ire.sweeps.search.study import Study
 from ire.sweeps.search.timing import timing_turns
+from ire.trial.report import Report
 from ire.trial.spec import TrialSpec
 
 
 class Protocol:
     """The studies of a sweep and their turns. `folder` is the experiment's; its records are replayed first."""
 
-    def __init__(self, plan: Plan, folder: Path, *, publish: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        folder: Path,
+        *,
+        publish: Callable[[], None] = lambda: None,
+        check: Callable[[Records], None] = lambda _: None,
+    ) -> None:
+        """`check` looks at the runs on record before anything is mended or acted upon, and may raise."""
         self.plan = plan
         self.records = Records(folder, publish=publish)
         self._faults: Counter[str] = Counter()  # of this run: a resume is a new beginning
@@ -34,19 +44,27 @@ class Protocol:
         """Trials that were running when the records ended; they are handed out first."""
         self.settled: list[TrialRecord] = []
         """Trials whose last report was recorded, but not their end: they were ended while replaying."""
-        self._replay()
+        self._replay(check)
 
-    def _replay(self) -> None:
+    def _replay(self, check: Callable[[Records], None]) -> None:
         verdicts = {}
-        for event in self.records.replay():
-            arm = self.arm(event.trial)
-            match event.kind:
-                case "start":
-                    arm.restore(event.trial)
-                case "report":
-                    verdicts[event.trial.name] = arm.verdict(event.trial, event.report)
-                case "end":
-                    arm.ended(event.trial)
+        for event in self.records.replay(mend=True, check=check):
+            if event.kind == "start":
+                check_methods([event.trial], self.plan.methods)
+            try:
+                arm = self.arm(event.trial)
+                match event.kind:
+                    case "start":
+                        arm.restore(event.trial)
+                    case "report":
+                        verdicts[event.trial.name] = arm.verdict(event.trial, event.report)
+                    case "end":
+                        arm.ended(event.trial)
+            except (KeyError, IndexError, TypeError) as error:
+                raise InvalidInput(
+                    f"what the records say of {event.trial.name} does not fit sweep.toml ({error!r}): put that back as "
+                    "it was, or the records from a copy"
+                ) from error
         for trial in self.records.trials.values():
             if trial.status != RUNNING:
                 continue
@@ -129,7 +147,7 @@ class Protocol:
         turns = timing_turns(self.plan, [arm for study in self.studies for arm in study.arms.values()])
         return next((turn for turn in turns if turn.name not in self.records.trials), None)
 
-    def report(self, trial: TrialRecord, report: dict[str, Any]) -> bool:
+    def report(self, trial: TrialRecord, report: Report) -> bool:
         """Record a report; False if the trial has ended with it. One that is known already changes nothing."""
         if trial.status == RUNNING and trial.is_new(report):
             verdict = self.arm(trial).verdict(trial, report)

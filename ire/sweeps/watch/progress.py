@@ -38,7 +38,7 @@ class Progress(Watcher):
         else:
             self._console.print("starting workers ...")
 
-    def reported(self, trial, report, diagnostics) -> None:
+    def reported(self, trial, report, flat_fractions) -> None:
         if self._first_report is None:
             self._first_report = time.monotonic()
 

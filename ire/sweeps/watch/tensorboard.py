@@ -22,6 +22,7 @@ from ire.sweeps.records.records import FINISHED, PRUNED, RUNNING, TrialRecord
 from ire.sweeps.search.protocol import Protocol
 from ire.sweeps.watch.publisher import ALL_SECONDS
 from ire.sweeps.watch.watcher import Watcher
+from ire.trial.report import Report
 from trainables.training.flatness import MEASURES
 
 IN_DOUBT = timedelta(seconds=2 * ALL_SECONDS)
@@ -39,6 +40,8 @@ GROUPS = {
         "kappa",
         "flat_fraction",
         "skipped_refreshes",
+        "mask_overlap",
+        "zero_curvature",
     ),
     "flatness": MEASURES,
     "cost": ("gradient_evaluations", "seconds", "steps_per_second"),
@@ -108,13 +111,13 @@ class TensorBoard(Watcher):
         _add_hparams(writer, "session_start_info", session_start_info=start)
         writer.flush()
 
-    def reported(self, trial: TrialRecord, report: dict[str, Any], diagnostics: dict[str, float]) -> None:
+    def reported(self, trial: TrialRecord, report: Report, flat_fractions: dict[str, float]) -> None:
         writer = self._writer(trial.name)
         for name, value in report.items():
             if name not in ("step", "diverged") and not isinstance(value, str):
                 tag = TAGS.get(name, f"metric/{name}")
                 writer.add_scalar(tag, math.nan if value is None else value, report["step"])
-        for name, value in diagnostics.items():
+        for name, value in flat_fractions.items():
             writer.add_scalar(f"flat_fraction/{name}", value, report["step"])
 
     def ended(self, trial: TrialRecord) -> None:

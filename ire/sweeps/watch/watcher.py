@@ -1,9 +1,8 @@
 """Who looks at a sweep while it runs: the interface that TensorBoard and the progress display implement."""
 
-from typing import Any
-
 from ire.sweeps.records.records import TrialRecord
 from ire.sweeps.search.protocol import Protocol
+from ire.trial.report import Report
 
 
 class Watcher:
@@ -15,8 +14,8 @@ class Watcher:
     def started(self, trial: TrialRecord) -> None:
         """A trial was handed out."""
 
-    def reported(self, trial: TrialRecord, report: dict[str, Any], diagnostics: dict[str, float]) -> None:
-        """A trial reported; `diagnostics` are what goes to TensorBoard alone: flat fractions by tensor name."""
+    def reported(self, trial: TrialRecord, report: Report, flat_fractions: dict[str, float]) -> None:
+        """A trial reported; `flat_fractions` are the shares of the tensors in the mask, by name."""
 
     def ended(self, trial: TrialRecord) -> None:
         """A trial ended, whatever way."""

@@ -1,7 +1,7 @@
 """ImageNet-1k (Russakovsky et al. 2015), or any folder of images in that layout, as a list of files.
 
 The images stay where they are, `train/CLASS/*.JPEG` and `val/CLASS/*.JPEG`; what is prepared is an index of them, so
-that training starts without walking a million files.
+that training starts without walking a million files. Those of an archive or of Parquet files are kept in the store.
 """
 
 from pathlib import Path
@@ -11,53 +11,109 @@ import torch
 from torch import Tensor
 
 from ire.invalid_input import InvalidInput
-from trainables.data.dataset import DataSet, Say
+from trainables.data.dataset import DataSet
+from trainables.data.images.class_folders import Listed, classes_in, find_splits, listed, wrapped
+from trainables.data.images.image_tables import find_tables
+from trainables.data.images.imagenet_files import (
+    check_not_official_archives,
+    extracted,
+    flat_images,
+    labelled,
+)
+from trainables.data.images.open_image import rgb_image
+from trainables.data.originals import Say, check_archive, unpack
 from trainables.data.store import Store, write_store
 
-SUFFIXES = (".jpeg", ".jpg", ".png")
 DRAWS = 5  # uniform numbers an image: area, aspect, row, column, mirror
 AREA = (0.08, 1.0)
 ASPECT = (3 / 4, 4 / 3)
 RESIZE = 256 / 224
 """Shorter side of an evaluated image, as a multiple of the window that is cut out of its middle."""
+TESTS = ("val", "validation", "valid", "test")
+KAGGLE_FOLDERS = ("ILSVRC/Data/CLS-LOC", "Data/CLS-LOC")
+KEPT = "originals"
+"""The folder of a store in which images lie that have no place of their own."""
 
 
 class ImageNet(DataSet):
-    """The files of `train` and `test` (the official validation set) and their labels."""
+    """The files of `train` and `test` (the official validation set), their sizes and their labels."""
 
     name = "imagenet"
-    accepts = "a folder of images in ImageNet's layout: train/CLASS/*.JPEG and val/CLASS/*.JPEG"
+    accepts = (
+        "images in ImageNet's layout, train/CLASS/*.JPEG and val/CLASS/*.JPEG (or a flat val/ with the file of its "
+        "labels), as a folder, .tar or .zip; or Hugging Face's Parquet files"
+    )
 
-    def convert(self, source: Path, say: Say) -> Store:
-        if not ((source / "train").is_dir() and (source / "val").is_dir()):
-            raise InvalidInput(f"--from {str(source)!r}: has no train/ and val/; takes {self.accepts}")
-        classes = sorted(path.name for path in (source / "train").iterdir() if path.is_dir())
+    def convert(self, source: Path, say: Say, *, into: Path | None = None) -> Store:
+        into = into or self.folder
+        if source.is_dir():
+            return self.read(source, say, into=into)
+        check_not_official_archives(source)
+        check_archive(source)
+        kept = into / KEPT
+        say(f"unpacking {source.name} into {kept}")
+        unpack(source, kept)
+        try:
+            return self.read(kept, say, into=into)
+        except InvalidInput as error:  # of files that the user knows by another name
+            raise InvalidInput(str(error).replace(str(kept), str(source))) from error
+
+    def read(self, folder: Path, say: Say, *, into: Path) -> Store:
+        kept = into / KEPT
+        root = KEPT if folder == kept else str(folder.resolve())
+        places = [folder, *(p / inner for p in wrapped(folder) for inner in KAGGLE_FOLDERS)]
+        found = next(filter(None, (find_splits(p, ("train",), TESTS) for p in places if p.is_dir())), None)
+        if found is not None:
+            arrays, classes = self._indexed(*found, folder, say)
+            return write_store(into, arrays, classes=classes, root=root)
+        check_not_official_archives(folder)
+        if (tables := find_tables(folder, ("label", "labels"))) is None:
+            raise InvalidInput(f"--from {str(folder)!r}: has no train/ and val/; takes {self.accepts}")
+        names = extracted(tables, kept, say)
+        arrays, classes = self._indexed(kept / "train", kept / "val", kept, say)
+        return write_store(into, arrays, classes=names or classes, root=KEPT)
+
+    def _indexed(
+        self, train: Path, test: Path, root: Path, say: Say
+    ) -> tuple[dict[str, np.ndarray], list[str]]:
+        """Paths below `root`, sizes and labels of both splits, and the names of the classes."""
+        classes = classes_in(train)
         arrays: dict[str, np.ndarray] = {}
-        for split, folder in (("train", "train"), ("test", "val")):
-            paths, labels = [], []
-            for label, name in enumerate(classes):
-                found = [
-                    path
-                    for path in sorted((source / folder / name).glob("*"))
-                    if path.suffix.lower() in SUFFIXES
-                ]
-                paths += [str(path.relative_to(source)) for path in found]
-                labels += [label] * len(found)
-            if not paths:
-                raise InvalidInput(f"--from {str(source)!r}: no images in {folder}/; takes {self.accepts}")
-            say(f"{len(paths)} images of {len(classes)} classes in {source / folder}")
-            arrays[f"{split}-paths"] = np.array([path.encode() for path in paths])
-            arrays[f"{split}-labels"] = np.array(labels, np.int32)
-        for name in ("train-paths", "test-paths"):  # fixed-width bytes, as numbers
-            width = arrays[name].dtype.itemsize
-            arrays[name] = np.frombuffer(arrays[name].tobytes(), np.uint8).reshape(-1, width)
-        return write_store(self.folder, arrays, classes=classes, root=str(source.resolve()))
+        for split, place in (("train", train), ("test", test)):
+            is_flat = not any((place / name).is_dir() for name in classes) and bool(flat_images(place))
+            files = (
+                labelled(place, classes, root, say)
+                if is_flat
+                else listed(place, classes, trained=train, say=say)
+            )
+            if not files.paths:
+                raise InvalidInput(f"--from {str(root)!r}: no images in {place.name}/; takes {self.accepts}")
+            arrays |= _index(split, files, root)
+        return arrays, classes
 
     def download(self, into: Path, say: Say) -> Path:
         raise InvalidInput(
             "ImageNet cannot be downloaded without its licence: get it at image-net.org and give --from FOLDER, "
             f"{self.accepts}"
         )
+
+
+def images_of(store: Store) -> Path:
+    """The folder below which the images of a store lie."""
+    return store.folder / store.facts["root"]
+
+
+def _index(split: str, files: Listed, root: Path) -> dict[str, np.ndarray]:
+    """Paths as rows of bytes (n, width) uint8, sizes in bytes and labels (n,); an empty file is `InvalidInput`."""
+    sizes = [path.stat().st_size for path in files.paths]
+    if 0 in sizes:
+        raise InvalidInput(f"{files.paths[sizes.index(0)]}: is empty; fetch it again")
+    names = np.array([path.relative_to(root).as_posix().encode() for path in files.paths])
+    return {
+        f"{split}-paths": np.frombuffer(names.tobytes(), np.uint8).reshape(-1, names.dtype.itemsize),
+        f"{split}-sizes": np.array(sizes, np.int64),
+        f"{split}-labels": np.array(files.labels, np.int32),
+    }
 
 
 def random_window(path: Path, draws: np.ndarray, side: int) -> Tensor:
@@ -67,7 +123,7 @@ def random_window(path: Path, draws: np.ndarray, side: int) -> Tensor:
     """
     from PIL import Image
 
-    with Image.open(path) as opened:
+    with rgb_image(path) as opened:
         area = opened.width * opened.height * (AREA[0] + draws[0] * (AREA[1] - AREA[0]))
         aspect = ASPECT[0] * (ASPECT[1] / ASPECT[0]) ** draws[1]
         width = min(opened.width, max(1, round((area * aspect) ** 0.5)))
@@ -75,7 +131,7 @@ def random_window(path: Path, draws: np.ndarray, side: int) -> Tensor:
         left = int(draws[3] * (opened.width - width + 1))
         top = int(draws[2] * (opened.height - height + 1))
         box = (left, top, left + width, top + height)
-        image = opened.convert("RGB").resize((side, side), Image.Resampling.BILINEAR, box)
+        image = opened.resize((side, side), Image.Resampling.BILINEAR, box)
     pixels = np.asarray(image)
     return torch.from_numpy((pixels[:, ::-1] if draws[4] < 0.5 else pixels).transpose(2, 0, 1).copy())
 
@@ -84,10 +140,10 @@ def middle(path: Path, side: int) -> Tensor:
     """The middle of an image whose shorter side is first resized to 256/224 of `side`: uint8 (3, side, side)."""
     from PIL import Image
 
-    with Image.open(path) as opened:
+    with rgb_image(path) as opened:
         scale = round(side * RESIZE) / min(opened.size)
         size = tuple(max(side, round(length * scale)) for length in opened.size)
-        image = opened.convert("RGB").resize(size, Image.Resampling.BILINEAR)
+        image = opened.resize(size, Image.Resampling.BILINEAR)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     pixels = np.asarray(image.crop((left, top, left + side, top + side)))
     return torch.from_numpy(pixels.transpose(2, 0, 1).copy())

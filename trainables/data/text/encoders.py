@@ -1,86 +1,48 @@
-"""From text to token numbers: words, or byte pairs by name, by file, or learnt from the data."""
+"""From text to token numbers: words, or byte pairs by name, by file, or learnt from the data.
+
+All are `tokenizers` encodings, saved as `tokenizer.json` beside the tokens.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 from ire.invalid_input import InvalidInput
-from trainables.data.text.text_source import Piece
+from trainables.data.originals import check_no_pointer
+from trainables.data.store import ENCODINGS
+from trainables.data.text.readers import Piece
 
 END_OF_LINE, UNKNOWN = "<eos>", "<unk>"
 END_OF_TEXT = "<|endoftext|>"
-LIMIT = 1 << 16  # tokens are stored in 16 bits
+ENDS = (END_OF_TEXT, "</s>", "<|end_of_text|>", "<eos>", "[SEP]")
+"""What a document may end with: as of GPT-2, Llama-2, Llama-3, Gemma and BERT."""
+LIMIT = 1 << 16
+"""Tokens that 16 bits hold; more are stored in 32."""
 LEARN_FROM = 50_000_000
 """Characters at most from which an encoding is learnt."""
 
 
-class Encoder(Protocol):
-    """Encodes batches of pieces."""
-
-    vocabulary: int
-    name: str
-
-    def encode(self, pieces: Sequence[Piece]) -> list[Sequence[int]]: ...
-
-    def save(self, folder: Path) -> None: ...
-
-
-class Words:
-    """One token a word, as WikiText is published: split at white space, `<eos>` at the end of every line."""
-
-    name = "words"
-
-    def __init__(self, numbers: dict[str, int]) -> None:
-        self._numbers = numbers
-        self.vocabulary = len(numbers)
-
-    @classmethod
-    def learnt(cls, pieces: Iterable[Piece]) -> "Words":
-        """The words of the training text, in the order in which they occur."""
-        numbers = {UNKNOWN: 0, END_OF_LINE: 1}
-        for piece in pieces:
-            for word in piece.text.split():
-                numbers.setdefault(word, len(numbers))
-        if len(numbers) > LIMIT:
-            raise InvalidInput(
-                f"{len(numbers)} different words do not fit into 16 bits; WikiText-2 has 33,278: "
-                "take the version in which rare words are <unk>"
-            )
-        return cls(numbers)
-
-    def encode(self, pieces: Sequence[Piece]) -> list[Sequence[int]]:
-        unknown, end = self._numbers[UNKNOWN], self._numbers[END_OF_LINE]
-        encoded = []
-        for piece in pieces:
-            tokens: list[int] = []
-            for line in piece.text.splitlines():
-                tokens += (self._numbers.get(word, unknown) for word in line.split())
-                tokens.append(end)
-            encoded.append(tokens)
-        return encoded
-
-    def save(self, folder: Path) -> None:
-        (folder / "words.txt").write_text("\n".join(self._numbers) + "\n", encoding="utf-8")
-
-
 class BytePairs:
-    """A `tokenizers` byte-pair encoding; documents end with `<|endoftext|>`. Encodes on all cores.
+    """A `tokenizers` encoding; documents end with `<|endoftext|>` or what stands for it. Encodes on all cores.
 
-    `begin` are the tokens that its models expect before a text: `<s>` of Llama's, none of GPT-2's.
+    `begin` are the tokens that its models expect before a text: `<s>` of Llama's, none of GPT-2's. Truncation, padding
+    and random merges, which a file may have been saved with, are off.
     """
 
-    def __init__(self, tokenizer, name: str) -> None:
+    def __init__(self, tokenizer: Any, name: str) -> None:
         self._tokenizer, self.name = tokenizer, name
-        self.vocabulary = tokenizer.get_vocab_size()
-        self._end = tokenizer.token_to_id(END_OF_TEXT)
-        if self._end is None:  # Llama's
-            self._end = tokenizer.token_to_id("</s>")
-        marked = tokenizer.encode("a")
-        self.begin = marked.ids[: marked.special_tokens_mask.index(0)]
-        if self._end is None or self.vocabulary > LIMIT:
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        if getattr(tokenizer.model, "dropout", None):
+            tokenizer.model.dropout = None
+        numbers = tokenizer.get_vocab(with_added_tokens=True)
+        self.vocabulary = 1 + max(numbers.values(), default=0)
+        """Rows that an embedding needs: one more than the highest number, also where some numbers are not used."""
+        self.begin = self._beginning()
+        self._end = next((numbers[end] for end in ENDS if end in numbers), None)
+        if self._end is None:
             raise InvalidInput(
-                f"tokenizer {name!r}: must know {END_OF_TEXT} or </s>, and at most {LIMIT} tokens; "
-                f"it has {self.vocabulary}"
+                f"tokenizer {name!r}: must know one of {', '.join(ENDS)}, which ends a document"
             )
 
     @classmethod
@@ -100,6 +62,11 @@ class BytePairs:
         tokenizer.train_from_iterator(_beginning(pieces), trainer)
         return cls(tokenizer, f"bpe:{vocabulary}")
 
+    @property
+    def dtype(self) -> str:
+        """The type in which its tokens are stored."""
+        return "uint16" if self.vocabulary <= LIMIT else "uint32"
+
     def encode(self, pieces: Sequence[Piece]) -> list[Sequence[int]]:
         encodings = self._tokenizer.encode_batch([piece.text for piece in pieces], add_special_tokens=False)
         return [
@@ -112,43 +79,53 @@ class BytePairs:
         return self._tokenizer.to_str() == other._tokenizer.to_str()
 
     def save(self, folder: Path) -> None:
-        self._tokenizer.save(str(folder / "tokenizer.json"))
+        self._tokenizer.save(str(folder / ENCODINGS[0]))
+
+    def _beginning(self) -> list[int]:
+        marked = self._tokenizer.encode("a")
+        mask = marked.special_tokens_mask
+        return marked.ids[: mask.index(0)] if 0 in mask else []
 
 
-class Tiktoken:
-    """OpenAI's own implementation of GPT-2's encoding, if the package `tiktoken` is installed."""
+class Words(BytePairs):
+    """One token a word, as WikiText is published: split at white space, `<eos>` at the end of every line."""
 
     begin: Sequence[int] = ()
 
-    def __init__(self, encoding: str) -> None:
-        self.name = f"tiktoken:{encoding}"
-        try:
-            import tiktoken
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer, self.name = tokenizer, "words"
+        self.vocabulary = tokenizer.get_vocab_size()
 
-            self._encoding = tiktoken.get_encoding(encoding)
-        except ImportError:
-            raise InvalidInput("--tokenizer tiktoken:...: needs the package tiktoken; or use gpt2") from None
-        except Exception as error:  # its downloads raise whatever `requests` does
+    @classmethod
+    def learnt(cls, pieces: Iterable[Piece], vocabulary: int | None = None) -> "Words":
+        """The words of the training text, in the order in which they occur."""
+        from tokenizers import Tokenizer, models, pre_tokenizers
+
+        numbers = {UNKNOWN: 0, END_OF_LINE: 1}
+        for piece in pieces:
+            for word in piece.text.split():
+                numbers.setdefault(word, len(numbers))
+        if len(numbers) > LIMIT:
             raise InvalidInput(
-                f"--tokenizer {self.name}: {error}; offline, use bpe:SIZE or a file"
-            ) from error
-        self.vocabulary = self._encoding.n_vocab
-        if self.vocabulary > LIMIT:
-            raise InvalidInput(f"--tokenizer {self.name}: {self.vocabulary} tokens do not fit into 16 bits")
+                f"{len(numbers)} different words do not fit into 16 bits; WikiText-2 has 33,278: "
+                "take the version in which rare words are <unk>"
+            )
+        tokenizer = Tokenizer(models.WordLevel(numbers, unk_token=UNKNOWN))
+        tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+        return cls(tokenizer)
 
     def encode(self, pieces: Sequence[Piece]) -> list[Sequence[int]]:
-        encoded = self._encoding.encode_ordinary_batch([piece.text for piece in pieces])
-        end = [self._encoding.eot_token]
-        return [tokens + end if piece.ends else tokens for tokens, piece in zip(encoded, pieces, strict=True)]
+        texts = [
+            " ".join(word for line in piece.text.splitlines() for word in (*line.split(), END_OF_LINE))
+            for piece in pieces
+        ]
+        return [encoding.ids for encoding in self._tokenizer.encode_batch(texts, add_special_tokens=False)]
 
-    def save(self, folder: Path) -> None:
-        """Nothing: the name says everything."""
 
-
-def byte_pairs(name: str, pieces: Iterable[Piece]) -> BytePairs | Tiktoken:
+def byte_pairs(name: str, pieces: Iterable[Piece]) -> BytePairs:
     """The encoding called `name`; `pieces` are what `bpe:SIZE` is learnt from. Raises `InvalidInput`.
 
-    `bpe:8192` learns one; `tiktoken:gpt2` uses that package; anything that ends in `.json` is a file of the
+    `bpe:8192` learns one; anything that ends in `.json`, or a folder that holds a `tokenizer.json`, is a file of the
     `tokenizers` library; all else is a name on Hugging Face, as `gpt2`.
     """
     kind, _, rest = name.partition(":")
@@ -157,27 +134,49 @@ def byte_pairs(name: str, pieces: Iterable[Piece]) -> BytePairs | Tiktoken:
             raise InvalidInput(f"--tokenizer {name!r}: must be bpe:SIZE with a size from 257 to {LIMIT}")
         return BytePairs.learnt(pieces, int(rest))
     if kind == "tiktoken":
-        return Tiktoken(rest or "gpt2")
+        raise InvalidInput(
+            f"--tokenizer {name!r}: encodings of tiktoken are not read; --tokenizer {rest or 'gpt2'} is the same one "
+            "from Hugging Face, if it has that name there, and a tokenizer.json does without a network"
+        )
     from tokenizers import Tokenizer
 
+    file = Path(name) / ENCODINGS[0] if (Path(name) / ENCODINGS[0]).is_file() else Path(name)
+    is_file = file.suffix == ".json"
+    if is_file and file.is_file():
+        check_no_pointer(file)
     try:
-        tokenizer = Tokenizer.from_file(name) if name.endswith(".json") else Tokenizer.from_pretrained(name)
+        tokenizer = Tokenizer.from_file(str(file)) if is_file else Tokenizer.from_pretrained(name)
     except Exception as error:  # the library raises plain Exception
         first = (str(error).splitlines() or [""])[0]
         raise InvalidInput(
             f"--tokenizer {name!r}: cannot be loaded ({first}); offline, give a tokenizer.json or bpe:SIZE"
         ) from error
-    return BytePairs(tokenizer, Path(name).name)
+    return BytePairs(tokenizer, file.name)
 
 
 def is_called(name: str, made_by: str | None, folder: Path) -> bool:
     """Whether `byte_pairs` would give for `name` the encoding `made_by` that is saved in `folder`."""
-    if made_by is None or Path(name).name != made_by:
+    is_folder = (Path(name) / ENCODINGS[0]).is_file()
+    if made_by is None or (ENCODINGS[0] if is_folder else Path(name).name) != made_by:
         return False
-    if not name.endswith(".json"):
+    if not name.endswith(".json") and not is_folder:
         return True
-    saved = folder / "tokenizer.json"
+    saved = folder / ENCODINGS[0]
     return saved.is_file() and byte_pairs(name, ()).is_that_of(byte_pairs(str(saved), ()))
+
+
+def decoded(tokens: Sequence[int], folder: Path) -> str | None:
+    """The text of some tokens of the store in `folder`; None if its encoding is not saved there."""
+    from tokenizers import Tokenizer
+
+    tokenizer, words = (folder / name for name in ENCODINGS)
+    if tokenizer.is_file():
+        loaded = Tokenizer.from_file(str(tokenizer))
+        return loaded.decode(list(tokens), skip_special_tokens=False)
+    if words.is_file():
+        known = words.read_text(encoding="utf-8").splitlines()
+        return " ".join(known[token] for token in tokens)
+    return None
 
 
 def _beginning(pieces: Iterable[Piece]) -> Iterator[str]:

@@ -10,10 +10,11 @@ import numpy as np
 
 from ire.invalid_input import InvalidInput
 from ire.trial.seeds import derive_seed
-from trainables.data.dataset import DataSet, Say
+from trainables.data.dataset import DataSet
+from trainables.data.originals import Say, check_no_pointer, files_below, is_archive, unpacked
 from trainables.data.store import Store, write_store
 from trainables.data.text.encoders import byte_pairs
-from trainables.data.text.text_source import Piece
+from trainables.data.text.readers import Piece
 
 WITH_INPUT = (
     "Below is an instruction that describes a task, paired with an input that provides further context. "
@@ -39,8 +40,20 @@ class Instructions(DataSet):
     accepts: str = "alpaca_data.json, or .parquet files with the columns instruction, input and output"
 
     def prepare(
-        self, source: Path | None, downloads: Path, say: Say, *, tokenizer: str | None = None
+        self,
+        source: Path | None,
+        downloads: Path,
+        say: Say,
+        *,
+        into: Path | None = None,
+        tokenizer: str | None = None,
+        glob: str | None = None,
     ) -> Store:
+        if glob is not None:
+            raise InvalidInput(f"--glob {glob!r}: chooses files of a text, and {self.name} is instructions")
+        if source is not None and source.is_file() and is_archive(source):
+            with unpacked(source, into or self.folder, say) as folder:
+                return self.prepare(folder, downloads, say, into=into, tokenizer=tokenizer)
         rows = list(self._hub() if source is None else self._local(source))
         for row in rows:
             if not isinstance(row, dict) or not {"instruction", "output"} <= set(row):
@@ -58,33 +71,35 @@ class Instructions(DataSet):
             chosen = [n for n in range(len(pairs)) if _split_of(n) == split]
             if not chosen:
                 raise InvalidInput(f"{source}: {len(pairs)} examples are too few, none is left for {split}")
-            examples = [np.array([*beginnings[n], *answers[n]], np.uint16) for n in chosen]
+            examples = [np.array([*beginnings[n], *answers[n]], encoder.dtype) for n in chosen]
             arrays[f"{split}-tokens"] = np.concatenate(examples)
             arrays[f"{split}-ends"] = np.cumsum([len(example) for example in examples], dtype=np.int64)
             arrays[f"{split}-answers"] = np.array([len(beginnings[n]) for n in chosen], np.int32)
-        store = write_store(self.folder, arrays, vocabulary=encoder.vocabulary, tokenizer=encoder.name)
-        encoder.save(self.folder)
-        return store
+        into = into or self.folder
+        into.mkdir(parents=True, exist_ok=True)
+        encoder.save(into)
+        return write_store(into, arrays, vocabulary=encoder.vocabulary, tokenizer=encoder.name)
 
-    def convert(self, source: Path, say: Say) -> Store:
-        return self.prepare(source, source, say)
+    def read(self, folder: Path, say: Say, *, into: Path) -> Store:
+        return self.prepare(folder, folder, say, into=into)
 
     def _texts(self, row: dict[str, Any]) -> tuple[str, str]:
         form = WITH_INPUT if row.get("input") else WITHOUT_INPUT
         return form.format(**row), row["output"]
 
     def _local(self, source: Path) -> Iterator[dict[str, Any]]:
-        files = [source] if source.is_file() else sorted(source.rglob("*"))
-        found = [path for path in files if path.suffix in (".json", ".parquet")]
+        found = [path for path in files_below(source) if path.suffix in (".json", ".jsonl", ".parquet")]
         if not found:
             raise InvalidInput(f"--from {str(source)!r}: no examples there; takes {self.accepts}")
         for path in found:
-            if path.suffix == ".json":
-                yield from json.loads(path.read_text(encoding="utf-8"))
-            else:
-                import pyarrow.parquet as parquet
-
-                yield from parquet.read_table(path).to_pylist()
+            check_no_pointer(path)
+            try:
+                yield from _rows(path)
+            except InvalidInput:
+                raise
+            except (OSError, ValueError) as error:  # of json and pyarrow
+                reason = (str(error).splitlines() or [""])[0]
+                raise InvalidInput(f"{path}: truncated or damaged ({reason}); fetch it again") from error
 
     def _hub(self) -> Iterator[dict[str, Any]]:
         try:
@@ -96,6 +111,20 @@ class Instructions(DataSet):
             raise InvalidInput(
                 f"cannot reach {self.repository} on Hugging Face ({first}); offline, give --from"
             ) from error
+
+
+def _rows(path: Path) -> Any:
+    if path.suffix == ".parquet":
+        import pyarrow.parquet as parquet
+
+        return parquet.read_table(path).to_pylist()
+    text = path.read_text(encoding="utf-8-sig")
+    if path.suffix == ".jsonl":
+        return [json.loads(line) for line in text.splitlines() if line.strip()]
+    found = json.loads(text)
+    if not isinstance(found, list):
+        raise InvalidInput(f"{path}: is {type(found).__name__}, must be a list of examples")
+    return found
 
 
 def _split_of(number: int) -> str:

@@ -1,98 +1,146 @@
-"""Text as a stream of pieces: from files here (text, WikiText's tokens, parquet), or from Hugging Face."""
+"""Text as a stream of pieces: from files here, from a saved Hugging Face data set, or from its hub."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 from ire.invalid_input import InvalidInput
+from trainables.data.originals import Say, files_below
+from trainables.data.text.readers import PIECE, ROWS, FileReader, Piece, form_of, is_text
+from trainables.data.text.split_names import SPLITS, Assigned, assign, split_named
 
-SPLITS = ("train", "validation", "test")
-SPLIT_WORDS = {
-    "train": ("train", "training"),
-    "validation": ("valid", "validation", "val", "dev"),
-    "test": ("test",),
-}
-SUFFIXES = (".tokens", ".txt", ".raw", ".parquet")
-PIECE = 1 << 16
-"""Characters of a text file that are encoded at a time, up to the end of a line."""
-
-
-class Piece(NamedTuple):
-    """Some text, and whether a document ends with it."""
-
-    text: str
-    ends: bool
+SMALLEST = 1 << 11
+"""Bytes of a piece at least, where a part of a small text is held out."""
+SHOWN = 4
+"""Names of files that are printed."""
+RECORDED = 1000
 
 
 @dataclass(frozen=True)
 class LocalText:
-    """The files of a folder, or one file. Which split a file belongs to, its path says.
-
-    A path that says nothing is of `train` if none says that; else it is a licence, or a read-me, and left out.
-    """
+    """The files of a folder, or one file; `trainables.data.text.split_names` says which split a file belongs to."""
 
     root: Path
     column: str = "text"
     rows_are_lines: bool = False
-    """Rows of a parquet file are lines of a text, not documents."""
+    """Rows of a table are lines of a text, not documents."""
+    glob: str | None = None
+    """Which files are read, as in `**/*.py`; by default, those whose names are those of texts."""
 
-    def files(self, suffixes: tuple[str, ...] = SUFFIXES) -> dict[str, list[Path]]:
+    @cached_property
+    def assigned(self) -> Assigned:
+        """The files of each split."""
+        every = files_below(self.root)
+        if self.glob is not None:
+            chosen = {path for path in self.root.glob(self.glob) if path.is_file()}
+            every = [path for path in every if path in chosen]
+            return assign(every, self.root, glob=True)
+        return assign([path for path in every if path == self.root or is_text(path)], self.root)
+
+    def files(self) -> dict[str, list[Path]]:
         """The files of each split that has any, in order."""
-        every = [self.root] if self.root.is_file() else sorted(self.root.rglob("*"))
-        found: dict[str | None, list[Path]] = {}
-        for path in every:
-            if path.is_file() and path.suffix.lower() in suffixes:
-                found.setdefault(self._split_of(path), []).append(path)
-        unsaid = found.pop(None, [])
-        return {"train": unsaid} | found if unsaid else found
-
-    def _split_of(self, path: Path) -> str | None:
-        name = path.name if path == self.root else str(path.relative_to(self.root))
-        words = re.split(r"[^a-z]+", name.lower())
-        for split in ("test", "validation", "train"):
-            if any(word in words for word in SPLIT_WORDS[split]):
-                return split
-        return None
+        return self.assigned.splits
 
     def splits(self) -> list[str]:
         return [split for split in SPLITS if split in self.files()]
 
-    def pieces(self, split: str, *, skip: int = 0) -> Iterator[Piece]:
-        """The pieces of a split, the first `skip` of them left out."""
-        return islice(self._pieces(split), skip, None)
+    def limit(self, share: float) -> tuple[int, int]:
+        """Bytes of a piece and, at most, of a document that is held out whole, where a `share` is held out."""
+        total = sum(path.stat().st_size for path in self.files()["train"])
+        piece = int(min(PIECE, max(SMALLEST, share * total / 8)))
+        return piece, max(piece, int(share * total / 4))
 
-    def _pieces(self, split: str) -> Iterator[Piece]:
+    def pieces(self, split: str, *, skip: int = 0, size: int = PIECE) -> Iterator[Piece]:
+        """The pieces of a split, of about `size` characters where a file is cut, the first `skip` of them left out."""
+        return islice(self._pieces(split, size), skip, None)
+
+    def _pieces(self, split: str, size: int) -> Iterator[Piece]:
         for path in self.files()[split]:
-            yield from self._rows(path) if path.suffix.lower() == ".parquet" else self._lines(path)
+            reader = FileReader(path, column=self.column, rows_are_lines=self.rows_are_lines, size=size)
+            for piece in reader.pieces():
+                if size < PIECE and form_of(path) in ROWS:  # a small text: a part of a row may be held out
+                    yield from _cut(piece, size)
+                else:
+                    yield piece
 
-    def _lines(self, path: Path) -> Iterator[Piece]:
+    def tell(self, say: Say) -> None:
+        """Say which file became which split, and what is left out."""
+        for split, paths in self.files().items():
+            size = sum(path.stat().st_size for path in paths)
+            say(f"{split}: {_count(len(paths), 'file')}, {size:,} bytes: {self._names(paths)}")
+        if self.assigned.left_out:
+            say(f"left out: {self._names(self.assigned.left_out)}")
+        rest = [p for p in files_below(self.root) if p not in {*self.assigned.left_out, *self._used()}]
+        if rest:
+            say(f"{_count(len(rest), 'file')} of other kinds not read: {self._names(rest)}")
+
+    def recorded(self) -> dict[str, Any]:
+        """Which file became which split, for the index of the store."""
+        return {
+            split: [self._name(path) for path in paths[:RECORDED]]
+            + ([f"and {len(paths) - RECORDED} more"] if len(paths) > RECORDED else [])
+            for split, paths in self.files().items()
+        }
+
+    def _used(self) -> list[Path]:
+        return [path for paths in self.files().values() for path in paths]
+
+    def _name(self, path: Path) -> str:
+        return path.name if path == self.root else path.relative_to(self.root).as_posix()
+
+    def _names(self, paths: list[Path]) -> str:
+        more = f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else ""
+        return ", ".join(map(self._name, paths[:SHOWN])) + more
+
+
+@dataclass(frozen=True)
+class SavedText:
+    """A folder written by `save_to_disk` of `datasets`: one data set, or one for each split."""
+
+    root: Path
+    column: str = "text"
+    rows_are_lines: bool = False
+
+    @staticmethod
+    def is_at(root: Path) -> bool:
+        return (root / "dataset_dict.json").is_file() or (root / "state.json").is_file()
+
+    @cached_property
+    def _splits(self) -> dict[str, Any]:
+        from datasets import DatasetDict, load_from_disk
+
         try:
-            with path.open(encoding="utf-8") as file:
-                text = "".join(file.readlines(PIECE))
-                while text:
-                    following = "".join(file.readlines(PIECE))
-                    yield Piece(text, ends=not following)
-                    text = following
-        except UnicodeDecodeError as error:
-            raise InvalidInput(f"{path}: not UTF-8 text ({error})") from error
+            loaded = load_from_disk(str(self.root))
+        except Exception as error:  # of several libraries
+            raise InvalidInput(f"{self.root}: cannot be loaded ({_first_line(error)})") from error
+        named = dict(loaded) if isinstance(loaded, DatasetDict) else {"train": loaded}
+        found = {split_named(name): rows for name, rows in named.items() if split_named(name)}
+        for rows in found.values():
+            if self.column not in rows.column_names:
+                has = ", ".join(rows.column_names)
+                raise InvalidInput(f"{self.root}: no column {self.column!r}, has {has}")
+        return found
 
-    def _rows(self, path: Path) -> Iterator[Piece]:
-        import pyarrow.parquet as parquet
+    def splits(self) -> list[str]:
+        return [split for split in SPLITS if split in self._splits]
 
-        file = parquet.ParquetFile(path)
-        if self.column not in file.schema_arrow.names:
-            raise InvalidInput(f"{path}: no column {self.column!r}, has {', '.join(file.schema_arrow.names)}")
-        for rows in file.iter_batches(1024, columns=[self.column]):
-            texts = [text or "" for text in rows.column(0).to_pylist()]
-            if self.rows_are_lines:
-                yield Piece(
-                    "".join(text if text.endswith("\n") else text + "\n" for text in texts), ends=False
-                )
-            else:
-                yield from (Piece(text, ends=True) for text in texts)
+    def limit(self, share: float) -> tuple[int, int | None]:
+        return PIECE, None
+
+    def pieces(self, split: str, *, skip: int = 0, size: int = PIECE) -> Iterator[Piece]:
+        rows = self._splits[split].select_columns([self.column])
+        for number in range(skip, len(rows)):
+            yield _piece(rows[number][self.column] or "", self.rows_are_lines)
+
+    def tell(self, say: Say) -> None:
+        for split in self.splits():
+            say(f"{split}: {len(self._splits[split])} rows")
+
+    def recorded(self) -> dict[str, Any]:
+        return {split: [f"{len(self._splits[split])} rows"] for split in self.splits()}
 
 
 @dataclass(frozen=True)
@@ -116,17 +164,47 @@ class HubText:
             ) from error
         return [split for split in SPLITS if split in names]
 
-    def pieces(self, split: str, *, skip: int = 0) -> Iterator[Piece]:
+    def limit(self, share: float) -> tuple[int, int | None]:
+        return PIECE, None
+
+    def pieces(self, split: str, *, skip: int = 0, size: int = PIECE) -> Iterator[Piece]:
         from datasets import load_dataset
 
         rows = load_dataset(self.repository, self.configuration, split=split, streaming=True)
-        end = "\n" if self.rows_are_lines else ""
         for row in rows.skip(skip):
-            text = row[self.column]
-            yield Piece(text if text.endswith(end) else text + end, ends=not self.rows_are_lines)
+            yield _piece(row[self.column], self.rows_are_lines)
+
+    def tell(self, say: Say) -> None:
+        say(f"streaming {self.repository} from Hugging Face")
+
+    def recorded(self) -> dict[str, Any]:
+        return {split: [self.repository] for split in self.splits()}
 
 
-TextSource = LocalText | HubText
+TextSource = LocalText | SavedText | HubText
+
+
+def _piece(text: str, is_line: bool) -> Piece:
+    if is_line:
+        return Piece(text if text.endswith("\n") else text + "\n", ends=False)
+    return Piece(text, ends=True, document=len(text))
+
+
+def _cut(piece: Piece, size: int) -> Iterator[Piece]:
+    """A long document in pieces of about `size` characters, cut at the ends of lines."""
+    part: list[str] = []
+    length = 0
+    for line in piece.text.splitlines(keepends=True):
+        if length >= size:
+            yield Piece("".join(part), ends=False, document=piece.document)
+            part, length = [], 0
+        part.append(line)
+        length += len(line)
+    yield Piece("".join(part), ends=piece.ends, document=piece.document)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def _first_line(error: Exception) -> str:

@@ -3,19 +3,20 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from ire.invalid_input import InvalidInput
-from trainables.data.dataset import DataSet, Say
-from trainables.data.store import Store, write_store
-from trainables.data.text.encoders import Encoder, Words, byte_pairs
-from trainables.data.text.text_source import HubText, LocalText, TextSource
+from trainables.data.dataset import DataSet
+from trainables.data.originals import Say, files_below, is_archive, unpacked
+from trainables.data.store import Store, write_index
+from trainables.data.text.encoders import BytePairs, Words, byte_pairs
+from trainables.data.text.split_names import SPLITS, split_of_path
+from trainables.data.text.text_source import HubText, LocalText, SavedText, TextSource
+from trainables.data.text.token_files import SUFFIXES, TokenFile, copied, foreign, token_files
 from trainables.data.text.token_writer import write_tokens
 
 
 @dataclass(frozen=True)
 class TokenData(DataSet):
-    """uint16 tokens of `train`, `validation` and `test`."""
+    """Tokens of `train`, `validation` and `test`, of 16 or 32 bits."""
 
     name: str
     hub: HubText
@@ -28,48 +29,154 @@ class TokenData(DataSet):
 
     @property
     def accepts(self) -> str:
-        more = "" if self.words else ", or nanoGPT's train.bin and val.bin"
-        return f"text (.txt, .tokens) or .parquet files with train, valid and test in their names{more}"
-
-    def convert(self, source: Path, say: Say, *, tokenizer: str | None = None) -> Store:
-        local = LocalText(source, self.hub.column, self.hub.rows_are_lines)
-        if not self.words and (binaries := local.files((".bin",))):
-            return self._copied(binaries, say)
-        if not local.files():
-            raise InvalidInput(f"--from {str(source)!r}: no text there; takes {self.accepts}")
-        return self._encoded(local, say, tokenizer)
+        more = "" if self.words else ", or token files (.bin, .npy) with train and val in their names"
+        return (
+            "text (.txt, .tokens, .md), .jsonl or .parquet files, compressed or not, with train, valid and test in "
+            f"their names, an archive of such, a folder of `save_to_disk`, other files by --glob '**/*.py'{more}"
+        )
 
     def prepare(
-        self, source: Path | None, downloads: Path, say: Say, *, tokenizer: str | None = None
+        self,
+        source: Path | None,
+        downloads: Path,
+        say: Say,
+        *,
+        into: Path | None = None,
+        tokenizer: str | None = None,
+        glob: str | None = None,
     ) -> Store:
         if source is not None:
-            return self.convert(source, say, tokenizer=tokenizer)
-        return self._encoded(self.hub, say, tokenizer)  # streamed: nothing is downloaded first
+            return self.convert(source, say, into=into, tokenizer=tokenizer, glob=glob)
+        if glob is not None:
+            raise InvalidInput(f"--glob {glob!r}: chooses files of a folder; add --from FOLDER")
+        return self._encoded(
+            self.hub, say, tokenizer, into or self.folder
+        )  # streamed: nothing is downloaded first
 
-    def _encoded(self, source: TextSource, say: Say, tokenizer: str | None) -> Store:
+    def convert(
+        self,
+        source: Path,
+        say: Say,
+        *,
+        into: Path | None = None,
+        tokenizer: str | None = None,
+        glob: str | None = None,
+    ) -> Store:
+        into = into or self.folder
+        if source.is_file() and not is_archive(source):
+            return self._read(source, say, tokenizer, glob, into)
+        with unpacked(source, into, say) as folder:
+            return self._read(folder, say, tokenizer, glob, into)
+
+    def read(self, folder: Path, say: Say, *, into: Path) -> Store:
+        return self._read(folder, say, None, None, into)
+
+    def _read(self, root: Path, say: Say, tokenizer: str | None, glob: str | None, into: Path) -> Store:
+        if glob is None and (saved := _saved_below(root)) is not None:
+            source = SavedText(saved, self.hub.column, self.hub.rows_are_lines)
+            return self._encoded(source, say, tokenizer, into)
+        if glob is None and not self.words and (shards := _token_shards(root, say)):
+            return self._copied(shards, say, tokenizer, into)
+        local = LocalText(root, self.hub.column, self.hub.rows_are_lines, glob)
+        if local.files():
+            return self._encoded(local, say, tokenizer, into)
+        below = files_below(root) if root.is_dir() else []
+        archives = [path for path in below if is_archive(path)]
+        if len(archives) == 1:
+            with unpacked(archives[0], into, say) as folder:
+                return self._read(folder, say, tokenizer, glob, into)
+        which = f" that matches --glob {glob!r}" if glob is not None else ""
+        has = f"; has {', '.join(path.name for path in below[:5])}" if below else ""
+        raise InvalidInput(f"--from {str(root)!r}: no text there{which}{has}; takes {self.accepts}")
+
+    def _encoded(self, source: TextSource, say: Say, tokenizer: str | None, into: Path) -> Store:
         if self.words and tokenizer not in (None, "words"):
             raise InvalidInput(f"--tokenizer {tokenizer!r}: {self.name} is a text of words, it takes none")
         if "train" not in source.splits():
             raise InvalidInput(f"{source}: has no training text; {self.name} takes {self.accepts}")
-        encoder: Encoder
+        source.tell(say)
+        encoder: BytePairs
         if self.words:
             encoder = Words.learnt(source.pieces("train"))
         else:
             encoder = byte_pairs(tokenizer or self.tokenizer, source.pieces("train"))
         say(f"{encoder.vocabulary} tokens in the vocabulary ({encoder.name})")
-        return write_tokens(self.folder, source, encoder, held_out=self.held_out, say=say)
+        return write_tokens(into, source, encoder, held_out=self.held_out, say=say)
 
-    def _copied(self, files: dict[str, list[Path]], say: Say) -> Store:
-        """nanoGPT's files: uint16 tokens, no test split; half of the validation tokens become it."""
-        parts = {split: np.fromfile(paths[0], np.uint16) for split, paths in files.items()}
-        if not {"train", "validation"} <= set(parts):
-            raise InvalidInput(f"needs train.bin and val.bin, has {', '.join(sorted(parts))} only")
+    def _copied(
+        self, shards: dict[str, list[TokenFile]], say: Say, tokenizer: str | None, into: Path
+    ) -> Store:
+        """Copy the token files of others; without a test split, half of the validation tokens become it."""
+        if not {"train", "validation"} <= set(shards):
+            have = ", ".join(f"{split} ({files[0].path.name})" for split, files in shards.items())
+            raise InvalidInput(f"needs token files of train and val, has {have} only")
+        encoder = None if tokenizer is None else self._vocabulary_of(tokenizer)
+        wide = any(file.dtype != "uint16" for files in shards.values() for file in files)
+        dtype = "uint32" if wide else "uint16"
+        totals = {split: sum(file.count for file in files) for split, files in shards.items()}
+        for split, files in shards.items():
+            names = ", ".join(file.path.name for file in files[:4]) + (" …" if len(files) > 4 else "")
+            kind = files[0].dtype + (
+                " with a header" if files[0].path.suffix == ".bin" and files[0].offset else ""
+            )
+            say(f"{split}: {totals[split]:,} tokens ({kind}) in {len(files)} files: {names}")
+        parts = {split: (files, 0, totals[split]) for split, files in shards.items()}
         if "test" not in parts:
-            say("no test.bin: the second half of val.bin becomes the test split")
-            half = len(parts["validation"]) // 2
-            parts |= {"validation": parts["validation"][:half], "test": parts["validation"][half:]}
-        vocabulary = 1 + max(int(part.max()) for part in parts.values())
-        return write_store(self.folder, parts, vocabulary=vocabulary, tokenizer="as given")
+            say("no test tokens: the second half of the validation tokens becomes the test split")
+            files, half = shards["validation"], totals["validation"] // 2
+            if half == 0:
+                raise InvalidInput(f"{files[0].path}: one token is too few for validation and test")
+            parts |= {"validation": (files, 0, half), "test": (files, half, totals["validation"])}
+        into.mkdir(parents=True, exist_ok=True)
+        highest = 0
+        for split, (files, start, stop) in parts.items():
+            path = into / f"{split}.bin"
+            highest = max(highest, copied(files, path, dtype=dtype, start=start, stop=stop))
+        if encoder is not None and highest >= encoder.vocabulary:
+            raise InvalidInput(
+                f"--tokenizer {tokenizer!r}: has {encoder.vocabulary} tokens, but token {highest} occurs; it is not "
+                "that of these files"
+            )
+        if encoder is not None:
+            encoder.save(into)
+        return write_index(
+            into,
+            {split: ((stop - start,), dtype) for split, (_, start, stop) in parts.items()},
+            vocabulary=encoder.vocabulary if encoder is not None else highest + 1,
+            tokenizer=encoder.name if encoder is not None else "as given",
+            files={split: [file.path.name for file in files] for split, files in shards.items()},
+        )
+
+    def _vocabulary_of(self, tokenizer: str) -> BytePairs:
+        if tokenizer.startswith("bpe:"):
+            raise InvalidInput(
+                f"--tokenizer {tokenizer!r}: these are tokens already, of which none can be learnt; give the "
+                "tokenizer.json that made them, or leave it out"
+            )
+        return byte_pairs(tokenizer, ())
+
+
+def _saved_below(root: Path) -> Path | None:
+    """The folder that `save_to_disk` of `datasets` wrote: this one, or the only one in it."""
+    if not root.is_dir():
+        return None
+    if SavedText.is_at(root):
+        return root
+    inner = [path for path in root.iterdir() if path.is_dir()]
+    return inner[0] if len(inner) == 1 and SavedText.is_at(inner[0]) else None
+
+
+def _token_shards(root: Path, say: Say) -> dict[str, list[TokenFile]]:
+    """The token files of each split that has any. Other files of such names are named, and left out."""
+    every = [path for path in files_below(root) if path.suffix.lower() in SUFFIXES]
+    other = [path for path in every if split_of_path(path, root) is None or foreign(path) is not None]
+    for path in other[:5]:
+        say(f"left out: {path.name}, {foreign(path) or 'which names no split'}")
+    found: dict[str, list[Path]] = {}
+    for path in every:
+        if path not in other:
+            found.setdefault(split_of_path(path, root) or "", []).append(path)
+    return {split: token_files(found[split]) for split in SPLITS if split in found}
 
 
 WIKITEXT2 = TokenData(

@@ -2,50 +2,75 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
 from ire.invalid_input import InvalidInput
-from ire.trial.seeds import derive_seed
-from trainables.data.dataset import Say
+from trainables.data.originals import Say
 from trainables.data.store import Store, write_index
-from trainables.data.text.encoders import Encoder
-from trainables.data.text.text_source import SPLITS, Piece, TextSource
+from trainables.data.text.hold_out import HoldOut, placed
+from trainables.data.text.readers import Piece
+from trainables.data.text.split_names import SPLITS
+from trainables.data.text.text_source import TextSource
 
 BATCH = 512  # pieces encoded at a time
 SAY_SECONDS = 10.0
+PROGRESS = ".progress.json"
+
+
+class Encoder(Protocol):
+    """Encodes batches of pieces."""
+
+    vocabulary: int
+    name: str
+
+    @property
+    def dtype(self) -> str: ...
+
+    def encode(self, pieces: Sequence[Piece]) -> list[Sequence[int]]: ...
+
+    def save(self, folder: Path) -> None: ...
 
 
 def write_tokens(
     folder: Path, source: TextSource, encoder: Encoder, *, held_out: float, say: Say, **facts: object
 ) -> Store:
-    """Encode every split of `source` into a store of uint16 tokens in `folder`.
+    """Encode every split of `source` into a store of tokens in `folder`, of 16 bits if the vocabulary allows.
 
-    A split that the source has not is held out of its training pieces, a share of `held_out` each, chosen by their
-    number alone. What was written before an interrupt is kept, if it was of the same source and encoder.
+    A split that the source has not is held out of its training pieces, a share of `held_out` of the characters each.
+    What was written before an interrupt is kept, if it was of the same source and encoder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     present = source.splits()
     if "train" not in present:
         raise InvalidInput(f"{source}: has no training text")
     missing = [split for split in SPLITS if split not in present]
-    progress = _Progress(folder, identity=f"{source} {encoder.name} {encoder.vocabulary} {held_out}")
+    size, limit = source.limit(held_out)
+    if missing:
+        say(f"{held_out:.2%} of the training text, each, is held out for {' and '.join(missing)}")
+    identity = f"2 {source} {encoder.name} {encoder.vocabulary} {encoder.dtype} {held_out}"
+    progress = _Progress(folder, identity=identity, width=np.dtype(encoder.dtype).itemsize)
     for split in present:
-        choose = _chooser(split, missing if split == "train" else [], held_out)
-        _write_split(folder, source, split, encoder, choose, progress, say)
+        lacking = missing if split == "train" else []
+        hold_out = HoldOut(split, lacking, held_out, limit)
+        options = {"size": size} if lacking else {}
+        _write_split(source, split, encoder, hold_out, progress, say, options)
     empty = [split for split in SPLITS if not progress.tokens[split]]
     if empty:
         raise InvalidInput(f"{source}: too little text, nothing is left for {', '.join(empty)}")
     encoder.save(folder)
     store = write_index(
         folder,
-        {split: ((progress.tokens[split],), "uint16") for split in SPLITS},
+        {split: ((progress.tokens[split],), encoder.dtype) for split in SPLITS},
         moved={split: progress.partial(split) for split in SPLITS},
         vocabulary=encoder.vocabulary,
         tokenizer=encoder.name,
+        files=source.recorded(),
+        held_out={split: held_out for split in missing},
         **facts,
     )
     progress.path.unlink()
@@ -53,31 +78,35 @@ def write_tokens(
 
 
 def _write_split(
-    folder: Path,
     source: TextSource,
     split: str,
     encoder: Encoder,
-    choose: Callable[[int], str],
+    hold_out: HoldOut,
     progress: "_Progress",
     say: Say,
+    options: dict[str, int],
 ) -> None:
     done = progress.pieces[split]
     if done:
         say(f"{split}: going on after {done} pieces")
+        if split in progress.states:
+            hold_out.restore(progress.states[split])
     files = {name: progress.opened(name) for name in SPLITS}
     started = said = time.monotonic()
     try:
-        for pieces in _batches(source.pieces(split, skip=done), BATCH):
+        pieces = placed(source.pieces(split, skip=done, **options), hold_out)
+        for batch in _batches(pieces, BATCH):
             parts: dict[str, list[Sequence[int]]] = {}
-            for number, tokens in enumerate(encoder.encode(pieces), done):
-                parts.setdefault(choose(number), []).append(tokens)
+            encoded = encoder.encode([piece for _, piece, _ in batch])
+            for (name, _, _), tokens in zip(batch, encoded, strict=True):
+                parts.setdefault(name, []).append(tokens)
             for name, sequences in parts.items():
-                values = np.concatenate([np.asarray(tokens, dtype=np.uint16) for tokens in sequences])
+                values = np.concatenate([np.asarray(tokens, dtype=encoder.dtype) for tokens in sequences])
                 files[name].write(values.tobytes())
                 files[name].flush()
                 progress.tokens[name] += len(values)
-            done += len(pieces)
-            progress.pieces[split] = done
+            done += len(batch)
+            progress.pieces[split], progress.states[split] = done, batch[-1][2]
             progress.save()
             if time.monotonic() - said > SAY_SECONDS:
                 said = time.monotonic()
@@ -92,15 +121,17 @@ def _write_split(
 class _Progress:
     """How far the partial files of a folder are valid."""
 
-    def __init__(self, folder: Path, *, identity: str) -> None:
-        self.path = folder / ".progress.json"
+    def __init__(self, folder: Path, *, identity: str, width: int) -> None:
+        self.path = folder / PROGRESS
         self.pieces = dict.fromkeys(SPLITS, 0)
         self.tokens = dict.fromkeys(SPLITS, 0)
-        self._folder, self._identity = folder, identity
+        self.states: dict[str, Any] = {}
+        """Of each split's `HoldOut`."""
+        self._folder, self._identity, self._width = folder, identity, width
         if self.path.is_file():
             saved = json.loads(self.path.read_text(encoding="utf-8"))
             if saved["identity"] == identity and all(map(self._holds, saved["tokens"].items())):
-                self.pieces, self.tokens = saved["pieces"], saved["tokens"]
+                self.pieces, self.tokens, self.states = saved["pieces"], saved["tokens"], saved["states"]
 
     def partial(self, split: str) -> Path:
         return self._folder / f".{split}.partial"
@@ -109,35 +140,24 @@ class _Progress:
         """Whether a partial file has as much as it is said to; not if it was completed, or is lost."""
         split, tokens = written
         path = self.partial(split)
-        return path.is_file() and path.stat().st_size >= 2 * tokens
+        return path.is_file() and path.stat().st_size >= self._width * tokens
 
     def opened(self, split: str):
         """The partial file of a split, cut to what is known to be whole, to append to."""
         path = self.partial(split)
         path.touch()
         file = path.open("r+b")
-        file.truncate(2 * self.tokens[split])
+        file.truncate(self._width * self.tokens[split])
         file.seek(0, 2)
         return file
 
     def save(self) -> None:
-        text = json.dumps({"identity": self._identity, "pieces": self.pieces, "tokens": self.tokens})
+        values = {"pieces": self.pieces, "tokens": self.tokens, "states": self.states}
         temporary = self.path.with_suffix(".new")
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(json.dumps({"identity": self._identity} | values), encoding="utf-8")
         temporary.replace(self.path)
 
 
-def _chooser(split: str, missing: list[str], share: float) -> Callable[[int], str]:
-    """Which split piece number n of `split` goes to."""
-
-    def choose(number: int) -> str:
-        draw = (derive_seed("held out", number) % 1_000_000) / 1_000_000
-        place = int(draw / share) if missing else len(missing)
-        return missing[place] if place < len(missing) else split
-
-    return choose
-
-
-def _batches(pieces: Iterator[Piece], size: int) -> Iterator[list[Piece]]:
+def _batches(pieces: Iterator[Any], size: int) -> Iterator[list[Any]]:
     while batch := list(islice(pieces, size)):
         yield batch

@@ -5,7 +5,6 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,9 +12,10 @@ from torch import Tensor, nn
 
 from trainables.data.ahead import ahead, mapped
 from trainables.data.images.image_batches import ImageSplits, epochs, hold_out, in_order
-from trainables.data.images.imagenet import DRAWS, ImageNet, middle, random_window
+from trainables.data.images.imagenet import DRAWS, ImageNet, images_of, middle, random_window
 from trainables.data.images.mix_up import mix_pairs, mixing_shares
 from trainables.data.images.policies import rand_augment, rand_draws
+from trainables.data.store import Store
 from trainables.models.normalised import Normalised
 from trainables.task import Batch, Task
 from trainables.tasks.families.label_smoothing import smoothed_cross_entropy
@@ -50,9 +50,9 @@ class ImageNetTask(Task):
     @cached_property
     def splits(self) -> ImageSplits:
         """Paths, as rows of bytes, and labels of train, validation and test."""
-        store = self.data.open(task=self.name)
         train, test = (
-            (store.array(f"{split}-paths"), store.array(f"{split}-labels")) for split in ("train", "test")
+            (self.store.array(f"{split}-paths"), self.store.array(f"{split}-labels"))
+            for split in ("train", "test")
         )
         return hold_out(
             train,
@@ -63,11 +63,11 @@ class ImageNetTask(Task):
         )
 
     @cached_property
-    def facts(self) -> Any:
-        return self.data.open(task=self.name).facts
+    def store(self) -> Store:
+        return self.data.open(task=self.name)
 
     def model(self) -> nn.Module:
-        return Normalised(self.network(len(self.facts["classes"])), mean=MEAN, std=STD)
+        return Normalised(self.network(len(self.store.facts["classes"])), mean=MEAN, std=STD)
 
     def train_batches(self, *, seed: int, start: int) -> Iterator[Batch]:
         chosen = self._chosen(seed, start)
@@ -89,7 +89,7 @@ class ImageNetTask(Task):
         return torch.stack(images), labels, draws[:, DRAWS:], share
 
     def _path(self, row: np.ndarray) -> Path:
-        return Path(self.facts["root"]) / row.tobytes().rstrip(b"\0").decode()
+        return images_of(self.store) / row.tobytes().rstrip(b"\0").decode()
 
     def prepared(self, batch: Batch) -> Batch:
         images, labels, draws, share = batch

@@ -5,17 +5,14 @@ the baseline after. It stands beside the speed-up (`speedup.py`), labelled, and 
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from ire.sweeps.findings.statistics.draws import median_ratios, paired_draws
 from ire.sweeps.findings.statistics.horizon import BELOW, WITHIN
 from ire.sweeps.findings.statistics.verdict import Ratio, SpeedUp, speed_up_from_draws
-
-Curve = Sequence[Mapping[str, Any]]
-"""The reports of one run, in rising steps."""
+from ire.trial.report import Curve
 
 
 def times_to_target(times: np.ndarray, losses: np.ndarray, targets: np.ndarray) -> np.ndarray:

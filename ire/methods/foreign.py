@@ -1,0 +1,259 @@
+"""Any optimizer class as a base: its settings are read from the constructor's signature.
+
+A class may say more about itself in one attribute, a dictionary with any of the keys of `ABOUT`:
+
+    class Mine(torch.optim.Optimizer):
+        ire_method = {
+            "words": "what it is",
+            "settings": {"beta1": {"low": 0.5, "search": {"linear": [0.8, 0.99], "published": 0.9}}},
+            "fixed": {"foreach": True},
+            "gradients": 2,
+        }
+"""
+
+import inspect
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from importlib import import_module
+from typing import Any
+
+from ire.invalid_input import InvalidInput, unknown
+from ire.methods.ire import IRE
+from ire.methods.part import Base
+from ire.methods.rest import as_rest
+from ire.methods.sam import SAM
+from ire.methods.setting import Setting
+from ire.methods.shared import SHARED
+from ire.methods.updates import MICRO
+
+CLASS = re.compile(r"(?:(?P<short>[A-Za-z]\w*)=)?(?P<module>[A-Za-z_][\w.]*):(?P<name>[A-Za-z_]\w*)")
+"""`module:Class`, or `short=module:Class`."""
+
+ATTRIBUTE = "ire_method"
+ABOUT = {
+    "words": "a few words for lists",
+    "settings": "by setting: doc, low, high, low_open, high_open, type, default, and what is searched (search)",
+    "fixed": "constructor arguments that are no setting",
+    "gradients": "gradients of a full batch that a step costs",
+    "schedules": "the schedules that make sense, the usual one first",
+    "takes": "kinds of parameters that it takes: matrices, kernels, embeddings, heads, vectors",
+    "rest": "the method that takes the others, such as 'adamw'; its settings begin with rest_",
+    "rates": "further learning rates in its groups that follow the schedule, and the setting of their peak",
+    "refuses": "why 'sam' or 'ire' cannot be put around it",
+    "state_tensors": "tensors of a parameter's size that it keeps",
+    "source": "where its published settings come from",
+}
+LR_DECADES = 1.0
+"""Without a table in the space file lr is searched so far below and above its default, in powers of ten."""
+
+KNOWN = {
+    "lr": {"low": 0, "low_open": True},
+    "weight_decay": {"low": 0},
+    "eps": {"low": 0, "low_open": True},
+    "momentum": {"low": 0, "high": 1, "high_open": True},
+    "dampening": {"low": 0, "high": 1},
+}
+"""Intervals that such arguments have everywhere; those of `betas` are those of `momentum`."""
+TAKEN = {*SHARED.settings, *SHARED.options, *SAM.settings, *IRE.settings, *MICRO.settings, "lambda"} - {
+    "lr",
+    "weight_decay",
+}
+"""Names that mean something else here: MARS has a `gamma`, which is not IRE's."""
+OWN = "own_"
+"""What such an argument's setting begins with: `own_gamma`."""
+IMPLEMENTATION = ("foreach", "maximize", "capturable", "differentiable", "fused")
+"""Arguments that say how a step is computed, not what it is; they stay at their default."""
+
+
+def read_class(name: str, named: Callable[[str], Base]) -> Base:
+    """The base that `module:Class` or `short=module:Class` names; raises `InvalidInput`.
+
+    `named` finds another base by its name, and raises `KeyError`.
+    """
+    found = CLASS.fullmatch(name)
+    folder = os.getcwd()
+    if folder not in sys.path:  # as `python -m` would; a console script leaves it out
+        sys.path.append(folder)
+    try:
+        module = import_module(found["module"])
+    except ImportError as error:
+        raise InvalidInput(f"method {name!r}: cannot import {found['module']!r} ({error})") from error
+    loaded = getattr(module, found["name"], None)
+    if loaded is None and found["module"] == "torch":  # torch:NAdam
+        return read_class(name.replace("torch:", "torch.optim:"), named)
+    if loaded is None:
+        raise unknown("optimizer class", found["name"], _optimizers(module), where=found["module"])
+    return described(loaded, named, name=name, constructor=f"{found['module']}:{found['name']}")
+
+
+def described(loaded: Any, named: Callable[[str], Base], *, name: str, constructor: str) -> Base:
+    """The base that an optimizer class is, by its signature and what it says about itself; raises `InvalidInput`."""
+    from torch.optim import Optimizer  # only here: names of ours are checked without torch
+
+    if not (isinstance(loaded, type) and issubclass(loaded, Optimizer)):
+        raise InvalidInput(f"method {name!r}: {constructor} is no class derived from torch.optim.Optimizer")
+    about = _about(loaded, name)
+    fixed = dict(about.get("fixed", {}))
+    settings, arguments, found, unread, missing = {}, {}, {}, {}, []
+    signature = inspect.signature(loaded)
+    names = list(signature.parameters)[1:]  # the first takes the parameters
+    accepts_any = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
+    for key in fixed:
+        if key not in names and not accepts_any:
+            raise unknown(
+                f"constructor argument of {constructor}", key, names, where=f"its {ATTRIBUTE}, fixed"
+            )
+    for argument in names:
+        parameter = signature.parameters[argument]
+        if argument in fixed or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        if argument in IMPLEMENTATION:
+            continue
+        read = _settings_of(argument, parameter)
+        if not isinstance(read, str):
+            read = {OWN + name if name in TAKEN else name: setting for name, setting in read.items()}
+        if isinstance(read, str):
+            if parameter.default is parameter.empty and argument != "lr":
+                missing.append(argument)
+            elif argument != "lr":
+                unread[argument] = read
+            continue
+        settings |= read
+        found |= dict.fromkeys(read, f"default of {argument}")
+        if list(read) != [argument]:
+            is_tuple = isinstance(parameter.default, tuple | list)
+            arguments[argument] = tuple(read) if is_tuple else next(iter(read))
+    if missing:
+        raise InvalidInput(
+            f"method {name!r}: {constructor} needs {', '.join(missing)} without a default; give defaults, or say in "
+            f'the class {ATTRIBUTE} = {{"fixed": {{"{missing[0]}": ...}}}}'
+        )
+    if "lr" not in names:
+        raise InvalidInput(f"method {name!r}: {constructor} takes no lr, which the schedule sets")
+    base = Base(
+        name=name,
+        words=about.get("words") or f"{constructor}",
+        constructor=constructor,
+        fixed=fixed,
+        arguments=arguments,
+        lacks=() if "weight_decay" in settings else ("weight_decay", "decay"),
+        settings={"lr": SHARED.settings["lr"]} | settings,
+        found=found,
+        unread=unread,
+    )
+    base = _with(base, about, named)
+    return replace(base, searched=_searched(base, about))
+
+
+def _about(loaded: type, name: str) -> dict[str, Any]:
+    about = getattr(loaded, ATTRIBUTE, {})
+    place = f"{ATTRIBUTE} of {name}"
+    if not isinstance(about, Mapping):
+        raise InvalidInput(f"{place} = {about!r}: must be a dictionary")
+    for key in about:
+        if key not in ABOUT:
+            raise unknown("key", key, ABOUT, where=place)
+    gradients = about.get("gradients", 1)
+    if isinstance(gradients, bool) or not isinstance(gradients, int) or gradients < 1:
+        raise InvalidInput(f"gradients = {gradients!r} in {place}: must be an integer of at least 1")
+    return dict(about)
+
+
+def _settings_of(argument: str, parameter: inspect.Parameter) -> dict[str, Setting] | str:
+    """The settings that one constructor argument is, or why it is none."""
+    default, annotation = parameter.default, str(parameter.annotation)
+    if default is parameter.empty:
+        return "it has no default"
+    if isinstance(default, bool):
+        return {argument: Setting(doc=f"{argument}, as the class has it", default=default, type=bool)}
+    if isinstance(default, int | float):
+        whole = isinstance(default, int) and "float" not in annotation and argument not in KNOWN
+        interval = KNOWN.get(argument, {})
+        value = int(default) if whole else float(default)
+        inside = _setting(argument, value, int if whole else float, interval)
+        return {argument: inside}
+    if isinstance(default, tuple | list) and default and all(_is_number(value) for value in default):
+        stem = argument.removesuffix("s")
+        interval = KNOWN["momentum"] if stem == "beta" else {}
+        return {
+            f"{stem}{place}": _setting(f"{argument}, number {place}", float(value), float, interval)
+            for place, value in enumerate(default, start=1)
+        }
+    if isinstance(default, str):
+        return f"a text, fixed at {default!r}"
+    return f"its default {default!r} is no number"
+
+
+def _setting(what: str, default: float, kind: type, interval: Mapping[str, Any]) -> Setting:
+    setting = Setting(doc=f"{what}, as the class has it", default=default, type=kind, **interval)
+    try:
+        setting.check(what, default)
+    except InvalidInput:  # a class that has its own idea of the name
+        return replace(setting, low=-float("inf"), high=float("inf"), low_open=False, high_open=False)
+    return setting
+
+
+def _with(base: Base, about: Mapping[str, Any], named: Callable[[str], Base]) -> Base:
+    """The base with what its class says of itself."""
+    place = f"{ATTRIBUTE} of {base.name}"
+    settings, found = dict(base.settings), dict(base.found)
+    for name, entry in about.get("settings", {}).items():
+        if name not in settings:
+            raise unknown(f"setting of {base.constructor}", name, settings, where=f"{place}, settings")
+        fields = {key: value for key, value in entry.items() if key != "search"}
+        allowed = ("doc", "low", "high", "low_open", "high_open", "type", "default", "search")
+        for key in fields:
+            if key not in allowed:
+                raise unknown("key", key, allowed, where=f"{place}, settings, {name}")
+        settings[name] = replace(settings[name], **fields)
+        if settings[name].default is not None:
+            settings[name].check(name, settings[name].default, where=place)
+        found[name] = f"{found.get(name, 'lr')}; {ATTRIBUTE}"
+    if "lr" in settings and "lr" not in about.get("settings", {}) and settings["lr"].default is None:
+        settings["lr"] = SHARED.settings["lr"]
+    rest = None
+    if "rest" in about:
+        try:
+            rest = as_rest(named(about["rest"]))
+        except KeyError:
+            known = ("adamw", "sgd", "module:Class")
+            raise unknown("method", about["rest"], known, where=f"{place}, rest") from None
+        settings |= rest.settings
+    plain = ("gradients", "takes", "rates", "refuses", "state_tensors", "source")
+    given = {key: about[key] for key in plain if key in about}
+    if "schedules" in about:
+        given["schedules"] = tuple(about["schedules"])
+    if "takes" in about:
+        given["takes"] = tuple(about["takes"])
+    return replace(base, settings=settings, found=found, rest=rest, **given)
+
+
+def _searched(base: Base, about: Mapping[str, Any]) -> dict[str, Any]:
+    """What is searched without a table in the space file."""
+    searched = {
+        name: entry["search"] for name, entry in about.get("settings", {}).items() if "search" in entry
+    }
+    lr = base.settings["lr"].default
+    if "lr" not in searched and lr:
+        searched["lr"] = around(float(lr))
+    return searched
+
+
+def around(lr: float) -> dict[str, Any]:
+    """`LR_DECADES` on each side of a learning rate, in the words of a space file."""
+    return {"log": [lr / 10**LR_DECADES, lr * 10**LR_DECADES], "published": lr}
+
+
+def _optimizers(module: Any) -> list[str]:
+    from torch.optim import Optimizer  # only here: names of ours are checked without torch
+
+    return [
+        key for key, value in vars(module).items() if isinstance(value, type) and issubclass(value, Optimizer)
+    ]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

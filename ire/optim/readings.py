@@ -1,0 +1,135 @@
+"""What can be read from an `IRE` optimizer, and what can be set while it runs."""
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import Any
+
+from torch import Tensor
+from torch.optim import Optimizer
+
+from ire.optim.mask.refresh import fractions
+from ire.optim.wrapping.choices import Choices
+from ire.optim.wrapping.memory import Memory
+from ire.optim.wrapping.settings import Settings, check_base
+from ire.optim.wrapping.wrapper import Wrapper
+
+
+class Readings(Wrapper):
+    """The part of `IRE` that reports; it needs the attributes below."""
+
+    _memory: Memory
+    _choices: Choices
+    _kappa_in_force: float
+    _inner: Optimizer
+
+    @property
+    def settings(self) -> Settings:
+        """The arguments, checked."""
+        return self._choices.settings
+
+    @settings.setter
+    def settings(self, settings: Settings) -> None:
+        self._choices.settings = settings
+
+    @property
+    def kappa(self) -> float | Callable[[int], float]:
+        """κ as it was set; setting it holds from the next step on. Groups and names may have their own."""
+        return self.settings.kappa
+
+    @kappa.setter
+    def kappa(self, kappa: float | Callable[[int], float]) -> None:
+        self._set(kappa=kappa)
+
+    @property
+    def gamma(self) -> float:
+        """γ as it was set; setting it holds from the next refresh on, gamma=1 from the next step."""
+        return self.settings.gamma
+
+    @gamma.setter
+    def gamma(self, gamma: float) -> None:
+        self._set(gamma=gamma)
+
+    @property
+    def start(self) -> int:
+        """The first step that is boosted, counted from 0."""
+        return self.settings.start
+
+    @start.setter
+    def start(self, step: int) -> None:
+        self._set(start=step)
+
+    def start_now(self) -> None:
+        """Boost from the step that comes; nothing changes if that has begun."""
+        self._set(start=min(self.start, self.steps))
+
+    def _set(self, **changes: Any) -> None:
+        settings = replace(self.settings, **changes)
+        check_base(self._inner, settings)
+        self.settings = settings
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps taken."""
+        return self._memory.steps
+
+    @property
+    def kappa_in_force(self) -> float:
+        """The boost that the last step applied, the largest over all parameters; 0 if nothing was boosted."""
+        return self._kappa_in_force
+
+    @property
+    def skipped_refreshes(self) -> int:
+        """Refreshes that kept the old mask because a curvature was not finite, or all of it was zero."""
+        return self._memory.skipped
+
+    @property
+    def flat_fraction(self) -> float:
+        """Share of coordinates in the current mask, among those that were ranked; 0 before the first.
+
+        Of parameters spread over workers only this worker's part is looked at.
+        """
+        return _share_of_all(self.flat_fractions())
+
+    def flat_fractions(self) -> dict[Tensor, float]:
+        """The share of each parameter's coordinates in the current mask; empty before the first."""
+        everywhere = {
+            p: 1.0 for _, p, _, gamma in self._choices.boosted(self.steps) if gamma == 1 and p.requires_grad
+        }
+        return fractions(self._memory) | everywhere
+
+    def diagnostics(self) -> dict[str, Any]:
+        """Whether the mask means something, in numbers that are plain and can be logged.
+
+        `overlap` is the share of the mask that the mask before it had, too, and `overlap_beyond_chance` the same
+        on a scale where masks drawn at random have 0 and equal ones 1: near 0 the curvature is mostly noise, and
+        `random` would do as well. `zero_curvature` is the share of ranked coordinates whose curvature was exactly
+        zero, and whose place in the ranking therefore says nothing; `by_tensor` the share of each tensor that is in
+        the mask, by its name where one is known, else by its number. All of them are this worker's; None means that
+        there was no such mask yet.
+        """
+        memory, shares, names = self._memory, self.flat_fractions(), self._choices.names()
+        flat, overlap = _share_of_all(shares), memory.overlap
+        beyond = None if overlap is None or flat >= 1 else (overlap - flat) / (1 - flat)
+        return {
+            "steps": self.steps,
+            "kappa_in_force": self.kappa_in_force,
+            "refreshes": memory.refreshes,
+            "skipped_refreshes": memory.skipped,
+            "flat_fraction": flat,
+            "overlap": overlap,
+            "overlap_beyond_chance": beyond,
+            "zero_curvature": memory.zeros,
+            "by_tensor": {
+                names.get(p, str(i)): shares[p] for i, p in enumerate(self.parameters()) if p in shares
+            },
+        }
+
+    def __repr__(self) -> str:
+        defaults = {field.name: field.default for field in fields(Settings)}
+        given = {name: getattr(self.settings, name) for name in defaults}
+        shown = ", ".join(f"{name}={it!r}" for name, it in given.items() if it != defaults[name])
+        return f"IRE({shown}) around {self.base!r}"
+
+
+def _share_of_all(shares: dict[Tensor, float]) -> float:
+    return sum(share * p.numel() for p, share in shares.items()) / max(sum(p.numel() for p in shares), 1)

@@ -1,0 +1,49 @@
+"""Many tensors cut into blocks of one size: which program of a launch works on which part of which tensor."""
+
+import importlib.util
+from dataclasses import dataclass
+from functools import cache, lru_cache
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """The blocks of tensors of some lengths, in order; all on the device."""
+
+    lengths: Tensor
+    """(tensors,) int64: elements of each."""
+    owners: Tensor
+    """(blocks,) int32: the tensor that a block belongs to."""
+    starts: Tensor
+    """(blocks,) int32: the number of the block in its tensor."""
+
+    @property
+    def count(self) -> int:
+        return len(self.owners)
+
+
+@lru_cache(maxsize=16)
+def tiles(lengths: tuple[int, ...], block: int, device: torch.device) -> Tiles:
+    """The blocks of `block` elements, the last of each tensor smaller; an empty tensor has none.
+
+    Kept for the lengths of the last few models, since to make them waits for the device.
+    """
+    each = torch.tensor(lengths, dtype=torch.int64)
+    counts = (each + block - 1).div(block, rounding_mode="floor")
+    owners = torch.repeat_interleave(torch.arange(len(each)), counts)
+    starts = torch.arange(len(owners)) - (counts.cumsum(0) - counts)[owners]
+    return Tiles(each.to(device), owners.int().to(device), starts.int().to(device))
+
+
+def to_device(values: list, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Numbers of the host on the device, without waiting for what it has to do."""
+    tensor = torch.tensor(values, dtype=dtype)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
+@cache
+def has_triton() -> bool:
+    """Whether kernels over such blocks can be made here; torch brings Triton where it supports GPUs."""
+    return importlib.util.find_spec("triton") is not None

@@ -1,0 +1,76 @@
+"""Which optimizers IRE cannot boost, and the nesting or the optimizer that works instead.
+
+IRE multiplies what a base's step moves. A base that keeps its own copy of the parameters steps back to it, or is
+computed from it anew: the boost is lost, or its undoing is boosted in turn and grows without bound. Where the
+base steps another optimizer inside (Lookahead) or keeps the boosted sequence (schedule-free), IRE boosts that;
+see `ire.optim.steps.paths`. The others are refused here by the name of their class, subclasses included.
+`tests/optim/test_slope.py` measures every optimizer of torch and pytorch_optimizer.
+"""
+
+from collections.abc import Iterator
+
+from torch.optim import Optimizer
+
+OWN_COPY = {
+    "A2Grad": "use IRE(AdamW(...))",
+    "AccSGD": "use IRE(SGD(..., momentum=0.9, nesterov=True))",
+    "BSAM": "use IRE(SAM(AdamW(...)))",
+    "DAdaptAdaGrad": "use IRE(Adagrad(...)), or IRE(DAdaptAdam(...))",
+    "DAdaptSGD": "use IRE(SGD(...)), or IRE(DAdaptAdam(...))",
+    "FTRL": "use IRE(Adagrad(...))",
+    "MADGRAD": "use IRE(Adagrad(...)) or IRE(AdamW(...))",
+    "MirrorMADGRAD": "use IRE(Adagrad(...)) or IRE(AdamW(...))",
+    "Nero": "use IRE(AdamW(...))",
+    "Ranger": "use Lookahead(IRE(RAdam(...)))",
+    "Ranger21": "use Lookahead(IRE(AdamW(...)))",
+    "RangerQH": "use Lookahead(IRE(QHAdam(...)))",
+    "RangerVA": "use Lookahead(IRE(RAdam(...)))",
+    "SRMM": "use IRE(SGD(..., momentum=0.9))",
+    "TRAC": "use TRAC(IRE(...))",
+}
+"""Class -> what works instead. Nero rescales its weights to a norm of their own, which undoes the boost as well."""
+
+OWN_CLOSURE = {
+    "AliG": "it computes its learning rate from the loss inside its step; use IRE(SGD(...))",
+    "AdaLOMO": "it steps inside the backward pass; use IRE(Adafactor(...))",
+    "LOMO": "it steps inside the backward pass; use IRE(SGD(...))",
+    **dict.fromkeys(
+        ("ESAM", "FriendlySAM", "GSAM", "LookSAM", "SAM", "WSAM", "GCSAM"),
+        "it evaluates the closure by itself; use IRE(ire.SAM(base))",
+    ),
+}
+
+INNER = ("optimizer", "_base_optimizer", "base_optimizer", "optim", "base")
+"""What wrappers call the optimizer that they step."""
+
+
+def check_kind(base: Optimizer) -> None:
+    """Check that a boost of this base's steps lasts, and that nothing inside is boosted already.
+
+    Raises:
+        ValueError: it does not.
+    """
+    names = [kind.__name__ for kind in type(base).__mro__]
+    ours = type(base).__module__.startswith("ire.")
+    refused = next((name for name in names if name in OWN_COPY), None)
+    if refused is not None:
+        raise ValueError(
+            f"IRE cannot be put around {type(base).__name__}, which keeps its own copy of the parameters and steps "
+            f"back to it, so that a boost is undone or grows without bound; {OWN_COPY[refused]}"
+        )
+    refused = next((name for name in names if name in OWN_CLOSURE), None)
+    if refused is not None and not ours:
+        raise ValueError(f"IRE cannot be put around {type(base).__name__}: {OWN_CLOSURE[refused]}")
+
+
+def inside(optimizer: Optimizer) -> Iterator[Optimizer]:
+    """This optimizer, and all that it wraps, from the outside in."""
+    todo, seen = [optimizer], set()
+    while todo:
+        each = todo.pop()
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        yield each
+        held = [vars(each).get(name) for name in INNER] + list(vars(each).get("bases", ()))
+        todo += [it for it in held if isinstance(it, Optimizer)]

@@ -1,0 +1,154 @@
+"""κ and γ of each parameter, and which parameters are ranked together.
+
+What a name sets comes first, then what the parameter's group sets, then the optimizer's own settings. Parameters
+that get γ from a pattern or a group of its own are ranked by themselves, all others together, and each such set
+once more by block or tensor if `ranked_by` says so.
+"""
+
+import re
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+from torch import Tensor
+from torch.optim import Optimizer
+
+from ire.optim.wrapping.settings import Settings, check_own, kappa_at, of_group
+
+_NUMBER = re.compile(r"\.\d+(?=\.|$)")
+
+
+def block_of(name: str) -> str:
+    """The name up to its first number, as in `layers.3`, which is a block; else without the last part."""
+    number = _NUMBER.search(name)
+    return name[: number.end()] if number else name.rpartition(".")[0]
+
+
+class Choices:
+    """Answers by parameter.
+
+    Names are those of `named_parameters`, else those that the groups of the base carry (`param_names`: torch
+    fills them in when an optimizer is built from `model.named_parameters()`).
+
+    Raises:
+        ValueError: names are needed and there are none, a pattern that fits no name, or a setting outside its range.
+    """
+
+    def __init__(
+        self,
+        base: Optimizer,
+        settings: Settings,
+        named_parameters: Iterable[tuple[str, Tensor]] | None = None,
+    ) -> None:
+        self._base = base
+        self.settings = settings
+        self._names = {p: name for name, p in named_parameters or ()}
+        self._own: dict[Tensor, tuple[Hashable, Mapping[str, Any]]] = {}
+        self._looked_at: set[Tensor] = set()
+        self._look()
+        patterns = settings.by_name if isinstance(settings.by_name, Mapping) else {}
+        for pattern in patterns:
+            if not any(fnmatchcase(name, pattern) for name in self.names().values()):
+                raise ValueError(
+                    f"by_name: no parameter has a name like {pattern!r}; there are "
+                    f"{', '.join(list(self.names().values())[:8])} ..."
+                )
+
+    @property
+    def _asks_names(self) -> bool:
+        return self.settings.by_name is not None or self.settings.ranked_by != "model"
+
+    def names(self) -> dict[Tensor, str]:
+        """The names of all parameters of which one is known."""
+        of_groups = {
+            p: name
+            for group in self._base.param_groups
+            for p, name in zip(group["params"], group.get("param_names", ()), strict=False)
+        }
+        return of_groups | self._names
+
+    def _look(self) -> None:
+        """Find out what the names of new parameters set."""
+        parameters = [p for group in self._base.param_groups for p in group["params"]]
+        if not self._asks_names or self._looked_at.issuperset(parameters):
+            return
+        names = self.names()
+        if not names:
+            raise ValueError(
+                "by_name and ranked_by need the names of the parameters: give "
+                "named_parameters=model.named_parameters(), or build the base from model.named_parameters()"
+            )
+        for p in parameters:
+            if p not in self._looked_at and p in names:
+                self._own[p] = _own(names[p], self.settings.by_name)
+        self._looked_at = set(parameters)
+
+    def boosted(self, step: int) -> Iterator[tuple[dict[str, Any], Tensor, float, float]]:
+        """(group, parameter, κ, γ) of all parameters whose κ is not 0 in that step."""
+        if step < self.settings.start:
+            return
+        self._look()
+        for group in self._base.param_groups:
+            kappa_of_group, gamma_of_group = self._scaled({}, group, step), self._of(group, "gamma")
+            for p in group["params"]:
+                kappa, gamma = kappa_of_group, gamma_of_group
+                if p in self._own:
+                    own = self._own[p][1]
+                    kappa, gamma = self._scaled(own, group, step), own.get("gamma", gamma)
+                if kappa:
+                    yield group, p, kappa, gamma
+
+    def _scaled(self, own: Mapping[str, Any], group: dict[str, Any], step: int) -> float:
+        kappa = kappa_at(own.get("kappa", self._of(group, "kappa")), step)
+        lr_max = own.get("lr_max", self._of(group, "lr_max"))
+        return float(kappa if lr_max is None else kappa * float(group["lr"]) / lr_max)
+
+    def ranked(self, step: int) -> Iterator[tuple[list[Tensor], float]]:
+        """Parameters that are ranked together, and the γ of each such set; none whose κ is 0, or whose γ is 1."""
+        self._look()
+        apart: dict[Hashable, tuple[list[Tensor], float]] = {}
+        together: dict[Hashable, tuple[list[Tensor], float]] = {}
+        names = self.names() if self.settings.ranked_by != "model" else {}
+        for number, group in enumerate(self._base.param_groups):
+            has_gamma = of_group(group, "gamma", None, self._base) is not None
+            kappa_of_group, gamma_of_group = self._of(group, "kappa"), self._of(group, "gamma")
+            for p in group["params"]:
+                key, own = self._own.get(p, (None, {}))
+                kappa, gamma = own.get("kappa", kappa_of_group), own.get("gamma", gamma_of_group)
+                if not kappa_at(kappa, step) or gamma == 1:
+                    continue
+                if "gamma" in own:
+                    owner: Hashable = ("name", key)
+                else:
+                    owner = ("group", number) if has_gamma else None
+                sets = together if owner is None else apart
+                sets.setdefault((owner, self._part(p, names)), ([], gamma))[0].append(p)
+        yield from apart.values()
+        yield from together.values()
+
+    def _part(self, p: Tensor, names: Mapping[Tensor, str]) -> Hashable:
+        if self.settings.ranked_by == "model":
+            return None
+        if self.settings.ranked_by == "tensor":
+            return id(p)
+        name = names.get(p)
+        by = block_of if self.settings.ranked_by == "block" else self.settings.ranked_by
+        return None if name is None else by(name)
+
+    def _of(self, group: dict[str, Any], name: str) -> Any:
+        return of_group(group, name, getattr(self.settings, name), self._base)
+
+
+def _own(name: str, by_name: Any) -> tuple[Hashable, Mapping[str, Any]]:
+    """(which pattern, or values, they are from; what it sets) for the parameter of that name."""
+    if by_name is None:
+        return None, {}
+    if callable(by_name):
+        found = by_name(name) or {}
+        check_own(found, f"by_name({name!r})")
+        return tuple(sorted(found.items(), key=str)), found
+    pattern = next((pattern for pattern in by_name if fnmatchcase(name, pattern)), None)
+    if pattern is None:
+        return None, {}
+    check_own(by_name[pattern], f"by_name[{pattern!r}]")
+    return pattern, by_name[pattern]

@@ -1,0 +1,178 @@
+"""Several base optimizers as one: Muon for the matrices and AdamW for the rest, say, under one global mask."""
+
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from ire.optim.wrapping.wrapper import Wrapper
+
+
+class Several(Optimizer):
+    """Steps all of `bases`; groups and states are theirs, looked up at every access.
+
+    The state dict has torch's shape, parameters and groups numbered through. A group is added to one of the bases:
+    `optimizer.base.bases[0].add_param_group(...)`.
+
+    Raises:
+        TypeError: one of them is not an optimizer.
+        ValueError: none, or a parameter that two of them have.
+    """
+
+    def __init__(self, bases: Sequence[Optimizer]) -> None:
+        self.bases = tuple(bases)
+        if not self.bases:
+            raise ValueError("base must be an optimizer or a list of some, got an empty list")
+        for base in self.bases:
+            if not isinstance(base, Optimizer):
+                raise TypeError(
+                    f"base must be a list of torch.optim.Optimizer, got {type(base).__name__} in it"
+                )
+        parameters = [p for group in self.param_groups for p in group["params"]]
+        if len(set(parameters)) < len(parameters):
+            raise ValueError(
+                "a parameter belongs to two of the base optimizers, both would step it; give each to one"
+            )
+        super().__setstate__({})  # hooks and profiling names
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        return [group for base in self.bases for group in base.param_groups]
+
+    @property
+    def state(self) -> MutableMapping[Tensor, Any]:
+        return _States(self.bases)
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The options that all of them have, with the first one's values."""
+        first, *others = self.bases
+        return {name: it for name, it in first.defaults.items() if all(name in o.defaults for o in others)}
+
+    def __getattr__(self, name: str) -> Any:
+        """`train` and `eval`, if one of the bases has them."""
+        if name in ("train", "eval") and "bases" in self.__dict__:
+            able = [getattr(base, name) for base in self.bases if hasattr(base, name)]
+            if able:
+                return lambda: [switch() for switch in able] and None
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __repr__(self) -> str:
+        return "[" + ", ".join(map(repr, self.bases)) + "]"
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
+        """One step of each; a closure is evaluated once."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for base in self.bases:
+            base.step()
+        return loss
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        for base in self.bases:
+            base.zero_grad(set_to_none)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        raise ValueError(
+            "several optimizers are wrapped: add the group to one of them, as in "
+            "optimizer.base.bases[0].add_param_group({'params': ...})"
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        state: dict[int, Any] = {}
+        groups: list[dict[str, Any]] = []
+        first = 0
+        for base in self.bases:
+            own = base.state_dict()
+            state |= {first + index: entry for index, entry in own["state"].items()}
+            groups += [
+                group | {"params": [first + i for i in group["params"]]} for group in own["param_groups"]
+            ]
+            first += sum(len(group["params"]) for group in own["param_groups"])
+        return {"state": state, "param_groups": groups}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load what `state_dict` gave; nothing has changed if the groups do not fit.
+
+        Raises:
+            ValueError: other groups, or groups of another size.
+        """
+        saved = list(state_dict["param_groups"])
+        sizes = [len(group["params"]) for group in self.param_groups]
+        if [len(group["params"]) for group in saved] != sizes:
+            raise ValueError(
+                "the state dict has other parameter groups than these optimizers: "
+                f"{[len(group['params']) for group in saved]} parameters instead of {sizes}"
+            )
+        first = 0
+        for base in self.bases:
+            groups = [saved.pop(0) for _ in base.param_groups]
+            number = sum(len(group["params"]) for group in groups)
+            indices = {i for group in groups for i in group["params"]}
+            base.load_state_dict(
+                {
+                    "state": {i - first: it for i, it in state_dict["state"].items() if i in indices},
+                    "param_groups": [
+                        group | {"params": [i - first for i in group["params"]]} for group in groups
+                    ],
+                }
+            )
+            first += number
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies: each base as `Wrapper` copies its own, attributes of subclasses included."""
+        return {"wrapped": [Wrapper(base) for base in self.bases]}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.bases = tuple(wrapper.base for wrapper in state["wrapped"])
+        super().__setstate__({})
+
+
+class _States(MutableMapping[Tensor, Any]):
+    """The states of several optimizers; each parameter's is where it belongs."""
+
+    def __init__(self, bases: Sequence[Optimizer]) -> None:
+        self._bases = bases
+
+    def _home(self, p: Tensor) -> MutableMapping[Tensor, Any]:
+        for base in self._bases:
+            if p in base.state or any(p is q for group in base.param_groups for q in group["params"]):
+                return base.state
+        raise KeyError(p)
+
+    def __getitem__(self, p: Tensor) -> Any:
+        return self._home(p)[p]
+
+    def __setitem__(self, p: Tensor, value: Any) -> None:
+        self._home(p)[p] = value
+
+    def __delitem__(self, p: Tensor) -> None:
+        del self._home(p)[p]
+
+    def get(self, p: Tensor, default: Any = None) -> Any:
+        return next((base.state[p] for base in self._bases if p in base.state), default)
+
+    def __contains__(self, p: object) -> bool:
+        return any(p in base.state for base in self._bases)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for base in self._bases:
+            yield from base.state
+
+    def __len__(self) -> int:
+        return sum(len(base.state) for base in self._bases)
+
+
+def bases_of(optimizer: Optimizer) -> Sequence[Optimizer]:
+    """The optimizers that take the steps: those of `Several`, else the one itself."""
+    return optimizer.bases if isinstance(optimizer, Several) else (optimizer,)
+
+
+def as_one(base: Optimizer | Sequence[Optimizer]) -> Optimizer:
+    """A list of optimizers as a single one; one optimizer as it is."""
+    return Several(base) if isinstance(base, list | tuple) else base

@@ -1,0 +1,24 @@
+"""TensorBoard on an experiment: it is what remains of the command, and so it ends when the command is ended."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from ire.sweeps.records.experiment_home import Home
+
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def view(home: Home, options: Sequence[str]) -> int:
+    """Run TensorBoard until it is ended; returns its exit code, if it comes back at all."""
+    home.fetch("trials")
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(home.folder / "trials"), *options]
+    if not home.is_mirrored:
+        sys.stdout.flush()
+        os.execv(command[0], command)  # this very process: whoever ends it ends TensorBoard
+    viewer = subprocess.Popen(command)  # the mirror must be removed after it
+    for number in ENDING:
+        signal.signal(number, lambda received, _: viewer.send_signal(received))
+    return viewer.wait()

@@ -1,0 +1,123 @@
+"""Whose code an experiment's folder may run: what is installed, what this user has run before, and what they allow.
+
+A folder names its task, and methods from outside, as `module:Class`, and where these modules lie. Its own maker has run
+them; of somebody else's folder that is a way to run code on this machine. So the file of each module is found without
+importing it, and one that is neither installed nor was run before is refused until `--trust` is given, once.
+"""
+
+import importlib.machinery
+import json
+import os
+import sys
+import sysconfig
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ire.invalid_input import InvalidInput
+from ire.methods.foreign import CLASS
+from ire.sweeps.records.records import TrialRecord
+
+
+def classes_in_plan(text: str) -> tuple[list[str], list[str]]:
+    """The modules of the methods in the text of a `sweep.toml`, its space included, and where they may lie.
+
+    Nothing is parsed beyond TOML, and what is none has no methods.
+    """
+    table = _table(text)
+    space = table.get("space")
+    inside = _table(space.get("text")) if isinstance(space, dict) else {}
+    names = [*_texts(table.get("methods")), *_keys(inside)]
+    modules = dict.fromkeys(found["module"] for name in names for found in CLASS.finditer(name))
+    return list(modules), list(_texts(table.get("import_path")))
+
+
+def task_modules(task: str) -> list[str]:
+    """The module of a task from outside the package; none of one of ours."""
+    module, colon, _ = task.partition(":")
+    return [module] if colon else []
+
+
+def check_trusted(modules: Iterable[str], import_path: Iterable[str], *, source: str) -> None:
+    """Raise `InvalidInput` for a module that this user has neither installed nor run; imports nothing."""
+    for module in modules:
+        file = found_at(module, import_path)
+        if file is not None and not _is_installed(file) and str(file) not in _remembered():
+            raise InvalidInput(
+                f"{source} names {module!r}, whose code would run from {str(file)!r}, and this user has not run it "
+                "before: if you trust it, add --trust (from Python: trust=True), once"
+            )
+
+
+def remember(modules: Iterable[str], import_path: Iterable[str]) -> None:
+    """Note that this user has run these modules, or allows them; nothing happens where there is no place for notes."""
+    files = {str(file) for module in modules if (file := found_at(module, import_path)) is not None}
+    new = sorted(file for file in files - _remembered() if not _is_installed(Path(file)))
+    if not new:
+        return
+    try:
+        _notes().parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with _notes().open("a") as notes:
+            notes.write("".join(json.dumps(file) + "\n" for file in new))
+    except OSError:
+        return
+
+
+def check_methods(trials: Iterable[TrialRecord], methods: Iterable[str]) -> None:
+    """Raise `InvalidInput` if a trial is of a class that no method of the plan names: to read it would import it."""
+    known = {found["module"] for name in methods for found in CLASS.finditer(name)}
+    for trial in trials:
+        for name in (trial.method, trial.arm):
+            if any(found["module"] not in known for found in CLASS.finditer(name)):
+                raise InvalidInput(f"the records hold a trial of {name!r}, which sweep.toml does not name")
+
+
+def found_at(module: str, import_path: Iterable[str]) -> Path | None:
+    """The file or folder of a module's top level, as an import would find it, or None; nothing is imported."""
+    top = module.partition(".")[0]
+    if top in sys.builtin_module_names:
+        return None
+    spec = importlib.machinery.PathFinder.find_spec(top, [*sys.path, *import_path, os.getcwd()])
+    if spec is None:
+        return None
+    places = list(spec.submodule_search_locations or ()) or [spec.origin]
+    return Path(places[0]).resolve() if places[0] else None
+
+
+def _is_installed(file: Path) -> bool:
+    ours = (Path(__file__).resolve().parents[3] / name for name in ("ire", "trainables", "search_spaces"))
+    installed = (sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+    return any(file.is_relative_to(folder) for folder in (*ours, *(Path(p).resolve() for p in installed)))
+
+
+def _notes() -> Path:
+    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(state).expanduser() / "ire" / "trusted.jsonl"
+
+
+def _remembered() -> set[str]:
+    try:
+        return {json.loads(line) for line in _notes().read_text().splitlines()}
+    except (OSError, ValueError, RuntimeError):  # the last one for a user without a home
+        return set()
+
+
+def _table(text: Any) -> Mapping[str, Any]:
+    try:
+        return tomllib.loads(text) if isinstance(text, str) else {}
+    except tomllib.TOMLDecodeError:
+        return {}
+
+
+def _texts(value: Any) -> Iterator[str]:
+    yield from (entry for entry in value if isinstance(entry, str)) if isinstance(value, list | tuple) else ()
+
+
+def _keys(table: Any) -> Iterator[str]:
+    """Every key of nested tables, and what default_methods lists."""
+    if isinstance(table, dict):
+        yield from _texts(table.get("default_methods", ()))
+        for key, value in table.items():
+            yield key
+            yield from _keys(value)

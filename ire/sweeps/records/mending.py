@@ -1,0 +1,105 @@
+"""What can be mended when one of the two files of records was lost or is older than the other, and what cannot.
+
+`results.jsonl` says of every trial what it is and how it ended, so events that `trials.jsonl` lacks are written again;
+faults and earlier runs of the sweep are gone. Reports stand in `results.jsonl` alone: without it nothing can be done.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ire.invalid_input import InvalidInput
+from ire.sweeps.records.lines import append_line
+
+Line = Mapping[str, Any]
+
+
+def check_not_lost(events: Sequence[Line], results: Sequence[Line], folder: Path) -> None:
+    """Raise `InvalidInput` if every report is gone of which the events tell."""
+    counted = max((event["results"] for event in events), default=0)
+    if counted and not results:
+        path = folder / "results.jsonl"
+        state = "is empty" if path.exists() else "is missing"
+        raise InvalidInput(
+            f"{path} {state}, and trials.jsonl beside it counts {counted} lines of it: put it back from a copy, or "
+            "remove trials.jsonl, too, to start the sweep anew"
+        )
+
+
+def mend(events: Sequence[Line], results: Sequence[Line], folder: Path) -> list[dict[str, Any]]:
+    """Append to `trials.jsonl` what it lacks of the trials in `results`; returns these events.
+
+    For the owner of the lock. Raises `InvalidInput` if an event is missing before others that are there.
+    """
+    path = folder / "trials.jsonl"
+    started = {event["trial"] for event in events if event["event"] == "start"}
+    ended = {event["trial"] for event in events if event["event"] == "end"}
+    counted = max((event["results"] for event in events), default=0)
+    lacking = []
+    for index, line in enumerate(results):
+        name = line["trial"]
+        if name not in started:
+            if "start" not in line:
+                raise _gap(path, name)
+            started.add(name)
+            lacking.append(_start(line, index))
+        is_last = index == len(results) - 1  # then a kill may have come before the event
+        if "status" in line and name not in ended and index >= counted and not is_last:
+            lacking.append(_end(line, results[: index + 1]))
+            ended.add(name)
+    for event in lacking:
+        if event["results"] < counted:
+            raise _gap(path, event["trial"])
+    for event in lacking:
+        append_line(path, event)
+    return lacking
+
+
+def words(
+    lacking: Sequence[Line], events: Sequence[Line], results: Sequence[Line], folder: Path
+) -> list[str]:
+    """What people should know: of what was mended, and of reports that were lost; nothing of sound records."""
+    told = []
+    if lacking:
+        trials = sum(event["event"] == "start" for event in lacking)
+        state = "lacked its last events" if events else "was missing or empty"
+        told.append(
+            f"{folder / 'trials.jsonl'} {state}: {len(lacking)} events of {trials} trials are written again from "
+            "results.jsonl; their faults, and trials without any report, are not known any more"
+        )
+    lost = max((event["results"] for event in events), default=0) - len(results)
+    if lost > 0:
+        told.append(
+            f"{folder / 'results.jsonl'} lacks {lost} lines that trials.jsonl counts: trials whose reports were lost "
+            "run again from their last checkpoint"
+        )
+    return told
+
+
+def _start(line: Line, index: int) -> dict[str, Any]:
+    start = dict(line["start"])
+    time = start.pop("time")
+    start.pop("prefix", None)  # it stands in the results
+    told = {"method": line.get("method"), "seed": line.get("seed"), "settings": start["spec"]["settings"]}
+    return {"event": "start", "trial": line["trial"]} | told | start | {"results": index, "time": time}
+
+
+def _end(line: Line, before: Sequence[Line]) -> dict[str, Any]:
+    last = next((r for r in reversed(before) if r["trial"] == line["trial"] and "step" in r), {})
+    return {
+        "event": "end",
+        "trial": line["trial"],
+        "status": line["status"],
+        "gradient_evaluations": last.get("gradient_evaluations", 0),
+        "seconds": last.get("seconds", 0.0),
+        **({"error": line["error"]} if line.get("error") else {}),
+        "results": len(before),
+        "time": line["time"],
+    }
+
+
+def _gap(path: Path, name: str) -> InvalidInput:
+    return InvalidInput(
+        f"{path} lacks the start of {name}, of which results.jsonl has reports, and holds later events: put it back "
+        "from a copy, or move it away to have it written again from results.jsonl"
+    )

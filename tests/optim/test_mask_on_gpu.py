@@ -1,0 +1,103 @@
+"""The ranking of a GPU gives the masks of `flattest`, in Triton's interpreter where there is no GPU."""
+
+import pytest
+import torch
+
+from ire.optim.mask.flattest import Tally, flattest
+from ire.optim.mask.on_gpu import flattest_on_gpu
+
+triton = pytest.importorskip("triton")
+CUDA = torch.cuda.is_available()
+
+
+@pytest.fixture(autouse=True)
+def interpreted(monkeypatch):
+    """Kernels run in Python on the CPU's memory, on blocks of 64."""
+    if not CUDA:
+        monkeypatch.setenv("TRITON_INTERPRET", "1")
+        import ire.optim.mask.triton_kernels as kernels
+
+        monkeypatch.setattr(kernels, "BLOCK", 64)
+
+
+def normal(*shape):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)))
+
+
+def few(*shape):
+    return torch.randint(-3, 4, shape, generator=torch.Generator().manual_seed(sum(shape))).float()
+
+
+SCORES = {
+    "normal": [normal(30, 11), normal(5), normal()],
+    "many equal": [few(30, 11), few(0, 3), few(70)],
+    "mostly zero": [normal(200) * (normal(200) > 1.5), normal(64)],
+    "tiny and huge": [normal(150) * 1e-38, normal(150) * 1e38, torch.tensor([1e-45, -1e-45, 0.0])],
+    "bfloat16": [normal(150).bfloat16(), normal(90).bfloat16()],
+    "two types": [normal(150).bfloat16(), normal(90), few(70).half(), normal(3).bfloat16()],
+    "channels last": [normal(4, 6, 3, 3).contiguous(memory_format=torch.channels_last), few(70)],
+    "unaligned": [normal(200)[1:], normal(150)[3:]],
+    "gaps": [normal(20, 9)[:, ::2], few(70)],
+}
+
+
+def there(scores):
+    return [s.cuda() for s in scores] if CUDA else scores
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.6, 1.0])
+@pytest.mark.parametrize("name", SCORES)
+def test_masks_are_those_of_the_cpu(name, share):
+    scores = SCORES[name]
+    count = int(share * sum(s.numel() for s in scores))
+    old = [mask if n % 2 else None for n, mask in enumerate(flattest(scores, count // 2))]
+    tally = Tally()
+    expected = flattest(
+        scores, count, into=[mask if mask is None else mask.clone() for mask in old], tally=tally
+    )
+    found = flattest_on_gpu(
+        there(scores), count, into=[mask if mask is None else there([mask])[0] for mask in old]
+    )
+    assert sum(int(mask.sum()) for mask in found.masks) == count
+    for ours, theirs in zip(found.masks, expected, strict=True):
+        assert torch.equal(ours.cpu(), theirs)
+    assert (found.zeros, found.before, found.kept) == (tally.zeros, tally.before, tally.kept)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_a_score_that_is_not_finite_leaves_everything_as_it_was(bad):
+    scores = there([normal(100), normal(70)])
+    scores[1][-1] = bad
+    masks = [torch.full_like(s, 7, dtype=torch.uint8) for s in scores]
+    assert flattest_on_gpu(scores, 60, into=masks).masks is None
+    assert all((mask == 7).all() for mask in masks)
+
+
+def test_old_masks_are_overwritten_in_place():
+    scores = there([normal(100), normal(70)])
+    masks = [torch.full_like(s, 7, dtype=torch.uint8) for s in scores]
+    assert all(a is b for a, b in zip(flattest_on_gpu(scores, 60, into=masks).masks, masks, strict=True))
+    assert sum(int(mask.sum()) for mask in masks) == 60
+
+
+def test_scores_that_are_all_zero_are_refused_where_asked():
+    scores = there([torch.zeros(130), torch.zeros(64)])
+    refused = flattest_on_gpu(scores, 60, refuses_zeros=True)
+    assert refused.masks is None and refused.zeros == 194
+    assert [int(mask.sum()) for mask in flattest_on_gpu(scores, 150).masks] == [130, 20]
+
+
+@pytest.mark.skipif(not CUDA, reason="needs a GPU")
+def test_the_host_waits_at_most_twice():
+    import warnings
+
+    scores = there([normal(300, 41), normal(7), normal(4096)])
+    flattest_on_gpu(scores, 500)
+    torch.cuda.set_sync_debug_mode("warn")
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            flattest_on_gpu(scores, 500)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert sum("synchroniz" in str(w.message) for w in caught) <= 2

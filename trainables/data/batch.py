@@ -1,0 +1,113 @@
+"""A batch of any shape: tensors in tuples, lists and mappings, nested at will; cut, split and moved as one."""
+
+import copy
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ire.invalid_input import InvalidInput
+
+Batch = Any
+"""A tensor, or a tuple, a list or a mapping of batches. The first axis of every tensor counts the examples; lists and
+arrays with an entry an example are cut with the tensors, and whatever else there is belongs to all examples."""
+
+
+def examples(batch: Batch) -> int:
+    """The number of examples; raises `InvalidInput` for a batch without a tensor that has an axis."""
+    first = next((leaf for leaf in leaves(batch) if isinstance(leaf, Tensor) and leaf.ndim), None)
+    if first is None:
+        raise InvalidInput(
+            f"a batch is a {type(batch).__name__} without tensors: it must be a tuple or a mapping of tensors whose "
+            "first axis counts the examples"
+        )
+    return len(first)
+
+
+def cut(batch: Batch, start: int, stop: int) -> Batch:
+    """The examples from `start` up to `stop`, as views."""
+    return _cut(batch, start, stop, examples(batch))
+
+
+def split(batch: Batch, size: int) -> list[Batch]:
+    """Consecutive parts of `size` examples; the last one has what is left."""
+    count = examples(batch)
+    return [_cut(batch, start, start + size, count) for start in range(0, count, size)]
+
+
+def chunk(batch: Batch, parts: int) -> list[Batch]:
+    """At most so many parts of equal size, as `Tensor.chunk` makes them."""
+    return split(batch, max(1, -(-examples(batch) // parts)))
+
+
+def moved(batch: Batch, device: torch.device | str) -> Batch:
+    """The batch with its tensors, and arrays as tensors, on `device`; from pinned memory without waiting."""
+    device = torch.device(device)
+    waits = device.type != "cuda"
+
+    def move(leaf: Any) -> Any:
+        if isinstance(leaf, np.ndarray) and leaf.dtype.kind in "biuf":
+            leaf = torch.from_numpy(leaf)
+        return leaf.to(device, non_blocking=not waits) if isinstance(leaf, Tensor) else leaf
+
+    return mapped(move, batch)
+
+
+def leaves(batch: Batch) -> list[Any]:
+    """Whatever is not a tuple, a list or a mapping, in order."""
+    if isinstance(batch, Mapping):
+        return [leaf for value in batch.values() for leaf in leaves(value)]
+    if isinstance(batch, tuple | list):
+        return [leaf for value in batch for leaf in leaves(value)]
+    return [batch]
+
+
+def equal(one: Batch, other: Batch) -> bool:
+    """Whether two batches are bitwise the same."""
+    first, second = leaves(one), leaves(other)
+    return len(first) == len(second) and all(map(_same, first, second))
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        return one.dtype == other.dtype and torch.equal(one, other)
+    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+        return np.array_equal(one, other)
+    return type(one) is type(other) and bool(one == other)
+
+
+def _cut(batch: Batch, start: int, stop: int, count: int) -> Batch:
+    def part(leaf: Any) -> Any:
+        has_rows = isinstance(leaf, Tensor | np.ndarray) and leaf.ndim and len(leaf) == count
+        return leaf[start:stop] if has_rows else leaf
+
+    def rows(values: list | tuple) -> list | tuple | None:
+        """The part of a list with one plain value an example, as file names are; None for any other."""
+        plain = len(values) == count and not any(
+            isinstance(value, Tensor | np.ndarray | Mapping | tuple | list) for value in values
+        )
+        return values[start:stop] if plain else None
+
+    return mapped(part, batch, rows)
+
+
+def mapped(function: Callable[[Any], Any], batch: Batch, rows: Callable = lambda _: None) -> Batch:
+    """The same structure with `function` of every leaf; a list for which `rows` answers becomes the answer."""
+    if isinstance(batch, Mapping):
+        values = {key: mapped(function, value, rows) for key, value in batch.items()}
+        if type(batch) is dict or not isinstance(batch, MutableMapping):
+            return values
+        made = copy.copy(batch)  # one of transformers' mappings, with methods of its own
+        for key, value in values.items():
+            made[key] = value
+        return made
+    if isinstance(batch, tuple | list):
+        if (answer := rows(batch)) is not None:
+            return answer
+        made = [mapped(function, value, rows) for value in batch]
+        if hasattr(batch, "_fields"):
+            return type(batch)(*made)
+        return tuple(made) if isinstance(batch, tuple) else made
+    return function(batch)

@@ -1,0 +1,130 @@
+"""What a user gives with `--from`: a folder, or an archive that is unpacked for as long as it is read.
+
+Nothing that was unpacked stays, and every fault names the file that the user gave.
+"""
+
+import contextlib
+import hashlib
+import lzma
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from ire.invalid_input import InvalidInput
+
+Say = Callable[[str], None]
+ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2", ".tar.zst", ".zip")
+POINTERS = {b"version https://git-lfs.github.com/spec/": "Git LFS", b"/annex/objects/": "git-annex"}
+"""How a small file begins that stands for a large one elsewhere."""
+UNREADABLE = (
+    OSError,
+    EOFError,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    lzma.LZMAError,
+    zlib.error,
+    RuntimeError,
+)
+
+
+def check_no_pointer(path: Path) -> None:
+    """Raise `InvalidInput`, with the command that fetches the file, if Git LFS left a pointer in its place."""
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(64)
+    except OSError as error:
+        raise InvalidInput(f"{path}: cannot be read ({error})") from error
+    for mark, name in POINTERS.items():
+        if beginning.startswith(mark):
+            command = "git lfs pull" if name == "Git LFS" else f"git annex get {path.name}"
+            raise InvalidInput(
+                f"{path}: is a {name} pointer, not the file itself: run `{command}` where it was cloned"
+            )
+
+
+def is_archive(path: Path) -> bool:
+    """Whether the name is that of an archive that can be unpacked."""
+    return path.name.lower().endswith(ARCHIVES)
+
+
+def is_hidden(path: Path, root: Path) -> bool:
+    """Whether a part of the path below `root` is one that systems and editors leave behind."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in path.relative_to(root).parts)
+
+
+def files_below(root: Path) -> list[Path]:
+    """All files of a folder but the hidden ones, in order; of a file, itself."""
+    if root.is_file():
+        return [root]
+    return sorted(path for path in root.rglob("*") if path.is_file() and not is_hidden(path, root))
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """The folders in a folder but the hidden ones, in order."""
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not is_hidden(path, folder))
+
+
+def fingerprint(source: Path) -> str:
+    """Changes with the names, sizes and times of the files of `source`: whether it may be what was read before."""
+    digest = hashlib.sha256(str(source.resolve()).encode())
+    for path in files_below(source):
+        status = path.stat()
+        digest.update(f"{path.relative_to(source)}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def unpacked(source: Path, scratch: Path, say: Say) -> Iterator[Path]:
+    """The folder `source`, or the content of the archive `source` in a folder below `scratch` that goes at the end.
+
+    Raises `InvalidInput` for anything else, and for an archive that is damaged or would write elsewhere.
+    """
+    if source.is_dir():
+        yield source
+        return
+    check_archive(source)
+    scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="unpacked-", dir=scratch) as folder:
+        say(f"unpacking {source.name}")
+        unpack(source, Path(folder))
+        try:
+            yield Path(folder)
+        except InvalidInput as error:  # of a file that the user knows by another name
+            raise InvalidInput(str(error).replace(folder, str(source))) from error
+
+
+def check_archive(source: Path) -> None:
+    """Raise `InvalidInput` unless `source` has the name or the content of an archive."""
+    check_no_pointer(source)
+    if not is_archive(source) and not tarfile.is_tarfile(source) and not zipfile.is_zipfile(source):
+        raise InvalidInput(f"{source}: neither a folder nor an archive ({', '.join(ARCHIVES)})")
+
+
+def unpack(archive: Path, into: Path) -> None:
+    """Unpack a tar or zip file; raises `InvalidInput`, with its name, if it is damaged or would write elsewhere."""
+    try:
+        if zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as opened:
+                opened.extractall(into)
+        elif archive.name.lower().endswith(".zst"):
+            import pyarrow  # here: reads zstd, and start-up does without it
+
+            with (
+                pyarrow.input_stream(str(archive), compression="zstd") as stream,
+                tarfile.open(fileobj=stream, mode="r|") as opened,
+            ):
+                opened.extractall(into, filter="data")
+        else:
+            with tarfile.open(archive) as opened:
+                opened.extractall(into, filter="data")
+    except tarfile.FilterError as error:
+        raise InvalidInput(
+            f"{archive}: would write outside of its folder ({error}); nothing was taken"
+        ) from error
+    except UNREADABLE as error:
+        raise InvalidInput(
+            f"{archive}: truncated or damaged ({str(error) or type(error).__name__}); fetch it again"
+        ) from error

@@ -1,0 +1,73 @@
+"""Which pieces of a training text are held out for the splits that it lacks: as large a share as was asked for.
+
+A document is held out whole, unless it is large against the share; then it is cut at the ends of lines, and every run
+of it ends like a document. What is chosen depends on the sizes and numbers of the pieces alone.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ire.trial.seeds import derive_seed
+from trainables.data.text.readers import Piece
+
+
+class HoldOut:
+    """Deals pieces to `own` and to the `missing` splits, each of which gets a `share` of all characters.
+
+    A missing split gets the next unit when what it lacks exceeds a random part of that unit, so that it is never off by
+    more than one. `limit` is the size up to which a document is one unit; None is any.
+    """
+
+    def __init__(self, own: str, missing: Sequence[str], share: float, limit: int | None) -> None:
+        self._own, self._missing, self._share, self._limit = own, list(missing), share, limit
+        self._number, self._total = 0, 0
+        self._held = dict.fromkeys(missing, 0)
+        self._inside: str | None = None
+
+    def place(self, piece: Piece) -> str:
+        """The split of the next piece."""
+        if not self._missing:
+            return self._own
+        size, whole = len(piece.text), piece.document is not None and self._is_unit(piece.document)
+        where = self._inside or self._choice(piece.document if whole else size)
+        self._inside = where if whole and not piece.ends else None
+        self._number += 1
+        self._total += size
+        if where in self._held:
+            self._held[where] += size
+        return where
+
+    def _is_unit(self, document: int) -> bool:
+        return self._limit is None or document <= self._limit
+
+    def _choice(self, size: int) -> str:
+        draw = (1 + derive_seed("held out", self._number) % 1_000_000) / 1_000_000
+        lacking = {name: self._share * (self._total + size) - held for name, held in self._held.items()}
+        most = max(lacking, key=lacking.__getitem__)
+        return most if lacking[most] >= draw * size else self._own
+
+    def state(self) -> dict[str, Any]:
+        """What JSON can hold, to go on from."""
+        return {
+            "number": self._number,
+            "total": self._total,
+            "held": dict(self._held),
+            "inside": self._inside,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self._number, self._total, self._inside = state["number"], state["total"], state["inside"]
+        self._held = dict(state["held"])
+
+
+def placed(pieces: Iterator[Piece], hold_out: HoldOut) -> Iterator[tuple[str, Piece, dict[str, Any]]]:
+    """Each piece with its split and the state after it; the last of a run in a split ends like a document."""
+    before: tuple[str, Piece, dict[str, Any]] | None = None
+    for piece in pieces:
+        where = hold_out.place(piece)
+        if before is not None:
+            changes = before[0] != where and not before[1].ends
+            yield (before[0], before[1]._replace(ends=True), before[2]) if changes else before
+        before = where, piece, hold_out.state()
+    if before is not None:
+        yield before

@@ -1,0 +1,207 @@
+"""From a file to pieces of text, whatever its form: plain, JSON lines, Parquet or Arrow, compressed or not.
+
+Files are read here, one at a time, and not through `datasets`' builders: those lose where a file, and with it a
+document, ends, and their errors do not name the file.
+"""
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from ire.invalid_input import InvalidInput
+from trainables.data.originals import check_no_pointer
+from trainables.data.text.split_names import split_named
+
+PLAIN = (".tokens", ".txt", ".raw", ".text", ".md")
+ROWS = (".jsonl", ".ndjson", ".json", ".parquet", ".arrow")
+COMPRESSED = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".xz": "xz"}
+PIECE = 1 << 16
+"""Characters of a text file that are encoded at a time, up to the end of a line."""
+EXPANDED = 4
+"""Times that a compressed file grows, about."""
+BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+
+
+class Piece(NamedTuple):
+    """Some text, and whether a document ends with it."""
+
+    text: str
+    ends: bool
+    document: int | None = None
+    """Size of the document that it belongs to, in bytes or characters; None if it belongs to none."""
+
+
+class FileReader:
+    """The pieces of a file; raises `InvalidInput`, with its name, for one that cannot be read."""
+
+    def __init__(self, path: Path, *, column: str = "text", rows_are_lines: bool = False, size: int = PIECE):
+        self.path, self.column, self.rows_are_lines, self.size = path, column, rows_are_lines, size
+
+    def pieces(self) -> Iterator[Piece]:
+        check_no_pointer(self.path)
+        form = form_of(self.path)
+        try:
+            if form not in ROWS:
+                yield from self._plain()
+            elif self.rows_are_lines:
+                yield from self._joined_lines(form)
+            else:
+                yield from (Piece(text, ends=True, document=len(text)) for text in self._texts(form))
+        except UnicodeDecodeError as error:
+            raise InvalidInput(
+                f"{self.path}: not UTF-8 text ({error}); if it is of another encoding convert it first, as in "
+                f"`iconv -f {_guess(error)} -t UTF-8`"
+            ) from error
+        except (OSError, EOFError, ValueError) as error:  # of gzip, pyarrow, json
+            if isinstance(error, InvalidInput):
+                raise
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise InvalidInput(f"{self.path}: truncated or damaged ({reason}); fetch it again") from error
+
+    def _plain(self) -> Iterator[Piece]:
+        compressed = self.path.suffix.lower() in COMPRESSED
+        document = self.path.stat().st_size * (EXPANDED if compressed else 1)
+        with _opened_text(self.path) as file:
+            text = "".join(file.readlines(self.size))
+            while text:
+                if "\0" in text:
+                    raise InvalidInput(
+                        f"{self.path}: holds zero bytes, so it is no text, or UTF-16 without a byte-order mark; "
+                        "convert it first, as in `iconv -f UTF-16LE -t UTF-8`"
+                    )
+                following = "".join(file.readlines(self.size))
+                yield Piece(text, ends=not following, document=document)
+                text = following
+
+    def _joined_lines(self, form: str) -> Iterator[Piece]:
+        lines: list[str] = []
+        for text in self._texts(form):
+            lines.append(text if text.endswith("\n") else text + "\n")
+            if len(lines) == 1024:
+                yield Piece("".join(lines), ends=False)
+                lines = []
+        if lines:
+            yield Piece("".join(lines), ends=False)
+
+    def _texts(self, form: str) -> Iterator[str]:
+        if form in (".parquet", ".arrow"):
+            yield from self._columns(form)
+        elif form == ".json":
+            yield from self._json()
+        else:
+            with _opened_text(self.path) as file:
+                for number, line in enumerate(file, 1):
+                    if line.strip():
+                        yield self._text_of(_parsed(line, f"{self.path}, line {number}"), f"line {number}")
+
+    def _json(self) -> Iterator[str]:
+        with _opened_text(self.path) as file:
+            content = file.read()
+        try:
+            rows = json.loads(content)
+        except json.JSONDecodeError:  # one value a line, under the shorter name
+            lines = enumerate(content.splitlines(), 1)
+            rows = [_parsed(line, f"{self.path}, line {n}") for n, line in lines if line.strip()]
+        for number, row in enumerate(rows if isinstance(rows, list) else [rows], 1):
+            yield self._text_of(row, f"entry {number}")
+
+    def _text_of(self, row: Any, where: str) -> str:
+        text = row if isinstance(row, str) else row.get(self.column) if isinstance(row, dict) else None
+        if not isinstance(text, str):
+            has = f"has {', '.join(map(str, row))}" if isinstance(row, dict) else f"is {type(row).__name__}"
+            raise InvalidInput(f"{self.path}, {where}: no text under {self.column!r}, {has}")
+        return text
+
+    def _columns(self, form: str) -> Iterator[str]:
+        import pyarrow as pa
+        import pyarrow.parquet as parquet
+
+        if form == ".parquet":
+            file = parquet.ParquetFile(self.path)
+            self._check_column(file.schema_arrow)
+            batches = file.iter_batches(1024, columns=[self.column])
+        else:
+            stream = pa.memory_map(str(self.path))
+            try:
+                reader = pa.ipc.open_stream(stream)
+            except pa.ArrowInvalid:
+                stream.seek(0)
+                opened = pa.ipc.open_file(stream)
+                self._check_column(opened.schema)
+                reader = (opened.get_batch(n) for n in range(opened.num_record_batches))
+            else:
+                self._check_column(reader.schema)
+            batches = (batch.select([self.column]) for batch in reader)
+        for rows in batches:
+            yield from (text or "" for text in rows.column(0).to_pylist())
+
+    def _check_column(self, schema: Any) -> None:
+        if self.column not in schema.names:
+            raise InvalidInput(f"{self.path}: no column {self.column!r}, has {', '.join(schema.names)}")
+
+
+def form_of(path: Path) -> str:
+    """The suffix of a file without that of its compression: `.jsonl` of `a.jsonl.gz`."""
+    suffix = path.suffix.lower()
+    return Path(path.stem).suffix.lower() if suffix in COMPRESSED else suffix
+
+
+def is_text(path: Path) -> bool:
+    """Whether a file's name is that of a text. JSON must name a split, since so much else is JSON."""
+    form = form_of(path)
+    return form in PLAIN or (form in ROWS and (form != ".json" or split_named(path.name) is not None))
+
+
+def _opened_text(path: Path) -> IO[str]:
+    with _opened(path) as file:
+        beginning = file.read(4)
+    encoding = next((name for mark, name in BYTE_ORDER_MARKS.items() if beginning.startswith(mark)), "utf-8")
+    return io.TextIOWrapper(_opened(path), encoding=encoding)
+
+
+def _opened(path: Path) -> Any:
+    kind = COMPRESSED.get(path.suffix.lower())
+    if kind == "xz":
+        import lzma
+
+        return lzma.open(path, "rb")
+    if kind is not None:
+        import pyarrow
+
+        return io.BufferedReader(_Readable(pyarrow.input_stream(str(path), compression=kind)))
+    return path.open("rb")
+
+
+class _Readable(io.RawIOBase):
+    """A stream of pyarrow, as Python's text layer wants it."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        found = self._stream.read(len(buffer))
+        buffer[: len(found)] = found
+        return len(found)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._stream.close()
+        super().close()
+
+
+def _parsed(line: str, where: str) -> Any:
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError as error:
+        raise InvalidInput(f"{where}: not JSON ({error}); is the file whole?") from error
+
+
+def _guess(error: UnicodeDecodeError) -> str:
+    """A likely encoding of bytes that are no UTF-8."""
+    around = error.object[max(0, error.start - 200) : error.start + 200]
+    return "CP1252" if any(0x80 <= byte < 0xA0 for byte in around) else "LATIN1"

@@ -1,0 +1,126 @@
+"""Which file of a folder of texts belongs to which split: what their names say, where that is beyond doubt."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ire.invalid_input import InvalidInput
+
+SPLITS = ("train", "validation", "test")
+SPLIT_WORDS = {
+    "train": ("train", "training", "trainset", "trn"),
+    "validation": (
+        *("valid", "validation", "val", "dev", "eval", "evaluation", "heldout", "holdout"),
+        *("validset", "valset", "devset", "evalset"),
+    ),
+    "test": ("test", "testing", "testset"),
+}
+FILLERS = ("of", "part", "shard", "set", "data", "split")
+"""Words that may stand beside a split's in a name that says nothing else."""
+ABOUT = re.compile(r"(readme|licen[cs]e|copying|notice|changelog|citation|authors|contributing)\b", re.I)
+"""How the names of files begin that tell about a text."""
+FEW = 0.1
+"""Share of the files from which on names that contradict each other are no accident."""
+MANY_DOCUMENTS, TINY_SHARE = 50, 1e-3
+
+
+@dataclass
+class Assigned:
+    """The files of each split that has any, and those that are left out."""
+
+    splits: dict[str, list[Path]] = field(default_factory=dict)
+    left_out: list[Path] = field(default_factory=list)
+
+
+def split_named(name: str) -> str | None:
+    """The split that a name, of a file or folder, says; None if it says none or several."""
+    named = {split for split in SPLITS if any(word in SPLIT_WORDS[split] for word in _words(name))}
+    return named.pop() if len(named) == 1 else None
+
+
+def split_of_path(path: Path, root: Path) -> str | None:
+    """The split that the innermost part of a path says, below `root` or, of `root` itself, in its name."""
+    parts = [path.name] if path == root else path.relative_to(root).parts
+    return next(filter(None, map(split_named, reversed(parts))), None)
+
+
+def assign(files: Sequence[Path], root: Path, *, glob: bool = False) -> Assigned:
+    """Deal `files` to splits; raises `InvalidInput` where a name would be taken for what it may not mean.
+
+    Names count if one of them says train, or says another split and nothing else. A file that says no split is then
+    left out beside files that say train, and trained on beside others. With `glob` the user has said which files are
+    read: names count only if each of them says a split.
+    """
+    told = [path for path in files if glob or not ABOUT.match(path.name)]
+    said = {path: split_of_path(path, root) for path in told}
+    kinds = Counter(said.values())
+    if glob and (kinds[None] or not kinds["train"]):
+        return Assigned({"train": list(told)} if told else {})
+    found = Assigned(left_out=[path for path in files if path not in said])
+    if not kinds["train"]:
+        _check_without_train(said, root)
+        said = {path: split if _says_nothing_else(path, root) else None for path, split in said.items()}
+    for path, split in said.items():
+        if split is None and kinds["train"]:
+            found.left_out.append(path)
+        else:
+            found.splits.setdefault(split or "train", []).append(path)
+    _check_sizes(found)
+    _check_twice(found.splits, root)
+    return found
+
+
+def _words(name: str) -> list[str]:
+    return [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)]
+
+
+def _says_nothing_else(path: Path, root: Path) -> bool:
+    """Whether a file or folder is called after a split alone, as `test/` and `valid-00001.parquet` are."""
+    parts = [path.name] if path == root else path.relative_to(root).parts
+    every = {word for words in SPLIT_WORDS.values() for word in words} | set(FILLERS)
+    return any(set(_words(part.partition(".")[0])) <= every and split_named(part) for part in parts)
+
+
+def _check_without_train(said: Mapping[Path, str | None], root: Path) -> None:
+    doubtful = [path for path, split in said.items() if split and not _says_nothing_else(path, root)]
+    if doubtful and len(doubtful) >= FEW * len(said):
+        raise InvalidInput(
+            f"{doubtful[0]}: names the split {said[doubtful[0]]}, but no file names train; put train, valid and test "
+            "into the names, or take the files as one text, of which a part is held out, with --glob '*'"
+        )
+
+
+def _check_sizes(found: Assigned) -> None:
+    sizes = {split: sum(path.stat().st_size for path in paths) for split, paths in found.splits.items()}
+    lost = [path for path in found.left_out if not ABOUT.match(path.name)]
+    size = sum(path.stat().st_size for path in lost)
+    if lost and size > sizes.get("train", 0):
+        raise InvalidInput(
+            f"{lost[0]}: {len(lost)} files ({size:,} bytes) name no split and would be left out, while "
+            f"{found.splits['train'][0].name!r} names train; rename them, or take all files with --glob '*'"
+        )
+    for split in SPLITS[1:]:
+        paths, train = found.splits.get(split, ()), found.splits.get("train", ())
+        is_one_of_many = len(paths) == 1 and len(train) >= MANY_DOCUMENTS
+        if is_one_of_many and sizes[split] < TINY_SHARE * sizes["train"]:
+            raise InvalidInput(
+                f"{paths[0]}: would be the whole {split} text, {sizes[split]:,} bytes beside {len(train)} files of "
+                "training text; rename it, or take all files as one text with --glob '*'"
+            )
+
+
+def _check_twice(splits: Mapping[str, Sequence[Path]], root: Path) -> None:
+    for paths in splits.values():
+        forms: dict[str, Path] = {}
+        for path in paths:
+            stem = re.sub(
+                r"(\.(tokens|raw|txt|text|md|jsonl?|ndjson|parquet|arrow|gz|xz|bz2|zst))+$", "", str(path)
+            )
+            if stem in forms and path != forms[stem]:
+                raise InvalidInput(
+                    f"{path} and {forms[stem].name} seem to be one text in two forms; choose one with --glob, as in "
+                    f"--glob '*{path.suffix}'"
+                )
+            forms[stem] = path

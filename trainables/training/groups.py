@@ -1,0 +1,114 @@
+"""Which parameters of a model an optimizer treats alike: by kind, by block of a Transformer, by weight decay.
+
+Every trainable parameter is in exactly one group; a model of one group is given to the optimizer as a plain list.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from ire.invalid_input import InvalidInput
+from ire.methods.composed import Method
+
+KINDS = ("matrices", "kernels", "embeddings", "heads", "vectors")
+"""Hidden matrices; tensors of three dimensions and more; embeddings; the last linear layer; biases, norms, scalars."""
+
+BLOCKS = (
+    ("norm", re.compile(r"norm|(^|\.)(bn|ln)[_\d]*\.", re.IGNORECASE)),
+    ("qk", re.compile(r"(^|[._])(q|k|query|key)(_proj)?[._]", re.IGNORECASE)),
+    ("vo", re.compile(r"(^|[._])(v|o|value|out)(_proj)?[._]|in_proj|qkv|c_attn|attn.*c_proj", re.IGNORECASE)),
+    ("ffn", re.compile(r"linear\d|fc[_\d]|mlp|ffn|feed_forward|(gate|up|down)_proj", re.IGNORECASE)),
+)
+"""Blocks of a Transformer by parameter name, the first that matches. A matrix that packs Q, K and V counts as V."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Parameters that an optimizer treats alike."""
+
+    name: str
+    """What they have in common, for people."""
+    parameters: Mapping[str, nn.Parameter]
+    is_rest: bool = False
+    """Whether the base's `rest` takes them."""
+    decays: bool = True
+    multiplier: str | None = None
+    """The setting by which their learning rate is multiplied."""
+
+    def __str__(self) -> str:
+        count = sum(p.numel() for p in self.parameters.values())
+        return f"{self.name}: {len(self.parameters)} tensors, {count:,} numbers"
+
+
+def kinds(model: nn.Module) -> dict[str, str]:
+    """By name of each trainable parameter: one of `KINDS`. A head that shares its weight is an embedding."""
+    modules = dict(model.named_modules())
+    tables = {id(m.weight) for m in modules.values() if isinstance(m, nn.Embedding | nn.EmbeddingBag)}
+    linear = [m for m in modules.values() if isinstance(m, nn.Linear)]
+    head = id(linear[-1].weight) if linear else None
+    found = {}
+    for name, p in model.named_parameters():
+        if not p.requires_grad:
+            continue
+        if id(p) in tables:
+            found[name] = "embeddings"
+        elif id(p) == head:
+            found[name] = "heads"
+        else:
+            found[name] = "vectors" if p.ndim < 2 else "matrices" if p.ndim == 2 else "kernels"
+    return found
+
+
+def block(name: str, kind: str) -> str:
+    """The block of a Transformer that a parameter belongs to: emb, norm, qk, vo, ffn or other."""
+    if kind in ("embeddings", "heads"):
+        return "emb" if kind == "embeddings" else "other"
+    return next((label for label, pattern in BLOCKS if pattern.search(name)), "other")
+
+
+def grouped(method: Method, settings: Mapping[str, Any], model: nn.Module) -> list[Group]:
+    """The groups of the model's trainable parameters, in the order of the model.
+
+    Raises:
+        InvalidInput: the method's base takes none of them.
+    """
+    base, only_matrices = method.base, settings.get("decay") == "matrices"
+    of_kind, found = kinds(model), {}
+    for name, p in model.named_parameters():
+        if name not in of_kind:
+            continue
+        is_rest = bool(base.takes) and of_kind[name] not in base.takes
+        decays = not only_matrices or p.ndim >= 2
+        part = block(name, of_kind[name])
+        multiplier = base.multipliers.get(part)
+        words = [of_kind[name]] * bool(base.takes) + [part] * bool(multiplier) + ["no decay"] * (not decays)
+        key = (is_rest, decays, multiplier, of_kind[name] if base.takes else "")
+        found.setdefault(key, (" ".join(words) or "all", {}))[1][name] = p
+    groups = [
+        Group(name=words, parameters=parameters, is_rest=key[0], decays=key[1], multiplier=key[2])
+        for key, (words, parameters) in found.items()
+    ]
+    if groups and all(group.is_rest for group in groups):
+        raise InvalidInput(
+            f"{method.name}: the model has no {' or '.join(base.takes)}, which is all that {base.words} takes; "
+            f"try {base.rest.label if base.rest else 'adamw'!r}"
+        )
+    return groups
+
+
+def options(groups: Sequence[Group], settings: Mapping[str, Any], rate: str) -> list[dict[str, Any]]:
+    """The groups as an optimizer takes them; `rate` is the setting of their peak learning rate."""
+    made = []
+    for group in groups:
+        chosen: dict[str, Any] = {"params": list(group.parameters.values())}
+        if not group.decays:
+            chosen["weight_decay"] = 0.0
+        if rate != "lr":
+            chosen["rate"] = rate
+        if group.multiplier:
+            chosen["multiplier"] = float(settings[group.multiplier])
+        made.append(chosen)
+    return made
