@@ -24,6 +24,7 @@ from ire.sweeps.findings.statistics.verdict import (
     Ratio,
     SpeedUp,
     judge,
+    rivals,
     speed_up_from_draws,
 )
 from ire.sweeps.findings.yardstick import TEST, Against, CurvePoint, Studies, Yardstick, finished
@@ -305,7 +306,7 @@ def _with_judgements(found: Comparison, row: Row, judged: Mapping[str, Mapping[s
             whole=over[name].whole,
             tails=judgement.tails,
         )
-        if not (row.is_finished and found.row(name).is_finished):
+        if not all(found.row(method).is_finished for method in (row.method, *rivals(judgement, over))):
             judgement = replace(judgement, verdict=NOT_FINISHED)
         judgements[clock] = judgement
         powers[clock] = power(draws[:, 0], studies=over[name].units, tail=judgement.tails[0])

@@ -7,7 +7,7 @@ interval is then over its studies, else over its seeds; tasks are what they are 
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
 
 import numpy as np
 
@@ -15,12 +15,14 @@ from ire.invalid_input import InvalidInput
 from ire.sweeps.findings.results import Results
 from ire.sweeps.findings.statistics.draws import RESAMPLES, paired_draws
 from ire.sweeps.findings.statistics.horizon import ABOVE, BELOW, UNKNOWN, WITHIN
+from ire.sweeps.findings.statistics.speedup import CLOCKS
 from ire.sweeps.findings.statistics.verdict import (
     MIN_STUDIES,
     NOT_FINISHED,
     Judgement,
     SpeedUp,
     judge,
+    rivals,
     speed_up_from_draws,
 )
 from ire.sweeps.plan.changes import identity
@@ -118,12 +120,24 @@ class Several:
 
     def pairs(self, method: str, clock: str) -> dict[str, tuple[SpeedUp, np.ndarray]]:
         """Those over every reference but the method itself."""
-        found = {name: self.pair(method, name, clock) for name in self.references if name != method}
-        return {name: pair for name, pair in found.items() if pair is not None}
+        if (method, clock) not in self._pairs:
+            found = {name: self.pair(method, name, clock) for name in self.references if name != method}
+            self._pairs[method, clock] = {name: pair for name, pair in found.items() if pair is not None}
+        return self._pairs[method, clock]
 
-    @cache  # noqa: B019 - a report asks for the same clocks again and again, and lives no longer
+    @cached_property
+    def _pairs(self) -> dict[tuple[str, str], dict[str, tuple[SpeedUp, np.ndarray]]]:
+        return {}
+
+    @cached_property
+    def _by_clock(self) -> dict[str, dict[str, Judgement]]:
+        return {clock: self._judged(clock) for clock in CLOCKS}
+
     def judgements(self, clock: str) -> dict[str, Judgement]:
         """The judgement on each method over all tasks, as in one sweep; none where a task has too few studies."""
+        return self._by_clock[clock]
+
+    def _judged(self, clock: str) -> dict[str, Judgement]:
         comparable = all(e.comparison.is_comparable for e in self.experiments)
         if (
             not comparable
@@ -138,7 +152,7 @@ class Several:
             if all(
                 e.comparison.row(name).is_finished
                 for e in self.experiments
-                for name in (method, judgement.against)
+                for name in (method, *rivals(judgement, self.pairs(method, clock)))
             )
             else replace(judgement, verdict=NOT_FINISHED)
             for method, judgement in judged.items()

@@ -5,7 +5,7 @@ correction is due for their number (intersection-union test, Berger 1982). *Slow
 value is multiplied by their number. Over the methods of a sweep both are corrected by Holm (1979).
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -129,6 +129,11 @@ def judge(found: Mapping[str, Mapping[str, SpeedUp]]) -> dict[str, Judgement]:
             verdict=verdict, against=against, tails=(low[method], high[method] / len(over))
         )
     return judged
+
+
+def rivals(judgement: Judgement, over: Collection[str]) -> list[str]:
+    """The baselines among `over` on which a judgement rests: all of them for *faster*, else the one that decides."""
+    return list(over) if judgement.verdict == FASTER else [judgement.against]
 
 
 def holm(p_values: Mapping[str, float], level: float) -> tuple[set[str], dict[str, float]]:
