@@ -58,9 +58,10 @@ def simulate(
     kill_after: int | None = None,
     fails=(),
     publish=lambda: None,
+    **options,
 ) -> Protocol:
     """Run the protocol to its end, or until `kill_after` events; trials named in `fails` raise an error."""
-    protocol = Protocol(plan, folder, publish=publish)
+    protocol = Protocol(plan, folder, publish=publish, **options)
     streams = {}
     events = 0
 

@@ -71,3 +71,29 @@ def test_a_study_splits_the_training_data_anew_and_keeps_the_test_data(name):
     assert torch.equal(flat(task.splits, "test"), flat(other.splits, "test"))
     mine, theirs = flat(task.splits, "validation"), flat(other.splits, "validation")
     assert mine.shape != theirs.shape or not torch.equal(mine, theirs)
+
+
+def test_studies_are_added_until_the_verdict_is_clear_or_the_limit_is_reached(tmp_path):
+    plan = plan_of(3, until_decided=5, trials=2, confirm_seeds=1)
+    asked = []
+
+    def until(count):
+        def undecided(plan, records):
+            asked.append(1 + max(trial.study for trial in records.trials.values()))
+            return asked[-1] < count
+
+        return undecided
+
+    for name, count, studies in (("four", 4, 4), ("never", 99, 5)):
+        asked.clear()
+        (tmp_path / name).mkdir()
+        protocol = simulate(plan, tmp_path / name, undecided=until(count))
+        assert len(protocol.studies) == studies
+        assert sorted(set(asked)) == list(range(3, min(count, 4) + 1))
+        again = Protocol(plan, tmp_path / name, undecided=until(count))
+        assert again.is_over and len(again.studies) == studies
+
+
+def test_looking_again_and_again_is_paid_for():
+    assert plan_of(3).looks == 1
+    assert plan_of(3, until_decided=7).looks == 5

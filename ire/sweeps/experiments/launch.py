@@ -14,6 +14,7 @@ from rich.console import Console
 from ire.invalid_input import InvalidInput
 from ire.methods.method import parse_method
 from ire.sweeps.experiments.experiment import Experiment
+from ire.sweeps.findings.comparison import undecided
 from ire.sweeps.findings.contract import broken_before
 from ire.sweeps.plan.changes import check_identity, extended, identity
 from ire.sweeps.plan.micro_batches import check_micro_batches
@@ -160,6 +161,7 @@ def resume(
             plan,
             home.folder,
             publish=home.publish_records,
+            undecided=undecided,
             check=lambda records: check_identity(plan, records, source=source),
         )
         for line in protocol.records.mended:
@@ -201,7 +203,7 @@ def _run(
             if changed:
                 _write_plan(plan, home)
             if protocol is None:
-                protocol = Protocol(plan, home.folder, publish=home.publish_records)
+                protocol = Protocol(plan, home.folder, publish=home.publish_records, undecided=undecided)
             screen = stack.enter_context(_ray_output(home.folder, console))
             for line in (
                 f"{plan.name}: {slots.arithmetic}",

@@ -20,6 +20,7 @@ from ire.sweeps.findings.statistics.target import best_run_ratio, time_to_target
 from ire.sweeps.findings.statistics.verdict import (
     MIN_STUDIES,
     NOT_FINISHED,
+    NOT_SHOWN,
     Judgement,
     Ratio,
     SpeedUp,
@@ -248,7 +249,7 @@ def compare(plan: Plan, records: Records) -> Comparison:
         clock=clock,
         clock_reason=reason,
     )
-    return _judged(found)
+    return _judged(found, plan.looks)
 
 
 def _is_complete(plan: Plan, studies: Studies, records: Records) -> bool:
@@ -274,7 +275,14 @@ def _clock(plan: Plan, contract: Sequence[Clause], yardstick: Yardstick) -> tupl
     return "wall", ""
 
 
-def _judged(found: Comparison) -> Comparison:
+def undecided(plan: Plan, records: Records) -> bool:
+    """Whether a verdict of the headline is still open that more studies may settle."""
+    found = compare(plan, records)
+    rows = [row for row in found.rows if not row.is_baseline]
+    return not found.judges_methods or any(row.verdicts.get(found.clock) == NOT_SHOWN for row in rows)
+
+
+def _judged(found: Comparison, looks: int) -> Comparison:
     """Add the judgements, and intervals at their levels."""
     judged: dict[str, dict[str, Judgement]] = {}
     if found.is_comparable and found.judges_methods:
@@ -282,7 +290,7 @@ def _judged(found: Comparison) -> Comparison:
             for family in (True, False):  # baselines are judged among themselves
                 rows = [row for row in found.rows if row.is_baseline == family]
                 judged.setdefault(clock, {}).update(
-                    judge({r.method: r.over.speed_ups.get(clock, {}) for r in rows})
+                    judge({r.method: r.over.speed_ups.get(clock, {}) for r in rows}, looks)
                 )
     return replace(found, rows=[_with_judgements(found, row, judged) for row in found.rows])
 

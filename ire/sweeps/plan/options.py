@@ -12,6 +12,8 @@ from typing import Annotated
 from ire.sweeps.plan.option import Option, Resume, options_of
 from ire.trial.spec import PRECISIONS
 
+MIN_STUDIES = 3
+"""From so many studies on a verdict is about methods; from fewer the findings are about configurations."""
 CLOCK_NAMES = ("step", "gradient_evaluations", "wall")
 CURVE = (0.5, 0.7071, 1.4142, 2.0)
 """Horizons of the baseline curve, in multiples of the task's; the point at 1 is the confirm stage."""
@@ -85,6 +87,15 @@ class PlannedOptions:
             resume=Resume(help="raise the number of studies to this", raised=True),
         ),
     ] = 1
+    until_decided: Annotated[
+        int | None,
+        Option(
+            help="add studies until the verdict is clear, up to this many; looking again and again is paid for",
+            inherited="none are added",
+            low=MIN_STUDIES,
+            resume=Resume(help="add studies until the verdict is clear, up to this many"),
+        ),
+    ] = None
     curve: Annotated[
         tuple[float, ...],
         Option(

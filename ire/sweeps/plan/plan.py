@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from ire.invalid_input import InvalidInput
 from ire.methods.method import Method, parse_method
-from ire.sweeps.plan.options import PLANNED, PlannedOptions
+from ire.sweeps.plan.options import MIN_STUDIES, PLANNED, PlannedOptions
 from ire.sweeps.plan.provenance import versions
 from ire.sweeps.plan.trust import check_trusted, classes_in_plan, remember
 from ire.sweeps.records.recorded_norms import recorded_norms
@@ -116,12 +116,20 @@ class Plan(PlannedOptions):
                 )
 
     @property
+    def looks(self) -> int:
+        """How often the verdict is looked at: after every study from the third on, if it goes on until it is decided."""
+        return max(1, (self.until_decided or 0) - max(self.studies, MIN_STUDIES) + 1)
+
+    @property
     def registered(self) -> dict[str, Any]:
         """What was fixed about the verdict before anything ran; a later change is told in the report."""
         return {
             "margin": MARGIN,
             "clock": self.clock or "wall",
-            **{name: getattr(self, name) for name in ("studies", "trials", "candidates", "confirm_seeds")},
+            **{
+                name: getattr(self, name)
+                for name in ("studies", "until_decided", "trials", "candidates", "confirm_seeds")
+            },
             "methods": list(self.methods),
             "curve": list(self.curve),
         }

@@ -31,13 +31,18 @@ class Protocol:
         *,
         publish: Callable[[], None] = lambda: None,
         check: Callable[[Records], None] = lambda _: None,
+        undecided: Callable[[Plan, Records], bool] = lambda plan, records: False,
     ) -> None:
-        """`check` looks at the runs on record before anything is mended or acted upon, and may raise."""
+        """`check` looks at the runs on record before anything is mended or acted upon, and may raise.
+
+        `undecided` says whether another study is due when all so far are over (`--until-decided`).
+        """
         self.plan = plan
         self.records = Records(folder, publish=publish)
         self._faults: Counter[str] = Counter()  # of this run: a resume is a new beginning
-        storage = fresh_storage(folder / "optuna.log")
-        self.studies = [Study(plan, number, storage) for number in range(plan.studies)]
+        self._storage, self._undecided = fresh_storage(folder / "optuna.log"), undecided
+        self._decided_at = 0  # how many studies there were when the verdict was found to be clear
+        self.studies = [Study(plan, number, self._storage) for number in range(plan.studies)]
         self._running: dict[str, TrialRecord] = {}
         self._prefixes = Prefixes()
         self.interrupted: list[TrialRecord] = []
@@ -52,6 +57,7 @@ class Protocol:
             if event.kind == "start":
                 check_methods([event.trial], self.plan.methods)
             try:
+                self._grow(event.trial.study + 1)
                 arm = self.arm(event.trial)
                 match event.kind:
                     case "start":
@@ -83,7 +89,7 @@ class Protocol:
             return False
         if self._running or self.interrupted:
             return False
-        return self._searched_and_measured and self._next_turn() is None
+        return self._searched_and_measured and self._next_turn() is None and not self._another_is_due
 
     @property
     def _searched_and_measured(self) -> bool:
@@ -136,11 +142,31 @@ class Protocol:
         trial = next((trial for trial in found if trial is not None), None)
         if trial is None and not self._running:  # the quiet pass: one at a time
             trial = self._next_turn()
+            if trial is None and self._searched_and_measured and self._another_is_due:
+                self._grow(len(self.studies) + 1)
+                trial = self.studies[-1].next_trial(self._waits)
         if trial is not None:
             self.records.start(trial)
             self.arm(trial).add(trial)
             self._running[trial.name] = trial
         return trial
+
+    @property
+    def _another_is_due(self) -> bool:
+        """Whether the verdict on the studies so far, which are over, asks for one more."""
+        count = len(self.studies)
+        if self._decided_at == count or count >= (self.plan.until_decided or 0):
+            return False
+        if not self._undecided(self.plan, self.records):
+            self._decided_at = count
+        return self._decided_at != count
+
+    def _grow(self, count: int) -> None:
+        """Have so many studies, if the plan allows them."""
+        for number in range(
+            len(self.studies), min(count, max(self.plan.studies, self.plan.until_decided or 0))
+        ):
+            self.studies.append(Study(self.plan, number, self._storage))
 
     def _next_turn(self) -> TrialRecord | None:
         """The next turn of the quiet pass; None if there is none left."""

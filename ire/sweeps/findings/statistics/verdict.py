@@ -14,8 +14,6 @@ from ire.sweeps.findings.statistics.draws import LEVEL, interval
 from ire.sweeps.findings.statistics.horizon import ABOVE, BELOW, UNKNOWN, WITHIN
 from ire.sweeps.plan.plan import MARGIN
 
-MIN_STUDIES = 3
-"""From so many studies on a verdict is about methods; from fewer the findings are about configurations."""
 MIN_SEEDS = 3
 """Fewer pairs than this show nothing of two configurations: one or two do not know their spread."""
 TAIL = (1 - LEVEL) / 2
@@ -107,17 +105,19 @@ class Judgement:
     """Levels at which its interval agrees with the verdict: below for *faster*, above for *slower*."""
 
 
-def judge(found: Mapping[str, Mapping[str, SpeedUp]]) -> dict[str, Judgement]:
+def judge(found: Mapping[str, Mapping[str, SpeedUp]], looks: int = 1) -> dict[str, Judgement]:
     """The judgement on each method from its speed-ups over every baseline, by method and baseline.
 
     At most 2.5 % of the sweeps in which no method is faster than the margin call any of them faster, and as many of
     those in which none is slower call any slower. A method with a speed-up that is not `whole` is not judged.
+    A sweep that is judged at several `looks` and goes on until it is decided spends a part of the levels at each
+    (Bonferroni), so they hold however often it is looked at.
     """
     whole = {method: over for method, over in found.items() if over and all(s.whole for s in over.values())}
     p_faster = {method: max(s.p_faster for s in over.values()) for method, over in whole.items()}
     p_slower = {method: len(over) * min(s.p_slower for s in over.values()) for method, over in whole.items()}
-    faster, low = holm(p_faster, TAIL)
-    slower, high = holm(p_slower, TAIL)
+    faster, low = holm(p_faster, TAIL / looks)
+    slower, high = holm(p_slower, TAIL / looks)
     judged = {}
     for method, over in whole.items():
         verdict = FASTER if method in faster else SLOWER if method in slower else NOT_SHOWN
