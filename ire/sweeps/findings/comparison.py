@@ -249,7 +249,10 @@ def compare(plan: Plan, records: Records) -> Comparison:
         clock=clock,
         clock_reason=reason,
     )
-    return _judged(found, plan.looks)
+    found = _judged(found, plan.looks)
+    if found.studies < (plan.until_decided or 0) and _is_open(found):
+        found = replace(found, is_complete=False)
+    return found
 
 
 def _is_complete(plan: Plan, studies: Studies, records: Records) -> bool:
@@ -277,7 +280,10 @@ def _clock(plan: Plan, contract: Sequence[Clause], yardstick: Yardstick) -> tupl
 
 def undecided(plan: Plan, records: Records) -> bool:
     """Whether a verdict of the headline is still open that more studies may settle."""
-    found = compare(plan, records)
+    return _is_open(compare(plan, records))
+
+
+def _is_open(found: Comparison) -> bool:
     rows = [row for row in found.rows if not row.is_baseline]
     return not found.judges_methods or any(row.verdicts.get(found.clock) == NOT_SHOWN for row in rows)
 
