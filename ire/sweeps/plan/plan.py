@@ -117,7 +117,7 @@ class Plan(PlannedOptions):
 
     @property
     def looks(self) -> int:
-        """How often the verdict is looked at: after each study from the third on, if the sweep goes on until it is clear."""
+        """How often the verdict is looked at: after each study from the third on, if a sweep goes on until it is clear."""
         return max(1, (self.until_decided or 0) - max(self.studies, MIN_STUDIES) + 1)
 
     @property
