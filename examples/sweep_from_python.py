@@ -11,7 +11,7 @@ def main(storage: Path | str = "experiments") -> Experiment:
         "digits", methods=["sgd", "sgd-ire"], trials=2, confirm_seeds=2, curve=False, storage=str(storage)
     )
     print(experiment.trials[["trial", "stage", "status", "val_loss"]])
-    print(experiment.winners)
+    print(experiment.winners.T)
     experiment.report()
     print(f"report: {experiment.folder / 'report' / 'report.html'}")
     return experiment

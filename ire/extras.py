@@ -9,7 +9,7 @@ EXTRAS = {
     "sweep": (
         *("numpy", "scipy", "sklearn", "joblib", "pandas", "matplotlib", "pyarrow"),
         *("ray", "optuna", "tensorboard", "typer", "click", "rich"),
-        *("jinja2", "tomli_w", "filelock"),
+        *("jinja2", "markupsafe", "tomli_w", "filelock"),
     ),
     "vision": ("torchvision", "PIL"),
     "text": ("transformers", "tokenizers", "datasets"),

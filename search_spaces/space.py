@@ -110,12 +110,14 @@ class Space:
 
     def _table(self, part: Part) -> Mapping[str, Dimension]:
         """What the file says of a part; of a base optimizer without a table, what it says of itself."""
+        default: dict[str, Dimension] = {}
+        if isinstance(part, Base):
+            place = f"{part.name}, by default"
+            default = _dimensions(dict(part.searched), _settings(SHARED, part), where=place)
         for name in (part.name, part.name.partition("=")[2]):
             if name in self.parts:
-                return self.parts[name]
-        if not isinstance(part, Base):
-            return {}
-        return _dimensions(dict(part.searched), part.settings, where=f"{part.name}, by default")
+                return default | self.parts[name]
+        return default
 
     def says(self, method: Method) -> bool:
         """Whether the file has a table for the base optimizer of `method`, or ranges of its own for it."""

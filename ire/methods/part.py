@@ -46,8 +46,9 @@ class Base(Part):
 
     constructor: str
     """The optimizer's class, as `module:Class`."""
-    arguments: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
-    """Constructor arguments that are not a setting of the same name: the setting, or the settings of a tuple."""
+    arguments: Mapping[str, str | tuple[str | float, ...]] = field(default_factory=dict)
+    """Constructor arguments that are not a setting of the same name: the setting, or the settings and numbers of a
+    tuple."""
     fixed: Mapping[str, Any] = field(default_factory=dict)
     """Constructor arguments that are no setting."""
     steps: Mapping[str, str] = field(default_factory=dict)
@@ -116,7 +117,7 @@ class Base(Part):
         composed = {
             argument: settings[source]
             if isinstance(source, str)
-            else tuple(settings[name] for name in source)
+            else tuple(settings[part] if isinstance(part, str) else part for part in source)
             for argument, source in self.arguments.items()
         }
         for argument, source in self.steps.items():

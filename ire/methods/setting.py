@@ -70,3 +70,18 @@ class Setting:
         except InvalidInput as error:
             raise InvalidInput(f"{name} = {value!r}{place}: {error}") from error
         return value
+
+
+def decay_rate(doc: str, default: float) -> Setting:
+    """The decay of a running average, in [0, 1)."""
+    return Setting(doc=doc, default=default, low=0, high=1, high_open=True)
+
+
+def positive(doc: str, default: float) -> Setting:
+    """A number above 0."""
+    return Setting(doc=doc, default=default, low=0, low_open=True)
+
+
+def count(doc: str, default: int) -> Setting:
+    """A whole number of at least 1."""
+    return Setting(doc=doc, default=default, type=int, low=1)

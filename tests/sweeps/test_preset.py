@@ -14,7 +14,8 @@ from ire.sweeps.experiments.experiment import open_experiment
 from ire.sweeps.findings.paper import beside_the_paper
 from ire.sweeps.plan.micro_batches import check_micro_batches
 from ire.sweeps.plan.plan import Plan
-from ire.sweeps.plan.preset import as_toml, load_preset, preset_names
+from ire.sweeps.plan.preset import load_preset, preset_names
+from ire.sweeps.plan.toml_text import toml_text
 from ire.sweeps.report.tables import grid
 from search_spaces import Fixed, find_space
 from search_spaces.space import parse_space
@@ -80,7 +81,7 @@ def test_a_grid_is_tried_whole_and_nothing_else_is(tmp_path):
         "gamma": {"choice": [0.9, 0.8, 0.7], "published": 0.8},
     }
     table["search"] |= {"grid": True, "rungs": []}
-    space = parse_space(as_toml(table), task="digits", source="grid")
+    space = parse_space(toml_text(table), task="digits", source="grid")
     plan = dataclasses.replace(make_plan(methods=("sgd", "sgd-ire")), space=space, curve=())
     protocol = simulate(plan, tmp_path)
     tried = {

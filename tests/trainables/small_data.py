@@ -1,5 +1,6 @@
 """Small data sets in the formats of the real ones, for tests: written as their authors publish them."""
 
+import gzip
 import json
 import pickle
 from pathlib import Path
@@ -28,6 +29,21 @@ def write_cifar(folder: Path, classes: int, *, train: int = 1200, test: int = 20
     for name, (data, labels) in parts.items():
         (folder / name).write_bytes(pickle.dumps({b"data": data, key: labels}, protocol=2))
     (folder / meta[0]).write_bytes(pickle.dumps(meta[1], protocol=2))
+
+
+def write_fashion(folder: Path, *, train: int = 1200, test: int = 200) -> None:
+    """The IDX files of Fashion-MNIST: noise, of another grey for each class."""
+    draws = np.random.default_rng(11)
+    folder.mkdir(parents=True)
+    for name, count in (("train", train), ("t10k", test)):
+        labels = draws.permutation(np.arange(count) % 10).astype(np.uint8)
+        pixels = 25 * labels[:, None, None] + draws.integers(0, 25, (count, 28, 28))
+        for kind, magic, values in (
+            ("images-idx3", 2051, pixels.astype(np.uint8)),
+            ("labels-idx1", 2049, labels),
+        ):
+            header = np.array([magic, *values.shape], ">i4").tobytes()
+            (folder / f"{name}-{kind}-ubyte.gz").write_bytes(gzip.compress(header + values.tobytes()))
 
 
 def write_image_folder(folder: Path, *, classes: int = 6, train: int = 60, test: int = 10) -> None:
@@ -82,6 +98,7 @@ def prepare_all(folder: Path) -> None:
     originals = folder / "originals"
     write_cifar(originals / "cifar10", 10)
     write_cifar(originals / "cifar100", 100)
+    write_fashion(originals / "fashion-mnist")
     write_instructions(originals / "alpaca_data.json")
     write_image_folder(originals / "imagenet")
     write_text(originals / "wikitext2", wikitext=True)
@@ -90,6 +107,7 @@ def prepare_all(folder: Path) -> None:
     for task, name in (
         ("cifar10-resnet56", "cifar10"),
         ("cifar100-resnet56", "cifar100"),
+        ("fashion-mnist", "fashion-mnist"),
         ("imagenet-resnet50", "imagenet"),
         ("wikitext2", "wikitext2"),
         ("alpaca-lora", "alpaca_data.json"),

@@ -2,6 +2,7 @@ import pytest
 
 from ire.invalid_input import InvalidInput
 from ire.methods.method import all_methods, parse_method
+from ire.methods.registry import bases
 from ire.methods.updates import UPDATES
 
 FILLED = {"lr": 0.1, "kappa": 2.0, "gamma": 0.8, "start_fraction": 0.5}
@@ -15,7 +16,9 @@ def test_names_are_composed_of_base_sam_ire_and_control():
             assert {method, f"{method}-ire"} | controls <= names
     for update in UPDATES:
         assert (f"sgd-{update}-ire" in names) == (not UPDATES[update].is_graft)
-    assert len(names) == 24 + 9 + 6 * 5
+    both = [name for name, base in bases().items() if not base.refuses]
+    alone = len(bases()) - len(both)
+    assert len(names) == 12 * len(both) + alone + 9 + 6 * 5
 
 
 @pytest.mark.parametrize("name", all_methods())
@@ -24,7 +27,7 @@ def test_every_method_has_the_name_it_is_found_by_and_the_settings_of_its_parts(
     assert method.name == name
     expected = {key for part in method.parts for key in part.settings} - (
         {"gamma"} if method.control == "all" else set()
-    )
+    ) | ({"schedule"} if method.base.schedules else set())
     assert set(method.settings) == expected
     given = {key: value for key, value in FILLED.items() if key in method.settings}
     assert set(method.resolve(given)) == expected

@@ -1,6 +1,6 @@
 """From a method's name and settings to the optimizer object it stands for, and how a trial drives it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -9,9 +9,10 @@ from torch.optim import Optimizer
 from ire.methods.composed import Method
 from ire.methods.part import Base
 from ire.optim import IRE, SAM
+from ire.optim.wrapping.bases import inside
+from ire.optim.wrapping.several import Several
 from trainables.training.groups import Group, grouped, options
 from trainables.training.sampled_hessian import SampledHessian
-from trainables.training.together import Together
 
 
 def build_optimizer(
@@ -63,7 +64,7 @@ def _base(method: Method, settings: Mapping[str, Any], model: nn.Module, *, hori
     left = [group for group in groups if group.is_rest]
     if not left:
         return own
-    return Together([own, _one(base.rest, settings, left, rate="rest_lr", horizon=horizon)])
+    return Several([own, _one(base.rest, settings, left, rate="rest_lr", horizon=horizon)])
 
 
 def _one(
@@ -96,7 +97,7 @@ def _peak(group: Mapping[str, Any], settings: Mapping[str, Any]) -> float:
 
 def set_mode(optimizer: Optimizer, *, training: bool) -> None:
     """Let an optimizer that trains at other weights than it evaluates (schedule-free) put the right ones in place."""
-    for part in _parts(optimizer):
+    for part in inside(optimizer):
         change = getattr(part, "train" if training else "eval", None)
         if callable(change):
             change()
@@ -105,13 +106,3 @@ def set_mode(optimizer: Optimizer, *, training: bool) -> None:
 def wants_curvature(optimizer: Optimizer) -> bool:
     """Whether a gradient against labels that the model draws is wanted before the next step."""
     return bool(getattr(optimizer, "curvature_due", False))
-
-
-def _parts(optimizer: Optimizer) -> Iterator[Optimizer]:
-    """The optimizers inside wrappers and containers that are neither."""
-    inner = getattr(optimizer, "optimizers", None) or [getattr(optimizer, "base", None)]
-    if inner == [None]:
-        yield optimizer
-    for part in inner:
-        if part is not None:
-            yield from _parts(part)

@@ -48,7 +48,6 @@ class SampledHessian(Wrapper):
         return loss
 
 
-def predictions(parts: Sequence[Sequence[Tensor]]) -> int:
-    """How many labels these parts of a batch have; those that a loss ignores, which are negative, do not count."""
-    labels = [batch[1] for batch in parts]
+def predictions(labels: Sequence[Tensor]) -> int:
+    """How many labels the parts of a batch have; those that a loss ignores, which are negative, do not count."""
     return sum(len(y) if y.is_floating_point() else int((y >= 0).sum()) for y in labels)

@@ -192,7 +192,9 @@ class Training:
         if isinstance(self.optimizer, IRE):
             self.optimizer.update_mask()
         else:
-            self.optimizer.update_curvature(predictions(parts) * self.world_size)
+            self.optimizer.update_curvature(
+                predictions([self.task.targets(part) for part in parts]) * self.world_size
+            )
         self.gradient_evaluations += 1
 
     # Evaluation and reports

@@ -1,8 +1,7 @@
 """Everything that defines a sweep, as data: checked before anything starts, written to `sweep.toml`."""
 
-import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +11,7 @@ from ire.invalid_input import InvalidInput
 from ire.methods.method import Method, parse_method
 from ire.sweeps.plan.options import MIN_STUDIES, PLANNED, PlannedOptions
 from ire.sweeps.plan.provenance import versions
+from ire.sweeps.plan.toml_text import toml_text
 from ire.sweeps.plan.trust import check_trusted, classes_in_plan, remember
 from ire.sweeps.records.recorded_norms import recorded_norms
 from ire.sweeps.records.records import SEARCH, SELECT
@@ -117,7 +117,7 @@ class Plan(PlannedOptions):
 
     @property
     def looks(self) -> int:
-        """How often the verdict is looked at: after each study from the third on, if a sweep goes on until it is clear."""
+        """How often the verdict is looked at: after each study from the third on, with --until-decided."""
         return max(1, (self.until_decided or 0) - max(self.studies, MIN_STUDIES) + 1)
 
     @property
@@ -243,23 +243,10 @@ class Plan(PlannedOptions):
 
     def to_toml(self) -> str:
         """The plan as the text of `sweep.toml`, with the versions it was made with and its space file whole."""
-        fields = asdict(self)
-        del fields["space"]
-        lines = ["# Everything needed to run this sweep again: `ire resume` reads it.", f"schema = {SCHEMA}"]
-        lines += [f"{key} = {_toml(value)}" for key, value in fields.items() if value is not None]
-        lines += [
-            "",
-            "[versions]",
-            *(f"{name} = {_toml(version)}" for name, version in versions(self.task).items()),
-        ]
-        lines += [
-            "",
-            "[space]",
-            f"source = {_toml(self.space.source)}",
-            f"text = {_text(self.space.text)}",
-            "",
-        ]
-        return "\n".join(lines)
+        table = {"schema": SCHEMA} | asdict(self)
+        table["versions"] = versions(self.task)
+        table["space"] = {"source": self.space.source, "text": self.space.text}
+        return "# Everything needed to run this sweep again: `ire resume` reads it.\n" + toml_text(table)
 
     @classmethod
     def from_toml(cls, text: str, *, source: str) -> "Plan":
@@ -341,18 +328,3 @@ def _checked(values: dict[str, Any], plan: type, *, source: str) -> dict[str, An
 def _check_texts(table: Any, *, where: str) -> None:
     if not isinstance(table, dict) or not all(isinstance(value, str) for value in table.values()):
         raise InvalidInput(f"{where}: must be a table of texts")
-
-
-def _text(text: str) -> str:
-    """A multi-line string as a person would write it, where TOML allows."""
-    return _toml(text) if "'''" in text or "\r" in text else f"'''\n{text}'''"
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float):
-        return repr(value)
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return f"[{', '.join(map(_toml, value))}]"
-    return json.dumps(str(value), ensure_ascii=False)  # JSON's escapes are TOML's

@@ -5,7 +5,6 @@ A preset is a TOML file in `presets/`. Its `[space]` goes over the space of its 
 answers "do we find what they found", and not "which method is best when all are tuned": that is a sweep without one.
 """
 
-import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from importlib import resources
 from typing import Any
 
 from ire.invalid_input import unknown
+from ire.sweeps.plan.toml_text import toml_text
 from ire.trial.scale import TINY, scaled
 from search_spaces.space import Space, find_space, overlaid, parse_space
 
@@ -52,7 +52,7 @@ class Preset:
         smaller = {key: value for key, value in self.overrides.items() if key not in SIZES}
         if twin:
             table[TINY] = overlaid(twin, {**smaller, **grid})
-        return parse_space(as_toml(table), task=task, source=f"preset {self.name}")
+        return parse_space(toml_text(table), task=task, source=f"preset {self.name}")
 
 
 def preset_names() -> list[str]:
@@ -80,26 +80,3 @@ def load_preset(name: str) -> Preset:
         paper=table.get("paper", {}),
         paper_of=table.get("paper_of"),
     )
-
-
-def as_toml(table: Mapping[str, Any]) -> str:
-    """A table as TOML: its values first, then one level of tables, whose own tables are inline."""
-    lines = [f"{key} = {_inline(value)}" for key, value in table.items() if not isinstance(value, dict)]
-    for key, value in table.items():
-        if isinstance(value, dict):
-            lines += ["", f"[{key}]", *(f"{_key(name)} = {_inline(entry)}" for name, entry in value.items())]
-    return "\n".join(lines) + "\n"
-
-
-def _inline(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{_key(key)} = {_inline(entry)}" for key, entry in value.items()) + " }"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_inline, value)) + "]"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
-
-
-def _key(name: str) -> str:
-    return name if name.replace("-", "").replace("_", "").isalnum() else json.dumps(name)

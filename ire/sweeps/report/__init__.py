@@ -31,5 +31,5 @@ def write_report(results: Results, folder: Path | None = None) -> Path:
         for kind in ("svg", "png"):
             (folder / f"{picture.name}.{kind}").write_bytes(picture.whole(kind))
     page = folder / "report.html"
-    page.write_text(as_html(results, pictures, looks), encoding="utf-8")
+    page.write_text(as_html(results, pictures), encoding="utf-8")
     return page

@@ -1,6 +1,5 @@
 """The report of several sweeps: a table of all tasks, geometric means, and performance profiles."""
 
-import base64
 import json
 from functools import partial
 from pathlib import Path
@@ -8,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ire.foreign_text import in_html, in_markdown
+from ire.foreign_text import in_markdown
 from ire.sweeps.findings.pooling import MIN_PROFILE_TASKS, Several, profile
 from ire.sweeps.findings.statistics.speedup import CLOCKS
 from ire.sweeps.findings.statistics.verdict import FASTER, MIN_STUDIES
 from ire.sweeps.report.markdown import markdown_table
-from ire.sweeps.report.page import CSS, html_table, legend
+from ire.sweeps.report.page import rendered
 from ire.sweeps.report.palette import styles
 from ire.sweeps.report.pictures import Picture
 from ire.sweeps.report.tables import Table
@@ -145,25 +144,18 @@ def write_several(several: Several, folder: Path) -> Path:
         parts += [f"**{in_markdown(table.title)}**", "", *markdown_table(table), ""]
     parts += [f"- {in_markdown(f'{e.plan.name}: {headline(e)}')}" for e in several.experiments]
     (folder / "report.md").write_text("\n".join([*parts, ""]), encoding="utf-8")
-    body = [f"<h1>{in_html(told)}</h1>"]
-    body += [f"<p>{in_html(e.plan.name)}: {in_html(headline(e))}</p>" for e in several.experiments]
-    body += [f"<h2>{in_html(table.title)}</h2>{html_table(table)}" for table in tables]
     picture = profiles(several)
-    if picture:
-        for kind in ("svg", "png"):
-            (folder / f"{picture.name}.{kind}").write_bytes(picture.whole(kind))
-        image = base64.b64encode(picture.svgs()[0].encode()).decode()
-        body.append(
-            f"<h2>{picture.title}</h2><p class='soft'>{in_html(picture.caption)}</p>{legend(picture.styles)}"
-            f"<div class='panels'><img alt='{picture.title}' src='data:image/svg+xml;base64,{image}'></div>"
-        )
-    else:
-        body.append(f"<p class='soft'>Performance profiles need {MIN_PROFILE_TASKS} tasks.</p>")
+    for kind in ("svg", "png") if picture else ():
+        (folder / f"{picture.name}.{kind}").write_bytes(picture.whole(kind))
     page = folder / "report.html"
-    page.write_text(
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
-        f'content="width=device-width, initial-scale=1"><title>Several sweeps</title><style>{CSS}</style></head>'
-        f"<body>{''.join(body)}</body></html>\n",
-        encoding="utf-8",
+    text = rendered(
+        "several_sweeps",
+        title="Several sweeps",
+        headline=told,
+        sweeps=[(e.plan.name, headline(e)) for e in several.experiments],
+        tables=tables,
+        profiles=picture,
+        needed=MIN_PROFILE_TASKS,
     )
+    page.write_text(text, encoding="utf-8")
     return page
