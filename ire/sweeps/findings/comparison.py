@@ -18,7 +18,6 @@ from ire.sweeps.findings.statistics.draws import interval, paired_draws
 from ire.sweeps.findings.statistics.speedup import CLOCKS
 from ire.sweeps.findings.statistics.target import best_run_ratio, time_to_target_ratio
 from ire.sweeps.findings.statistics.verdict import (
-    MIN_STUDIES,
     NOT_FINISHED,
     NOT_SHOWN,
     Judgement,
@@ -29,6 +28,7 @@ from ire.sweeps.findings.statistics.verdict import (
     speed_up_from_draws,
 )
 from ire.sweeps.findings.yardstick import TEST, Against, CurvePoint, Studies, Yardstick, finished
+from ire.sweeps.plan.options import MIN_STUDIES
 from ire.sweeps.plan.plan import Plan
 from ire.sweeps.records.records import (
     DIVERGED,

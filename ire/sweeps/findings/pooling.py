@@ -17,7 +17,6 @@ from ire.sweeps.findings.statistics.draws import RESAMPLES, paired_draws
 from ire.sweeps.findings.statistics.horizon import ABOVE, BELOW, UNKNOWN, WITHIN
 from ire.sweeps.findings.statistics.speedup import CLOCKS
 from ire.sweeps.findings.statistics.verdict import (
-    MIN_STUDIES,
     NOT_FINISHED,
     Judgement,
     SpeedUp,
@@ -26,6 +25,7 @@ from ire.sweeps.findings.statistics.verdict import (
     speed_up_from_draws,
 )
 from ire.sweeps.plan.changes import identity
+from ire.sweeps.plan.options import MIN_STUDIES
 from ire.sweeps.plan.plan import Plan
 from ire.trial.seeds import derive_seed
 

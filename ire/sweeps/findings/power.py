@@ -6,7 +6,8 @@ from functools import lru_cache
 import numpy as np
 from scipy import special, stats
 
-from ire.sweeps.findings.statistics.verdict import MARGIN, MIN_STUDIES, TAIL
+from ire.sweeps.findings.statistics.verdict import MARGIN, TAIL
+from ire.sweeps.plan.options import MIN_STUDIES
 
 POWER = 0.8
 """The share of sweeps in which what is called detectable is found."""

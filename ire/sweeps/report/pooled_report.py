@@ -10,7 +10,8 @@ import numpy as np
 from ire.foreign_text import in_markdown
 from ire.sweeps.findings.pooling import MIN_PROFILE_TASKS, Several, profile
 from ire.sweeps.findings.statistics.speedup import CLOCKS
-from ire.sweeps.findings.statistics.verdict import FASTER, MIN_STUDIES
+from ire.sweeps.findings.statistics.verdict import FASTER
+from ire.sweeps.plan.options import MIN_STUDIES
 from ire.sweeps.report.markdown import markdown_table
 from ire.sweeps.report.page import rendered
 from ire.sweeps.report.palette import styles

@@ -12,12 +12,12 @@ from ire.sweeps.findings.statistics.verdict import (
     FASTER,
     MARGIN,
     MIN_SEEDS,
-    MIN_STUDIES,
     NOT_FINISHED,
     NOT_SHOWN,
     SLOWER,
 )
 from ire.sweeps.findings.yardstick import TEST
+from ire.sweeps.plan.options import MIN_STUDIES
 from ire.sweeps.records.records import RUNNING, SEARCH
 from ire.sweeps.search.stages import KAPPA_0, PUBLISHED
 
