@@ -101,6 +101,7 @@ def sweep(storage: Path, name: str) -> list[str]:
     return [
         *(sys.executable, "-c", "from ire.sweeps.command import main; main()"),
         *("sweep", "my_task:MyDigits", "--space", "my_space.toml", "--methods", "sgd", "--trials", "2"),
+        *("--studies", "1"),
         *("--confirm-seeds", "1", "--storage", str(storage), "--name", name, "--max-concurrent", "1"),
     ]
 
@@ -125,7 +126,7 @@ def test_a_sweep_of_a_task_in_the_working_directory_runs_as_a_ray_job(jobs, proj
     told = run([*submit, *sweep(tmp_path, "job")], environment, tmp_path)
     assert "job: 1 node with 2 CPUs" in told
     (row,) = open_experiment(tmp_path / "job").comparison.rows
-    assert [run.status for run in row.confirmed] == [FINISHED]
+    assert [run.status for run in row.runs] == [FINISHED]
 
 
 @contextlib.contextmanager

@@ -45,7 +45,7 @@ def test_a_trial_spreads_over_nodes_and_survives_the_loss_of_one(nodes, tmp_path
         [
             *(sys.executable, "-c", "from ire.sweeps.command import main; main()"),
             *("sweep", "my_slow:SlowDigits", "--space", "space.toml", "--methods", "sgd"),
-            *("--trials", "3", "--confirm-seeds", "1", "--workers", "2"),
+            *("--trials", "3", "--confirm-seeds", "1", "--studies", "1", "--workers", "2"),
             *("--storage", str(tmp_path), "--name", "spread", "--address", cluster.address),
         ],
         cwd=tmp_path,

@@ -6,10 +6,10 @@ from collections import Counter
 import pytest
 from simulated import Killed, make_plan, simulate, table
 
-from ire.sweeps.plan.plan import SELECTION_SEEDS
+from ire.sweeps.plan.plan import RULES, SELECTION_SEEDS
 from ire.sweeps.records.records import CONFIRM, CONTROL, CURVE, FINISHED, RUNNING, SEARCH, SELECT
 from ire.sweeps.search.protocol import Protocol
-from ire.sweeps.search.stages import CONTROL_WORDS, best_baseline, later_runs
+from ire.sweeps.search.stages import CONTROL_WORDS, best_baseline, control_contests, later_runs
 
 FULL = {
     "methods": ("sgd", "sgd-ire", "sam-sgd"),
@@ -77,6 +77,42 @@ def test_the_learning_rate_of_a_point_of_the_curve_is_chosen_on_other_seeds(tmp_
     curve = [t for t in arm.later if t.stage == CURVE]
     assert len({t.spec.settings["lr"] for t in curve}) == 1
     assert len(curve) == plan.confirm_seeds
+
+
+def test_the_point_at_the_tasks_own_horizon_is_rescanned_like_all_others(tmp_path):
+    """For every method, on selection seeds, so that no method is compared with a baseline that was tuned once more."""
+    plan = make_plan(methods=("sgd", "sgd-ire"), curve=(2.0,), curve_lr=(0.5, 2.0), rules=RULES)
+    protocol = simulate(plan, tmp_path)
+    for arm in protocol.arms.values():
+        lr = arm.winner.spec.settings["lr"]
+        runs = {}
+        for run in arm.later:
+            if run.stage == SELECT and run.spec.horizon == plan.space.horizon:
+                runs.setdefault(run.spec.settings["lr"] / lr, []).append(run.val_loss)
+        assert {factor: len(found) for factor, found in runs.items()} == dict.fromkeys(
+            (0.5, 1.0, 2.0), SELECTION_SEEDS
+        )
+        chosen = min(runs, key=lambda factor: sum(runs[factor]))
+        assert {run.spec.settings["lr"] for run in arm.confirm} == {arm.settings["lr"]} == {chosen * lr}
+
+
+def test_a_control_has_its_own_strength_chosen_among_as_many_as_there_are_candidates(tmp_path):
+    protocol = simulate(make_plan(**FULL, rules=RULES), tmp_path)
+    arm = protocol.arms["sgd-ire"]
+    won, points = arm.settings, protocol.plan.candidates
+    for contest in control_contests(arm.plan, arm):
+        if contest.name == "published":
+            assert len(contest.entries) == 1
+            continue
+        setting = "lr" if contest.name == "kappa0" else "kappa"
+        tried = [entry.settings[setting] / won[setting] for entry in contest.entries]
+        assert tried == [1.0, *((2.0, 0.5) if setting == "lr" else (0.25, 0.5))]
+        assert len(contest.selecting) == points * SELECTION_SEEDS
+        means = [sum(run.val_loss for run in contest.runs(entry, SELECT)) for entry in contest.entries]
+        assert contest.chosen is contest.entries[means.index(min(means))]
+        assert [run.spec.settings[setting] for run in contest.measured] == [
+            contest.chosen.settings[setting]
+        ] * protocol.plan.confirm_seeds
 
 
 def test_controls_change_what_they_say_and_nothing_else(tmp_path):

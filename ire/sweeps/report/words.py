@@ -39,7 +39,7 @@ def _finding(comparison: Comparison) -> str:
         return f"not comparable: {'; '.join(broken)}"
     challengers = [row for row in comparison.rows if not row.is_baseline]
     rows = challengers or [row for row in comparison.rows if row.method != comparison.baseline]
-    if not any(row.speed_ups or row.against_best for row in rows):
+    if not any(row.speed_ups or (row.against_best and not comparison.judges_methods) for row in rows):
         return "no verdict yet: confirm runs or the baselines' curves are missing"
     if not comparison.judges_methods:
         return _configurations(comparison, rows)
