@@ -3,11 +3,12 @@
 import math
 from pathlib import Path
 
+from small_space import digits
+
 from ire.methods.method import parse_method
 from ire.sweeps.plan.plan import Plan
 from ire.sweeps.records.records import FAILED, RUNNING, TrialRecord
 from ire.sweeps.search.protocol import Protocol
-from search_spaces import find_space
 
 
 def make_plan(**fields) -> Plan:
@@ -19,7 +20,7 @@ def make_plan(**fields) -> Plan:
         "trials": 6,
         "confirm_seeds": 2,
         "seed": 0,
-        "space": find_space("digits"),
+        "space": digits(),
     }
     return Plan(**defaults | fields)
 

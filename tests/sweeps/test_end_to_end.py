@@ -14,7 +14,7 @@ import psutil
 import pytest
 import ray
 from inline_sweep import grid_plan
-from small_space import SHORT, space_text
+from small_space import DIGITS, SHORT, space_text
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 
@@ -66,6 +66,7 @@ def swept(cluster, tmp_path_factory):
     storage = tmp_path_factory.mktemp("experiments")
     process = start(
         *("sweep", "digits", "--methods", "sgd,sgd-ire,sam-sgd", "--trials", "4", "--confirm-seeds", "2"),
+        *("--space", str(DIGITS)),
         *("--curve-horizons", "0.5", "--storage", str(storage), "--name", "tiny", "--max-concurrent", "1"),
         address=cluster,
     )
@@ -163,6 +164,7 @@ def test_interrupted_or_killed_and_resumed_it_equals_the_undisturbed_sweep(
     location = below(storage, "tiny")
     process = start(
         *("sweep", "digits", "--methods", "sgd,sgd-ire,sam-sgd", "--trials", "4", "--confirm-seeds", "2"),
+        *("--space", str(DIGITS)),
         *("--curve-horizons", "0.5", "--storage", storage, "--name", "tiny", "--max-concurrent", "1"),
         address=cluster,
     )
