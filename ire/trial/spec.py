@@ -35,9 +35,9 @@ class TrialSpec:
     study: int = 0
     """The study it belongs to, counted from 0: its number decides how the task's training data is split."""
     rungs: tuple[int, ...] = ()
-    """Steps at which the trial waits to hear whether it goes on."""
+    """Steps at which the trial waits for the decision whether it continues."""
     test: bool = False
-    """Whether the last report carries the test split's metrics, too (confirm runs, and grids that are measured)."""
+    """Whether the last report also has the test split's metrics (confirm runs, and grids that are measured)."""
     flatness: int = 0
     """Training batches on which flatness is measured; 0 leaves it out."""
     flatness_points: int = 1

@@ -1,4 +1,4 @@
-"""Start a sweep, or go on with one: check everything, connect to Ray, run the protocol, report."""
+"""Start or resume a sweep: check everything, connect to Ray, run the protocol, report."""
 
 import contextlib
 import os
@@ -114,7 +114,11 @@ def sweep(task: str | None = None, *, console: Console | None = None, **options:
     plan.check()
     console = console or plain_console()
     for clause in broken_before(plan):
-        console.print(f"its report will say: not comparable, {clause.text}", soft_wrap=True, highlight=False)
+        console.print(
+            f"warning: this comparison will be reported as not comparable: {clause.text}",
+            soft_wrap=True,
+            highlight=False,
+        )
     home, address = _new_home(options["storage"], plan.name), options["address"]
     loaded = load_task(task)
     batch, workers, parts = loaded.batch_size, plan.workers, f"--workers {plan.workers}"
@@ -129,7 +133,7 @@ def sweep(task: str | None = None, *, console: Console | None = None, **options:
     if options["gpus_per_worker"] is None:
         plan = replace(plan, gpus_per_worker=gpus_by_default(address))
     if not joins_a_cluster(address):
-        capacity(plan, this_machine())  # what cannot fit is refused before Ray starts
+        capacity(plan, this_machine())  # refuse what cannot fit before Ray starts
     remember(_modules(plan), plan.import_path)
     return _run(plan, home, None, changed=True, address=address, console=console)
 
@@ -138,7 +142,7 @@ def sweep(task: str | None = None, *, console: Console | None = None, **options:
 def resume(
     folder: str | Path, *, trust: bool = False, console: Console | None = None, **options: Any
 ) -> Experiment:
-    """Go on with a sweep from its records; one that is over is only reported again.
+    """Continue a sweep from its records; a finished one is only reported again.
 
     `trials` raises the budget of every method, `methods` adds arms with the same budget, `confirm_seeds`, `curve` (more
     horizons, or true for the usual ones) and `controls` add runs after the search. `folder` may be the
@@ -268,11 +272,11 @@ def _changed_versions(plan: Plan, records: Records) -> list[str]:
     if not records.runs:
         return []
     changed = differences(records.runs[-1]["versions"], versions(plan.task))
-    return [f"resumed under other versions, which is recorded: {', '.join(changed)}"] if changed else []
+    return [f"resumed with other versions (recorded): {', '.join(changed)}"] if changed else []
 
 
 def _how_to_go_on(home: Home) -> str:
-    return f"interrupted; go on with: ire resume {home.argument}"
+    return f"interrupted; continue with: ire resume {home.argument}"
 
 
 def _new_home(storage: str | Path, name: str) -> Home:
