@@ -39,7 +39,7 @@ COLLECT_SECONDS = 1.0
 """Seconds between checks whether the gang of a silent trial is alive."""
 
 POLL_SECONDS = 0.5
-"""Seconds between checks of Ray Train's controller on its workers (default 2): the delay with which it sees their end."""
+"""Seconds between looks of Ray Train's controller at its workers (default 2): how late it sees that they ended."""
 
 END_SECONDS = 4.0
 """Seconds for a clean end of the gang before its processes are left to Ray."""
