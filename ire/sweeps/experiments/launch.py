@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from ire.invalid_input import InvalidInput
-from ire.methods.method import parse_method
+from ire.methods.method import named, parse_method
 from ire.sweeps.experiments.experiment import Experiment
 from ire.sweeps.findings.contract import broken_before
 from ire.sweeps.plan.changes import check_identity, extended, identity
@@ -42,7 +42,8 @@ from ire.sweeps.watch.output import Output
 from ire.trial.scale import scaled
 from search_spaces import find_space
 from trainables.data.folder import data_in, given_data_folder
-from trainables.task import load_task, search_for_modules
+from trainables.task import Task, load_task, search_for_modules
+from trainables.training.rehearsal import rehearse
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -109,7 +110,9 @@ def sweep(task: str | None = None, *, console: Console | None = None, **options:
         planned[name] = option.taken(value)
     planned["external"] = _absolute(planned["external"])
     planned["data_dir"] = given_data_folder(planned["data_dir"])
-    import_path = (os.getcwd(),) if ":" in task else ()
+    planned["methods"] = named(planned["methods"])
+    is_foreign = any(":" in name for name in (task, *planned["methods"]))
+    import_path = (os.getcwd(),) if is_foreign else ()
     plan = Plan(task=task, import_path=import_path, rules=RULES, space=found, **planned)
     plan.check()
     console = console or plain_console()
@@ -130,6 +133,7 @@ def sweep(task: str | None = None, *, console: Console | None = None, **options:
         with data_in(plan.data_dir):
             loaded.check_data()
             plan = replace(plan, data=loaded.data_identity())
+    _rehearse(plan, loaded)
     if options["gpus_per_worker"] is None:
         plan = replace(plan, gpus_per_worker=gpus_by_default(address))
     if not joins_a_cluster(address):
@@ -159,7 +163,7 @@ def resume(
             check_trusted(task_modules(before.task), before.import_path, source=source)
         search_for_modules(before.import_path)
         plan = extended(before, **options)
-        load_task(plan.task)
+        _rehearse(plan, load_task(plan.task))
         protocol = Protocol(
             plan,
             home.folder,
@@ -170,6 +174,14 @@ def resume(
             console.print(line, style="bold yellow", soft_wrap=True, highlight=False)
         remember(_modules(plan), plan.import_path)
         return _run(plan, home, protocol, changed=plan != before, address=address, console=console)
+
+
+def _rehearse(plan: Plan, task: Task) -> None:
+    """Build every arm once; raises `InvalidInput`."""
+    arms = {
+        method: method.resolve(plan.space.published(method)) for method in map(parse_method, plan.methods)
+    }
+    rehearse(task, arms, horizon=plan.space.horizon)
 
 
 def _modules(plan: Plan) -> list[str]:
