@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from ire.sweeps.ray.cluster import (
 )
 from ire.sweeps.ray.disk import check_room, room_needed
 from ire.sweeps.ray.interruption import terminate_like_interrupt
+from ire.sweeps.ray.local_cluster import ClusterLost, leave_if_stuck, why_dead, why_lost
 from ire.sweeps.records.experiment_home import PREFIXES, Home, home_at, new_home
 from ire.sweeps.records.records import Records
 from ire.sweeps.search.protocol import Protocol
@@ -204,12 +206,16 @@ def _run(
         if protocol is None or not protocol.is_over:
             if plan.data is not None and not joins_a_cluster(address):  # there, each worker looks at its own
                 load_task(plan.task).check_same_data(plan.data, whose=f"the sweep {plan.name!r}")
+            started_here = not joins_a_cluster(address)
+            last = plain_console(file=console.file, waits=False)  # wherever standard output goes by then
+            if started_here:
+                stack.enter_context(leave_if_stuck(lambda: last.print(_lost(home), soft_wrap=True)))
             stack.enter_context(connected(address))
             slots = capacity(plan, nodes())
             room = check_room(room_needed(plan, load_task(plan.task), slots=slots.slots), home.location)
             check_shared(home.location)
             stack.enter_context(  # after Ray, which has a handler of its own
-                terminate_like_interrupt(lambda: console.print(_how_to_go_on(home), soft_wrap=True))
+                terminate_like_interrupt(lambda: last.print(_how_to_go_on(home), soft_wrap=True))
             )
             if protocol is None:
                 home.create()
@@ -235,7 +241,8 @@ def _run(
             )
             read = None  # reports are forgotten while the sweep runs
             watchers = [TensorBoard(home), Progress(screen), Publisher(home)]
-            tune = TuneRun(protocol, home, slots=lambda: _slots(plan), watchers=watchers)
+            count = partial(_slots, plan, started_here=started_here)
+            tune = TuneRun(protocol, home, slots=count, watchers=watchers)
             with contextlib.suppress(KeyboardInterrupt):
                 try:
                     for watcher in watchers:
@@ -268,10 +275,15 @@ def _write_plan(plan: Plan, home: Home) -> None:
     home.publish()
 
 
-def _slots(plan: Plan) -> int:
-    """How many trials the cluster holds now, freed of what the dead left; 0 while too few nodes are there."""
+def _slots(plan: Plan, *, started_here: bool) -> int:
+    """How many trials the cluster holds now, freed of what the dead left; 0 while too few nodes are there.
+
+    Raises `ClusterLost` for a cluster that was started here and is dead: no other node can come.
+    """
     from trainables.gang.trainable import remove_abandoned_placement_groups
 
+    if started_here and (lost := why_lost()) is not None:
+        raise ClusterLost(lost)
     remove_abandoned_placement_groups()
     try:
         return capacity(plan, nodes()).slots
@@ -285,6 +297,10 @@ def _changed_versions(plan: Plan, records: Records) -> list[str]:
         return []
     changed = differences(records.runs[-1]["versions"], versions(plan.task))
     return [f"resumed with other versions (recorded): {', '.join(changed)}"] if changed else []
+
+
+def _lost(home: Home) -> str:
+    return f"the Ray cluster of this machine is lost: {why_dead()}\n{_how_to_go_on(home)}"
 
 
 def _how_to_go_on(home: Home) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from ire.invalid_input import InvalidInput
 from ire.storage.storage import is_uri, open_storage
 from ire.sweeps.plan.plan import Plan
+from ire.sweeps.ray.local_cluster import local_cluster
 from trainables.gang.shares import UNITS, places
 
 ANSWER_SECONDS = 60.0
@@ -112,37 +113,13 @@ def connected(address: str | None) -> Iterator[None]:
             raise InvalidInput(f"--address {address!r}: no Ray cluster answers there ({error})") from error
     else:
         (machine,) = this_machine()
-        with _loopback_only():
-            ray.init(
-                address="local",  # never one that somebody else has started on this machine
-                num_cpus=int(machine.cpus),
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
+        with local_cluster(cpus=int(machine.cpus)):
+            yield
+        return
     try:
         yield
     finally:
         ray.shutdown()
-
-
-@contextlib.contextmanager
-def _loopback_only() -> Iterator[None]:
-    """Let a cluster that is started inside listen on 127.0.0.1 alone.
-
-    Ray does so on Windows and macOS, where no cluster can grow from it, and has no argument for it elsewhere:
-    it turns `_node_ip_address="127.0.0.1"` into the outward address (ray#26293).
-    """
-    from ray._private import ray_constants
-
-    name = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
-    before = os.environ.get(name), ray_constants.ENABLE_RAY_CLUSTER
-    os.environ[name], ray_constants.ENABLE_RAY_CLUSTER = "0", False
-    try:
-        yield
-    finally:
-        ray_constants.ENABLE_RAY_CLUSTER = before[1]
-        os.environ.pop(name) if before[0] is None else os.environ.update({name: before[0]})
 
 
 def joins_a_cluster(address: str | None) -> bool:
