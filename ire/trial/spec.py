@@ -49,7 +49,9 @@ class TrialSpec:
     precision: str = "fp32"
     """One of `PRECISIONS`."""
     compile: bool = False
-    """Whether the model and IRE's step are compiled (`torch.compile`); evaluation is not."""
+    """Whether model and loss, evaluation and IRE's step are compiled (`torch.compile`)."""
+    deterministic: bool = False
+    """Whether only algorithms are used that give the same bits twice, on a GPU, too."""
     schedule: str = "cosine"
     """The shape of the learning rate: see `ire.trial.schedule`."""
     external_norms: tuple[tuple[int, float], ...] = ()

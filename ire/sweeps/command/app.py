@@ -11,6 +11,7 @@ from rich.table import Table
 
 from ire.invalid_input import InvalidInput
 from ire.sweeps.command import data as data_command
+from ire.sweeps.command import doctor as doctor_command
 from ire.sweeps.command.commands import Commands
 from ire.sweeps.command.flags import with_flags
 from ire.sweeps.plan.options import OPTIONS, RESUMED
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 
 app.add_typer(data_command.app, name="data")
+app.command()(doctor_command.doctor)
 
 Folder = Annotated[
     str, typer.Argument(help="an experiment's folder, or its URI in an object store", show_default=False)
@@ -133,7 +135,17 @@ def toy(
 @app.command()
 @with_flags(
     _some(
-        *("precision", "compile", "micro_batches", "schedule", "external", "scale", "data_dir", "space"),
+        *(
+            "precision",
+            "compile",
+            "deterministic",
+            "micro_batches",
+            "schedule",
+            "external",
+            "scale",
+            "data_dir",
+            "space",
+        ),
     ),
     {"precision": "fp32"},
 )

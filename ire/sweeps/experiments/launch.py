@@ -69,8 +69,8 @@ def sweep(task: str | None = None, *, console: Console | None = None, **options:
     `workers` train one trial together, each with so many CPUs and GPUs; a trial is started again at most
     `max_failures` times, and if it is silent for `hang_seconds`. `data_dir` is where the data sets lie on every
     machine, `IRE_DATA` or a folder in the user's cache otherwise. `precision` (fp32, tf32 or bf16;
-    the preset's otherwise, or fp32), `compile`, `micro_batches` and `schedule` are those of every trial; `external`
-    names the trial, as EXPERIMENT/TRIAL, whose gradient norms external grafting takes.
+    the preset's otherwise, or fp32), `compile`, `deterministic`, `micro_batches` and `schedule` are those of every
+    trial; `external` names the trial, as EXPERIMENT/TRIAL, whose gradient norms external grafting takes.
 
     Raises `InvalidInput` before anything is started or written. After an interrupt the returned experiment is
     incomplete, and if it could not go on it says why (`broken_off`); `resume` goes on.

@@ -188,6 +188,7 @@ class Plan(PlannedOptions):
             "threads": self.cpus_per_worker,
             "precision": self.precision,
             "compile": self.compile,
+            "deterministic": self.deterministic,
             "micro_batches": self.micro_batches,
             "schedule": self.schedule or self.space.schedule,
             "data": self.data,

@@ -107,10 +107,15 @@ def connected(address: str | None) -> Iterator[None]:
         yield
         return
     if address:
+        use_the_token_that_is_there()
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError, RuntimeError) as error:
-            raise InvalidInput(f"--address {address!r}: no Ray cluster answers there ({error})") from error
+            raise InvalidInput(
+                f"--address {address!r}: no Ray cluster answers there, or none that takes {token_in_use()} "
+                f"({str(error).strip().splitlines()[0]}); `ire doctor --address {address}` says more, and "
+                "docs/cluster.md how nodes come to have one token"
+            ) from error
     else:
         (machine,) = this_machine()
         with local_cluster(cpus=int(machine.cpus)):
@@ -120,6 +125,41 @@ def connected(address: str | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def use_the_token_that_is_there() -> None:
+    """Show the user's token to a cluster that is joined, unless RAY_AUTH_MODE says otherwise.
+
+    Ray (from 2.59) lets `ray start --head` ask for a token where the user has one, which everybody has who once ran a
+    sweep on one machine; a driver with an explicit address does not show it by itself.
+    """
+    with contextlib.suppress(ImportError):  # an older Ray knows no tokens
+        from ray._private.authentication.authentication_token_setup import (
+            maybe_enable_token_auth_if_token_available,
+        )
+
+        with _quiet("ray._private.authentication.authentication_token_setup"):
+            maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+
+
+def token_in_use() -> str:
+    """How this process authenticates itself to a cluster, in words; never the token."""
+    if os.environ.get("RAY_AUTH_MODE", "").lower() != "token":
+        return "a driver without a token (RAY_AUTH_MODE=token shows one)"
+    if os.environ.get("RAY_AUTH_TOKEN"):
+        return "the token in RAY_AUTH_TOKEN"
+    return f"the token in {os.environ.get('RAY_AUTH_TOKEN_PATH') or '~/.ray/auth_token'}"
+
+
+@contextlib.contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    log = logging.getLogger(name)
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 def joins_a_cluster(address: str | None) -> bool:
