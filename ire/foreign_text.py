@@ -1,7 +1,7 @@
 """Makes text that others wrote - errors, names, a stranger's records - safe to show, once for each medium.
 
 An exception may hold terminal codes, markup, or the URI of a storage with its password. `visible` shows all of it as
-text and hides secrets; `in_markdown`, `in_html` and `in_spreadsheet` do that, too, and then what their medium needs.
+text and hides secrets; `in_markdown`, `in_html` and `in_spreadsheet` also escape what their medium interprets.
 """
 
 import html
@@ -26,9 +26,9 @@ SECRETS = (
 )
 HIDDEN = "***"
 MARKDOWN = re.compile(r"[|<]|(?<=\])[(\[:]")
-"""What begins a cell, a tag or a link."""
+"""Characters that begin a cell, a tag or a link."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet takes for the beginning of a formula."""
+"""Characters with which a spreadsheet begins a formula."""
 
 
 def without_secrets(text: str) -> str:
@@ -52,9 +52,9 @@ def in_one_line(text: object) -> str:
 
 
 def in_markdown(text: object) -> str:
-    """The text as one line of Markdown, in a table's cell, too: no tag, no link, no picture, no other cell.
+    """The text as one line of Markdown, also inside a table cell: without tags, links, pictures or cell borders.
 
-    By entities and not by backslashes, which another backslash would undo. Emphasis and code stay.
+    Uses entities, because a backslash could be undone by another one. Emphasis and code stay.
     """
     return MARKDOWN.sub(lambda found: f"&#{ord(found[0])};", in_one_line(text))
 

@@ -1,4 +1,4 @@
-"""One exception for everything a user can get wrong, so that the command line can tell it from a defect."""
+"""The exception for users' mistakes, which the command line prints as one line, unlike a defect."""
 
 import contextlib
 import difflib
@@ -13,7 +13,7 @@ class InvalidInput(ValueError):
 
 @contextlib.contextmanager
 def writable(folder: Path) -> Iterator[None]:
-    """Raise `InvalidInput` where the system answers that `folder`, which `--output` names, cannot be written to."""
+    """Raise `InvalidInput` if `folder`, which `--output` names, cannot be written to."""
     try:
         yield
     except OSError as error:
@@ -25,7 +25,7 @@ def writable(folder: Path) -> Iterator[None]:
 
 
 def unknown(kind: str, value: object, allowed: Iterable[str], *, where: str = "") -> InvalidInput:
-    """The error for a `value` that is none of the `allowed` names, the nearest of them first."""
+    """The error for a `value` that is not among the `allowed` names; lists the nearest first."""
     allowed = list(allowed)
     near = difflib.get_close_matches(str(value), allowed, n=3, cutoff=0.5)
     ordered = near + [name for name in allowed if name not in near]

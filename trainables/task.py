@@ -1,8 +1,9 @@
 """What a workload must provide, and where workloads are found.
 
-A task of our own is one file in `trainables/tasks/` (`stdlib-lm` is `stdlib_lm.py`) and one in
-`search_spaces/`; anybody else's is named `package.module:Class`. Such a name is code that will be run.
-`NAME@tiny` is the task's scaled-down twin: the name says the scale wherever it is recorded.
+A task of our own is one file in `trainables/tasks/` (`stdlib-lm` is `stdlib_lm.py`), or a table in `tasks.toml` there
+if it is a network and a few numbers, and one file in `search_spaces/`; anybody else's is named `package.module:Class`.
+Such a name is code that will be run. `NAME@tiny` is the task's scaled-down twin: the name says the scale wherever it
+is recorded.
 """
 
 import copy
@@ -208,7 +209,12 @@ class Task(ABC):
 def task_names() -> list[str]:
     """The names of the tasks that come with the package."""
     modules = pkgutil.iter_modules([str(Path(__file__).with_name("tasks"))])
-    return sorted(module.name.replace("_", "-") for module in modules if not module.ispkg)
+    return sorted([*_of_numbers(), *(m.name.replace("_", "-") for m in modules if not m.ispkg)])
+
+
+def _of_numbers() -> Mapping[str, Any]:
+    """The tasks without a module of their own: `trainables/tasks/tasks.toml`."""
+    return importlib.import_module("trainables.tasks.families.of_numbers").tables()
 
 
 def load_task(name: str) -> Task:
@@ -241,6 +247,8 @@ def _task_class(name: str) -> type[Task]:
         return found
     if name not in task_names():
         raise unknown("task", name, task_names())
+    if name in _of_numbers():
+        return importlib.import_module("trainables.tasks.families.of_numbers").task_class(name)
     module = importlib.import_module(f"trainables.tasks.{name.replace('-', '_')}")
     return next(t for t in vars(module).values() if _is_task(t) and t.__module__ == module.__name__)
 

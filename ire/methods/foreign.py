@@ -15,7 +15,7 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from importlib import import_module
 from typing import Any
@@ -74,9 +74,7 @@ def read_class(name: str, named: Callable[[str], Base]) -> Base:
     `named` finds another base by its name, and raises `KeyError`.
     """
     found = CLASS.fullmatch(name)
-    folder = os.getcwd()
-    if folder not in sys.path:  # as `python -m` would; a console script leaves it out
-        sys.path.append(folder)
+    find_in([os.getcwd()])  # as `python -m` would; a console script leaves it out
     try:
         module = import_module(found["module"])
     except ImportError as error:
@@ -87,6 +85,11 @@ def read_class(name: str, named: Callable[[str], Base]) -> Base:
     if loaded is None:
         raise unknown("optimizer class", found["name"], _optimizers(module), where=found["module"])
     return described(loaded, named, name=name, constructor=f"{found['module']}:{found['name']}")
+
+
+def find_in(folders: Iterable[str]) -> None:
+    """Let Python find modules from outside the package in these folders, too."""
+    sys.path.extend(folder for folder in folders if folder not in sys.path)
 
 
 def described(loaded: Any, named: Callable[[str], Base], *, name: str, constructor: str) -> Base:

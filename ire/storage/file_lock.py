@@ -1,4 +1,4 @@
-"""A lock that ends with the process that holds it: of a folder, by a file in it, on Linux, macOS and Windows."""
+"""A lock on a folder, held by a file in it, that ends with its process on Linux, macOS and Windows."""
 
 import errno
 from contextlib import AbstractContextManager, nullcontext
@@ -12,8 +12,8 @@ WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)
 def try_lock(path: Path) -> AbstractContextManager | None:
     """Take the lock file `path` and return what releases it at its exit; None if another process holds it.
 
-    On a file system without locks nobody can be refused. The file stays when the lock is released, so that all who
-    wait share one inode.
+    File systems without lock support are treated as unlocked. The file stays when the lock is released, so that all
+    waiting processes share one inode.
     """
     lock = FileLock(path, thread_local=False)
     try:

@@ -1,4 +1,4 @@
-"""Sizes as people read them."""
+"""File sizes in units that people read."""
 
 
 def megabytes(size: float) -> str:

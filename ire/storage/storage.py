@@ -21,14 +21,14 @@ from ire.invalid_input import InvalidInput
 Answer = TypeVar("Answer")
 
 PATIENCE = 600.0
-"""How many seconds a storage may be away before one gives up."""
+"""Seconds for which transient storage errors are retried."""
 
 
 class Storage(ABC):
     """A flat or nested set of files below one location; names are relative, with `/` between folders."""
 
     location: str
-    """What `open_storage` was given, absolute."""
+    """The path or URI that was opened, absolute."""
 
     @abstractmethod
     def names(self, folder: str = "") -> list[str]:
@@ -52,7 +52,7 @@ class Storage(ABC):
 
     @abstractmethod
     def delete(self, folder: str = "") -> None:
-        """Remove a file, or a folder with all that is in it; nothing happens if there is none."""
+        """Remove a file, or a folder with its contents; a missing one is no error."""
 
     def read(self, name: str) -> bytes:
         """The content of a small file; raises `FileNotFoundError`."""
@@ -182,14 +182,14 @@ def open_storage(location: str | Path) -> Storage:
 
 
 def is_full(error: OSError) -> bool:
-    """Whether `error` says that there is no space left, which waiting does not mend."""
+    """Whether `error` means that no space is left, so that retrying is useless."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def patiently(action: Callable[[], Answer], *, seconds: float | None = None) -> Answer:
-    """`action()`, tried again while a storage is away, for at most `seconds` (`PATIENCE`); then its `OSError`.
+    """`action()`, retried on transient storage errors for at most `seconds` (`PATIENCE`); then raises its `OSError`.
 
-    A full disk, a file that is not there and one that may not be touched are answers, and raised at once.
+    A full disk, a missing file and a denied permission are not transient, and are raised at once.
     """
     until = time.monotonic() + (PATIENCE if seconds is None else seconds)
     pause = 0.5

@@ -3,7 +3,7 @@
     L(u, v) = (1 + u²) v² / 2
 
 Its minima are the line v = 0, where the sharpness is 1 + u²; the flattest of them is u = 0. Gradient descent
-stops where it meets the line, IRE goes on along it (Wang et al. 2024, §2, Eq. 3). Plain floats, no tensors.
+stops where it meets the line, IRE continues along it (Wang et al. 2024, §2, Eq. 3). Plain floats, no tensors.
 """
 
 import math
@@ -36,7 +36,7 @@ def boosted(at: Point, g: Point, eta: float, kappa: float) -> Point:
 
 
 def descend(eta: float, kappa: float = 0.0, start: tuple[float, float] = START) -> Iterator[Point]:
-    """The iterates of GD-IRE (of GD with κ = 0), `start` first, for ever or until numbers end."""
+    """The iterates of GD-IRE (of GD with κ = 0), `start` first; endless, unless they overflow."""
     at = Point(*start)
     while math.isfinite(at.u) and math.isfinite(at.v):
         yield at

@@ -7,7 +7,7 @@ from ire.trial.report import Report
 
 @dataclass(frozen=True, kw_only=True)
 class Trouble:
-    """Something that interrupted a trial and did not come of its settings; it continues from its checkpoint."""
+    """An interruption of a trial that its settings did not cause; the trial continues from its checkpoint."""
 
     kind: str
     """`workers lost`, `hang` or `actor lost`."""
@@ -16,16 +16,16 @@ class Trouble:
 
 @dataclass(frozen=True, kw_only=True)
 class StorageTrouble:
-    """A checkpoint that could not be written; the trial goes on without it."""
+    """A checkpoint that could not be written; the trial continues without it."""
 
     cause: str
     is_full: bool
-    """Whether the storage has no room left, so that nothing else can be written, either."""
+    """Whether the storage is full, so that nothing else can be written."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """What has come of a trial since its last message; empty if there was no news."""
+    """The news of a trial since its last message; empty if there is none."""
 
     reports: tuple[Report, ...] = ()
     flat_fractions: tuple[dict[str, float], ...] = ()
@@ -33,14 +33,14 @@ class Message:
     last: bool = False
     """Whether the trial has ended, and no message follows."""
     error: str | None = None
-    """The traceback with which the trial itself has failed."""
+    """The traceback of the trial's own failure."""
     gang_is_well: bool = False
     """Whether the workers of a trial that has failed can train the next one."""
     trouble: Trouble | None = None
     storage_trouble: StorageTrouble | None = None
     notice: str | None = None
-    """For people to read: why nothing happens."""
+    """A human-readable message that says why nothing happens."""
     prefix: int | None = None
     """Gradient evaluations that another trial has spent for this one's first steps."""
     placement_group: str | None = None
-    """What the gang that has taken up the trial occupies on the cluster, as a hexadecimal id."""
+    """The placement group of the gang that trains the trial, as a hexadecimal id."""

@@ -1,4 +1,4 @@
-"""What a trial says of itself at an evaluation: the central datum, from the training loop to the records and the page.
+"""The values that a trial reports at an evaluation: the central datum, from training loop to records and page.
 
 A report is a dictionary because it is a line of `results.jsonl` and a part of every checkpoint, word for word; which
 keys it has, and what they mean, stands here. The metrics of the task stand beside these keys, as `val_accuracy` or
@@ -75,5 +75,5 @@ Curve = Sequence[Report]
 
 
 def value(report: Report, name: str) -> Any:
-    """What a report says under any name, a metric's of the task for one; None if it says nothing."""
+    """The value of any key of a report, such as a metric of the task; None if it is absent."""
     return report.get(name)

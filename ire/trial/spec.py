@@ -35,9 +35,9 @@ class TrialSpec:
     study: int = 0
     """The study it belongs to, counted from 0: its number decides how the task's training data is split."""
     rungs: tuple[int, ...] = ()
-    """Steps at which the trial waits to hear whether it goes on."""
+    """Steps at which the trial waits for the decision whether it continues."""
     test: bool = False
-    """Whether the last report carries the test split's metrics, too (confirm runs, and grids that are measured)."""
+    """Whether the last report also has the test split's metrics (confirm runs, and grids that are measured)."""
     timing: bool = False
     """Whether only its time per step is asked for: its one report is made without an evaluation."""
     flatness: int = 0
@@ -51,7 +51,9 @@ class TrialSpec:
     precision: str = "fp32"
     """One of `PRECISIONS`."""
     compile: bool = False
-    """Whether the model and IRE's step are compiled (`torch.compile`); evaluation is not."""
+    """Whether model and loss, evaluation and IRE's step are compiled (`torch.compile`)."""
+    deterministic: bool = False
+    """Whether only algorithms are used that give the same bits twice, on a GPU, too."""
     schedule: str = "cosine"
     """The shape of the learning rate: see `ire.trial.schedule`."""
     external_norms: tuple[tuple[int, float], ...] = ()

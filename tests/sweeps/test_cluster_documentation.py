@@ -19,6 +19,7 @@ def test_the_manifest_is_a_ray_job_whose_entrypoint_is_a_command_of_ours():
     assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
     check(job["spec"]["entrypoint"])
     cluster = job["spec"]["rayClusterSpec"]
+    assert cluster["authOptions"] == {"mode": "token"}
     for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
         (container,) = group["template"]["spec"]["containers"]
         assert {"image", "resources"} <= set(container)

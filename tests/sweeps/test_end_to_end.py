@@ -21,6 +21,7 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 from ire import open_experiment
 from ire.invalid_input import InvalidInput
 from ire.storage.storage import below, open_storage
+from ire.sweeps.plan.plan import RULES
 from ire.sweeps.ray.cluster import check_shared
 from ire.sweeps.records.experiment_home import home_at
 from ire.sweeps.records.records import DIVERGED, FAILED, FINISHED, PRUNED, RUNNING, read_records
@@ -251,7 +252,7 @@ def test_every_fault_is_survived_or_told_and_the_other_trials_are_untouched(clus
 
 
 def test_a_grid_that_shares_its_steps_through_ray_is_bitwise_the_one_in_a_process_without(cluster, tmp_path):
-    plan = grid_plan(share_prefix=False)
+    plan = grid_plan(share_prefix=False, rules=RULES)
     (tmp_path / "alone").mkdir()
     inline_sweep.run(tmp_path / "alone", plan)
     (tmp_path / "grid.toml").write_text(plan.space.text)

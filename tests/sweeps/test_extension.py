@@ -163,7 +163,12 @@ def test_a_resume_of_a_finished_sweep_reads_its_plan_and_its_records_once(tmp_pa
     simulate(plan, tmp_path)
     (tmp_path / "sweep.toml").write_text(plan.to_toml())
     read = []
-    monkeypatch.setattr(launch, "read_plan", lambda folder: read.append("sweep.toml") or read_plan(folder))
+
+    def told_of_plan(folder, **options):
+        read.append("sweep.toml")
+        return read_plan(folder, **options)
+
+    monkeypatch.setattr(launch, "read_plan", told_of_plan)
     lines = records_module.numbered_lines
     monkeypatch.setattr(records_module, "numbered_lines", lambda path: read.append(path.name) or lines(path))
     experiment = launch.resume(tmp_path)

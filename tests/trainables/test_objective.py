@@ -9,7 +9,6 @@ import trainables.models.linear_cross_entropy as chunks
 from ire.trial.seeds import generator
 from trainables.models.llama import Llama
 from trainables.task import load_task
-from trainables.tasks.wikitext103_llama60m import WikiText103Llama60M
 from trainables.training.objective import Draw, EvaluationSums, Objective
 from trainables.training.training import Training
 
@@ -45,7 +44,7 @@ def test_a_training_step_is_one_graph_with_its_loss_and_an_evaluation_one_with_i
     assert len(graphs) == 2
 
 
-class SmallLlama(WikiText103Llama60M):
+class SmallLlama(type(load_task("wikitext103-llama60m"))):
     def __init__(self):
         super().__init__("tiny")
         self.layers, self.context = 1, 8

@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from ire.invalid_input import InvalidInput
+from trainables.models.wide_resnet import WideResNet
 from trainables.task import load_task, task_names
+from trainables.tasks.families.of_numbers import tables
 from trainables.tasks.stdlib_lm import CONTEXT
 
 NAMES = [f"{name}@tiny" if load_task(name).tiny else name for name in task_names()]
@@ -105,3 +107,27 @@ def test_targets_are_the_next_bytes():
 def test_an_unknown_task_is_told_what_there_is(name, message):
     with pytest.raises(InvalidInput, match=message):
         load_task(name)
+
+
+def test_every_number_of_the_table_of_tasks_is_declared_by_its_family_and_its_twin_changes_the_network():
+    for name, table in tables().items():
+        task = load_task(name)
+        declared = {
+            key
+            for base in type(task).__mro__[1:]
+            for key in (*vars(base), *vars(base).get("__annotations__", ()))
+        }
+        network = set(table.get("network", {})) - {"model"}
+        assert set(table) - {"family", "network"} <= declared, name
+        assert set(task.tiny) <= set(dir(task)), name
+        assert set(table.get("tiny", {})) <= network, f"{name}: its twin has a network of its own numbers"
+        assert load_task(f"{name}@tiny").name == name
+
+
+def test_a_number_of_the_table_reaches_the_network():
+    torch.manual_seed(0)
+    built = load_task("cifar10-wrn16-8@tiny").model()
+    torch.manual_seed(0)
+    direct = WideResNet(depth=10, widening=1, classes=10)
+    state = {name.removeprefix("network."): value for name, value in built.state_dict().items()}
+    assert all(torch.equal(value, state[name]) for name, value in direct.state_dict().items())

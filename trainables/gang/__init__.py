@@ -1,1 +1,1 @@
-"""The warm worker group that trains one Tune trial after another; the only room that imports Ray Train."""
+"""The gang: a group of worker processes that trains one trial after another. The only room that imports Ray Train."""

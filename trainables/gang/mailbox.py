@@ -1,4 +1,4 @@
-"""The letter box between a Tune trial and the warm gang that trains for it: a small async actor.
+"""The mailbox between a Tune trial and the gang that trains it: a small async actor.
 
 The trial posts jobs and collects messages; worker 0 of the gang takes jobs and puts messages. The box keeps
 the current job until it is done, so a gang that was restarted in mid-trial is handed the same job again.
@@ -28,7 +28,7 @@ class Mailbox:
     # The trial's side
 
     async def post(self, job: dict[str, Any]) -> int:
-        """Replace the current job, whatever has become of it, and return the new one's number."""
+        """Replace the current job, whatever its state, and return the new one's number."""
         async with self._changed:
             self._job, self._done, self._messages = job, False, []
             self._number += 1
@@ -54,17 +54,17 @@ class Mailbox:
             return self._messages.pop(0)
 
     async def workers(self) -> list[Any]:
-        """The actors that work on the current job; none while nobody has taken it."""
+        """The actors that work on the current job; empty until a gang has taken it."""
         return list(self._workers)
 
     async def diagnoses(self) -> str:
-        """What the workers that hung on the current job said of it, and forget it."""
+        """Return the diagnoses of workers that hung on the current job, and forget them."""
         told = "\n".join(f"worker {rank}: {text}" for rank, text in sorted(self._diagnoses.items()))
         self._workers, self._diagnoses = [], {}
         return told
 
     async def close(self) -> None:
-        """Abandon the current job and send the gang home."""
+        """Abandon the current job and end the gang."""
         async with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -74,7 +74,7 @@ class Mailbox:
     async def take(self, finished: int) -> tuple[int, dict[str, Any]] | None:
         """The current job and its number, as soon as there is one that is not done; None when closed.
 
-        `finished` is the last job that this gang has ended, be it by abandoning it.
+        `finished` is the last job that this gang has ended or abandoned.
         """
         async with self._changed:
             await self._changed.wait_for(
@@ -83,7 +83,7 @@ class Mailbox:
             return None if self._closed else (self._number, self._job)
 
     async def began(self, number: int, rank: int, worker: Any, placement_group: str | None) -> None:
-        """Worker `rank`, an actor handle, has begun with job `number`; the first one's word is passed on."""
+        """Worker `rank`, an actor handle, has begun job `number`; the message of the first worker is passed on."""
         async with self._changed:
             if self._stands(number):
                 self._workers.append(worker)
@@ -92,12 +92,12 @@ class Mailbox:
                     self._changed.notify_all()
 
     async def hung(self, number: int, rank: int, diagnosis: str) -> None:
-        """A worker hangs on job `number`, and will end itself."""
+        """A worker hangs on job `number` and will exit."""
         if number == self._number:
             self._diagnoses[rank] = diagnosis
 
     async def put(self, number: int, message: Message, wait: bool) -> bool:
-        """Deliver a message of job `number`; returns whether the job still stands.
+        """Deliver a message of job `number`; returns whether the job is still current.
 
         A message marked `last` ends the job. With `wait` the answer is held back until the trial has decided: it asks
         for the next message (go on), or posts another job or closes (stop).

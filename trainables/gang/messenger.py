@@ -1,4 +1,4 @@
-"""Carries what a worker has to say to its trial: reports, errors, a storage that fails, a hang."""
+"""Sends the news of a worker to its trial: reports, errors, storage failures, hangs."""
 
 import os
 import time
@@ -16,16 +16,16 @@ from trainables.gang.watchdog import HangGuard
 from trainables.training.training import Training
 
 FLUSH_SECONDS = 0.5
-"""Reports travel together, at most this late; a rung's and the last one travel at once."""
+"""Reports are sent in batches, delayed by at most this; those of a rung and the last one are sent at once."""
 
 DIAGNOSIS_SECONDS = 2.0
-"""How long a hung worker lives after its diagnosis: its peers hang with it, and have one, too."""
+"""How long a hung worker lives after its diagnosis: its peers hang with it and also send theirs."""
 
 
 class Messenger:
     """Carries a trial's reports from its workers to the mailbox, and the verdict back to every worker.
 
-    A context around the trial, in which it watches for a hang.
+    A context around the trial that watches for a hang.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Messenger:
 
     def __call__(self, report: Report, training: Training) -> bool:
         """Take one report; False if the trial is to be abandoned. Called on every worker."""
-        with self._guard.paused():  # the sweep may take its time, or its storage be away
+        with self._guard.paused():  # the sweep may be slow to answer, or its storage unreachable
             return self._deliver(report, training)
 
     def _deliver(self, report: Report, training: Training) -> bool:
@@ -78,22 +78,22 @@ class Messenger:
         self._guard.__exit__(*error)
 
     def _hangs(self, diagnosis: str) -> None:
-        """Called from the guard's thread: tell, and end this process; the trial's actor starts the gang anew."""
+        """Called from the guard's thread: report and exit; the trial's actor restarts the gang."""
         ray.get(self._mailbox.hung.remote(self._number, self._rank, diagnosis))
         time.sleep(DIAGNOSIS_SECONDS)
         os._exit(1)
 
     def storage_error(self, error: OSError) -> None:
-        """Tell that a checkpoint could not be written; the trial goes on."""
+        """Report that a checkpoint could not be written; the trial continues."""
         self._send(storage_trouble=StorageTrouble(cause=str(error), is_full=is_full(error)))
 
     def prefix(self, training: Training) -> None:
-        """Tell that the trial has begun with the steps of another one, and what they cost that."""
+        """Report that the trial starts from another trial's steps, and what they cost."""
         if self._rank == 0:
             self._send(prefix=training.gradient_evaluations)
 
     def flush(self, error: str | None = None, *, gang_is_well: bool = False) -> None:
-        """Send what is left, as the last of this trial; an `error` comes from the worker that has it."""
+        """Send what is left as the trial's last message; `error` is that of the worker that raised it."""
         if self._rank == 0 or error:
             self._send(last=True, error=error, gang_is_well=gang_is_well)
 

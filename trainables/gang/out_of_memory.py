@@ -1,4 +1,4 @@
-"""A trial that does not fit into memory fails by itself: what to try is said, and its worker goes on with the next."""
+"""A trial that does not fit into memory fails with advice, and its worker continues with the next trial."""
 
 import torch
 
@@ -6,17 +6,17 @@ from ire.trial.spec import TrialSpec
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an allocation has failed, on the device or on the host; the process is as good as before."""
+    """Whether an allocation has failed, on the device or on the host; the process stays usable."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
         isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
     )
 
 
 def advice(error: BaseException, spec: TrialSpec) -> str:
-    """The allocator's first line, and what makes the trial smaller."""
+    """The allocator's first line, and the options that make the trial smaller."""
     cause = (str(error).splitlines() or [type(error).__name__])[0]
     return (
         f"out of memory with --micro-batches {spec.micro_batches}: a sweep with --micro-batches "
         f"{2 * spec.micro_batches} needs about half as much for activations; --precision bf16 and a larger "
-        f"--gpus-per-worker help, too ({cause})"
+        f"--gpus-per-worker also help ({cause})"
     )

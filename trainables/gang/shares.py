@@ -11,12 +11,12 @@ UNITS = 10_000
 
 
 def units(amount: float) -> int:
-    """`amount` in ten-thousandths, rounded down but for the error of a float."""
+    """`amount` in ten-thousandths, rounded down with a tolerance for float error."""
     return math.floor(amount * UNITS + 1e-6)
 
 
 def share(amount: float) -> float:
-    """What to ask Ray for, so that as many fit as `places` says."""
+    """The request to Ray with which as many fit as `places` says."""
     return units(amount) / UNITS
 
 

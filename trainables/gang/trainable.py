@@ -36,26 +36,26 @@ from trainables.training.loop import STOPPED, train
 from trainables.training.placement import release
 
 COLLECT_SECONDS = 1.0
-"""How often a trial without news looks whether its gang is still alive."""
+"""Seconds between checks whether the gang of a silent trial is alive."""
 
 POLL_SECONDS = 0.5
-"""How often Ray Train's controller looks at its workers (default 2): how late it sees that they ended or died."""
+"""Seconds between looks of Ray Train's controller at its workers (default 2): how late it sees that they ended."""
 
 END_SECONDS = 4.0
-"""How long an orderly end of the gang may take before its processes are left to Ray."""
+"""Seconds for a clean end of the gang before its processes are left to Ray."""
 
 REPLACE_SECONDS = 60.0
 """The same for a gang that is replaced: the new one needs its place on the cluster."""
 
 ANSWER_SECONDS = 15.0
-"""A worker that hangs diagnoses itself; one that has not after so long is killed from outside."""
+"""A hung worker diagnoses itself; one that has not done so after these seconds is killed."""
 
 WAITING_SECONDS = 120.0
-"""A trial that no worker has taken up for so long says what it waits for, and again at every doubling."""
+"""A trial that no worker takes for these seconds says what it waits for, and again at every doubling."""
 
 
 class GangTrainer(TorchTrainer):
-    """A TorchTrainer that never loses its placement group to Ray's own cleaner.
+    """A TorchTrainer whose placement group Ray's own cleaner never removes.
 
     That asks a cluster whether the controller is alive, but the one that the environment names, or that was started
     last on the machine: with two of them it takes what is alive for dead. A gang frees what it leaves by itself.
@@ -89,9 +89,9 @@ class GangTrainable(Trainable):
         self._post(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Abandon the current job, if it still runs, and post the next: what makes trials cheap.
+        """Abandon the current job, if it still runs, and post the next one, so that a trial starts cheaply.
 
-        After an error the gang is replaced: a CUDA error, for one, poisons its process for good.
+        After an error the gang is replaced: a CUDA error, for example, makes its process unusable.
         """
         if self._broken or new_config["gang"] != self._gang or not self._thread.is_alive():
             self._end(REPLACE_SECONDS)
@@ -101,7 +101,7 @@ class GangTrainable(Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        self._watchdog.excuse(time.monotonic() - self._stepped)  # nobody listened
+        self._watchdog.excuse(time.monotonic() - self._stepped)  # while it was not listened to
         try:
             return {"messages": [self._next_message()]}  # in a list: Tune flattens what is in a dictionary
         finally:
@@ -124,7 +124,7 @@ class GangTrainable(Trainable):
         return message
 
     def _trouble(self) -> Trouble:
-        """Why the gang has ended in the middle of a trial."""
+        """Why the gang ended during a trial."""
         if self._placement_group:  # its owner may be gone with the workers
             remove_placement_group_by_id(self._placement_group)
         diagnoses = ray.get(self._mailbox.diagnoses.remote())
@@ -138,7 +138,7 @@ class GangTrainable(Trainable):
         return Trouble(kind="workers lost", cause=str(self._loss))
 
     def _look_after_silence(self) -> str | None:
-        """A notice if a trial has been without news for long; kills workers that are stuck altogether."""
+        """A notice if a trial has long been silent; kills workers that do not react at all."""
         silence = self._watchdog.silence
         if not self._is_taken_up and silence >= self._next_notice:
             self._next_notice = 2 * silence
@@ -153,7 +153,7 @@ class GangTrainable(Trainable):
         return None
 
     def cleanup(self) -> None:
-        """End the gang in order: its processes and its placement group are gone, if they end in time."""
+        """End the gang cleanly: its processes and its placement group, if they end in time."""
         self._end(END_SECONDS)
 
     def _end(self, seconds: float) -> None:
@@ -213,7 +213,7 @@ class GangTrainable(Trainable):
 
 
 def serve(config: dict[str, Any]) -> None:
-    """The TorchTrainer's function, in every worker: take a job, train it, and again, until the box closes."""
+    """The TorchTrainer's function in every worker: take and train one job after another until the mailbox closes."""
     search_for_modules(config["import_path"])
     with data_in(config["data_dir"]):
         _serve(config["mailbox"])
@@ -226,7 +226,7 @@ def _serve(mailbox: Any) -> None:
     tasks: dict[str, Task] = {}
     finished = 0
     gc.collect()
-    gc.freeze()  # what is loaded by now stays: a collection between trials looks at those alone
+    gc.freeze()  # loaded modules stay; collections between trials skip them
     while True:
         release()
         taken = _from_worker_0(ray.get(mailbox.take.remote(finished)) if rank == 0 else None, world_size)
@@ -263,15 +263,15 @@ def _serve(mailbox: Any) -> None:
                 )
         except Exception as error:
             if world_size > 1 and is_of_a_peer(error):
-                raise  # the gang ends here, and is started anew
+                raise  # the gang ends here and is restarted
             if world_size == 1 and is_out_of_memory(error):
                 text = f"{advice(error, spec)}\n{traceback.format_exc()}"
                 traceback.clear_frames(error.__traceback__)  # they hold the trial's tensors
                 messenger.flush(error=text, gang_is_well=True)
                 continue
-            # Not raised on: it is this trial's own, and would come again with every restart.
+            # Not raised: it is the trial's own error, and every restart would repeat it.
             messenger.flush(error=traceback.format_exc())
-            if world_size > 1:  # peers may wait for this worker in a collective: its end releases them
+            if world_size > 1:  # peers may wait for this worker in a collective; its exit releases them
                 os._exit(1)
             return
         if status != STOPPED:
@@ -279,9 +279,10 @@ def _serve(mailbox: Any) -> None:
 
 
 def is_of_a_peer(error: BaseException) -> bool:
-    """Whether an exception in one worker says that another one, or the way to it, is gone.
+    """Whether an exception in one worker means that another worker, or the connection to it, is lost.
 
-    NCCL's and the stores' errors have a class of their own in torch; gloo's are told by the source that they name.
+    The errors of NCCL and of the stores have their own classes in torch; gloo's are recognised by the source file
+    that they name.
     """
     seen: list[BaseException] = []
     while error is not None and error not in seen:
@@ -293,14 +294,14 @@ def is_of_a_peer(error: BaseException) -> bool:
 
 
 def remove_placement_group_by_id(group: str) -> None:
-    """Free what a gang occupied whose owners died."""
+    """Free the resources of a gang whose owners died."""
     ray.util.remove_placement_group(PlacementGroup(PlacementGroupID(bytes.fromhex(group))))
 
 
 def remove_abandoned_placement_groups() -> None:
-    """Free what gangs of this job occupied whose controllers died: Ray keeps it until the job ends (ray#54305).
+    """Free the resources of this job's gangs whose controllers died: Ray keeps them until the job ends (ray#54305).
 
-    A gang occupies its place before any of its workers can tell of it. The State API knows creators, too, but only
+    A gang occupies its resources before any of its workers can report them. The State API knows creators, too, but only
     where the cluster has a dashboard.
     """
     job = ray.get_runtime_context().get_job_id()

@@ -1,4 +1,4 @@
-"""Notices that a trial has fallen silent, and what it is doing instead of training.
+"""Detects that a trial has become silent, and shows what it is doing instead of training.
 
 A trial is silent when it has not reported for `MULTIPLE` times its longest interval so far, and at least for the
 seconds that the sweep allows (`--hang-seconds`): compiling and loading data take their time at the beginning.
@@ -13,11 +13,11 @@ from contextlib import contextmanager
 
 MULTIPLE = 10.0
 FRAMES = 6
-"""Innermost frames of a stack that a diagnosis shows."""
+"""Number of innermost stack frames in a diagnosis."""
 
 
 class Watchdog:
-    """Measures the silence of one trial; `seconds` is the least that counts as a hang."""
+    """Measures the silence of one trial; `seconds` is the minimum that counts as a hang."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -26,18 +26,18 @@ class Watchdog:
         self._last = time.monotonic()
 
     def heard(self) -> None:
-        """The trial has given a sign of life; what came before the first is no interval."""
+        """The trial has given a sign of life; the time before the first is no interval."""
         if self._heard_before:
             self._longest = max(self._longest, self.silence)
         self._heard_before = True
         self.restart()
 
     def restart(self) -> None:
-        """Count the silence from now on, whatever it was."""
+        """Count the silence from now on."""
         self._last = time.monotonic()
 
     def excuse(self, seconds: float) -> None:
-        """So much of the silence was not the trial's own."""
+        """Exclude these seconds of silence, which the trial did not cause."""
         self._last += seconds
 
     @property
@@ -54,7 +54,7 @@ class Watchdog:
 class HangGuard:
     """A thread in a worker that calls `on_hang` with a diagnosis, once, when the thread that made it hangs.
 
-    `with guard: ...` around a trial, and `with guard.paused(): ...` around every report. It sleeps nearly always.
+    Use `with guard: ...` around a trial and `with guard.paused(): ...` around every report. The thread mostly sleeps.
     """
 
     def __init__(self, seconds: float, on_hang: Callable[[str], None]) -> None:
@@ -66,7 +66,7 @@ class HangGuard:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """A sign of life; what happens inside may take any time."""
+        """A sign of life; the body may take any time."""
         self._watchdog.heard()
         self._is_paused = True
         try:

@@ -10,6 +10,16 @@ VGG11 = (64, POOL, 128, POOL, 256, 256, POOL, 512, 512, POOL, 512, 512, POOL)
 VGG16 = (64, 64, POOL, 128, 128, POOL, *(256,) * 3, POOL, *(512,) * 3, POOL, *(512,) * 3, POOL)
 
 
+def vgg11(*, classes: int, narrower: int = 1) -> "Vgg":
+    """Neither batch norm nor dropout, and a linear head."""
+    return Vgg(VGG11, classes=classes, batch_norm=False, narrower=narrower)
+
+
+def vgg16(*, classes: int, hidden: int, narrower: int = 1) -> "Vgg":
+    """With batch norm, and torchvision's head of two hidden layers with dropout."""
+    return Vgg(VGG16, classes=classes, batch_norm=True, hidden=hidden, narrower=narrower)
+
+
 class Vgg(nn.Module):
     """Images (b, 3, 32, 32) to logits (b, classes).
 

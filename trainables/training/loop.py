@@ -11,6 +11,7 @@ from ire.trial.report import Report
 from ire.trial.spec import TrialSpec
 from trainables.task import Task, load_task
 from trainables.training.checkpoint import load_checkpoint, save_checkpoint
+from trainables.training.determinism import determinism
 from trainables.training.prefix import SharedPrefix, prefix_key
 from trainables.training.training import Training
 
@@ -46,9 +47,37 @@ def train(
     there.
     """
     torch.set_num_threads(spec.threads)
-    training = Training(
-        task or load_task(spec.task), spec, device=torch.device(device), rank=rank, world_size=world_size
-    )
+    with determinism(spec.deterministic):
+        return _trained(
+            Training(
+                task or load_task(spec.task),
+                spec,
+                device=torch.device(device),
+                rank=rank,
+                world_size=world_size,
+            ),
+            report,
+            checkpoint=checkpoint,
+            checkpoint_seconds=checkpoint_seconds,
+            keep_last=keep_last,
+            on_trouble=on_trouble,
+            prefixes=prefixes,
+            on_prefix=on_prefix,
+        )
+
+
+def _trained(
+    training: Training,
+    report: Callable[[Report, Training], bool],
+    *,
+    checkpoint: str | Path | None,
+    checkpoint_seconds: float,
+    keep_last: bool,
+    on_trouble: Callable[[OSError], None] | None,
+    prefixes: str | Path | None,
+    on_prefix: Callable[[Training], None] | None,
+) -> str:
+    spec, device, rank = training.spec, training.device, training.rank
     state = patiently(lambda: load_checkpoint(checkpoint, map_location=device)) if checkpoint else None
     shared = SharedPrefix(prefixes, spec) if prefixes and prefix_key(spec) else None
     if state is not None:

@@ -33,6 +33,7 @@ from trainables.training.optimizers import (
     wants_curvature,
 )
 from trainables.training.placement import model_on, peak_memory_mib
+from trainables.training.rehearsal import check_count
 from trainables.training.sampled_hessian import predictions
 from trainables.training.start import LossTrigger
 from trainables.training.stream_check import check_stream
@@ -150,7 +151,8 @@ class Training:
         if self._first_loss is None:
             self._first_loss = self._mean_over_workers(loss.double()).item()
         self._loss_sum += loss
-        self.gradient_evaluations += self.method.gradients_per_step(self.settings)
+        check_count(self.method, self.settings, round(self.update.gradients))
+        self.gradient_evaluations += round(self.update.gradients)
         self.step += 1
         self._clock.stepped()
         if self.may_start_early and self._trigger.reached(loss, self.step):

@@ -60,6 +60,7 @@ class Accumulated(Update):
     def _gradient(self, parts: list[Batch]) -> Tensor:
         """Set `grad` to what the method steps along, clipped; returns the loss, detached."""
         t = self.setup
+        self.gradients += 1 if self._scalar is None else 3  # a product with second derivatives is two
         total: list[Tensor | None] = [None] * len(self.parameters)
         loss = torch.zeros((), device=t.device)
         norms = torch.zeros(len(self._weights), device=t.device)

@@ -43,6 +43,7 @@ class SmallBatch(Update):
         mean: list[Tensor] | None = None
         for weight, batch in zip(self._weights, parts, strict=True):
             total += weight * t.optimizer.step(lambda batch=batch: self._gradient(batch, norms))
+            self.gradients += weight
             if self.is_watched:
                 scaled = torch._foreach_mul([_gradient(p) for p in self.parameters], weight)
                 mean = scaled if mean is None else torch._foreach_add(mean, scaled)

@@ -51,6 +51,8 @@ class Update(ABC):
         self.parameters: list[nn.Parameter] = [p for p in setup.model.parameters() if p.requires_grad]
         self.step = 0
         """The step of the task that is being taken."""
+        self.gradients = 0.0
+        """Gradients of a full batch that the step has taken so far, as they are counted."""
         self._measured: dict[str, Tensor] = {}
 
     @abstractmethod
@@ -68,6 +70,7 @@ class Update(ABC):
     def advance(self, parts: list[Batch], step: int) -> Tensor:
         """`take` step number `step`, with clean gradients before and after, and the length of the step measured."""
         self.step = step
+        self.gradients = 0.0
         self._measured.clear()
         origin = [p.detach().clone() for p in self.parameters] if self.is_watched else None
         loss = self.take(parts)

@@ -1,5 +1,6 @@
 """The gradient of the whole batch, one optimizer step: what a method does if its name says nothing else."""
 
+import torch
 from torch import Tensor
 
 from ire.invalid_input import InvalidInput
@@ -27,11 +28,24 @@ class WholeBatch(Update):
         return chunk(mine, t.spec.micro_batches)
 
     def take(self, parts: list[Batch]) -> Tensor:
-        return self.setup.optimizer.step(lambda: self._gradient(parts))
+        losses: list[Tensor] = []
+
+        def closure() -> Tensor:
+            with torch.enable_grad():  # not every optimizer sees to it
+                losses.append(self._gradient(parts))
+            return losses[-1]
+
+        self.setup.optimizer.step(closure)
+        if not losses:
+            raise InvalidInput(
+                f"{self.setup.method.label} has taken a step without evaluating its closure: step(closure) must call it"
+            )
+        return losses[0]
 
     def _gradient(self, parts: list[Batch]) -> Tensor:
         """Set `grad` to the clipped gradient of the training loss; returns the loss, detached."""
         t = self.setup
+        self.gradients += 1
         self.clear()
         losses = []
         for index, batch in enumerate(parts):

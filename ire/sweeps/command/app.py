@@ -11,6 +11,7 @@ from rich.table import Table
 
 from ire.invalid_input import InvalidInput
 from ire.sweeps.command import data as data_command
+from ire.sweeps.command import doctor as doctor_command
 from ire.sweeps.command.commands import Commands
 from ire.sweeps.command.flags import with_flags
 from ire.sweeps.plan.options import OPTIONS, RESUMED
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 
 app.add_typer(data_command.app, name="data")
+app.command()(doctor_command.doctor)
 
 Folder = Annotated[
     str, typer.Argument(help="an experiment's folder, or its URI in an object store", show_default=False)
@@ -47,12 +49,12 @@ def tasks() -> None:
         space = find_space(name)
         table.add_row(name, str(space.horizon), space.description)
     _console().print(table)
-    _console().print("your own: package.module:Class, with its space file beside it or by --space")
+    _console().print("your own: package.module:Class, with its space file beside it or given by --space")
 
 
 @app.command()
 def presets() -> None:
-    """List the experiments of the paper that can be repeated."""
+    """List the papers' experiments that can be repeated."""
     from ire.sweeps.plan.preset import load_preset, preset_names
 
     table = Table("preset", "what it is", "task", "methods")
@@ -85,7 +87,7 @@ def methods() -> None:
 @app.command()
 @with_flags(_some("scale", "space"))
 def spaces(task: str, *, scale: str | None, space: str | None) -> None:
-    """Show what is searched for each method of a TASK."""
+    """Show the search space of each method of TASK."""
     from ire.methods.method import parse_method
     from ire.trial.scale import scaled
     from search_spaces import find_space
@@ -98,7 +100,7 @@ def spaces(task: str, *, scale: str | None, space: str | None) -> None:
     console.print(
         f"horizon {found.horizon} steps, report every {found.eval_interval}; search: at most {search.trials} trials "
         f"and {search.trials * search.budget_per_trial * found.horizon:g} gradient evaluations a method, "
-        f"rungs at {list(search.rungs)}, one in {search.reduction_factor} goes on; "
+        f"rungs at {list(search.rungs)}, one trial in {search.reduction_factor} continues; "
         f"confirm: {found.confirm_seeds} seeds",
         soft_wrap=True,
         highlight=False,
@@ -112,7 +114,7 @@ def spaces(task: str, *, scale: str | None, space: str | None) -> None:
 
 @app.command()
 def toy(
-    out: Annotated[Path, typer.Option(help="the folder where the figure goes")] = Path("."),
+    out: Annotated[Path, typer.Option(help="folder of the figure")] = Path("."),
 ) -> None:
     """Draw the two-dimensional example (Fig. 1) and check the law of its effective rate (Table 7)."""
     from ire.toy.figure import draw_figure, laws
@@ -133,7 +135,17 @@ def toy(
 @app.command()
 @with_flags(
     _some(
-        *("precision", "compile", "micro_batches", "schedule", "external", "scale", "data_dir", "space"),
+        *(
+            "precision",
+            "compile",
+            "deterministic",
+            "micro_batches",
+            "schedule",
+            "external",
+            "scale",
+            "data_dir",
+            "space",
+        ),
     ),
     {"precision": "fp32"},
 )
@@ -142,17 +154,16 @@ def train(
     method: str,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="a setting, as in --set lr=0.1; published ones otherwise"),
+        typer.Option("--set", help="a setting, as in --set lr=0.1; default: the published value"),
     ] = None,
     seed: int = 0,
-    horizon: Annotated[int | None, typer.Option(help="optimizer steps; the task's otherwise")] = None,
+    horizon: Annotated[int | None, typer.Option(help="optimizer steps; default: the task's")] = None,
     threads: int = 1,
-    device: Annotated[
-        str | None, typer.Option(help="cpu, cuda, ...; a GPU if there is one otherwise")
-    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; default: a GPU if there is one")] = None,
     test: Annotated[bool, typer.Option(help="evaluate the test split at the end")] = False,
     checkpoint: Annotated[
-        Path | None, typer.Option(help="a folder: save there each minute and at the end; continue from there")
+        Path | None,
+        typer.Option(help="checkpoint folder: written every minute and at the end; resumes from it"),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the reports as JSON lines")] = False,
     *,
@@ -198,7 +209,7 @@ def sweep(
 @app.command()
 @with_flags(RESUMED, resume=True)
 def resume(folder: Folder, trust: Trust = False, **options: Any) -> None:
-    """Continue a sweep that was interrupted, or give one more trials or methods."""
+    """Continue an interrupted sweep, or extend a finished one by trials, methods or stages."""
     from ire.sweeps.experiments.launch import resume as run
 
     _finish(run(folder, trust=trust, console=_console(), **options))
@@ -206,7 +217,7 @@ def resume(folder: Folder, trust: Trust = False, **options: Any) -> None:
 
 @app.command()
 def status(folder: Folder, trust: Trust = False) -> None:
-    """Show the table of a sweep that runs, was interrupted or is over."""
+    """Show the results of a running, interrupted or finished sweep."""
     from ire.sweeps.experiments.experiment import open_experiment
 
     _show(open_experiment(folder, trust=trust))
@@ -219,11 +230,11 @@ def report(
     ],
     output: Annotated[
         Path | None,
-        typer.Option(help="where it goes; `report` in the folder otherwise, of several in this one"),
+        typer.Option(help="output folder; default: `report` in the experiment, for several ./report"),
     ] = None,
     trust: Trust = False,
 ) -> None:
-    """Write the report of a sweep again and show its table; of several, one that compares them."""
+    """Write the report of a sweep again and show its table; several folders are compared in one report."""
     from ire.sweeps.experiments.experiment import open_experiment
 
     experiments = [open_experiment(folder, trust=trust) for folder in folders]
@@ -251,7 +262,9 @@ def _report_several(experiments: list, output: Path) -> None:
 @app.command()
 def export(
     folder: Folder,
-    output: Annotated[Path | None, typer.Option(help="where to; `export` in the folder otherwise")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="output folder; default: `export` in the experiment")
+    ] = None,
     trust: Trust = False,
 ) -> None:
     """Write all trials and all curves of a sweep as tidy CSV and Parquet."""
@@ -272,10 +285,10 @@ def tensorboard(
     folder: Folder,
     port: int = 6006,
     host: Annotated[
-        str, typer.Option(help="the address to listen on; 0.0.0.0 for other machines, too")
+        str, typer.Option(help="address to listen on; 0.0.0.0 also serves other machines")
     ] = "localhost",
 ) -> None:
-    """Open the curves and the HParams tab of a sweep in TensorBoard; takes TensorBoard's own options, too."""
+    """Open the curves and the HParams tab of a sweep in TensorBoard; also takes TensorBoard's own options."""
     from ire.sweeps.command.viewer import view
     from ire.sweeps.records.experiment_home import home_at
 
@@ -287,14 +300,16 @@ def _finish(experiment) -> None:
     if experiment.broken_off:
         _console().print(experiment.broken_off, style="bold red", soft_wrap=True, highlight=False)
         _console().print(
-            f"when that is mended, go on with: ire resume {experiment.home.argument}",
+            f"fix this, then continue with: ire resume {experiment.home.argument}",
             soft_wrap=True,
             highlight=False,
         )
         sys.exit(1)
     if not experiment.is_complete:
         _console().print(
-            f"interrupted; go on with: ire resume {experiment.home.argument}", soft_wrap=True, highlight=False
+            f"interrupted; continue with: ire resume {experiment.home.argument}",
+            soft_wrap=True,
+            highlight=False,
         )
         sys.exit(130)
     lost = [row.method for row in experiment.comparison.rows if row.winner is None]
@@ -313,7 +328,7 @@ def _show(experiment, *, page: Path | None = None) -> None:
         console.print(finding, soft_wrap=True, highlight=False)
     minutes, seconds = divmod(round(experiment.elapsed_seconds), 60)
     for line in (
-        f"wall-clock   {minutes}:{seconds:02d} from the first trial's start to the last one's end",
+        f"wall-clock   {minutes}:{seconds:02d} from the start of the first trial to the end of the last",
         f"experiment   {experiment.location} ({experiment.disk_use})",
         f"report       {page.resolve() if page else experiment.home.below('report', 'report.html')}",
         f"TensorBoard  ire tensorboard {experiment.home.argument}",

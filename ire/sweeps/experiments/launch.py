@@ -1,4 +1,4 @@
-"""Start a sweep, or go on with one: check everything, connect to Ray, run the protocol, report."""
+"""Start or resume a sweep: check everything, connect to Ray, run the protocol, report."""
 
 import contextlib
 import os
@@ -6,13 +6,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from ire.invalid_input import InvalidInput
-from ire.methods.method import parse_method
+from ire.methods.method import named, parse_method
 from ire.sweeps.experiments.experiment import Experiment
 from ire.sweeps.findings.comparison import undecided
 from ire.sweeps.findings.contract import broken_before
@@ -35,6 +36,7 @@ from ire.sweeps.ray.cluster import (
 )
 from ire.sweeps.ray.disk import check_room, room_needed
 from ire.sweeps.ray.interruption import terminate_like_interrupt
+from ire.sweeps.ray.local_cluster import ClusterLost, leave_if_stuck, why_dead, why_lost
 from ire.sweeps.records.experiment_home import PREFIXES, Home, home_at, new_home
 from ire.sweeps.records.records import Records
 from ire.sweeps.search.protocol import Protocol
@@ -43,7 +45,8 @@ from ire.sweeps.watch.output import Output
 from ire.trial.scale import scaled
 from search_spaces import find_space
 from trainables.data.folder import data_in, given_data_folder
-from trainables.task import load_task, search_for_modules
+from trainables.task import Task, load_task, search_for_modules
+from trainables.training.rehearsal import rehearse
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -67,8 +70,8 @@ def sweep(task: str | None = None, *, console: Console | None = None, **options:
     `workers` train one trial together, each with so many CPUs and GPUs; a trial is started again at most
     `max_failures` times, and if it is silent for `hang_seconds`. `data_dir` is where the data sets lie on every
     machine, `IRE_DATA` or a folder in the user's cache otherwise. `precision` (fp32, tf32 or bf16;
-    the preset's otherwise, or fp32), `compile`, `micro_batches` and `schedule` are those of every trial; `external`
-    names the trial, as EXPERIMENT/TRIAL, whose gradient norms external grafting takes.
+    the preset's otherwise, or fp32), `compile`, `deterministic`, `micro_batches` and `schedule` are those of every
+    trial; `external` names the trial, as EXPERIMENT/TRIAL, whose gradient norms external grafting takes.
 
     Raises `InvalidInput` before anything is started or written. After an interrupt the returned experiment is
     incomplete, and if it could not go on it says why (`broken_off`); `resume` goes on.
@@ -110,12 +113,18 @@ def sweep(task: str | None = None, *, console: Console | None = None, **options:
         planned[name] = option.taken(value)
     planned["external"] = _absolute(planned["external"])
     planned["data_dir"] = given_data_folder(planned["data_dir"])
-    import_path = (os.getcwd(),) if ":" in task else ()
+    planned["methods"] = named(planned["methods"])
+    is_foreign = any(":" in name for name in (task, *planned["methods"]))
+    import_path = (os.getcwd(),) if is_foreign else ()
     plan = Plan(task=task, import_path=import_path, rules=RULES, space=found, **planned)
     plan.check()
     console = console or plain_console()
     for clause in broken_before(plan):
-        console.print(f"its report will say: not comparable, {clause.text}", soft_wrap=True, highlight=False)
+        console.print(
+            f"warning: this comparison will be reported as not comparable: {clause.text}",
+            soft_wrap=True,
+            highlight=False,
+        )
     home, address = _new_home(options["storage"], plan.name), options["address"]
     loaded = load_task(task)
     batch, workers, parts = loaded.batch_size, plan.workers, f"--workers {plan.workers}"
@@ -127,10 +136,11 @@ def sweep(task: str | None = None, *, console: Console | None = None, **options:
         with data_in(plan.data_dir):
             loaded.check_data()
             plan = replace(plan, data=loaded.data_identity())
+    _rehearse(plan, loaded)
     if options["gpus_per_worker"] is None:
         plan = replace(plan, gpus_per_worker=gpus_by_default(address))
     if not joins_a_cluster(address):
-        capacity(plan, this_machine())  # what cannot fit is refused before Ray starts
+        capacity(plan, this_machine())  # refuse what cannot fit before Ray starts
     remember(_modules(plan), plan.import_path)
     return _run(plan, home, None, changed=True, address=address, console=console)
 
@@ -139,7 +149,7 @@ def sweep(task: str | None = None, *, console: Console | None = None, **options:
 def resume(
     folder: str | Path, *, trust: bool = False, console: Console | None = None, **options: Any
 ) -> Experiment:
-    """Go on with a sweep from its records; one that is over is only reported again.
+    """Continue a sweep from its records; a finished one is only reported again.
 
     `trials` raises the budget of every method, `methods` adds arms with the same budget, `confirm_seeds`, `curve` (more
     horizons, or true for the usual ones) and `controls` add runs after the search. `folder` may be the
@@ -156,7 +166,7 @@ def resume(
             check_trusted(task_modules(before.task), before.import_path, source=source)
         search_for_modules(before.import_path)
         plan = extended(before, **options)
-        load_task(plan.task)
+        _rehearse(plan, load_task(plan.task))
         protocol = Protocol(
             plan,
             home.folder,
@@ -168,6 +178,14 @@ def resume(
             console.print(line, style="bold yellow", soft_wrap=True, highlight=False)
         remember(_modules(plan), plan.import_path)
         return _run(plan, home, protocol, changed=plan != before, address=address, console=console)
+
+
+def _rehearse(plan: Plan, task: Task) -> None:
+    """Build every arm once; raises `InvalidInput`."""
+    arms = {
+        method: method.resolve(plan.space.published(method)) for method in map(parse_method, plan.methods)
+    }
+    rehearse(task, arms, horizon=plan.space.horizon)
 
 
 def _modules(plan: Plan) -> list[str]:
@@ -190,12 +208,16 @@ def _run(
         if protocol is None or not protocol.is_over:
             if plan.data is not None and not joins_a_cluster(address):  # there, each worker looks at its own
                 load_task(plan.task).check_same_data(plan.data, whose=f"the sweep {plan.name!r}")
+            started_here = not joins_a_cluster(address)
+            last = plain_console(file=console.file, waits=False)  # wherever standard output goes by then
+            if started_here:
+                stack.enter_context(leave_if_stuck(lambda: last.print(_lost(home), soft_wrap=True)))
             stack.enter_context(connected(address))
             slots = capacity(plan, nodes())
             room = check_room(room_needed(plan, load_task(plan.task), slots=slots.slots), home.location)
             check_shared(home.location)
             stack.enter_context(  # after Ray, which has a handler of its own
-                terminate_like_interrupt(lambda: console.print(_how_to_go_on(home), soft_wrap=True))
+                terminate_like_interrupt(lambda: last.print(_how_to_go_on(home), soft_wrap=True))
             )
             if protocol is None:
                 home.create()
@@ -222,7 +244,8 @@ def _run(
             )
             read = None  # reports are forgotten while the sweep runs
             watchers = [TensorBoard(home), Progress(screen), Publisher(home)]
-            tune = TuneRun(protocol, home, slots=lambda: _slots(plan), watchers=watchers)
+            count = partial(_slots, plan, started_here=started_here)
+            tune = TuneRun(protocol, home, slots=count, watchers=watchers)
             with contextlib.suppress(KeyboardInterrupt):
                 try:
                     for watcher in watchers:
@@ -255,10 +278,15 @@ def _write_plan(plan: Plan, home: Home) -> None:
     home.publish()
 
 
-def _slots(plan: Plan) -> int:
-    """How many trials the cluster holds now, freed of what the dead left; 0 while too few nodes are there."""
+def _slots(plan: Plan, *, started_here: bool) -> int:
+    """How many trials the cluster holds now, freed of what the dead left; 0 while too few nodes are there.
+
+    Raises `ClusterLost` for a cluster that was started here and is dead: no other node can come.
+    """
     from trainables.gang.trainable import remove_abandoned_placement_groups
 
+    if started_here and (lost := why_lost()) is not None:
+        raise ClusterLost(lost)
     remove_abandoned_placement_groups()
     try:
         return capacity(plan, nodes()).slots
@@ -271,11 +299,15 @@ def _changed_versions(plan: Plan, records: Records) -> list[str]:
     if not records.runs:
         return []
     changed = differences(records.runs[-1]["versions"], versions(plan.task))
-    return [f"resumed under other versions, which is recorded: {', '.join(changed)}"] if changed else []
+    return [f"resumed with other versions (recorded): {', '.join(changed)}"] if changed else []
+
+
+def _lost(home: Home) -> str:
+    return f"the Ray cluster of this machine is lost: {why_dead()}\n{_how_to_go_on(home)}"
 
 
 def _how_to_go_on(home: Home) -> str:
-    return f"interrupted; go on with: ire resume {home.argument}"
+    return f"interrupted; continue with: ire resume {home.argument}"
 
 
 def _new_home(storage: str | Path, name: str) -> Home:

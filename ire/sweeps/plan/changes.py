@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from ire.invalid_input import InvalidInput
+from ire.methods.method import named
 from ire.sweeps.plan.options import FIXED, PLANNED, RESUMED
 from ire.sweeps.plan.plan import Plan
 from ire.sweeps.records.records import Records
@@ -57,7 +58,7 @@ def extended(plan: Plan, **changes: Any) -> Plan:
             raise InvalidInput(
                 f"{option.dashed} {value}: the sweep has {old} already; a budget can be raised, not lowered"
             )
-        larger[name] = value
+        larger[name] = named(value) if name == "methods" else value
     plan = replace(plan, **larger)
     plan.check()
     return plan

@@ -140,6 +140,9 @@ class PlannedOptions:
         ),
     ] = False
     compile: Annotated[bool, Option(help="compile the model and IRE's step", fixed=True)] = False
+    deterministic: Annotated[
+        bool, Option(help="only algorithms that give the same bits twice, on a GPU, too: slower", fixed=True)
+    ] = False
     external: Annotated[
         str | None,
         Option(help="EXPERIMENT/TRIAL whose gradient norms the method sgd-external takes", fixed=True),

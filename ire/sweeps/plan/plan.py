@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ire.invalid_input import InvalidInput
-from ire.methods.method import Method, parse_method
+from ire.methods.foreign import find_in
+from ire.methods.method import Method, check_different, parse_method
 from ire.sweeps.plan.options import MIN_STUDIES, PLANNED, PlannedOptions
 from ire.sweeps.plan.provenance import versions
 from ire.sweeps.plan.toml_text import toml_text
@@ -98,12 +99,11 @@ class Plan(PlannedOptions):
         check_schedule(self.schedule or self.space.schedule, where="--schedule")
         if not self.methods:
             raise InvalidInput("--methods is empty: name at least one, `ire methods` lists them")
+        check_different(self.methods)
         for name in self.methods:
             method = parse_method(name, where="--methods")
             if self.compile and method.differentiates_twice:
                 raise InvalidInput(f"--compile: {name} differentiates twice, and a compiled model cannot")
-            if self.methods.count(name) > 1:
-                raise InvalidInput(f"--methods names {name!r} twice")
             self.space.check_rungs(method)
             method.resolve(self.space.published(method), where=self.space.source)
             cost = self.most_expensive_trial(method)
@@ -151,6 +151,8 @@ class Plan(PlannedOptions):
                 d = dimensions[name]
                 settings[name] = getattr(d, "low", min(getattr(d, "values", (d.published,))))
             settings["start_loss"] = dimensions["start_loss"].published
+        if method.base.curvature_interval:
+            settings[method.base.curvature_interval] = 1
         return method.gradient_evaluations(settings, self.space.horizon)
 
     def search_trial(self, method: str, number: int, settings: dict[str, Any]) -> TrialSpec:
@@ -167,7 +169,7 @@ class Plan(PlannedOptions):
             flatness=self.space.flatness_batches if self.space.search.measured else 0,
             external_norms=self._norms if self._takes_norms(method) else (),
             **self._execution,
-            name=f"{self.prefix}{method}-{number:04d}",
+            name=f"{self.prefix}{parse_method(method).slug}-{number:04d}",
         )
 
     def later_trial(
@@ -224,6 +226,7 @@ class Plan(PlannedOptions):
             "threads": self.cpus_per_worker,
             "precision": self.precision,
             "compile": self.compile,
+            "deterministic": self.deterministic,
             "micro_batches": self.micro_batches,
             "schedule": self.schedule or self.space.schedule,
             "data": self.data,
@@ -296,6 +299,7 @@ def read_plan(folder: Path, *, trust: bool = False) -> Plan:
         remember(classes, import_path)
     else:
         check_trusted(classes, import_path, source=str(path))
+    find_in(import_path)
     return Plan.from_toml(text, source=str(path))
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from ire.invalid_input import InvalidInput
 from ire.storage.storage import is_uri, open_storage
 from ire.sweeps.plan.plan import Plan
+from ire.sweeps.ray.local_cluster import local_cluster
 from trainables.gang.shares import UNITS, places
 
 ANSWER_SECONDS = 60.0
@@ -106,43 +107,59 @@ def connected(address: str | None) -> Iterator[None]:
         yield
         return
     if address:
+        use_the_token_that_is_there()
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError, RuntimeError) as error:
-            raise InvalidInput(f"--address {address!r}: no Ray cluster answers there ({error})") from error
+            raise InvalidInput(
+                f"--address {address!r}: no Ray cluster answers there, or none that takes {token_in_use()} "
+                f"({str(error).strip().splitlines()[0]}); `ire doctor --address {address}` says more, and "
+                "docs/cluster.md how nodes come to have one token"
+            ) from error
     else:
         (machine,) = this_machine()
-        with _loopback_only():
-            ray.init(
-                address="local",  # never one that somebody else has started on this machine
-                num_cpus=int(machine.cpus),
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
+        with local_cluster(cpus=int(machine.cpus)):
+            yield
+        return
     try:
         yield
     finally:
         ray.shutdown()
 
 
-@contextlib.contextmanager
-def _loopback_only() -> Iterator[None]:
-    """Let a cluster that is started inside listen on 127.0.0.1 alone.
+def use_the_token_that_is_there() -> None:
+    """Show the user's token to a cluster that is joined, unless RAY_AUTH_MODE says otherwise.
 
-    Ray does so on Windows and macOS, where no cluster can grow from it, and has no argument for it elsewhere:
-    it turns `_node_ip_address="127.0.0.1"` into the outward address (ray#26293).
+    Ray (from 2.59) lets `ray start --head` ask for a token where the user has one, which everybody has who once ran a
+    sweep on one machine; a driver with an explicit address does not show it by itself.
     """
-    from ray._private import ray_constants
+    with contextlib.suppress(ImportError):  # an older Ray knows no tokens
+        from ray._private.authentication.authentication_token_setup import (
+            maybe_enable_token_auth_if_token_available,
+        )
 
-    name = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
-    before = os.environ.get(name), ray_constants.ENABLE_RAY_CLUSTER
-    os.environ[name], ray_constants.ENABLE_RAY_CLUSTER = "0", False
+        with _quiet("ray._private.authentication.authentication_token_setup"):
+            maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+
+
+def token_in_use() -> str:
+    """How this process authenticates itself to a cluster, in words; never the token."""
+    if os.environ.get("RAY_AUTH_MODE", "").lower() != "token":
+        return "a driver without a token (RAY_AUTH_MODE=token shows one)"
+    if os.environ.get("RAY_AUTH_TOKEN"):
+        return "the token in RAY_AUTH_TOKEN"
+    return f"the token in {os.environ.get('RAY_AUTH_TOKEN_PATH') or '~/.ray/auth_token'}"
+
+
+@contextlib.contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    log = logging.getLogger(name)
+    before = log.level
+    log.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        ray_constants.ENABLE_RAY_CLUSTER = before[1]
-        os.environ.pop(name) if before[0] is None else os.environ.update({name: before[0]})
+        log.setLevel(before)
 
 
 def joins_a_cluster(address: str | None) -> bool:

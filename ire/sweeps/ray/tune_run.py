@@ -16,6 +16,7 @@ from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
 from ire.storage.storage import open_storage
+from ire.sweeps.ray.local_cluster import ClusterLost
 from ire.sweeps.records.experiment_home import PREFIXES, Home
 from ire.sweeps.records.records import FAILED, RUNNING, SEARCH, TrialRecord
 from ire.sweeps.search.protocol import Protocol
@@ -104,7 +105,10 @@ class TuneRun:
         slots: Callable[[], int],
         watchers: Sequence[Watcher],
     ) -> None:
-        """`slots` says how many trials the cluster can run at a time now; it is asked again every few seconds."""
+        """`slots` says how many trials the cluster can run at a time now; it is asked again every few seconds.
+
+        It raises `ClusterLost` if that is none, and never will be another number.
+        """
         self.protocol = protocol
         self.watchers = watchers
         self.cannot_go_on: str | None = None
@@ -171,7 +175,11 @@ class TuneRun:
     def tick(self) -> None:
         """Time has passed: nodes may have come or gone."""
         if time.monotonic() - self._counted >= COUNT_SECONDS:
-            self._slots, self._counted = self._count_slots(), time.monotonic()
+            try:
+                self._slots = self._count_slots()
+            except ClusterLost as lost:
+                self._break_off(f"the Ray cluster of this machine is lost: {lost}")
+            self._counted = time.monotonic()
         with self._going_on():
             for watcher in self.watchers:
                 watcher.tick()

@@ -12,6 +12,7 @@ from functools import cached_property
 from statistics import fmean
 from typing import Any
 
+from ire.methods.method import parse_method
 from ire.sweeps.plan.plan import SELECTION_SEEDS, Plan
 from ire.sweeps.records.records import FINISHED, RUNNING, SELECT, TrialRecord
 
@@ -111,7 +112,7 @@ class Contest:
         return self._trial(self.chosen, self.stage, len(self.measured))
 
     def _trial(self, entry: Entry, stage: str, number: int) -> TrialRecord:
-        parts = (self.arm, stage, entry.variant, f"{entry.origin:04d}", str(number))
+        parts = (parse_method(self.arm).slug, stage, entry.variant, f"{entry.origin:04d}", str(number))
         spec = self._plan.later_trial(
             "-".join(part for part in parts if part),
             entry.method,

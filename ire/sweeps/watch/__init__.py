@@ -1,1 +1,1 @@
-"""What is shown while a sweep runs: TensorBoard, progress, copies in an object store."""
+"""Follows a running sweep: TensorBoard, progress display, copies in an object store."""

@@ -1,4 +1,4 @@
-"""The console that commands and sweeps print on: what it prints can do no harm, and nobody has to read it."""
+"""The console of commands and sweeps: escapes control characters, hides secrets, survives the loss of its reader."""
 
 from collections.abc import Iterable
 from typing import IO, Any
@@ -11,10 +11,10 @@ from ire.sweeps.watch.output import Output
 
 
 def plain_console(*, file: IO[str] | None = None, waits: bool = True, **options: Any) -> Console:
-    """A console that prints settings and errors as they are: their brackets and colons are no markup.
+    """A console that prints text literally: brackets and colons are no markup.
 
-    Control characters are shown and secrets hidden, whatever is printed. A reader that goes away stops nothing;
-    one that is slow is waited for, unless `waits` is False.
+    Control characters are escaped and secrets hidden. A lost reader is ignored; a slow one blocks the writer, unless
+    `waits` is False.
     """
     return _Console(markup=False, emoji=False, file=file, waits=waits, **options)
 
@@ -27,7 +27,7 @@ class _Console(Console):
 
     @property
     def file(self) -> IO[str]:
-        """Where it prints: what `sys.stdout` is at the time, unless a file was given."""
+        """The file that it prints to: the current `sys.stdout`, unless one was given."""
         file = Console.file.fget(self)
         if self._output is None or not self._output.is_around(file):
             self._output = Output.around(file, waits=self._waits)
@@ -38,6 +38,6 @@ class _Console(Console):
         Console.file.fset(self, file)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """As `rich` does, with harmless text: the last place that everything printed goes through."""
+        """As `rich` does, with text made safe: the last step through which all output passes."""
         for text, style, control in super().render(renderable, options):
             yield Segment(text if control else visible(text), style, control)

@@ -1,25 +1,25 @@
-"""A text stream whose reader may go away or stop reading: whatever becomes of it, the writer goes on.
+"""A text stream whose writer continues when its reader disappears or stops reading.
 
-Terminals are closed, `tee` is killed, `head` has seen enough, the log's disk is full: none of that ends a sweep.
+A closed terminal, a killed `tee`, a finished `head` or a full disk must not end a sweep.
 """
 
 import select
 from typing import IO, Any
 
 PLAIN = str.maketrans("≤≥±×κγλρτΔ·–—…√", "<>~xkglrtD.--._")
-"""One character for one, so that tables keep their columns where a terminal knows ASCII alone."""
+"""Each replaced by one character, so that tables keep their columns on a terminal that has only ASCII."""
 
 PIECE = 1024
-"""So many characters are no more than the 4096 bytes that a pipe takes at once when it takes any."""
+"""Characters per write: at most the 4096 bytes that a writable pipe accepts at once."""
 
 PATIENCE_MILLISECONDS = 200
-"""How long a reader that has just been reading may pause before what is written for it is dropped."""
+"""How long an active reader may pause before output to it is dropped."""
 
 
 class Output:
-    """Writes to `file` while somebody reads it, in characters that it has.
+    """Writes to `file` as long as it has a reader, in characters that its encoding has.
 
-    With `waits` a slow reader is waited for; without, what it does not take is dropped.
+    With `waits`, a slow reader blocks the writer; without, output that it does not take is dropped.
     """
 
     def __init__(self, file: IO[str], *, waits: bool) -> None:
@@ -29,11 +29,11 @@ class Output:
 
     @classmethod
     def around(cls, file: IO[str], *, waits: bool) -> "Output":
-        """An output to `file`, which may be one already."""
+        """An output to `file`, which may already be an `Output`."""
         return cls(file._file if isinstance(file, cls) else file, waits=waits)
 
     def is_around(self, file: IO[str]) -> bool:
-        """Whether it is `file` that it writes to."""
+        """Whether it writes to `file`."""
         return file in (self, self._file)
 
     def __getattr__(self, name: str) -> Any:
@@ -47,7 +47,7 @@ class Output:
             return False
 
     def write(self, text: str) -> int:
-        """Write what can be written; never raises for want of a reader, of room or of characters."""
+        """Write what can be written; a missing reader, a full disk or an unknown character never raises."""
         encodable = self._encodable(text)
         if self._waits:
             self._write(encodable)
@@ -60,7 +60,7 @@ class Output:
         return len(text)
 
     def flush(self) -> None:
-        """Hand on what was written."""
+        """Flush the file."""
         self._try(self._file.flush)
 
     def _write(self, text: str) -> None:
@@ -83,7 +83,7 @@ class Output:
         return text
 
     def _takes(self) -> bool:
-        """Whether the reader takes more now, as far as can be known."""
+        """Whether the reader accepts more now, as far as the system can tell."""
         try:
             poll = select.poll()
             poll.register(self._file.fileno(), select.POLLOUT)

@@ -1,4 +1,4 @@
-"""How far a sweep is: a live table on a terminal, a line now and then in a log file."""
+"""Progress of a sweep: a live table on a terminal, an occasional line in a log file."""
 
 import time
 
@@ -12,7 +12,7 @@ from ire.sweeps.search.stages import later_runs
 from ire.sweeps.watch.watcher import Watcher
 
 LINE_SECONDS = 10.0
-"""At most this many seconds between two lines of a log."""
+"""Maximum seconds between two lines of a log."""
 FRAME_SECONDS = 0.5
 
 

@@ -1,4 +1,4 @@
-"""Copies what a running sweep has written to the place where it lives, where that is not the folder itself."""
+"""Copies the files of a running sweep to its object store."""
 
 import time
 

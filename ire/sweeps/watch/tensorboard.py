@@ -2,7 +2,7 @@
 
 The HParams entry is written when a trial starts and closed when it ends, whatever way; torch's `add_hparams`
 writes both at the end only, so the messages are built here. What a kill left unwritten is written from the records
-at the next start, but for the flat fractions of single tensors, which stand nowhere else.
+at the next start, except the flat fractions of single tensors, which are recorded nowhere else.
 """
 
 import math
@@ -26,7 +26,7 @@ from ire.trial.report import Report
 from trainables.training.flatness import MEASURES
 
 IN_DOUBT = timedelta(seconds=2 * ALL_SECONDS)
-"""Events of trials that ended so shortly before a kill may not have reached their place."""
+"""Seconds before a kill in which the events of ended trials may not have been stored."""
 
 END_METRICS = ("final_val_loss", "best_val_loss", "progress")
 GROUPS = {
@@ -72,7 +72,7 @@ class TensorBoard(Watcher):
         self._catch_up(protocol)
 
     def _catch_up(self, protocol: Protocol) -> None:
-        """Write what the records know and a killed run could not write any more."""
+        """Write recorded events that a killed run did not write."""
         trials = protocol.records.trials.values()
         stored = {name.split("/")[0] for name in open_storage(self._home.below("trials")).names()}
         killed = max((trial.ended or trial.started for trial in trials), default=None)

@@ -1,4 +1,4 @@
-"""Who looks at a sweep while it runs: the interface that TensorBoard and the progress display implement."""
+"""The interface of everything that follows a running sweep: TensorBoard, the progress display, the publisher."""
 
 from ire.sweeps.records.records import TrialRecord
 from ire.sweeps.search.protocol import Protocol
@@ -6,22 +6,22 @@ from ire.trial.report import Report
 
 
 class Watcher:
-    """Told of every event after it has been recorded; does nothing unless a subclass does."""
+    """Receives every event after it has been recorded; each method does nothing by default."""
 
     def opened(self, protocol: Protocol) -> None:
-        """The sweep is about to begin or to go on."""
+        """The sweep starts or resumes."""
 
     def started(self, trial: TrialRecord) -> None:
-        """A trial was handed out."""
+        """A trial was started."""
 
     def reported(self, trial: TrialRecord, report: Report, flat_fractions: dict[str, float]) -> None:
         """A trial reported; `flat_fractions` are the shares of the tensors in the mask, by name."""
 
     def ended(self, trial: TrialRecord) -> None:
-        """A trial ended, whatever way."""
+        """A trial ended, with any status."""
 
     def noticed(self, text: str) -> None:
-        """Something that people should know at once: a fault, a wait."""
+        """Something that the user should know at once: a fault, a wait."""
 
     def tick(self) -> None:
         """Time has passed; called many times a second."""

@@ -5,6 +5,7 @@ names, one image at a time, are what they are tested against.
 """
 
 from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -72,12 +73,18 @@ def contrast(images: Tensor, change: Tensor) -> Tensor:
 
 def sharpness(images: Tensor, change: Tensor) -> Tensor:
     """Towards or away from a blur of 3x3 pixels; the border stays."""
-    kernel = torch.full((3, 3), 1 / 13, device=images.device)
-    kernel[1, 1] = 5 / 13
+    kernel = _blur(images.device)
     blurred = images.float()
     inner = F.conv2d(blurred, kernel.expand(images.shape[1], 1, 3, 3), groups=images.shape[1]).round()
     blurred[..., 1:-1, 1:-1] = inner
     return _blend(images, blurred, change)
+
+
+@cache
+def _blur(device: torch.device) -> Tensor:
+    kernel = torch.full((3, 3), 1 / 13, device=device)
+    kernel[1, 1] = 5 / 13
+    return kernel
 
 
 def shear_x(images: Tensor, amount: Tensor) -> Tensor:
@@ -130,8 +137,13 @@ def _blend(images: Tensor, other: Tensor, change: Tensor) -> Tensor:
 
 
 def _grey(images: Tensor) -> Tensor:
-    weights = torch.tensor(GREY, device=images.device)[:, None, None]
-    return (images * weights).sum(1, keepdim=True).floor()
+    return (images * _grey_weights(images.device)).sum(1, keepdim=True).floor()
+
+
+@cache
+def _grey_weights(device: torch.device) -> Tensor:
+    """Kept, since to bring numbers to a GPU waits for it."""
+    return torch.tensor(GREY, device=device)[:, None, None]
 
 
 def _sampled(images: Tensor, matrix: tuple, *, corner: bool = False) -> Tensor:
@@ -141,7 +153,12 @@ def _sampled(images: Tensor, matrix: tuple, *, corner: bool = False) -> Tensor:
     """
     count, channels, height, width = images.shape
     device = images.device
-    a, b, c, d, e, f = (torch.as_tensor(m, dtype=torch.float32, device=device).view(-1, 1, 1) for m in matrix)
+    a, b, c, d, e, f = (
+        m.to(torch.float32).view(-1, 1, 1)
+        if isinstance(m, Tensor)
+        else torch.full((1, 1, 1), m, device=device)
+        for m in (float(m) if isinstance(m, int) else m for m in matrix)
+    )
     y = torch.arange(height, device=device)[:, None] + (0.5 if corner else 0.5 - height / 2)
     x = torch.arange(width, device=device)[None, :] + (0.5 if corner else 0.5 - width / 2)
     column = (a * x + b * y + c - x[0, 0]).round().long().expand(count, height, width)

@@ -3,6 +3,9 @@
 Magnitudes are torchvision's: AutoAugment counts ten steps, RandAugment 31.
 """
 
+from collections.abc import Sequence
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -74,6 +77,8 @@ def magnitude(name: str, step: int | None, *, steps: int, side: int) -> float:
 
 def auto_augment(images: Tensor, draws: Tensor) -> Tensor:
     """A policy of `CIFAR10_POLICY` for each of the uint8 `images` (b, 3, h, w); `draws` (b, 5) in [0, 1)."""
+    if images.device.type != "cpu":
+        return auto_augment_on_device(images, draws)
     chosen, *rest = draws.cpu().unbind(1)
     policies = [CIFAR10_POLICY[int(draw * len(CIFAR10_POLICY))] for draw in chosen.tolist()]
     for turn in range(2):
@@ -93,6 +98,8 @@ def rand_draws(operations: int) -> int:
 
 def rand_augment(images: Tensor, draws: Tensor, *, strength: int) -> Tensor:
     """Random operations at one `strength` of 31 for each uint8 image; `draws` (b, 2n) for n operations."""
+    if images.device.type != "cpu":
+        return rand_augment_on_device(images, draws, strength=strength)
     for which, sign in draws.cpu().view(len(draws), -1, 2).permute(1, 2, 0):
         operations = [
             (RAND_OPERATIONS[int(draw * len(RAND_OPERATIONS))], strength) for draw in which.tolist()
@@ -118,3 +125,63 @@ def _applied(
         values = torch.tensor(amounts, dtype=torch.float32, device=images.device)
         result[rows] = OPERATIONS[name](images[rows], values)
     return result
+
+
+# The same where the draws lie on an accelerator: to look at them would wait for it. Every operation is applied to all
+# images, and each image takes what its draws say.
+
+
+def auto_augment_on_device(images: Tensor, draws: Tensor) -> Tensor:
+    """As `auto_augment`, without a word to the host."""
+    side = images.shape[-1]
+    chosen, *rest = draws.double().unbind(1)
+    policy = (chosen * len(CIFAR10_POLICY)).long()
+    for turn in range(2):
+        names, steps, probabilities = zip(
+            *((name, step, p) for name, p, step in (pair[turn] for pair in CIFAR10_POLICY)), strict=True
+        )
+        table = _table(names, steps, 10, side, images.device)
+        whether, sign = rest[2 * turn : 2 * turn + 2]
+        happens = whether < _numbers(probabilities, images.device)[policy]
+        images = _applied_everywhere(images, table[0][policy], table[1][policy], sign, happens)
+    return images
+
+
+def rand_augment_on_device(images: Tensor, draws: Tensor, *, strength: int) -> Tensor:
+    """As `rand_augment`, without a word to the host."""
+    steps = (strength,) * len(RAND_OPERATIONS)
+    table = _table(RAND_OPERATIONS, steps, 31, images.shape[-1], images.device)
+    for which, sign in draws.double().view(len(draws), -1, 2).permute(1, 2, 0):
+        rows = (which * len(RAND_OPERATIONS)).long()
+        happens = torch.ones_like(rows, dtype=torch.bool)
+        images = _applied_everywhere(images, table[0][rows], table[1][rows], sign, happens)
+    return images
+
+
+def _applied_everywhere(
+    images: Tensor, operation: Tensor, amount: Tensor, sign: Tensor, happens: Tensor
+) -> Tensor:
+    """Each image's own `operation` (b,), a row of `OPERATIONS`, where it `happens`."""
+    result = images
+    for row, (name, apply) in enumerate(OPERATIONS.items()):
+        if name != "Identity":
+            mine = happens & (operation == row)
+            signed = torch.where(sign < 0.5, -amount, amount) if name in SIGNED else amount
+            changed = apply(images, torch.where(mine, signed, 0.0).float())
+            result = torch.where(mine[:, None, None, None], changed, result)
+    return result
+
+
+@cache
+def _table(
+    names: Sequence[str], steps: Sequence[int | None], of: int, side: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """The rows in `OPERATIONS` and the unsigned magnitudes (double) of some operations at some of `of` steps."""
+    rows = [list(OPERATIONS).index(name) for name in names]
+    amounts = [magnitude(name, step, steps=of, side=side) for name, step in zip(names, steps, strict=True)]
+    return torch.tensor(rows, device=device), _numbers(tuple(amounts), device)
+
+
+@cache
+def _numbers(values: Sequence[float], device: torch.device) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64, device=device)

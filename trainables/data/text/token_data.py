@@ -187,3 +187,4 @@ WIKITEXT103 = TokenData(
 )
 MINIPILE = TokenData("minipile", HubText("JeanKaddour/minipile"))
 OPENWEBTEXT = TokenData("openwebtext", HubText("Skylion007/openwebtext"), held_out=0.0005)
+CORPORA = {data.name: data for data in (WIKITEXT2, WIKITEXT103, MINIPILE, OPENWEBTEXT)}

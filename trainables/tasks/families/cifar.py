@@ -1,13 +1,12 @@
 """What every CIFAR task shares: the data, its statistics, label smoothing.
 
-A task of this family is a network and a few numbers: see `trainables/tasks/cifar10_resnet56.py`.
+A task of this family is a network and a few numbers: see `trainables/tasks/tasks.toml`.
 """
 
 from collections.abc import Mapping, Sequence
 
 from trainables.data.images.cifar import Cifar
-from trainables.tasks.families.small_images import TINY as TINY  # for the tasks of the family
-from trainables.tasks.families.small_images import SmallImageTask
+from trainables.tasks.families.small_images import TINY, SmallImageTask
 
 STATISTICS = {
     10: {"mean": (0.4914, 0.4822, 0.4465), "std": (0.2470, 0.2435, 0.2616)},
@@ -22,6 +21,7 @@ class CifarTask(SmallImageTask):
     held out.
     """
 
+    tiny = TINY
     label_smoothing = 0.1  # Wang et al. 2024, Appendix C.1
 
     @property

@@ -1,6 +1,6 @@
 """What the workloads of Novack et al. 2023 share: CIFAR in batches of thousands, plain cross-entropy, their split.
 
-A task of this family is a network and a few numbers: see `trainables/tasks/cifar10_resnet18.py`.
+A task of this family is a network and a few numbers: see `trainables/tasks/tasks.toml`.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,8 @@ from functools import cached_property
 from typing import Any
 
 from trainables.data.images.image_batches import ImageSplits
-from trainables.tasks.families.cifar import TINY, CifarTask
+from trainables.tasks.families.cifar import CifarTask
+from trainables.tasks.families.small_images import TINY
 
 
 class LargeBatchTask(CifarTask):
@@ -19,6 +20,7 @@ class LargeBatchTask(CifarTask):
     training images. `@original` exchanges the two splits; no checkpoint is chosen, every result is the last step's.
     """
 
+    tiny = TINY | {"batch_size": 192}  # five steps an epoch
     batch_size = 5120
     label_smoothing = 0.0
     validation_fraction = 0.2
@@ -39,10 +41,3 @@ class LargeBatchTask(CifarTask):
                 for field in ("images", "labels", "rows")
             },
         )
-
-
-TINY_LARGE_BATCH: Mapping[str, Any] = TINY | {"batch_size": 192}
-"""What the scaled-down twins of the family share: five steps an epoch."""
-
-NO_OTHER: Mapping[str, Any] = {}
-"""For the tasks whose paper, too, selects on held-out training images."""

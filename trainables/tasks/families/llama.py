@@ -5,6 +5,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from trainables.data.text.token_data import CORPORA, TokenData
 from trainables.models.linear_cross_entropy import (
     linear_cross_entropy,
     linear_metric_sums,
@@ -22,6 +23,8 @@ class LlamaTask(LanguageTask):
     (`trainables.models.linear_cross_entropy`): equal to the plain loss but for rounding.
     """
 
+    corpus: str
+    """The name of its data: see `trainables.data.text.token_data`."""
     layers: int
     heads: int
     dim: int
@@ -40,6 +43,10 @@ class LlamaTask(LanguageTask):
         "head_dim": 8,
         "eval_windows": 64,
     }
+
+    @property
+    def data(self) -> TokenData:
+        return CORPORA[self.corpus]
 
     def network(self, vocabulary: int) -> nn.Module:
         return Llama(

@@ -1,0 +1,106 @@
+"""Builds every arm of a sweep once, on empty weights, before anything starts: constructors complain in time."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from ire.invalid_input import InvalidInput
+from ire.methods.composed import Method
+from trainables.task import Task
+from trainables.training.groups import Group, grouped
+from trainables.training.optimizers import build_optimizer, set_mode
+
+
+def rehearse(task: Task, arms: Mapping[Method, Mapping[str, Any]], *, horizon: int) -> dict[str, list[Group]]:
+    """What went into which group, by method, for the model of `task`; `arms` has the settings of each method.
+
+    Raises:
+        InvalidInput: an arm that cannot be built for this model, with its own message, or one whose step costs more
+            gradients than it says.
+    """
+    try:
+        model = empty_model(task)
+    except InvalidInput:  # its data lies on the cluster's machines only
+        return {}
+    found = {}
+    for method, settings in arms.items():
+        try:
+            optimizer = build_optimizer(method, settings, model, horizon=horizon, seed=0)
+            check_groups(optimizer, model)
+        except InvalidInput:
+            raise
+        except Exception as error:  # anybody's constructor
+            lines = str(error).strip().splitlines() or [""]
+            raise InvalidInput(
+                f"--methods {method.label}: cannot be built for this model: {type(error).__name__}: {lines[0]}"
+            ) from error
+        check_cost(method, settings, horizon=horizon)
+        found[method.name] = grouped(method, settings, model)
+    return found
+
+
+def empty_model(task: Task) -> nn.Module:
+    """The task's model with memory that nobody has written to: as good as free, whatever its size."""
+    try:
+        with torch.device("meta"):
+            model = task.model()
+    except (RuntimeError, NotImplementedError, ValueError, TypeError):  # it computes with its weights
+        return task.model()
+    made: dict[int, nn.Parameter] = {}
+    for module in model.modules():
+        for name, p in module.named_parameters(recurse=False, remove_duplicate=False):
+            if id(p) not in made:
+                made[id(p)] = nn.Parameter(torch.empty_like(p, device="cpu"), requires_grad=p.requires_grad)
+            setattr(module, name, made[id(p)])
+    return model
+
+
+def check_groups(optimizer: Optimizer, model: nn.Module) -> None:
+    """Raise `InvalidInput` unless every trainable parameter is in exactly one group."""
+    held = [id(p) for group in optimizer.param_groups for p in group["params"]]
+    wanted = {id(p): name for name, p in model.named_parameters() if p.requires_grad}
+    lost = [name for key, name in wanted.items() if held.count(key) != 1]
+    if lost:
+        raise InvalidInput(f"{len(lost)} parameters are in no group, or in several: {', '.join(lost[:3])}")
+
+
+def check_cost(method: Method, settings: Mapping[str, Any], *, horizon: int) -> None:
+    """Take one step on a matrix and a vector, and count how often it wants a gradient.
+
+    Raises:
+        InvalidInput: more often than the method says.
+    """
+    if method.update or method.base.curvature_interval:
+        return  # ours, and counted in tests
+    toy = nn.Sequential(nn.Embedding(4, 4), nn.Linear(4, 4), nn.Linear(4, 4))
+    taken = 0
+
+    def closure() -> torch.Tensor:
+        nonlocal taken
+        taken += 1
+        for p in toy.parameters():
+            p.grad = torch.full_like(p, 1e-3)
+        return torch.ones(())
+
+    try:
+        alone = Method(base=method.base, sam=method.sam)
+        own = {name: settings[name] for name in (*alone.settings, *alone.options) if name in settings}
+        optimizer = build_optimizer(alone, own, toy, horizon=horizon, seed=0)
+        set_mode(optimizer, training=True)
+        optimizer.step(closure)
+    except Exception:  # it may not like so small a model; the loop counts, too
+        return
+    check_count(method, settings, taken)
+
+
+def check_count(method: Method, settings: Mapping[str, Any], taken: float) -> None:
+    """Raise `InvalidInput` if a step that took so many gradients costs more than the method says."""
+    said = method.gradients_per_step(settings)
+    if taken > said:
+        raise InvalidInput(
+            f"{method.label} took {taken:g} gradients in one step, and says {said}: a budget could not hold; say in "
+            f'its class ire_method = {{"gradients": {-(-taken * method.base.gradients // said):g}}}'
+        )
