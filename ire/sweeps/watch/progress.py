@@ -9,6 +9,7 @@ from rich.table import Table
 from ire.sweeps.records.records import DIVERGED, FAILED, FINISHED, PRUNED, RUNNING
 from ire.sweeps.search.protocol import Protocol
 from ire.sweeps.search.stages import later_runs
+from ire.sweeps.search.study import Study
 from ire.sweeps.watch.watcher import Watcher
 
 LINE_SECONDS = 10.0
@@ -63,8 +64,19 @@ class Progress(Watcher):
             self._console.print(self._line(), soft_wrap=True)
 
     def _line(self) -> str:
-        best = "  ".join(f"{name} {_best(arm)}" for name, arm in self._protocol.arms.items())
-        return f"[{_clock(time.monotonic() - self._began)}] {self._headline()}; best val_loss: {best}"
+        best = "  ".join(f"{name} {_best(arm)}" for name, arm in self._study.arms.items() if arm.winner)
+        best = f"; best val_loss: {best}" if best else ""
+        return f"[{_clock(time.monotonic() - self._began)}] {self._headline()}{best}"
+
+    @property
+    def _study(self) -> Study:
+        """The study that the sweep is at: the last one of which a trial has started."""
+        studies = self._protocol.studies
+        return max(
+            (study for study in studies if any(arm.search for arm in study.arms.values())),
+            key=lambda study: study.number,
+            default=studies[0],
+        )
 
     def _headline(self) -> str:
         trials = self._protocol.records.trials.values()
@@ -76,7 +88,9 @@ class Progress(Watcher):
         curve = len(plan.curve) * plan.confirm_seeds if any(arm.method.is_baseline for arm in arms) else 0
         search = sum(plan.search_trials(arm.method) for arm in arms)
         at_most = search + later + (curve if len(arms) > 1 else 0)
-        return f"{ended} trials done of at most {at_most}, {running} running, {self._time_left()}"
+        count = len(self._protocol.studies)
+        study = f"study {self._study.number + 1} of {count}: " if count > 1 else ""
+        return f"{study}{ended} trials done of at most {at_most}, {running} running, {self._time_left()}"
 
     def _time_left(self) -> str:
         done, total = self._protocol.work()
@@ -91,7 +105,7 @@ class Progress(Watcher):
         for name in ("search", "running", FINISHED, PRUNED, DIVERGED, FAILED, "best val_loss", "confirmed"):
             table.add_column(name, justify="right")
         plan = self._protocol.plan
-        for name, arm in self._protocol.arms.items():
+        for name, arm in self._study.arms.items():
             count = {
                 s: sum(t.status == s for t in arm.search)
                 for s in (RUNNING, FINISHED, PRUNED, DIVERGED, FAILED)
