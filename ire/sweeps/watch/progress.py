@@ -72,11 +72,8 @@ class Progress(Watcher):
     def _study(self) -> Study:
         """The study that the sweep is at: the last one of which a trial has started."""
         studies = self._protocol.studies
-        return max(
-            (study for study in studies if any(arm.search for arm in study.arms.values())),
-            key=lambda study: study.number,
-            default=studies[0],
-        )
+        begun = [study for study in studies if any(arm.search for arm in study.arms.values())]
+        return begun[-1] if begun else studies[0]
 
     def _headline(self) -> str:
         trials = self._protocol.records.trials.values()
