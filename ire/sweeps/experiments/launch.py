@@ -14,6 +14,8 @@ from rich.console import Console
 
 from ire.invalid_input import InvalidInput
 from ire.methods.method import named, parse_method
+from ire.storage.credentials import without_credentials
+from ire.storage.storage import is_uri
 from ire.sweeps.experiments.experiment import Experiment
 from ire.sweeps.findings.contract import broken_before
 from ire.sweeps.plan.changes import check_identity, extended, identity
@@ -265,8 +267,10 @@ def _run(
 
 
 def _absolute(location: str | None) -> str | None:
-    """A path that means the same from everywhere; a URI as it is."""
-    return location if location is None or "://" in location else str(Path(location).resolve())
+    """A path that means the same from everywhere; a URI without credentials."""
+    if location is None or is_uri(location):
+        return location and without_credentials(location)
+    return str(Path(location).resolve())
 
 
 def _write_plan(plan: Plan, home: Home) -> None:
