@@ -146,7 +146,7 @@ class Space:
         settings = dict(settings)
         given = [name for name in ("start_step", "start_epoch", "start_fraction") if name in settings]
         if len(given) > 1:
-            raise InvalidInput(f"{' and '.join(given)} in {where}: one start is enough")
+            raise InvalidInput(f"{' and '.join(given)} in {where}: give only one of them")
         if not given or given[0] == "start_fraction":
             return settings
         value = settings.pop(given[0])

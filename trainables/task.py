@@ -56,7 +56,7 @@ class Task(ABC):
             raise unknown("scale", scale, forms, where=self.name)
         for attribute, value in forms[scale].items():
             if not hasattr(type(self), attribute):
-                raise AttributeError(f"{self.name}@{scale} sets {attribute!r}, which the task has not")
+                raise AttributeError(f"{self.name}@{scale} sets {attribute!r}, which the task does not have")
             setattr(self, attribute, value)
 
     def in_study(self, number: int) -> "Task":

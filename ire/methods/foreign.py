@@ -97,7 +97,9 @@ def described(loaded: Any, named: Callable[[str], Base], *, name: str, construct
     from torch.optim import Optimizer  # only here: names of ours are checked without torch
 
     if not (isinstance(loaded, type) and issubclass(loaded, Optimizer)):
-        raise InvalidInput(f"method {name!r}: {constructor} is no class derived from torch.optim.Optimizer")
+        raise InvalidInput(
+            f"method {name!r}: {constructor} is not a class derived from torch.optim.Optimizer"
+        )
     about = _about(loaded, name)
     fixed = dict(about.get("fixed", {}))
     settings, arguments, found, unread, missing = {}, {}, {}, {}, []

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
+from ire.foreign_text import without_secrets
 from ire.invalid_input import InvalidInput
+from ire.storage.credentials import with_credentials, without_credentials
 
 Answer = TypeVar("Answer")
 
@@ -117,11 +119,15 @@ class ObjectStore(Storage):
     def __init__(self, uri: str) -> None:
         from pyarrow.fs import FileSystem
 
+        self.location = without_credentials(uri)
         try:
-            self._files, self._path = FileSystem.from_uri(uri)
+            self._files, self._path = FileSystem.from_uri(with_credentials(self.location))
         except (ValueError, OSError, NotImplementedError) as error:
-            raise InvalidInput(f"{uri!r}: not a storage that pyarrow can open ({error})") from error
-        self.location = uri
+            raise InvalidInput(
+                f"{self.location!r}: not a storage that pyarrow can open ({without_secrets(str(error))})"
+            ) from error
+        if not self._path.strip("/"):
+            raise InvalidInput(f"{self.location!r} names no bucket: as in s3://bucket/prefix")
 
     def names(self, folder: str = "") -> list[str]:
         return sorted(info.path[len(self._path) + 1 :] for info in self._infos(folder))
@@ -173,6 +179,8 @@ def below(location: str | Path, *names: str) -> str:
     if not is_uri(location):
         return str(Path(location).joinpath(*names))
     parts = urlsplit(str(location))
+    if not parts.netloc and parts.scheme != "file":
+        raise InvalidInput(f"{str(location)!r} names no bucket: as in s3://bucket/prefix")
     return urlunsplit(parts._replace(path="/".join([parts.path.rstrip("/"), *names])))
 
 

@@ -153,8 +153,8 @@ def test_what_a_class_says_wrongly_is_named(module, about, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("class Mine: ...", "is no class derived from torch.optim.Optimizer"),
-        ("Mine = 3", "is no class derived from torch.optim.Optimizer"),
+        ("class Mine: ...", "is not a class derived from torch.optim.Optimizer"),
+        ("Mine = 3", "is not a class derived from torch.optim.Optimizer"),
         (
             "class Mine(torch.optim.SGD):\n    def __init__(self, params, rank, lr=0.1): ...",
             "needs rank without a default.*ire_method = ",

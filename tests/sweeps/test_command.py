@@ -90,7 +90,7 @@ start_fraction = 0.5
             "a trial needs 64 workers x 64 CPU",
         ),
         (["sweep", "digits", "--workers", "5"], "--workers 5: must divide the batch of digits, 64 examples"),
-        (["sweep", "digits", "--cpus-per-worker", "4096"], "it would wait for ever"),
+        (["sweep", "digits", "--cpus-per-worker", "4096"], "so no trial could ever start"),
         (["sweep", "digits", "--name", "../up"], "--name '../up': must be"),
         (["sweep", "digits", "--name", "taken"], "exists: choose another --name"),
         (["sweep", "digits", "--storage", "file"], "is not a folder that can be written to"),

@@ -79,8 +79,8 @@ def _new(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"trials": 3}, "--trials 3: the sweep has 4 already; a budget can be raised, not lowered"),
-        ({"confirm_seeds": 1}, "--confirm-seeds 1: the sweep has 2 already"),
+        ({"trials": 3}, "--trials 3: the sweep already has 4; a budget can be raised, not lowered"),
+        ({"confirm_seeds": 1}, "--confirm-seeds 1: the sweep already has 2"),
         ({"curve": (0.01,)}, "--curve 0.01: must be different factors between 1/16 and 16"),
         ({"methods": ["adamw", "sdg"]}, "did you mean 'sgd'"),
         ({"max_concurrent": 0}, "--max-concurrent 0: must be at least 1"),
@@ -153,7 +153,7 @@ def test_a_task_of_ones_own_that_was_changed_is_told_on_a_resume(tmp_path, monke
     assert _changed_versions(plan, records) == []
     module.write_text("ONE = 2\n")
     (line,) = _changed_versions(plan, records)
-    assert line.endswith(f"is recorded: task {before['task']} -> {versions(plan.task)['task']}")
+    assert line.endswith(f"(recorded): task {before['task']} -> {versions(plan.task)['task']}")
     assert "task" not in versions("digits")
     assert "task" not in versions("my_missing_package.module:Mine")
 
@@ -163,12 +163,9 @@ def test_a_resume_of_a_finished_sweep_reads_its_plan_and_its_records_once(tmp_pa
     simulate(plan, tmp_path)
     (tmp_path / "sweep.toml").write_text(plan.to_toml())
     read = []
-
-    def told_of_plan(folder, **options):
-        read.append("sweep.toml")
-        return read_plan(folder, **options)
-
-    monkeypatch.setattr(launch, "read_plan", told_of_plan)
+    monkeypatch.setattr(
+        launch, "read_plan", lambda folder, **o: read.append("sweep.toml") or read_plan(folder, **o)
+    )
     lines = records_module.numbered_lines
     monkeypatch.setattr(records_module, "numbered_lines", lambda path: read.append(path.name) or lines(path))
     experiment = launch.resume(tmp_path)

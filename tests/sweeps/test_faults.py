@@ -172,7 +172,7 @@ def test_a_checkpoint_that_cannot_be_written_is_told_and_breaks_off_only_if_the_
     else:
         assert tune.cannot_go_on is None
         assert [fault.kind for fault in trial.faults] == ["storage"]
-        assert "the trial goes on" in told.texts[-1]
+        assert "the trial continues" in told.texts[-1]
 
 
 def test_a_trial_that_dies_too_often_is_given_up_and_the_others_go_on(run):
@@ -205,7 +205,7 @@ def test_a_trial_whose_actor_dies_is_handed_out_again_with_its_checkpoint(run):
     assert not tune.protocol.is_over
     assert tune.next_job()["job"] == job, "the same trial, next"
     assert tune.protocol.running == [trial]
-    assert "actor lost; it goes on from its checkpoint" in told.texts[-1]
+    assert "actor lost; it continues from its checkpoint" in told.texts[-1]
     finish(tune)
 
 

@@ -145,15 +145,20 @@ def test_a_sweep_whose_cluster_is_lost_is_broken_off_in_order(tmp_path):
 
 @pytest.mark.parametrize("in_time", [True, False])
 def test_a_driver_that_waits_for_a_dead_cluster_says_how_to_go_on_and_ends(in_time, monkeypatch):
-    node = SimpleNamespace(dead_processes=lambda: [("gcs_server", 1)])
+    killed = []
+    stopped = SimpleNamespace(process=SimpleNamespace(kill=lambda: killed.append("raylet")))
+    node = SimpleNamespace(dead_processes=lambda: [("gcs_server", 1)], all_processes={"raylet": [stopped]})
     monkeypatch.setattr(ray._private.worker, "_global_node", node)
     monkeypatch.setattr(module, "LOOK_SECONDS", 0.01)
     monkeypatch.setattr(module, "STUCK_SECONDS", 60 if in_time else 0.01)
     told, ended = [], threading.Event()
     monkeypatch.setattr(os, "_exit", lambda code: told.append(code) or ended.set())
-    with module.leave_if_stuck(lambda: told.append("ire resume x")):
+    with module.leave_if_stuck(told.append) as check:
+        with pytest.raises(ClusterLost, match="death of its gcs_server"):
+            check()
         assert ended.wait(0.2 if in_time else 30) is not in_time
-    assert told == ([] if in_time else ["ire resume x", 1])
+    assert told[1:] == ([] if in_time else [1])
+    assert killed == ([] if in_time else ["raylet"])
 
 
 def test_the_private_names_of_ray_that_are_used_are_there():

@@ -279,6 +279,7 @@ def test_the_command_that_repeats_a_preset_does_so_with_its_choices(
     monkeypatch.setattr("ire.sweeps.experiments.launch._run", stop)
     monkeypatch.setattr("ire.sweeps.experiments.launch.this_machine", lambda: [Node(cpus=8, gpus=0)])
     monkeypatch.setattr("trainables.task.Task.check_data", lambda self: None)
+    monkeypatch.setattr("trainables.task.Task.data_identity", lambda self: None)
     monkeypatch.chdir(tmp_path)
     words = ["sweep", "--preset", preset, "--scale", "tiny", "--name", "again", *options]
     with pytest.raises(Killed):

@@ -145,9 +145,9 @@ TIME = "2026-01-01T00:00:00+00:00"
 @pytest.mark.parametrize(
     ("file", "line", "told"),
     [
-        ("trials.jsonl", 7, "is no event of a sweep, but int"),
-        ("trials.jsonl", [], "is no event of a sweep, but list"),
-        ("trials.jsonl", None, "is no event of a sweep, but NoneType"),
+        ("trials.jsonl", 7, "is not an event of a sweep but int"),
+        ("trials.jsonl", [], "is not an event of a sweep but list"),
+        ("trials.jsonl", None, "is not an event of a sweep but NoneType"),
         ("trials.jsonl", {}, "event is missing"),
         (
             "trials.jsonl",
@@ -205,12 +205,14 @@ def test_a_line_that_is_no_json_is_one_clear_line(folder, text):
 def test_a_spec_of_a_newer_version_is_called_that(folder):
     path = folder / "trials.jsonl"
     path.write_text(path.read_text().replace('"horizon": ', '"gradient_noise": 0.1, "horizon": '))
-    with pytest.raises(InvalidInput, match=r"cannot read what sgd-0000 is .*gradient_noise.*a newer one"):
+    with pytest.raises(
+        InvalidInput, match=r"cannot read the specification of sgd-0000 .*gradient_noise.*a newer one"
+    ):
         read_records(folder)
 
 
 def test_trials_that_the_plan_does_not_know_are_refused_by_a_resume(folder):
-    with pytest.raises(InvalidInput, match=r"sgd-ire-0000 does not fit sweep.toml"):
+    with pytest.raises(InvalidInput, match=r"sgd-ire-0000 do not match sweep.toml"):
         Protocol(make_plan(**PLAN | {"methods": ("sgd",)}), folder)
 
 

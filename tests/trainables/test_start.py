@@ -105,7 +105,7 @@ def test_a_start_may_be_given_in_steps_or_epochs():
     assert space.in_fractions({"start_step": 500})["start_fraction"] * space.horizon == pytest.approx(500)
     for settings, message in (
         ({"start_epoch": 100}, r"must be a number in \[0, 100\)"),
-        ({"start_step": 5, "start_fraction": 0.5}, "one start is enough"),
+        ({"start_step": 5, "start_fraction": 0.5}, "give only one of them"),
     ):
         with pytest.raises(InvalidInput, match=message):
             space.in_fractions(settings, where="--set")

@@ -110,7 +110,7 @@ def test_less_data_than_a_batch_is_refused():
     for dataset in (Augmented(), Counted()):
         with pytest.raises(InvalidInput, match=r"23 examples.* fill one batch of 24"):
             next(batches(dataset, batch_size=24, seed=0))
-    with pytest.raises(InvalidInput, match="a int is no data set"):
+    with pytest.raises(InvalidInput, match="a int is not a data set"):
         next(batches(7, batch_size=1, seed=0))
 
 

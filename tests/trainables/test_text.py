@@ -137,7 +137,7 @@ def test_preparation_goes_on_where_it_was_stopped_and_gives_the_same_files(tmp_p
             file.write(b"torn")  # written, but not yet known to be whole
     heard = []
     parts = write(tmp_path / "parts", source, encoder, held_out=0.1, say=heard.append)
-    assert any("going on after" in line for line in heard)
+    assert any("continuing after" in line for line in heard)
     assert parts.index == whole.index  # checksums and all
     assert not list((tmp_path / "parts").glob(".*"))
 
@@ -287,11 +287,11 @@ def test_nanogpts_files_are_taken(tmp_path, data):
 @pytest.mark.parametrize(
     ("task", "text", "tokenizer", "message"),
     [
-        ("wikitext2", True, "gpt2", "is a text of words, it takes none"),
+        ("wikitext2", True, "gpt2", "is a text of words and takes none"),
         ("minipile-llama119m", True, "bpe:12", "must be bpe:SIZE with a size from 257"),
         ("minipile-llama119m", True, "nowhere.json", "cannot be loaded .*bpe:SIZE"),
         ("minipile-llama119m", False, "bpe:300", "no text there; takes text"),
-        ("cifar10-resnet56", True, "bpe:300", "cifar10 is no text"),
+        ("cifar10-resnet56", True, "bpe:300", "cifar10 is not a text data set"),
     ],
 )
 def test_what_cannot_be_prepared_is_refused(task, text, tokenizer, message, tmp_path, data):

@@ -48,7 +48,7 @@ class DataSet(ABC):
         """
         for name, value in (("--tokenizer", tokenizer), ("--glob", glob)):
             if value is not None:
-                raise InvalidInput(f"{name} {value!r}: {self.name} is no text")
+                raise InvalidInput(f"{name} {value!r}: {self.name} is not a text data set")
         if source is None:
             say(f"downloading {self.name} into {downloads}")
             downloads.mkdir(parents=True, exist_ok=True)

@@ -87,7 +87,7 @@ def is_map_style(dataset: Any) -> bool:
     if hasattr(dataset, "__iter__"):
         return False
     raise InvalidInput(
-        f"a {type(dataset).__name__} is no data set: it must have a length and examples by number, or be iterable"
+        f"a {type(dataset).__name__} is not a data set: it must have a length and examples by number, or be iterable"
     )
 
 

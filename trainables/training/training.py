@@ -59,7 +59,7 @@ class Training:
         self._optimizer_steps = self.method.optimizer_steps(self.settings, task.batch_size)
         if spec.compile and self.method.differentiates_twice:
             raise InvalidInput(
-                f"--compile: {spec.method} differentiates twice, and a compiled model cannot; leave it out"
+                f"--compile: {spec.method} differentiates twice, which a compiled model cannot; omit --compile"
             )
 
         torch.set_float32_matmul_precision("high" if spec.precision == "tf32" else "highest")

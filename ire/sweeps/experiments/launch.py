@@ -3,7 +3,7 @@
 import contextlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -14,6 +14,8 @@ from rich.console import Console
 
 from ire.invalid_input import InvalidInput
 from ire.methods.method import named, parse_method
+from ire.storage.credentials import without_credentials
+from ire.storage.storage import is_uri
 from ire.sweeps.experiments.experiment import Experiment
 from ire.sweeps.findings.comparison import undecided
 from ire.sweeps.findings.contract import broken_before
@@ -36,7 +38,7 @@ from ire.sweeps.ray.cluster import (
 )
 from ire.sweeps.ray.disk import check_room, room_needed
 from ire.sweeps.ray.interruption import terminate_like_interrupt
-from ire.sweeps.ray.local_cluster import ClusterLost, leave_if_stuck, why_dead, why_lost
+from ire.sweeps.ray.local_cluster import leave_if_stuck
 from ire.sweeps.records.experiment_home import PREFIXES, Home, home_at, new_home
 from ire.sweeps.records.records import Records
 from ire.sweeps.search.protocol import Protocol
@@ -210,8 +212,11 @@ def _run(
                 load_task(plan.task).check_same_data(plan.data, whose=f"the sweep {plan.name!r}")
             started_here = not joins_a_cluster(address)
             last = plain_console(file=console.file, waits=False)  # wherever standard output goes by then
+            check_lives: Callable[[], None] = lambda: None  # noqa: E731
             if started_here:
-                stack.enter_context(leave_if_stuck(lambda: last.print(_lost(home), soft_wrap=True)))
+                check_lives = stack.enter_context(
+                    leave_if_stuck(lambda reason: last.print(_lost(reason, home), soft_wrap=True))
+                )
             stack.enter_context(connected(address))
             slots = capacity(plan, nodes())
             room = check_room(room_needed(plan, load_task(plan.task), slots=slots.slots), home.location)
@@ -244,7 +249,7 @@ def _run(
             )
             read = None  # reports are forgotten while the sweep runs
             watchers = [TensorBoard(home), Progress(screen), Publisher(home)]
-            count = partial(_slots, plan, started_here=started_here)
+            count = partial(_slots, plan, check_lives)
             tune = TuneRun(protocol, home, slots=count, watchers=watchers)
             with contextlib.suppress(KeyboardInterrupt):
                 try:
@@ -265,8 +270,10 @@ def _run(
 
 
 def _absolute(location: str | None) -> str | None:
-    """A path that means the same from everywhere; a URI as it is."""
-    return location if location is None or "://" in location else str(Path(location).resolve())
+    """A path that means the same from everywhere; a URI without credentials."""
+    if location is None or is_uri(location):
+        return location and without_credentials(location)
+    return str(Path(location).resolve())
 
 
 def _write_plan(plan: Plan, home: Home) -> None:
@@ -278,15 +285,14 @@ def _write_plan(plan: Plan, home: Home) -> None:
     home.publish()
 
 
-def _slots(plan: Plan, *, started_here: bool) -> int:
+def _slots(plan: Plan, check_lives: Callable[[], None]) -> int:
     """How many trials the cluster holds now, freed of what the dead left; 0 while too few nodes are there.
 
-    Raises `ClusterLost` for a cluster that was started here and is dead: no other node can come.
+    `check_lives` raises `ClusterLost` for a cluster that was started here and is dead: no other node can come.
     """
     from trainables.gang.trainable import remove_abandoned_placement_groups
 
-    if started_here and (lost := why_lost()) is not None:
-        raise ClusterLost(lost)
+    check_lives()
     remove_abandoned_placement_groups()
     try:
         return capacity(plan, nodes()).slots
@@ -302,8 +308,8 @@ def _changed_versions(plan: Plan, records: Records) -> list[str]:
     return [f"resumed with other versions (recorded): {', '.join(changed)}"] if changed else []
 
 
-def _lost(home: Home) -> str:
-    return f"the Ray cluster of this machine is lost: {why_dead()}\n{_how_to_go_on(home)}"
+def _lost(reason: str, home: Home) -> str:
+    return f"the Ray cluster of this machine is lost: {reason}\n{_how_to_go_on(home)}"
 
 
 def _how_to_go_on(home: Home) -> str:

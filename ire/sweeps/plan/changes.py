@@ -56,7 +56,7 @@ def extended(plan: Plan, **changes: Any) -> Plan:
             value = added if option.item is str else tuple(sorted(added))
         elif option.resume.raised and value < old:
             raise InvalidInput(
-                f"{option.dashed} {value}: the sweep has {old} already; a budget can be raised, not lowered"
+                f"{option.dashed} {value}: the sweep already has {old}; a budget can be raised, not lowered"
             )
         larger[name] = named(value) if name == "methods" else value
     plan = replace(plan, **larger)

@@ -103,7 +103,7 @@ class Plan(PlannedOptions):
         for name in self.methods:
             method = parse_method(name, where="--methods")
             if self.compile and method.differentiates_twice:
-                raise InvalidInput(f"--compile: {name} differentiates twice, and a compiled model cannot")
+                raise InvalidInput(f"--compile: {name} differentiates twice, which a compiled model cannot")
             self.space.check_rungs(method)
             method.resolve(self.space.published(method), where=self.space.source)
             cost = self.most_expensive_trial(method)

@@ -54,8 +54,8 @@ def capacity(plan: Plan, nodes: Sequence[Node]) -> Capacity:
     fitting = here // workers
     if fitting == 0:
         raise InvalidInput(
-            f"a trial needs {need}, and {have} hold {here} such workers: it would wait for ever; lower --workers, "
-            "--cpus-per-worker or --gpus-per-worker, or join a larger cluster with --address"
+            f"a trial needs {need}, and {have} hold {here} such workers, so no trial could ever start; lower "
+            "--workers, --cpus-per-worker or --gpus-per-worker, or join a larger cluster with --address"
         )
     slots = min(fitting, plan.max_concurrent or fitting)
     capped = f", capped at {slots} by --max-concurrent" if slots < fitting else ""

@@ -74,38 +74,56 @@ def why_lost() -> str | None:
     import ray
 
     if _dead():
-        return why_dead()
+        return _why_dead()
     if not any(known["Alive"] for known in ray.nodes()):
         return "its only node does not answer any more"
     return None
 
 
-def why_dead() -> str:
+def _why_dead() -> str:
     """What has died of it; asks no process of the cluster."""
     return f"death of its {' and '.join(_dead())}, as by a lack of memory, a kill or `ray stop`"
 
 
 @contextlib.contextmanager
-def leave_if_stuck(farewell: Callable[[], None]) -> Iterator[None]:
-    """End the process, after `farewell`, if the cluster inside has died and the driver waits for it nevertheless.
+def leave_if_stuck(farewell: Callable[[str], None]) -> Iterator[Callable[[], None]]:
+    """End the process, after `farewell` with the reason, if the driver waits for a cluster that has died.
 
-    A call to a dead GCS returns to nobody, and after a minute Ray ends the process without a word.
+    A call to a dead GCS returns to nobody, and after a minute Ray ends the process without a word; a raylet that was
+    stopped does not end when it is told to. Yields what raises `ClusterLost` if the cluster is lost.
     """
-    over = threading.Event()
+    over, lost = threading.Event(), []
 
     def watch() -> None:
         while not over.wait(LOOK_SECONDS):
-            if _dead():
+            if lost or _dead():
                 if not over.wait(STUCK_SECONDS):
-                    farewell()
+                    farewell(lost[0] if lost else _why_dead())
+                    _kill()
                     os._exit(1)
                 return
 
+    def check() -> None:
+        if (reason := why_lost()) is not None:
+            lost.append(reason)
+            raise ClusterLost(reason)
+
     threading.Thread(target=watch, name="cluster-watch", daemon=True).start()
     try:
-        yield
+        yield check
     finally:
         over.set()
+
+
+def _kill() -> None:
+    """Kill what is left of the cluster's processes, stopped ones, too."""
+    import ray
+
+    node = getattr(ray._private.worker, "_global_node", None)
+    for processes in list(node.all_processes.values()) if node else ():
+        for info in processes:
+            with contextlib.suppress(OSError):
+                info.process.kill()
 
 
 def _dead() -> list[str]:

@@ -256,7 +256,7 @@ class TuneRun:
                 )
             else:
                 self.protocol.records.fault(trial, "storage", cause)
-                self._tell(f"{trial.name}: a checkpoint could not be written, the trial goes on: {cause}")
+                self._tell(f"{trial.name}: a checkpoint could not be written; the trial continues: {cause}")
         if message.error:
             self.protocol.end(trial, FAILED, message.error)
 
@@ -274,7 +274,7 @@ class TuneRun:
     def _fault(self, trial: TrialRecord, kind: str, cause: str) -> bool:
         goes_on = self.protocol.fault(trial, kind, cause)
         self._tell(
-            f"{trial.name}: {kind}; {'it goes on from its checkpoint' if goes_on else 'given up'}\n{cause}"
+            f"{trial.name}: {kind}; {'it continues from its checkpoint' if goes_on else 'given up'}\n{cause}"
         )
         return goes_on
 

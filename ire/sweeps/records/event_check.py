@@ -43,7 +43,7 @@ def refused(path: Path, number: int, error: Exception) -> InvalidInput:
             f"{path}, line {number}: {error}: a newer version of ire has written it; upgrade to read this experiment"
         )
     return InvalidInput(
-        f"{path}, line {number}: it is no event of a sweep ({error}); put the file back from a copy"
+        f"{path}, line {number}: it is not an event of a sweep ({error}); put the file back from a copy"
     )
 
 

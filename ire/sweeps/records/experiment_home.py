@@ -13,6 +13,7 @@ import threading
 from abc import ABC, abstractmethod
 from pathlib import Path
 
+from ire.foreign_text import without_secrets
 from ire.invalid_input import InvalidInput
 from ire.storage.storage import below, is_uri, open_storage, patiently
 from ire.sweeps.records.experiment_lock import Lease, folder_locked
@@ -34,6 +35,11 @@ FAN_IN = 16
 
 READ_ATTEMPTS = 10
 """How often a reader lists the segments anew that a writer keeps merging."""
+
+CREDENTIALS = (
+    "its credentials come from the environment (AWS_ACCESS_KEY_ID, ...) or are given in the URI each time"
+)
+"""What may be wrong with a store that cannot be read: none are kept."""
 
 
 class Home(ABC):
@@ -129,8 +135,8 @@ class StoreHome(Home):
     is_mirrored = True
 
     def __init__(self, location: str) -> None:
-        self.location = location
         self._store = open_storage(location)
+        self.location = location = self._store.location
         self._mirror = tempfile.TemporaryDirectory(prefix="ire-")
         self.folder = Path(self._mirror.name)
         self._segments: dict[str, list[tuple[int, int, int]]] = {name: [] for name in RECORDS}
@@ -154,7 +160,9 @@ class StoreHome(Home):
             except OSError as error:
                 merged = isinstance(error, FileNotFoundError)  # by a running sweep, since they were listed
                 if not merged or attempt == READ_ATTEMPTS - 1:
-                    raise InvalidInput(f"{self.location!r} cannot be read ({error})") from error
+                    raise InvalidInput(
+                        f"{self.location!r} cannot be read ({error}); {CREDENTIALS}"
+                    ) from error
 
     def _open(self) -> None:
         names = self._store.names()
@@ -257,7 +265,9 @@ def new_home(storage: str | Path, name: str) -> Home:
         try:
             exists = home.exists
         except OSError as error:
-            raise InvalidInput(f"--storage {str(storage)!r}: cannot be read ({error})") from error
+            raise InvalidInput(
+                f"--storage {without_secrets(str(storage))!r}: cannot be read ({error}); {CREDENTIALS}"
+            ) from error
         if exists:
             raise _exists(home)
         return home

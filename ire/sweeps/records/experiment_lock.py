@@ -138,7 +138,9 @@ class Lease:
 
 
 def _in_use(location: str, owner: dict[str, Any]) -> InvalidInput:
-    return InvalidInput(f"{location!r} is in use by {_name(owner)}; `ire status` may look at it")
+    return InvalidInput(
+        f"{location!r} is in use by {_name(owner)}; only `ire status`, `report` and `export` can read it meanwhile"
+    )
 
 
 def _name(owner: dict[str, Any]) -> str:

@@ -64,8 +64,8 @@ def _parsed(line: bytes, path: Path, number: int) -> dict[str, Any]:
         ) from error
     if not isinstance(found, dict):
         raise InvalidInput(
-            f"{path}, line {number}: it is no event of a sweep, but {type(found).__name__}; put the file back from a "
-            "copy"
+            f"{path}, line {number}: it is not an event of a sweep but {type(found).__name__}; put the file back "
+            "from a copy"
         )
     return found
 

@@ -22,7 +22,7 @@ def check_not_lost(events: Sequence[Line], results: Sequence[Line], folder: Path
         state = "is empty" if path.exists() else "is missing"
         raise InvalidInput(
             f"{path} {state}, and trials.jsonl beside it counts {counted} lines of it: put it back from a copy, or "
-            "remove trials.jsonl, too, to start the sweep anew"
+            "also remove trials.jsonl to start the sweep anew"
         )
 
 

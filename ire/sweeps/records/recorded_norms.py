@@ -2,6 +2,7 @@
 
 from ire.invalid_input import InvalidInput, unknown
 from ire.methods.updates import UPDATES
+from ire.storage.credentials import without_credentials
 from ire.sweeps.records.experiment_home import home_at
 from ire.sweeps.records.records import read_records
 
@@ -14,6 +15,7 @@ def recorded_norms(source: str) -> tuple[tuple[int, float], ...]:
 
     EXPERIMENT is the folder of a sweep, or the URI of one; of a trial that still runs, what it has reported so far.
     """
+    source = without_credentials(source)
     location, slash, name = source.rstrip("/").rpartition("/")
     if not slash or not location:
         raise InvalidInput(

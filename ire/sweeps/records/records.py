@@ -177,8 +177,8 @@ class TrialRecord:
             spec = TrialSpec.from_dict(fields["spec"])
         except (TypeError, KeyError, ValueError) as error:
             raise InvalidInput(
-                f"this version of ire cannot read what {fields['spec']['name']} is ({error}): a newer one has "
-                "written it, or it was damaged"
+                f"this version of ire cannot read the specification of {fields['spec']['name']} ({error}): a newer one "
+                "has written it, or it was damaged"
             ) from error
         return cls(
             spec=spec,

@@ -68,7 +68,7 @@ class Protocol:
                         arm.ended(event.trial)
             except (KeyError, IndexError, TypeError) as error:
                 raise InvalidInput(
-                    f"what the records say of {event.trial.name} does not fit sweep.toml ({error!r}): put that back as "
+                    f"the records of {event.trial.name} do not match sweep.toml ({error!r}): put that back as "
                     "it was, or the records from a copy"
                 ) from error
         for trial in self.records.trials.values():

@@ -91,7 +91,7 @@ class TokenData(DataSet):
 
     def _encoded(self, source: TextSource, say: Say, tokenizer: str | None, into: Path) -> Store:
         if self.words and tokenizer not in (None, "words"):
-            raise InvalidInput(f"--tokenizer {tokenizer!r}: {self.name} is a text of words, it takes none")
+            raise InvalidInput(f"--tokenizer {tokenizer!r}: {self.name} is a text of words and takes none")
         if "train" not in source.splits():
             raise InvalidInput(f"{source}: has no training text; {self.name} takes {self.accepts}")
         source.tell(say)
@@ -150,8 +150,8 @@ class TokenData(DataSet):
     def _vocabulary_of(self, tokenizer: str) -> BytePairs:
         if tokenizer.startswith("bpe:"):
             raise InvalidInput(
-                f"--tokenizer {tokenizer!r}: these are tokens already, of which none can be learnt; give the "
-                "tokenizer.json that made them, or leave it out"
+                f"--tokenizer {tokenizer!r}: the files hold tokens, from which no tokenizer can be learnt; give "
+                "the tokenizer.json that made them, or leave it out"
             )
         return byte_pairs(tokenizer, ())
 

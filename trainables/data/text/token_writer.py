@@ -88,7 +88,7 @@ def _write_split(
 ) -> None:
     done = progress.pieces[split]
     if done:
-        say(f"{split}: going on after {done} pieces")
+        say(f"{split}: continuing after {done} pieces")
         if split in progress.states:
             hold_out.restore(progress.states[split])
     files = {name: progress.opened(name) for name in SPLITS}
