@@ -4,6 +4,7 @@ import pytest
 import torch
 from simulated import Killed, make_plan, simulate, table
 
+from ire import open_experiment
 from ire.sweeps.plan.plan import RULES
 from ire.sweeps.search.protocol import Protocol
 from trainables.task import load_task
@@ -97,3 +98,15 @@ def test_studies_are_added_until_the_verdict_is_clear_or_the_limit_is_reached(tm
 def test_looking_again_and_again_is_paid_for():
     assert plan_of(3).looks == 1
     assert plan_of(3, until_decided=7).looks == 5
+
+
+def test_a_study_that_still_runs_does_not_hide_what_the_others_found(tmp_path):
+    plan = plan_of(3)
+    (tmp_path / "sweep.toml").write_text(plan.to_toml())
+    trials = run(plan_of(1), tmp_path / "one").records.trials.values()
+    events = sum(1 + len(trial.reports) for trial in trials if trial.stage != "timing")
+    with pytest.raises(Killed):
+        simulate(plan, tmp_path, kill_after=events + 5)
+    found = open_experiment(tmp_path).comparison
+    assert found.studies == 1 and not found.is_complete
+    assert all(row.runs for row in found.rows)

@@ -231,6 +231,9 @@ def compare(plan: Plan, records: Records) -> Comparison:
         {method: Ledger(plan.study(number), method, trials) for method in plan.methods}
         for number in range(max(begun, 1))
     ]
+    over = [number for number, study in enumerate(studies) if is_over(plan.study(number), study)]
+    if over:  # one that still runs must not hide what the others found
+        studies = studies[: len(over)] if over == list(range(len(over))) else studies
     yardstick = Yardstick(plan, studies)
     judge_ = _Judge(plan, studies, yardstick)
     contract = list(clauses(plan, studies))
