@@ -201,6 +201,7 @@ def _run(
     from ire.sweeps.watch.progress import Progress
     from ire.sweeps.watch.publisher import Publisher
     from ire.sweeps.watch.tensorboard import TensorBoard
+    from trainables.gang.ray_internals import lacking
 
     broken_off, read = None, protocol.records if protocol else None
     with contextlib.ExitStack() as stack:
@@ -233,6 +234,7 @@ def _run(
             for line in (
                 f"{plan.name}: {slots.arithmetic}",
                 room,
+                *lacking(),
                 *_changed_versions(plan, protocol.records),
             ):
                 screen.print(line, soft_wrap=True, highlight=False)
