@@ -50,8 +50,6 @@ class DataSet(ABC):
             if value is not None:
                 raise InvalidInput(f"{name} {value!r}: {self.name} is not a text data set")
         if source is None:
-            say(f"downloading {self.name} into {downloads}")
-            downloads.mkdir(parents=True, exist_ok=True)
             source = self.download(downloads, say)
         return self.convert(source, say, into=into)
 

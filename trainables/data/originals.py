@@ -122,7 +122,7 @@ def unpack(archive: Path, into: Path) -> None:
                 opened.extractall(into, filter="data")
     except tarfile.FilterError as error:
         raise InvalidInput(
-            f"{archive}: would write outside of its folder ({error}); nothing was taken"
+            f"{archive}: a member is refused, it is no plain file in its own folder ({error}); nothing was taken"
         ) from error
     except UNREADABLE as error:
         raise InvalidInput(
