@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ire.entry_points import TASKS, registered
 from ire.invalid_input import InvalidInput, unknown
 from ire.optim import sampled_nll
 from ire.trial.scale import ORIGINAL, TINY, split_scale
@@ -228,6 +229,8 @@ def load_task(name: str) -> Task:
 
 
 def _task_class(name: str) -> type[Task]:
+    if name in registered(TASKS) and name not in task_names():
+        name = registered(TASKS)[name].value
     if ":" in name:
         module_name, _, class_name = name.partition(":")
         search_for_modules([os.getcwd()])  # as `python -m` would; a console script leaves it out
@@ -246,7 +249,7 @@ def _task_class(name: str) -> type[Task]:
             )
         return found
     if name not in task_names():
-        raise unknown("task", name, task_names())
+        raise unknown("task", name, [*task_names(), *registered(TASKS)])
     if name in _of_numbers():
         return importlib.import_module("trainables.tasks.families.of_numbers").task_class(name)
     module = importlib.import_module(f"trainables.tasks.{name.replace('-', '_')}")
