@@ -25,8 +25,8 @@ def block(after: str) -> str:
     return textwrap.dedent("\n".join(lines[:end])).strip() + "\n"
 
 
-def test_the_example_is_fifteen_lines():
-    assert len([line for line in block("`my_lab.py`:").splitlines() if line]) == 15
+def test_the_example_is_no_longer_than_its_title_says():
+    assert len([line for line in block("`my_lab.py`:").splitlines() if line]) <= 15
 
 
 def test_the_example_runs_as_printed(tmp_path, monkeypatch):
@@ -61,8 +61,6 @@ def test_every_key_and_option_is_described():
 
 def test_the_printed_entry_points_are_those_of_the_example():
     project = (ROOT / "examples" / "plugin" / "pyproject.toml").read_text(encoding="utf-8")
-    printed = block(
-        "`examples/plugin` is a complete package. Its `pyproject.toml` registers an optimizer and a task by name:"
-    )
+    printed = block(next(line for line in PAGE.splitlines() if line.startswith("`examples/plugin` is a")))
     for line in filter(None, printed.splitlines()):
         assert line in project
