@@ -153,9 +153,9 @@ class HubText:
     rows_are_lines: bool = False
 
     def splits(self) -> list[str]:
-        try:
-            from datasets import get_dataset_split_names
+        from datasets import get_dataset_split_names
 
+        try:
             names = get_dataset_split_names(self.repository, self.configuration)
         except Exception as error:  # of many libraries, and none says more than its text
             raise InvalidInput(
