@@ -225,7 +225,7 @@ class _Judge:
         winner = ledger.winner
         row = Row(
             method=ledger.method.name,
-            is_baseline=ledger.method.is_baseline,
+            is_baseline=ledger.is_baseline,
             winner=winner,
             search=ledger.search,
             statuses=_count(ledger.search),

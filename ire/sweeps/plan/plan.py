@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ire.invalid_input import InvalidInput
+from ire.invalid_input import InvalidInput, unknown
 from ire.methods.foreign import find_in
 from ire.methods.method import Method, check_different, parse_method
 from ire.sweeps.plan.options import PLANNED, PlannedOptions
@@ -53,6 +53,16 @@ class Plan(PlannedOptions):
         own["seed"] = derive_seed(self.seed, "study", number) % 2**31
         return StudyPlan(**own, study_number=number)
 
+    def is_baseline(self, method: Method) -> bool:
+        """Whether the method is part of the yardstick: by name, or of ours and without IRE where none is named.
+
+        Where every arm comes from outside the package, those without IRE are the yardstick.
+        """
+        if self.baselines:
+            return method.name in self.baselines or method.label in self.baselines
+        ours = [name for name in self.methods if (arm := parse_method(name)).is_ours and not arm.ire]
+        return not method.ire and (method.is_ours or not ours)
+
     @property
     def prefix(self) -> str:
         """What the names of this study's trials begin with."""
@@ -97,6 +107,10 @@ class Plan(PlannedOptions):
         if not self.methods:
             raise InvalidInput("--methods is empty: name at least one, `ire methods` lists them")
         check_different(self.methods)
+        labels = {label for name in self.methods for label in (name, parse_method(name).label)}
+        for name in self.baselines:
+            if name not in labels:
+                raise unknown("method", name, self.methods, where="--baselines: it must be among --methods")
         for name in self.methods:
             method = parse_method(name, where="--methods")
             if self.compile and method.differentiates_twice:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
+from ire.methods.method import parse_method
 from ire.storage.storage import is_uri
 from ire.sweeps.findings.comparison import Comparison, Control, Difference, Row
 from ire.sweeps.findings.results import Results
@@ -206,7 +207,7 @@ def missing(results: Results) -> list[str]:
             )
         elif not comparison.has_curve:
             told.append("The baseline curve has not been run yet, so there is no speed-up and no verdict.")
-        if not plan.controls and any(not row.is_baseline for row in comparison.rows):
+        if not plan.controls and any(parse_method(row.method).ire for row in comparison.rows):
             told.append(
                 f"Whether it is the curvature was not asked: `ire resume {folder} --controls` runs the controls."
             )

@@ -30,6 +30,11 @@ class Ledger:
             if trial.arm == method and trial.study == plan.study_number:
                 self.add(trial)
 
+    @property
+    def is_baseline(self) -> bool:
+        """Whether the method is part of the yardstick."""
+        return self._plan.is_baseline(self.method)
+
     def add(self, trial: TrialRecord) -> TrialRecord:
         """Enter a trial that has started; if it has ended already, that, too."""
         if trial.stage != SEARCH:

@@ -33,13 +33,13 @@ def best_baseline(ledgers: Collection[Ledger]) -> Ledger | None:
 
     One that lost runs to divergence or errors is the best only if every other did, too.
     """
-    confirmed = [ledger for ledger in ledgers if ledger.method.is_baseline and ledger.mean_loss is not None]
+    confirmed = [ledger for ledger in ledgers if ledger.is_baseline and ledger.mean_loss is not None]
     return min(confirmed, key=lambda ledger: (lost(ledger.confirm) > 0, ledger.mean_loss), default=None)
 
 
 def baseline_is_settled(ledgers: Collection[Ledger]) -> bool:
     """Whether every baseline that has a candidate has been confirmed, and there is one."""
-    baselines = [ledger for ledger in ledgers if ledger.method.is_baseline]
+    baselines = [ledger for ledger in ledgers if ledger.is_baseline]
     contests = [ledger.confirmation for ledger in baselines]
     return all(
         ledger.search_is_over and (contest is None or contest.is_over)
@@ -59,7 +59,7 @@ def curve_baselines(plan: Plan, ledgers: Collection[Ledger]) -> list[Ledger]:
         return []
     front, cost = [best], best.gradients_per_step
     if plan.rules > 1:
-        others = [ledger for ledger in ledgers if ledger.method.is_baseline and ledger is not best]
+        others = [ledger for ledger in ledgers if ledger.is_baseline and ledger is not best]
         for ledger in sorted(
             (each for each in others if each.mean_loss is not None), key=lambda each: each.mean_loss
         ):

@@ -60,7 +60,7 @@ class Study:
         for arm in arms:
             done += arm.spent + sum(trial.gradient_evaluations for trial in arm.later)
             total += arm.spent if arm.search_is_over else self.plan.budget
-            is_curve = arm.method.is_baseline if on_curve is None else arm in on_curve
+            is_curve = arm.is_baseline if on_curve is None else arm in on_curve
             horizons = later_runs(self.plan, arm, is_curve=is_curve)
             total += round(self.plan.most_expensive_trial(arm.method) * sum(horizons))
         return done, max(done, total)

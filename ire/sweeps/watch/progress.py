@@ -73,7 +73,7 @@ class Progress(Watcher):
         plan = self._protocol.plan
         arms = self._protocol.arms.values()
         later = sum(len(later_runs(plan, arm, is_curve=False)) for arm in arms)
-        curve = len(plan.curve) * plan.confirm_seeds if any(arm.method.is_baseline for arm in arms) else 0
+        curve = len(plan.curve) * plan.confirm_seeds if any(arm.is_baseline for arm in arms) else 0
         search = sum(plan.search_trials(arm.method) for arm in arms)
         at_most = search + later + (curve if len(arms) > 1 else 0)
         return f"{ended} trials done of at most {at_most}, {running} running, {self._time_left()}"
