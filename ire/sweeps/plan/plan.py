@@ -22,9 +22,9 @@ from search_spaces.space import Space, parse_space
 
 SCHEMA = 1
 RULES = 2
-"""Of a sweep that starts now."""
+"""The rules of a sweep that starts now."""
 SELECTION_SEEDS = 3
-"""Seeds on which candidates run against each other; none of them is used for measuring."""
+"""Number of seeds on which candidates compete; none of them is used for measuring."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class Plan(PlannedOptions):
     import_path: tuple[str, ...] = ()
     """Folders where a task from outside the package is found, on every machine."""
     rules: int = 1
-    """By which rules it is judged: 1 is before there were studies, 2 with them."""
+    """The rules of judgement: 1 before there were studies, 2 since."""
     data: str | None = None
     """What the task is trained on (`Task.data_identity`); None if it makes its own data, or in older sweeps."""
     space: Space
@@ -80,7 +80,7 @@ class Plan(PlannedOptions):
         return round(self.trials * self.space.search.budget_per_trial * self.space.horizon)
 
     def check(self) -> None:
-        """Raise `InvalidInput` for anything that would make the sweep fail, or mean nothing, later on."""
+        """Raise `InvalidInput` for anything that would make the sweep fail or be meaningless."""
         self.check_options()
         asking = [name for name in self.methods if self._takes_norms(name)]
         if asking and self.external is None:
@@ -280,7 +280,7 @@ def read_plan(folder: Path, *, trust: bool = False) -> Plan:
 
 
 def _checked(values: dict[str, Any], plan: type, *, source: str) -> dict[str, Any]:
-    """The fields of a plan, each of its type; raises `InvalidInput`, for a field that is unknown, too."""
+    """The fields of a plan with their types checked; raises `InvalidInput`, also for an unknown field."""
     known = {field.name for field in fields(plan)}
     for name, value in values.items():
         if name not in known:

@@ -29,9 +29,9 @@ def lost(runs: Collection[TrialRecord]) -> int:
 
 
 def best_baseline(ledgers: Collection[Ledger]) -> Ledger | None:
-    """The baseline of the lowest mean final validation loss over its confirm runs so far; None without any.
+    """The baseline with the lowest mean final validation loss over its confirm runs so far; None without any.
 
-    One that lost runs to divergence or errors is the best only if every other did, too.
+    One that lost runs to divergence or errors is the best only if all others lost some as well.
     """
     confirmed = [ledger for ledger in ledgers if ledger.is_baseline and ledger.mean_loss is not None]
     return min(confirmed, key=lambda ledger: (lost(ledger.confirm) > 0, ledger.mean_loss), default=None)
@@ -70,7 +70,7 @@ def curve_baselines(plan: Plan, ledgers: Collection[Ledger]) -> list[Ledger]:
 
 
 def curve_contests(plan: Plan, ledgers: Collection[Ledger]) -> list[Contest]:
-    """The points of the baselines' curves but for the task's own horizon, shortest first; none before it is known."""
+    """The points of the baselines' curves except the task's own horizon, shortest first; empty without a baseline."""
     if not plan.curve or len(ledgers) < 2:
         return []
     return [
@@ -96,7 +96,7 @@ def _curve_point(plan: Plan, baseline: Ledger, factor: float) -> Contest:
 
 
 def control_contests(plan: Plan, ledger: Ledger) -> list[Contest]:
-    """The controls of one method, each on the confirm seeds; none before its winner is settled."""
+    """The controls of one method, each on the confirm seeds; empty before its winner is settled."""
     contest = ledger.confirmation
     if not plan.controls or contest is None or contest.chosen is None:
         return []
