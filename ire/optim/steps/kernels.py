@@ -113,7 +113,7 @@ def _processor() -> bytes:
 
 
 def _folder() -> Path:
-    """A folder that nobody else can write to: what lies there is run."""
+    """A folder that only this user can write to, because its content is executed."""
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     folder = Path(cache) / "ire"
     try:

@@ -1,4 +1,4 @@
-"""The boost for any base optimizer: look where the base step went, and go on."""
+"""The boost for any base optimizer: measure the displacement of its step, and extend it."""
 
 from collections.abc import Callable, Sequence
 
