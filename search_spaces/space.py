@@ -133,7 +133,7 @@ class Space:
         how = method.base.source or f"{LR_DECADES:g} decade on each side of the class's default"
         names = ", ".join(method.base.searched)
         return (
-            f"{self.source} has no table for {method.label}: {names} by {how}; what is shared as for every method, "
+            f"{self.source} has no table for {method.base.label}: {names} by {how}; what is shared as for all methods, "
             "everything else fixed"
         )
 

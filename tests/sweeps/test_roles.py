@@ -6,6 +6,7 @@ from simulated import make_plan, simulate
 from ire.invalid_input import InvalidInput
 from ire.methods.method import parse_method
 from ire.sweeps.findings.comparison import compare
+from ire.sweeps.report.tables import Table
 from ire.sweeps.search.stages import best_baseline
 
 ARMS = ("sgd", "adamw", "mine=torch.optim:NAdam", "sgd-ire")
@@ -43,3 +44,10 @@ def test_the_comparison_is_with_the_best_of_the_yardstick(tmp_path, baselines, b
     found = compare(plan, protocol.records)
     assert found.baseline == best
     assert [row.method for row in found.rows if row.is_baseline] == [best]
+
+
+def test_a_class_with_a_short_name_has_it_in_every_cell_of_a_table():
+    table = Table(
+        title="t", heads=["method"], lines=[["mine=my_pkg.opt:Mine-ire (baseline)"], ["lr=0.1, adamw"]]
+    )
+    assert table.lines == [["mine-ire (baseline)"], ["lr=0.1, adamw"]]

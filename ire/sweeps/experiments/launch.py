@@ -139,8 +139,9 @@ def sweep(task: str | None = None, *, console: Console | None = None, **options:
             loaded.check_data()
             plan = replace(plan, data=loaded.data_identity())
     _rehearse(plan, loaded)
-    for said in filter(None, (found.searched_by_default(parse_method(name)) for name in plan.methods)):
-        console.print(said, soft_wrap=True, highlight=False)
+    for said in dict.fromkeys(found.searched_by_default(parse_method(name)) for name in plan.methods):
+        if said:
+            console.print(said, soft_wrap=True, highlight=False)
     if options["gpus_per_worker"] is None:
         plan = replace(plan, gpus_per_worker=gpus_by_default(address))
     if not joins_a_cluster(address):

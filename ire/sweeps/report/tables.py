@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ire.foreign_text import visible
+from ire.methods.foreign import shortened
 from ire.sweeps.findings.comparison import Comparison, Control, Measured, Row, published, short_settings
 from ire.sweeps.findings.paper import beside_the_paper
 from ire.sweeps.findings.results import Results
@@ -40,6 +41,11 @@ class Table:
     title: str
     heads: list[str]
     lines: list[list[str]]
+
+    def __post_init__(self) -> None:
+        """Methods stand here by their short names."""
+        object.__setattr__(self, "heads", [shortened(head) for head in self.heads])
+        object.__setattr__(self, "lines", [[shortened(cell) for cell in line] for line in self.lines])
 
 
 def tables(results: Results) -> Iterator[Table]:

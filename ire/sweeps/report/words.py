@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
+from ire.methods.foreign import shortened
 from ire.methods.method import parse_method
 from ire.storage.storage import is_uri
 from ire.sweeps.findings.comparison import Comparison, Control, Difference, Row
@@ -16,7 +17,7 @@ from ire.sweeps.search.stages import KAPPA_0, PUBLISHED
 def headline(results: Results) -> str:
     """What was found, in one sentence, honest about what is missing."""
     comparison = results.comparison
-    return f"{results.plan.task}: {_finding(comparison)}{_so_far(results)}"
+    return shortened(f"{results.plan.task}: {_finding(comparison)}{_so_far(results)}")
 
 
 def _finding(comparison: Comparison) -> str:
@@ -67,14 +68,23 @@ def _so_far(results: Results) -> str:
 def further_findings(results: Results) -> list[str]:
     """The sentences after the first: controls, edges of spaces, lost runs, other clocks, what is missing."""
     comparison = results.comparison
-    return [
+    found = (
         *_other_clocks(comparison),
         *control_findings(comparison),
         *_lost(comparison),
         *_edges(comparison),
         *_shared(results),
         *missing(results),
-    ]
+        *_searched_by_default(results),
+    )
+    return [shortened(finding) for finding in found]
+
+
+def _searched_by_default(results: Results) -> list[str]:
+    """For which methods the space file has no table, and what was searched instead."""
+    space, arms = results.plan.space, map(parse_method, results.plan.methods)
+    told = dict.fromkeys(space.searched_by_default(arm) for arm in arms)
+    return [f"{sentence}." for sentence in told if sentence]
 
 
 def shared(results: Results, method: str | None = None) -> int:

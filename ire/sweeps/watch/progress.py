@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from ire.methods.foreign import shortened
 from ire.sweeps.records.records import DIVERGED, FAILED, FINISHED, PRUNED, RUNNING
 from ire.sweeps.search.protocol import Protocol
 from ire.sweeps.search.stages import later_runs
@@ -63,7 +64,7 @@ class Progress(Watcher):
             self._console.print(self._line(), soft_wrap=True)
 
     def _line(self) -> str:
-        best = "  ".join(f"{name} {_best(arm)}" for name, arm in self._protocol.arms.items())
+        best = "  ".join(f"{shortened(name)} {_best(arm)}" for name, arm in self._protocol.arms.items())
         return f"[{_clock(time.monotonic() - self._began)}] {self._headline()}; best val_loss: {best}"
 
     def _headline(self) -> str:
@@ -98,7 +99,7 @@ class Progress(Watcher):
             }
             confirmed = sum(t.status != RUNNING for t in arm.confirm)
             table.add_row(
-                name,
+                shortened(name),
                 f"{len(arm.search)}"
                 if arm.search_is_over
                 else f"{len(arm.search)}/{plan.search_trials(arm.method)}",
