@@ -9,6 +9,7 @@ allocator events: bytes a parameter that a step holds at its peak beside what is
 """
 
 import argparse
+import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -106,6 +107,26 @@ def measured(base: Optimizer, **settings) -> IRE:
     return optimizer
 
 
+def without_kernels(make: Callable[..., IRE]) -> Callable[..., IRE]:
+    """The same where there is no C compiler: torch's own kernels, on cache blocks."""
+
+    def build_without(base: Optimizer, **settings) -> IRE:
+        optimizer = make(base, **settings)
+        step = optimizer.step
+
+        def slow_step() -> None:
+            os.environ["IRE_KERNELS"] = "0"
+            try:
+                step()
+            finally:
+                del os.environ["IRE_KERNELS"]
+
+        optimizer.step = slow_step
+        return optimizer
+
+    return build_without
+
+
 def straightforward(base: Optimizer, **settings) -> Straightforward:
     plain = Straightforward(base)
     plain.update_mask()
@@ -186,6 +207,9 @@ def report(model: str, base: str, rounds: int, device: str, compiled: bool) -> N
         if compiled:
             optimizer = make(build(model, base, device, fused=True), compile=True)
             show(f"{name} compiled", optimizer, references["fused"], "fused")
+    for name in ("native", "measured"):
+        slow = without_kernels(makers[name])(build(model, base, device, fused=True))
+        show(f"{name}, no compiler", slow, references["fused"], "fused")
     for name in ("native", "measured"):
         optimizer = makers[name](build(model, base, device, foreach=True))
         show(f"{name}, base foreach", optimizer, references["foreach"], "foreach")

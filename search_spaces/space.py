@@ -14,8 +14,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from ire.entry_points import TASKS, registered
 from ire.invalid_input import InvalidInput, unknown
 from ire.methods.composed import Method
+from ire.methods.foreign import LR_DECADES
 from ire.methods.method import parse_method
 from ire.methods.part import Base, Part
 from ire.methods.registry import part_of, parts
@@ -124,6 +126,17 @@ class Space:
         own = {method.base.name, method.base.name.partition("=")[2]} & set(self.parts)
         return bool(own) or any(name in self.overrides for name in method.ancestors)
 
+    def searched_by_default(self, method: Method) -> str | None:
+        """What is searched for a method without a table here, in words; None for one that has one."""
+        if self.says(method) or not method.base.searched:
+            return None
+        how = method.base.source or f"{LR_DECADES:g} decade on each side of the class's default"
+        names = ", ".join(method.base.searched)
+        return (
+            f"{self.source} has no table for {method.base.label}: {names} by {how}; what is shared as for all methods, "
+            "everything else fixed"
+        )
+
     def grid(self, method: Method) -> list[dict[str, Any]]:
         """Every combination of the choices of `method`, the published one first."""
         choices = {name: d for name, d in self.dimensions(method).items() if isinstance(d, Choice)}
@@ -195,7 +208,8 @@ def find_space(task: str, path: str | Path | None = None) -> Space:
     A task of the package has it in this folder, one from outside beside its module, as `<its name>.toml`. The
     space of a scaled-down twin, `NAME@tiny`, is that of the task with what its file's `[tiny]` says instead.
     """
-    if path is None and ":" in task:
+    is_registered = split_scale(task)[0] in registered(TASKS) and split_scale(task)[0] not in space_names()
+    if path is None and (":" in task or is_registered):
         path = _beside(task)
     if path is None:
         name, _ = split_scale(task)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ire.extras import EXTRAS, MissingExtra, explain_missing, extra_of
+from trainables.data.text.text_source import HubText
 
 ROOT = Path(__file__).parents[1]
 OURS = ("ire", "search_spaces", "trainables")
@@ -178,6 +179,13 @@ def test_a_sweep_without_its_extra_says_what_to_install(code, what):
     assert re.fullmatch(
         rf"{what} needs the package '\w+', which is not installed: pip install 'ire\[sweep\]'\n", done.stdout
     ), done.stderr
+
+
+def test_a_download_without_the_texts_extra_is_not_taken_for_a_network_that_is_away(monkeypatch):
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    said = pytest.raises(MissingExtra, match=r"'datasets', .*pip install 'ire\[text\]'")
+    with said, explain_missing("`ire data prepare`"):
+        HubText(repository="nobody/nothing").splits()
 
 
 @pytest.mark.parametrize("arguments", [[], ["tasks"], ["sweep", "digits"]])

@@ -14,11 +14,17 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("ire", "search_spaces", "trainables")
 
 ROOMS = (
-    *("ire.invalid_input", "ire.foreign_text", "ire.extras"),
+    *("ire.invalid_input", "ire.foreign_text", "ire.extras", "ire.entry_points"),
     *("ire.optim.tensors", "ire.optim.curvature", "ire.optim.wrapping", "ire.optim.mask", "ire.optim.steps"),
     *("ire.optim", "ire.storage", "ire.trial.schedule", "ire.methods", "ire.trial", "ire.toy"),
     *("trainables.data", "trainables.models", "trainables.task", "trainables.penalties", "trainables.tasks"),
-    *("trainables.prepare", "trainables.updates", "trainables.training", "trainables.gang"),
+    *(
+        "trainables.prepare",
+        "trainables.show",
+        "trainables.updates",
+        "trainables.training",
+        "trainables.gang",
+    ),
     "search_spaces",
     *(
         "ire.sweeps.records",

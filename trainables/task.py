@@ -1,9 +1,9 @@
 """What a workload must provide, and where workloads are found.
 
-A task of our own is one file in `trainables/tasks/` (`stdlib-lm` is `stdlib_lm.py`), or a table in `tasks.toml` there
-if it is a network and a few numbers, and one file in `search_spaces/`; anybody else's is named `package.module:Class`.
-Such a name is code that will be run. `NAME@tiny` is the task's scaled-down twin: the name says the scale wherever it
-is recorded.
+A task of our own is one file in `trainables/tasks/` (`stdlib-lm` is `stdlib_lm.py`), or a table in `tasks.toml`
+there if it is a network and a few numbers, and one file in `search_spaces/`; anybody else's is named
+`package.module:Class`. Such a name is code that will be run. `NAME@tiny` is the task's scaled-down twin: the
+name says the scale wherever it is recorded.
 """
 
 import copy
@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ire.entry_points import TASKS, registered
 from ire.invalid_input import InvalidInput, unknown
 from ire.optim import sampled_nll
 from ire.trial.scale import ORIGINAL, TINY, split_scale
@@ -33,7 +34,7 @@ TARGETS = ("labels", "targets", "label", "target")
 
 
 class Task(ABC):
-    """A workload: data, model, loss and metrics. Stateless between trials, so that a gang keeps it warm."""
+    """A workload: data, model, loss and metrics. Stateless between trials, so that a gang can reuse it."""
 
     name: ClassVar[str]
     batch_size: ClassVar[int]
@@ -94,13 +95,13 @@ class Task(ABC):
     def data_identity(self) -> str | None:
         """One line that no other data has: its name, and checksums of data, tokenizer and vocabulary.
 
-        Each trial records it, and none continues or is compared on other data. None says nothing: of a task that makes
-        its own data. Raises `InvalidInput` if the data is missing.
+        Each trial records it, and none continues or is compared on other data. None for a task that generates
+        its data. Raises `InvalidInput` if the data is missing.
         """
         return None if self.data is None else self.data.open(task=self.name).identity
 
     def check_same_data(self, recorded: str | None, *, whose: str) -> None:
-        """Raise `InvalidInput` unless the data here is what `whose` trials were made on; None fits anything."""
+        """Raise `InvalidInput` unless the data here is that of the trials of `whose`; None matches any data."""
         here = self.data_identity()
         if recorded is None or here is None or recorded == here:
             return
@@ -118,7 +119,7 @@ class Task(ABC):
     def train_batches(self, *, seed: int, start: int) -> Iterator[Batch]:
         """The endless stream of training batches (inputs, targets, ...) from optimizer step `start` on.
 
-        Batch t must be a function of `seed` and t alone: this is what makes resume exact and pairs the trials
+        Batch t must be a function of `seed` and t alone: this makes resume exact and pairs the trials
         of two methods. The first axis of every tensor counts `batch_size` examples. A batch may be a mapping, or
         nested (`trainables.data.batch`); `trainables.data.stream` makes such a stream of any data set of torch.
         """
@@ -132,12 +133,12 @@ class Task(ABC):
 
     @abstractmethod
     def eval_batches(self, split: str) -> Iterable[Batch]:
-        """The batches of `validation` or `test`, the same ones every time."""
+        """The batches of `validation` or `test`, the same on every call."""
 
     def outputs(self, model: nn.Module, batch: Batch) -> Tensor:
         """The model's outputs on a batch; logits (..., classes) for the losses below.
 
-        Of a batch that is a mapping the model gets all but the targets, by name.
+        If a batch is a mapping, the model receives all entries except the targets, by name.
         """
         if not isinstance(batch, Mapping):
             return model(batch[0])
@@ -218,9 +219,9 @@ def _of_numbers() -> Mapping[str, Any]:
 
 
 def load_task(name: str) -> Task:
-    """The task of that name, or of that `package.module:Class`, built; raises `InvalidInput`.
+    """Build the task of that name or `package.module:Class`; raises `InvalidInput`.
 
-    `@tiny` behind either asks for the scaled-down twin.
+    The suffix `@tiny` selects the scaled-down twin.
     """
     name, scale = split_scale(name)
     found = _task_class(name)
@@ -228,6 +229,8 @@ def load_task(name: str) -> Task:
 
 
 def _task_class(name: str) -> type[Task]:
+    if name in registered(TASKS) and name not in task_names():
+        name = registered(TASKS)[name].value
     if ":" in name:
         module_name, _, class_name = name.partition(":")
         search_for_modules([os.getcwd()])  # as `python -m` would; a console script leaves it out
@@ -246,7 +249,7 @@ def _task_class(name: str) -> type[Task]:
             )
         return found
     if name not in task_names():
-        raise unknown("task", name, task_names())
+        raise unknown("task", name, [*task_names(), *registered(TASKS)])
     if name in _of_numbers():
         return importlib.import_module("trainables.tasks.families.of_numbers").task_class(name)
     module = importlib.import_module(f"trainables.tasks.{name.replace('-', '_')}")
@@ -254,7 +257,7 @@ def _task_class(name: str) -> type[Task]:
 
 
 def search_for_modules(folders: Iterable[str]) -> None:
-    """Let Python find tasks from outside the package in these folders, too."""
+    """Also search these folders for tasks from outside the package."""
     sys.path.extend(folder for folder in folders if folder not in sys.path)
 
 

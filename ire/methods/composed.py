@@ -11,6 +11,7 @@ from typing import Any
 from ire.invalid_input import InvalidInput, unknown
 from ire.methods.ire import CONTROLS, IRE, UNMASKED
 from ire.methods.part import Base, Part, Update
+from ire.methods.registry import bases
 from ire.methods.sam import SAM
 from ire.methods.setting import Setting, Value
 from ire.methods.shared import SHARED
@@ -61,9 +62,9 @@ class Method:
         return self.base.sam_hues if self.sam else self.base.hues
 
     @property
-    def is_baseline(self) -> bool:
-        """Whether the method is something that IRE is compared with: neither IRE nor a control of it."""
-        return not self.ire
+    def is_ours(self) -> bool:
+        """Whether its base optimizer comes with the package."""
+        return self.base.name in bases()
 
     @property
     def parts(self) -> tuple[Part, ...]:

@@ -68,6 +68,14 @@ IMPLEMENTATION = ("foreach", "maximize", "capturable", "differentiable", "fused"
 """Arguments that say how a step is computed, not what it is; they stay at their default."""
 
 
+SHORT = re.compile(r"\b([A-Za-z]\w*)=[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+def shortened(text: str) -> str:
+    """A name of a method, or a sentence with some, with short names alone: `mine` for `mine=my_pkg:Mine`."""
+    return SHORT.sub(r"\1", text) if "=" in text else text
+
+
 def read_class(name: str, named: Callable[[str], Base]) -> Base:
     """The base that `module:Class` or `short=module:Class` names; raises `InvalidInput`.
 

@@ -3,8 +3,8 @@
 import pkgutil
 from functools import cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
 
+from ire.entry_points import METHODS, registered
 from ire.invalid_input import InvalidInput
 from ire.methods import bases as folder
 from ire.methods.foreign import CLASS, described, read_class
@@ -13,9 +13,6 @@ from ire.methods.part import Base, Part
 from ire.methods.sam import SAM
 from ire.methods.shared import SHARED
 from ire.methods.updates import MICRO, UPDATES
-
-GROUP = "ire.methods"
-"""The entry points by which a package registers optimizers."""
 
 
 @cache
@@ -26,15 +23,9 @@ def bases() -> dict[str, Base]:
     return {base.name: base for base in found}
 
 
-@cache
-def registered() -> dict[str, EntryPoint]:
-    """The optimizers that installed packages register, by name, not imported."""
-    return {point.name: point for point in entry_points(group=GROUP)}
-
-
 def base_names() -> tuple[str, ...]:
     """The names of all base optimizers, ours and registered ones."""
-    return (*bases(), *(name for name in registered() if name not in bases()))
+    return (*bases(), *(name for name in registered(METHODS) if name not in bases()))
 
 
 @cache
@@ -45,8 +36,8 @@ def base_of(name: str) -> Base:
     """
     if name in bases():
         return bases()[name]
-    if name in registered():
-        point = registered()[name]
+    if name in registered(METHODS):
+        point = registered(METHODS)[name]
         try:
             loaded = point.load()
         except (ImportError, AttributeError) as error:

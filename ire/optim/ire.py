@@ -58,18 +58,19 @@ class IRE(Readings, Owner):
     false. The base's buffers (momentum, second moments) never see it. With kappa=0, and in every step
     before `start`, IRE is bitwise the base.
 
-    `base` may be a list of optimizers that share a model, `IRE([muon, adamw], ...)`: the mask is one.
+    `base` may be a list of optimizers on one model, `IRE([muon, adamw], ...)`, with one mask over all parameters.
 
     A parameter group may have its own `kappa`, `gamma` and `lr_max`, and so may parameters by their names:
-    `by_name={"*embed*": {"kappa": 0}, "*norm*": {"kappa": 0}}`, or a function of the name. What has kappa=0 is left
-    out altogether; what has its own gamma is ranked by itself, all others are ranked together, or by `ranked_by`
-    apart for each `block` or `tensor`. Names come from `named_parameters`, or from a base that was built from
-    `model.named_parameters()`. κ may be a function of the step. Parameters without a curvature are neither
-    ranked nor boosted.
+    `by_name={"*embed*": {"kappa": 0}, "*norm*": {"kappa": 0}}`, or a function of the name. Parameters with
+    kappa=0 are left out. Those with their own gamma are ranked separately, all others together, or with
+    `ranked_by` separately for each `block` or `tensor`. Names come from `named_parameters`, or from a base that
+    was built from `model.named_parameters()`. κ may be a function of the step. Parameters without a curvature
+    are neither ranked nor boosted.
 
     `curvature` names where h comes from: `sampled` (the paper), `reuse`, `subbatch`, `empirical` and
-    `second_moment` are estimates; `random` draws the coordinates instead, `sharpest` boosts exactly those
-    that `sampled` would leave alone. gamma=1 boosts all and needs no curvature. See `ire.optim.curvature.sources`.
+    `second_moment` are estimates; `random` draws the coordinates at random, and `sharpest` boosts exactly those
+    that `sampled` leaves alone. gamma=1 boosts all coordinates and needs no curvature. See
+    `ire.optim.curvature.sources`.
 
     `compile` turns the boost into one compiled graph, for AdamW, Adam and SGD the whole step, which then costs
     little more than the plain fused one. Compiling takes up to a minute, at the first boosted step.
@@ -133,7 +134,7 @@ class IRE(Readings, Owner):
 
     @property
     def curvature_due(self) -> bool:
-        """Whether a curvature backward and `update_mask` are wanted before the next step."""
+        """Whether the next step needs a curvature backward and `update_mask` first."""
         due = self._source.scores is None and self._refresh_due and any(True for _ in self._ranked())
         if due and self._spent is not None:
             self._spent.look()
@@ -141,9 +142,9 @@ class IRE(Readings, Owner):
 
     @property
     def path(self) -> str:
-        """How the next boosted step will be taken: `triton`, `native`, `measured`, ...; see `ire.optim.steps.paths`.
+        """How the next boosted step is computed: `triton`, `native`, `measured`, ...; see `ire.optim.steps.paths`.
 
-        Of several bases with different ways all are named, joined by +.
+        For several bases with different paths, all names joined by +.
         """
         return "+".join(
             dict.fromkeys(
@@ -157,19 +158,20 @@ class IRE(Readings, Owner):
     def update_mask(self, loss: Tensor | None = None) -> None:
         """Build the mask from the gradients of the curvature backward, and clear these gradients.
 
-        With `loss`, a curvature loss on a graph that is still to be used (`reuse`), its gradients are taken
-        here, averaged over all workers, and the parameters' own gradients are left alone:
+        With `loss`, a curvature loss on a graph that training will use again (`reuse`), the method computes its
+        gradients, averages them over all workers, and leaves the parameters' own gradients unchanged:
 
             logits = model(inputs)
             if optimizer.curvature_due:
                 optimizer.update_mask(sampled_nll(logits))
             loss(logits, targets).backward()
 
-        If a curvature is not finite the old mask stays, and `skipped_refreshes` grows by one.
+        If a curvature is not finite, the old mask stays and `skipped_refreshes` grows by one.
 
         Raises:
-            ValueError: no gradients, those of the last training step among them, sparse ones, or a source
-                that needs no backward pass.
+            ValueError: there are no gradients, they are those of the last training step, they are sparse, or
+            the source
+                needs no backward pass.
         """
         if self._source.scores is not None:
             raise ValueError(
@@ -231,7 +233,7 @@ class IRE(Readings, Owner):
     def distributed_state(self, model: nn.Module) -> DistributedState:
         """IRE's own part of a checkpoint, for `torch.distributed.checkpoint`, beside the model's and the base's.
 
-        It can be saved by so many workers and loaded by others. `state_dict()` is for all other checkpoints.
+        Any number of workers can load what another number has saved. Use `state_dict()` for all other checkpoints.
 
         Raises:
             ValueError: `model` lacks a parameter of this optimizer.
@@ -249,7 +251,7 @@ class IRE(Readings, Owner):
         self._leftovers.forget()
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """As on the base. The group's coordinates are boosted from the next refresh on."""
+        """Add a group, as on the base. Its coordinates are boosted from the next refresh on."""
         check_group(param_group, self._inner)
         parameters = param_group["params"]
         if isinstance(parameters, Tensor):

@@ -33,7 +33,7 @@ class Readings(Wrapper):
 
     @property
     def kappa(self) -> float | Callable[[int], float]:
-        """κ as it was set; setting it holds from the next step on. Groups and names may have their own."""
+        """κ; a new value applies from the next step on. Groups and names may override it."""
         return self.settings.kappa
 
     @kappa.setter
@@ -42,7 +42,7 @@ class Readings(Wrapper):
 
     @property
     def gamma(self) -> float:
-        """γ as it was set; setting it holds from the next refresh on, gamma=1 from the next step."""
+        """γ; a new value applies from the next refresh on, gamma=1 from the next step on."""
         return self.settings.gamma
 
     @gamma.setter
@@ -51,7 +51,7 @@ class Readings(Wrapper):
 
     @property
     def start(self) -> int:
-        """The first step that is boosted, counted from 0."""
+        """The first boosted step, counted from 0."""
         return self.settings.start
 
     @start.setter
@@ -59,7 +59,7 @@ class Readings(Wrapper):
         self._set(start=step)
 
     def start_now(self) -> None:
-        """Boost from the step that comes; nothing changes if that has begun."""
+        """Boost from the next step on; no effect if the boost has already begun."""
         self._set(start=min(self.start, self.steps))
 
     def _set(self, **changes: Any) -> None:
@@ -79,14 +79,14 @@ class Readings(Wrapper):
 
     @property
     def skipped_refreshes(self) -> int:
-        """Refreshes that kept the old mask because a curvature was not finite, or all of it was zero."""
+        """Refreshes that kept the old mask because a curvature was not finite, or was zero everywhere."""
         return self._memory.skipped
 
     @property
     def flat_fraction(self) -> float:
         """Share of coordinates in the current mask, among those that were ranked; 0 before the first.
 
-        Of parameters spread over workers only this worker's part is looked at.
+        For sharded parameters, this worker's part only.
         """
         return _share_of_all(self.flat_fractions())
 
@@ -98,14 +98,14 @@ class Readings(Wrapper):
         return fractions(self._memory) | everywhere
 
     def diagnostics(self) -> dict[str, Any]:
-        """Whether the mask means something, in numbers that are plain and can be logged.
+        """Whether the mask is meaningful, as plain numbers for logging.
 
-        `overlap` is the share of the mask that the mask before it had, too, and `overlap_beyond_chance` the same
-        on a scale where masks drawn at random have 0 and equal ones 1: near 0 the curvature is mostly noise, and
-        `random` would do as well. `zero_curvature` is the share of ranked coordinates whose curvature was exactly
-        zero, and whose place in the ranking therefore says nothing; `by_tensor` the share of each tensor that is in
-        the mask, by its name where one is known, else by its number. All of them are this worker's; None means that
-        there was no such mask yet.
+        `overlap` is the share of the mask that the previous mask also had. `overlap_beyond_chance` is the same
+        on a scale where random masks have 0 and equal ones 1: near 0 the curvature is mostly noise, and
+        `random` would do as well. `zero_curvature` is the share of ranked coordinates whose curvature was
+        exactly zero, so that their place in the ranking is arbitrary. `by_tensor` is the share of each tensor
+        that is in the mask, by name where one is known, else by number. All values are this worker's; None
+        means that there was no mask yet.
         """
         memory, shares, names = self._memory, self.flat_fractions(), self._choices.names()
         flat, overlap = _share_of_all(shares), memory.overlap

@@ -30,10 +30,10 @@ from ire.optim.wrapping.wrapper import Wrapper, without_global_hooks
 class SAM(Wrapper):
     """Take the base's step with the gradient of a point ρ uphill (Euclidean norm over all parameters).
 
-    `step(closure)` follows torch: the closure clears the gradients, runs forward and backward and
-    returns the loss; it is called twice. With gradient accumulation it loops over the micro-batches.
-    Clip inside the closure: the first clipping has no effect, since the ascent is normalised. A closure that
-    does not clear the gradients gets them cleared all the same. Groups with `maximize` climb down.
+    `step(closure)` follows torch: the closure clears the gradients, runs forward and backward and returns the
+    loss; it is called twice. With gradient accumulation it loops over the micro-batches. Clip inside the
+    closure: the first clipping has no effect, since the ascent is normalised. Gradients are cleared before each
+    pass even if the closure does not clear them. Groups with `maximize` climb in the descent direction.
 
     With `model` given, batch-norm statistics are updated by the first pass only, and if it is a
     `DistributedDataParallel`, compiled or not, the first pass does not synchronise: each worker climbs along the
@@ -41,7 +41,7 @@ class SAM(Wrapper):
     under plain `DistributedDataParallel`, all workers climb along the averaged gradient.
 
     Raises:
-        ValueError: ρ no number, negative or not finite, or a base that evaluates the closure by itself.
+        ValueError: ρ is not a finite number >= 0, or the base evaluates the closure by itself.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class SAM(Wrapper):
         """One step; returns the loss at w.
 
         Raises:
-            ValueError: no closure.
+            ValueError: there is no closure.
         """
         loss = self.gradient(closure)
         with without_global_hooks():

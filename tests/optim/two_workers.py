@@ -108,6 +108,43 @@ def data_parallel(curvature, **settings):
     return check
 
 
+def views_of_buckets(rank):
+    """DDP attaches the same tensors again after they were set to None, whether or not anybody asked in between."""
+    ends = []
+    for view in (False, True):
+        for asks in (False, True):
+            model = Words(torch.float64)
+            spread = DistributedDataParallel(model, gradient_as_bucket_view=view)
+            optimizer = wrap(model, interval=2, start=0)
+            for step in range(6):
+                tokens, labels = batch(step, rank)
+                if optimizer.curvature_due if asks else step % 2 == 0:
+                    noise = torch.Generator().manual_seed(step)
+                    sampled_nll(spread(tokens), generator=noise, rank=rank, world_size=2).backward()
+                    optimizer.update_mask()
+                nn.functional.cross_entropy(spread(tokens), labels).backward()
+                optimizer.step()
+                spread.zero_grad()
+            ends.append([p.detach() for p in model.parameters()])
+    for end in ends[1:]:
+        assert all(map(torch.equal, ends[0], end))
+
+
+def a_second_optimizer(rank):
+    """The other one's gradients are those of training alone, on views of buckets, too."""
+    for view in (False, True):
+        model, single = Words(torch.float64), Words(torch.float64)
+        spread = DistributedDataParallel(model, gradient_as_bucket_view=view)
+        optimizer = IRE(torch.optim.SGD(model.hidden.parameters(), lr=0.1), kappa=1, gamma=0.5)
+        tokens, labels = batch(0, rank)
+        sampled_nll(spread(tokens)).backward()
+        optimizer.update_mask()
+        nn.functional.cross_entropy(spread(tokens), labels).backward()
+        nn.functional.cross_entropy(single(batch(0)[0]), batch(0)[1]).backward()
+        for p, q in zip(model.parameters(), single.parameters(), strict=True):
+            torch.testing.assert_close(p.grad, q.grad)
+
+
 def reuse_keeps_the_training_gradient(rank):
     models = [DistributedDataParallel(Words()) for _ in range(2)]
     optimizer = wrap(models[0], "reuse", start=0)
@@ -372,6 +409,8 @@ CHECKS = {
     "sharpest": data_parallel("sharpest"),
     "reuse keeps the training gradient": reuse_keeps_the_training_gradient,
     "reuse with a gradient that two share": reuse_with_a_gradient_that_two_share,
+    "views of buckets": views_of_buckets,
+    "a second optimizer": a_second_optimizer,
     "accumulation": accumulation,
     "recipe for the Trainer": recipe_for_the_trainer,
     "autocast": autocast,

@@ -102,7 +102,7 @@ start_fraction = 0.5
         ),
         (["sweep", "nowhere.tasks:Mine"], "cannot import 'nowhere.tasks'"),
         (["train", "digits", "sgd", "--set", "lr"], "--set 'lr': must be NAME=VALUE"),
-        (["train", "digits", "sgd", "--set", "lr=fast"], "'fast' is neither a number nor true or false"),
+        (["train", "digits", "sgd", "--set", "lr=fast"], "lr = 'fast' in --set: must be a number"),
         (["train", "digits", "sgd", "--set", "lr=0.1", "--set", "lr=0.2"], "--set lr is given twice"),
         (["train", "digits", "sgd", "--set", "kappa=2"], "unknown setting of sgd 'kappa'"),
         (["train", "digits", "sgd", "--set", "lr=-1"], "lr = -1 in --set: must be a number in"),
@@ -139,8 +139,10 @@ def test_listings_name_everything():
     listed = {name: invoke(name).output for name in ("tasks", "methods")}
     assert "digits" in listed["tasks"]
     assert "stdlib-lm" in listed["tasks"]
-    for name, method in all_methods().items():
-        assert (f" {name} " in listed["methods"]) == (method.control is None)
+    for method in all_methods().values():
+        own_row = not (method.sam or method.ire)
+        assert (f" {method.name} " in listed["methods"]) == own_row
+    assert "sam-: SAM around it" in listed["methods"]
     assert all(f"-{name} " in listed["methods"] for name in CONTROLS)
     shown = invoke("spaces", "digits").output
     assert "log [0.01, 1]" in shown
@@ -155,3 +157,18 @@ def test_listings_do_not_wait_for_torch():
     )
     assert done.returncode == 0, done.stderr
     assert "sgd-ire" in done.stdout
+
+
+def test_one_method_is_shown_with_its_settings_ranges_and_groups():
+    shown = invoke("methods", "mine=torch:NAdam-ire", "--task", "stdlib-lm").output
+    assert "IRE around torch.optim:NAdam" in shown
+    assert "default of betas" in shown
+    assert "stdlib-lm.toml has no table for mine: lr by 1 decade" in shown
+    assert "all: 29 tensors" in shown
+    groups = invoke("methods", "muon", "--task", "stdlib-lm").output
+    assert "matrices: 8 tensors, 98,304 numbers" in groups
+    assert "embeddings: 2 tensors, 20,480 numbers" in groups
+
+
+def test_a_task_without_a_method_is_refused():
+    assert "name a method, too" in str(invoke("methods", "--task", "digits").exception)

@@ -26,6 +26,7 @@ from ire.sweeps.plan.plan import RULES
 from ire.sweeps.ray.cluster import Node
 from ire.sweeps.records.records import Fault
 from ire.sweeps.report import as_json, as_markdown, terminal_tables, write_report
+from ire.sweeps.report.tables import tables
 from ire.sweeps.report.words import control_findings
 from ire.sweeps.search.stages import KAPPA_0
 
@@ -219,17 +220,31 @@ def test_reading_a_folder_never_unpickles(run):
     open_experiment(experiment.folder).report()
 
 
-def test_flatness_along_the_run_is_drawn_where_it_was_measured(tmp_path):
-    plan = inline_sweep.along_plan()
-    (tmp_path / "sweep.toml").write_text(plan.to_toml())
-    inline_sweep.run(tmp_path, plan)
-    experiment = open_experiment(tmp_path)
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A small sweep of sgd and sgd-ire that really trains, with flatness along the run."""
+    folder, plan = tmp_path_factory.mktemp("trained"), inline_sweep.along_plan()
+    (folder / "sweep.toml").write_text(plan.to_toml())
+    inline_sweep.run(folder, plan)
+    return open_experiment(folder)
+
+
+def test_flatness_along_the_run_is_drawn_where_it_was_measured(trained):
+    experiment = trained
     for row in experiment.comparison.rows:
         for run in row.runs:
             assert [r["step"] for r in run.reports if "hessian_trace" in r] == [16, 32, 48]
     page = write_report(experiment).read_text()
     assert "Flatness along the run" in page
-    assert (tmp_path / "report" / "flatness-along.svg").is_file()
+    assert (experiment.folder / "report" / "flatness-along.svg").is_file()
+
+
+def test_the_report_says_whether_masks_mean_something(trained):
+    plain, boosted = as_json(trained)["methods"]
+    assert plain["mask"] == {} and set(boosted["mask"]) == {"mask_overlap", "zero_curvature"}
+    assert -1 < boosted["mask"]["mask_overlap"]["mean"] <= 1
+    [table] = [table for table in tables(trained) if "overlap near 0" in table.title]
+    assert [line[0] for line in table.lines] == ["sgd-ire"]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A data set by name: where its store lies, what a task is told if it is missing, how it is prepared."""
+"""A data set by name: the place of its store, the error if it is missing, its preparation."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -14,7 +14,7 @@ class DataSet(ABC):
 
     name: str
     accepts: str
-    """What `--from` takes, for messages."""
+    """What `--from` accepts, for messages."""
 
     @property
     def folder(self) -> Path:
@@ -50,8 +50,6 @@ class DataSet(ABC):
             if value is not None:
                 raise InvalidInput(f"{name} {value!r}: {self.name} is not a text data set")
         if source is None:
-            say(f"downloading {self.name} into {downloads}")
-            downloads.mkdir(parents=True, exist_ok=True)
             source = self.download(downloads, say)
         return self.convert(source, say, into=into)
 

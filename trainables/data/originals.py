@@ -1,6 +1,6 @@
-"""What a user gives with `--from`: a folder, or an archive that is unpacked for as long as it is read.
+"""The source given with `--from`: a folder, or an archive that is unpacked while it is read.
 
-Nothing that was unpacked stays, and every fault names the file that the user gave.
+Unpacked files are removed afterwards, and every error names the file that the user gave.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from ire.invalid_input import InvalidInput
 Say = Callable[[str], None]
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2", ".tar.zst", ".zip")
 POINTERS = {b"version https://git-lfs.github.com/spec/": "Git LFS", b"/annex/objects/": "git-annex"}
-"""How a small file begins that stands for a large one elsewhere."""
+"""The first bytes of a small file that stands for a large one elsewhere."""
 UNREADABLE = (
     OSError,
     EOFError,
@@ -122,7 +122,7 @@ def unpack(archive: Path, into: Path) -> None:
                 opened.extractall(into, filter="data")
     except tarfile.FilterError as error:
         raise InvalidInput(
-            f"{archive}: would write outside of its folder ({error}); nothing was taken"
+            f"{archive}: a member is refused, it is no plain file in its own folder ({error}); nothing was taken"
         ) from error
     except UNREADABLE as error:
         raise InvalidInput(

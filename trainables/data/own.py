@@ -1,4 +1,4 @@
-"""What a task of one's own reads beside torch's data sets: saved Hugging Face data sets and mapped token files."""
+"""Data for your own tasks beside torch's data sets: saved Hugging Face data sets and mapped token files."""
 
 import hashlib
 from collections.abc import Sequence

@@ -1,11 +1,11 @@
-"""The loader for tasks of one's own: any data set of torch as batches whose order is a function of (seed, step).
+"""The loader for your own tasks: any data set of torch as batches whose order is a function of (seed, step).
 
     def train_batches(self, *, seed, start):
         return batches(self.dataset, batch_size=self.batch_size, seed=seed, start=start, workers=4)
 
-Map-style data sets (a length, and an example for a number) begin at any step at once. Iterable ones are read again up
-to there. Random numbers that a data set draws, from torch, numpy or `random`, are a function of (seed, step), too, with
-any number of workers; training's own random numbers are not touched.
+Map-style data sets (a length, and an example for a number) begin at any step at once. Iterable ones are read
+again up to there. Random numbers that a data set draws, from torch, numpy or `random`, are a function of (seed,
+step), too, with any number of workers; training's own random numbers are not touched.
 """
 
 import itertools
@@ -39,11 +39,12 @@ def batches(
 ) -> Iterator[Batch]:
     """The endless stream of training batches from step `start` on; batch t is a function of `seed` and t.
 
-    `workers` processes load ahead (one at most for an iterable data set, whose order would depend on their number);
-    with `pin_memory`, by default where there is a GPU, batches lie in pinned memory. Each epoch of a map-style data set
-    is a permutation of its own, unless `shuffle` is off. An iterable one is shuffled by itself (`set_epoch` is called
-    with the number of the epoch), or within a `buffer` of so many examples. What does not fill a batch is left out of
-    an epoch. `collate` makes a batch of a list of examples. Raises `InvalidInput` for less data than one batch.
+    `workers` processes load ahead (one at most for an iterable data set, whose order would depend on their
+    number); with `pin_memory`, by default where there is a GPU, batches lie in pinned memory. Each epoch of a
+    map-style data set is a permutation of its own, unless `shuffle` is off. An iterable one is shuffled by
+    itself (`set_epoch` is called with the number of the epoch), or within a `buffer` of so many examples. What
+    does not fill a batch is left out of an epoch. `collate` makes a batch of a list of examples. Raises
+    `InvalidInput` for less data than one batch.
     """
     pinned = torch.cuda.is_available() if pin_memory is None else pin_memory
     if is_map_style(dataset):
@@ -240,7 +241,7 @@ def _shuffled(examples: Iterator[Any], size: int, draws: torch.Generator) -> Ite
 
 
 class _Draws:
-    """Global random numbers of one's own, for torch, numpy and `random`: nobody else's are moved by using them."""
+    """Separate global random states for torch, numpy and `random`, whose use leaves the others unchanged."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed

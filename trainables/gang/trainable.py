@@ -17,7 +17,6 @@ import ray
 import ray.train
 import torch.distributed as dist
 from ray import PlacementGroupID
-from ray.core.generated.gcs_pb2 import PlacementGroupTableData
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.tune import Trainable
 from ray.util.placement_group import PlacementGroup
@@ -29,6 +28,7 @@ from trainables.data.folder import data_in
 from trainables.gang.mailbox import Mailbox
 from trainables.gang.messenger import Messenger
 from trainables.gang.out_of_memory import advice, is_out_of_memory
+from trainables.gang.ray_internals import abandoned_placement_groups, without_cleaner
 from trainables.gang.shares import share
 from trainables.gang.watchdog import Watchdog
 from trainables.task import Task, load_task, search_for_modules
@@ -52,20 +52,6 @@ ANSWER_SECONDS = 15.0
 
 WAITING_SECONDS = 120.0
 """A trial that no worker takes for these seconds says what it waits for, and again at every doubling."""
-
-
-class GangTrainer(TorchTrainer):
-    """A TorchTrainer whose placement group Ray's own cleaner never removes.
-
-    That asks a cluster whether the controller is alive, but the one that the environment names, or that was started
-    last on the machine: with two of them it takes what is alive for dead. A gang frees what it leaves by itself.
-    """
-
-    def _create_default_callbacks(self) -> list[Any]:
-        callbacks = super()._create_default_callbacks()
-        return [
-            callback for callback in callbacks if type(callback).__name__ != "PlacementGroupCleanerCallback"
-        ]
 
 
 class GangTrainable(Trainable):
@@ -186,7 +172,7 @@ class GangTrainable(Trainable):
         resources = {"CPU": gang["cpus_per_worker"]}
         if gang["gpus_per_worker"]:
             resources["GPU"] = share(gang["gpus_per_worker"])
-        trainer = GangTrainer(
+        trainer = without_cleaner(TorchTrainer)(
             serve,
             train_loop_config={
                 "mailbox": self._mailbox,
@@ -299,22 +285,12 @@ def remove_placement_group_by_id(group: str) -> None:
 
 
 def remove_abandoned_placement_groups() -> None:
-    """Free the resources of this job's gangs whose controllers died: Ray keeps them until the job ends (ray#54305).
+    """Free the resources of this job's gangs whose controllers died.
 
-    A gang occupies its resources before any of its workers can report them. The State API knows creators, too, but only
-    where the cluster has a dashboard.
+    A gang occupies its resources before any of its workers can report them.
     """
-    job = ray.get_runtime_context().get_job_id()
-    for table in ray._private.state.state._connect_and_get_accessor().get_placement_group_table():
-        group = PlacementGroupTableData.FromString(table)
-        has_creator = group.creator_actor_id != ray.ActorID.nil().binary()  # the driver's own have none
-        is_abandoned = has_creator and group.creator_actor_dead and not group.is_detached
-        if (
-            is_abandoned
-            and group.creator_job_id.hex() == job
-            and group.state != PlacementGroupTableData.REMOVED
-        ):
-            remove_placement_group_by_id(group.placement_group_id.hex())
+    for group in abandoned_placement_groups():
+        remove_placement_group_by_id(group)
 
 
 def _from_worker_0(value: Any, world_size: int) -> Any:

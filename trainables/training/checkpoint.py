@@ -1,4 +1,4 @@
-"""The checkpoints of one trial: the latest and the one before it, each with a checksum, read without running code.
+"""The checkpoints of one trial: the two latest, each with a checksum, read without running code.
 
 A checkpoint's name is its step and the checksum of its content, so a file that was truncated, damaged or half
 copied is recognised, and the one before it is used.

@@ -1,4 +1,4 @@
-"""A trial whose every bit comes again on a GPU: what torch is told for it, and told back when the trial is over.
+"""Bitwise reproducible trials on a GPU: sets torch's switches for a trial and restores them afterwards.
 
 On a CPU nothing is needed. On a GPU a sum of atomic additions (an embedding's gradient, some of cuDNN's weight
 gradients) has another order each time, and cuDNN's tuner may choose another algorithm in another process.

@@ -1,4 +1,4 @@
-"""What a trial runs on, as one string: times are compared only between equal ones."""
+"""The hardware of a trial as one string; times are compared only between equal ones."""
 
 import functools
 import platform

@@ -35,16 +35,15 @@ def train(
 ) -> str:
     """Run one trial and say how it ended: `finished`, `diverged`, or `stopped` because `report` returned False.
 
-    `report(values, training)` is called after every evaluation, on every worker, and must answer the same on
-    all of them. With `checkpoint`, a folder or its URI, the trial continues from what lies there (its past reports
-    are sent again, so that none is lost with its messenger) and saves there at most every `checkpoint_seconds`,
-    before the report that the checkpoint contains is sent; with `keep_last` also at the end. Only worker 0 writes,
-    and all must be able to read. A checkpoint that cannot be written is told to `on_trouble` and tried again at
-    the next report, or raises `OSError` if nobody wants to know.
+    `report(values, training)` is called after every evaluation, on every worker, and must return the same value
+    on all of them. With `checkpoint`, a folder or its URI, the trial continues from the checkpoint there (its
+    past reports are sent again, so that none is lost) and saves there at most every `checkpoint_seconds`,
+    before it sends the report that the checkpoint contains; with `keep_last` also at the end. Only worker 0
+    writes, and all must be able to read. A checkpoint that cannot be written is passed to `on_trouble` and
+    retried at the next report, or raises `OSError` if `on_trouble` is None.
 
-    With `prefixes`, a folder or its URI, the steps before IRE boosts are shared with the trials that have the same:
-    a trial without a checkpoint begins with what lies there, of which `on_prefix` is told first, or leaves its state
-    there.
+    With `prefixes`, a folder or its URI, trials with equal steps before IRE's boost share them: a trial without a
+    checkpoint starts from the state there, after a call of `on_prefix`, or stores its own state there.
     """
     torch.set_num_threads(spec.threads)
     with determinism(spec.deterministic):

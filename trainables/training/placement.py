@@ -1,4 +1,4 @@
-"""A trial's model on its device: initialised there, and nothing of an earlier trial left."""
+"""Places a trial's model on its device: initialised there, with nothing left of an earlier trial."""
 
 import gc
 

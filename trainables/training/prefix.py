@@ -1,7 +1,7 @@
 """The steps of a trial before IRE boosts: the same for all trials that differ in IRE's settings alone.
 
-So the first of them saves its state there, and the others begin with it (`--share-prefix`). What they report is
-bitwise what they would report by themselves; the gradients of these steps are computed once.
+So the first of them saves its state there, and the others start from it (`--share-prefix`). Their reports are
+bitwise those without sharing; the gradients of these steps are computed once.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from trainables.training.checkpoint import load_checkpoint, save_checkpoint
 from trainables.training.training import Training
 
 OWN = ("name", "test")
-"""What a specification says of the end of a trial alone."""
+"""The fields of a specification that affect only the end of a trial."""
 
 
 def prefix_steps(spec: TrialSpec) -> int:
@@ -74,6 +74,6 @@ class SharedPrefix:
         return state
 
     def take(self, training: Training) -> None:
-        """Save the state of a trial that stands where IRE starts, unless it began there."""
+        """Save the state of a trial at the start of IRE, unless it began there."""
         if training.rank == 0 and self._known < training.step == training.start:
             save_checkpoint(training.state_dict(), self._location, kept=None)

@@ -392,7 +392,7 @@ class Training:
         return {name for name, p in self.model.named_parameters() if not p.requires_grad}
 
     def _identity(self) -> dict[str, Any]:
-        """What makes two trials the same one: the specification but for its name; of data, see `check_same_data`."""
+        """The identity of a trial: its specification except the name; for data, see `check_same_data`."""
         return {name: value for name, value in self.spec.to_dict().items() if name not in ("name", "data")}
 
 

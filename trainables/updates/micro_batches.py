@@ -5,7 +5,7 @@ from trainables.data.batch import Batch, chunk, split
 
 
 def sizes(batch_size: int, micro_batch: int) -> list[int]:
-    """Examples of each micro-batch, in order: all `micro_batch`, but for the last, which has the rest."""
+    """Examples of each micro-batch, in order: `micro_batch` each; the last one has the remainder."""
     return [min(micro_batch, batch_size - start) for start in range(0, batch_size, micro_batch)]
 
 

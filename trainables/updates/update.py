@@ -1,4 +1,4 @@
-"""What every update does: split a batch, advance by it, and say how large gradients and steps were."""
+"""The base of all updates: splits a batch, advances by it, and measures gradients and steps."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence

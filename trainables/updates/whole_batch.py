@@ -1,4 +1,4 @@
-"""The gradient of the whole batch, one optimizer step: what a method does if its name says nothing else."""
+"""The default update: one optimizer step along the gradient of the whole batch."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""A running average of the curvature: one sampled batch is very noisy, several agree better."""
+"""A running average of the curvature: one sampled batch is very noisy, several are less so."""
 
 from collections.abc import Sequence
 

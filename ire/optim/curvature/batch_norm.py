@@ -12,11 +12,11 @@ _STATISTICS = ("running_mean", "running_var")
 
 @contextmanager
 def frozen_batch_norm(model: nn.Module) -> Iterator[nn.Module]:
-    """Normalise by batch statistics, as training does, and leave every running statistic as it is.
+    """Normalise by batch statistics, as training does, and leave all running statistics unchanged.
 
-    For passes that are not the training pass: SAM's second one and the curvature pass. The running
+    For passes other than the training pass: SAM's second pass and the curvature pass. The running
     mean and variance and the count of batches stay bitwise the same, also when the body raises.
-    Modules in eval mode go on using their running statistics. Covers all of torch's batch and
+    Modules in eval mode continue to use their running statistics. Covers all of torch's batch and
     instance norms, `SyncBatchNorm` included.
     """
     tracking = [m for m in model.modules() if isinstance(m, _NormBase) and m.track_running_stats]

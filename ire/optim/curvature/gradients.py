@@ -51,7 +51,7 @@ class Spent:
 
     A gradient counts as cleared once it was seen as None, exchanged, or zero. Identity alone does not tell:
     `DistributedDataParallel` with `gradient_as_bucket_view`, and loops with static gradient buffers, attach the
-    same tensor again. So with `watch` every parameter is looked at when the curvature backward reaches it, too.
+    same tensor again. So with `watch` every parameter is also inspected when the curvature backward reaches it.
     """
 
     def __init__(self, parameters: Sequence[Tensor], *, watch: bool) -> None:

@@ -1,4 +1,4 @@
-"""What a curvature pass leaves in the parameters of other optimizers, and how they get their gradients back.
+"""Restores the gradients that a curvature pass changes in parameters of other optimizers.
 
 A backward pass writes into every parameter that its loss depends on. `IRE` clears its own parameters; those of a
 second optimizer on the same model would keep the curvature's gradient and add the training gradient to it.
@@ -32,7 +32,7 @@ class Owner:
 
 
 def announced(loss: Tensor) -> Tensor:
-    """`loss`, before whose backward the gradients are noted that it will add to and nobody wants it to."""
+    """`loss`, whose backward first saves the gradients of other optimizers that it would change."""
     if torch.compiler.is_compiling() or loss.grad_fn is None or not len(_OWNERS):
         return loss
     leaves = [weakref.ref(leaf) for leaf in _leaves(loss.grad_fn)]

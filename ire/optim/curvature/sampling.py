@@ -50,17 +50,17 @@ def sampled_nll(
     - `gaussian`: regression; `logits` are the means, and every element is a position. The loss is
       (z − y)² / (2 · `variance`): the default is that of `mse_loss`.
 
-    No true label is read otherwise: `targets` only tells which positions count, those that equal `ignore_index` do
-    not (a drawn label may be that class). If none counts the result is NaN, as for `cross_entropy`, and the
-    refresh is skipped.
+    Otherwise no true label is used: `targets` only says which positions count, namely all that differ from
+    `ignore_index` (a drawn label may be that class). If none counts, the result is NaN, as for `cross_entropy`,
+    and the refresh is skipped.
 
-    Labels come from `generator` alone when one is given, from torch's global generator otherwise.
-    Under data parallelism give every worker a generator in the same state, and its `rank` and
-    `world_size`: then the workers, n rows each, draw exactly the labels that a single worker would
+    Labels come from `generator` if one is given, from torch's global generator otherwise.
+    Under data parallelism, give every worker a generator in the same state, and its `rank` and
+    `world_size`: the workers, with n rows each, then draw exactly the labels that a single worker would
     draw on the concatenated batch of `world_size`·n rows.
 
     Raises:
-        ValueError: shapes that do not fit or have no meaning, or an argument outside its range.
+        ValueError: shapes do not match or have no meaning, or an argument is outside its range.
     """
     if not 0 <= rank < world_size:
         raise ValueError(f"rank must be in [0, world_size), got rank={rank} and world_size={world_size}")

@@ -21,7 +21,7 @@ Losses = Sequence[Callable[[], Tensor]]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number and how far it may be off."""
+    """A number and its error."""
 
     value: float
     error: float
@@ -43,13 +43,13 @@ def fisher_trace(
 ) -> Estimate:
     """Tr F ≈ B · ‖∇L̂_B‖² with labels drawn from the model: unbiased.
 
-    `batches` gives inputs, or (inputs, targets) where targets only tell by `ignore_index` what not to count;
+    `batches` yields inputs, or (inputs, targets) whose targets only mark with `ignore_index` what does not count;
     `model(inputs)` gives logits, as `sampled_nll` takes them. B is the number of positions that count, and batches
     are weighted by it: the estimate is that of all their positions together. Each batch is used `draws` times.
-    Gradients and batch-norm statistics stay as they are.
+    Gradients and batch-norm statistics stay unchanged.
 
     Raises:
-        ValueError: no batches or no position that counts, `draws` < 1, or logits that `sampled_nll` refuses.
+        ValueError: there are no batches or no positions that count, `draws` < 1, or `sampled_nll` refuses the logits.
     """
     if draws < 1:
         raise ValueError(f"draws must be >= 1, got {draws}")
@@ -108,8 +108,8 @@ def largest_eigenvalue(
 ) -> Estimate:
     """λ_max of ∇²L by Lanczos' iteration, which keeps three vectors.
 
-    Stops when `error`, the residual ‖∇²L x − λ x‖ of the Ritz pair, is below `tolerance` · |λ|, or after so
-    many `products`. An eigenvalue lies within that distance; it is the largest one unless the random first
+    Stops when `error`, the residual ‖∇²L x − λ x‖ of the Ritz pair, is below `tolerance` · |λ|, or after
+    `products` products. An eigenvalue lies within that distance; it is the largest one unless the random first
     vector happens to be orthogonal to its eigenvector.
 
     Raises:

@@ -18,7 +18,7 @@ from ire.optim.tensors.shards import local, part_number
 
 @dataclass(frozen=True, kw_only=True)
 class Refresh:
-    """The occasion for which scores are wanted."""
+    """The refresh for which scores are computed."""
 
     base: Optimizer
     """The optimizer that takes the steps."""

@@ -1,1 +1,1 @@
-"""From curvature to mask: the exact number of flattest coordinates, selected by counting."""
+"""From curvature to mask: selects the exact number of flattest coordinates by counting."""

@@ -3,7 +3,7 @@
 Eq. 5 takes every coordinate that is not above the ⌊γp⌋-th smallest curvature. In practice many are equal
 (in a Transformer 96 % of the embedding's gradients are exactly zero), and all of them together may be far
 more than the share γ. Here as many of the equal ones are taken as are needed, in the order of the
-parameters and, inside one, of memory: a rule that knows no chance.
+parameters and, inside one, of memory: a deterministic rule.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,7 +29,7 @@ class Tally:
     before: int = 0
     """Ones in the old masks that were overwritten."""
     kept: int = 0
-    """How many of those the new masks have, too."""
+    """How many of those the new masks also have."""
 
 
 class ZeroCurvature(Exception):

@@ -57,7 +57,7 @@ class Ranked:
     before: int = 0
     """Ones in the old masks."""
     kept: int = 0
-    """How many of those the new masks have, too."""
+    """How many of those the new masks also have."""
 
 
 def flattest_on_gpu(

@@ -18,7 +18,7 @@ Total = Callable[[Tensor], Tensor]
 
 
 class Rank(NamedTuple):
-    """A key and where it stands in the order."""
+    """A key and its rank."""
 
     key: int
     below: int

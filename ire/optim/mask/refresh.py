@@ -1,4 +1,4 @@
-"""Renewing the mask: rank what is known, or leave everything as it was."""
+"""Refreshes the mask: ranks the known curvature, or leaves everything unchanged."""
 
 import math
 import warnings
@@ -26,7 +26,7 @@ def refreshed(
     parameters and the number of their set.
 
     A set with a score that is not finite, or with scores that are all zero, keeps its masks, and the refresh counts
-    as skipped. If `scores` does not know anything yet nothing happens, and the refresh stays due.
+    as skipped. If the source has no scores yet, the mask is unchanged and the refresh stays due.
 
     Raises:
         ValueError: scores that cannot be ranked; `memory` is unchanged.

@@ -1,8 +1,8 @@
 """The exact k-th smallest of billions of magnitudes, in one pass over them.
 
-A sample tells between which two keys the k-th very probably lies; one pass then counts the keys below and
-collects the few between, and it is found among these. Where that does not come off - a value that
-a large share of all have, a sample that misled - all are counted, digit by digit. The result is the same.
+A sample yields two keys between which the k-th very probably lies; one pass then counts the keys below and
+collects the few between, and it is found among these. If the bracket misses (many ties, an unlucky sample), all
+values are counted, digit by digit. The result is the same.
 """
 
 import math
@@ -34,7 +34,7 @@ Vectors = Callable[[], Iterable[Tensor]]
 
 @dataclass(frozen=True)
 class Threshold:
-    """The k-th smallest key, and where it stands in the order."""
+    """The k-th smallest key and its rank."""
 
     key: int
     below: int

@@ -1,1 +1,1 @@
-"""From mask to step: the three ways of boosting an update, and the update rules that are known."""
+"""From mask to step: the paths that boost an update, and the update rules they know."""

@@ -1,4 +1,4 @@
-"""What is to be boosted in one step, and by how much: what the three ways of stepping are given."""
+"""What to boost in one step, and by how much: the input of every path."""
 
 from dataclasses import dataclass
 

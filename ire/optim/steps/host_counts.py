@@ -1,4 +1,4 @@
-"""A base's counters of its steps, known on the host: reading one from a GPU waits for all that the GPU has to do."""
+"""A base's step counters on the host: reading one from a GPU would wait for all its pending work."""
 
 from collections.abc import Sequence
 

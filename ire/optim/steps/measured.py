@@ -1,4 +1,4 @@
-"""The boost for any base optimizer: look where the base step went, and go on."""
+"""The boost for any base optimizer: measure the displacement of its step, and extend it."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 from ire.optim.steps.arithmetic import wide
 from ire.optim.steps.boost import Boost
 from ire.optim.steps.bundles import compiled
+from ire.optim.steps.kernels import has_gone_on
 from ire.optim.tensors.blocks import Scratch, blocks, flat_together
 from ire.optim.tensors.shards import local
 
@@ -67,7 +68,10 @@ def _go_on_all(boosts: Sequence[Boost], before: Sequence[Tensor]) -> None:
     scratch = Scratch()
     for boost, old in zip(boosts, before, strict=True):
         read = [old] if boost.mask is None else [old, boost.mask]
-        for new, was, *mask in blocks(*flat_together([local(boost.parameter)], read)):
+        vectors = flat_together([local(boost.parameter)], read)
+        if has_gone_on(vectors[0], vectors[1], vectors[2] if vectors[2:] else None, boost):
+            continue
+        for new, was, *mask in blocks(*vectors):
             go_on(new, was, mask[0] if mask else None, boost, scratch)
 
 

@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 from ire.optim.steps.arithmetic import Number, wide
 from ire.optim.steps.boost import Boost
 from ire.optim.steps.bundles import Bundle, bundled, compiled
+from ire.optim.steps.kernels import one_pass
 from ire.optim.steps.measured import go_on, step_and_boost
 from ire.optim.steps.rebuilt import boost_from_state
 from ire.optim.steps.rules import Movement, Numbers, Rule, movements
@@ -19,9 +20,9 @@ class Native:
     """Takes the base's step by itself, in the base's own state.
 
     A parameter without state yet gets it from the base: that step is the base's, boosted from outside.
-    Uncompiled, it runs torch's fused kernel on one cache block after another. `compile` makes all
-    parameters one graph, in which lr, κ and all other numbers are tensors, so that their changes never
-    recompile. Arithmetic is fp32 for parameters in half precision.
+    Uncompiled, it is one pass of a C kernel (`ire.optim.steps.kernels`); where there is none it runs torch's fused
+    kernel on one cache block after another. `compile` makes all parameters one graph, in which lr, κ and all other
+    numbers are tensors, so that their changes never recompile. Arithmetic is fp32 for parameters in half precision.
     """
 
     name = "native"
@@ -50,14 +51,22 @@ class Native:
         numbers = self.rule.at(bundle.group, bundle.time, self.boost_weight_decay)
         fused = self.rule.fused(bundle.group, bundle.time)
         rebuilds = numbers.rebuilds_cheaply and self.rule.rebuilds(bundle.group)
+        quick, written = one_pass(numbers, bundle.jobs[0].p.dtype), []
         for job in bundle.jobs:
+            kappa = job.boost.kappa if job.boost else None
+            if quick is not None and quick.has_stepped(kappa or 0.0, job.p, job.g, job.buffers, job.mask):
+                written += [job.p, *job.buffers]
+                continue
             read = [job.g] if job.mask is None else [job.g, job.mask]
             count = len(job.buffers)
-            for p, *rest in blocks(*flat_together([job.p, *job.buffers], read), size=STEP_BLOCK):
-                buffers, g, mask = rest[:count], rest[count], next(iter(rest[count + 1 :]), None)
+            vectors = flat_together([job.p, *job.buffers], read)
+            if quick is not None and quick.has_stepped(kappa or 0.0, *_parts(vectors, count)):
+                written += [job.p, *job.buffers]
+                continue
+            for block in blocks(*vectors, size=STEP_BLOCK):
+                p, g, buffers, mask = _parts(block, count)
                 # torch's fused kernels look at neither strides nor dtypes; half precision is computed in fp32.
                 if p.dtype not in (torch.float32, torch.float64) or not _alike(p, g, *buffers):
-                    kappa = job.boost.kappa if job.boost else None
                     _update(numbers, kappa, p, g, buffers, mask)
                     continue
                 was = before.like(p).copy_(p) if job.boost and not rebuilds else None
@@ -66,6 +75,13 @@ class Native:
                     go_on(p, was, mask, job.boost, scratch)
                 elif job.boost:
                     boost_from_state(numbers, job.boost.kappa, p, g, tuple(buffers), mask, scratch)
+        torch.autograd.graph.increment_version(written)
+
+
+def _parts(tensors: Sequence[Tensor], buffers: int) -> tuple[Tensor, Tensor, Sequence[Tensor], Tensor | None]:
+    """(p, g, buffers, mask) out of p, so many buffers, g, and a mask if there is one."""
+    g, *mask = tensors[buffers + 1 :]
+    return tensors[0], g, tensors[1 : buffers + 1], mask[0] if mask else None
 
 
 def _alike(*tensors: Tensor) -> bool:

@@ -1,4 +1,4 @@
-"""Which way of stepping is used: the cheapest that is right for this base, now."""
+"""Chooses the path of a step: the cheapest that is correct for this base now."""
 
 from torch.optim import Optimizer
 
@@ -16,13 +16,13 @@ Path = Native | Rebuilt | Measured | TritonStep | Inside | ScheduleFree
 
 
 class Paths:
-    """Chooses anew at each step, since options, hooks and schedulers may come later.
+    """Chooses at each step, since options, hooks and schedulers may be added later.
 
-    Where the base is torch's AdamW, Adam or SGD with plain options, and nobody waits for its own `step` to be called:
-    `TritonStep` on a GPU, compiled or not; `Native` on the CPU, and compiled on any device (other accelerators have no
-    use for cache blocks). `Rebuilt` for the same optimizers otherwise, if the gradient is still there after their
-    step. `Inside` and `ScheduleFree` for bases that keep a sequence of weights beside the parameters. `Measured` for
-    everything else.
+    Where the base is torch's AdamW, Adam or SGD with plain options, and its `step` has no hooks and is not
+    patched: `TritonStep` on a GPU, compiled or not; `Native` on the CPU, and compiled on any device (other
+    accelerators have no use for cache blocks). `Rebuilt` for the same optimizers otherwise, if the gradient is
+    still there after their step. `Inside` and `ScheduleFree` for bases that keep a sequence of weights beside
+    the parameters. `Measured` for everything else.
     """
 
     def __init__(self, base: Optimizer, *, compile: bool, boost_weight_decay: bool) -> None:

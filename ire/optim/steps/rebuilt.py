@@ -1,4 +1,4 @@
-"""The boost after the base's own fused step: the displacement is worked out again from its state.
+"""The boost after the base's own fused step: the displacement is computed again from its state.
 
 Saves the copy of all parameters that an unknown optimizer needs.
 """

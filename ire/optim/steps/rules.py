@@ -1,4 +1,4 @@
-"""The optimizers whose formula we know, and what a step of theirs works on."""
+"""The optimizers with known formulas, and the tensors that their steps use."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

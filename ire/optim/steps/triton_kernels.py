@@ -1,11 +1,12 @@
 """The boosted step of all parameters in one launch: AdamW, Adam and SGD, in Triton.
 
-One program works on one block of one tensor. Tensors lie anywhere, so their addresses come in a table; the numbers of
-the step come from device memory, too, so that a captured graph of the launch can be replayed with others. AdamW
-moves 28 bytes a parameter in single precision, the mask is one more. Arithmetic is in single precision.
+One program works on one block of one tensor. Tensors lie anywhere, so their addresses come in a table; the
+numbers of the step also come from device memory, so that a captured graph of the launch can be replayed with
+others. AdamW moves 28 bytes a parameter in single precision, the mask is one more. Arithmetic is in single
+precision.
 
-`ALIGNED` promises that all addresses are multiples of 16: only then does the compiler read and write four numbers at a
-time (`ld.global.v4`), and only in blocks that are full.
+`ALIGNED` promises that all addresses are multiples of 16: only then does the compiler read and write four
+numbers at a time (`ld.global.v4`), and only in blocks that are full.
 """
 
 import triton

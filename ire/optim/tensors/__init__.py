@@ -1,1 +1,1 @@
-"""How large tensors are walked through: in blocks that fit the cache, in shards across workers."""
+"""Traversal of large tensors: in blocks that fit the cache, in shards across workers."""

@@ -1,1 +1,1 @@
-"""Being an optimizer around another one: hooks, parameter groups, settings, and what a checkpoint holds."""
+"""Being an optimizer around another one: hooks, parameter groups, settings, and checkpoints."""

@@ -1,4 +1,4 @@
-"""Which optimizers IRE cannot boost, and the nesting or the optimizer that works instead.
+"""Lists optimizers that IRE cannot boost, and the nesting or optimizer that works instead.
 
 IRE multiplies what a base's step moves. A base that keeps its own copy of the parameters steps back to it, or is
 computed from it anew: the boost is lost, or its undoing is boosted in turn and grows without bound. Where the

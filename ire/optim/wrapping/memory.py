@@ -26,7 +26,7 @@ class Memory:
     refreshed_at: int | None = None
     """The step of the last refresh."""
     overlap: float | None = None
-    """Share of the mask that the mask before it had, too; of this worker's part, None before the second."""
+    """Share of the mask that the previous mask also had; of this worker's part, None before the second."""
     zeros: float | None = None
     """Share of ranked curvatures that were exactly zero at the last refresh; of this worker's part."""
     masks: dict[Tensor, Tensor] = field(default_factory=dict)

@@ -9,10 +9,10 @@ from torch.optim import Optimizer, optimizer
 
 
 class Wrapper(Optimizer):
-    """A real `torch.optim.Optimizer` that owns no parameters: groups and state are its base's own.
+    """A real `torch.optim.Optimizer` that owns no parameters: groups and state are its base's.
 
-    `param_groups`, `state` and `defaults` are looked up in the base at every access, so they are
-    the same objects for ever, also after either of the two has loaded a checkpoint. That is what
+    `param_groups`, `state` and `defaults` are looked up in the base at every access, so they stay
+    identical to the base's, also after either of the two has loaded a checkpoint. That is what
     lets schedulers, clipping, `GradScaler` and logging work on the wrapper as on the base.
 
     Raises:

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ire.entry_points import TASKS, registered
 from ire.invalid_input import InvalidInput
 from ire.sweeps.command import data as data_command
 from ire.sweeps.command import doctor as doctor_command
@@ -45,7 +46,7 @@ def tasks() -> None:
     from search_spaces import find_space, space_names
 
     table = Table("task", "steps", "what it is")
-    for name in space_names():
+    for name in (*space_names(), *(name for name in registered(TASKS) if name not in space_names())):
         space = find_space(name)
         table.add_row(name, str(space.horizon), space.description)
     _console().print(table)
@@ -64,24 +65,19 @@ def presets() -> None:
 
 
 @app.command()
-def methods() -> None:
-    """List the methods."""
-    from ire.methods.ire import CONTROLS
-    from ire.methods.method import all_methods
-    from ire.methods.shared import SHARED
+def methods(
+    name: Annotated[
+        str | None, typer.Argument(help="one method, or module:Class", show_default=False)
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="show its ranges and groups of parameters there")] = None,
+) -> None:
+    """List the methods, or show what is known of one: its settings, how they were found, what is searched."""
+    from ire.sweeps.command.methods import listing, one
 
-    shared = SHARED.settings
-    table = Table("method", "what it is", "settings of its own")
-    for method in all_methods().values():
-        if method.control is None:
-            own = [name for name in method.settings if name not in shared]
-            table.add_row(method.name, method.description, ", ".join(own))
-    console = _console()
-    console.print(table)
-    console.print(f"every method: {', '.join(shared)}", soft_wrap=True)
-    console.print("behind any -ire, a control:")
-    for name, what in CONTROLS.items():
-        console.print(f"  -{name}  {what}", soft_wrap=True)
+    if name is None and task is not None:
+        raise InvalidInput(f"--task {task}: name a method, too, as in `ire methods adamw --task {task}`")
+    for line in listing() if name is None else one(name, task):
+        _console().print(line, soft_wrap=isinstance(line, str), highlight=False)
 
 
 @app.command()
@@ -107,9 +103,13 @@ def spaces(task: str, *, scale: str | None, space: str | None) -> None:
     )
     for name in found.methods:
         table = Table("setting", "searched", "published", title=name, title_justify="left")
-        for setting, dimension in found.dimensions(parse_method(name)).items():
+        method = parse_method(name)
+        for setting, dimension in found.dimensions(method).items():
             table.add_row(setting, str(dimension), str(dimension.published))
         console.print(table)
+        said = found.searched_by_default(method)
+        if said:
+            console.print(said, soft_wrap=True, highlight=False)
 
 
 @app.command()
@@ -351,7 +351,7 @@ def _report_line(report: dict) -> str:
     return "  ".join(f"{name} {report[name]:.4g}" for name in names if report[name] is not None)
 
 
-def _assignments(pairs: list[str]) -> dict[str, float | int | bool]:
+def _assignments(pairs: list[str]) -> dict[str, float | int | bool | str]:
     """`lr=0.1` and the like as a dictionary; raises `InvalidInput`."""
     settings = {}
     for pair in pairs:
@@ -363,7 +363,7 @@ def _assignments(pairs: list[str]) -> dict[str, float | int | bool]:
         try:
             settings[name] = json.loads(text.lower())
         except json.JSONDecodeError:
-            raise InvalidInput(f"--set {pair!r}: {text!r} is neither a number nor true or false") from None
+            settings[name] = text
     return settings
 
 

@@ -47,6 +47,22 @@ def verify(task: str, into: Dir = None) -> None:
         typer.echo(f"{store.folder} is intact: {store.identity}")
 
 
+@app.command()
+def show(
+    task: str,
+    into: Dir = None,
+    sheet: Annotated[
+        Path | None, typer.Option(help="where the sheet of images goes; TASK-data.png here otherwise")
+    ] = None,
+) -> None:
+    """Show what TASK trains on: counts, examples, normalisation, speed and the checksums that trials record."""
+    from trainables.data.folder import data_in
+    from trainables.show import show
+
+    with data_in(into):
+        show(task, sheet=sheet, say=typer.echo)
+
+
 @app.command("list")
 def list_data(into: Dir = None) -> None:
     """List the tasks that need data, and whether it is there."""

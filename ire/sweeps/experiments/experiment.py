@@ -28,9 +28,9 @@ class Experiment(Results):
 
 
 def open_experiment(location: str | Path | Home, *, trust: bool = False) -> Experiment:
-    """The experiment in a folder, or at the URI of an object store; raises `InvalidInput` if it is none.
+    """The experiment in a folder, or at the URI of an object store; raises `InvalidInput` if there is none.
 
-    With methods of somebody else's, their modules are imported only if this user has run them before, or says `trust`.
+    Modules of foreign methods are imported only if this user has run them before, or with `trust`.
     """
     home = location if isinstance(location, Home) else home_at(location)
     return Experiment(home, read_plan(home.folder, trust=trust))

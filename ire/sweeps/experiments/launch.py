@@ -57,26 +57,27 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 def sweep(task: str | None = None, *, console: Console | None = None, **options: Any) -> Experiment:
     """Tune every method with the same budget, confirm the winners on fresh seeds, and report.
 
-    `preset` repeats an experiment of the paper (`ire presets`), and then names the task and its grid. `task` is a
-    name (`ire tasks`) or `package.module:Class`, `scale` `tiny` its scaled-down twin; `methods` and numbers left out
-    come from its search space, a TOML file that `space` may name.
+    `task` is a name (`ire tasks`) or `package.module:Class`; `scale="tiny"` selects its scaled-down twin.
+    `methods` and numbers that are not given come from its search space, or from the TOML file `space`. `preset`
+    repeats an experiment of a paper (`ire presets`) instead, and names the task and its grid.
 
-    After the search so many `candidates` of each run against each other, the winners run on `confirm_seeds`, and
-    the best baseline at the horizons of its `curve`, in multiples of the task's (true: from 1/2 to 2), at each with
-    the learning rate times `curve_lr`, too. With `controls` IRE's winners run with what makes them IRE taken away.
+    After the search, the best `candidates` of each method run again before a winner is chosen. The winners run
+    on `confirm_seeds` seeds, and the best baseline runs at the horizons of `curve`, in multiples of the task's
+    (True: from 1/2 to 2), also with the learning rate times each of `curve_lr`. With `controls`, IRE's winners
+    run with one thing changed.
 
-    With `share_prefix` (a preset may ask for it, too) trials that differ only in IRE's settings share the steps before
-    IRE boosts: they are trained once.
+    With `share_prefix`, trials that differ only in IRE's settings train the steps before IRE's boost once.
 
-    The experiment goes to `storage`/`name`, which must not exist; `storage` is a folder, or the URI of an object store.
-    `workers` train one trial together, each with so many CPUs and GPUs; a trial is started again at most
-    `max_failures` times, and if it is silent for `hang_seconds`. `data_dir` is where the data sets lie on every
-    machine, `IRE_DATA` or a folder in the user's cache otherwise. `precision` (fp32, tf32 or bf16;
-    the preset's otherwise, or fp32), `compile`, `deterministic`, `micro_batches` and `schedule` are those of every
-    trial; `external` names the trial, as EXPERIMENT/TRIAL, whose gradient norms external grafting takes.
+    The experiment goes to `storage`/`name`, which must not exist; `storage` is a folder, or the URI of an
+    object store. `workers` train one trial together, each with `cpus_per_worker` and `gpus_per_worker`. A trial
+    is restarted at most `max_failures` times, and after `hang_seconds` of silence. `data_dir` is the folder of
+    the data sets on every machine; by default `IRE_DATA` or a folder in the user's cache. `precision` (fp32,
+    tf32 or bf16; the preset's otherwise, or fp32), `compile`, `deterministic`, `micro_batches` and `schedule`
+    are those of every trial; `external` names the trial, as EXPERIMENT/TRIAL, whose gradient norms external
+    grafting takes.
 
     Raises `InvalidInput` before anything is started or written. After an interrupt the returned experiment is
-    incomplete, and if it could not go on it says why (`broken_off`); `resume` goes on.
+    incomplete; if the sweep could not continue, `broken_off` says why. `resume` continues it.
     """
     preset, scale, space = options["preset"], options["scale"], options["space"]
     inherited: dict[str, Any] = {}
@@ -139,6 +140,9 @@ def sweep(task: str | None = None, *, console: Console | None = None, **options:
             loaded.check_data()
             plan = replace(plan, data=loaded.data_identity())
     _rehearse(plan, loaded)
+    for said in dict.fromkeys(found.searched_by_default(parse_method(name)) for name in plan.methods):
+        if said:
+            console.print(said, soft_wrap=True, highlight=False)
     if options["gpus_per_worker"] is None:
         plan = replace(plan, gpus_per_worker=gpus_by_default(address))
     if not joins_a_cluster(address):
@@ -153,11 +157,11 @@ def resume(
 ) -> Experiment:
     """Continue a sweep from its records; a finished one is only reported again.
 
-    `trials` raises the budget of every method, `methods` adds arms with the same budget, `confirm_seeds`, `curve` (more
-    horizons, or true for the usual ones) and `controls` add runs after the search. `folder` may be the
-    URI of an object store. A task or method of a module that this user has not run before is imported only with
-    `trust`, which is remembered. Raises `InvalidInput`, before anything is started or written, for a change that would
-    make old and new trials incomparable.
+    `trials` raises the budget of every method, `methods` adds methods with the same budget, and
+    `confirm_seeds`, `curve` (more horizons, or True for the default ones) and `controls` add runs after the
+    search. `folder` may be the URI of an object store. A task or method of a module that this user has not run
+    before is imported only with `trust`, which is remembered. Raises `InvalidInput`, before anything is started
+    or written, for a change that would make old and new trials incomparable.
     """
     home, address = home_at(folder), options.pop("address")
     with home.locked():
@@ -203,6 +207,7 @@ def _run(
     from ire.sweeps.watch.progress import Progress
     from ire.sweeps.watch.publisher import Publisher
     from ire.sweeps.watch.tensorboard import TensorBoard
+    from trainables.gang.ray_internals import lacking
 
     broken_off, read = None, protocol.records if protocol else None
     with contextlib.ExitStack() as stack:
@@ -235,6 +240,7 @@ def _run(
             for line in (
                 f"{plan.name}: {slots.arithmetic}",
                 room,
+                *lacking(),
                 *_changed_versions(plan, protocol.records),
             ):
                 screen.print(line, soft_wrap=True, highlight=False)
@@ -277,7 +283,7 @@ def _absolute(location: str | None) -> str | None:
 
 
 def _write_plan(plan: Plan, home: Home) -> None:
-    """Write `sweep.toml` in one piece: whoever looks finds the old one or the new one."""
+    """Write `sweep.toml` atomically: a reader finds the old one or the new one."""
     target = home.folder / "sweep.toml"
     temporary = target.with_name(".sweep.toml")
     temporary.write_text(plan.to_toml(), encoding="utf-8")

@@ -70,6 +70,7 @@ def train_one(
     from trainables.data.folder import data_in
     from trainables.task import load_task
     from trainables.training.loop import train
+    from trainables.training.rehearsal import rehearse
 
     loaded = load_task(task)
     if device is None:
@@ -85,5 +86,6 @@ def train_one(
 
     with data_in(data_dir):
         loaded.check_data()
+        rehearse(loaded, {arm: spec.settings}, horizon=spec.horizon)
         spec = replace(spec, data=loaded.data_identity())
         return train(spec, take, task=loaded, checkpoint=checkpoint, keep_last=True, device=chosen)

@@ -339,13 +339,12 @@ class _Judge:
 
     def row(self, method: str) -> Row:
         ledgers = [study[method] for study in self._studies]
-        parsed = ledgers[0].method
         search = [trial for ledger in ledgers for trial in ledger.search]
         confirm = [run for ledger in ledgers for run in ledger.confirm]
         runs = finished(confirm)
         row = Row(
             method=method,
-            is_baseline=parsed.is_baseline,
+            is_baseline=ledgers[0].is_baseline,
             winners=[
                 Winner(
                     study=ledger.study,

@@ -71,7 +71,7 @@ class Yardstick:
         One that lost runs is no yardstick, unless its study has no better one.
         """
         first = self._studies[0]
-        names = [name for name, ledger in first.items() if ledger.method.is_baseline]
+        names = [name for name, ledger in first.items() if ledger.is_baseline]
 
         def is_usable(ledger: Ledger, study: Mapping[str, Ledger]) -> bool:
             is_whole = not lost(ledger.confirm) or ledger is best_baseline(study.values())

@@ -1,4 +1,4 @@
-"""What may change between two runs of one sweep, and what may not: more of the same, never something else."""
+"""What a resume may change in a sweep: it may add to it, but not make trials incomparable."""
 
 import hashlib
 from dataclasses import replace
@@ -12,7 +12,7 @@ from ire.sweeps.records.records import Records
 
 
 def identity(plan: Plan) -> dict[str, Any]:
-    """What every trial of a sweep has in common; recorded with each run."""
+    """The properties that all trials of a sweep share; recorded with each run."""
     text = hashlib.sha256(plan.space.text.encode()).hexdigest()[:12]
     return {name: getattr(plan, name) for name in FIXED} | {
         "horizon": plan.space.horizon,
@@ -23,7 +23,7 @@ def identity(plan: Plan) -> dict[str, Any]:
 
 
 def check_identity(plan: Plan, records: Records, *, source: str) -> None:
-    """Raise `InvalidInput` if `sweep.toml` was changed in what would make old and new trials incomparable."""
+    """Raise `InvalidInput` if `sweep.toml` was changed so that old and new trials would be incomparable."""
     if not records.runs:
         return
     before, now = records.runs[0]["identity"], identity(plan)
@@ -40,7 +40,7 @@ def check_identity(plan: Plan, records: Records, *, source: str) -> None:
 
 
 def extended(plan: Plan, **changes: Any) -> Plan:
-    """`plan` with other values of what a resume may change; raises `InvalidInput`.
+    """`plan` with the changes of a resume; raises `InvalidInput`.
 
     Lists grow, switches are turned on, budgets are raised, and what is None (or false) stays as it is.
     """

@@ -1,4 +1,4 @@
-"""Refuse, before anything starts, micro-batches into which a task's batch cannot be split."""
+"""Refuses micro-batches that cannot divide a task's batch, before anything starts."""
 
 from ire.methods.method import parse_method
 from search_spaces import Choice, Interval, Space

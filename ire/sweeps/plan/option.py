@@ -1,4 +1,4 @@
-"""What one option of a sweep says of itself: enough for the command line, the call from Python, checks and reports."""
+"""The description of one option of a sweep, from which command line, Python call, checks and reports are made."""
 
 import functools
 import inspect
@@ -199,7 +199,7 @@ def _number(value: Any) -> Any:
 
 
 def _plain(value: Any) -> str:
-    """A number in as few digits as give it back, anything else as text."""
+    """A number in the fewest digits that round-trip, anything else as text."""
     if not isinstance(value, float):
         return str(value)
     short = f"{value:g}"

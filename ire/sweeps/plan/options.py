@@ -43,6 +43,13 @@ class PlannedOptions:
             resume=Resume(help="comma-separated methods to add"),
         ),
     ]
+    baselines: Annotated[
+        tuple[str, ...],
+        Option(
+            help="comma-separated: the methods that are the yardstick; every other one is judged against the best of "
+            "them. Default: those of `ire methods` without IRE",
+        ),
+    ] = ()
     trials: Annotated[
         int,
         Option(

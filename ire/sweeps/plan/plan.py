@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ire.invalid_input import InvalidInput
+from ire.invalid_input import InvalidInput, unknown
 from ire.methods.foreign import find_in
 from ire.methods.method import Method, check_different, parse_method
 from ire.sweeps.plan.options import MIN_STUDIES, PLANNED, PlannedOptions
@@ -25,9 +25,9 @@ SCHEMA = 1
 MARGIN = 1.05
 """A method is called faster only if it is shown to be faster than this."""
 RULES = 2
-"""Of a sweep that starts now."""
+"""The rules of a sweep that starts now."""
 SELECTION_SEEDS = 3
-"""Seeds on which candidates run against each other; none of them is used for measuring."""
+"""Number of seeds on which candidates compete; none of them is used for measuring."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class Plan(PlannedOptions):
     import_path: tuple[str, ...] = ()
     """Folders where a task from outside the package is found, on every machine."""
     rules: int = 1
-    """By which rules it is judged: 1 is before there were studies, 2 with them."""
+    """The rules of judgement: 1 before there were studies, 2 since."""
     data: str | None = None
     """What the task is trained on (`Task.data_identity`); None if it makes its own data, or in older sweeps."""
     space: Space
@@ -56,6 +56,16 @@ class Plan(PlannedOptions):
         own["seed"] = derive_seed(self.seed, "study", number) % 2**31
         return StudyPlan(**own, study_number=number)
 
+    def is_baseline(self, method: Method) -> bool:
+        """Whether the method is part of the yardstick: by name, or of ours and without IRE where none is named.
+
+        Where every arm comes from outside the package, those without IRE are the yardstick.
+        """
+        if self.baselines:
+            return method.name in self.baselines or method.label in self.baselines
+        ours = [name for name in self.methods if (arm := parse_method(name)).is_ours and not arm.ire]
+        return not method.ire and (method.is_ours or not ours)
+
     @property
     def prefix(self) -> str:
         """What the names of this study's trials begin with."""
@@ -73,7 +83,7 @@ class Plan(PlannedOptions):
         return round(self.trials * self.space.search.budget_per_trial * self.space.horizon)
 
     def check(self) -> None:
-        """Raise `InvalidInput` for anything that would make the sweep fail, or mean nothing, later on."""
+        """Raise `InvalidInput` for anything that would make the sweep fail or be meaningless."""
         self.check_options()
         asking = [name for name in self.methods if self._takes_norms(name)]
         if asking and self.external is None:
@@ -100,6 +110,10 @@ class Plan(PlannedOptions):
         if not self.methods:
             raise InvalidInput("--methods is empty: name at least one, `ire methods` lists them")
         check_different(self.methods)
+        labels = {label for name in self.methods for label in (name, parse_method(name).label)}
+        for name in self.baselines:
+            if name not in labels:
+                raise unknown("method", name, self.methods, where="--baselines: it must be among --methods")
         for name in self.methods:
             method = parse_method(name, where="--methods")
             if self.compile and method.differentiates_twice:
@@ -304,7 +318,7 @@ def read_plan(folder: Path, *, trust: bool = False) -> Plan:
 
 
 def _checked(values: dict[str, Any], plan: type, *, source: str) -> dict[str, Any]:
-    """The fields of a plan, each of its type; raises `InvalidInput`, for a field that is unknown, too."""
+    """The fields of a plan with their types checked; raises `InvalidInput`, also for an unknown field."""
     known = {field.name for field in fields(plan)}
     for name, value in values.items():
         if name not in known:

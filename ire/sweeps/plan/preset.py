@@ -18,7 +18,7 @@ from search_spaces.space import Space, find_space, overlaid, parse_space
 
 GRID = {"grid": True, "rungs": []}
 SIZES = ("horizon", "eval_interval", "epoch_steps", "micro")
-"""What a scaled-down twin has its own of, whatever the experiment's is."""
+"""Values that a scaled-down twin defines itself, whatever the experiment's are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ class Preset:
     paper: Mapping[str, Mapping[str, float]]
     """Reported values by method and metric, accuracies as shares; empty where they are not known."""
     paper_of: str | None
-    """What these are values of, if not of the last step as ours."""
+    """The step of these values, if not the last one as for ours."""
 
     def space(self, scale: str | None = None) -> Space:
         """The grid, for the task or for its scaled-down twin."""

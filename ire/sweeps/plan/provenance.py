@@ -17,7 +17,7 @@ OURS = ("ire", "trainables", "search_spaces")
 def versions(task: str) -> dict[str, str]:
     """Python, the main libraries, our own release, and a checksum of our code, which tells apart unreleased states.
 
-    For a task from outside the package (`package.module:Class`) a checksum of its module, too.
+    For a task from outside the package (`package.module:Class`), also a checksum of its module.
     """
     found = {"python": platform.python_version(), "ire": _version("ire"), "code": code_checksum()}
     checksum = task_checksum(task)

@@ -102,12 +102,14 @@ def connected(address: str | None) -> Iterator[None]:
     """A Ray cluster: the one at `address` (or RAY_ADDRESS), else one started here and ended after."""
     import ray
 
+    from trainables.gang.ray_internals import show_the_token_that_is_there
+
     address = address or os.environ.get("RAY_ADDRESS")
     if ray.is_initialized():  # a notebook's, or the tests'
         yield
         return
     if address:
-        use_the_token_that_is_there()
+        show_the_token_that_is_there()
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError, RuntimeError) as error:
@@ -127,21 +129,6 @@ def connected(address: str | None) -> Iterator[None]:
         ray.shutdown()
 
 
-def use_the_token_that_is_there() -> None:
-    """Show the user's token to a cluster that is joined, unless RAY_AUTH_MODE says otherwise.
-
-    Ray (from 2.59) lets `ray start --head` ask for a token where the user has one, which everybody has who once ran a
-    sweep on one machine; a driver with an explicit address does not show it by itself.
-    """
-    with contextlib.suppress(ImportError):  # an older Ray knows no tokens
-        from ray._private.authentication.authentication_token_setup import (
-            maybe_enable_token_auth_if_token_available,
-        )
-
-        with _quiet("ray._private.authentication.authentication_token_setup"):
-            maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
-
-
 def token_in_use() -> str:
     """How this process authenticates itself to a cluster, in words; never the token."""
     if os.environ.get("RAY_AUTH_MODE", "").lower() != "token":
@@ -149,17 +136,6 @@ def token_in_use() -> str:
     if os.environ.get("RAY_AUTH_TOKEN"):
         return "the token in RAY_AUTH_TOKEN"
     return f"the token in {os.environ.get('RAY_AUTH_TOKEN_PATH') or '~/.ray/auth_token'}"
-
-
-@contextlib.contextmanager
-def _quiet(name: str) -> Iterator[None]:
-    log = logging.getLogger(name)
-    before = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        log.setLevel(before)
 
 
 def joins_a_cluster(address: str | None) -> bool:

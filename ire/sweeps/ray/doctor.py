@@ -1,4 +1,4 @@
-"""What a sweep would find here: versions, GPUs, NCCL, disk, token, shared storage; and what would fail, and why."""
+"""`ire doctor`: versions, GPUs, NCCL, disk, token, shared storage; and what would fail in a sweep, and why."""
 
 import os
 import platform
@@ -21,18 +21,18 @@ LITTLE_SHARED_MEMORY = 2**30
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     about: str
     text: str
     fails: str | None = None
-    """What would fail, and what to do; None if nothing would."""
+    """What would fail, and the remedy; None if nothing would."""
 
 
 def findings(
     *, storage: str | Path, data_dir: Path, address: str | None = None, workers: int = 1
 ) -> Iterator[Finding]:
-    """Look at one thing after another; nothing is left behind. With `workers` above 1 they train together for once."""
+    """Run one check after another; leaves nothing behind. With `workers` above 1, they also train together once."""
     yield versions()
     yield gpus()
     yield nccl()

@@ -1,4 +1,4 @@
-"""How a sweep is ended from outside: SIGTERM like Ctrl-C, in order if Ray allows, and soon in any case."""
+"""Ends a sweep from outside: SIGTERM acts like Ctrl-C, cleanly if Ray allows, and soon in any case."""
 
 import contextlib
 import os
@@ -7,14 +7,14 @@ import threading
 from collections.abc import Callable, Iterator
 
 DEADLINE_SECONDS = 15.0
-"""After SIGTERM Ray may take so long to end its processes; if they were told to end, too, it would take a minute."""
+"""Seconds that Ray may take to end its processes after SIGTERM; if they also received it, it would take a minute."""
 
 
 @contextlib.contextmanager
 def terminate_like_interrupt(farewell: Callable[[], None]) -> Iterator[None]:
-    """Let SIGTERM end a sweep in order, as SIGINT does.
+    """Let SIGTERM end a sweep cleanly, as SIGINT does.
 
-    If that takes too long, `farewell` is called and the process is gone: everything is on record already.
+    If that takes too long, `farewell` is called and the process exits: everything is already recorded.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -43,13 +43,15 @@ def local_cluster(*, cpus: int) -> Iterator[None]:
     """A cluster with so many CPUs and this machine's GPUs; raises `InvalidInput` if Ray cannot start."""
     import ray
 
+    from trainables.gang.ray_internals import loopback_only
+
     for is_last in (False, True):
         with contextlib.ExitStack() as stack:
             folder = stack.enter_context(_private_folder())
             stack.enter_context(_own_token())
             stack.callback(ray.shutdown)
             try:
-                with _loopback_only():
+                with loopback_only():
                     ray.init(
                         address="local",  # never one that somebody else has started on this machine
                         num_cpus=cpus,
@@ -92,6 +94,8 @@ def leave_if_stuck(farewell: Callable[[str], None]) -> Iterator[Callable[[], Non
     A call to a dead GCS returns to nobody, and after a minute Ray ends the process without a word; a raylet that was
     stopped does not end when it is told to. Yields what raises `ClusterLost` if the cluster is lost.
     """
+    from trainables.gang.ray_internals import kill_processes
+
     over, lost = threading.Event(), []
 
     def watch() -> None:
@@ -99,7 +103,7 @@ def leave_if_stuck(farewell: Callable[[str], None]) -> Iterator[Callable[[], Non
             if lost or _dead():
                 if not over.wait(STUCK_SECONDS):
                     farewell(lost[0] if lost else _why_dead())
-                    _kill()
+                    kill_processes()
                     os._exit(1)
                 return
 
@@ -115,23 +119,11 @@ def leave_if_stuck(farewell: Callable[[str], None]) -> Iterator[Callable[[], Non
         over.set()
 
 
-def _kill() -> None:
-    """Kill what is left of the cluster's processes, stopped ones, too."""
-    import ray
-
-    node = getattr(ray._private.worker, "_global_node", None)
-    for processes in list(node.all_processes.values()) if node else ():
-        for info in processes:
-            with contextlib.suppress(OSError):
-                info.process.kill()
-
-
 def _dead() -> list[str]:
     """Which of the processes that the cluster needs have died; none if no cluster was started here."""
-    import ray
+    from trainables.gang.ray_internals import dead_processes
 
-    node = getattr(ray._private.worker, "_global_node", None)
-    return [] if node is None else [kind for kind, *_ in node.dead_processes() if kind in ESSENTIAL]
+    return [kind for kind in dead_processes() if kind in ESSENTIAL]
 
 
 def _cause(error: Exception) -> str:
@@ -184,40 +176,14 @@ def _remove_abandoned(parent: Path) -> None:
 @contextlib.contextmanager
 def _own_token() -> Iterator[None]:
     """Let a cluster that is started inside ask for a token that nobody else knows, and that stands in no file."""
+    from trainables.gang.ray_internals import forget_token
+
     before = {name: os.environ.get(name) for name in (TOKEN, MODE)}
     os.environ[TOKEN] = secrets.token_hex(32)
-    _forget_token()
+    forget_token()
     try:
         yield
     finally:
         for name, value in before.items():
             os.environ.pop(name, None) if value is None else os.environ.update({name: value})
-        _forget_token()
-
-
-def _forget_token() -> None:
-    """Let Ray look for its token again: it keeps the first one that it finds in a process."""
-    try:
-        from ray._raylet import AuthenticationTokenLoader
-    except ImportError:  # a Ray that knows no tokens
-        return
-    AuthenticationTokenLoader.instance().reset_cache()
-
-
-@contextlib.contextmanager
-def _loopback_only() -> Iterator[None]:
-    """Let a cluster that is started inside listen on 127.0.0.1 alone.
-
-    Ray does so on Windows and macOS, where no cluster can grow from it, and has no argument for it elsewhere:
-    it turns `_node_ip_address="127.0.0.1"` into the outward address (ray#26293).
-    """
-    from ray._private import ray_constants
-
-    name = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
-    before = os.environ.get(name), ray_constants.ENABLE_RAY_CLUSTER
-    os.environ[name], ray_constants.ENABLE_RAY_CLUSTER = "0", False
-    try:
-        yield
-    finally:
-        ray_constants.ENABLE_RAY_CLUSTER = before[1]
-        os.environ.pop(name) if before[0] is None else os.environ.update({name: before[0]})
+        forget_token()

@@ -1,4 +1,4 @@
-"""The thin shell between the protocol and Ray Tune: a searcher and a scheduler that ask it, and the run.
+"""The thin shell between the protocol and Ray Tune: a searcher and a scheduler that query it, and the run.
 
 Both dispatch on the method of a trial: the protocol holds an Optuna study and rungs of its own for each.
 """
@@ -25,10 +25,10 @@ from ire.trial.message import Message
 from trainables.gang.trainable import GangTrainable
 
 GANGS = "gangs"
-"""Where Ray Train keeps what it has to say of a gang; nobody asks for it."""
+"""Ray Train's storage for gangs; never read."""
 
 COUNT_SECONDS = 5.0
-"""How often the nodes of the cluster are counted."""
+"""Seconds between counts of the cluster's nodes."""
 
 
 class ProtocolSearcher(Searcher):
@@ -72,7 +72,7 @@ class ProtocolScheduler(FIFOScheduler):
 
 
 class Ticker(Callback):
-    """Lets the run act on time passing, in Tune's own loop."""
+    """Lets the run act periodically, in Tune's own loop."""
 
     def __init__(self, run: "TuneRun") -> None:
         self._run = run
@@ -82,7 +82,7 @@ class Ticker(Callback):
 
 
 class Interrupted(Stopper):
-    """Ends Tune's run in order when the sweep cannot go on now."""
+    """Ends Tune's run cleanly when the sweep cannot continue."""
 
     def __init__(self, run: "TuneRun") -> None:
         self._run = run
@@ -112,16 +112,16 @@ class TuneRun:
         self.protocol = protocol
         self.watchers = watchers
         self.cannot_go_on: str | None = None
-        """Why the run was broken off, if it was; it can be resumed when that is mended."""
+        """Why the run ended early, if it did; it can be resumed once this is fixed."""
         self._home = home
         self._with_checkpoint = {
             name.split("/")[0] for name in open_storage(home.below("checkpoints")).names()
         }
-        """Trials that may have one: those that run, those whose is kept, and what a kill left behind."""
+        """Trials that may have a checkpoint: running ones, kept ones, and what a kill left behind."""
         self._count_slots, self._slots, self._counted = slots, slots(), time.monotonic()
 
     def __reduce__(self) -> tuple:
-        """Tune pickles its searcher, scheduler and callbacks, for a restore that we never ask for: as nothing."""
+        """Tune pickles its searcher, scheduler and callbacks for a restore that is never used: pickle nothing."""
         return object, ()
 
     def __deepcopy__(self, memo: dict) -> "TuneRun":
@@ -163,9 +163,9 @@ class TuneRun:
         tuner.fit()
 
     def close(self) -> None:
-        """Let the watchers close, each whatever befalls the others: what cannot be written breaks the run off.
+        """Close all watchers, each even if another fails; an output that cannot be written ends the run.
 
-        What Ray Train kept of the gangs goes.
+        Removes Ray Train's storage for gangs.
         """
         for watcher in self.watchers:
             with self._going_on():
@@ -261,7 +261,7 @@ class TuneRun:
             self.protocol.end(trial, FAILED, message.error)
 
     def lost(self, name: str, error: str) -> None:
-        """A trial's actor has died, with its node or alone: the trial is handed out again."""
+        """A trial's actor has died, alone or with its node: the trial starts again."""
         trial = self.protocol.records.trials[name]
         if trial.status != RUNNING or self.cannot_go_on:
             return
@@ -284,7 +284,7 @@ class TuneRun:
 
     @contextlib.contextmanager
     def _going_on(self) -> Iterator[None]:
-        """Break the run off in order if the records cannot be written any more: nothing unrecorded may happen."""
+        """End the run cleanly if the records cannot be written: nothing unrecorded may happen."""
         try:
             yield
         except OSError as error:
@@ -300,7 +300,7 @@ class TuneRun:
         trial.forget_reports()
 
     def _clear_checkpoints(self) -> None:
-        """Keep the last checkpoint of each method's candidates, and of its winner alone once that is chosen."""
+        """Keep the last checkpoint of each method's candidates; only the winner's once it is chosen."""
         for name in sorted(self._with_checkpoint):
             other = self.protocol.records.trials.get(name)
             if other is None or (other.status != RUNNING and name not in self._kept(other)):

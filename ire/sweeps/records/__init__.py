@@ -1,1 +1,1 @@
-"""The truth about a sweep: its records, the place where they live, and who may write there."""
+"""The truth about a sweep: its records, where they are stored, and who may write them."""

@@ -19,22 +19,22 @@ from ire.storage.storage import below, is_uri, open_storage, patiently
 from ire.sweeps.records.experiment_lock import Lease, folder_locked
 
 RECORDS = ("results.jsonl", "trials.jsonl")
-"""In the order in which they are published: an event says how many results there were before it."""
+"""In the order of publication: an event states how many results preceded it."""
 
 OUTPUTS = ("report/", "export/")
-"""What whoever looks at an experiment may add to it."""
+"""Outputs that any reader of an experiment may add."""
 
 PUBLISHED = ("sweep.toml", "optuna.log", "ray.log", "trials/", *OUTPUTS)
 """What is copied to an object store besides the records; of `trials/` only TensorBoard's event files."""
 
 PREFIXES = "prefixes"
-"""Where trials leave and find the steps that they share; of use to a sweep that is not over."""
+"""Folder of the states that trials share; used until the sweep is complete."""
 
 FAN_IN = 16
-"""So many segments are merged into one."""
+"""Number of segments that are merged into one."""
 
 READ_ATTEMPTS = 10
-"""How often a reader lists the segments anew that a writer keeps merging."""
+"""Attempts of a reader to list segments while a writer merges them."""
 
 CREDENTIALS = (
     "its credentials come from the environment (AWS_ACCESS_KEY_ID, ...) or are given in the URI each time"
@@ -54,7 +54,7 @@ class Home(ABC):
 
     @property
     def argument(self) -> str:
-        """The location as one types it in a shell."""
+        """The location as typed in a shell."""
         return shlex.quote(self.location)
 
     def below(self, *names: str) -> str:
@@ -67,11 +67,11 @@ class Home(ABC):
 
     @abstractmethod
     def open(self) -> None:
-        """Bring here what is needed to resume or to report; raises `InvalidInput` if it cannot be read."""
+        """Fetch what a resume or a report needs; raises `InvalidInput` if it cannot be read."""
 
     @abstractmethod
     def locked(self) -> contextlib.AbstractContextManager[None]:
-        """Hold its lock, which dies with its owner; raises `InvalidInput` if another process has it."""
+        """Hold its lock, which ends with its owner's process; raises `InvalidInput` if another process has it."""
 
     @abstractmethod
     def publish_records(self) -> None:
@@ -83,15 +83,15 @@ class Home(ABC):
 
     @abstractmethod
     def publish_outputs(self) -> None:
-        """Copy reports and exports to the place itself, which anyone may do."""
+        """Copy reports and exports to the place itself; any process may."""
 
     @abstractmethod
     def clear(self, folder: str) -> None:
-        """Remove what lies below `folder`, which is of no more use: what cannot be removed only takes room."""
+        """Remove everything below `folder`. Failures are ignored: leftovers only cost disk space."""
 
     @abstractmethod
     def fetch(self, folder: str) -> None:
-        """Bring the files below `folder` here."""
+        """Fetch the files below `folder`."""
 
 
 class FolderHome(Home):
@@ -259,7 +259,7 @@ def home_at(location: str | Path) -> Home:
 
 
 def new_home(storage: str | Path, name: str) -> Home:
-    """Where a new experiment would live; raises `InvalidInput` if it cannot. Nothing is written yet."""
+    """The home of a new experiment; raises `InvalidInput` if it is impossible. Writes nothing."""
     if is_uri(storage):
         home = StoreHome(below(storage, name))
         try:

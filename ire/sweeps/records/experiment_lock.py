@@ -1,4 +1,4 @@
-"""Who may write to an experiment: one process at a time, which is known by name to whoever comes second."""
+"""The lock of an experiment: one process may write at a time, and a second one is told its name."""
 
 import contextlib
 import json
@@ -16,10 +16,10 @@ from ire.storage.file_lock import try_lock
 from ire.storage.storage import Storage, patiently
 
 LEASE_SECONDS = 60.0
-"""A lock in an object store that was not renewed for so long has lost its owner."""
+"""Seconds without renewal after which a lock in an object store has lost its owner."""
 
 SETTLE_SECONDS = 1.0
-"""So long after it was taken a lease is looked at again: of two that come at once the last one has it."""
+"""Seconds after which a new lease is read again: of two simultaneous ones, the last one wins."""
 
 LOCK = "lock.json"
 OWNER = ".owner.json"
@@ -32,7 +32,7 @@ class LockLost(PermissionError):
 
 @contextlib.contextmanager
 def folder_locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder, which dies with its owner; raises `InvalidInput` if another process has it."""
+    """Hold the lock of a folder until its owner's process ends; raises `InvalidInput` if another process has it."""
     try:
         lock = try_lock(folder / ".lock")
     except OSError as error:  # a colleague's, an archive, a file system that is mounted for reading
@@ -49,8 +49,8 @@ def folder_locked(folder: Path) -> Iterator[None]:
 class Lease:
     """The lock of an experiment in an object store: a file that its owner renews, since a store has no locks.
 
-    An owner that was stopped or cut off for longer than the lease lasts may find another one in its place. So it looks
-    before each renewal, and from then on writes nothing more.
+    An owner that was suspended or disconnected for longer than the lease may find another owner. So it reads
+    the lock before each renewal, and writes nothing more once it is lost.
     """
 
     def __init__(self, store: Storage, location: str) -> None:

@@ -1,7 +1,8 @@
-"""What can be mended when one of the two files of records was lost or is older than the other, and what cannot.
+"""What can be reconstructed if one of the two record files is lost or older than the other, and what cannot.
 
-`results.jsonl` says of every trial what it is and how it ended, so events that `trials.jsonl` lacks are written again;
-faults and earlier runs of the sweep are gone. Reports stand in `results.jsonl` alone: without it nothing can be done.
+`results.jsonl` says of every trial what it is and how it ended, so events that `trials.jsonl` lacks are written
+again; faults and earlier runs of the sweep are gone. Reports stand in `results.jsonl` alone: without it nothing
+can be done.
 """
 
 from collections.abc import Mapping, Sequence
@@ -58,7 +59,7 @@ def mend(events: Sequence[Line], results: Sequence[Line], folder: Path) -> list[
 def words(
     lacking: Sequence[Line], events: Sequence[Line], results: Sequence[Line], folder: Path
 ) -> list[str]:
-    """What people should know: of what was mended, and of reports that were lost; nothing of sound records."""
+    """Messages for the user: what was reconstructed, and which reports were lost; none for sound records."""
     told = []
     if lacking:
         trials = sum(event["event"] == "start" for event in lacking)

@@ -65,7 +65,7 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """Something that went wrong with a trial, and did not come of its settings."""
+    """A fault of a trial that its settings did not cause."""
 
     kind: str
     """`workers lost`, `hang`, `actor lost`, `storage`."""
@@ -75,7 +75,7 @@ class Fault:
 
 @dataclass
 class TrialRecord:
-    """What is known of one trial."""
+    """The state of one trial."""
 
     spec: TrialSpec
     stage: str
@@ -94,7 +94,7 @@ class TrialRecord:
     started: datetime | None = None
     ended: datetime | None = None
     faults: list["Fault"] = field(default_factory=list)
-    """What befell it and was survived, or was not."""
+    """Its faults, survived or not."""
     prefix: int = 0
     """Gradient evaluations, counted as its own, that another trial has spent for it (`trainables.training.prefix`)."""
 
@@ -216,7 +216,7 @@ class Records:
         self.runs: list[dict[str, Any]] = []
         """One for each time that the sweep was started or resumed: `time`, `versions` and what the plan was."""
         self.mended: list[str] = []
-        """What people should know of records of which something was lost."""
+        """Messages for the user about lost parts of the records."""
 
     def replay(
         self, *, mend: bool = False, check: Callable[["Records"], None] = lambda _: None
@@ -325,7 +325,7 @@ class Records:
         return trial.add(report)
 
     def fault(self, trial: TrialRecord, kind: str, cause: str) -> None:
-        """Record what befell a trial."""
+        """Record a fault of a trial."""
         told = {"event": "fault", "trial": trial.name, "kind": kind, "cause": cause}
         self._befell(trial, self._append_event(told))
 

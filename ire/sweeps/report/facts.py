@@ -151,12 +151,14 @@ def _row(results: Results, row: Row) -> dict[str, Any]:
 
 def _measured(comparison: Comparison, measured: Measured) -> dict[str, Any]:
     names = [f"{split}_{name}" for split in ("val", "test") for name in comparison.metrics]
-    found = {name: measured.metric(name) for name in (*names, *MEASURES)}
+    of_mask = ("mask_overlap", "zero_curvature")
+    found = {name: measured.metric(name) for name in (*names, *MEASURES, *of_mask)}
     return {
         "confirm_runs": len(measured.runs),
         "lost_runs": measured.lost,
         "metrics": {name: _mean_std(found[name]) for name in names if found[name]},
         "flatness": {name: _mean_std(found[name]) for name in MEASURES if found[name]},
+        "mask": {name: _mean_std(found[name]) for name in of_mask if found[name]},
         "final_val_losses": _by_study(measured.runs, "val_loss"),
         "final_test_losses": _by_study(measured.runs, "test_loss"),
         "speed_up": _by_clock(measured.speed_ups),

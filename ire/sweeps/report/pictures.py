@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ire.methods.foreign import shortened
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -75,7 +77,13 @@ class Picture:
             if legend and self.styles:
                 handles = [
                     Line2D(
-                        [], [], color=s.colour, linestyle=s.line, marker=s.marker, markersize=5, label=name
+                        [],
+                        [],
+                        color=s.colour,
+                        linestyle=s.line,
+                        marker=s.marker,
+                        markersize=5,
+                        label=shortened(name),
                     )
                     for name, s in self.styles.items()
                 ]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ire.methods.foreign import shortened
 from ire.methods.method import parse_method
 from ire.sweeps.findings.comparison import Row
 from ire.sweeps.findings.results import Results
@@ -199,7 +200,7 @@ def _kappa_gamma(plan: Plan, row: Row, axes: "Axes") -> None:
     axes.grid(False)
     axes.set_xlabel("κ")
     axes.set_ylabel("γ")
-    axes.set_title(row.method)
+    axes.set_title(shortened(row.method))
     bar = axes.figure.colorbar(points, ax=axes)
     ticks = np.geomspace(norm.vmin, norm.vmax, 4)
     bar.ax.yaxis.set_major_locator(FixedLocator(ticks))
@@ -282,7 +283,7 @@ def _parallel(plan: Plan, row: Row, style: Style, axes: "Axes") -> None:
     axes.set_ylim(-0.05, 1.05)
     axes.set_xlim(-0.25, len(dimensions) - 0.75)
     axes.grid(axis="y", visible=False)
-    axes.set_title(row.method)
+    axes.set_title(shortened(row.method))
 
 
 def _two_lines(name: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ire.foreign_text import visible
+from ire.methods.foreign import shortened
 from ire.sweeps.findings.comparison import Comparison, Control, Measured, Row, published, short_settings
 from ire.sweeps.findings.paper import beside_the_paper
 from ire.sweeps.findings.results import Results
@@ -30,6 +31,12 @@ FLATNESS_HEADS = {
     "largest_eigenvalue": "largest eigenvalue of H",
 }
 
+MASK_HEADS = {
+    "mask_overlap": "overlap with the mask before",
+    "zero_curvature": "curvatures exactly zero",
+    "flat_fraction": "share that is boosted",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
@@ -38,6 +45,11 @@ class Table:
     title: str
     heads: list[str]
     lines: list[list[str]]
+
+    def __post_init__(self) -> None:
+        """Methods stand here by their short names."""
+        object.__setattr__(self, "heads", [shortened(head) for head in self.heads])
+        object.__setattr__(self, "lines", [[shortened(cell) for cell in line] for line in self.lines])
 
 
 def tables(results: Results) -> Iterator[Table]:
@@ -52,6 +64,7 @@ def tables(results: Results) -> Iterator[Table]:
         controls(results),
         searches(results),
         flatness(results),
+        masks(results),
         contract(results),
         faults(results),
     ):
@@ -263,18 +276,40 @@ def grid(results: Results) -> Table:
 
 def flatness(results: Results) -> Table:
     """How flat each method's solutions are."""
+    lines = [
+        [name, *(_plus_minus(found.metric(key), digits=4, fixed=False) for key in MEASURES)]
+        for name, found in _with_controls(results)
+        if found.metric(MEASURES[0])
+    ]
+    return Table(title="Flatness", heads=["method", *FLATNESS_HEADS.values()], lines=lines)
+
+
+def masks(results: Results) -> Table:
+    """Whether the masks of IRE mean something, at the end of the confirm runs."""
+    lines = [
+        [
+            name,
+            *(_plus_minus(found.metric(key), digits=3) if found.metric(key) else "-" for key in MASK_HEADS),
+        ]
+        for name, found in _with_controls(results)
+        if found.metric("mask_overlap")
+    ]
+    return Table(
+        title="Masks at the end: an overlap near 0 is that of random masks, 1 of equal ones",
+        heads=["method", *MASK_HEADS.values()],
+        lines=lines,
+    )
+
+
+def _with_controls(results: Results) -> list[tuple[str, Measured]]:
+    """Each method and its controls, but for those that differ from it by settings alone."""
     measured: list[tuple[str, Measured]] = []
     for row in results.comparison.rows:
         measured.append((row.method, row))
         measured += [
             (f"{row.method}: {c.name}", c) for c in row.controls if c.name not in (KAPPA_0, PUBLISHED)
         ]
-    lines = [
-        [name, *(_plus_minus(found.metric(key), digits=4, fixed=False) for key in MEASURES)]
-        for name, found in measured
-        if found.metric(MEASURES[0])
-    ]
-    return Table(title="Flatness", heads=["method", *FLATNESS_HEADS.values()], lines=lines)
+    return measured
 
 
 def contract(results: Results) -> Table:

@@ -2,6 +2,8 @@
 
 from collections.abc import Collection, Sequence
 
+from ire.methods.foreign import shortened
+from ire.methods.method import parse_method
 from ire.storage.storage import is_uri
 from ire.sweeps.findings.comparison import Comparison, Control, Difference, Row
 from ire.sweeps.findings.power import POWER, SMALL
@@ -24,7 +26,7 @@ from ire.sweeps.search.stages import KAPPA_0, PUBLISHED
 
 def headline(results: Results) -> str:
     """What was found, in one sentence, honest about what is missing."""
-    return f"{results.plan.task}: {_finding(results.comparison)}{_so_far(results)}"
+    return shortened(f"{results.plan.task}: {_finding(results.comparison)}{_so_far(results)}")
 
 
 def _finding(comparison: Comparison) -> str:
@@ -103,7 +105,7 @@ def _so_far(results: Results) -> str:
 def further_findings(results: Results) -> list[str]:
     """The sentences after the first: other clocks, power, controls, edges of ranges, lost runs, what is missing."""
     comparison = results.comparison
-    return [
+    found = (
         *_clock(comparison),
         *_other_clocks(comparison),
         *_power(comparison),
@@ -113,7 +115,16 @@ def further_findings(results: Results) -> list[str]:
         *_shared(results),
         *_after_a_look(results),
         *missing(results),
-    ]
+        *_searched_by_default(results),
+    )
+    return [shortened(finding) for finding in found]
+
+
+def _searched_by_default(results: Results) -> list[str]:
+    """For which methods the space file has no table, and what was searched instead."""
+    space, arms = results.plan.space, map(parse_method, results.plan.methods)
+    told = dict.fromkeys(space.searched_by_default(arm) for arm in arms)
+    return [f"{sentence}." for sentence in told if sentence]
 
 
 def shared(results: Results, method: str | None = None) -> int:
@@ -319,7 +330,7 @@ def missing(results: Results) -> list[str]:
             sentences.append(
                 f"`ire resume {folder} --studies {MIN_STUDIES}` adds the studies that a verdict about methods needs."
             )
-        if not plan.controls and any(not row.is_baseline for row in comparison.rows):
+        if not plan.controls and any(parse_method(row.method).ire for row in comparison.rows):
             sentences.append(f"Controls were not run: `ire resume {folder} --controls` adds them.")
     return sentences
 

@@ -1,1 +1,1 @@
-"""The protocol without Ray: which trial comes next, and whether it goes on."""
+"""The protocol of a sweep, without Ray: which trial comes next, and whether it continues."""

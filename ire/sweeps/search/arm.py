@@ -1,4 +1,4 @@
-"""One method's part in a sweep: its ledger, with the study that suggests and the rungs that judge.
+"""An arm: one method's part in a sweep, with the study that suggests its trials and the rungs that judge them.
 
 Methods never see each other's values, so none prunes or misleads another.
 """
@@ -15,7 +15,7 @@ from ire.trial.spec import TrialSpec
 
 
 class Arm(Ledger):
-    """The trials of one method, and what suggests and judges those of its search."""
+    """The trials of one method, its Optuna study and its rungs."""
 
     def __init__(self, plan: Plan, method: str, storage: BaseStorage) -> None:
         super().__init__(plan, method)
@@ -48,13 +48,13 @@ class Arm(Ledger):
         return TrialRecord(spec=spec, stage=SEARCH, number=number)
 
     def restore(self, trial: TrialRecord) -> None:
-        """Take in a trial that was started before a resume."""
+        """Add a trial that was started before a resume."""
         if trial.stage == SEARCH:
             self._study.restore(trial.number, trial.spec.settings)
         self.add(trial)
 
     def verdict(self, trial: TrialRecord, report: Report) -> str | None:
-        """The status with which a running trial ends at this report; None if it goes on."""
+        """The status with which a running trial ends at this report; None if it continues."""
         if report["diverged"]:
             if trial.stage == SEARCH:
                 self._rungs.diverged(trial.name, report["step"])
@@ -64,7 +64,7 @@ class Arm(Ledger):
         return FINISHED if report["step"] >= trial.spec.horizon else None
 
     def ended(self, trial: TrialRecord) -> None:
-        """Enter the end of a trial, and tell the study of it."""
+        """Enter the end of a trial, here and in the study."""
         super().ended(trial)
         if trial.stage == SEARCH:
             self._study.tell(trial)

@@ -1,7 +1,8 @@
 """Asynchronous successive halving for the trials of one method (Li et al. 2020), and nothing else.
 
-A trial that arrives at a rung goes on if its value is among the best 1/eta of all that have arrived there so
-far, itself included; the first always is. A decision depends on nothing but the values so far, in their order.
+A trial that reaches a rung (a step at which trials are compared) continues if its value is among the best 1/eta
+of all values at that rung so far, its own included; the first trial always continues. A decision depends on
+nothing but the values so far, in their order.
 """
 
 import bisect

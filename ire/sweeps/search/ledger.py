@@ -1,6 +1,6 @@
 """What one method has done so far, and what its caps and budget still allow: arithmetic on its trials alone.
 
-The sweep decides by it, and the report reads it, so that both mean the same by "over" and by "winner".
+Both the sweep and the report use it, so that "over" and "winner" mean the same in both.
 """
 
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ class Ledger:
         self.later: list[TrialRecord] = []
         """Trials of all stages after the search."""
         self.candidates: list[TrialRecord] = []
-        """The finished search trials of the lowest final loss, best first; of equals the earlier. Validation loss,
+        """The finished search trials with the lowest final loss, best first, of equals the earlier. Validation loss,
         unless the grid of a preset selects by another."""
         self._running: dict[str, TrialRecord] = {}  # of the search
         self._spent_by_ended = 0
@@ -31,8 +31,13 @@ class Ledger:
             if trial.arm == method and trial.study == plan.study_number:
                 self.add(trial)
 
+    @property
+    def is_baseline(self) -> bool:
+        """Whether the method is part of the yardstick."""
+        return self.plan.is_baseline(self.method)
+
     def add(self, trial: TrialRecord) -> TrialRecord:
-        """Enter a trial that has started; if it has ended already, that, too."""
+        """Enter a trial that has started, and its end if it has already ended."""
         if trial.stage != SEARCH:
             self.later.append(trial)
             return trial
@@ -64,7 +69,7 @@ class Ledger:
 
     @property
     def promised(self) -> int:
-        """`spent`, with every running trial counted as if it went to the horizon."""
+        """`spent`, counting every running trial as if it ran to the horizon."""
         return self._spent_by_ended + sum(
             self.method.gradient_evaluations(trial.spec.settings, trial.spec.horizon)
             for trial in self._running.values()
@@ -72,14 +77,14 @@ class Ledger:
 
     @property
     def may_start(self) -> bool:
-        """Whether cap and budget allow one more search trial now, whatever it turns out to cost."""
+        """Whether cap and budget allow one more search trial now, whatever it will cost."""
         if len(self.search) >= self.plan.search_trials(self.method):
             return False
         return self.promised + self._most_expensive <= self.plan.budget
 
     @property
     def search_is_over(self) -> bool:
-        """Whether no search trial runs and none will."""
+        """Whether no search trial is running or will run."""
         return not self.may_start and not self._running
 
     # After it
@@ -133,7 +138,7 @@ class Ledger:
 
     @property
     def winner_is_final(self) -> bool:
-        """Whether no trial to come can change `winner`."""
+        """Whether no future trial can change `winner`."""
         contest = self.confirmation
         return self.search_is_over if contest is None else contest.chosen is not None
 

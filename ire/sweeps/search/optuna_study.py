@@ -1,6 +1,6 @@
-"""The thin Optuna searcher of one method: what to try next, and what became of it.
+"""A thin Optuna searcher for one method: suggests settings and records results.
 
-Ray's own OptunaSearch tells Optuna that pruned trials are complete and leaves diverged ones running for ever
+Ray's own OptunaSearch tells Optuna that pruned trials are complete and leaves diverged ones running forever
 (ray#5459, and NaN in `tell`). Here a finished trial is COMPLETE, a pruned one PRUNED with its values at the
 rungs, a diverged one PRUNED without any, which TPE ranks behind every other (FAIL it would ignore and walk
 into the same corner again), and a failed one FAIL. The true status is the user attribute `status`.
@@ -36,16 +36,16 @@ def fresh_storage(path: Path) -> BaseStorage:
 
 
 BEST, LATEST = 64, 192
-"""What a sampler is shown of a long search: TPE takes its good group from the best, and 256 trials as the rest do."""
+"""The trials of a long search that the sampler sees: TPE's good group is among the best, and 256 represent the rest."""
 
 
 class MethodStudy:
     """Suggests settings for the trials of one method.
 
-    A suggestion depends only on (seed, method, trial number, the trials so far): the sampler is made anew from
-    these for each, so there is no generator state to lose. TPE's time grows with the trials it looks at, so it looks
-    at a window: all trials at first; once they are twice `BEST` + `LATEST`, so many of the best and the latest. The
-    journal in `storage` holds all of them, for people and their dashboards.
+    A suggestion depends only on (seed, method, trial number, the trials so far): the sampler is created anew
+    for each, so there is no generator state to lose. TPE's time grows with the trials it looks at, so it looks
+    at a window: all trials at first; once they are twice `BEST` + `LATEST`, so many of the best and the latest.
+    The journal in `storage` holds all of them, for people and their dashboards.
     """
 
     def __init__(
@@ -85,14 +85,14 @@ class MethodStudy:
         return self._fixed | params
 
     def restore(self, number: int, settings: Mapping[str, Any]) -> None:
-        """Put a trial that was suggested earlier back into the study, as running."""
+        """Add a trial that was suggested earlier to the study again, as running."""
         self._slide_window()
         params = {name: settings[name] for name in self._distributions}
         self._window.add(number, self._running(params))
         self._journal.add(number, self._running(params))
 
     def tell(self, record: TrialRecord) -> None:
-        """What became of a trial."""
+        """The outcome of a trial."""
         values = {}
         if record.status in (FINISHED, PRUNED):
             for report in record.reports:
@@ -167,7 +167,7 @@ class _Trials:
 
 
 def distribution(dimension: Dimension) -> BaseDistribution:
-    """What Optuna calls a dimension that is searched."""
+    """A searched dimension as an Optuna distribution."""
     match dimension:
         case Interval(integer=True):
             return IntDistribution(int(dimension.low), int(dimension.high))

@@ -1,7 +1,7 @@
-"""The course of a sweep as a state machine without Ray: which trial comes next, and whether it goes on.
+"""The course of a sweep as a state machine without Ray: which trial comes next, and whether it continues.
 
-Every question is answered from the plan and the records alone, and every event is recorded before it is acted
-upon. So a sweep is resumed by building this object from its folder, and tested without a cluster.
+Every decision follows from the plan and the records alone, and every event is recorded before it takes effect.
+So a sweep is resumed by building this object from its folder, and tested without a cluster.
 """
 
 from collections import Counter
@@ -33,7 +33,7 @@ class Protocol:
         check: Callable[[Records], None] = lambda _: None,
         undecided: Callable[[Plan, Records], bool] = lambda plan, records: False,
     ) -> None:
-        """`check` looks at the runs on record before anything is mended or acted upon, and may raise.
+        """`check` inspects the recorded runs before anything is repaired or started, and may raise.
 
         `undecided` says whether another study is due when all so far are over (`--until-decided`).
         """
@@ -46,7 +46,7 @@ class Protocol:
         self._running: dict[str, TrialRecord] = {}
         self._prefixes = Prefixes()
         self.interrupted: list[TrialRecord] = []
-        """Trials that were running when the records ended; they are handed out first."""
+        """Trials that were running when the records ended; they start first."""
         self.settled: list[TrialRecord] = []
         """Trials whose last report was recorded, but not their end: they were ended while replaying."""
         self._replay(check)
@@ -84,7 +84,7 @@ class Protocol:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing runs and nothing will."""
+        """Whether no trial is running or will run."""
         if any(study.may_search for study in self.studies):
             return False
         if self._running or self.interrupted:
@@ -98,7 +98,7 @@ class Protocol:
 
     @property
     def running(self) -> list[TrialRecord]:
-        """Trials that were handed out and have not ended."""
+        """Trials that have started and not ended."""
         return list(self._running.values())
 
     def arm(self, trial: TrialRecord) -> Arm:
@@ -115,12 +115,12 @@ class Protocol:
         }
 
     def work(self) -> tuple[int, int]:
-        """Gradient evaluations done, and the most that the whole sweep can come to."""
+        """Gradient evaluations done, and the maximum for the whole sweep."""
         done, total = zip(*(study.work() for study in self.studies), strict=True)
         return sum(done), sum(total)
 
     def _waits(self, spec: TrialSpec | None, stage: str) -> bool:
-        """Whether a running trial is about to train the steps that this one could begin with."""
+        """Whether a running trial will soon share steps from which this one could start."""
         return (
             spec is not None
             and self.plan.shares_prefix(stage)
@@ -174,7 +174,7 @@ class Protocol:
         return next((turn for turn in turns if turn.name not in self.records.trials), None)
 
     def report(self, trial: TrialRecord, report: Report) -> bool:
-        """Record a report; False if the trial has ended with it. One that is known already changes nothing."""
+        """Record a report; False if the trial has ended with it. A known report changes nothing."""
         if trial.status == RUNNING and trial.is_new(report):
             verdict = self.arm(trial).verdict(trial, report)
             self.records.report(trial, report, verdict)
@@ -185,7 +185,7 @@ class Protocol:
         return trial.status == RUNNING
 
     def fault(self, trial: TrialRecord, kind: str, cause: str) -> bool:
-        """Record what befell a running trial; False if it was once too often, and the trial has failed by it."""
+        """Record a fault of a running trial; False if the trial exceeded `max_failures` and is now FAILED."""
         self.records.fault(trial, kind, cause)
         self._faults[trial.name] += 1
         if self._faults[trial.name] > self.plan.max_failures:
@@ -194,12 +194,12 @@ class Protocol:
         return trial.status == RUNNING
 
     def hand_out_again(self, trial: TrialRecord) -> None:
-        """Nobody works on a running trial any more: it is the next to be handed out."""
+        """No worker trains a running trial any more: it starts next."""
         del self._running[trial.name]
         self.interrupted.append(trial)
 
     def end(self, trial: TrialRecord, status: str, error: str | None = None) -> None:
-        """Record the end of a running trial and let its method learn from it."""
+        """Record the end of a running trial and pass it to its method's search."""
         self.records.end(trial, status, error)
         self._running.pop(trial.name, None)
         self.arm(trial).ended(trial)

@@ -1,4 +1,5 @@
-"""One question after the search: which of these settings, and how well do they do? Asked on seeds of two kinds.
+"""One question after the search: which of these settings, and how well do they do? The answer uses two kinds of
+seeds.
 
 Several entries first run against each other on the selection seeds, and the one of the lowest mean loss is chosen;
 what is chosen then runs on the confirm seeds. The runs that choose never measure: the best of several noisy
@@ -29,7 +30,7 @@ class Entry:
 
 
 class Contest:
-    """Entries of one arm that compete for one place, and what has become of them; a snapshot of the records."""
+    """Entries of one arm that compete for one place, and their runs; a snapshot of the records."""
 
     def __init__(
         self,
@@ -63,7 +64,7 @@ class Contest:
     def chosen(self) -> Entry | None:
         """The entry that is measured: the only one, or the best once all selection runs have ended.
 
-        An entry that lost a run to divergence or an error is chosen only if every other did, too.
+        An entry that lost a run to divergence or an error is chosen only if all others lost one as well.
         """
         if len(self.entries) == 1:
             return self.entries[0]
@@ -96,7 +97,7 @@ class Contest:
 
     @property
     def runs_in_all(self) -> int:
-        """How many runs it comes to."""
+        """Number of runs in total."""
         choosing = len(self.entries) * SELECTION_SEEDS if len(self.entries) > 1 else 0
         return choosing + self._plan.confirm_seeds
 

@@ -1,4 +1,4 @@
-"""Which trial waits for the steps that another one is training and both would pass through (`--share-prefix`)."""
+"""Decides which trial waits for a prefix, steps before the boost that another trial is training (`--share-prefix`)."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -18,13 +18,13 @@ class Prefixes:
         """By trial: key and steps of its prefix."""
 
     def learn(self, trial: TrialRecord) -> None:
-        """Take in the last report of a trial."""
+        """Update from the last report of a trial."""
         key, steps = self._prefix(trial)
         if key is not None and _has_left(trial, steps):
             self._saved[key].add(steps)
 
     def waits(self, spec: TrialSpec, running: Iterable[TrialRecord]) -> bool:
-        """Whether one of the `running` trials will soon leave a longer prefix of `spec` than there is."""
+        """Whether one of the `running` trials will soon store a longer prefix of `spec` than exists."""
         key, steps = prefix_key(spec), prefix_steps(spec)
         if key is None:
             return False

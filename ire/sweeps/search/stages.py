@@ -30,17 +30,17 @@ def lost(runs: Collection[TrialRecord]) -> int:
 
 
 def best_baseline(ledgers: Collection[Ledger]) -> Ledger | None:
-    """The baseline of the lowest mean final validation loss over its confirm runs so far; None without any.
+    """The baseline with the lowest mean final validation loss over its confirm runs so far; None without any.
 
-    One that lost runs to divergence or errors is the best only if every other did, too.
+    One that lost runs to divergence or errors is the best only if all others lost some as well.
     """
-    confirmed = [ledger for ledger in ledgers if ledger.method.is_baseline and ledger.mean_loss is not None]
+    confirmed = [ledger for ledger in ledgers if ledger.is_baseline and ledger.mean_loss is not None]
     return min(confirmed, key=lambda ledger: (lost(ledger.confirm) > 0, ledger.mean_loss), default=None)
 
 
 def baseline_is_settled(ledgers: Collection[Ledger]) -> bool:
     """Whether every baseline that has a candidate has been confirmed, and there is one."""
-    baselines = [ledger for ledger in ledgers if ledger.method.is_baseline]
+    baselines = [ledger for ledger in ledgers if ledger.is_baseline]
     contests = [ledger.confirmation for ledger in baselines]
     return all(
         ledger.search_is_over and (contest is None or contest.is_over)
@@ -60,7 +60,7 @@ def curve_baselines(plan: Plan, ledgers: Collection[Ledger]) -> list[Ledger]:
         return []
     front, cost = [best], best.gradients_per_step
     if plan.rules > 1:
-        others = [ledger for ledger in ledgers if ledger.method.is_baseline and ledger is not best]
+        others = [ledger for ledger in ledgers if ledger.is_baseline and ledger is not best]
         for ledger in sorted(
             (each for each in others if each.mean_loss is not None), key=lambda each: each.mean_loss
         ):
@@ -71,7 +71,7 @@ def curve_baselines(plan: Plan, ledgers: Collection[Ledger]) -> list[Ledger]:
 
 
 def curve_contests(plan: Plan, ledgers: Collection[Ledger]) -> list[Contest]:
-    """The points of the baselines' curves but for the task's own horizon, shortest first; none before it is known."""
+    """The points of the baselines' curves except the task's own horizon, shortest first; empty without a baseline."""
     if not plan.curve or len(ledgers) < 2:
         return []
     return [
@@ -96,7 +96,7 @@ def _curve_point(plan: Plan, baseline: Ledger, factor: float) -> Contest:
 
 
 def control_contests(plan: Plan, ledger: Ledger) -> list[Contest]:
-    """The controls of one method, each on the confirm seeds; none before its winner is settled."""
+    """The controls of one method, each on the confirm seeds; empty before its winner is settled."""
     contest = ledger.confirmation
     if not plan.controls or contest is None or contest.chosen is None:
         return []

@@ -1,7 +1,7 @@
 """One study of a sweep: a search of every method and the confirm runs of its winners.
 
-A study has seeds and a split of the training data of its own. It shares nothing with the others but the plan, so what
-studies find are independent draws of what tuning a method comes to.
+A study has seeds and a split of the training data of its own. It shares only the plan with the others, so the
+results of studies are independent draws of the outcome of tuning a method.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ from ire.sweeps.search.stages import baseline_is_settled, contests, curve_baseli
 from ire.trial.spec import TrialSpec
 
 Waits = Callable[[TrialSpec | None, str], bool]
-"""Whether a trial of that stage had better wait for the steps that a running one is about to share."""
+"""Whether a trial of that stage should wait for steps that a running one will share."""
 
 
 class Study:
@@ -32,8 +32,9 @@ class Study:
         return any(arm.may_start for arm in self.arms.values())
 
     def next_trial(self, waits: Waits) -> TrialRecord | None:
-        """The trial to start next: search trials first, the method with the fewest before the others; then, of methods
-        whose search is over, confirm runs, the curve and the controls, the contest with the fewest first.
+        """The trial to start next: search trials first, the method with the fewest before the others; then, of
+        methods whose search is over, confirm runs, the curve and the controls, the contest with the fewest
+        first.
         """
         searching = [arm for arm in self.arms.values() if arm.may_start and not waits(arm.coming(), SEARCH)]
         if searching:
@@ -53,14 +54,14 @@ class Study:
         return None
 
     def work(self) -> tuple[int, int]:
-        """Gradient evaluations done, and the most that the study can come to."""
+        """Gradient evaluations done, and the maximum for the study."""
         done = total = 0
         arms = self.arms.values()
         on_curve = curve_baselines(self.plan, arms) if baseline_is_settled(arms) else None
         for arm in arms:
             done += arm.spent + sum(trial.gradient_evaluations for trial in arm.later)
             total += arm.spent if arm.search_is_over else self.plan.budget
-            is_curve = arm.method.is_baseline if on_curve is None else arm in on_curve
+            is_curve = arm.is_baseline if on_curve is None else arm in on_curve
             horizons = later_runs(self.plan, arm, is_curve=is_curve)
             total += round(self.plan.most_expensive_trial(arm.method) * sum(horizons))
         return done, max(done, total)

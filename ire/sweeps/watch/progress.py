@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from ire.methods.foreign import shortened
 from ire.sweeps.records.records import DIVERGED, FAILED, FINISHED, PRUNED, RUNNING
 from ire.sweeps.search.protocol import Protocol
 from ire.sweeps.search.stages import later_runs
@@ -64,7 +65,9 @@ class Progress(Watcher):
             self._console.print(self._line(), soft_wrap=True)
 
     def _line(self) -> str:
-        best = "  ".join(f"{name} {_best(arm)}" for name, arm in self._study.arms.items() if arm.winner)
+        best = "  ".join(
+            f"{shortened(name)} {_best(arm)}" for name, arm in self._study.arms.items() if arm.winner
+        )
         best = f"; best val_loss: {best}" if best else ""
         return f"[{_clock(time.monotonic() - self._began)}] {self._headline()}{best}"
 
@@ -82,7 +85,7 @@ class Progress(Watcher):
         plan = self._protocol.plan
         arms = self._protocol.arms.values()
         later = sum(len(later_runs(plan, arm, is_curve=False)) for arm in arms)
-        curve = len(plan.curve) * plan.confirm_seeds if any(arm.method.is_baseline for arm in arms) else 0
+        curve = len(plan.curve) * plan.confirm_seeds if any(arm.is_baseline for arm in arms) else 0
         search = sum(plan.search_trials(arm.method) for arm in arms)
         at_most = search + later + (curve if len(arms) > 1 else 0)
         count = len(self._protocol.studies)
@@ -109,7 +112,7 @@ class Progress(Watcher):
             }
             confirmed = sum(t.status != RUNNING for t in arm.confirm)
             table.add_row(
-                name,
+                shortened(name),
                 f"{len(arm.search)}"
                 if arm.search_is_over
                 else f"{len(arm.search)}/{plan.search_trials(arm.method)}",

@@ -45,7 +45,7 @@ class Cifar(DataSet):
                     f"--from {str(folder)!r}: {len(labels)} {split} images in {len(names)} classes; "
                     f"{self.name} has {self.classes} classes"
                 )
-        return write_store(into, arrays, classes=names, source=folder.name)
+        return write_store(into, arrays, classes=names)
 
     def _arrays(self, folder: Path, say: Say) -> Arrays:
         inner = "cifar-10-batches-" if self.classes == 10 else "cifar-100-"
@@ -94,6 +94,8 @@ class Cifar(DataSet):
         import torchvision  # here: nothing but a download needs it
         from torchvision.datasets.utils import download_url
 
+        say(f"downloading {self.name} into {into}")
+        into.mkdir(parents=True, exist_ok=True)
         dataset = getattr(torchvision.datasets, self.name.upper())
         try:
             download_url(dataset.url, str(into), dataset.filename, dataset.tgz_md5)

@@ -47,12 +47,14 @@ class FashionMnist(DataSet):
                 )
             arrays |= {f"{split}-images": images[:, None], f"{split}-labels": labels}
             say(f"{len(images):,} {split} images")
-        return write_store(into, arrays, classes=list(CLASSES), source=folder.name)
+        return write_store(into, arrays, classes=list(CLASSES))
 
     def download(self, into: Path, say: Say) -> Path:
         if DEBIAN.is_dir():
             say(f"found in {DEBIAN}")
             return DEBIAN
+        say(f"downloading {self.name} into {into}")
+        into.mkdir(parents=True, exist_ok=True)
         from torchvision.datasets import FashionMNIST  # here: nothing but a download needs it
         from torchvision.datasets.utils import download_url
 

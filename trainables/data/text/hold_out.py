@@ -10,17 +10,20 @@ from typing import Any
 from ire.trial.seeds import derive_seed
 from trainables.data.text.readers import Piece
 
+STATE = ("_number", "_total", "_units", "_sizes", "_inside")
+
 
 class HoldOut:
     """Deals pieces to `own` and to the `missing` splits, each of which gets a `share` of all characters.
 
-    A missing split gets the next unit when what it lacks exceeds a random part of that unit, so that it is never off by
-    more than one. `limit` is the size up to which a document is one unit; None is any.
+    A missing split gets the next unit, whatever its size, when what it lacks exceeds a random part of a mean unit, so
+    that it is never off by more than a unit or so. `limit` is the size up to which a document is one unit; None is any.
     """
 
     def __init__(self, own: str, missing: Sequence[str], share: float, limit: int | None) -> None:
         self._own, self._missing, self._share, self._limit = own, list(missing), share, limit
         self._number, self._total = 0, 0
+        self._units, self._sizes = 0, 0
         self._held = dict.fromkeys(missing, 0)
         self._inside: str | None = None
 
@@ -42,22 +45,17 @@ class HoldOut:
 
     def _choice(self, size: int) -> str:
         draw = (1 + derive_seed("held out", self._number) % 1_000_000) / 1_000_000
-        lacking = {name: self._share * (self._total + size) - held for name, held in self._held.items()}
+        lacking = {name: self._share * self._total - held for name, held in self._held.items()}
         most = max(lacking, key=lacking.__getitem__)
-        return most if lacking[most] >= draw * size else self._own
+        self._units, self._sizes = self._units + 1, self._sizes + size
+        return most if lacking[most] >= draw * self._sizes / self._units else self._own
 
     def state(self) -> dict[str, Any]:
         """What JSON can hold, to go on from."""
-        return {
-            "number": self._number,
-            "total": self._total,
-            "held": dict(self._held),
-            "inside": self._inside,
-        }
+        return {name: getattr(self, name) for name in STATE} | {"_held": dict(self._held)}
 
     def restore(self, state: dict[str, Any]) -> None:
-        self._number, self._total, self._inside = state["number"], state["total"], state["inside"]
-        self._held = dict(state["held"])
+        vars(self).update(state | {"_held": dict(state["_held"])})
 
 
 def placed(pieces: Iterator[Piece], hold_out: HoldOut) -> Iterator[tuple[str, Piece, dict[str, Any]]]:

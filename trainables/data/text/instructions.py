@@ -102,9 +102,9 @@ class Instructions(DataSet):
                 raise InvalidInput(f"{path}: truncated or damaged ({reason}); fetch it again") from error
 
     def _hub(self) -> Iterator[dict[str, Any]]:
-        try:
-            from datasets import load_dataset
+        from datasets import load_dataset
 
+        try:
             yield from load_dataset(self.repository, split="train")
         except Exception as error:  # of many libraries
             first = (str(error).splitlines() or [""])[0]

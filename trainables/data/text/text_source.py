@@ -12,7 +12,7 @@ from trainables.data.originals import Say, files_below
 from trainables.data.text.readers import PIECE, ROWS, FileReader, Piece, form_of, is_text
 from trainables.data.text.split_names import SPLITS, Assigned, assign, split_named
 
-SMALLEST = 1 << 11
+SMALLEST = 1 << 8
 """Bytes of a piece at least, where a part of a small text is held out."""
 SHOWN = 4
 """Names of files that are printed."""
@@ -153,9 +153,9 @@ class HubText:
     rows_are_lines: bool = False
 
     def splits(self) -> list[str]:
-        try:
-            from datasets import get_dataset_split_names
+        from datasets import get_dataset_split_names
 
+        try:
             names = get_dataset_split_names(self.repository, self.configuration)
         except Exception as error:  # of many libraries, and none says more than its text
             raise InvalidInput(

@@ -1,4 +1,4 @@
-"""Writes the tokens of a text as it is read, so that it may be of any size, and goes on where it was stopped."""
+"""Writes the tokens of a text of any size while it is read, and resumes where it stopped."""
 
 import json
 import time

@@ -5,6 +5,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from functools import cached_property, partial
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -29,6 +30,8 @@ class ImageNetTask(Task):
     """Classification of photographs; 2 % of the training images are held out for validation."""
 
     side = 224
+    statistics: ClassVar = {"mean": MEAN, "std": STD}
+    """Of the training images, a channel, of pixels in [0, 1]."""
     validation_fraction = 0.02
     label_smoothing = 0.0
     mix_up = 0.0
@@ -67,7 +70,7 @@ class ImageNetTask(Task):
         return self.data.open(task=self.name)
 
     def model(self) -> nn.Module:
-        return Normalised(self.network(len(self.store.facts["classes"])), mean=MEAN, std=STD)
+        return Normalised(self.network(len(self.store.facts["classes"])), **self.statistics)
 
     def train_batches(self, *, seed: int, start: int) -> Iterator[Batch]:
         chosen = self._chosen(seed, start)
@@ -106,6 +109,11 @@ class ImageNetTask(Task):
         for paths, labels in in_order(self.splits, split, EVAL_BATCH):
             files = (self._path(path) for path in paths.numpy())
             yield torch.stack(list(mapped(decode, files, threads=threads, depth=len(labels)))), labels
+
+    def pictures(self, split: str, picked: Tensor) -> Tensor:
+        """The images (b, 3, side, side) uint8 at these positions of a split, as they are evaluated."""
+        paths, _ = self.splits.batch(split, picked)
+        return torch.stack([middle(self._path(path), self.side) for path in paths.numpy()])
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         if len(batch) == 2:

@@ -78,6 +78,10 @@ class SmallImageTask(Task):
     def eval_batches(self, split: str) -> Iterable[Batch]:
         return in_order(self.splits, split, EVAL_BATCH)
 
+    def pictures(self, split: str, picked: Tensor) -> Tensor:
+        """The images (b, channels, side, side) uint8 at these positions of a split, as they are evaluated."""
+        return self.splits.batch(split, picked)[0]
+
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         return smoothed_cross_entropy(outputs, batch[1], self.label_smoothing)
 

@@ -1,0 +1,1 @@
+"""An optimizer and a task that `pip install` adds to `ire`."""

@@ -1,0 +1,212 @@
+"""The machine's C compiler makes a boosted step on the CPU one pass over memory, within a second.
+
+`torch.compile` does so too, in up to a minute. Without either, a step is torch's own kernels on cache blocks: five
+passes, in the cache. The library is made once for a machine, in `$XDG_CACHE_HOME/ire` (`~/.cache/ire`), and found
+there by every later process. It is not made in the background: which way a step is taken must not depend on time,
+or no run could be repeated. `IRE_KERNELS=0` does without it, and so does a machine without a compiler.
+"""
+
+import ctypes
+import functools
+import hashlib
+import math
+import os
+import platform
+import shutil
+import stat
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ire.optim.steps.adam import Adam
+from ire.optim.steps.boost import Boost
+from ire.optim.steps.sgd import SGD
+
+SOURCE = Path(__file__).with_name("kernels.c")
+FLAGS = (
+    "-O3",
+    "-march=native",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-ffp-contract=fast",
+    "-fPIC",
+    "-shared",
+)
+COMPILERS = ("cc", "gcc", "clang")
+SECONDS = 60
+"""After which a compiler is given up."""
+LARGE = 1 << 18
+"""Elements from which a tensor is worth several threads."""
+_PLAIN = (Tensor, torch.nn.Parameter)
+"""Subclasses may hold something else than their own memory."""
+NAMES = {torch.float32: "f32", torch.float64: "f64"}
+
+_P, _D, _I = ctypes.c_void_p, ctypes.c_double, ctypes.c_int
+SIGNATURES = {
+    "adam": [ctypes.c_int64, *[_P] * 5, *[_D] * 8],
+    "sgd": [ctypes.c_int64, *[_P] * 4, *[_D] * 4, _I, _D],
+    "go_on": [ctypes.c_int64, *[_P] * 3, *[_D] * 2],
+}
+
+Address = int | None
+Run = Callable[[int, Sequence[Address]], object]
+"""Works on so many elements at these addresses."""
+
+
+def kernels() -> ctypes.CDLL | None:
+    """The library, made if it has to be; None where there is no compiler, or none is wanted."""
+    return None if os.environ.get("IRE_KERNELS") == "0" else _library()
+
+
+@functools.cache
+def _library() -> ctypes.CDLL | None:
+    try:
+        library = ctypes.CDLL(str(_compiled()))
+    except (OSError, subprocess.SubprocessError):  # no compiler, no space, a folder that forbids execution
+        return None
+    for name, signature in SIGNATURES.items():
+        for kind in NAMES.values():
+            function = getattr(library, f"{kind}_{name}")
+            function.argtypes, function.restype = signature, None
+    return library
+
+
+def _compiled() -> Path:
+    """The library's file.
+
+    Raises:
+        OSError, subprocess.SubprocessError: it cannot be made.
+    """
+    compiler = next(filter(None, map(shutil.which, (os.environ.get("CC", ""), *COMPILERS))), None)
+    if compiler is None:
+        raise FileNotFoundError("no C compiler")
+    source = SOURCE.read_bytes()
+    key = hashlib.sha256(b"\0".join([source, " ".join(FLAGS).encode(), compiler.encode(), _processor()]))
+    folder = _folder()
+    file = folder / f"step-{key.hexdigest()[:24]}.so"
+    if not file.exists():
+        descriptor, scratch = tempfile.mkstemp(suffix=".so", dir=folder)
+        os.close(descriptor)
+        try:
+            command = [compiler, *FLAGS, str(SOURCE), "-o", scratch, "-lm"]
+            subprocess.run(command, check=True, capture_output=True, timeout=SECONDS)
+            os.replace(scratch, file)
+        finally:
+            Path(scratch).unlink(missing_ok=True)
+    return file
+
+
+def _processor() -> bytes:
+    """What a library for this machine depends on: a home folder may be shared by different ones."""
+    try:
+        lines = Path("/proc/cpuinfo").read_bytes().splitlines()
+        return b"".join(
+            sorted({line for line in lines if line.startswith((b"flags", b"Features", b"model name"))})
+        )
+    except OSError:
+        return f"{platform.machine()} {platform.processor()} {platform.version()}".encode()
+
+
+def _folder() -> Path:
+    """A folder that only this user can write to, because its content is executed."""
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    folder = Path(cache) / "ire"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        kept = folder.stat()
+        private = not kept.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and kept.st_uid == os.getuid()
+        if private and os.access(folder, os.W_OK):
+            return folder
+    except OSError:
+        pass
+    return Path(tempfile.mkdtemp(prefix="ire-"))
+
+
+class OnePass:
+    """The whole step of `numbers` in one pass, for parameters of one dtype."""
+
+    def __init__(self, library: ctypes.CDLL, numbers: Adam | SGD, dtype: torch.dtype) -> None:
+        name = "adam" if isinstance(numbers, Adam) else "sgd"
+        self._kernel = getattr(library, f"{NAMES[dtype]}_{name}")
+        own = tuple(numbers)[:4] if isinstance(numbers, SGD) else tuple(numbers)
+        self._numbers = [math.nan if value is None else float(value) for value in own]
+        self._slots = 2
+        if isinstance(numbers, SGD):
+            self._numbers.append(int(numbers.nesterov))
+            self._slots = 1
+
+    def has_stepped(
+        self, kappa: float, p: Tensor, g: Tensor, buffers: Sequence[Tensor], mask: Tensor | None
+    ) -> bool:
+        """Take the step if the tensors are what the kernel is for; else change nothing.
+
+        Who calls it tells autograd that p and the buffers have changed (`increment_version`).
+        """
+        if not _fit(p, (g, *buffers), mask):
+            return False
+        missing = (None,) * (self._slots - len(buffers))
+        numbers = (*self._numbers, kappa)
+        _spread((p, g, *buffers, *missing, mask), lambda n, at: self._kernel(n, *at, *numbers))
+        return True
+
+
+def one_pass(numbers: Adam | SGD, dtype: torch.dtype) -> OnePass | None:
+    """The kernel for these numbers, if there is one."""
+    library = kernels()
+    return None if library is None or dtype not in NAMES else OnePass(library, numbers, dtype)
+
+
+def has_gone_on(p: Tensor, was: Tensor, mask: Tensor | None, boost: Boost) -> bool:
+    """p ← p + κ n ⊙ (p − was) in one pass, if there is a kernel for such tensors; else change nothing."""
+    library = kernels()
+    if library is None or p.dtype not in NAMES or not _fit(p, (was,), mask):
+        return False
+    go_on = getattr(library, f"{NAMES[p.dtype]}_go_on")
+    _spread((p, was, mask), lambda n, at: go_on(n, *at, boost.kappa, boost.plain_decay))
+    torch.autograd.graph.increment_version(p)
+    return True
+
+
+def _fit(p: Tensor, others: Sequence[Tensor], mask: Tensor | None) -> bool:
+    """Ordinary memory on the CPU, of one dtype, size and order, without gaps."""
+    dtype, number = p.dtype, p.numel()
+    if not (p.is_cpu and p.is_contiguous() and type(p) in _PLAIN):
+        return False
+    for t in others:
+        if not (
+            t.dtype is dtype and t.numel() == number and t.is_cpu and t.is_contiguous() and type(t) in _PLAIN
+        ):
+            return False
+    return mask is None or (mask.dtype is torch.uint8 and mask.numel() == number and mask.is_contiguous())
+
+
+def _spread(tensors: Sequence[Tensor | None], run: Run) -> None:
+    """Let `run` work on all elements, by as many threads as torch would use."""
+    first = tensors[0]
+    assert first is not None
+    number, starts = first.numel(), [None if t is None else t.data_ptr() for t in tensors]
+    threads = torch.get_num_threads() if number >= LARGE else 1
+    if threads == 1:
+        run(number, starts)
+        return
+    sizes = [0 if t is None else t.element_size() for t in tensors]
+    share = -(-number // (threads * 64)) * 64  # whole cache lines
+
+    def part(begin: int) -> None:
+        at = [
+            None if start is None else start + begin * size for start, size in zip(starts, sizes, strict=True)
+        ]
+        run(min(share, number - begin), at)
+
+    list(_pool(os.getpid(), threads).map(part, range(0, number, share)))  # ctypes lets other threads run
+
+
+@functools.lru_cache(maxsize=1)
+def _pool(process: int, threads: int) -> ThreadPoolExecutor:
+    """By process, since threads do not survive a fork."""
+    return ThreadPoolExecutor(threads, thread_name_prefix="ire-step")

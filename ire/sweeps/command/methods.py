@@ -1,0 +1,106 @@
+"""What `ire methods` prints: every base optimizer there is, or all that is known of one method."""
+
+from collections.abc import Iterator
+
+from rich.table import Table
+
+from ire.entry_points import METHODS, registered
+from ire.invalid_input import InvalidInput
+from ire.methods.composed import Method
+from ire.methods.foreign import ATTRIBUTE
+from ire.methods.ire import CONTROLS
+from ire.methods.method import parse_method
+from ire.methods.part import Base
+from ire.methods.registry import base_of, bases
+from ire.methods.setting import Setting
+from ire.methods.shared import SHARED
+from ire.methods.updates import UPDATES
+
+BYTES = 4
+"""Of a number of an optimizer's state in single precision."""
+
+
+def listing() -> Iterator[Table | str]:
+    """Every base optimizer with a name, what goes around it, and how to name one without."""
+    table = Table("method", "what it is", "from", "state, bytes a parameter", "settings of its own")
+    for base in (*bases().values(), *_registered()):
+        own = [name for name in (*base.settings, *base.options) if name not in SHARED.settings]
+        table.add_row(base.name, base.words, base.package, f"{BYTES * base.state_tensors:g}", ", ".join(own))
+    for update in UPDATES.values():
+        own = ["micro_batch", *update.settings]
+        table.add_row(f"sgd-{update.name}", update.words, "ire", f"{BYTES}", ", ".join(own))
+    yield table
+    yield f"every method: {', '.join(SHARED.settings)}; if given, {', '.join(SHARED.options)}"
+    yield "in front of a base optimizer, sam-: SAM around it; behind, -ire: IRE around that (sgd-ire, sam-muon-ire)"
+    yield "behind any -ire, a control:"
+    yield from (f"  -{name}  {what}" for name, what in CONTROLS.items())
+    yield "any other optimizer: package.module:Class, or short=package.module:Class; `ire methods NAME` shows one"
+
+
+def _registered() -> Iterator[Base]:
+    for name in registered(METHODS):
+        if name not in bases():
+            yield base_of(name)
+
+
+def one(name: str, task: str | None = None) -> Iterator[Table | str]:
+    """All that is known of one method; with a task, what is searched there and what goes into which group."""
+    method = parse_method(name)
+    base = method.base
+    yield f"{method.name}: {method.description}"
+    yield (
+        f"from {base.constructor}; a step costs {method.gradients_per_step(_costs(method))} gradients of a batch; "
+        f"state of the optimizer: {BYTES * base.state_tensors:g} bytes a parameter, in single precision"
+        + (" at most, or as the class has it" if base.found else "")
+    )
+    table = Table("setting", "what it is", "default", "admissible", "found")
+    for setting, about in method.settings.items():
+        table.add_row(setting, about.doc, _default(about), about.interval, _found(base, setting))
+    for setting, about in method.options.items():
+        table.add_row(setting, about.doc, "left out", about.interval, _found(base, setting))
+    yield table
+    if base.fixed:
+        yield "fixed: " + ", ".join(f"{key} = {value!r}" for key, value in base.fixed.items())
+    for argument, why in base.unread.items():
+        yield f"not read: {argument} ({why}); {ATTRIBUTE} of the class can fix it"
+    for part, why in base.refuses.items():
+        yield f"not with {part}: {why}"
+    if base.source:
+        yield f"searched by default: {', '.join(base.searched)} ({base.source})"
+    if task is not None:
+        yield from _on_task(method, task)
+
+
+def _on_task(method: Method, task: str) -> Iterator[Table | str]:
+    from search_spaces import find_space
+    from trainables.task import load_task  # brings torch, as building a model does
+    from trainables.training.rehearsal import rehearse
+
+    space = find_space(task)
+    table = Table("setting", "searched", "published", title=f"on {task}", title_justify="left")
+    for setting, dimension in space.dimensions(method).items():
+        table.add_row(setting, str(dimension), str(dimension.published))
+    yield table
+    said = space.searched_by_default(method)
+    if said:
+        yield said
+    settings = method.resolve(space.published(method))
+    groups = rehearse(load_task(task), {method: settings}, horizon=space.horizon).get(method.name)
+    if groups is None:
+        raise InvalidInput(f"--task {task}: its data is not here, so its model cannot be built")
+    yield "groups of parameters:"
+    for group in groups:
+        yield f"  {group}"
+        yield f"    {', '.join(group.parameters)}"
+
+
+def _costs(method: Method) -> dict[str, float]:
+    return {"lambda": 1.0} if method.update else {}
+
+
+def _default(setting: Setting) -> str:
+    return "must be given" if setting.default is None else str(setting.default)
+
+
+def _found(base: Base, setting: str) -> str:
+    return base.found.get(setting, "")

@@ -1,0 +1,287 @@
+"""Images in the forms in which they are found: read right, or refused with the path of what is wrong."""
+
+import io
+import json
+import tarfile
+import zipfile
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as parquet
+import pytest
+from PIL import Image
+
+from ire.invalid_input import InvalidInput
+from trainables.data.images.imagenet import images_of
+from trainables.data.images.open_image import rgb_image
+from trainables.data.store import open_store
+from trainables.prepare import prepare
+from trainables.task import load_task
+
+NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 107\n"
+
+
+def picture(value, side=32):
+    return Image.fromarray(np.full((side, side, 3), value, np.uint8))
+
+
+def encoded(value, side=32):
+    buffer = io.BytesIO()
+    picture(value, side).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def write(folder, splits=("train", "test"), classes=NAMES, count=2, side=32):
+    for split in splits:
+        for label, name in enumerate(classes):
+            place = folder / split / name
+            place.mkdir(parents=True, exist_ok=True)
+            for n in range(count):
+                picture((20 * label + n) % 256, side).save(place / f"{n}.png")
+    return folder
+
+
+def stored(source, tmp_path, task="cifar10-resnet56"):
+    said = []
+    return open_store(prepare(task, into=tmp_path / "out", source=source, say=said.append), remedy=""), said
+
+
+def check_cifar(store, count=2):
+    labels, images = store.array("train-labels"), store.array("train-images")
+    assert np.bincount(labels).tolist() == [count] * 10
+    assert set((images[:, 0, 0, 0] // 20 - labels).tolist()) == {0}
+    assert store.facts["classes"] == NAMES
+    assert len(store.array("test-labels")) > 0
+
+
+def zipped(folder, tmp_path):
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        for path in folder.rglob("*.png"):
+            archive.write(path, f"wrap/per/{path.relative_to(folder)}")
+        archive.writestr("__MACOSX/train/cat/._0.png", "x")
+    return tmp_path / "all.zip"
+
+
+def tarred(folder, tmp_path):
+    with tarfile.open(tmp_path / "all.tar.xz", "w:xz") as archive:
+        archive.add(folder, "cifar10")
+    return tmp_path / "all.tar.xz"
+
+
+def littered(folder, _):
+    for name in (".ipynb_checkpoints", ".git"):
+        (folder / "train" / name).mkdir()
+        picture(0).save(folder / "train" / name / "0.png")
+    (folder / "train" / "cat" / "._0.png").write_bytes(b"x")
+    return folder
+
+
+def of_val(folder, _):
+    (folder / "test").rename(folder / "val")
+    return folder
+
+
+@pytest.mark.parametrize("form", [zipped, tarred, littered, of_val])
+def test_folders_of_images_are_taken_wrapped_packed_and_littered(form, tmp_path):
+    store, _ = stored(form(write(tmp_path / "images"), tmp_path), tmp_path)
+    check_cifar(store)
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["cifar10"]
+
+
+def test_the_binary_version_is_read(tmp_path):
+    folder = tmp_path / "cifar-10-batches-bin"
+    folder.mkdir()
+    labels = np.arange(20) % 10
+    records = np.concatenate([labels[:, None], np.repeat(20 * labels[:, None], 3072, axis=1)], axis=1).astype(
+        np.uint8
+    )
+    for name in [*(f"data_batch_{n}.bin" for n in range(1, 6)), "test_batch.bin"]:
+        (folder / name).write_bytes(records.tobytes())
+    (folder / "batches.meta.txt").write_text("\n".join(NAMES) + "\n\n")
+    store, _ = stored(tmp_path, tmp_path)
+    check_cifar(store, count=10)
+    (folder / "data_batch_3.bin").write_bytes(records.tobytes()[:-5])
+    with pytest.raises(InvalidInput, match=r"data_batch_3\.bin: .* not whole records of 3073"):
+        stored(tmp_path / "cifar-10-batches-bin", tmp_path / "again")
+
+
+def write_tables(folder, classes, column="img", side=32):
+    folder.mkdir()
+    features = {"info": {"features": {"label": {"names": classes, "_type": "ClassLabel"}}}}
+    for split in ("train", "test"):
+        labels = [n % len(classes) for n in range(2 * len(classes))]
+        images = [{"bytes": encoded(20 * label, side), "path": None} for label in labels]
+        table = pa.table({column: images, "label": labels})
+        table = table.replace_schema_metadata({"huggingface": json.dumps(features)})
+        parquet.write_table(table, folder / f"{split}-00000-of-00001.parquet")
+    return folder
+
+
+def test_hugging_faces_tables_are_read(tmp_path):
+    check_cifar(stored(write_tables(tmp_path / "tables", NAMES), tmp_path)[0])
+
+
+def test_photographs_of_tables_and_archives_are_kept_with_the_data(tmp_path):
+    store, _ = stored(
+        write_tables(tmp_path / "tables", ["n1", "n2", "n3"], "image", 64), tmp_path, "imagenet-resnet50"
+    )
+    assert store.facts["classes"] == ["n1", "n2", "n3"]
+    row = store.array("train-paths")[0].tobytes().rstrip(b"\0").decode()
+    with rgb_image(images_of(store) / row) as image:
+        assert image.getpixel((0, 0))[0] // 20 == store.array("train-labels")[0]
+    archive = tarred(write(tmp_path / "images", ("train", "val"), ["a", "b"], side=64), tmp_path)
+    store, _ = stored(archive, tmp_path / "second", "imagenet-resnet50")
+    assert len(store.array("test-labels")) == 4
+    row = store.array("test-paths")[3].tobytes().rstrip(b"\0").decode()
+    assert (images_of(store) / row).is_file()
+
+
+def flat(folder, classes=("a", "b", "c")):
+    """`val/` without classes: six images, of the classes a, b, c, a, b, c."""
+    write(folder, ("train",), classes, side=64)
+    (folder / "val").mkdir()
+    names = []
+    for n in range(6):
+        names.append(f"ILSVRC2012_val_{n + 1:08d}")
+        picture(20 * (n % 3), 64).save(folder / "val" / f"{names[-1]}.JPEG")
+    return names
+
+
+def of_kaggle(folder, names):
+    lines = ["ImageId,PredictionString", *(f"{name},{'abc'[n % 3]} 1 2 3 4" for n, name in enumerate(names))]
+    (folder / "LOC_val_solution.csv").write_text("\n".join(lines) + "\n")
+
+
+def of_tiny(folder, names):
+    (folder / "val" / "images").mkdir()
+    for name in names:
+        (folder / "val" / f"{name}.JPEG").rename(folder / "val" / "images" / f"{name}.JPEG")
+    lines = [f"{name}.JPEG\t{'abc'[n % 3]}\t0\t0\t9\t9" for n, name in enumerate(names)]
+    (folder / "val" / "val_annotations.txt").write_text("\n".join(lines) + "\n")
+
+
+def of_the_kit(folder, names):
+    from scipy.io import savemat
+
+    kind = [("ILSVRC2012_ID", object), ("WNID", object)]
+    synsets = np.array([(3, "a"), (1, "b"), (2, "c")], dtype=kind)
+    (folder / "devkit" / "data").mkdir(parents=True)
+    savemat(folder / "devkit" / "data" / "meta.mat", {"synsets": synsets})
+    numbers = [{"a": 3, "b": 1, "c": 2}["abc"[n % 3]] for n in range(len(names))]
+    (folder / "devkit" / "data" / "ILSVRC2012_validation_ground_truth.txt").write_text(
+        "\n".join(map(str, numbers))
+    )
+
+
+@pytest.mark.parametrize("labels", [of_kaggle, of_tiny, of_the_kit])
+def test_a_flat_folder_of_validation_images_has_the_labels_of_its_publisher(labels, tmp_path):
+    names = flat(tmp_path / "images")
+    with pytest.raises(InvalidInput, match=r"nothing says which class each has; put LOC_val_solution\.csv"):
+        stored(tmp_path / "images", tmp_path, "imagenet-resnet50")
+    labels(tmp_path / "images", names)
+    store, _ = stored(tmp_path / "images", tmp_path, "imagenet-resnet50")
+    assert store.array("test-labels").tolist() == [0, 1, 2, 0, 1, 2]
+
+
+def test_official_archives_are_told_how_to_be_unpacked(tmp_path):
+    (tmp_path / "tars").mkdir()
+    (tmp_path / "tars" / "ILSVRC2012_img_val.tar").write_bytes(b"x" * 2000)
+    with pytest.raises(InvalidInput, match=r"must be unpacked first.*torchvision\.datasets import ImageNet"):
+        stored(tmp_path / "tars", tmp_path, "imagenet-resnet50")
+
+
+def renamed(folder):
+    (folder / "test" / "frog").rename(folder / "test" / "Frog")
+
+
+def emptied(folder):
+    for path in (folder / "train" / "frog").iterdir():
+        path.unlink()
+
+
+def damaged(folder):
+    path = folder / "train" / "frog" / "0.png"
+    path.write_bytes(path.read_bytes()[:60])
+
+
+def pointing(folder):
+    (folder / "train" / "frog" / "0.png").write_bytes(POINTER)
+
+
+def larger(folder):
+    picture(0, 40).save(folder / "test" / "frog" / "0.png")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (renamed, r"test: its classes are not those of .*train: 'Frog' only in test/; 'frog' only in train/"),
+        (emptied, r"train/frog: a class without images"),
+        (damaged, r"train/frog/0\.png: damaged, or no image"),
+        (pointing, r"train/frog/0\.png: is a Git LFS pointer"),
+        (larger, r"test/frog/0\.png: 40x40 pixels, must be 32x32"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("packed", [False, True])
+def test_what_is_wrong_is_named_by_its_path(change, message, packed, tmp_path):
+    folder = write(tmp_path / "images")
+    change(folder)
+    source = tarred(folder, tmp_path) if packed else folder
+    with pytest.raises(InvalidInput, match=message) as caught:
+        stored(source, tmp_path)
+    assert "unpacked-" not in str(caught.value)
+    assert not list((tmp_path / "out").glob("*"))
+
+
+def test_files_that_are_no_images_are_counted(tmp_path):
+    folder = write(tmp_path / "images")
+    for n in range(3):
+        (folder / "train" / "cat" / f"{n}.npy").write_bytes(b"x")
+    (folder / "train" / "cat" / "Thumbs.db").write_bytes(b"x")
+    _, said = stored(folder, tmp_path)
+    assert any("4 files in train/ are no images and left out: .npy (3), .db (1)" in line for line in said)
+
+
+def test_an_image_that_is_damaged_later_is_named_in_training(tmp_path, monkeypatch):
+    folder = write(tmp_path / "images", ("train", "val"), ["a", "b"], count=300, side=40)
+    stored(folder, tmp_path, "imagenet-resnet50")
+    monkeypatch.setenv("IRE_DATA", str(tmp_path / "out"))
+    task = load_task("imagenet-resnet50@tiny")
+    for path in (folder / "train").rglob("*.png"):
+        path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(InvalidInput, match=r"train/[ab]/\d+\.png: damaged, or no image"):
+        next(task.train_batches(seed=0, start=0))
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        (Image.fromarray(np.full((4, 4), 40_000, np.uint16)), (156, 156, 156)),
+        (Image.fromarray(np.full((4, 4), 65_535, np.uint16)), (255, 255, 255)),
+        (Image.new("L", (4, 4), 7), (7, 7, 7)),
+        (Image.new("1", (4, 4), 1), (255, 255, 255)),
+        (Image.new("RGBA", (4, 4), (10, 20, 30, 0)), (255, 255, 255)),
+        (Image.new("RGBA", (4, 4), (10, 20, 30, 255)), (10, 20, 30)),
+        (Image.new("LA", (4, 4), (90, 255)), (90, 90, 90)),
+        (picture(60, 4).quantize(4), (60, 60, 60)),
+    ],
+)
+def test_every_mode_becomes_the_colours_that_are_seen(image, expected, tmp_path):
+    image.save(tmp_path / "image.png")
+    with rgb_image(tmp_path / "image.png") as found:
+        assert found.mode == "RGB"
+        assert np.abs(np.array(found.getpixel((1, 1))) - expected).max() <= 1
+
+
+def test_cmyk_becomes_the_colours_that_are_seen(tmp_path):
+    Image.new("CMYK", (8, 8), (255, 0, 0, 0)).save(tmp_path / "cyan.jpg", quality=95)
+    with rgb_image(tmp_path / "cyan.jpg") as found:
+        assert np.abs(np.array(found.getpixel((4, 4))) - (0, 255, 255)).max() <= 3
+
+
+@pytest.mark.parametrize("mode", ["F", "I"])
+def test_grey_values_beyond_16_bits_are_refused(mode, tmp_path):
+    Image.new(mode, (4, 4), 70_000).save(tmp_path / "image.tif")
+    with pytest.raises(InvalidInput, match=r"image\.tif: grey values"), rgb_image(tmp_path / "image.tif"):
+        pass

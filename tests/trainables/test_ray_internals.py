@@ -1,0 +1,87 @@
+"""The installed Ray has all that is used beyond its public interface; a release that lacks it still works."""
+
+import os
+
+import pytest
+import ray._private.ray_constants as constants
+import ray._private.state
+import ray._private.worker
+from ray.train.torch import TorchTrainer
+
+from trainables.gang import ray_internals
+from trainables.gang.ray_internals import (
+    CALLBACKS,
+    CLEANER,
+    abandoned_placement_groups,
+    dead_processes,
+    lacking,
+    loopback_only,
+    without_cleaner,
+)
+
+
+def test_the_installed_release_lacks_nothing():
+    assert lacking() == []
+
+
+def test_a_local_cluster_is_kept_to_loopback_while_it_starts_and_no_longer(monkeypatch):
+    name = constants.ENABLE_RAY_CLUSTERS_ENV_VAR
+    monkeypatch.setenv(name, "before")
+    monkeypatch.setattr(constants, "ENABLE_RAY_CLUSTER", True)
+    with loopback_only():
+        assert (os.environ[name], constants.ENABLE_RAY_CLUSTER) == ("0", False)
+    assert (os.environ[name], constants.ENABLE_RAY_CLUSTER) == ("before", True)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "line"),
+    [
+        (constants, "ENABLE_RAY_CLUSTER", "listens on all interfaces"),
+        (ray._private.worker, "_global_node", "may go unnoticed"),
+        (type(ray._private.state.state), "_connect_and_get_accessor", "stays occupied until the sweep ends"),
+        (TorchTrainer, CALLBACKS, "may end gangs that are alive"),
+    ],
+)
+def test_what_a_release_lacks_is_named_and_changes_nothing_else(owner, name, line, monkeypatch):
+    holder = next(base for base in getattr(owner, "__mro__", (owner,)) if name in vars(base))
+    monkeypatch.delattr(holder, name)
+    (told,) = lacking()
+    assert told.startswith(f"Ray {ray.__version__} is not known to this version of ire: ")
+    assert line in told
+    before = dict(os.environ)
+    with loopback_only():
+        if owner is constants:
+            assert dict(os.environ) == before
+    if owner is ray._private.worker:
+        assert dead_processes() == []
+    if "accessor" in name:
+        assert abandoned_placement_groups() == []
+    if owner is TorchTrainer:
+        assert without_cleaner(TorchTrainer) is TorchTrainer
+
+
+def test_rays_own_cleaner_is_left_out_of_a_gangs_callbacks():
+    cleaner, other = type(CLEANER, (), {})(), object()
+    trainer = type("Trainer", (), {CALLBACKS: lambda self: [cleaner, other]})
+    assert getattr(without_cleaner(trainer)(), CALLBACKS)() == [other]
+
+
+def test_nothing_else_reaches_into_ray():
+    import ast
+    from pathlib import Path
+
+    root = Path(ray_internals.__file__).parents[2]
+    inside = ("ray._private", "ray._raylet", "ray.core")
+    for folder in ("ire", "trainables", "search_spaces"):
+        for file in (root / folder).rglob("*.py"):
+            if file.name == "ray_internals.py":
+                continue
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                module = getattr(node, "module", None) if isinstance(node, ast.ImportFrom) else None
+                assert not (module or "").startswith(inside), f"{file}:{node.lineno}"
+                if (
+                    isinstance(node, ast.Attribute)
+                    and isinstance(node.value, ast.Name)
+                    and node.value.id == "ray"
+                ):
+                    assert not node.attr.startswith("_"), f"{file}:{node.lineno}: ray.{node.attr}"

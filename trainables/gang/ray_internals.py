@@ -1,0 +1,176 @@
+"""All that is used of Ray beyond its public interface: each with what follows where a release lacks it.
+
+`lacking` looks when a sweep starts; a test holds it empty for the release that is installed.
+"""
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import ray
+
+CALLBACKS, CLEANER = "_create_default_callbacks", "PlacementGroupCleanerCallback"
+AUTHENTICATION = "ray._private.authentication.authentication_token_setup"
+
+
+def lacking() -> list[str]:
+    """What this release of Ray does not have, each as one line that says what follows."""
+    from ray.train.torch import TorchTrainer
+
+    found = []
+    if _constants() is None:
+        found.append("a local cluster listens on all interfaces of this machine, not on 127.0.0.1 alone")
+    if _driver() is None:
+        found.append("the death of a local cluster may go unnoticed")
+    if _state() is None:
+        found.append("what a gang occupied whose controller has died stays occupied until the sweep ends")
+    if not hasattr(TorchTrainer, CALLBACKS):
+        found.append("with a second cluster on this machine Ray may end gangs that are alive")
+    return [f"Ray {ray.__version__} is not known to this version of ire: {line}" for line in found]
+
+
+# Starting and joining a cluster
+
+
+@contextlib.contextmanager
+def loopback_only() -> Iterator[None]:
+    """Let a cluster that is started inside listen on 127.0.0.1 alone; without: on all interfaces.
+
+    Ray does so on Windows and macOS, where no cluster can grow from it, and has no argument for it elsewhere:
+    it turns `_node_ip_address="127.0.0.1"` into the outward address (ray#26293).
+    """
+    constants = _constants()
+    if constants is None:
+        yield
+        return
+    name = constants.ENABLE_RAY_CLUSTERS_ENV_VAR
+    before = os.environ.get(name), constants.ENABLE_RAY_CLUSTER
+    os.environ[name], constants.ENABLE_RAY_CLUSTER = "0", False
+    try:
+        yield
+    finally:
+        constants.ENABLE_RAY_CLUSTER = before[1]
+        os.environ.pop(name) if before[0] is None else os.environ.update({name: before[0]})
+
+
+def forget_token() -> None:
+    """Let Ray look for its token again: it keeps the first one that it finds in a process. Without: no tokens."""
+    with contextlib.suppress(ImportError, AttributeError):
+        from ray._raylet import AuthenticationTokenLoader
+
+        AuthenticationTokenLoader.instance().reset_cache()
+
+
+def show_the_token_that_is_there() -> None:
+    """Show the user's token to a cluster that is joined, unless RAY_AUTH_MODE says otherwise. Without: no tokens.
+
+    Ray (from 2.59) lets `ray start --head` ask for a token where the user has one, which everybody has who once ran a
+    sweep on one machine; a driver with an explicit address does not show it by itself.
+    """
+    log = logging.getLogger(AUTHENTICATION)
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        from ray._private.authentication.authentication_token_setup import (
+            maybe_enable_token_auth_if_token_available as enable,
+        )
+
+        enable(warn_if_disabled=False)
+    except ImportError:
+        pass
+    finally:
+        log.setLevel(before)
+
+
+# A cluster that runs
+
+
+def dead_processes() -> list[str]:
+    """Which kinds of processes of the cluster that was started here have died; without: none are known."""
+    node = _local_node()
+    return [] if node is None else [kind for kind, *_ in node.dead_processes()]
+
+
+def kill_processes() -> None:
+    """Kill what is left of the processes of the cluster that was started here, stopped ones, too; without: nothing."""
+    node = _local_node()
+    for processes in [] if node is None else list(node.all_processes.values()):
+        for info in processes:
+            with contextlib.suppress(OSError):
+                info.process.kill()
+
+
+def abandoned_placement_groups() -> list[str]:
+    """What gangs of this job occupy whose controllers died, as hexadecimal ids; without: none are known.
+
+    Ray keeps it until the job ends (ray#54305). The State API knows creators, too, but only where the cluster has a
+    dashboard.
+    """
+    state = _state()
+    if state is None:
+        return []
+    from ray.core.generated.gcs_pb2 import PlacementGroupTableData
+
+    job, found = ray.get_runtime_context().get_job_id(), []
+    for table in state._connect_and_get_accessor().get_placement_group_table():
+        group = PlacementGroupTableData.FromString(table)
+        has_creator = group.creator_actor_id != ray.ActorID.nil().binary()  # the driver's own have none
+        is_abandoned = has_creator and group.creator_actor_dead and not group.is_detached
+        is_there = group.state != PlacementGroupTableData.REMOVED
+        if is_abandoned and is_there and group.creator_job_id.hex() == job:
+            found.append(group.placement_group_id.hex())
+    return found
+
+
+def without_cleaner(trainer: type) -> type:
+    """A TorchTrainer that never loses its placement group to Ray's own cleaner; without: as Ray does.
+
+    The cleaner asks whether the controller is alive, but it asks the cluster that the environment names, or that was
+    started last on the machine: with two of them it takes what is alive for dead. A gang frees what it leaves.
+    """
+    create = getattr(trainer, CALLBACKS, None)
+    if create is None:
+        return trainer
+
+    def others(self: Any) -> list[Any]:
+        return [callback for callback in create(self) if type(callback).__name__ != CLEANER]
+
+    return type(trainer.__name__, (trainer,), {CALLBACKS: others})
+
+
+def _constants() -> Any:
+    """Ray's module of constants, if it has those that `loopback_only` sets."""
+    with contextlib.suppress(ImportError):
+        from ray._private import ray_constants
+
+        names = ("ENABLE_RAY_CLUSTER", "ENABLE_RAY_CLUSTERS_ENV_VAR")
+        return ray_constants if all(hasattr(ray_constants, name) for name in names) else None
+    return None
+
+
+def _local_node() -> Any:
+    return getattr(_driver(), "_global_node", None)
+
+
+def _driver() -> Any:
+    """Ray's module of the driver, if it knows the node that was started here."""
+    with contextlib.suppress(ImportError):
+        from ray._private import worker
+
+        return worker if hasattr(worker, "_global_node") else None
+    return None
+
+
+def _state() -> Any:
+    """What answers questions about the cluster that is connected, if it has the tables of placement groups."""
+    with contextlib.suppress(ImportError):
+        from ray._private.state import state
+        from ray.core.generated.gcs_pb2 import PlacementGroupTableData
+
+        fields = PlacementGroupTableData.DESCRIPTOR.fields_by_name
+        return (
+            state if "creator_actor_dead" in fields and hasattr(state, "_connect_and_get_accessor") else None
+        )
+    return None
