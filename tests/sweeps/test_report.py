@@ -29,6 +29,7 @@ from ire.sweeps.report import as_json, as_markdown, terminal_tables, write_repor
 from ire.sweeps.report.tables import tables
 from ire.sweeps.report.words import control_findings
 from ire.sweeps.search.stages import KAPPA_0
+from search_spaces import find_space
 
 
 @pytest.fixture
@@ -256,7 +257,9 @@ def test_the_report_says_whether_masks_mean_something(trained):
     ],
 )
 def test_the_command_that_runs_it_again_makes_the_same_plan(run, monkeypatch, fields):
-    experiment = run(plan={"confirm_seeds": 1, "rules": RULES, **fields}, kill_after=1)
+    experiment = run(
+        plan={"confirm_seeds": 1, "rules": RULES, "space": find_space("digits"), **fields}, kill_after=1
+    )
     plans = []
 
     def stop(plan, *_, **__):
