@@ -198,6 +198,23 @@ def test_the_command_without_its_extra_says_what_to_install_in_one_line(argument
     )
 
 
+def test_a_wheel_holds_every_file_that_is_no_module():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    packed = {
+        file
+        for package, patterns in settings["package-data"].items()
+        for pattern in patterns
+        for file in ROOT.joinpath(*package.split(".")).glob(pattern)
+    }
+    needed = {
+        file
+        for package in OURS
+        for file in (ROOT / package).rglob("*")
+        if file.is_file() and file.suffix not in (".py", ".pyc")
+    }
+    assert needed == packed
+
+
 def test_the_supported_pythons_are_those_that_the_readme_names():
     pythons = [c.rpartition(" ")[2] for c in project()["classifiers"] if "Python :: 3." in c]
     assert project()["requires-python"] == f">={pythons[0]}"

@@ -40,6 +40,8 @@ class Report(TypedDict):
     """Time that `seconds` leaves out: compiling, and the first steps on a GPU."""
     peak_memory_mib: NotRequired[float]
     """Of the accelerator, since the trial began."""
+    gpu_utilization: NotRequired[float]
+    """The share of the last moment before the report in which the GPU was busy, with all that runs on it."""
     hardware: NotRequired[str]
     """In the last report of a trial that is measured."""
 

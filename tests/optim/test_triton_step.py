@@ -1,5 +1,7 @@
 """The step in one launch against the slow twin, in Triton's interpreter where there is no GPU."""
 
+import copy
+
 import pytest
 import test_paths
 import torch
@@ -7,11 +9,10 @@ from test_paths import BASES, adamw, run, set_gradients, sgd
 
 from ire import IRE
 from ire.optim.steps.boost import Boost
-from ire.optim.steps.host_counts import HostCounts
 from ire.optim.steps.measured import Measured
 from ire.optim.steps.native import Native
 from ire.optim.steps.paths import Paths
-from ire.optim.steps.triton_step import TritonStep
+from ire.optim.steps.triton_step import Lane, TritonStep, raise_counters, read_counters
 from ire.optim.tensors.tiles import tiles
 
 triton = pytest.importorskip("triton")
@@ -131,13 +132,40 @@ def test_the_state_stays_the_bases_own_counters_included():
 def test_counters_are_read_once_and_again_only_if_somebody_else_has_touched_them(monkeypatch):
     reads = []
     monkeypatch.setattr(torch.Tensor, "__float__", lambda t: (reads.append(t), t.item())[1])
-    counts, counters = HostCounts(), [torch.tensor(4.0), torch.tensor(7.0)]
-    assert counts.of(counters) == [4, 7] and len(reads) == 2
-    counts.raise_by_one(counters)
-    assert counts.of(counters) == [5, 8] and len(reads) == 2
-    counters[1] += 1  # the base took a step
-    counters[0] = torch.tensor(2.0)  # a checkpoint was loaded
-    assert counts.of(counters) == [2, 9] and len(reads) == 4
+    states = [{"step": torch.tensor(4.0)}, {"step": torch.tensor(7.0)}, {}]
+    lanes = [Lane(torch.zeros(1), state, ()) for state in states]
+
+    def counts():
+        read_counters(lanes)
+        return [lane.count for lane in lanes]
+
+    assert counts() == [4, 7, 0] and len(reads) == 2
+    raise_counters(lanes)
+    assert counts() == [5, 8, 0] and len(reads) == 2
+    states[1]["step"] += 1  # the base took a step
+    assert counts() == [5, 9, 0] and len(reads) == 3
+    assert states[0]["step"] == 5
+
+
+def test_a_state_that_was_loaded_or_a_parameter_that_moved_is_noticed():
+    ends = []
+    for make_path in (in_one_launch, lambda optimizer: None):
+        torch.manual_seed(0)
+        p = torch.nn.Parameter(torch.randn(9, 3))
+        optimizer = IRE(adamw([p]), kappa=3, gamma=0.6, curvature="random", interval=100)
+        make_path(optimizer)
+        for step in range(6):
+            set_gradients([p], step)
+            optimizer.step()
+            if step == 1:
+                saved = copy.deepcopy(optimizer.state_dict())
+            elif step == 3:
+                optimizer.load_state_dict(saved)
+            elif step == 4:
+                p.data = p.data.clone()
+        ends.append((p.detach(), optimizer.base.state[p]["step"].item()))
+    torch.testing.assert_close(ends[0][0], ends[1][0])
+    assert ends[0][1] == ends[1][1] == 4
 
 
 def test_tensors_are_cut_into_blocks_in_order():

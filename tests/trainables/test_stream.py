@@ -5,6 +5,8 @@ import itertools
 import json
 import random
 import tarfile
+import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -277,3 +279,14 @@ def test_batches_that_are_dictionaries_train_and_resume_exactly(method, make_spe
     whole = run()[1]
     assert run(stop=12)[0] == STOPPED
     assert run()[1] == whole
+
+
+def test_the_example_of_the_documentation_trains(make_spec):
+    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text()
+    begin = page.index("    import torch\n")
+    namespace = {}
+    exec(textwrap.dedent(page[begin : page.index("\n- *Map-style*")]), namespace)
+    reports = []
+    spec = make_spec("sgd", task="line", settings={"lr": 0.5}, horizon=40, eval_interval=40)
+    assert train(spec, lambda values, _: reports.append(values) or True, task=namespace["Line"]()) == FINISHED
+    assert reports[-1]["val_accuracy"] > 0.85

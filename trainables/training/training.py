@@ -37,6 +37,7 @@ from trainables.training.rehearsal import check_count
 from trainables.training.sampled_hessian import predictions
 from trainables.training.start import LossTrigger
 from trainables.training.stream_check import check_stream
+from trainables.training.utilization import gpu_utilization
 from trainables.updates import Setup, build_update
 
 EXPLODED = 10.0
@@ -232,6 +233,7 @@ class Training:
         first steps on a GPU, of which `warmup_seconds` has the rest.
         """
         self._clock.stop()
+        busy = gpu_utilization(self.device)  # of training: the evaluation comes now
         steps = self.step - self._step_of_last_report
         train_loss = self._mean_over_workers(self._loss_sum).item() / max(1, steps)
         values: dict[str, Any] = {"val_loss": None, "hardware": hardware(self.device)}
@@ -256,6 +258,7 @@ class Training:
             **self.update.measured(),
             "steps_per_second": steps / interval if interval > 0 else None,
             **self._of_the_machine(),
+            **busy,
             "diverged": self._is_diverged(train_loss, train_loss if self.spec.timing else values["val_loss"]),
         }
         report = {name: _finite(value) for name, value in (report | self._of_ire()).items()}

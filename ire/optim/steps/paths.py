@@ -1,5 +1,6 @@
 """Chooses the path of a step: the cheapest that is correct for this base now."""
 
+from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
 from ire.optim.steps.inside import Inside, inner_of
@@ -19,10 +20,10 @@ class Paths:
     """Chooses at each step, since options, hooks and schedulers may be added later.
 
     Where the base is torch's AdamW, Adam or SGD with plain options, and its `step` has no hooks and is not
-    patched: `TritonStep` on a GPU, compiled or not; `Native` on the CPU, and compiled on any device (other
-    accelerators have no use for cache blocks). `Rebuilt` for the same optimizers otherwise, if the gradient is
-    still there after their step. `Inside` and `ScheduleFree` for bases that keep a sequence of weights beside
-    the parameters. `Measured` for everything else.
+    patched: `TritonStep` on a GPU, compiled or not, if no parameter is spread over workers; `Native` on the CPU,
+    and compiled on any device (other accelerators have no use for cache blocks). `Rebuilt` for the same
+    optimizers otherwise, if the gradient is still there after their step. `Inside` and `ScheduleFree` for bases
+    that keep a sequence of weights beside the parameters. `Measured` for everything else.
     """
 
     def __init__(self, base: Optimizer, *, compile: bool, boost_weight_decay: bool) -> None:
@@ -63,4 +64,4 @@ class Paths:
 
     def _on_gpu(self, base: Optimizer) -> bool:
         first = next((p for group in base.param_groups for p in group["params"]), None)
-        return first is not None and local(first).device.type == "cuda"
+        return first is not None and not isinstance(first, DTensor) and first.device.type == "cuda"

@@ -10,15 +10,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
 from ire.optim.steps.adam import Adam
 from ire.optim.steps.boost import Boost
-from ire.optim.steps.host_counts import HostCounts
 from ire.optim.steps.measured import Measured
 from ire.optim.steps.rules import Numbers, Rule
 from ire.optim.tensors.blocks import memory_order
-from ire.optim.tensors.shards import local
 from ire.optim.tensors.tiles import Tiles, tiles, to_device
 
 KINDS = (torch.float32, torch.bfloat16, torch.float16)
@@ -76,10 +75,55 @@ class Launch:
             kernel[(t.count,)](self._table, t.lengths, t.owners, t.starts, self._numbers, **options)
 
 
+class Lane:
+    """One parameter on its way through the step: all that stays the same from one step to the next."""
+
+    __slots__ = (
+        "addresses",
+        "buffers",
+        "count",
+        "counter",
+        "in_order",
+        "kind",
+        "length",
+        "p",
+        "state",
+        "version",
+        "where",
+    )
+
+    def __init__(self, p: Tensor, state: dict[str, Any], buffers: tuple[Tensor, ...]) -> None:
+        self.p, self.state, self.buffers = p, state, buffers
+        self.where, self.length, self.kind, self.in_order = (
+            p.data_ptr(),
+            p.numel(),
+            p.dtype,
+            p.is_contiguous(),
+        )
+        self.addresses = [*(b.data_ptr() for b in buffers), 0, 0][:2]
+        self.counter: Tensor | float | None = state.get("step")
+        self.count, self.version = 0.0, -1  # not known yet
+
+    def lasts(self, p: Tensor, state: dict[str, Any], buffers: tuple[Tensor, ...]) -> bool:
+        """Whether nothing has changed but values."""
+        return (
+            state is self.state
+            and p.data_ptr() == self.where
+            and p.numel() == self.length
+            and p.dtype is self.kind
+            and p.is_contiguous() is self.in_order
+            and (self.in_order or p.stride() == self.p.stride())
+            and len(buffers) == len(self.buffers)
+            and all(new is old for new, old in zip(buffers, self.buffers, strict=True))
+            and state.get("step") is self.counter
+        )
+
+
 class TritonStep:
     """Takes the base's step by itself, in the base's own state, in one launch for each type of parameter.
 
     The first step, which makes the base's state, is `Measured`, and so are double precision and parameters with gaps.
+    What can be kept of a parameter is kept in its `Lane`: on a small model the host is what a step waits for.
     """
 
     name = "triton"
@@ -87,73 +131,79 @@ class TritonStep:
     def __init__(self, rule: Rule, *, boost_weight_decay: bool = True) -> None:
         self.rule = rule
         self.boost_weight_decay = boost_weight_decay
-        self._counts = HostCounts()
         self._launches: dict[tuple, Launch] = {}
-        self._dense: dict[int, tuple[Tensor, tuple[int, ...], bool]] = {}
+        self._lanes: dict[int, Lane] = {}
         self._masks: dict[int, tuple[Tensor, int, Tensor]] = {}
         self._copies: list[Tensor] = []
         self._otherwise = Measured()
 
     def step(self, base: Optimizer, boosts: Sequence[Boost]) -> None:
         """One step of `base` on all parameters that have a gradient."""
-        lanes = self._lanes(base, {boost.parameter: boost for boost in boosts})
+        lanes = self._found(base)
         if lanes is None:
             self._otherwise.step(base, boosts)
             return
-        counters = [lane[1]["step"] for lane in lanes if "step" in lane[1]]
-        values = iter(self._counts.of(counters))
+        read_counters([lane for _, lane, _ in lanes])
+        boosted = {id(boost.parameter): boost for boost in boosts}
         work: dict[tuple, tuple[list, list, list, dict, dict]] = {}
-        for group, state, kinds, length, addresses, kappa in lanes:
-            time = next(values) + 1 if "step" in state else 1.0
-            form = (bool(group.get("momentum")), bool(group.get("nesterov"))) if self.rule is not Adam else ()
-            lengths, table, numbers, rows, _ = work.setdefault((*kinds, *form), ([], [], [], {}, group))
-            row = rows.get((id(group), time, kappa))
+        for group, lane, gradient in lanes:
+            boost = boosted.get(id(lane.p))
+            mask, kappa = (boost.mask, boost.kappa) if boost is not None else (None, 0.0)
+            if mask is not None and not (mask.is_contiguous() if lane.in_order else lies_as(lane.p, mask)):
+                mask = self._in_order_of(lane.p, mask)
+            key = (
+                lane.kind,
+                gradient.dtype,
+                lane.buffers[0].dtype if lane.buffers else lane.kind,
+                lane.p.device,
+            )
+            if self.rule is not Adam:
+                key += bool(group["momentum"]), bool(group["nesterov"])
+            lengths, table, numbers, rows, _ = work.get(key) or work.setdefault(key, ([], [], [], {}, group))
+            row = rows.get((id(group), lane.count, kappa))
             if row is None:
-                row = rows[id(group), time, kappa] = len(rows)
-                numbers += packed(self.rule.at(group, time, self.boost_weight_decay), kappa)
-            lengths.append(length)
-            table += (*addresses, row)
+                row = rows[id(group), lane.count, kappa] = len(rows)
+                numbers += packed(self.rule.at(group, lane.count + 1, self.boost_weight_decay), kappa)
+            lengths.append(lane.length)
+            table += (
+                lane.where,
+                gradient.data_ptr(),
+                *lane.addresses,
+                0 if mask is None else mask.data_ptr(),
+                row,
+            )
         for key, (lengths, table, numbers, _, group) in work.items():
-            launch = self._launches.setdefault(key, Launch(self.rule, key[:3], key[3]))
+            launch = self._launches.get(key) or self._launches.setdefault(
+                key, Launch(self.rule, key[:3], key[3])
+            )
             launch.stage(lengths, table, numbers)
             launch.launch(group)
         self._copies.clear()
-        self._counts.raise_by_one([counter for counter in counters if isinstance(counter, Tensor)])
-        for _, state, *_ in lanes:
-            if isinstance(state.get("step"), int | float):
-                state["step"] += 1
+        raise_counters([lane for _, lane, _ in lanes])
 
-    def _lanes(self, base: Optimizer, boosts: dict[Tensor, Boost]) -> list[tuple] | None:
-        """(group, state, types and device, length, addresses, κ) a parameter; None if one of them does not fit."""
-        found = []
+    def _found(self, base: Optimizer) -> list[tuple[dict[str, Any], Lane, Tensor]] | None:
+        """(group, lane, gradient) of each parameter that has one; None if one of them does not fit."""
+        found, states, rule, lanes = [], base.state, self.rule, self._lanes
         for group in base.param_groups:
             for parameter in group["params"]:
                 gradient = parameter.grad
                 if gradient is None:
                     continue
-                state = base.state.get(parameter) or {}
-                buffers = self.rule.buffers(state, group)
+                state = states.get(parameter) or {}
+                buffers = rule.buffers(state, group)
                 if buffers is None or gradient.layout != torch.strided:
                     return None
-                boost = boosts.get(parameter)
-                mask = boost.mask if boost is not None else None
-                p, g = local(parameter), local(gradient)
-                buffers = [local(b) for b in buffers]
-                if not (self._has_no_gaps(p) and lies_as(p, *buffers) and known(p, g, *buffers)):
+                lane = lanes.get(id(parameter))
+                if lane is None or lane.p is not parameter or not lane.lasts(parameter, state, buffers):
+                    if isinstance(parameter, DTensor) or not has_place(parameter, *buffers):
+                        return None
+                    lane = lanes[id(parameter)] = Lane(parameter, state, buffers)
+                if gradient.dtype not in KINDS:
                     return None
-                if not lies_as(p, g):
-                    g = torch.empty_like(p, dtype=g.dtype).copy_(g)
-                    self._copies.append(g)
-                if mask is not None and not lies_as(p, mask):
-                    mask = self._in_order_of(p, mask)
-                first = buffers[0] if buffers else p
-                addresses = [p.data_ptr(), g.data_ptr(), *(b.data_ptr() for b in buffers)]
-                addresses += [0] * (4 - len(addresses))
-                addresses.append(0 if mask is None else mask.data_ptr())
-                kinds = (p.dtype, g.dtype, first.dtype, p.device)
-                found.append(
-                    (group, state, kinds, p.numel(), addresses, boost.kappa if boost is not None else 0.0)
-                )
+                if not (gradient.is_contiguous() if lane.in_order else lies_as(parameter, gradient)):
+                    gradient = torch.empty_like(parameter, dtype=gradient.dtype).copy_(gradient)
+                    self._copies.append(gradient)
+                found.append((group, lane, gradient))
         return found
 
     def _in_order_of(self, p: Tensor, mask: Tensor) -> Tensor:
@@ -164,13 +214,43 @@ class TritonStep:
             found = self._masks[id(mask)] = (mask, mask._version, copy)
         return found[2]
 
-    def _has_no_gaps(self, p: Tensor) -> bool:
-        if p.is_contiguous():
-            return True
-        known = self._dense.get(id(p))
-        if known is None or known[0] is not p or known[1] != p.stride():
-            known = self._dense[id(p)] = (p, p.stride(), memory_order(p) is not None)
-        return known[2]
+
+def read_counters(lanes: Sequence[Lane]) -> None:
+    """Know what the base has counted; what nobody else has touched is known, the rest is brought here all at once.
+
+    Reading a counter from a GPU waits for all that the GPU has to do.
+    """
+    stale = []
+    for lane in lanes:
+        if not isinstance(lane.counter, Tensor):
+            lane.count = float(lane.counter or 0.0)
+        elif lane.counter._version != lane.version:
+            stale.append(lane)
+    if not stale:
+        return
+    counters = [lane.counter for lane in stale]
+    on_one_gpu = counters[0].device.type != "cpu" and len({c.device for c in counters}) == 1
+    values = torch.stack([c.reshape(()) for c in counters]).tolist() if on_one_gpu else map(float, counters)
+    for lane, value in zip(stale, values, strict=True):
+        lane.count, lane.version = float(value), lane.counter._version
+
+
+def raise_counters(lanes: Sequence[Lane]) -> None:
+    """One more step in the base's counters, and in what is known of them."""
+    tensors = [lane.counter for lane in lanes if isinstance(lane.counter, Tensor)]
+    if tensors:
+        torch._foreach_add_(tensors, 1)
+    for lane in lanes:
+        if isinstance(lane.counter, Tensor):
+            lane.count, lane.version = lane.count + 1, lane.counter._version
+        elif lane.counter is not None:
+            lane.counter = lane.state["step"] = lane.counter + 1
+
+
+def has_place(p: Tensor, *buffers: Tensor) -> bool:
+    """Whether the parameter and its buffers lie in memory in one order without gaps, in types that the kernels know."""
+    no_gaps = p.is_contiguous() or memory_order(p) is not None
+    return no_gaps and lies_as(p, *buffers) and all(t.dtype in KINDS for t in (p, *buffers))
 
 
 def lies_as(p: Tensor, *others: Tensor) -> bool:
@@ -179,11 +259,6 @@ def lies_as(p: Tensor, *others: Tensor) -> bool:
     return all(
         (t.is_contiguous() if in_order else t.stride() == strides) and t.device == device for t in others
     )
-
-
-def known(*tensors: Tensor) -> bool:
-    """Whether the kernels know their types."""
-    return all(t.dtype in KINDS for t in tensors)
 
 
 def packed(numbers: Numbers, kappa: float) -> list[float]:

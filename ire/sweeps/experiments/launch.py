@@ -37,6 +37,7 @@ from ire.sweeps.ray.cluster import (
     this_machine,
 )
 from ire.sweeps.ray.disk import check_room, room_needed
+from ire.sweeps.ray.gpu_share import suggested_share
 from ire.sweeps.ray.interruption import terminate_like_interrupt
 from ire.sweeps.ray.local_cluster import leave_if_stuck
 from ire.sweeps.records.experiment_home import PREFIXES, Home, home_at, new_home
@@ -265,6 +266,9 @@ def _run(
                 finally:
                     tune.close()
             broken_off = tune.cannot_go_on
+            ends = (trial.reports[-1] for trial in protocol.records.trials.values() if trial.reports)
+            if (suggestion := suggested_share(plan, ends)) is not None:
+                screen.print(suggestion, soft_wrap=True, highlight=False)
         if plan.share_prefix and protocol.is_over:
             home.clear(PREFIXES)
     experiment = Experiment(home, plan, broken_off=broken_off, read=read)

@@ -44,7 +44,14 @@ GROUPS = {
         "zero_curvature",
     ),
     "flatness": MEASURES,
-    "cost": ("gradient_evaluations", "seconds", "steps_per_second"),
+    "cost": (
+        "gradient_evaluations",
+        "seconds",
+        "steps_per_second",
+        "warmup_seconds",
+        "peak_memory_mib",
+        "gpu_utilization",
+    ),
 }
 TAGS = {name: f"{group}/{name}" for group, names in GROUPS.items() for name in names}
 

@@ -1,0 +1,44 @@
+"""Which share of a GPU a trial would need, from how busy its GPU was: what a sweep suggests at its end."""
+
+from collections.abc import Iterable, Mapping
+from statistics import mean
+from typing import Any
+
+from ire.sweeps.plan.plan import Plan
+from trainables.gang.shares import places
+
+IDLE = 0.6
+"""A GPU that is busy for more than this share of the time has little to gain."""
+SHARES = (0.5, 0.25, 0.2, 0.125, 0.1)
+HEADROOM = 0.8
+"""Of a GPU's time and memory, that the trials on it may need together."""
+
+
+def suggested_share(
+    plan: Plan, reports: Iterable[Mapping[str, Any]], memory_mib: float | None = None
+) -> str | None:
+    """A line for a sweep whose GPUs were idle for long, by the last report of each trial; None if there is none.
+
+    Of a GPU's `memory_mib`, where it is known, the trials on it must leave some, too.
+    """
+    reports = [r for r in reports if r.get("gpu_utilization") is not None]
+    gpus = plan.gpus_per_worker
+    if not reports or plan.workers > 1 or not 0 < gpus <= 1:
+        return None
+    together = places(1.0, gpus)
+    busy = mean(r["gpu_utilization"] for r in reports)
+    peak = max((r.get("peak_memory_mib") or 0.0 for r in reports), default=0.0)
+
+    def fits(share: float) -> bool:
+        number = places(1.0, share)
+        return number * busy / together <= HEADROOM and (
+            memory_mib is None or number * peak <= HEADROOM * memory_mib
+        )
+
+    best = min((share for share in SHARES if share < gpus and fits(share)), default=None)
+    if busy > IDLE or best is None:
+        return None
+    return (
+        f"the GPUs were busy {busy:.0%} of the time with {together} trial{'s' * (together != 1)} on each: another "
+        f"sweep like this could run {places(1.0, best)} on each with --gpus-per-worker {best:g}"
+    )

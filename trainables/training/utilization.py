@@ -1,0 +1,38 @@
+"""How busy a GPU is, as its driver counts: the share of the last second or less in which a kernel ran.
+
+From NVIDIA's management library itself, since the packages around it are installed nearly nowhere.
+"""
+
+import ctypes
+from functools import cache
+
+import torch
+
+LIBRARY = "libnvidia-ml.so.1"
+
+
+class _Rates(ctypes.Structure):
+    _fields_ = (("gpu", ctypes.c_uint), ("memory", ctypes.c_uint))
+
+
+def gpu_utilization(device: torch.device) -> dict[str, float]:
+    """Its share of busy time as a column of a report, all processes on it together; empty where nobody knows."""
+    library = _library() if device.type == "cuda" else None
+    if library is None:
+        return {}
+    uuid = f"GPU-{torch.cuda.get_device_properties(device).uuid}".encode()
+    handle, rates = ctypes.c_void_p(), _Rates()
+    if library.nvmlDeviceGetHandleByUUID(uuid, ctypes.byref(handle)):
+        return {}
+    if library.nvmlDeviceGetUtilizationRates(handle, ctypes.byref(rates)):
+        return {}
+    return {"gpu_utilization": rates.gpu / 100}
+
+
+@cache
+def _library() -> ctypes.CDLL | None:
+    try:
+        library = ctypes.CDLL(LIBRARY)
+    except OSError:
+        return None
+    return None if library.nvmlInit_v2() else library
