@@ -299,3 +299,25 @@ def test_a_checkpoint_from_before_overlaps_were_kept_is_loaded(make_model, train
     optimizer.load_state_dict(state)
     assert optimizer.diagnostics()["overlap"] is None
     train(model, optimizer, 12, 16)
+
+
+@pytest.mark.parametrize("name", ["Lookahead", "ScheduleFreeWrapper"])
+def test_a_base_that_is_boosted_inside_resumes_bit_for_bit(name, make_model, train, vector):
+    library = pytest.importorskip(
+        "pytorch_optimizer", reason="an optional extra: pip install '.[optimizers]'"
+    )
+
+    def built():
+        model = make_model()
+        base = getattr(library, name)(torch.optim.AdamW(model.parameters(), lr=0.01))
+        getattr(base, "train", lambda: None)()
+        return model, IRE(base, kappa=2, gamma=0.6, interval=4)
+
+    (model, optimizer), (second, resumed) = built(), built()
+    train(model, optimizer, 0, 7)
+    state = through_a_file([model.state_dict(), optimizer.state_dict()])
+    second.load_state_dict(state[0])
+    resumed.load_state_dict(state[1])
+    assert resumed.path == "inside"
+    assert train(second, resumed, 7, 14) == train(model, optimizer, 7, 14)
+    assert torch.equal(vector(second), vector(model))

@@ -124,6 +124,22 @@ def test_distributed_checkpoints(settings, make_model, train, vector, tmp_path):
     assert torch.equal(vector(resumed), vector(model))
 
 
+def test_distributed_checkpoints_of_several_optimizers(make_model, train, vector, tmp_path):
+    def build():
+        model = make_model()
+        matrices, others = ([p for p in model.parameters() if (p.dim() == 2) == it] for it in (True, False))
+        bases = [torch.optim.Muon(matrices, lr=0.01), torch.optim.AdamW(others, lr=0.01)]
+        return model, IRE(bases, kappa=2, gamma=0.6, interval=3)
+
+    names = recipe("`torch.distributed.checkpoint`")
+    (model, optimizer), (resumed, fresh) = build(), build()
+    train(model, optimizer, 0, 5)
+    names["save"](model, optimizer, tmp_path)
+    losses = train(model, optimizer, 5, 10)
+    names["load"](resumed, fresh, tmp_path)
+    assert train(resumed, fresh, 5, 10) == losses and torch.equal(vector(resumed), vector(model))
+
+
 def test_the_state_of_another_model_is_refused(make_model):
     model = make_model()
     optimizer = IRE(torch.optim.AdamW(model.parameters()), kappa=2, gamma=0.6)

@@ -109,20 +109,18 @@ class Several(Optimizer):
                 "the state dict has other parameter groups than these optimizers: "
                 f"{[len(group['params']) for group in saved]} parameters instead of {sizes}"
             )
-        first = 0
         for base in self.bases:
             groups = [saved.pop(0) for _ in base.param_groups]
-            number = sum(len(group["params"]) for group in groups)
-            indices = {i for group in groups for i in group["params"]}
+            # Numbers, or names as torch.distributed.checkpoint has them: what counts is their order.
+            number = {key: i for i, key in enumerate(key for group in groups for key in group["params"])}
             base.load_state_dict(
                 {
-                    "state": {i - first: it for i, it in state_dict["state"].items() if i in indices},
+                    "state": {number[key]: it for key, it in state_dict["state"].items() if key in number},
                     "param_groups": [
-                        group | {"params": [i - first for i in group["params"]]} for group in groups
+                        group | {"params": [number[key] for key in group["params"]]} for group in groups
                     ],
                 }
             )
-            first += number
 
     def __getstate__(self) -> dict[str, Any]:
         """For copies: each base as `Wrapper` copies its own, attributes of subclasses included."""
