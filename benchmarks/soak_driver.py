@@ -58,6 +58,7 @@ def simulated_run(folder: Path, faults: Sequence[str], seed: int, *, leaves: boo
     tune = None
     with contextlib.suppress(KeyboardInterrupt), disturbed(faults, draws):
         protocol = Protocol(plan, folder)
+        protocol.records.run(versions={}, identity={})
         tune = TuneRun(protocol, FolderHome(folder), slots=lambda: 1, watchers=[])
         for trial in protocol.settled:
             tune._ended(trial)

@@ -118,6 +118,16 @@ def test_a_line_that_was_written_twice_counts_once(folder, plan, whole, name, do
     assert table(simulate(plan, folder)) == whole
 
 
+def test_a_trial_that_ended_again_because_its_last_report_was_lost_has_ended_once(folder, plan, whole):
+    simulate(plan, folder)
+    results = folder / "results.jsonl"
+    results.write_bytes(b"".join(results.read_bytes().splitlines(keepends=True)[:-1]))
+    simulate(plan, folder)
+    ends = [line["trial"] for line in read_lines(folder / "trials.jsonl") if line["event"] == "end"]
+    assert len(ends) == len(whole) + 1
+    assert table(Protocol(plan, folder)) == whole == known(folder)
+
+
 @pytest.mark.parametrize(
     "name",
     ["../../victim", "/etc/x", "a/b", "..", ".hidden", "", "a\\b", "a\x00b", "a\nb", "x" * 300, "ü", 7, None],

@@ -251,7 +251,11 @@ class Records:
             elif line["event"] == "fault":
                 self._befell(self._known(line), line)
             elif line["event"] == "end" and count == line["results"]:
-                yield self._ended(self._known(line), line)
+                trial = self._known(line)
+                if (
+                    trial.status == RUNNING
+                ):  # and not one that ran again because its last report had been lost
+                    yield self._ended(trial, line)
         yield from self._replay_results(results[self._results :])
 
     def _read(self, path: Path, check: Callable[[dict[str, Any]], None]) -> list[dict[str, Any]]:
