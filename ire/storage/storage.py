@@ -41,6 +41,10 @@ class Storage(ABC):
         """Bytes of all files together."""
 
     @abstractmethod
+    def modified(self, name: str) -> float:
+        """When a file was written, in seconds by the clock of the storage; raises `FileNotFoundError`."""
+
+    @abstractmethod
     def fetch(self, name: str, target: Path) -> None:
         """Copy a file to `target` on this machine; raises `FileNotFoundError`."""
 
@@ -92,6 +96,9 @@ class Folder(Storage):
     def size(self) -> int:
         return sum(path.stat().st_size for path in self._path.rglob("*") if _is_ours(path))
 
+    def modified(self, name: str) -> float:
+        return (self._path / name).stat().st_mtime
+
     def fetch(self, name: str, target: Path) -> None:
         shutil.copyfile(self._path / name, target)
 
@@ -140,6 +147,14 @@ class ObjectStore(Storage):
 
         selector = FileSelector(self._below(folder), recursive=True, allow_not_found=True)
         return [info for info in self._files.get_file_info(selector) if info.type == FileType.File]
+
+    def modified(self, name: str) -> float:
+        from pyarrow.fs import FileType
+
+        (info,) = self._files.get_file_info([self._below(name)])
+        if info.type == FileType.NotFound:
+            raise FileNotFoundError(self._below(name))
+        return info.mtime_ns / 1e9
 
     def fetch(self, name: str, target: Path) -> None:
         with self._files.open_input_stream(self._below(name)) as source, target.open("wb") as file:

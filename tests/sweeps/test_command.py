@@ -107,6 +107,10 @@ start_fraction = 0.5
         (["train", "digits", "sgd", "--set", "kappa=2"], "unknown setting of sgd 'kappa'"),
         (["train", "digits", "sgd", "--set", "lr=-1"], "lr = -1 in --set: must be a number in"),
         (["train", "digits", "sgd", "--device", "gpu9"], "--device 'gpu9'"),
+        (["train", "digits", "sgd", "--device", "cuda:99"], "--device 'cuda:99'"),
+        (["train", "digits", "sgd", "--device", "meta"], "--device 'meta'"),
+        (["sweep", "digits", "--storage", "s3://"], "'s3://' names no bucket"),
+        (["train", "digits", "sgd", "--schedule", "steps nan / 5"], "shares rise between 0 and 1"),
         (["train", "digits", "sgd", "--horizon", "0"], "horizon = 0"),
         (
             ["train", "digits", "sgd", "--precision", "fp8"],

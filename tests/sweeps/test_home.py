@@ -21,7 +21,7 @@ from ire.storage.storage import ObjectStore, below, open_storage
 from ire.sweeps.plan.changes import extended
 from ire.sweeps.ray.tune_run import TuneRun
 from ire.sweeps.records.experiment_home import FAN_IN, FolderHome, StoreHome, home_at, new_home
-from ire.sweeps.records.experiment_lock import LockLost
+from ire.sweeps.records.experiment_lock import LockLost, since_boot
 from ire.sweeps.records.records import read_records
 from ire.sweeps.search.protocol import Protocol
 from ire.sweeps.watch.publisher import Publisher
@@ -185,16 +185,13 @@ def test_a_second_process_is_refused_by_name_until_the_first_is_dead(experiment)
 
 def test_a_lease_of_another_machine_lasts_until_it_is_not_renewed(s3, monkeypatch):
     home = start(below(s3, "leased"), make_plan())
-    now = ire.sweeps.records.experiment_lock.time.time()
-    lease = {"host": "elsewhere", "pid": 1, "lease": "x", "renewed": now}
+    lease = {"host": "elsewhere", "pid": 1, "lease": "x", "renewed": 0}  # by a clock that is wrong by years
     open_storage(home.location).write("lock.json", json.dumps(lease).encode())
     with pytest.raises(InvalidInput, match="process 1 on elsewhere"), home.locked():
         pass
-    monkeypatch.setattr(
-        ire.sweeps.records.experiment_lock.time,
-        "time",
-        lambda: now + ire.sweeps.records.experiment_lock.LEASE_SECONDS + 1,
-    )
+    assert open_storage(home.location).names() == ["lock.json", "sweep.toml"], "no probe stays"
+    monkeypatch.setattr(ire.sweeps.records.experiment_lock, "LEASE_SECONDS", 0.5)
+    time.sleep(2)  # a store's clock may count whole seconds
     with home.locked():
         assert json.loads(open_storage(home.location).read("lock.json"))["host"] != "elsewhere"
     assert "lock.json" not in open_storage(home.location).names()
@@ -256,7 +253,7 @@ def test_a_run_whose_lease_is_another_ones_writes_nothing_more(s3, monkeypatch):
 def test_a_sweep_whose_lease_is_lost_is_broken_off_in_order(s3, monkeypatch):
     plan = make_plan(methods=("sgd",), trials=3, confirm_seeds=1, curve=())
     home = start(below(s3, "taken-over"), plan)
-    now = time.time()
+    now = since_boot()
     with home.locked():
         protocol = Protocol(plan, home.folder, publish=home.publish_records)
         tune = TuneRun(protocol, home, slots=lambda: 1, watchers=[Publisher(home)])
@@ -264,8 +261,8 @@ def test_a_sweep_whose_lease_is_lost_is_broken_off_in_order(s3, monkeypatch):
         stored = open_storage(home.location).names()
         take_over(home)
         monkeypatch.setattr(
-            ire.sweeps.records.experiment_lock.time,
-            "time",
+            ire.sweeps.records.experiment_lock,
+            "since_boot",
             lambda: now + ire.sweeps.records.experiment_lock.LEASE_SECONDS,
         )  # it was stopped
         tune.message(name, Message(trouble=Trouble(kind="hang", cause="-")))
@@ -361,3 +358,14 @@ def test_a_name_that_is_taken_is_refused_in_a_folder_and_in_a_store(s3, tmp_path
         with pytest.raises(InvalidInput, match="exists: choose another --name"):
             new_home(storage, "taken")
         assert isinstance(new_home(storage, "free"), StoreHome if storage is s3 else FolderHome)
+
+
+@pytest.mark.parametrize("wrong_by", [-3600, 60, 86400 * 365])
+def test_a_clock_that_is_wrong_takes_no_lease_away_and_loses_none(s3, monkeypatch, wrong_by):
+    home = start(below(s3, f"clock{wrong_by}"), make_plan())
+    clock = time.time
+    with home.locked():
+        monkeypatch.setattr(ire.sweeps.records.experiment_lock.time, "time", lambda: clock() + wrong_by)
+        with pytest.raises(InvalidInput, match="in use by process"), home_at(home.location).locked():
+            pass
+        home.publish_records()

@@ -77,7 +77,8 @@ def train_one(
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         chosen = torch.device(device)
-    except RuntimeError as error:
+        torch.zeros(1, device=chosen).item()  # one of which torch knows, and that is not there
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise InvalidInput(f"--device {device!r}: {str(error).splitlines()[0]}") from error
 
     def take(values: Report, _: object) -> bool:

@@ -51,6 +51,9 @@ class Lease:
 
     An owner that was suspended or disconnected for longer than the lease may find another owner. So it reads
     the lock before each renewal, and writes nothing more once it is lost.
+
+    Clocks of two machines are never compared. The store's clock says how old a renewal is; a clock that only runs
+    forward, and continues while the machine sleeps, says whether the own lease may have run out.
     """
 
     def __init__(self, store: Storage, location: str) -> None:
@@ -90,7 +93,7 @@ class Lease:
     def check(self) -> None:
         """Raise `LockLost` if the lease is another's; asks the store only if it may have run out."""
         assert self._is_held, "only the owner of the lock may write"
-        if self._lost is None and time.time() - self._renewed > LEASE_SECONDS / 2:
+        if self._lost is None and since_boot() - self._renewed > LEASE_SECONDS / 2:
             patiently(self._renew)
         self.check_not_lost()
 
@@ -101,7 +104,7 @@ class Lease:
 
     def _take(self) -> None:
         owner = self._read()
-        if owner and not _has_ended(owner):
+        if owner and not _is_gone(owner) and self._age() <= LEASE_SECONDS:
             raise _in_use(self._location, owner)
         self._mine, self._lost = _myself() | {"lease": uuid.uuid4().hex}, None
         self._write()
@@ -120,6 +123,18 @@ class Lease:
                 thief = _name(owner or {})
                 self._lost = f"{thief} has taken it over in the meantime; this run writes nothing more"
 
+    def _age(self) -> float:
+        """Seconds since the lease was renewed, both ends by the clock of the store."""
+        probe = f"clock-{uuid.uuid4().hex}"
+        self._store.write(probe, b"")
+        try:
+            return self._store.modified(probe) - self._store.modified(LOCK)
+        except FileNotFoundError:  # given back in the meantime
+            return float("inf")
+        finally:
+            with contextlib.suppress(OSError):
+                self._store.delete(probe)
+
     def _is_mine(self, owner: dict[str, Any] | None) -> bool:
         return owner is not None and owner.get("lease") == self._mine["lease"]
 
@@ -132,8 +147,9 @@ class Lease:
             raise OSError(f"{LOCK} cannot be read ({error})") from error
 
     def _write(self) -> None:
-        now = time.time()
-        self._store.write(LOCK, json.dumps(self._mine | {"renewed": now}).encode())
+        now = since_boot()
+        # `renewed` is for people, and for older versions
+        self._store.write(LOCK, json.dumps(self._mine | {"renewed": time.time()}).encode())
         self._renewed = now
 
 
@@ -158,13 +174,20 @@ def _owner(folder: Path) -> dict[str, Any]:
         return {}
 
 
-def _has_ended(owner: dict[str, Any]) -> bool:
-    """Whether the holder of a lease is gone: it stopped renewing, or was a process here that is no more."""
-    if owner["host"] == socket.gethostname() and owner["pid"] != os.getpid():
-        try:
-            os.kill(owner["pid"], 0)
-        except ProcessLookupError:
-            return True
-        except PermissionError:
-            pass
-    return time.time() - owner["renewed"] > LEASE_SECONDS
+def _is_gone(owner: dict[str, Any]) -> bool:
+    """Whether the holder of a lease was a process of this machine that is no more."""
+    if owner.get("host") != socket.gethostname() or owner.get("pid") == os.getpid():
+        return False
+    try:
+        os.kill(owner["pid"], 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+def since_boot() -> float:
+    """Seconds on a clock that nobody sets, and that a machine's sleep does not stop where the system has such a one."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
