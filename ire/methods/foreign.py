@@ -82,6 +82,7 @@ def read_class(name: str, named: Callable[[str], Base]) -> Base:
     `named` finds another base by its name, and raises `KeyError`.
     """
     found = CLASS.fullmatch(name)
+    assert found is not None, name
     find_in([os.getcwd()])  # as `python -m` would; a console script leaves it out
     try:
         module = import_module(found["module"])

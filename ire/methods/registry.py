@@ -42,7 +42,8 @@ def base_of(name: str) -> Base:
             loaded = point.load()
         except (ImportError, AttributeError) as error:
             raise InvalidInput(
-                f"method {name!r}: cannot import {point.value!r}, which {point.dist.name} registers ({error})"
+                f"method {name!r}: cannot import {point.value!r}, which {point.dist and point.dist.name} registers "
+                f"({error})"
             ) from error
         return (
             loaded

@@ -1,5 +1,6 @@
 """One setting of a method: what it means, its default, its type, and which values are admissible."""
 
+import builtins
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ class Setting:
     doc: str
     default: Value | None = None
     """None: it must be given, or it is an option that may be left out (`Part.options`)."""
-    type: type = float
+    type: builtins.type = float
     low: float = -math.inf
     high: float = math.inf
     low_open: bool = False

@@ -89,4 +89,5 @@ class TrialSpec:
     def from_dict(cls, fields: Mapping[str, Any]) -> "TrialSpec":
         """The inverse of `to_dict`."""
         norms = tuple((step, norm) for step, norm in fields.get("external_norms", ()))
-        return cls(**(dict(fields) | {"rungs": tuple(fields["rungs"]), "external_norms": norms}))
+        plain: dict[str, Any] = {**fields, "rungs": tuple(fields["rungs"]), "external_norms": norms}
+        return cls(**plain)

@@ -7,11 +7,14 @@ import contextlib
 import logging
 import os
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Any
 
 import ray
 
 CALLBACKS, CLEANER = "_create_default_callbacks", "PlacementGroupCleanerCallback"
+CONNECT = ("_connect_and_get_accessor", "_check_connected")
+"""How the state is connected: of newer releases, and of older ones such as 2.50."""
 AUTHENTICATION = "ray._private.authentication.authentication_token_setup"
 
 
@@ -26,7 +29,7 @@ def lacking() -> list[str]:
         found.append("the death of a local cluster may go unnoticed")
     if _state() is None:
         found.append("what a gang occupied whose controller has died stays occupied until the sweep ends")
-    if not hasattr(TorchTrainer, CALLBACKS):
+    if not hasattr(TorchTrainer, CALLBACKS) and _has_cleaner():
         found.append("with a second cluster on this machine Ray may end gangs that are alive")
     return [f"Ray {ray.__version__} is not known to this version of ire: {line}" for line in found]
 
@@ -114,7 +117,7 @@ def abandoned_placement_groups() -> list[str]:
     from ray.core.generated.gcs_pb2 import PlacementGroupTableData
 
     job, found = ray.get_runtime_context().get_job_id(), []
-    for table in state._connect_and_get_accessor().get_placement_group_table():
+    for table in _accessor(state).get_placement_group_table():
         group = PlacementGroupTableData.FromString(table)
         has_creator = group.creator_actor_id != ray.ActorID.nil().binary()  # the driver's own have none
         is_abandoned = has_creator and group.creator_actor_dead and not group.is_detached
@@ -169,8 +172,20 @@ def _state() -> Any:
         from ray._private.state import state
         from ray.core.generated.gcs_pb2 import PlacementGroupTableData
 
-        fields = PlacementGroupTableData.DESCRIPTOR.fields_by_name
-        return (
-            state if "creator_actor_dead" in fields and hasattr(state, "_connect_and_get_accessor") else None
-        )
+        if "creator_actor_dead" in PlacementGroupTableData.DESCRIPTOR.fields_by_name:
+            return state if any(hasattr(state, name) for name in CONNECT) else None
     return None
+
+
+def _accessor(state: Any) -> Any:
+    if hasattr(state, CONNECT[0]):
+        return getattr(state, CONNECT[0])()
+    getattr(state, CONNECT[1])()
+    return state.global_state_accessor
+
+
+def _has_cleaner() -> bool:
+    try:
+        return find_spec("ray.train.v2._internal.callbacks.placement_group_callback") is not None
+    except ImportError:
+        return False

@@ -117,6 +117,7 @@ def sweep(task: str | None = None, *, console: Console | None = None, **options:
         planned[name] = option.taken(value)
     planned["external"] = _absolute(planned["external"])
     planned["data_dir"] = given_data_folder(planned["data_dir"])
+    PLANNED["methods"].check(planned["methods"])
     planned["methods"] = named(planned["methods"])
     is_foreign = any(":" in name for name in (task, *planned["methods"]))
     import_path = (os.getcwd(),) if is_foreign else ()

@@ -106,7 +106,7 @@ class Option:
 
     def check(self, value: Any) -> None:
         """Raise `InvalidInput` for a value of another type, below the lowest, or against the rule."""
-        must = None
+        must, number = None, value
         if value is None and (self.default is None or type(None) in get_args(self.type)):
             return
         if self.item is not None:
@@ -114,7 +114,7 @@ class Option:
                 must = f"a list of {PLURALS[self.item]}"
         elif not _is(self.base, value):
             must = " or ".join([KINDS[self.base], *(name for name, _ in self.named)])
-        if must is None and self.low is not None and not value >= self.low:
+        if must is None and self.low is not None and not number >= self.low:
             must = f"at least {self.low:g}"
         if must is None and self.choices and value not in self.choices:
             must = f"one of {', '.join(self.choices)}"

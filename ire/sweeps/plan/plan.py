@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from ire.invalid_input import InvalidInput, unknown
 from ire.methods.foreign import find_in
@@ -42,8 +42,10 @@ class Plan(PlannedOptions):
     """What the task is trained on (`Task.data_identity`); None if it makes its own data, or in older sweeps."""
     space: Space
 
-    study_number: ClassVar[int] = 0
-    """Which of the sweep's studies this is the plan of: see `study`."""
+    @property
+    def study_number(self) -> int:
+        """Which of the sweep's studies this is the plan of: see `study`."""
+        return 0
 
     def study(self, number: int) -> "Plan":
         """The plan of one study, counted from 0: the same, with a seed and a data split of its own.
@@ -54,7 +56,7 @@ class Plan(PlannedOptions):
             return self
         own = {field.name: getattr(self, field.name) for field in fields(Plan)}
         own["seed"] = derive_seed(self.seed, "study", number) % 2**31
-        return StudyPlan(**own, study_number=number)
+        return StudyPlan(**own, of_study=number)
 
     def is_baseline(self, method: Method) -> bool:
         """Whether the method is part of the yardstick: by name, or of ours and without IRE where none is named.
@@ -248,7 +250,7 @@ class Plan(PlannedOptions):
 
     @cached_property
     def _norms(self) -> tuple[tuple[int, float], ...]:
-        return recorded_norms(self.external)
+        return () if self.external is None else recorded_norms(self.external)
 
     def _takes_norms(self, method: str) -> bool:
         return parse_method(method).update == "external"
@@ -292,7 +294,11 @@ class Plan(PlannedOptions):
 class StudyPlan(Plan):
     """What a plan says of one of its studies."""
 
-    study_number: int
+    of_study: int
+
+    @property
+    def study_number(self) -> int:
+        return self.of_study
 
 
 def read_plan(folder: Path, *, trust: bool = False) -> Plan:

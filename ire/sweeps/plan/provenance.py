@@ -49,7 +49,9 @@ def code_checksum() -> str:
     """Twelve hexadecimal digits that change with every change of our packages' source."""
     digest = hashlib.sha256()
     for package in OURS:
-        (folder,) = importlib.util.find_spec(package).submodule_search_locations
+        spec = importlib.util.find_spec(package)
+        assert spec is not None and spec.submodule_search_locations, package
+        folder = spec.submodule_search_locations[0]
         for path in sorted(Path(folder).rglob("*")):
             if path.suffix in (".py", ".toml"):
                 digest.update(str(path.relative_to(folder)).encode() + path.read_bytes())
@@ -65,7 +67,7 @@ def task_checksum(task: str) -> str | None:
         spec = importlib.util.find_spec(module)
     except (ImportError, ValueError):  # its package is not there, or it has no specification
         return None
-    if spec is None or not spec.has_location:
+    if spec is None or not spec.has_location or spec.origin is None:
         return None
     return hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()[:12]
 
