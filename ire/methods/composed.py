@@ -62,6 +62,11 @@ class Method:
         return self.base.sam_hues if self.sam else self.base.hues
 
     @property
+    def state_bytes(self) -> float:
+        """Bytes of state a parameter in single precision: the base optimizer's tensors, and IRE's mask."""
+        return 4 * self.base.state_tensors + (self.ire and self.control not in UNMASKED)
+
+    @property
     def is_ours(self) -> bool:
         """Whether its base optimizer comes with the package."""
         return self.base.name in bases()

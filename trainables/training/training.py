@@ -5,6 +5,7 @@ and the learning rate are functions of (seed, step), so a checkpoint is the mode
 counters, and a resumed trial is bitwise the undisturbed one.
 """
 
+import logging
 from functools import partial
 from typing import Any
 
@@ -24,6 +25,7 @@ from trainables.task import Task
 from trainables.training.clock import Clock
 from trainables.training.feed import Feed
 from trainables.training.flatness import flatness
+from trainables.training.groups import grouped
 from trainables.training.hardware import hardware
 from trainables.training.objective import Draw, EvaluationSums, Objective
 from trainables.training.optimizers import (
@@ -39,6 +41,8 @@ from trainables.training.start import LossTrigger
 from trainables.training.stream_check import check_stream
 from trainables.training.utilization import gpu_utilization
 from trainables.updates import Setup, build_update
+
+LOG = logging.getLogger(__name__)
 
 EXPLODED = 10.0
 """A loss above this multiple of the first batch's counts as diverged."""
@@ -84,6 +88,9 @@ class Training:
             optimizer_steps=self._optimizer_steps,
             compile=spec.compile,
         )
+        if rank == 0 and LOG.isEnabledFor(logging.INFO):
+            for group in grouped(self.method, self.settings, self.model):
+                LOG.info("%s: %s (%s)", spec.name, group, ", ".join(group.parameters))
         self.start = self.method.start(self.settings, spec.horizon)
         """The step from which IRE boosts; the latest one as long as it waits for a training loss."""
         self._trigger = LossTrigger(

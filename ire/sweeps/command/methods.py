@@ -50,7 +50,7 @@ def one(name: str, task: str | None = None) -> Iterator[Table | str]:
     yield f"{method.name}: {method.description}"
     yield (
         f"from {base.constructor}; a step costs {method.gradients_per_step(_costs(method))} gradients of a batch; "
-        f"state of the optimizer: {BYTES * base.state_tensors:g} bytes a parameter, in single precision"
+        f"state of the optimizer: {method.state_bytes:g} bytes a parameter, in single precision"
         + (" at most, or as the class has it" if base.found else "")
     )
     table = Table("setting", "what it is", "default", "admissible", "found")

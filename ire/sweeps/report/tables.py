@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from ire.foreign_text import visible
 from ire.methods.foreign import shortened
+from ire.methods.method import parse_method
 from ire.sweeps.findings.comparison import Comparison, Control, Measured, Row, published, short_settings
 from ire.sweeps.findings.paper import beside_the_paper
 from ire.sweeps.findings.results import Results
@@ -229,7 +230,8 @@ def _is_lower(control: Control) -> str:
 def searches(results: Results) -> Table:
     """What the searches of each method found, a line a study, and what they cost."""
     plan, comparison = results.plan, results.comparison
-    heads = ["method", "study", *ENDS, "gradients spent", "within 1 % after", "winner", "settings"]
+    heads = ["method", "study", *ENDS, "gradients spent", "within 1 % after", "state, bytes a parameter"]
+    heads += ["winner", "settings"]
     lines = []
     for row in comparison.rows:
         winners = {winner.study: winner for winner in row.winners}
@@ -242,6 +244,7 @@ def searches(results: Results) -> Table:
                     *(str(sum(t.status == status for t in trials)) for status in ENDS),
                     f"{sum(t.gradient_evaluations for t in trials)}/{plan.budget}",
                     _trials_needed(trials),
+                    f"{parse_method(row.method).state_bytes:g}",
                     winner.trial.name if winner else "none finished",
                     short_settings(plan, row.method, winner.settings) if winner else "-",
                 ]
