@@ -11,8 +11,10 @@ from simulated import make_plan, simulate
 from typer.testing import CliRunner
 
 from ire.invalid_input import InvalidInput
+from ire.storage.storage import open_storage
 from ire.sweeps.command.app import app
-from ire.sweeps.records.experiment_home import new_home
+from ire.sweeps.experiments.launch import _write_plan
+from ire.sweeps.records.experiment_home import FolderHome, new_home
 from trainables.task import load_task
 
 
@@ -90,6 +92,25 @@ def test_a_space_file_names_no_other_file(tmp_path):
     result = CliRunner().invoke(app, ["spaces", "digits", "--space", str(tmp_path / "space.toml")])
     assert isinstance(result.exception, InvalidInput)
     assert "include" in str(result.exception)
+
+
+@pytest.mark.parametrize(("mask", "folders", "files"), [(0o077, 0o700, 0o600), (0o027, 0o750, 0o640)])
+def test_who_may_read_an_experiment_is_what_the_umask_says(mask, folders, files, tmp_path):
+    before = os.umask(mask)
+    try:
+        home = FolderHome(tmp_path / "deep" / "sweep")
+        home.create()
+        with home.locked():
+            plan = make_plan(methods=("sgd",), trials=1, confirm_seeds=0, curve=())
+            _write_plan(plan, home)
+            simulate(plan, home.folder)
+            store = open_storage(home.location)
+            store.write("checkpoints/sgd-0000/1.pt", b"x")
+    finally:
+        os.umask(before)
+    found = [path for path in (tmp_path / "deep").rglob("*") if path.name != ".lock"]
+    assert {path.stat().st_mode & 0o777 for path in found if path.is_dir()} == {folders}
+    assert {path.stat().st_mode & 0o777 for path in found if path.is_file()} == {files}
 
 
 @pytest.mark.ray
