@@ -69,6 +69,25 @@ def test_the_step_is_that_of_torchs_kernels(name, settings, dtype, tolerance, mo
 
 
 @needs_a_compiler
+@pytest.mark.parametrize("dtype, tolerance", [(torch.float64, 1e-14), (torch.float32, 2e-6)])
+@pytest.mark.parametrize("settings", [{}, {"gamma": 1}, {"boost_weight_decay": False}])
+@pytest.mark.parametrize("name", ["adamw", "adam"])
+def test_a_boost_after_the_bases_own_step_is_the_same(name, settings, dtype, tolerance, monkeypatch):
+    if settings.get("boost_weight_decay") is False and name == "adam":
+        pytest.skip("its weight decay is not decoupled")
+
+    def hooked(ps):
+        base = BASES[name](ps)
+        base.register_step_post_hook(lambda *_: None)
+        return base
+
+    with_it = train(hooked, dtype, **settings)
+    monkeypatch.setenv("IRE_KERNELS", "0")
+    without = train(hooked, dtype, **settings)
+    assert ((with_it - without).abs() / without.abs().clamp(min=1)).max() < tolerance
+
+
+@needs_a_compiler
 @pytest.mark.parametrize("name", ["adamw", "sgd nesterov", "rmsprop"])
 @pytest.mark.parametrize("boost_weight_decay", [True, False])
 def test_threads_change_nothing(name, boost_weight_decay, monkeypatch):

@@ -85,6 +85,19 @@
             NAME##_sgd_loop(n, p, g, b, 0, lr, c, momentum, f, 1, 0, kappa);                                       \
     }                                                                                                              \
                                                                                                                    \
+    /* p has just come from an Adam step that left m and v: go on by scale n along it. */                          \
+    void NAME##_adam_boost(int64_t n, T *restrict p, const T *restrict m, const T *restrict v,                     \
+                           const uint8_t *restrict mask, double eps, double pull, double scale)                    \
+    {                                                                                                              \
+        const T e = (T)eps, d = APPLIES(pull) ? (T)pull : 0, k = (T)scale;                                         \
+        if (mask)                                                                                                  \
+            for (int64_t i = 0; i < n; i++)                                                                        \
+                p[i] += k * (T)mask[i] * (m[i] / (SQRT(v[i]) + e) + d * p[i]);                                     \
+        else                                                                                                       \
+            for (int64_t i = 0; i < n; i++)                                                                        \
+                p[i] += k * (m[i] / (SQRT(v[i]) + e) + d * p[i]);                                                  \
+    }                                                                                                              \
+                                                                                                                   \
     /* p has just come from was: go on by kappa n times the way, without the weight decay's part of it. */         \
     void NAME##_go_on(int64_t n, T *restrict p, const T *restrict was, const uint8_t *restrict mask, double kappa, \
                       double plain_decay)                                                                          \

@@ -50,6 +50,7 @@ _P, _D, _I = ctypes.c_void_p, ctypes.c_double, ctypes.c_int
 SIGNATURES = {
     "adam": [ctypes.c_int64, *[_P] * 5, *[_D] * 8],
     "sgd": [ctypes.c_int64, *[_P] * 4, *[_D] * 4, _I, _D],
+    "adam_boost": [ctypes.c_int64, *[_P] * 4, *[_D] * 3],
     "go_on": [ctypes.c_int64, *[_P] * 3, *[_D] * 2],
 }
 
@@ -168,6 +169,21 @@ def has_gone_on(p: Tensor, was: Tensor, mask: Tensor | None, boost: Boost) -> bo
         return False
     go_on = getattr(library, f"{NAMES[p.dtype]}_go_on")
     _spread((p, was, mask), lambda n, at: go_on(n, *at, boost.kappa, boost.plain_decay))
+    torch.autograd.graph.increment_version(p)
+    return True
+
+
+def has_boosted(
+    numbers: Adam | SGD, kappa: float, p: Tensor, buffers: Sequence[Tensor], mask: Tensor | None
+) -> bool:
+    """Boost the step of Adam that p has just taken, in one pass over its state, if there is a kernel for it."""
+    library = kernels()
+    if library is None or not isinstance(numbers, Adam) or p.dtype not in NAMES or not _fit(p, buffers, mask):
+        return False
+    size, pull = float(numbers.size), math.nan if numbers.pull is None else float(numbers.pull)
+    scale = -size * kappa / (1 - size * pull if numbers.pull is not None else 1)  # see Adam.displacement
+    boost = getattr(library, f"{NAMES[p.dtype]}_adam_boost")
+    _spread((p, *buffers, mask), lambda n, at: boost(n, *at, float(numbers.eps), pull, scale))
     torch.autograd.graph.increment_version(p)
     return True
 

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from ire.optim.steps.arithmetic import Number, add_product_, add_scaled_, wide
 from ire.optim.steps.boost import Boost
 from ire.optim.steps.bundles import Bundle, bundled, compiled
+from ire.optim.steps.kernels import has_boosted
 from ire.optim.steps.measured import step_and_boost
 from ire.optim.steps.rules import Numbers, Rule, movements
 from ire.optim.tensors.blocks import Scratch, blocks, flat_together
@@ -45,11 +46,22 @@ class Rebuilt:
         for bundle in bundles:
             numbers = self.rule.at(bundle.group, bundle.time, self.boost_weight_decay)
             for job in bundle.jobs:
+                if has_boosted(numbers, job.boost.kappa, job.p, job.buffers, job.mask):
+                    continue
                 read = [job.g, *job.buffers] + ([] if job.mask is None else [job.mask])
                 count = len(job.buffers)
-                for p, g, *rest in blocks(*flat_together([job.p], read)):
-                    mask = rest[count] if rest[count:] else None
-                    boost_from_state(numbers, job.boost.kappa, p, g, tuple(rest[:count]), mask, scratch)
+                vectors = flat_together([job.p], read)
+                if has_boosted(numbers, job.boost.kappa, vectors[0], *_state(vectors, count)):
+                    continue
+                for block in blocks(*vectors):
+                    buffers, mask = _state(block, count)
+                    boost_from_state(numbers, job.boost.kappa, block[0], block[1], buffers, mask, scratch)
+
+
+def _state(tensors: Sequence[Tensor], buffers: int) -> tuple[tuple[Tensor, ...], Tensor | None]:
+    """(buffers, mask) out of p, g, so many buffers, and a mask if there is one."""
+    rest = tensors[2 + buffers :]
+    return tuple(tensors[2 : 2 + buffers]), rest[0] if rest else None
 
 
 def boost_from_state(
