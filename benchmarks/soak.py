@@ -37,6 +37,7 @@ MOST_RUNS = 40
 
 SWEEP = (
     *("digits", "--methods", "sgd,sgd-ire", "--trials", "4", "--confirm-seeds", "1", "--no-curve"),
+    *("--studies", "1"),
     *("--max-concurrent", "1", "--max-failures", "1000", "--name", "sweep"),
 )
 BETWEEN_RUNS = ("torn line", "doubled line", "events lost", "last events lost", "last reports lost")
