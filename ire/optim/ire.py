@@ -38,7 +38,7 @@ from ire.optim.wrapping.settings import (
     decoupled_decay,
     keep_groups_settings,
 )
-from ire.optim.wrapping.several import as_one, bases_of
+from ire.optim.wrapping.several_bases import as_one, bases_of
 from ire.optim.wrapping.wrapper import without_global_hooks
 
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from ire.invalid_input import InvalidInput
 from ire.sweeps.command.app import app
 from ire.sweeps.experiments.experiment import open_experiment
-from ire.sweeps.findings.pooling import Several, profile
+from ire.sweeps.findings.pooling import PooledSweeps, profile
 from ire.sweeps.findings.statistics.draws import RESAMPLES
 from ire.sweeps.findings.statistics.horizon import ABOVE, BELOW, WITHIN
 from ire.sweeps.findings.statistics.verdict import Ratio, speed_up_from_draws
@@ -55,7 +55,7 @@ def test_several_sweeps_have_a_geometric_mean_and_profiles(folders, tmp_path):
     told = json.loads((tmp_path / "report.json").read_text())
     assert [sweep["task"] for sweep in told["sweeps"]] == ["digits", "digits", "other", "third"]
     assert set(told["methods"]) == {"sgd", "sgd-ire"}
-    several = Several([open_experiment(folder) for folder in folders])
+    several = PooledSweeps([open_experiment(folder) for folder in folders])
     ratios = {task: [] for task in several.tasks}
     for experiment in several.experiments:
         ratio = experiment.comparison.row("sgd-ire").speed_ups.get("step")
@@ -115,7 +115,7 @@ def row_of(method, over, baselines):
 )
 def test_bounds_of_both_kinds_bound_nothing_together(ratios, told, verdict):
     sweeps = [sweep_with(str(i), m=Ratio(value=v, censored=c)) for i, (v, c) in enumerate(ratios)]
-    several = Several(sweeps)
+    several = PooledSweeps(sweeps)
     against, pooled = several.pooled("m", "step")
     assert (against, str(pooled)) == ("b", told)
     assert several.verdicts("step") == {"m": verdict}
@@ -123,7 +123,7 @@ def test_bounds_of_both_kinds_bound_nothing_together(ratios, told, verdict):
 
 def test_studies_of_one_task_are_what_its_interval_is_over():
     logs = np.array([0.2, 0.3, 0.4])
-    several = Several(
+    several = PooledSweeps(
         [sweep_with("t", m=Ratio(value=float(v)), seed=i, studies=1) for i, v in enumerate(np.exp(logs))]
     )
     _, found = several.pooled("m", "step")
@@ -132,16 +132,16 @@ def test_studies_of_one_task_are_what_its_interval_is_over():
     assert [found.low.value, found.high.value] == pytest.approx(np.exp([0.3 - half, 0.3 + half]), rel=0.05)
     assert found.units == 3
     assert set(several.verdicts("step")) == {"m"}
-    assert Several(several.experiments[:2]).verdicts("step") == {}, "two know too little"
+    assert PooledSweeps(several.experiments[:2]).verdicts("step") == {}, "two know too little"
 
 
 def test_a_task_on_which_a_method_is_the_best_baseline_adds_no_certainty():
     """Over `b` it is 1.65 on the first task and 1 on the second, known there no better than in its own comparison."""
     normal = np.random.default_rng(0).standard_normal((2, RESAMPLES))
     first, second = np.exp(0.5 + 0.15 * normal[0]), np.exp(0.4 * normal[1])
-    alone = Several([sweep_with("1", m=first, baselines=("b", "m"))])
+    alone = PooledSweeps([sweep_with("1", m=first, baselines=("b", "m"))])
     assert alone.verdicts("step") == {"m": "faster"}
-    several = Several(
+    several = PooledSweeps(
         [
             *alone.experiments,
             sweep_with("2", m=second, baselines=("b", "m")),
@@ -157,7 +157,7 @@ def test_a_task_on_which_a_method_is_the_best_baseline_adds_no_certainty():
 def test_a_method_that_one_task_does_not_know_against_a_baseline_is_not_pooled_over_it():
     one, other = sweep_with("1", m=Ratio(value=2.0)), sweep_with("2", m=Ratio(value=2.0))
     other.comparison.row("m").over = Against()
-    several = Several([one, other])
+    several = PooledSweeps([one, other])
     assert several.pooled("m", "step") is None
     assert several.verdicts("step") == {}
 

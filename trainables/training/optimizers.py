@@ -10,7 +10,7 @@ from ire.methods.composed import Method
 from ire.methods.part import Base
 from ire.optim import IRE, SAM
 from ire.optim.wrapping.bases import inside
-from ire.optim.wrapping.several import Several
+from ire.optim.wrapping.several_bases import SeveralBases
 from trainables.training.groups import Group, grouped, options
 from trainables.training.sampled_hessian import SampledHessian
 
@@ -64,7 +64,7 @@ def _base(method: Method, settings: Mapping[str, Any], model: nn.Module, *, hori
     left = [group for group in groups if group.is_rest]
     if not left:
         return own
-    return Several([own, _one(base.rest, settings, left, rate="rest_lr", horizon=horizon)])
+    return SeveralBases([own, _one(base.rest, settings, left, rate="rest_lr", horizon=horizon)])
 
 
 def _one(

@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 from ire.optim.tensors.shards import local
 from ire.optim.wrapping.settings import OF_GROUPS
-from ire.optim.wrapping.several import bases_of
+from ire.optim.wrapping.several_bases import bases_of
 
 
 @dataclass

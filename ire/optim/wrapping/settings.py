@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from ire.optim.curvature.sources import SECOND_MOMENTS, SOURCES, Source, no_second_moment, source_named
 from ire.optim.wrapping.bases import check_kind
-from ire.optim.wrapping.several import bases_of
+from ire.optim.wrapping.several_bases import bases_of
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -239,23 +239,23 @@ def report(
 
     experiments = [open_experiment(folder, trust=trust) for folder in folders]
     if len(experiments) > 1:
-        _report_several(experiments, output or Path("report"))
+        _report_pooled(experiments, output or Path("report"))
         return
     page = experiments[0].report(output)
     _show(experiments[0], page=page if output else None)
 
 
-def _report_several(experiments: list, output: Path) -> None:
-    from ire.sweeps.findings.pooling import Several
-    from ire.sweeps.report.pooled_report import several_headline, several_tables, write_several
+def _report_pooled(experiments: list, output: Path) -> None:
+    from ire.sweeps.findings.pooling import PooledSweeps
+    from ire.sweeps.report.pooled_report import pooled_headline, pooled_tables, write_pooled
     from ire.sweeps.report.terminal import as_terminal
 
-    console, several = _console(), Several(experiments)
-    several.check()
-    page = write_several(several, output)
-    for table in several_tables(several):
+    console, sweeps = _console(), PooledSweeps(experiments)
+    sweeps.check()
+    page = write_pooled(sweeps, output)
+    for table in pooled_tables(sweeps):
         console.print(as_terminal(table))
-    console.print(several_headline(several), soft_wrap=True, highlight=False)
+    console.print(pooled_headline(sweeps), soft_wrap=True, highlight=False)
     console.print(f"report       {page.resolve()}", soft_wrap=True, highlight=False)
 
 

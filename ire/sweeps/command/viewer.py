@@ -6,12 +6,12 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from ire.sweeps.records.experiment_home import Home
+from ire.sweeps.records.experiment_home import ExperimentHome
 
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-def view(home: Home, options: Sequence[str]) -> int:
+def view(home: ExperimentHome, options: Sequence[str]) -> int:
     """Run TensorBoard until it is ended; returns its exit code, if it comes back at all."""
     home.fetch("trials")
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(home.folder / "trials"), *options]

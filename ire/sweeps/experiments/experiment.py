@@ -6,7 +6,7 @@ from pathlib import Path
 from ire.invalid_input import writable
 from ire.sweeps.findings.results import Results
 from ire.sweeps.plan.plan import read_plan
-from ire.sweeps.records.experiment_home import Home, home_at
+from ire.sweeps.records.experiment_home import ExperimentHome, home_at
 from ire.sweeps.report import write_report
 
 
@@ -27,10 +27,10 @@ class Experiment(Results):
         return page
 
 
-def open_experiment(location: str | Path | Home, *, trust: bool = False) -> Experiment:
+def open_experiment(location: str | Path | ExperimentHome, *, trust: bool = False) -> Experiment:
     """The experiment in a folder, or at the URI of an object store; raises `InvalidInput` if there is none.
 
     Modules of foreign methods are imported only if this user has run them before, or with `trust`.
     """
-    home = location if isinstance(location, Home) else home_at(location)
+    home = location if isinstance(location, ExperimentHome) else home_at(location)
     return Experiment(home, read_plan(home.folder, trust=trust))

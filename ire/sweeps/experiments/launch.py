@@ -40,7 +40,7 @@ from ire.sweeps.ray.disk import check_room, room_needed
 from ire.sweeps.ray.gpu_share import suggested_share
 from ire.sweeps.ray.interruption import terminate_like_interrupt
 from ire.sweeps.ray.local_cluster import leave_if_stuck
-from ire.sweeps.records.experiment_home import PREFIXES, Home, home_at, new_home
+from ire.sweeps.records.experiment_home import PREFIXES, ExperimentHome, home_at, new_home
 from ire.sweeps.records.records import Records
 from ire.sweeps.search.protocol import Protocol
 from ire.sweeps.watch.console import plain_console
@@ -202,7 +202,13 @@ def _modules(plan: Plan) -> list[str]:
 
 
 def _run(
-    plan: Plan, home: Home, protocol: Protocol | None, *, changed: bool, address: str | None, console: Console
+    plan: Plan,
+    home: ExperimentHome,
+    protocol: Protocol | None,
+    *,
+    changed: bool,
+    address: str | None,
+    console: Console,
 ) -> Experiment:
     """Run what is left of the plan and report. A new sweep has no protocol yet; of another the lock must be held."""
     from ire.sweeps.ray.tune_run import TuneRun
@@ -287,7 +293,7 @@ def _absolute(location: str | None) -> str | None:
     return str(Path(location).resolve())
 
 
-def _write_plan(plan: Plan, home: Home) -> None:
+def _write_plan(plan: Plan, home: ExperimentHome) -> None:
     """Write `sweep.toml` atomically: a reader finds the old one or the new one."""
     target = home.folder / "sweep.toml"
     temporary = target.with_name(".sweep.toml")
@@ -319,15 +325,15 @@ def _changed_versions(plan: Plan, records: Records) -> list[str]:
     return [f"resumed with other versions (recorded): {', '.join(changed)}"] if changed else []
 
 
-def _lost(reason: str, home: Home) -> str:
+def _lost(reason: str, home: ExperimentHome) -> str:
     return f"the Ray cluster of this machine is lost: {reason}\n{_how_to_go_on(home)}"
 
 
-def _how_to_go_on(home: Home) -> str:
+def _how_to_go_on(home: ExperimentHome) -> str:
     return f"interrupted; continue with: ire resume {home.argument}"
 
 
-def _new_home(storage: str | Path, name: str) -> Home:
+def _new_home(storage: str | Path, name: str) -> ExperimentHome:
     if not NAME.fullmatch(name):
         raise InvalidInput(
             f"--name {name!r}: must be 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit"

@@ -41,7 +41,7 @@ from ire.sweeps.records.records import (
     TrialRecord,
 )
 from ire.sweeps.search.ledger import Ledger
-from ire.sweeps.search.seed_contest import Contest
+from ire.sweeps.search.seed_contest import SeedContest
 from ire.sweeps.search.stages import PUBLISHED, control_contests, is_over, lost, won_as_published
 from ire.sweeps.search.timing import timing_turns
 from ire.trial.seeds import derive_seed
@@ -423,7 +423,7 @@ class _Judge:
 
     def _controls(self, ledgers: Sequence[Ledger]) -> list[Control]:
         method = ledgers[0].method.name
-        by_name: dict[str, list[tuple[Ledger, Contest]]] = {}
+        by_name: dict[str, list[tuple[Ledger, SeedContest]]] = {}
         for ledger in ledgers:
             for contest in control_contests(ledger.plan, ledger):
                 by_name.setdefault(contest.name, []).append((ledger, contest))

@@ -1,4 +1,4 @@
-"""Several sweeps together: each method's speed-up on every task, their geometric mean, and performance profiles.
+"""PooledSweeps sweeps together: each method's speed-up on every task, their geometric mean, and performance profiles.
 
 Folders of one task are studies of it: whole searches that were repeated with other seeds and nothing else. A task's
 interval is then over its studies, else over its seeds; tasks are what they are and not resampled.
@@ -38,7 +38,7 @@ LARGEST = 50.0
 
 
 @dataclass(frozen=True)
-class Several:
+class PooledSweeps:
     """Experiments that are looked at together."""
 
     experiments: Sequence[Results]

@@ -15,7 +15,7 @@ from ire.sweeps.findings.comparison import Comparison, compare
 from ire.sweeps.findings.statistics.importance import importances
 from ire.sweeps.plan.plan import Plan
 from ire.sweeps.plan.trust import check_methods
-from ire.sweeps.records.experiment_home import Home
+from ire.sweeps.records.experiment_home import ExperimentHome
 from ire.sweeps.records.records import Records, TrialRecord, read_records
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class Results:
     """What an experiment folder holds at the moment it was opened. Reading it never unpickles anything."""
 
-    home: Home
+    home: ExperimentHome
     plan: Plan
     broken_off: str | None = None
     """Why the run that has just ended could not go on, if it could not."""

@@ -17,7 +17,7 @@ from ray.tune.stopper import Stopper
 
 from ire.storage.storage import open_storage
 from ire.sweeps.ray.local_cluster import ClusterLost
-from ire.sweeps.records.experiment_home import PREFIXES, Home
+from ire.sweeps.records.experiment_home import PREFIXES, ExperimentHome
 from ire.sweeps.records.records import FAILED, RUNNING, SEARCH, TrialRecord
 from ire.sweeps.search.protocol import Protocol
 from ire.sweeps.watch.watcher import Watcher
@@ -100,7 +100,7 @@ class TuneRun:
     def __init__(
         self,
         protocol: Protocol,
-        home: Home,
+        home: ExperimentHome,
         *,
         slots: Callable[[], int],
         watchers: Sequence[Watcher],

@@ -42,7 +42,7 @@ CREDENTIALS = (
 """What may be wrong with a store that cannot be read: none are kept."""
 
 
-class Home(ABC):
+class ExperimentHome(ABC):
     """The place of one experiment."""
 
     location: str
@@ -94,7 +94,7 @@ class Home(ABC):
         """Fetch the files below `folder`."""
 
 
-class FolderHome(Home):
+class FolderHome(ExperimentHome):
     """A folder of this machine, or of a file system that all machines share."""
 
     is_mirrored = False
@@ -129,7 +129,7 @@ class FolderHome(Home):
         """Nothing: the folder is the place."""
 
 
-class StoreHome(Home):
+class StoreHome(ExperimentHome):
     """A prefix of an object store."""
 
     is_mirrored = True
@@ -248,7 +248,7 @@ class StoreHome(Home):
         return self._lease.held()
 
 
-def home_at(location: str | Path) -> Home:
+def home_at(location: str | Path) -> ExperimentHome:
     """The home of the experiment at a folder or URI; raises `InvalidInput` if there is none."""
     store = is_uri(location)
     home = StoreHome(str(location).rstrip("/")) if store else FolderHome(Path(location).resolve())
@@ -258,7 +258,7 @@ def home_at(location: str | Path) -> Home:
     return home
 
 
-def new_home(storage: str | Path, name: str) -> Home:
+def new_home(storage: str | Path, name: str) -> ExperimentHome:
     """The home of a new experiment; raises `InvalidInput` if it is impossible. Writes nothing."""
     if is_uri(storage):
         home = StoreHome(below(storage, name))
@@ -282,7 +282,7 @@ def new_home(storage: str | Path, name: str) -> Home:
     return home
 
 
-def _exists(home: Home) -> InvalidInput:
+def _exists(home: ExperimentHome) -> InvalidInput:
     return InvalidInput(
         f"experiment {home.location!r} exists: choose another --name, or `ire resume {home.argument}`"
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ire.foreign_text import in_markdown
-from ire.sweeps.findings.pooling import MIN_PROFILE_TASKS, Several, profile
+from ire.sweeps.findings.pooling import MIN_PROFILE_TASKS, PooledSweeps, profile
 from ire.sweeps.findings.statistics.speedup import CLOCKS
 from ire.sweeps.findings.statistics.verdict import FASTER
 from ire.sweeps.plan.options import MIN_STUDIES
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
 SCHEMA = 2
 
 
-def several_tables(several: Several) -> list[Table]:
+def pooled_tables(sweeps: PooledSweeps) -> list[Table]:
     """One table a clock: a row a method, a column a task, then the geometric mean and the verdict."""
-    return [_table(several, clock) for clock in CLOCKS]
+    return [_table(sweeps, clock) for clock in CLOCKS]
 
 
-def _table(several: Several, clock: str) -> Table:
-    told = several.verdicts(clock)
-    columns = [e.plan.task if len(s) == 1 else e.plan.name for s in several.tasks.values() for e in s]
+def _table(sweeps: PooledSweeps, clock: str) -> Table:
+    told = sweeps.verdicts(clock)
+    columns = [e.plan.task if len(s) == 1 else e.plan.name for s in sweeps.tasks.values() for e in s]
     lines = []
-    for method in several.methods:
+    for method in sweeps.methods:
         cells = []
-        for studies in several.tasks.values():
+        for studies in sweeps.tasks.values():
             for experiment in studies:
                 row = experiment.comparison.row(method)
                 found = row.speed_ups.get(clock)
                 cells.append(f"{found} against {row.against[clock]}" if found else "-")
-        pooled = several.pooled(method, clock)
+        pooled = sweeps.pooled(method, clock)
         lines.append(
             [method, *cells, f"{pooled[1]} against {pooled[0]}" if pooled else "-", told.get(method, "-")]
         )
@@ -52,15 +52,15 @@ def _table(several: Several, clock: str) -> Table:
     )
 
 
-def several_headline(several: Several) -> str:
+def pooled_headline(sweeps: PooledSweeps) -> str:
     """What was found over all tasks, in one sentence."""
-    told, count = several.verdicts(several.clock), len(several.tasks)
-    over = f"over {count} task{'s' * (count > 1)} and {len(several.experiments)} sweeps"
-    clock = CLOCKS[several.clock]
+    told, count = sweeps.verdicts(sweeps.clock), len(sweeps.tasks)
+    over = f"over {count} task{'s' * (count > 1)} and {len(sweeps.experiments)} sweeps"
+    clock = CLOCKS[sweeps.clock]
     if not told:
         return f"No verdict {over}: it takes {MIN_STUDIES} studies of each task, and baselines that all sweeps have"
     faster = [
-        f"{name} {several.pooled(name, several.clock)[1]} against {several.pooled(name, several.clock)[0]}"
+        f"{name} {sweeps.pooled(name, sweeps.clock)[1]} against {sweeps.pooled(name, sweeps.clock)[0]}"
         for name, word in told.items()
         if word == FASTER
     ]
@@ -69,11 +69,11 @@ def several_headline(several: Several) -> str:
     return f"Faster than every tuned baseline {over}, in {clock}: {', '.join(faster)}"
 
 
-def several_json(several: Several) -> dict[str, Any]:
+def pooled_json(sweeps: PooledSweeps) -> dict[str, Any]:
     """The same as data."""
 
     def pooled(method: str, clock: str) -> dict[str, Any] | None:
-        found = several.pooled(method, clock)
+        found = sweeps.pooled(method, clock)
         if found is None:
             return None
         against, speed_up = found
@@ -84,20 +84,20 @@ def several_json(several: Several) -> dict[str, Any]:
             "p_faster": speed_up.p_faster,
         }
 
-    ratios = several.profile_ratios(several.clock)
+    ratios = sweeps.profile_ratios(sweeps.clock)
     return {
         "schema": SCHEMA,
-        "headline": several_headline(several),
-        "clock": several.clock,
+        "headline": pooled_headline(sweeps),
+        "clock": sweeps.clock,
         "sweeps": [
-            {"name": e.plan.name, "task": e.plan.task, "headline": headline(e)} for e in several.experiments
+            {"name": e.plan.name, "task": e.plan.task, "headline": headline(e)} for e in sweeps.experiments
         ],
         "methods": {
             method: {
                 "geometric_mean": {clock: pooled(method, clock) for clock in CLOCKS},
-                "verdict": {clock: several.verdicts(clock).get(method) for clock in CLOCKS},
+                "verdict": {clock: sweeps.verdicts(clock).get(method) for clock in CLOCKS},
             }
-            for method in several.methods
+            for method in sweeps.methods
         },
         "profile_ratios": {
             method: [float(r) if np.isfinite(r) else None for r in found] for method, found in ratios.items()
@@ -105,17 +105,17 @@ def several_json(several: Several) -> dict[str, Any]:
     }
 
 
-def profiles(several: Several) -> Picture | None:
+def profiles(sweeps: PooledSweeps) -> Picture | None:
     """Performance profiles on the clock of the headline; None with too few tasks."""
-    ratios = several.profile_ratios(several.clock)
+    ratios = sweeps.profile_ratios(sweeps.clock)
     if not ratios:
         return None
-    looks = styles(several.methods)
+    looks = styles(sweeps.methods)
     return Picture(
         name="profiles",
         title="Performance profiles",
-        caption=f"The share of {len(several.tasks)} tasks on which a method reached the target, the final loss of the "
-        f"best baseline, in at most τ times the time of the fastest, in {CLOCKS[several.clock]}. Higher is better.",
+        caption=f"The share of {len(sweeps.tasks)} tasks on which a method reached the target, the final loss of the "
+        f"best baseline, in at most τ times the time of the fastest, in {CLOCKS[sweeps.clock]}. Higher is better.",
         panels=[partial(_profiles, ratios, looks)],
         styles=looks,
         width=7.0,
@@ -135,25 +135,25 @@ def _profiles(ratios: dict[str, np.ndarray], looks: dict, axes: "Axes") -> None:
     axes.set_ylabel("share of tasks")
 
 
-def write_several(several: Several, folder: Path) -> Path:
+def write_pooled(sweeps: PooledSweeps, folder: Path) -> Path:
     """Write `report.html`, `report.md` and `report.json` of all sweeps into `folder`; returns the page."""
     folder.mkdir(parents=True, exist_ok=True)
-    tables, told = several_tables(several), several_headline(several)
-    (folder / "report.json").write_text(json.dumps(several_json(several), indent=1, allow_nan=False) + "\n")
+    tables, told = pooled_tables(sweeps), pooled_headline(sweeps)
+    (folder / "report.json").write_text(json.dumps(pooled_json(sweeps), indent=1, allow_nan=False) + "\n")
     parts = [f"**{in_markdown(told)}**", ""]
     for table in tables:
         parts += [f"**{in_markdown(table.title)}**", "", *markdown_table(table), ""]
-    parts += [f"- {in_markdown(f'{e.plan.name}: {headline(e)}')}" for e in several.experiments]
+    parts += [f"- {in_markdown(f'{e.plan.name}: {headline(e)}')}" for e in sweeps.experiments]
     (folder / "report.md").write_text("\n".join([*parts, ""]), encoding="utf-8")
-    picture = profiles(several)
+    picture = profiles(sweeps)
     for kind in ("svg", "png") if picture else ():
         (folder / f"{picture.name}.{kind}").write_bytes(picture.whole(kind))
     page = folder / "report.html"
     text = rendered(
-        "several_sweeps",
-        title="Several sweeps",
+        "pooled_sweeps",
+        title="PooledSweeps sweeps",
         headline=told,
-        sweeps=[(e.plan.name, headline(e)) for e in several.experiments],
+        sweeps=[(e.plan.name, headline(e)) for e in sweeps.experiments],
         tables=tables,
         profiles=picture,
         needed=MIN_PROFILE_TASKS,

@@ -9,7 +9,7 @@ from typing import Any
 from ire.methods.method import parse_method
 from ire.sweeps.plan.plan import Plan
 from ire.sweeps.records.records import CONFIRM, FINISHED, RUNNING, SEARCH, TrialRecord
-from ire.sweeps.search.seed_contest import Contest, Entry
+from ire.sweeps.search.seed_contest import Entry, SeedContest
 
 
 class Ledger:
@@ -90,7 +90,7 @@ class Ledger:
     # After it
 
     @property
-    def confirmation(self) -> Contest | None:
+    def confirmation(self) -> SeedContest | None:
         """The candidates' contest; None before the search is over, without a candidate, or if none is planned."""
         if not self.plan.confirm_seeds or not self.search_is_over or not self.candidates:
             return None
@@ -105,7 +105,7 @@ class Ledger:
             for trial in self.candidates
             for lr in rescanned
         ]
-        return Contest(self.plan, self.method.name, CONFIRM, entries, self.later, flatness=True)
+        return SeedContest(self.plan, self.method.name, CONFIRM, entries, self.later, flatness=True)
 
     @property
     def winner(self) -> TrialRecord | None:

@@ -29,7 +29,7 @@ class Entry:
     variant: str = ""
 
 
-class Contest:
+class SeedContest:
     """Entries of one arm that compete for one place, and their runs; a snapshot of the records."""
 
     def __init__(

@@ -12,7 +12,7 @@ from ire.methods.ire import CONTROLS
 from ire.sweeps.plan.plan import SELECTION_SEEDS, Plan
 from ire.sweeps.records.records import CONTROL, CURVE, DIVERGED, FAILED, TrialRecord
 from ire.sweeps.search.ledger import Ledger
-from ire.sweeps.search.seed_contest import Contest, Entry
+from ire.sweeps.search.seed_contest import Entry, SeedContest
 
 KAPPA_0 = "kappa0"
 PUBLISHED = "published"
@@ -70,7 +70,7 @@ def curve_baselines(plan: Plan, ledgers: Collection[Ledger]) -> list[Ledger]:
     return front
 
 
-def curve_contests(plan: Plan, ledgers: Collection[Ledger]) -> list[Contest]:
+def curve_contests(plan: Plan, ledgers: Collection[Ledger]) -> list[SeedContest]:
     """The points of the baselines' curves except the task's own horizon, shortest first; empty without a baseline."""
     if not plan.curve or len(ledgers) < 2:
         return []
@@ -81,7 +81,7 @@ def curve_contests(plan: Plan, ledgers: Collection[Ledger]) -> list[Contest]:
     ]
 
 
-def _curve_point(plan: Plan, baseline: Ledger, factor: float) -> Contest:
+def _curve_point(plan: Plan, baseline: Ledger, factor: float) -> SeedContest:
     winner, settings = baseline.winner, baseline.settings
     entries = [
         Entry(
@@ -92,16 +92,16 @@ def _curve_point(plan: Plan, baseline: Ledger, factor: float) -> Contest:
         )
         for lr in (1.0, *plan.curve_lr)
     ]
-    return Contest(plan, baseline.method.name, CURVE, entries, baseline.later, horizon_factor=factor)
+    return SeedContest(plan, baseline.method.name, CURVE, entries, baseline.later, horizon_factor=factor)
 
 
-def control_contests(plan: Plan, ledger: Ledger) -> list[Contest]:
+def control_contests(plan: Plan, ledger: Ledger) -> list[SeedContest]:
     """The controls of one method, each on the confirm seeds; empty before its winner is settled."""
     contest = ledger.confirmation
     if not plan.controls or contest is None or contest.chosen is None:
         return []
     return [
-        Contest(plan, ledger.method.name, CONTROL, entries, ledger.later, flatness=True, name=name)
+        SeedContest(plan, ledger.method.name, CONTROL, entries, ledger.later, flatness=True, name=name)
         for name, entries in _control_entries(plan, ledger)
     ]
 
@@ -150,7 +150,7 @@ def won_as_published(ledger: Ledger) -> bool:
     return ledger.winner.number == 0 and ledger.settings["lr"] == ledger.winner.spec.settings["lr"]
 
 
-def contests(plan: Plan, ledgers: Mapping[str, Ledger]) -> Iterator[list[Contest]]:
+def contests(plan: Plan, ledgers: Mapping[str, Ledger]) -> Iterator[list[SeedContest]]:
     """What may run now or has run after the search, in the order of the stages."""
     yield [contest for ledger in ledgers.values() if (contest := ledger.confirmation)]
     yield curve_contests(plan, ledgers.values())

@@ -2,7 +2,7 @@
 
 import time
 
-from ire.sweeps.records.experiment_home import Home
+from ire.sweeps.records.experiment_home import ExperimentHome
 from ire.sweeps.watch.watcher import Watcher
 
 RECORDS_SECONDS = 5.0
@@ -12,7 +12,7 @@ ALL_SECONDS = 60.0
 class Publisher(Watcher):
     """Publishes the reports every few seconds (events are published at once), everything else every minute."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: ExperimentHome) -> None:
         self._home = home
         self._records = self._all = time.monotonic()
 

@@ -17,7 +17,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from ire.foreign_text import visible
 from ire.storage.storage import open_storage
-from ire.sweeps.records.experiment_home import Home
+from ire.sweeps.records.experiment_home import ExperimentHome
 from ire.sweeps.records.records import FINISHED, PRUNED, RUNNING, TrialRecord
 from ire.sweeps.search.protocol import Protocol
 from ire.sweeps.watch.publisher import ALL_SECONDS
@@ -59,7 +59,7 @@ TAGS = {name: f"{group}/{name}" for group, names in GROUPS.items() for name in n
 class TensorBoard(Watcher):
     """Writes one run a trial under `trials/`, named like the trial."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: ExperimentHome) -> None:
         self._home, self._root = home, home.folder / "trials"
         self._writers: dict[str, SummaryWriter] = {}
 

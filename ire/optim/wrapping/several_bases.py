@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from ire.optim.wrapping.wrapper import Wrapper
 
 
-class Several(Optimizer):
+class SeveralBases(Optimizer):
     """Steps all of `bases`; groups and states are theirs, looked up at every access.
 
     The state dict has torch's shape, parameters and groups numbered through. A group is added to one of the bases:
@@ -167,10 +167,10 @@ class _States(MutableMapping[Tensor, Any]):
 
 
 def bases_of(optimizer: Optimizer) -> Sequence[Optimizer]:
-    """The optimizers that take the steps: those of `Several`, else the one itself."""
-    return optimizer.bases if isinstance(optimizer, Several) else (optimizer,)
+    """The optimizers that take the steps: those of `SeveralBases`, else the one itself."""
+    return optimizer.bases if isinstance(optimizer, SeveralBases) else (optimizer,)
 
 
 def as_one(base: Optimizer | Sequence[Optimizer]) -> Optimizer:
     """A list of optimizers as a single one; one optimizer as it is."""
-    return Several(base) if isinstance(base, list | tuple) else base
+    return SeveralBases(base) if isinstance(base, list | tuple) else base

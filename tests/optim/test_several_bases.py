@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from ire import IRE, SAM, sampled_nll
-from ire.optim.wrapping.several import Several
+from ire.optim.wrapping.several_bases import SeveralBases
 
 
 def split(model):
@@ -135,7 +135,7 @@ def test_other_groups_are_refused_and_change_nothing(make_model):
     state = optimizer.state_dict()
     state["param_groups"].pop()
     with pytest.raises(ValueError, match="other parameter groups"):
-        Several(optimizer.base.bases).load_state_dict(state)
+        SeveralBases(optimizer.base.bases).load_state_dict(state)
 
 
 # Beside one that is not wrapped
