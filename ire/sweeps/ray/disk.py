@@ -32,10 +32,13 @@ class Room:
 def room_needed(plan: Plan, task: Task, *, slots: int) -> Room:
     """The room for checkpoints and records; a model that cannot be built without data counts as built."""
     size = checkpoint_bytes(plan, task)
-    candidates = plan.candidates * len(plan.methods)  # all of them until the winners are chosen
+    earlier = max(plan.studies, plan.until_decided or 0) - 1  # studies that keep their winners alone
+    candidates = (plan.candidates + earlier) * len(plan.methods)  # all of them until the winners are chosen
     prefixes = _prefixes(plan)
     live = (KEPT + 1) * slots  # one more while it is being written
-    reports = plan.trials * len(plan.methods) * (plan.space.horizon // plan.space.eval_interval + 1)
+    reports = (
+        plan.trials * len(plan.methods) * (1 + earlier) * (plan.space.horizon // plan.space.eval_interval + 1)
+    )
     needed = size * (live + KEPT * candidates + prefixes) + RECORDS_BYTES * reports
     return Room(
         needed=needed,
@@ -57,7 +60,7 @@ def _prefixes(plan: Plan) -> int:
         count *= 1 + (SELECTION_SEEDS if plan.candidates > 1 else 0)
     if plan.shares_prefix(CONFIRM):
         count += 2 * len(ires) * plan.confirm_seeds
-    return count
+    return count * plan.studies
 
 
 def checkpoint_bytes(plan: Plan, task: Task) -> int:
