@@ -18,7 +18,7 @@ from torch.utils.tensorboard import SummaryWriter
 from ire.foreign_text import visible
 from ire.storage.storage import open_storage
 from ire.sweeps.records.experiment_home import ExperimentHome
-from ire.sweeps.records.records import FINISHED, PRUNED, RUNNING, TrialRecord
+from ire.sweeps.records.records import FINISHED, PRUNED, RUNNING, TIMING, TrialRecord
 from ire.sweeps.search.protocol import Protocol
 from ire.sweeps.watch.publisher import ALL_SECONDS
 from ire.sweeps.watch.watcher import Watcher
@@ -57,7 +57,7 @@ TAGS = {name: f"{group}/{name}" for group, names in GROUPS.items() for name in n
 
 
 class TensorBoard(Watcher):
-    """Writes one run a trial under `trials/`, named like the trial."""
+    """Writes one run a trial under `trials/`, named like the trial; turns of the quiet pass have none."""
 
     def __init__(self, home: ExperimentHome) -> None:
         self._home, self._root = home, home.folder / "trials"
@@ -80,7 +80,7 @@ class TensorBoard(Watcher):
 
     def _catch_up(self, protocol: Protocol) -> None:
         """Write recorded events that a killed run did not write."""
-        trials = protocol.records.trials.values()
+        trials = [trial for trial in protocol.records.trials.values() if trial.stage != TIMING]
         stored = {name.split("/")[0] for name in open_storage(self._home.below("trials")).names()}
         killed = max((trial.ended or trial.started for trial in trials), default=None)
         to_come = {trial.name for trial in protocol.settled}  # of their end the run itself will tell
@@ -101,6 +101,8 @@ class TensorBoard(Watcher):
                 self.ended(trial)
 
     def started(self, trial: TrialRecord) -> None:
+        if trial.stage == TIMING:
+            return
         start = plugin_data_pb2.SessionStartInfo(
             group_name=trial.name, start_time_secs=trial.started.timestamp()
         )
@@ -119,6 +121,8 @@ class TensorBoard(Watcher):
         writer.flush()
 
     def reported(self, trial: TrialRecord, report: Report, flat_fractions: dict[str, float]) -> None:
+        if trial.stage == TIMING:
+            return
         writer = self._writer(trial.name)
         for name, value in report.items():
             if name not in ("step", "diverged") and not isinstance(value, str):
@@ -128,6 +132,8 @@ class TensorBoard(Watcher):
             writer.add_scalar(f"flat_fraction/{name}", value, report["step"])
 
     def ended(self, trial: TrialRecord) -> None:
+        if trial.stage == TIMING:
+            return
         writer = self._writer(trial.name)
         ends = {
             "final_val_loss": trial.val_loss,
