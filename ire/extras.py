@@ -14,6 +14,7 @@ EXTRAS = {
     "vision": ("torchvision", "PIL"),
     "text": ("transformers", "tokenizers", "datasets"),
     "lora": ("peft",),
+    "s3": ("boto3", "botocore"),
     "optimizers": ("pytorch_optimizer", "schedulefree"),
 }
 """The modules that the code imports, by the extra in pyproject.toml that brings them."""

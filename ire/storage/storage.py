@@ -18,6 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from ire.foreign_text import without_secrets
 from ire.invalid_input import InvalidInput
+from ire.storage.conditional_put import put_if_absent
 from ire.storage.credentials import with_credentials, without_credentials
 
 Answer = TypeVar("Answer")
@@ -55,6 +56,10 @@ class Storage(ABC):
     @abstractmethod
     def scratch(self) -> Path:
         """A folder of this machine from which `put` is cheapest."""
+
+    def create(self, name: str, content: bytes) -> bool | None:
+        """Write a small file where there is none, in one step; False if there is one, None if it cannot be done so."""
+        return None
 
     @abstractmethod
     def delete(self, folder: str = "") -> None:
@@ -167,6 +172,12 @@ class ObjectStore(Storage):
         with source.open("rb") as file, self._files.open_output_stream(path) as target:
             shutil.copyfileobj(file, target, 2**20)
         source.unlink()
+
+    def create(self, name: str, content: bytes) -> bool | None:
+        if self._files.type_name != "s3":
+            return None
+        bucket, _, key = self._below(name).partition("/")
+        return put_if_absent(with_credentials(self.location), bucket, key, content)
 
     def scratch(self) -> Path:
         import tempfile

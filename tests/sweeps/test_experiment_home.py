@@ -270,8 +270,27 @@ def test_a_sweep_whose_lease_is_lost_is_broken_off_in_order(s3, monkeypatch):
     assert open_storage(home.location).names() == stored
 
 
+def test_of_two_that_take_a_lease_at_once_the_store_refuses_one(s3, monkeypatch):
+    home = start(below(s3, "at-once-conditional"), make_plan())
+    read = home._lease._read
+
+    def late():
+        """Another one comes between the look and the write."""
+        owner = read()
+        if owner is None:
+            take_over(home)
+        return owner
+
+    monkeypatch.setattr(home._lease, "_read", late)
+    monkeypatch.setattr(ire.sweeps.records.experiment_lock.time, "sleep", lambda _: pytest.fail("no need"))
+    with pytest.raises(InvalidInput, match="in use by process 1 on elsewhere"), home.locked():
+        pass
+    assert json.loads(open_storage(home.location).read("lock.json"))["host"] == "elsewhere"
+
+
 def test_of_two_that_take_a_lease_at_once_one_has_it(s3, monkeypatch):
     home = start(below(s3, "at-once"), make_plan())
+    monkeypatch.setattr(home._store, "create", lambda *_: None)  # a store that knows no conditions
     monkeypatch.setattr(ire.sweeps.records.experiment_lock.time, "sleep", lambda _: take_over(home))
     with pytest.raises(InvalidInput, match="in use by process 1 on elsewhere"), home.locked():
         pass

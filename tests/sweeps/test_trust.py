@@ -2,8 +2,10 @@
 
 import shutil
 import sys
+import tomllib
 
 import pytest
+import tomli_w
 from simulated import make_plan, simulate
 from typer.testing import CliRunner
 
@@ -39,6 +41,13 @@ def folder(tmp_path, monkeypatch):
     return folder
 
 
+def with_values(text: str, **values) -> str:
+    """The `sweep.toml` with other values, each of which it must have had."""
+    table = tomllib.loads(text)
+    assert values.keys() <= table.keys()
+    return tomli_w.dumps(table | values)
+
+
 def ran(folder):
     return (folder.parent / "trace").exists()
 
@@ -65,8 +74,8 @@ def test_trust_is_asked_for_once(folder, monkeypatch):
     copy = folder.parent / "copy"
     shutil.copytree(folder, copy)
     resume(copy)  # its sweep.toml names the same file
-    text = (copy / "sweep.toml").read_text().replace(f'["{folder}"]', f'["{copy}"]')
-    (copy / "sweep.toml").write_text(text)
+    text = (copy / "sweep.toml").read_text()
+    (copy / "sweep.toml").write_text(with_values(text, import_path=[str(copy)]))
     sys.path.remove(str(folder))
     with pytest.raises(InvalidInput, match=f"would run from '{copy}"):
         resume(copy)
@@ -92,13 +101,18 @@ def test_a_method_of_a_strange_module_is_imported_by_nobody_who_only_looks(where
     (folder / "strange_method.py").write_text(TRACE.format(trace=str(folder.parent / "trace")))
     monkeypatch.chdir(folder)
     text = make_plan(methods=("sgd",), trials=2, confirm_seeds=0, curve=()).to_toml()
-    old, new = {
-        "methods": ('methods = ["sgd"]', 'methods = ["sgd", "strange_method:Opt-ire"]'),
-        "space": ("\n[sgd]\n", '\n["strange_method:Opt"]\nlr = 1\n\n[sgd]\n'),
-        "default_methods": ("default_methods = [", 'default_methods = ["strange_method:Opt", '),
+    source = tomllib.loads(text)["space"]
+    space = tomllib.loads(source["text"])
+
+    def searched(**more):
+        return {"space": source | {"text": tomli_w.dumps(space | more)}}
+
+    changed = {
+        "methods": {"methods": ["sgd", "strange_method:Opt-ire"]},
+        "space": searched(**{"strange_method:Opt": {"lr": 1}}),
+        "default_methods": searched(default_methods=["strange_method:Opt", *space["default_methods"]]),
     }[where]
-    assert old in text
-    (folder / "sweep.toml").write_text(text.replace(old, new))
+    (folder / "sweep.toml").write_text(with_values(text, **changed))
     for command in ("status", "report", "export", "resume"):
         result = invoke(command, str(folder))
         assert isinstance(result.exception, InvalidInput), command

@@ -107,11 +107,17 @@ class Lease:
         if owner and not _is_gone(owner) and self._age() <= LEASE_SECONDS:
             raise _in_use(self._location, owner)
         self._mine, self._lost = _myself() | {"lease": uuid.uuid4().hex}, None
-        self._write()
-        time.sleep(SETTLE_SECONDS)
-        owner = self._read()
-        if not self._is_mine(owner):
-            raise _in_use(self._location, owner or {})
+        created = None if owner else self._store.create(LOCK, self._content())
+        if created is False:
+            raise _in_use(self._location, self._read() or {})
+        if created:
+            self._renewed = since_boot()
+        else:  # a store that cannot, or a lease that was left behind: the last of those who come at once has it
+            self._write()
+            time.sleep(SETTLE_SECONDS)
+            owner = self._read()
+            if not self._is_mine(owner):
+                raise _in_use(self._location, owner or {})
         self._is_held = True
 
     def _renew(self) -> None:
@@ -148,9 +154,11 @@ class Lease:
 
     def _write(self) -> None:
         now = since_boot()
-        # `renewed` is for people, and for older versions
-        self._store.write(LOCK, json.dumps(self._mine | {"renewed": time.time()}).encode())
+        self._store.write(LOCK, self._content())
         self._renewed = now
+
+    def _content(self) -> bytes:
+        return json.dumps(self._mine | {"renewed": time.time()}).encode()  # the time is for older versions
 
 
 def _in_use(location: str, owner: dict[str, Any]) -> InvalidInput:

@@ -1,0 +1,42 @@
+"""Writing an object only where there is none, in one step: what S3 can do and pyarrow cannot ask for.
+
+With boto3 installed, of two machines that take an experiment at once one is refused by the store itself.
+"""
+
+from urllib.parse import parse_qs, unquote, urlsplit
+
+
+def put_if_absent(location: str, bucket: str, key: str, content: bytes) -> bool | None:
+    """Put an object; False if there is one already, None if that cannot be asked for here. Raises `OSError`.
+
+    `location` is the URI as a store is opened with it, with credentials and the query parameters of pyarrow.
+    """
+    try:
+        import boto3
+        from botocore.exceptions import BotoCoreError, ClientError
+    except ImportError:
+        return None
+    parts = urlsplit(location)
+    options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    endpoint = options.get("endpoint_override")
+    if endpoint and "://" not in endpoint:
+        endpoint = f"{options.get('scheme', 'https')}://{endpoint}"
+    keys = {}
+    if parts.username and parts.password:
+        keys = {
+            "aws_access_key_id": unquote(parts.username),
+            "aws_secret_access_key": unquote(parts.password),
+        }
+    try:
+        client = boto3.client("s3", endpoint_url=endpoint, region_name=options.get("region"), **keys)
+        client.put_object(Bucket=bucket, Key=key, Body=content, IfNoneMatch="*")
+    except ClientError as error:
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        if status in (409, 412):
+            return False
+        if status in (400, 405, 501):  # a store, or a boto3, that does not know the condition
+            return None
+        raise OSError(str(error)) from error
+    except (BotoCoreError, ValueError):  # pyarrow may find its way where boto3 does not
+        return None
+    return True
