@@ -322,7 +322,7 @@ def _show(experiment, *, page: Path | None = None) -> None:
     from ire.sweeps.report import terminal_findings, terminal_tables
 
     console = _console()
-    for table in terminal_tables(experiment):
+    for table in terminal_tables(experiment, console.width):
         console.print(table)
     for finding in terminal_findings(experiment):
         console.print(finding, soft_wrap=True, highlight=False)

@@ -97,7 +97,7 @@ def result_table(results: Results) -> Table:
     comparison = results.comparison
     clock, split = comparison.clock, comparison.judged_on
     loss = "test_loss" if split == TEST else "val_loss"
-    heads = ["method", "verdict", f"speed-up, {CLOCKS[clock]}", "against", f"{split} loss", "runs"]
+    heads = ["method", "verdict", f"{CLOCKS[clock]} speed-up", "against", f"{split} loss", "runs"]
     planned = results.plan.confirm_seeds * results.plan.studies
     lines = [
         [
@@ -105,12 +105,16 @@ def result_table(results: Results) -> Table:
             _verdict(comparison, row, clock),
             _speed_up(row, clock),
             row.against.get(clock, "-"),
-            _plus_minus(row.metric(loss)),
+            _mean(row.metric(loss)),
             _runs(row, planned),
         ]
         for row in comparison.rows
     ]
     return Table(title=headline(results), heads=heads, lines=lines)
+
+
+def _mean(value: tuple[float, float] | None) -> str:
+    return f"{value[0]:.4f}" if value else "-"
 
 
 def clocks(results: Results) -> Table:

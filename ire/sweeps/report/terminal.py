@@ -1,5 +1,6 @@
 """The report's tables on a terminal or in a log: what `ire status` and the end of a sweep show."""
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
@@ -9,16 +10,35 @@ from ire.sweeps.report import tables
 from ire.sweeps.report.tables import controls, result_table, searches
 from ire.sweeps.report.words import further_findings
 
+WIDE = 140
+"""Columns of a terminal from which on every column of a table is shown."""
+NARROW = {
+    "Controls": ("method", "control", "method's loss minus control's", "method lower?", "runs"),
+    "Search": ("method", "study", "finished", "pruned", "within 1 % after", "winner"),
+}
+"""What is shown of a table, by how its title begins, where there is less room; the report has the rest."""
 
-def terminal_tables(results: Results) -> list[Table]:
-    """Results, controls if there are any, the search, and faults if there were any."""
+
+def terminal_tables(results: Results, width: int = 80) -> list[Table]:
+    """Results, controls if there are any, the search, and faults if there were any, for a terminal of that `width`."""
     found = (result_table(results), controls(results), searches(results), tables.faults(results))
-    return [as_terminal(table) for table in found if table.lines]
+    return [as_terminal(table if width >= WIDE else narrowed(table)) for table in found if table.lines]
+
+
+def narrowed(told: tables.Table) -> tables.Table:
+    """The columns of a table that fit 80 characters; baselines have a star."""
+    kept = next((heads for start, heads in NARROW.items() if told.title.startswith(start)), told.heads)
+    at = [i for i, head in enumerate(told.heads) if head in kept]
+    return tables.Table(
+        title=told.title,
+        heads=[told.heads[i] for i in at],
+        lines=[[line[i].replace(" (baseline)", " *") for i in at] for line in told.lines],
+    )
 
 
 def as_terminal(told: tables.Table) -> Table:
     """A table as `rich` prints it."""
-    table = Table(title=told.title, title_justify="left", title_style="bold", pad_edge=False)
+    table = Table(title=told.title, title_justify="left", title_style="bold", pad_edge=False, box=SIMPLE_HEAD)
     for name in told.heads:
         table.add_column(
             name,
