@@ -115,7 +115,7 @@ def test_the_clock_that_was_chosen_is_that_of_the_headline(sweep, clock):
     comparison = judged(plan, records)
     assert (comparison.clock, comparison.clock_reason) == (clock, "")
     heads = result_table(SimpleNamespace(plan=plan, records=records, comparison=comparison)).heads
-    assert heads[2] == f"speed-up, {clock.replace('_', ' ').replace('step', 'steps')}"
+    assert heads[2] == f"{clock.replace('_', ' ').replace('step', 'steps')} speed-up"
 
 
 @pytest.mark.parametrize(("apart", "clock"), [(0.09, "wall"), (0.2, "gradient_evaluations")])
