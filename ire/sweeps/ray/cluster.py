@@ -102,16 +102,13 @@ def connected(address: str | None) -> Iterator[None]:
     """A Ray cluster: the one at `address` (or RAY_ADDRESS), else one started here and ended after."""
     import ray
 
-    from trainables.gang.ray_internals import show_the_token_that_is_there
-
     address = address or os.environ.get("RAY_ADDRESS")
     if ray.is_initialized():  # a notebook's, or the tests'
         yield
         return
     if address:
-        show_the_token_that_is_there()
         try:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+            _join(address)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise InvalidInput(
                 f"--address {address!r}: no Ray cluster answers there, or none that takes {token_in_use()} "
@@ -127,6 +124,30 @@ def connected(address: str | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _join(address: str) -> None:
+    """Join a cluster: as it is, or with the user's token where it asks for one.
+
+    The token is not shown to a cluster without authentication: Ray (2.60) lets such a driver in and then cancels
+    every actor that it starts.
+    """
+    import ray
+
+    from trainables.gang.ray_internals import forget_token, show_the_token_that_is_there
+
+    options = {"address": address, "log_to_driver": False, "logging_level": logging.ERROR}
+    try:
+        ray.init(**options)
+        return
+    except (ConnectionError, ValueError, RuntimeError):
+        ray.shutdown()
+        before = os.environ.get("RAY_AUTH_MODE")
+        show_the_token_that_is_there()
+        if os.environ.get("RAY_AUTH_MODE") == before:
+            raise
+    forget_token()
+    ray.init(**options)
 
 
 def token_in_use() -> str:
