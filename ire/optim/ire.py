@@ -323,10 +323,12 @@ class IRE(Readings, Owner):
 
     def _boosts(self, moving: Sequence[tuple[dict[str, Any], Tensor, float, float]]) -> Iterator[Boost]:
         """The parameters that this step will boost."""
+        masks, boosts_decay = self._memory.masks, self.settings.boost_weight_decay
         for group, p, kappa, gamma in moving:
-            if p.grad is not None and (gamma == 1 or p in self._memory.masks):
-                plain = 0.0 if self.settings.boost_weight_decay else decoupled_decay(group, self._inner)
-                yield Boost(p, None if gamma == 1 else self._memory.masks[p], kappa, plain)
+            mask = None if gamma == 1 else masks.get(p)
+            if p.grad is not None and (gamma == 1 or mask is not None):
+                plain = 0.0 if boosts_decay else decoupled_decay(group, self._inner)
+                yield Boost(p, mask, kappa, plain)
 
     def _of_base(self, boosts: Sequence[Boost], base: Optimizer) -> Sequence[Boost]:
         if base is self._inner:

@@ -9,10 +9,11 @@ from test_paths import BASES, adamw, run, set_gradients, sgd
 
 from ire import IRE
 from ire.optim.steps.boost import Boost
+from ire.optim.steps.counters import Counters
 from ire.optim.steps.measured import Measured
 from ire.optim.steps.native import Native
 from ire.optim.steps.paths import Paths
-from ire.optim.steps.triton_step import Lane, TritonStep, raise_counters, read_counters
+from ire.optim.steps.triton_step import TritonStep
 from ire.optim.tensors.tiles import tiles
 
 triton = pytest.importorskip("triton")
@@ -133,17 +134,12 @@ def test_counters_are_read_once_and_again_only_if_somebody_else_has_touched_them
     reads = []
     monkeypatch.setattr(torch.Tensor, "__float__", lambda t: (reads.append(t), t.item())[1])
     states = [{"step": torch.tensor(4.0)}, {"step": torch.tensor(7.0)}, {}]
-    lanes = [Lane(torch.zeros(1), state, ()) for state in states]
-
-    def counts():
-        read_counters(lanes)
-        return [lane.count for lane in lanes]
-
-    assert counts() == [4, 7, 0] and len(reads) == 2
-    raise_counters(lanes)
-    assert counts() == [5, 8, 0] and len(reads) == 2
+    counters = Counters(states)
+    assert counters.read() == [4, 7, 0] and len(reads) == 2
+    counters.add_one()
+    assert counters.read() == [5, 8, 0] and len(reads) == 2
     states[1]["step"] += 1  # the base took a step
-    assert counts() == [5, 9, 0] and len(reads) == 3
+    assert counters.read() == [5, 9, 0] and len(reads) == 3
     assert states[0]["step"] == 5
 
 

@@ -55,17 +55,20 @@ class Spent:
     """
 
     def __init__(self, parameters: Sequence[Tensor], *, watch: bool) -> None:
-        self._left = {p: (weakref.ref(p.grad), p.grad._version) for p in parameters if p.grad is not None}
-        self._hooks = [p.register_hook(self._looks_at(p)) for p in self._left if watch and p.requires_grad]
+        gradients = [(p, p.grad) for p in parameters]
+        self._left = {id(p): (p, weakref.ref(g), g._version) for p, g in gradients if g is not None}
+        watched = [p for p, *_ in self._left.values() if p.requires_grad] if watch else []
+        self._hooks = [p.register_hook(self._looks_at(p)) for p in watched]
 
     def look(self) -> None:
         """Forget the gradients that have been cleared since."""
-        self._left = {p: entry for p, entry in self._left.items() if not _cleared(p, *entry)}
+        self._left = {key: entry for key, entry in self._left.items() if not _cleared(*entry)}
 
     def left(self, parameters: Iterable[Tensor]) -> bool:
         """Whether the gradient of one of `parameters` is still that of the step, or was added to it."""
         return any(
-            p.grad is not None and p in self._left and p.grad is self._left[p][0]() for p in parameters
+            p.grad is not None and id(p) in self._left and p.grad is self._left[id(p)][1]()
+            for p in parameters
         )
 
     def forget(self) -> None:
@@ -81,8 +84,8 @@ class Spent:
 
         def look(_: Tensor) -> None:
             spent = left()
-            if spent is not None and p in spent._left and _cleared(p, *spent._left[p]):
-                del spent._left[p]
+            if spent is not None and id(p) in spent._left and _cleared(*spent._left[id(p)]):
+                del spent._left[id(p)]
 
         return look
 

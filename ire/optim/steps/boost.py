@@ -1,12 +1,11 @@
 """What to boost in one step, and by how much: the input of every path."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import Tensor
 
 
-@dataclass(frozen=True)
-class Boost:
+class Boost(NamedTuple):
     """One parameter that is boosted in this step."""
 
     parameter: Tensor

@@ -4,8 +4,10 @@ Nothing is read from the device: the base's counters are known on the host. Of w
 always, a table of addresses where a tensor has moved, nothing waits.
 """
 
+import operator
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,10 +17,11 @@ from torch.optim import Optimizer
 
 from ire.optim.steps.adam import Adam
 from ire.optim.steps.boost import Boost
+from ire.optim.steps.counters import Counters
 from ire.optim.steps.measured import Measured
 from ire.optim.steps.rules import Numbers, Rule
 from ire.optim.tensors.blocks import memory_order
-from ire.optim.tensors.tiles import Tiles, tiles, to_device
+from ire.optim.tensors.tiles import Tiles, copy_ahead, tiles
 
 KINDS = (torch.float32, torch.bfloat16, torch.float16)
 WARPS = 8
@@ -48,12 +51,12 @@ class Launch:
             self._table = torch.empty(len(addresses), dtype=torch.int64, device=self._device)
             self._addresses = []
         if addresses != self._addresses:
-            self._table.copy_(to_device(addresses, torch.int64, self._device))
+            copy_ahead(self._table, addresses)
             self._addresses = addresses
             self._is_aligned = all(a % 16 == 0 for i, a in enumerate(addresses) if i % COLUMNS != COLUMNS - 1)
         if len(numbers) != len(self._numbers):
             self._numbers = torch.empty(len(numbers), dtype=torch.float32, device=self._device)
-        self._numbers.copy_(to_device(numbers, torch.float32, self._device))
+        copy_ahead(self._numbers, numbers)
 
     def launch(self, group: dict[str, Any]) -> None:
         """Step all of them; `group` tells the form of SGD."""
@@ -75,47 +78,93 @@ class Launch:
             kernel[(t.count,)](self._table, t.lengths, t.owners, t.starts, self._numbers, **options)
 
 
-class Lane:
-    """One parameter on its way through the step: all that stays the same from one step to the next."""
+class Known:
+    """What lasts from one step to the next of all parameters that have a gradient, column by column.
 
-    __slots__ = (
-        "addresses",
-        "buffers",
-        "count",
-        "counter",
-        "in_order",
-        "kind",
-        "length",
-        "p",
-        "state",
-        "version",
-        "where",
-    )
+    On a small model the host is what a step waits for, so that a step compares whole columns, and looks at
+    single parameters only where one of these has changed.
+    """
 
-    def __init__(self, p: Tensor, state: dict[str, Any], buffers: tuple[Tensor, ...]) -> None:
-        self.p, self.state, self.buffers = p, state, buffers
-        self.where, self.length, self.kind, self.in_order = (
-            p.data_ptr(),
-            p.numel(),
-            p.dtype,
-            p.is_contiguous(),
-        )
-        self.addresses = [*(b.data_ptr() for b in buffers), 0, 0][:2]
-        self.counter: Tensor | float | None = state.get("step")
-        self.count, self.version = 0.0, -1  # not known yet
+    def __init__(self, rule: Rule, moves: "Moves") -> None:
+        self.columns = moves.columns()
+        self.held = (
+            moves.parameters,
+            moves.states,
+            moves.buffers,
+        )  # alive, so that no other object has their ids
+        self.counters = Counters(moves.states)
+        self.in_order = [p.is_contiguous() for p in moves.parameters]
+        self.masks: list[Tensor | None] = []
+        self.mask_addresses: list[int] = []
+        self.works: dict[tuple, Work] = {}
+        numbers_of = {id(group): number for number, group in enumerate(moves.distinct_groups)}
+        self.groups = [numbers_of[id(group)] for group in moves.groups]
+        for i, (p, gradient, buffers, group) in enumerate(
+            zip(moves.parameters, moves.gradients, moves.buffers, moves.groups, strict=True)
+        ):
+            form = () if rule is Adam else (bool(group["momentum"]), bool(group["nesterov"]))
+            key = (p.dtype, gradient.dtype, buffers[0].dtype if buffers else p.dtype, p.device, *form)
+            work = self.works.get(key) or self.works.setdefault(key, Work(group, [], [], []))
+            work.places.append(i)
+            work.lengths.append(p.numel())
+            work.table.extend((p.data_ptr(), 0, *[*(b.data_ptr() for b in buffers), 0, 0][:2], 0, 0))
 
-    def lasts(self, p: Tensor, state: dict[str, Any], buffers: tuple[Tensor, ...]) -> bool:
-        """Whether nothing has changed but values."""
-        return (
-            state is self.state
-            and p.data_ptr() == self.where
-            and p.numel() == self.length
-            and p.dtype is self.kind
-            and p.is_contiguous() is self.in_order
-            and (self.in_order or p.stride() == self.p.stride())
-            and len(buffers) == len(self.buffers)
-            and all(new is old for new, old in zip(buffers, self.buffers, strict=True))
-            and state.get("step") is self.counter
+
+@dataclass(frozen=True)
+class Work:
+    """What one launch works on."""
+
+    group: dict[str, Any]
+    """One of its groups: all have the same form of SGD."""
+    places: list[int]
+    """Which of all parameters."""
+    lengths: list[int]
+    table: list[int]
+    """`COLUMNS` a parameter."""
+
+
+class Moves:
+    """The parameters that have a gradient, in order, with all that a step needs of them."""
+
+    def __init__(self, rule: Rule, base: Optimizer) -> None:
+        self.distinct_groups = base.param_groups
+        owned = [(p, group) for group in base.param_groups for p in group["params"] if p.grad is not None]
+        self.parameters = [p for p, _ in owned]
+        self.groups = [group for _, group in owned]
+        self.gradients = [p.grad for p in self.parameters]
+        get = base.state.get
+        self.states = [get(p) or {} for p in self.parameters]
+        self.buffers = [
+            rule.buffers(state, group) for state, group in zip(self.states, self.groups, strict=True)
+        ]
+
+    def columns(self) -> list[list]:
+        """All that must be as it was for `Known` to hold; what changes at every step is not among it."""
+        ps, gs = self.parameters, self.gradients
+        return [
+            [id(p) for p in ps],
+            [p.data_ptr() for p in ps],
+            [p.dtype for p in ps],
+            [p.stride() for p in ps],
+            [p.numel() for p in ps],
+            [g.dtype for g in gs],
+            [g.layout for g in gs],
+            [id(state) for state in self.states],
+            [id(state.get("step")) for state in self.states],
+            [None if bs is None else [id(b) for b in bs] for bs in self.buffers],
+            [id(group) for group in self.groups],
+            [(group.get("momentum"), group.get("nesterov")) for group in self.distinct_groups],
+        ]
+
+    def fit(self) -> bool:
+        """Whether the kernels can take all of them."""
+        return not any(
+            buffers is None
+            or g.layout != torch.strided
+            or g.dtype not in KINDS
+            or isinstance(p, DTensor)
+            or not has_place(p, *buffers)
+            for p, g, buffers in zip(self.parameters, self.gradients, self.buffers, strict=True)
         )
 
 
@@ -123,7 +172,6 @@ class TritonStep:
     """Takes the base's step by itself, in the base's own state, in one launch for each type of parameter.
 
     The first step, which makes the base's state, is `Measured`, and so are double precision and parameters with gaps.
-    What can be kept of a parameter is kept in its `Lane`: on a small model the host is what a step waits for.
     """
 
     name = "triton"
@@ -131,120 +179,93 @@ class TritonStep:
     def __init__(self, rule: Rule, *, boost_weight_decay: bool = True) -> None:
         self.rule = rule
         self.boost_weight_decay = boost_weight_decay
+        self._known: Known | None = None
         self._launches: dict[tuple, Launch] = {}
-        self._lanes: dict[int, Lane] = {}
-        self._masks: dict[int, tuple[Tensor, int, Tensor]] = {}
-        self._copies: list[Tensor] = []
+        self._copied_masks: dict[int, tuple[Tensor, int, Tensor]] = {}
         self._otherwise = Measured()
 
     def step(self, base: Optimizer, boosts: Sequence[Boost]) -> None:
         """One step of `base` on all parameters that have a gradient."""
-        lanes = self._found(base)
-        if lanes is None:
+        moves = Moves(self.rule, base)
+        known = self._known
+        if known is None or moves.columns() != known.columns:
+            known = self._known = Known(self.rule, moves) if moves.fit() else None
+        if known is None:
             self._otherwise.step(base, boosts)
             return
-        read_counters([lane for _, lane, _ in lanes])
-        boosted = {id(boost.parameter): boost for boost in boosts}
-        work: dict[tuple, tuple[list, list, list, dict, dict]] = {}
-        for group, lane, gradient in lanes:
-            boost = boosted.get(id(lane.p))
-            mask, kappa = (boost.mask, boost.kappa) if boost is not None else (None, 0.0)
-            if mask is not None and not (mask.is_contiguous() if lane.in_order else lies_as(lane.p, mask)):
-                mask = self._in_order_of(lane.p, mask)
-            key = (
-                lane.kind,
-                gradient.dtype,
-                lane.buffers[0].dtype if lane.buffers else lane.kind,
-                lane.p.device,
-            )
-            if self.rule is not Adam:
-                key += bool(group["momentum"]), bool(group["nesterov"])
-            lengths, table, numbers, rows, _ = work.get(key) or work.setdefault(key, ([], [], [], {}, group))
-            row = rows.get((id(group), lane.count, kappa))
-            if row is None:
-                row = rows[id(group), lane.count, kappa] = len(rows)
-                numbers += packed(self.rule.at(group, lane.count + 1, self.boost_weight_decay), kappa)
-            lengths.append(lane.length)
-            table += (
-                lane.where,
-                gradient.data_ptr(),
-                *lane.addresses,
-                0 if mask is None else mask.data_ptr(),
-                row,
-            )
-        for key, (lengths, table, numbers, _, group) in work.items():
-            launch = self._launches.get(key) or self._launches.setdefault(
-                key, Launch(self.rule, key[:3], key[3])
-            )
-            launch.stage(lengths, table, numbers)
-            launch.launch(group)
-        self._copies.clear()
-        raise_counters([lane for _, lane, _ in lanes])
+        found = {id(boost.parameter): boost for boost in boosts}
+        mine = [found.get(id(p)) for p in moves.parameters]
+        gradients = self._in_order(moves, known)
+        masks = self._mask_addresses(known, moves.parameters, mine)
+        kappas = [0.0 if boost is None else boost.kappa for boost in mine]
+        rows = list(zip(known.groups, known.counters.read(), kappas, strict=True))
+        where = [gradient.data_ptr() for gradient in gradients]
+        for key, work in known.works.items():
+            self._launch(key, work, base.param_groups, where, masks, rows)
+        known.counters.add_one()
 
-    def _found(self, base: Optimizer) -> list[tuple[dict[str, Any], Lane, Tensor]] | None:
-        """(group, lane, gradient) of each parameter that has one; None if one of them does not fit."""
-        found, states, rule, lanes = [], base.state, self.rule, self._lanes
-        for group in base.param_groups:
-            for parameter in group["params"]:
-                gradient = parameter.grad
-                if gradient is None:
-                    continue
-                state = states.get(parameter) or {}
-                buffers = rule.buffers(state, group)
-                if buffers is None or gradient.layout != torch.strided:
-                    return None
-                lane = lanes.get(id(parameter))
-                if lane is None or lane.p is not parameter or not lane.lasts(parameter, state, buffers):
-                    if isinstance(parameter, DTensor) or not has_place(parameter, *buffers):
-                        return None
-                    lane = lanes[id(parameter)] = Lane(parameter, state, buffers)
-                if gradient.dtype not in KINDS:
-                    return None
-                if not (gradient.is_contiguous() if lane.in_order else lies_as(parameter, gradient)):
-                    gradient = torch.empty_like(parameter, dtype=gradient.dtype).copy_(gradient)
-                    self._copies.append(gradient)
-                found.append((group, lane, gradient))
-        return found
+    def _launch(
+        self,
+        key: tuple,
+        work: Work,
+        groups: Sequence[dict[str, Any]],
+        gradients: list[int],
+        masks: list[int],
+        rows: list[tuple[int, float, float]],
+    ) -> None:
+        from ire.optim.steps.triton_kernels import COLUMNS
+
+        own = [rows[i] for i in work.places]
+        numbered = {row: number for number, row in enumerate(dict.fromkeys(own))}
+        numbers = [
+            x
+            for group, count, kappa in numbered
+            for x in packed(self.rule.at(groups[group], count + 1, self.boost_weight_decay), kappa)
+        ]
+        table = work.table.copy()
+        table[1::COLUMNS] = [gradients[i] for i in work.places]
+        table[4::COLUMNS] = [masks[i] for i in work.places]
+        table[5::COLUMNS] = [numbered[row] for row in own]
+        launch = self._launches.get(key) or self._launches.setdefault(key, Launch(self.rule, key[:3], key[3]))
+        launch.stage(work.lengths, table, numbers)
+        launch.launch(work.group)
+
+    def _in_order(self, moves: Moves, known: Known) -> Sequence[Tensor]:
+        """The gradients, those copied that lie in memory in another order than their parameter."""
+        gradients = moves.gradients
+        if [g.stride() for g in gradients] == known.columns[3]:
+            return gradients
+        return [
+            g
+            if (g.is_contiguous() if in_order else g.stride() == p.stride())
+            else torch.empty_like(p, dtype=g.dtype).copy_(g)
+            for p, g, in_order in zip(moves.parameters, gradients, known.in_order, strict=True)
+        ]
+
+    def _mask_addresses(
+        self, known: Known, parameters: Sequence[Tensor], boosts: Sequence[Boost | None]
+    ) -> list[int]:
+        masks = [None if boost is None else boost.mask for boost in boosts]
+        is_old = len(masks) == len(known.masks) and all(map(operator.is_, masks, known.masks))
+        if is_old and not self._copied_masks:
+            return known.mask_addresses
+        ready = [
+            mask
+            if mask is None or (mask.is_contiguous() if in_order else lies_as(p, mask))
+            else self._in_order_of(p, mask)
+            for p, mask, in_order in zip(parameters, masks, known.in_order, strict=True)
+        ]
+        known.masks = masks
+        known.mask_addresses = [0 if mask is None else mask.data_ptr() for mask in ready]
+        return known.mask_addresses
 
     def _in_order_of(self, p: Tensor, mask: Tensor) -> Tensor:
         """A copy of the mask that lies in memory as `p` does, made anew when the mask has changed."""
-        found = self._masks.get(id(mask))
+        found = self._copied_masks.get(id(mask))
         if found is None or found[0] is not mask or found[1] != mask._version:
             copy = torch.empty_like(p, dtype=torch.uint8).copy_(mask)
-            found = self._masks[id(mask)] = (mask, mask._version, copy)
+            found = self._copied_masks[id(mask)] = (mask, mask._version, copy)
         return found[2]
-
-
-def read_counters(lanes: Sequence[Lane]) -> None:
-    """Know what the base has counted; what nobody else has touched is known, the rest is brought here all at once.
-
-    Reading a counter from a GPU waits for all that the GPU has to do.
-    """
-    stale = []
-    for lane in lanes:
-        if not isinstance(lane.counter, Tensor):
-            lane.count = float(lane.counter or 0.0)
-        elif lane.counter._version != lane.version:
-            stale.append(lane)
-    if not stale:
-        return
-    counters = [lane.counter for lane in stale]
-    on_one_gpu = counters[0].device.type != "cpu" and len({c.device for c in counters}) == 1
-    values = torch.stack([c.reshape(()) for c in counters]).tolist() if on_one_gpu else map(float, counters)
-    for lane, value in zip(stale, values, strict=True):
-        lane.count, lane.version = float(value), lane.counter._version
-
-
-def raise_counters(lanes: Sequence[Lane]) -> None:
-    """One more step in the base's counters, and in what is known of them."""
-    tensors = [lane.counter for lane in lanes if isinstance(lane.counter, Tensor)]
-    if tensors:
-        torch._foreach_add_(tensors, 1)
-    for lane in lanes:
-        if isinstance(lane.counter, Tensor):
-            lane.count, lane.version = lane.count + 1, lane.counter._version
-        elif lane.counter is not None:
-            lane.counter = lane.state["step"] = lane.counter + 1
 
 
 def has_place(p: Tensor, *buffers: Tensor) -> bool:

@@ -43,6 +43,12 @@ def to_device(values: list, dtype: torch.dtype, device: torch.device) -> Tensor:
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
+def copy_ahead(target: Tensor, values: list) -> None:
+    """Write numbers of the host over a tensor of the device, without waiting for what it has to do."""
+    tensor = torch.tensor(values, dtype=target.dtype)
+    target.copy_(tensor.pin_memory() if target.is_cuda else tensor, non_blocking=True)
+
+
 @cache
 def has_triton() -> bool:
     """Whether kernels over such blocks can be made here; torch brings Triton where it supports GPUs."""

@@ -92,7 +92,7 @@ class Choices:
             kappa_of_group, gamma_of_group = self._scaled({}, group, step), self._of(group, "gamma")
             for p in group["params"]:
                 kappa, gamma = kappa_of_group, gamma_of_group
-                if p in self._own:
+                if self._own and p in self._own:
                     own = self._own[p][1]
                     kappa, gamma = self._scaled(own, group, step), own.get("gamma", gamma)
                 if kappa:

@@ -1,0 +1,49 @@
+"""The base's counters of steps, known on the host: to read one from a GPU waits for all that the GPU has to do."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class Counters:
+    """`state["step"]` of some parameters: a tensor, a number, or missing, which counts as 0 and stays so."""
+
+    def __init__(self, states: Sequence[dict[str, Any]]) -> None:
+        self._states = states
+        self.objects = [state.get("step") for state in states]
+        self._places = [i for i, counter in enumerate(self.objects) if isinstance(counter, Tensor)]
+        self._numbers = [i for i, c in enumerate(self.objects) if c is not None and not isinstance(c, Tensor)]
+        self._tensors = [self.objects[i] for i in self._places]
+        self._versions = [-1] * len(self._tensors)
+        self._counts = [0.0] * len(states)
+
+    def read(self) -> list[float]:
+        """What has been counted; only tensors that somebody else has written since are read, all at once."""
+        versions = [counter._version for counter in self._tensors]
+        if versions != self._versions:
+            stale = [n for n, (a, b) in enumerate(zip(versions, self._versions, strict=True)) if a != b]
+            for n, value in zip(stale, _values([self._tensors[n] for n in stale]), strict=True):
+                self._counts[self._places[n]] = float(value)
+            self._versions = versions
+        for i in self._numbers:
+            self._counts[i] = float(self._states[i]["step"])
+        return self._counts
+
+    def add_one(self) -> None:
+        """One more step, in the base's own counters and in what is known of them."""
+        if self._tensors:
+            torch._foreach_add_(self._tensors, 1)
+            self._versions = [counter._version for counter in self._tensors]
+        for i in self._places:
+            self._counts[i] += 1
+        for i in self._numbers:
+            self.objects[i] = self._states[i]["step"] = self._states[i]["step"] + 1
+
+
+def _values(counters: Sequence[Tensor]) -> Sequence[float]:
+    on_one_gpu = counters[0].device.type != "cpu" and len({c.device for c in counters}) == 1
+    if on_one_gpu:
+        return torch.stack([c.reshape(()) for c in counters]).tolist()
+    return [float(counter) for counter in counters]
