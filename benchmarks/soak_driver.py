@@ -35,7 +35,7 @@ WRITES = 100
 
 
 def simulated_plan() -> Plan:
-    """Two methods, fifteen trials or so, some pruned and some diverged."""
+    """Two methods and some fifteen trials: finished ones, pruned ones and one that diverges."""
     return Plan(
         name="soak",
         task="digits",
@@ -99,7 +99,7 @@ def _reports(trial: TrialRecord) -> Iterator[dict[str, Any]]:
     lr = spec.settings["lr"]
     floor = 0.05 + 0.1 * abs(math.log10(lr / 0.05)) + 1e-3 * (spec.seed % 97) / 97
     for step in filter(spec.reports_at, range(1, spec.horizon + 1)):
-        diverged = lr > 0.6 and step > 60
+        diverged = lr > 0.6 and step > spec.horizon / 3
         loss = floor + 2 * math.exp(-step / 40)
         yield {
             "step": step,
