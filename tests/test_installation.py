@@ -42,6 +42,13 @@ def declared(requirements: list[str]) -> set[str]:
     return {normal(re.match(r"[\w.-]+", requirement)[0]) for requirement in requirements}
 
 
+def brought(extra: str) -> set[str]:
+    """What an extra declares, and what the extras that it includes do."""
+    requirements = project()["optional-dependencies"][extra]
+    included = [name for r in requirements for name in re.findall(r"^ire\[(\w+)\]", r)]
+    return declared(requirements).union(*map(brought, included)) - {"ire"}
+
+
 @cache
 def imported() -> dict[str, set[str]]:
     """Modules that are neither ours nor Python's, and the files that import them, at any depth."""
@@ -87,7 +94,12 @@ def test_the_optimizers_rooms_import_torch_alone():
 def test_every_import_is_declared_by_the_extra_that_its_error_names(module):
     extra = extra_of(module)
     assert extra, f"{module} is in no extra: {sorted(imported()[module])}"
-    assert distribution_of(module) in declared(project()["optional-dependencies"][extra])
+    assert distribution_of(module) in brought(extra)
+
+
+def test_sweeps_in_one_process_need_what_all_sweeps_need_but_ray():
+    assert brought("sweep") - brought("inline") == {"ray"}
+    assert "ray" not in brought("inline")
 
 
 def test_every_extra_of_the_messages_exists():

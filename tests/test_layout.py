@@ -32,6 +32,7 @@ ROOMS = (
         "ire.sweeps.search",
         "ire.sweeps.findings",
         "ire.sweeps.watch",
+        "ire.sweeps.running",
     ),
     *("ire.sweeps.ray", "ire.sweeps.report", "ire.sweeps.experiments", "ire.sweeps.command"),
     *("ire", "ire.sweeps", "trainables"),

@@ -1,14 +1,15 @@
-"""A whole sweep in one process, with real training and without Ray; a module that child processes can import."""
+"""Small sweeps that train in this process (`--inline`); a module that child processes can import."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from simulated import make_plan
 from small_space import SHORT, space_with
 
 from ire.sweeps.plan.plan import Plan
+from ire.sweeps.records.experiment_home import FolderHome
+from ire.sweeps.running.inline import InlineRun
 from ire.sweeps.search.protocol import Protocol
-from trainables.task import load_task
-from trainables.training.loop import train
 
 
 def small_plan() -> Plan:
@@ -47,22 +48,8 @@ def grid_plan(*, share_prefix, **fields):
 
 
 def run(folder: Path, plan: Plan | None = None) -> Protocol:
-    """The whole sweep in this process, with one slot, as its gang and its driver would do it."""
-    protocol = Protocol(plan or small_plan(), folder)
-    task = load_task("digits")
-    while trial := protocol.next_trial():
-
-        def begins_with(training, trial=trial):
-            trial.prefix = training.gradient_evaluations
-
-        train(
-            trial.spec,
-            lambda report, _, trial=trial: protocol.report(trial, report),
-            task=task,
-            checkpoint=folder / "checkpoints" / trial.name,
-            checkpoint_seconds=0,
-            prefixes=folder / "prefixes" if protocol.plan.share_prefix else None,
-            on_prefix=begins_with,
-        )
+    """The whole sweep in this process, with a checkpoint at every report."""
+    protocol = Protocol(replace(plan or small_plan(), checkpoint_seconds=0.0), folder)
+    InlineRun(protocol, FolderHome(folder), watchers=[]).run()
     assert protocol.is_over
     return protocol

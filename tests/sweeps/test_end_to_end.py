@@ -43,11 +43,13 @@ def cluster(s3):
     ray.shutdown()
 
 
-def start(*arguments: str, address: str) -> subprocess.Popen:
+def launch(*arguments: str) -> subprocess.Popen:
     command = [sys.executable, "-c", "from ire.sweeps.command import main; main()", *arguments]
-    return subprocess.Popen(
-        [*command, "--address", address], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def start(*arguments: str, address: str) -> subprocess.Popen:
+    return launch(*arguments, "--address", address)
 
 
 def without_clocks(report: dict) -> dict:
@@ -190,6 +192,28 @@ def test_interrupted_or_killed_and_resumed_it_equals_the_undisturbed_sweep(
     assert not [name for name in stored if name.endswith(".pkl") and place == "store"]
     winners = {row.winner.name for row in open_experiment(location).comparison.rows}
     assert {name.split("/")[1] for name in stored if name.endswith(".pt")} == winners
+
+
+@pytest.mark.parametrize("begins_inline", [True, False])
+def test_begun_in_one_process_and_resumed_on_ray_or_the_other_way_round_it_is_the_same_sweep(
+    swept, cluster, tmp_path, begins_inline
+):
+    location = str(tmp_path / "tiny")
+    process = launch(
+        *("sweep", "digits", "--methods", "sgd,sgd-ire,sam-sgd", "--trials", "4", "--confirm-seeds", "2"),
+        *("--space", str(DIGITS), "--curve-horizons", "0.5", "--storage", str(tmp_path), "--name", "tiny"),
+        *("--max-concurrent", "1", *(["--inline"] if begins_inline else ["--address", cluster])),
+    )
+    wait_for(lambda: ended_trials(location) > 2)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert not open_experiment(location).is_complete
+    again = launch("resume", location, *(["--address", cluster] if begins_inline else ["--inline"]))
+    output, _ = again.communicate(timeout=400)
+    assert again.returncode == 0, output
+    assert rows(Path(location)) == rows(swept[0])
+    assert [run["slots"] for run in read_records(Path(location)).runs] == [1, 1]
 
 
 def ended_trials(location: str) -> int:

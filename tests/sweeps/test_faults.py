@@ -223,7 +223,7 @@ def test_checkpoints_of_pruned_trials_go_and_those_of_the_best_stay(tmp_path):
     while True:
         trial = tune.protocol.running[0]
         for message in messages(trial):
-            save_checkpoint({"step": message.reports[0]["step"]}, tune._checkpoint(trial))
+            save_checkpoint({"step": message.reports[0]["step"]}, tune.where(trial)["checkpoint"])
             if not tune.message(trial.name, message):
                 break
         kept.append(sorted(path.name for path in (tmp_path / "sweep" / "checkpoints").iterdir()))

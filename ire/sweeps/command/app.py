@@ -203,7 +203,7 @@ def sweep(
     """Tune every method on TASK with equal budgets, confirm the winners, and report."""
     from ire.sweeps.experiments.launch import sweep as run
 
-    _finish(run(task, console=_console(), **options))
+    _finish(run(task, console=_console(), **options), inline=options["inline"])
 
 
 @app.command()
@@ -212,7 +212,7 @@ def resume(folder: Folder, trust: Trust = False, **options: Any) -> None:
     """Continue an interrupted sweep, or extend a finished one by trials, methods or stages."""
     from ire.sweeps.experiments.launch import resume as run
 
-    _finish(run(folder, trust=trust, console=_console(), **options))
+    _finish(run(folder, trust=trust, console=_console(), **options), inline=options["inline"])
 
 
 @app.command()
@@ -295,19 +295,20 @@ def tensorboard(
     sys.exit(view(home_at(folder), ["--host", host, "--port", str(port), *context.args]))
 
 
-def _finish(experiment) -> None:
+def _finish(experiment, *, inline: bool) -> None:
     _show(experiment)
+    go_on = f"continue with: ire resume {'--inline ' * inline}{experiment.home.argument}"
     if experiment.broken_off:
         _console().print(experiment.broken_off, style="bold red", soft_wrap=True, highlight=False)
         _console().print(
-            f"fix this, then continue with: ire resume {experiment.home.argument}",
+            f"fix this, then {go_on}",
             soft_wrap=True,
             highlight=False,
         )
         sys.exit(1)
     if not experiment.is_complete:
         _console().print(
-            f"interrupted; continue with: ire resume {experiment.home.argument}",
+            f"interrupted; {go_on}",
             soft_wrap=True,
             highlight=False,
         )

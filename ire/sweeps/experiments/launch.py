@@ -3,10 +3,8 @@
 import contextlib
 import os
 import re
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from ire.methods.method import named, parse_method
 from ire.storage.credentials import without_credentials
 from ire.storage.storage import is_uri
 from ire.sweeps.experiments.experiment import Experiment
+from ire.sweeps.experiments.places import Place, place
 from ire.sweeps.findings.comparison import undecided
 from ire.sweeps.findings.contract import broken_before
 from ire.sweeps.plan.changes import check_identity, extended, identity
@@ -27,24 +26,13 @@ from ire.sweeps.plan.plan import RULES, Plan, read_plan
 from ire.sweeps.plan.preset import load_preset
 from ire.sweeps.plan.provenance import differences, machine, versions
 from ire.sweeps.plan.trust import check_trusted, classes_in_plan, remember, task_modules
-from ire.sweeps.ray.cluster import (
-    capacity,
-    check_shared,
-    connected,
-    gpus_by_default,
-    joins_a_cluster,
-    nodes,
-    this_machine,
-)
 from ire.sweeps.ray.disk import check_room, room_needed
 from ire.sweeps.ray.gpu_share import suggested_share
 from ire.sweeps.ray.interruption import terminate_like_interrupt
-from ire.sweeps.ray.local_cluster import leave_if_stuck
 from ire.sweeps.records.experiment_home import PREFIXES, ExperimentHome, home_at, new_home
 from ire.sweeps.records.records import Records
 from ire.sweeps.search.protocol import Protocol
 from ire.sweeps.watch.console import plain_console
-from ire.sweeps.watch.output import Output
 from ire.trial.scale import scaled
 from search_spaces import find_space
 from trainables.data.folder import data_in, given_data_folder
@@ -68,6 +56,8 @@ def sweep(task: str | None = None, *, console: Console | None = None, **options:
     run with one thing changed.
 
     With `share_prefix`, trials that differ only in IRE's settings train the steps before IRE's boost once.
+
+    With `inline` the trials run in this process, one at a time and without Ray; the records are the same.
 
     The experiment goes to `storage`/`name`, which must not exist; `storage` is a folder, or the URI of an
     object store. `workers` train one trial together, each with `cpus_per_worker` and `gpus_per_worker`. A trial
@@ -130,14 +120,15 @@ def sweep(task: str | None = None, *, console: Console | None = None, **options:
             soft_wrap=True,
             highlight=False,
         )
-    home, address = _new_home(options["storage"], plan.name), options["address"]
+    home = _new_home(options["storage"], plan.name)
+    where = place(inline=options["inline"], address=options["address"])
     loaded = load_task(task)
     batch, workers, parts = loaded.batch_size, plan.workers, f"--workers {plan.workers}"
     if batch % (workers * plan.micro_batches):
         parts += f" x --micro-batches {plan.micro_batches}" if plan.micro_batches > 1 else ""
         raise InvalidInput(f"{parts}: must divide the batch of {task}, {batch} examples")
     check_micro_batches(found, plan.methods, batch_size=batch, workers=workers)
-    if not address:  # a cluster's workers may have data that this machine has not
+    if not options["address"]:  # a cluster's workers may have data that this machine has not
         with data_in(plan.data_dir):
             loaded.check_data()
             plan = replace(plan, data=loaded.data_identity())
@@ -146,11 +137,10 @@ def sweep(task: str | None = None, *, console: Console | None = None, **options:
         if said:
             console.print(said, soft_wrap=True, highlight=False)
     if options["gpus_per_worker"] is None:
-        plan = replace(plan, gpus_per_worker=gpus_by_default(address))
-    if not joins_a_cluster(address):
-        capacity(plan, this_machine())  # refuse what cannot fit before Ray starts
+        plan = replace(plan, gpus_per_worker=where.gpus_by_default())
+    where.check(plan)
     remember(_modules(plan), plan.import_path)
-    return _run(plan, home, None, changed=True, address=address, console=console)
+    return _run(plan, home, None, changed=True, where=where, console=console)
 
 
 @takes({name: option.resume_default for name, option in RESUMED.items()})
@@ -165,7 +155,7 @@ def resume(
     before is imported only with `trust`, which is remembered. Raises `InvalidInput`, before anything is started
     or written, for a change that would make old and new trials incomparable.
     """
-    home, address = home_at(folder), options.pop("address")
+    home, where = home_at(folder), place(inline=options.pop("inline"), address=options.pop("address"))
     with home.locked():
         home.open()  # again: until now another process may have been writing
         before, console = read_plan(home.folder, trust=trust), console or plain_console()
@@ -185,7 +175,7 @@ def resume(
         for line in protocol.records.mended:
             console.print(line, style="bold yellow", soft_wrap=True, highlight=False)
         remember(_modules(plan), plan.import_path)
-        return _run(plan, home, protocol, changed=plan != before, address=address, console=console)
+        return _run(plan, home, protocol, changed=plan != before, where=where, console=console)
 
 
 def _rehearse(plan: Plan, task: Task) -> None:
@@ -207,35 +197,29 @@ def _run(
     protocol: Protocol | None,
     *,
     changed: bool,
-    address: str | None,
+    where: Place,
     console: Console,
 ) -> Experiment:
     """Run what is left of the plan and report. A new sweep has no protocol yet; of another the lock must be held."""
-    from ire.sweeps.ray.tune_run import TuneRun
     from ire.sweeps.watch.progress import Progress
     from ire.sweeps.watch.publisher import Publisher
     from ire.sweeps.watch.tensorboard import TensorBoard
-    from trainables.gang.ray_internals import lacking
 
     broken_off, read = None, protocol.records if protocol else None
     with contextlib.ExitStack() as stack:
         stack.enter_context(data_in(plan.data_dir))
         if protocol is None or not protocol.is_over:
-            if plan.data is not None and not joins_a_cluster(address):  # there, each worker looks at its own
+            if plan.data is not None and not where.has_other_data:  # there, each worker looks at its own
                 load_task(plan.task).check_same_data(plan.data, whose=f"the sweep {plan.name!r}")
-            started_here = not joins_a_cluster(address)
             last = plain_console(file=console.file, waits=False)  # wherever standard output goes by then
-            check_lives: Callable[[], None] = lambda: None  # noqa: E731
-            if started_here:
-                check_lives = stack.enter_context(
-                    leave_if_stuck(lambda reason: last.print(_lost(reason, home), soft_wrap=True))
+            slots = stack.enter_context(
+                where.opened(
+                    plan, home, lambda reason: last.print(_lost(reason, home, where), soft_wrap=True)
                 )
-            stack.enter_context(connected(address))
-            slots = capacity(plan, nodes())
+            )
             room = check_room(room_needed(plan, load_task(plan.task), slots=slots.slots), home.location)
-            check_shared(home.location)
             stack.enter_context(  # after Ray, which has a handler of its own
-                terminate_like_interrupt(lambda: last.print(_how_to_go_on(home), soft_wrap=True))
+                terminate_like_interrupt(lambda: last.print(_how_to_go_on(home, where), soft_wrap=True))
             )
             if protocol is None:
                 home.create()
@@ -244,11 +228,11 @@ def _run(
                 _write_plan(plan, home)
             if protocol is None:
                 protocol = Protocol(plan, home.folder, publish=home.publish_records, undecided=undecided)
-            screen = stack.enter_context(_ray_output(home.folder, console))
+            screen = stack.enter_context(where.output(home, console))
             for line in (
                 f"{plan.name}: {slots.arithmetic}",
                 room,
-                *lacking(),
+                *where.lacking(),
                 *_changed_versions(plan, protocol.records),
             ):
                 screen.print(line, soft_wrap=True, highlight=False)
@@ -262,17 +246,20 @@ def _run(
                 slots=slots.slots,
             )
             read = None  # reports are forgotten while the sweep runs
-            watchers = [TensorBoard(home), Progress(screen), Publisher(home)]
-            count = partial(_slots, plan, check_lives)
-            tune = TuneRun(protocol, home, slots=count, watchers=watchers)
+            watchers = [
+                TensorBoard(home),
+                Progress(screen, in_process=where.is_this_process),
+                Publisher(home),
+            ]
+            run = where.run(plan, protocol, home, watchers)
             with contextlib.suppress(KeyboardInterrupt):
                 try:
                     for watcher in watchers:
                         watcher.opened(protocol)
-                    tune.run()
+                    run.run()
                 finally:
-                    tune.close()
-            broken_off = tune.cannot_go_on
+                    run.close()
+            broken_off = run.cannot_go_on
             ends = (trial.reports[-1] for trial in protocol.records.trials.values() if trial.reports)
             if (suggestion := suggested_share(plan, ends)) is not None:
                 screen.print(suggestion, soft_wrap=True, highlight=False)
@@ -302,21 +289,6 @@ def _write_plan(plan: Plan, home: ExperimentHome) -> None:
     home.publish()
 
 
-def _slots(plan: Plan, check_lives: Callable[[], None]) -> int:
-    """How many trials the cluster holds now, freed of what the dead left; 0 while too few nodes are there.
-
-    `check_lives` raises `ClusterLost` for a cluster that was started here and is dead: no other node can come.
-    """
-    from trainables.gang.trainable import remove_abandoned_placement_groups
-
-    check_lives()
-    remove_abandoned_placement_groups()
-    try:
-        return capacity(plan, nodes()).slots
-    except InvalidInput:
-        return 0
-
-
 def _changed_versions(plan: Plan, records: Records) -> list[str]:
     """A line for a resume under other versions than the last run's."""
     if not records.runs:
@@ -325,12 +297,12 @@ def _changed_versions(plan: Plan, records: Records) -> list[str]:
     return [f"resumed with other versions (recorded): {', '.join(changed)}"] if changed else []
 
 
-def _lost(reason: str, home: ExperimentHome) -> str:
-    return f"the Ray cluster of this machine is lost: {reason}\n{_how_to_go_on(home)}"
+def _lost(reason: str, home: ExperimentHome, where: Place) -> str:
+    return f"the Ray cluster of this machine is lost: {reason}\n{_how_to_go_on(home, where)}"
 
 
-def _how_to_go_on(home: ExperimentHome) -> str:
-    return f"interrupted; continue with: ire resume {home.argument}"
+def _how_to_go_on(home: ExperimentHome, where: Place) -> str:
+    return f"interrupted; continue with: {where.command} {home.argument}"
 
 
 def _new_home(storage: str | Path, name: str) -> ExperimentHome:
@@ -339,18 +311,3 @@ def _new_home(storage: str | Path, name: str) -> ExperimentHome:
             f"--name {name!r}: must be 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit"
         )
     return new_home(storage, name)
-
-
-@contextlib.contextmanager
-def _ray_output(folder: Path, console: Console) -> Iterator[Console]:
-    """Send what Ray prints to `ray.log` in the folder; the yielded console goes on writing where `console` did."""
-    with (folder / "ray.log").open("a", buffering=1, errors="backslashreplace") as file:
-        log = Output(file, waits=True)  # a disk that is full ends nothing here
-        screen = plain_console(
-            file=console.file,
-            waits=False,
-            force_terminal=console.is_terminal,
-            width=console.width if console.is_terminal else 160,
-        )
-        with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
-            yield screen

@@ -251,6 +251,13 @@ class CallOptions:
             resume=Resume(help="join this Ray cluster; default: RAY_ADDRESS, else this machine alone"),
         ),
     ] = None
+    inline: Annotated[
+        bool,
+        Option(
+            help="one trial at a time in this process, without Ray: for a debugger, a notebook, a CI job",
+            resume=Resume(help="continue in this process, one trial at a time and without Ray"),
+        ),
+    ] = False
 
 
 PLANNED = options_of(PlannedOptions)

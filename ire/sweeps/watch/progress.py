@@ -21,8 +21,9 @@ FRAME_SECONDS = 0.5
 class Progress(Watcher):
     """Shows trials done of all, the best of each method and the time left."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, console: Console, *, in_process: bool = False) -> None:
+        """With `in_process` the trials use the same terminal, for a debugger perhaps: lines alone are written."""
+        self._console, self._in_process = console, in_process
         self._live: Live | None = None
         self._protocol: Protocol | None = None
         self._shown = 0.0
@@ -34,6 +35,8 @@ class Progress(Watcher):
         self._protocol = protocol
         self._began = self._shown = time.monotonic()
         self._done_before = protocol.work()[0]
+        if self._in_process:
+            return
         if self._console.is_terminal:
             self._live = Live(self._table(), console=self._console, auto_refresh=False, transient=True)
             self._live.start()

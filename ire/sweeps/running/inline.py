@@ -1,0 +1,104 @@
+"""Trains a sweep's trials in this process, one after another and without Ray: for a debugger, a notebook, a CI job."""
+
+import bdb
+import gc
+import traceback
+
+import torch
+
+from ire.invalid_input import InvalidInput
+from ire.storage.storage import is_full
+from ire.sweeps.plan.plan import Plan
+from ire.sweeps.records.records import RUNNING, TrialRecord
+from ire.sweeps.running.run import Run
+from ire.trial.message import Message, StorageTrouble
+from ire.trial.report import Report
+from trainables.gang.out_of_memory import advice, is_out_of_memory
+from trainables.task import load_task
+from trainables.training.loop import train
+from trainables.training.placement import release
+from trainables.training.training import Training
+
+
+def check_inline(plan: Plan) -> None:
+    """Raise `InvalidInput` for a plan whose trials one process cannot train."""
+    if plan.workers > 1:
+        raise InvalidInput(
+            f"--inline --workers {plan.workers}: one process is one worker; leave --inline out, and Ray runs "
+            f"{plan.workers}"
+        )
+    if plan.gpus_per_worker and not torch.cuda.is_available():
+        raise InvalidInput(
+            f"--inline --gpus-per-worker {plan.gpus_per_worker:g}: this process sees no GPU; a new sweep takes "
+            "--gpus-per-worker cpu"
+        )
+
+
+class InlineRun(Run):
+    """One run of a protocol in this process; ends when it is over, broken off, or interrupted by `KeyboardInterrupt`.
+
+    A trial is given what it would be given by a worker on Ray, so its reports are the same, bit for bit.
+    """
+
+    def run(self) -> None:
+        """Train every trial that is left."""
+        threads = torch.get_num_threads()
+        self._task = load_task(self.protocol.plan.task)
+        self._device = torch.device("cuda" if self.protocol.plan.gpus_per_worker else "cpu")
+        self.begin()
+        gc.collect()
+        gc.freeze()  # what is loaded stays; collections between trials skip it
+        try:
+            while trial := self.next_trial():
+                self._train(trial)
+        finally:
+            gc.unfreeze()
+            torch.set_num_threads(threads)
+
+    def _train(self, trial: TrialRecord) -> None:
+        release()
+
+        def take(report: Report, training: Training) -> bool:
+            is_past = report["step"] < training.step  # sent again, and the mask of then is gone
+            flat_fractions = {} if is_past else training.flat_fractions()
+            message = Message(reports=(report,), flat_fractions=(flat_fractions,))
+            goes_on = self.message(trial.name, message)
+            self.tick()
+            return goes_on and self.cannot_go_on is None
+
+        def storage_error(error: OSError) -> None:
+            trouble = StorageTrouble(cause=str(error), is_full=is_full(error))
+            self.message(trial.name, Message(storage_trouble=trouble))
+
+        def begins_with(training: Training) -> None:
+            self.message(trial.name, Message(prefix=training.gradient_evaluations))
+
+        try:
+            train(
+                trial.spec,
+                take,
+                task=self._task,
+                device=self._device,
+                on_trouble=storage_error,
+                on_prefix=begins_with,
+                **self.where(trial),
+            )
+        except bdb.BdbQuit:  # `quit` in the debugger ends the sweep, and the trial is resumed
+            raise KeyboardInterrupt from None
+        except (Exception, SystemExit) as error:
+            text = traceback.format_exc()
+            if is_out_of_memory(error):
+                text = f"{advice(error, trial.spec)}\n{text}"
+            self.message(trial.name, Message(error=text))
+            self._check_device(trial)
+        assert trial.status != RUNNING or self.cannot_go_on, f"{trial.name} has ended without its last report"
+
+    def _check_device(self, trial: TrialRecord) -> None:
+        """Break off if an error of `trial` has made the GPU unusable for this process."""
+        if self._device.type != "cuda":
+            return
+        try:
+            torch.cuda.synchronize()
+        except RuntimeError as error:
+            cause = str(error).splitlines()[0]
+            self._break_off(f"after the error of {trial.name} this process cannot use its GPU: {cause}")

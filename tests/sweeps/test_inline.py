@@ -1,0 +1,195 @@
+"""A sweep in this process: without Ray, with the records of any other sweep, ended and resumed like one."""
+
+import bdb
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from inline_sweep import run, small_plan
+from small_space import SHORT, space_text
+
+import ire.sweeps.running.inline as inline
+from ire import resume, sweep
+from ire.invalid_input import InvalidInput
+from ire.sweeps.records.experiment_home import FolderHome
+from ire.sweeps.records.records import FAILED, FINISHED, RUNNING, read_records
+from ire.sweeps.search.protocol import Protocol
+from trainables.training.training import Training
+
+CLOCKS = ("seconds", "steps_per_second")
+
+
+def rows(folder: Path) -> list:
+    return [
+        (
+            t.spec,
+            t.stage,
+            t.number,
+            t.status,
+            [{k: v for k, v in r.items() if k not in CLOCKS} for r in t.reports],
+        )
+        for t in read_records(folder).trials.values()
+    ]
+
+
+@pytest.fixture
+def no_ray(monkeypatch):
+    """A machine where Ray is not installed."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "ray"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "ray", None)
+
+
+@pytest.fixture
+def call(tmp_path, no_ray):
+    """Starts a small sweep in this process, as a user does."""
+    (tmp_path / "short.toml").write_text(space_text(SHORT))
+
+    def start(**options):
+        given = {"methods": ["sgd", "adamw"], "trials": 2, "confirm_seeds": 0, "curve": False}
+        given |= {"name": "small", "space": tmp_path / "short.toml", "storage": tmp_path, "studies": 1}
+        return sweep("digits", inline=True, **given | options)
+
+    return start
+
+
+def disturb(monkeypatch, act, *, after: int) -> None:
+    """Call `act` in the trial that would take a step after so many steps of all trials."""
+    advance, left = Training.advance, [after]
+
+    def disturbed(training):
+        left[0] -= 1
+        if not left[0]:
+            act()
+        advance(training)
+
+    monkeypatch.setattr(Training, "advance", disturbed)
+
+
+def raising(error: type[BaseException]):
+    def act():
+        raise error
+
+    return act
+
+
+def test_it_needs_no_ray_and_leaves_everything_that_a_sweep_leaves(call, capsys):
+    experiment = call()
+    assert experiment.is_complete
+    assert experiment.broken_off is None
+    assert "one trial at a time, in this process" in capsys.readouterr().out
+    names = {path.name for path in experiment.folder.iterdir()}
+    assert names >= {"sweep.toml", "trials", "optuna.log", "trials.jsonl", "results.jsonl", "report"}
+    assert list((experiment.folder / "trials" / "adamw-0000").glob("events.out.tfevents*"))
+
+
+@pytest.mark.parametrize(
+    "act",
+    [raising(KeyboardInterrupt), raising(bdb.BdbQuit), lambda: signal.raise_signal(signal.SIGTERM)],
+    ids=["Ctrl-C", "quit in the debugger", "SIGTERM"],
+)
+def test_ended_from_outside_it_leaves_a_trial_running_and_is_resumed(call, monkeypatch, act):
+    monkeypatch.setattr("ire.sweeps.experiments.experiment.write_report", lambda *_: None)
+    with monkeypatch.context() as patched:
+        disturb(patched, act, after=60)
+        experiment = call()
+    assert not experiment.is_complete
+    assert experiment.broken_off is None
+    assert [t.status for t in read_records(experiment.folder).trials.values()].count(RUNNING) == 1
+    assert resume(experiment.folder, inline=True).is_complete
+
+
+def test_interrupted_and_resumed_it_equals_the_undisturbed_sweep(tmp_path, monkeypatch):
+    for name in ("whole", "begun"):
+        (tmp_path / name).mkdir()
+    plan = replace(small_plan(), confirm_seeds=0)
+    run(tmp_path / "whole", plan)
+    for steps in (30, 70, 90):
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            disturb(patched, raising(KeyboardInterrupt), after=steps)
+            run(tmp_path / "begun", plan)
+    run(tmp_path / "begun", plan)
+    assert rows(tmp_path / "begun") == rows(tmp_path / "whole")
+
+
+def test_a_trial_that_raises_fails_alone(tmp_path, monkeypatch):
+    advance = Training.advance
+
+    def failing(training):
+        if training.spec.name == "adamw-0001":
+            sys.exit("no more of this")
+        advance(training)
+
+    monkeypatch.setattr(Training, "advance", failing)
+    run(tmp_path, replace(small_plan(), confirm_seeds=0))
+    ended = read_records(tmp_path).trials
+    assert ended["adamw-0001"].status == FAILED
+    assert "SystemExit: no more of this" in ended["adamw-0001"].error
+    assert ended["adamw-0000"].status == FINISHED
+    assert {trial.status for trial in ended.values()} >= {FINISHED, FAILED}
+
+
+def test_a_trial_out_of_memory_fails_with_advice(tmp_path, monkeypatch):
+    def failing(training):
+        raise MemoryError
+
+    monkeypatch.setattr(Training, "advance", failing)
+    run(tmp_path, replace(small_plan(), methods=("adamw",), trials=2, confirm_seeds=0))
+    assert (
+        read_records(tmp_path).trials["adamw-0000"].error.startswith("out of memory with --micro-batches 1")
+    )
+
+
+def test_a_full_disk_breaks_it_off_and_a_resume_goes_on(tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+
+        def full(*_):
+            raise OSError(28, "No space left on device")
+
+        patched.setattr("trainables.training.loop.save_checkpoint", full)
+        protocol = Protocol(replace(small_plan(), confirm_seeds=0, checkpoint_seconds=0.0), tmp_path)
+        broken = inline.InlineRun(protocol, FolderHome(tmp_path), watchers=[])
+        broken.run()
+    assert "the storage is full" in broken.cannot_go_on
+    assert [t.status for t in read_records(tmp_path).trials.values()] == [RUNNING]
+    run(tmp_path, replace(small_plan(), confirm_seeds=0))
+
+
+def test_the_callers_threads_are_as_before(tmp_path):
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(before + 1)
+    try:
+        run(tmp_path, replace(small_plan(), methods=("adamw",), trials=2, confirm_seeds=0))
+        assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"workers": 2}, "--inline --workers 2: one process is one worker; leave --inline out"),
+        ({"address": "auto"}, "--inline --address auto: give one of them"),
+        ({"gpus_per_worker": 1}, "--inline --gpus-per-worker 1: this process sees no GPU"),
+    ],
+)
+def test_what_one_process_cannot_do_is_refused_before_anything_is_written(
+    call, tmp_path, monkeypatch, options, message
+):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(InvalidInput) as error:
+        call(**options)
+    assert str(error.value).startswith(message)
+    assert not (tmp_path / "small").exists()
+
+
+def test_a_sweep_of_several_workers_is_not_resumed_in_one_process(tmp_path, no_ray):
+    plan = replace(small_plan(), workers=2)
+    (tmp_path / "sweep.toml").write_text(plan.to_toml())
+    (tmp_path / "trials.jsonl").touch()
+    with pytest.raises(InvalidInput, match="--inline --workers 2"):
+        resume(tmp_path, inline=True)
