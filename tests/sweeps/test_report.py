@@ -87,16 +87,26 @@ def test_the_page_opens_offline_and_holds_every_figure_and_table(run):
     page = experiment.report()
     text = page.read_text()
     assert text.startswith("<!doctype html>")
-    assert "http" not in text.split("<pre>")[0]
-    assert not re.search(r"<(script|link)\b", text)
-    assert text.count("data:image/svg+xml;base64,") >= 10
-    for name in ("loss-curves", "baseline-curve", "tuning", "kappa-gamma", "slices", "parallel"):
+    assert "://" not in text.split("<pre>")[0]
+    assert not re.search(r"<link\b|\ssrc=\"(?!data:)", text)
+    assert text.count("data:image/svg+xml;base64,") + text.count('class="live"') >= 10
+    for name in (
+        "verdict",
+        "trials",
+        "loss-curves",
+        "baseline-curve",
+        "tuning",
+        "kappa-gamma",
+        "slices",
+        "parallel",
+    ):
         for kind in ("svg", "png"):
             assert (page.parent / f"{name}.{kind}").stat().st_size > 1000, name
     markdown = (page.parent / "report.md").read_text()
     assert all(f"| {name}" in markdown for name in experiment.plan.methods)
     for title in ("Controls", "Fairness contract", "Search", "To run it again"):
         assert title in text
+    assert set(re.findall(r'<a href="#([^"]+)"', text)) == set(re.findall(r'<h2 id="([^"]+)"', text))
     assert "ire sweep digits --methods sgd,sgd-ire,sam-sgd --trials 6" in text
 
 

@@ -7,7 +7,6 @@ from ire.foreign_text import without_secrets
 from ire.sweeps.findings.results import Results
 from ire.sweeps.report.facts import as_json
 from ire.sweeps.report.markdown import as_markdown
-from ire.sweeps.report.palette import styles
 from ire.sweeps.report.terminal import terminal_findings, terminal_tables
 from ire.sweeps.report.words import headline
 
@@ -17,19 +16,16 @@ __all__ = ["as_json", "as_markdown", "headline", "terminal_findings", "terminal_
 def write_report(results: Results, folder: Path | None = None) -> Path:
     """Write the report's files into `folder`, `report/` of the experiment otherwise; returns the page."""
     from ire.sweeps.report.page import as_html
-    from ire.sweeps.report.run_pictures import run_pictures
-    from ire.sweeps.report.search_pictures import search_pictures
+    from ire.sweeps.report.pictures_of import pictures_of
 
     folder = folder or results.folder / "report"
     folder.mkdir(parents=True, exist_ok=True)
     facts = without_secrets(json.dumps(as_json(results), indent=1, allow_nan=False))
     (folder / "report.json").write_text(f"{facts}\n")
     (folder / "report.md").write_text(as_markdown(results), encoding="utf-8")
-    looks = styles(results.plan.methods)
-    pictures = [*run_pictures(results, looks), *search_pictures(results, looks)]
+    pictures = pictures_of(results)
     for picture in pictures:
-        for kind in ("svg", "png"):
-            (folder / f"{picture.name}.{kind}").write_bytes(picture.whole(kind))
+        picture.write(folder)
     page = folder / "report.html"
     page.write_text(as_html(results, pictures), encoding="utf-8")
     return page

@@ -1,9 +1,13 @@
 """The report as one self-contained page that opens offline: verdict first, then the evidence.
 
-How it looks stands in `templates/`; every text in it is made harmless (`ire.foreign_text`) where it is put in.
+How it looks stands in `templates/`; every text in it is made harmless (`ire.foreign_text`) where it is put in. A page
+may load nothing and run no script but the one that is written here: its Content-Security-Policy says so to the browser.
 """
 
 import base64
+import hashlib
+import json
+import re
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -12,11 +16,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from ire.foreign_text import in_html
+from ire.methods.foreign import shortened
 from ire.sweeps.findings.results import Results
 from ire.sweeps.report.facts import reproduce, versions
 from ire.sweeps.report.pictures import Picture
-from ire.sweeps.report.tables import TEXT, tables
+from ire.sweeps.report.tables import TEXT, all_trials, tables
 from ire.sweeps.report.words import further_findings, headline, notes
+
+SCRIPT = ("scale.js", "plot.js", "hover.js", "sort.js", "start.js")
+"""The page's script, in the order in which it is put together."""
 
 
 def as_html(results: Results, pictures: Sequence[Picture]) -> str:
@@ -31,6 +39,7 @@ def as_html(results: Results, pictures: Sequence[Picture]) -> str:
         first=first,
         table_of=lambda start: next((table for table in others if table.title.startswith(start)), None),
         pictures=figures,
+        trials=all_trials(results),
         notes=notes(results.comparison),
         command=reproduce(results),
         versions=versions(results),
@@ -41,7 +50,25 @@ def as_html(results: Results, pictures: Sequence[Picture]) -> str:
 
 def rendered(template: str, **content: Any) -> str:
     """The page that a template makes of what it names."""
-    return _environment().get_template(f"{template}.html.jinja").render(content) + "\n"
+    script = _script()
+    return (
+        _environment()
+        .get_template(f"{template}.html.jinja")
+        .render(
+            content,
+            contents=[],  # filled by the headings
+            figures=[],  # and by the figures, as they are put in
+            script=Markup(script),
+            script_hash=Markup(base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()),
+        )
+        + "\n"
+    )
+
+
+@cache
+def _script() -> str:
+    loader = _environment().loader
+    return "".join(loader.get_source(_environment(), name)[0] for name in SCRIPT)
 
 
 @cache
@@ -55,7 +82,10 @@ def _environment() -> Environment:
     environment.globals["text_columns"] = TEXT
     environment.filters |= {
         "base64": lambda text: base64.b64encode(text.encode()).decode(),
+        "live_json": _live_json,
         "repr": repr,
+        "shortened": shortened,
+        "slug": lambda title: re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-"),
         "with_code": _with_code,
     }
     return environment
@@ -65,3 +95,11 @@ def _with_code(text: str) -> Markup:
     """Escaped, with what stands between backticks as code."""
     parts = in_html(text).split("`")
     return Markup("".join(f"<code>{part}</code>" if i % 2 else part for i, part in enumerate(parts)))
+
+
+def _live_json(pictures: Sequence[Picture]) -> Markup:
+    """What the script draws; no text in it can end the element that it stands in."""
+    text = json.dumps(
+        [[panel.live() for panel in picture.live] for picture in pictures], separators=(",", ":")
+    )
+    return Markup(text.replace("<", "\\u003c"))

@@ -6,6 +6,7 @@ triangles.
 """
 
 from collections.abc import Sequence
+from colorsys import hls_to_rgb, rgb_to_hls
 from dataclasses import dataclass
 
 from ire.methods.method import parse_method
@@ -15,13 +16,25 @@ OTHERS = ("#000000", "#8C8C2E", "#7A4B2A", "#5B5B5B", "#88419D", "#B07AA1", "#4D
 CONTROL_COLOUR = "#8A8A8A"
 
 
+LIGHTNESS_ON_DARK = 0.62
+"""At least, of 1, of a colour on a dark page."""
+
+
 @dataclass(frozen=True)
 class Style:
     """How a method looks."""
 
     colour: str
-    line: str
+    line: str | tuple[int, tuple[int, ...]]
     marker: str
+
+    @property
+    def on_dark(self) -> str:
+        """The same hue, light enough for a dark page."""
+        red, green, blue = (int(self.colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+        hue, lightness, saturation = rgb_to_hls(red, green, blue)
+        found = hls_to_rgb(hue, max(lightness, LIGHTNESS_ON_DARK), saturation)
+        return "#" + "".join(f"{round(255 * part):02X}" for part in found)
 
 
 def styles(methods: Sequence[str]) -> dict[str, Style]:

@@ -1,11 +1,14 @@
 """What every figure has in common: panels that are drawn side by side in a file, and one by one on the page."""
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ire.methods.foreign import shortened
+from ire.sweeps.report.panel import Panel
+from ire.sweeps.report.panel_drawing import draw
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,6 +35,8 @@ RC = {
 }
 WIDTH, HEIGHT = 4.05, 3.2
 """Inches of one panel."""
+PIXELS = 76
+"""On the page, of an inch."""
 COLUMNS = 3
 LEGEND_ENTRY = 1.7
 """Inches that a name and its line take."""
@@ -45,21 +50,45 @@ class Picture:
     """Of its files."""
     title: str
     caption: str
-    panels: list[Callable[["Axes"], None]]
+    panels: "Sequence[Panel | Callable[[Axes], None]]"
+    """What the page can draw itself, or else a function that draws on axes."""
     styles: Mapping[str, "Style"] = field(default_factory=dict)
     """What its legend holds."""
     width: float = WIDTH
     height: float = HEIGHT
 
+    @property
+    def live(self) -> list[Panel]:
+        """Its panels, if the page can draw every one of them itself; else none."""
+        live = [panel for panel in self.panels if isinstance(panel, Panel)]
+        return live if len(live) == len(self.panels) else []
+
+    @property
+    def zooms(self) -> bool:
+        """Whether a part of it can be looked at more closely: not where one axis holds names."""
+        return any(not panel.y.ticks for panel in self.live)
+
+    @property
+    def pixels(self) -> int:
+        """The height of a panel on the page."""
+        return round(1.15 * PIXELS * self.height)
+
+    @property
+    def pixels_wide(self) -> int:
+        """The least width of a panel on the page, where there is so much room."""
+        return round(PIXELS * self.width)
+
     def svgs(self) -> list[str]:
         """Each panel as an SVG image of its own."""
         return [self._saved(self._figure([panel], legend=False), "svg").decode() for panel in self.panels]
 
-    def whole(self, kind: str) -> bytes:
-        """All panels with a legend, as `svg` or `png`."""
-        return self._saved(self._figure(self.panels, legend=True), kind)
+    def write(self, folder: Path) -> None:
+        """Write all panels with a legend into `folder`, as SVG and PNG."""
+        figure = self._figure(self.panels, legend=True)
+        for kind in ("svg", "png"):
+            (folder / f"{self.name}.{kind}").write_bytes(self._saved(figure, kind))
 
-    def _figure(self, panels: list[Callable[["Axes"], None]], *, legend: bool) -> "Figure":
+    def _figure(self, panels: "Sequence[Panel | Callable[[Axes], None]]", *, legend: bool) -> "Figure":
         from matplotlib import rc_context
         from matplotlib.figure import Figure
         from matplotlib.lines import Line2D
@@ -71,7 +100,7 @@ class Picture:
             figure = Figure(figsize=size, layout="constrained")
             grid = list(figure.subplots(rows, columns, squeeze=False).flat)
             for panel, axes in zip(panels, grid, strict=False):
-                panel(axes)
+                draw(panel, axes) if isinstance(panel, Panel) else panel(axes)
             for axes in grid[len(panels) :]:
                 axes.set_visible(False)
             if legend and self.styles:

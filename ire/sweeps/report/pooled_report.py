@@ -1,9 +1,8 @@
 """The report of several sweeps: a table of all tasks, geometric means, and performance profiles."""
 
 import json
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,12 +14,10 @@ from ire.sweeps.plan.options import MIN_STUDIES
 from ire.sweeps.report.markdown import markdown_table
 from ire.sweeps.report.page import rendered
 from ire.sweeps.report.palette import styles
+from ire.sweeps.report.panel import Axis, Panel, Series
 from ire.sweeps.report.pictures import Picture
 from ire.sweeps.report.tables import Table
 from ire.sweeps.report.words import headline
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 SCHEMA = 2
 
@@ -116,23 +113,25 @@ def profiles(sweeps: PooledSweeps) -> Picture | None:
         title="Performance profiles",
         caption=f"The share of {len(sweeps.tasks)} tasks on which a method reached the target, the final loss of the "
         f"best baseline, in at most τ times the time of the fastest, in {CLOCKS[sweeps.clock]}. Higher is better.",
-        panels=[partial(_profiles, ratios, looks)],
+        panels=[_profiles(ratios, looks)],
         styles=looks,
         width=7.0,
         height=3.6,
     )
 
 
-def _profiles(ratios: dict[str, np.ndarray], looks: dict, axes: "Axes") -> None:
+def _profiles(ratios: dict[str, np.ndarray], looks: dict) -> Panel:
     finite = np.concatenate([found[np.isfinite(found)] for found in ratios.values()])
     at = np.geomspace(1, max(4.0, 1.1 * finite.max(initial=1.0)), 500)
-    for method, found in ratios.items():
-        style = looks[method]
-        axes.step(at, profile(found, at), where="post", color=style.colour, ls=style.line, lw=1.7)
-    axes.set_ylim(-0.02, 1.03)
-    axes.set_xlim(1, at[-1])
-    axes.set_xlabel("τ")
-    axes.set_ylabel("share of tasks")
+    series = [
+        Series(name=method, style=looks[method], x=at, y=profile(found, at), stepped=True)
+        for method, found in ratios.items()
+    ]
+    return Panel(
+        x=Axis(label="τ", low=1.0, high=float(at[-1])),
+        y=Axis(label="share of tasks", low=-0.02, high=1.03),
+        series=series,
+    )
 
 
 def write_pooled(sweeps: PooledSweeps, folder: Path) -> Path:
@@ -146,12 +145,12 @@ def write_pooled(sweeps: PooledSweeps, folder: Path) -> Path:
     parts += [f"- {in_markdown(f'{e.plan.name}: {headline(e)}')}" for e in sweeps.experiments]
     (folder / "report.md").write_text("\n".join([*parts, ""]), encoding="utf-8")
     picture = profiles(sweeps)
-    for kind in ("svg", "png") if picture else ():
-        (folder / f"{picture.name}.{kind}").write_bytes(picture.whole(kind))
+    if picture:
+        picture.write(folder)
     page = folder / "report.html"
     text = rendered(
         "pooled_sweeps",
-        title="PooledSweeps sweeps",
+        title="Several sweeps",
         headline=told,
         sweeps=[(e.plan.name, headline(e)) for e in sweeps.experiments],
         tables=tables,

@@ -8,7 +8,7 @@ import numpy as np
 
 from ire.methods.foreign import shortened
 from ire.methods.method import parse_method
-from ire.sweeps.findings.comparison import Row
+from ire.sweeps.findings.comparison import Row, short_settings
 from ire.sweeps.findings.results import Results
 from ire.sweeps.findings.statistics.tuning_gain import (
     best_so_far,
@@ -20,8 +20,8 @@ from ire.sweeps.findings.statistics.tuning_gain import (
 from ire.sweeps.plan.plan import Plan
 from ire.sweeps.records.records import DIVERGED, FINISHED, PRUNED, TrialRecord
 from ire.sweeps.report.palette import Style
+from ire.sweeps.report.panel import Axis, Panel, Series
 from ire.sweeps.report.pictures import Picture
-from ire.sweeps.report.run_pictures import plain_log_ticks
 from ire.trial.seeds import derive_seed
 from search_spaces import Choice, Dimension, Fixed, Interval
 
@@ -52,8 +52,8 @@ def search_pictures(results: Results, styles: Mapping[str, Style]) -> list[Pictu
             "expected of the best of n trials drawn from those that ran, with its 95 % interval; n = 1 is a guess, "
             "the right end what was found. A pruned trial counts with its last loss, a lost one with the worst.",
             panels=[
-                partial(_best_so_far, plan, rows, styles),
-                partial(_expected_best, plan, rows, styles),
+                _best_so_far(rows, styles),
+                _expected_best(plan, rows, styles),
             ],
             styles=shown,
             width=5.0,
@@ -92,7 +92,7 @@ def search_pictures(results: Results, styles: Mapping[str, Style]) -> list[Pictu
             title="Each setting by itself",
             caption="Final validation loss of every finished search trial against one setting at a time; the larger "
             "markers with a dark edge are the winners.",
-            panels=[partial(_slice, plan, rows, styles, name) for name in names],
+            panels=[_slice(plan, rows, styles, name) for name in names],
             styles=shown,
             height=2.9,
         )
@@ -122,39 +122,43 @@ def _searched(plan: Plan, method: str) -> dict[str, Dimension]:
     return {name: d for name, d in dimensions.items() if not isinstance(d, Fixed)}
 
 
-def _best_so_far(plan: Plan, rows: Sequence[Row], styles: Mapping[str, Style], axes: "Axes") -> None:
+def _best_so_far(rows: Sequence[Row], styles: Mapping[str, Style]) -> Panel:
+    series = []
     for row in rows:
-        style = styles[row.method]
         for study in sorted({trial.study for trial in row.search}):
             trials = [trial for trial in row.search if trial.study == study]
             at, best = best_so_far(trials)
             if not at:
                 continue
             spent = sum(trial.gradient_evaluations for trial in trials)
-            axes.step([*at, spent], [*best, best[-1]], where="post", color=style.colour, ls=style.line)
-            axes.plot(at, best, color=style.colour, ls="", marker=style.marker, ms=4)
-    _loss_scale(axes)
-    axes.set_xlabel("gradient evaluations spent on the search")
-    axes.set_ylabel("best validation loss so far (nats)")
+            series.append(
+                Series(
+                    name=row.method,
+                    style=styles[row.method],
+                    x=[*at, spent],
+                    y=[*best, best[-1]],
+                    stepped=True,
+                    marked=True,
+                    width=1.5,
+                    note=f"study {study + 1}",
+                )
+            )
+    return Panel(
+        x=Axis(label="gradient evaluations spent on the search"),
+        y=Axis(label="best validation loss so far (nats)", log=True),
+        series=series,
+    )
 
 
-def _expected_best(plan: Plan, rows: Sequence[Row], styles: Mapping[str, Style], axes: "Axes") -> None:
+def _expected_best(plan: Plan, rows: Sequence[Row], styles: Mapping[str, Style]) -> Panel:
+    series = []
     for row in rows:
-        losses, style = trial_losses(row.search), styles[row.method]
-        n = counts(len(losses))
+        losses = trial_losses(row.search)
         draws = np.random.default_rng(derive_seed(plan.seed, "expected best", row.method))
         low, high = expected_best_interval(losses, draws)
-        axes.plot(n, expected_best(losses), color=style.colour, ls=style.line, lw=1.7)
-        axes.fill_between(n, low, high, color=style.colour, alpha=0.1, lw=0)
-    _loss_scale(axes)
-    axes.set_xlabel("trials n")
-    axes.set_ylabel("expected best of n (nats)")
-
-
-def _loss_scale(axes: "Axes") -> None:
-    axes.set_yscale("log")
-    low, high = axes.get_ylim()
-    plain_log_ticks(axes.yaxis, low, high)
+        n, best = counts(len(losses)), expected_best(losses)
+        series.append(Series(name=row.method, style=styles[row.method], x=n, y=best, low=low, high=high))
+    return Panel(x=Axis(label="trials n"), y=Axis(label="expected best of n (nats)", log=True), series=series)
 
 
 def _kappa_gamma(plan: Plan, row: Row, axes: "Axes") -> None:
@@ -218,47 +222,53 @@ def _importance(name: str, found: Mapping[str, float], colour: str, axes: "Axes"
     axes.set_xlabel("importance")
 
 
-def _slice(plan: Plan, rows: Sequence[Row], styles: Mapping[str, Style], name: str, axes: "Axes") -> None:
-    ranges = []
+def _slice(plan: Plan, rows: Sequence[Row], styles: Mapping[str, Style], name: str) -> Panel:
+    ranges, series, winners = [], [], []
     for row in rows:
         dimension = _searched(plan, row.method).get(name)
         if dimension is None:
             continue
         if isinstance(dimension, Interval):
             ranges.append(dimension)
-        finished, style = _finished(row), styles[row.method]
-        xs = [t.spec.settings[name] for t in finished]
-        axes.plot(
-            xs,
-            [t.val_loss for t in finished],
-            color=style.colour,
-            marker=style.marker,
-            ms=4.5,
-            ls="",
-            alpha=0.75,
-        )
         won = [winner.trial for winner in row.winners]
-        axes.plot(
-            [trial.spec.settings[name] for trial in won],
-            [trial.val_loss for trial in won],
-            color=style.colour,
-            marker=style.marker,
-            ms=9,
-            mec="black",
-            ls="",
-        )
-    if ranges:
-        low, high = min(d.low for d in ranges), max(d.high for d in ranges)
-        if all(d.log for d in ranges):
-            axes.set_xscale("log")
-            axes.set_xlim(low / (high / low) ** 0.03, high * (high / low) ** 0.03)
-            plain_log_ticks(axes.xaxis, low, high)
-        else:
-            axes.set_xlim(low - 0.03 * (high - low), high + 0.03 * (high - low))
-            axes.locator_params(axis="x", nbins=5)
-    _loss_scale(axes)
-    axes.set_xlabel(name)
-    axes.set_ylabel("validation loss (nats)")
+        rest = [trial for trial in _finished(row) if trial not in won]
+        series.append(_marks(plan, row, rest, styles, name, size=4.5, alpha=0.75))
+        winners.append(_marks(plan, row, won, styles, name, size=9, edged=True))
+    return Panel(
+        x=_slice_axis(name, ranges),
+        y=Axis(label="validation loss (nats)", log=True),
+        series=[each for each in (*series, *winners) if len(each.x)],
+    )
+
+
+def _marks(
+    plan: Plan, row: Row, trials: Sequence[TrialRecord], styles: Mapping[str, Style], name: str, **looks: Any
+) -> Series:
+    return Series(
+        name=row.method,
+        style=styles[row.method],
+        x=[trial.spec.settings[name] for trial in trials],
+        y=[trial.val_loss for trial in trials],
+        line=False,
+        marked=True,
+        notes=[told_of(plan, trial) for trial in trials],
+        **looks,
+    )
+
+
+def told_of(plan: Plan, trial: TrialRecord) -> str:
+    """A trial's name and what was searched of its settings, in two lines."""
+    return f"{trial.name}\n{short_settings(plan, trial.method, trial.spec.settings)}"
+
+
+def _slice_axis(name: str, ranges: Sequence[Interval]) -> Axis:
+    if not ranges:
+        return Axis(label=name)
+    low, high = min(d.low for d in ranges), max(d.high for d in ranges)
+    if all(d.log for d in ranges):
+        room = (high / low) ** 0.03
+        return Axis(label=name, log=True, low=low / room, high=high * room)
+    return Axis(label=name, low=low - 0.03 * (high - low), high=high + 0.03 * (high - low))
 
 
 def _parallel(plan: Plan, row: Row, style: Style, axes: "Axes") -> None:

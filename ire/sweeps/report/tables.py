@@ -2,11 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ire.foreign_text import visible
 from ire.methods.foreign import shortened
 from ire.methods.method import parse_method
-from ire.sweeps.findings.comparison import Comparison, Control, Measured, Row, published, short_settings
+from ire.sweeps.findings.comparison import (
+    Comparison,
+    Control,
+    Measured,
+    Row,
+    published,
+    settings_that_vary,
+    short_settings,
+)
 from ire.sweeps.findings.paper import beside_the_paper
 from ire.sweeps.findings.results import Results
 from ire.sweeps.findings.statistics.speedup import CLOCKS
@@ -317,6 +326,35 @@ def _with_controls(results: Results) -> list[tuple[str, Measured]]:
             (f"{row.method}: {c.name}", c) for c in row.controls if c.name not in (KAPPA_0, PUBLISHED)
         ]
     return measured
+
+
+def all_trials(results: Results) -> Table:
+    """Every search trial with its settings, best first: for the page, where it can be sorted."""
+    plan, found = results.plan, []
+    for row in results.comparison.rows:
+        won = [winner.trial for winner in row.winners]
+        found += [(row, trial, trial in won) for trial in row.search]
+    names = list(dict.fromkeys(name for row, _, _ in found for name in settings_that_vary(plan, row.method)))
+    order = sorted(
+        found, key=lambda each: (each[1].status != FINISHED, each[1].val_loss is None, each[1].val_loss)
+    )
+    lines = [
+        [
+            trial.name,
+            row.method,
+            "won" if won else trial.status,
+            "-" if trial.val_loss is None else f"{trial.val_loss:.4f}",
+            str(trial.step),
+            *(_setting(trial.spec.settings.get(name)) for name in names),
+        ]
+        for row, trial, won in order
+    ]
+    heads = ["trial", "method", "status", "val loss", "steps", *names]
+    return Table(title="All search trials", heads=heads, lines=lines)
+
+
+def _setting(value: Any) -> str:
+    return "-" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def contract(results: Results) -> Table:

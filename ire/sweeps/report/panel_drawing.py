@@ -1,0 +1,110 @@
+"""A panel on the axes of matplotlib: what stands in the figures for print."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ire.methods.foreign import shortened
+from ire.sweeps.report.panel import ALONG_X, BAND, Axis, Panel, Series
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MANY = 60
+"""Lines from which on a panel is an image inside its figure: as paths they would be megabytes."""
+
+
+def draw(panel: Panel, axes: "Axes") -> None:
+    """Draw `panel` on `axes`, which were empty."""
+    for series in panel.series:
+        _draw(series, axes, rasterized=len(panel.series) > MANY)
+    if panel.level is not None:
+        axes.axhline(panel.level, color="#555555", lw=1, ls=":")
+    for at, line in panel.uprights:
+        axes.axvline(at, color="#555555", lw=1, ls=line, zorder=0.9)
+    _scale(panel.x, axes.set_xscale, axes.set_xlim, axes.xaxis, axes.get_xlim)
+    _scale(panel.y, axes.set_yscale, axes.set_ylim, axes.yaxis, axes.get_ylim)
+    axes.set_xlabel(panel.x.label)
+    axes.set_ylabel(panel.y.label)
+    if panel.title:
+        axes.set_title(shortened(panel.title))
+
+
+def _draw(series: Series, axes: "Axes", *, rasterized: bool) -> None:
+    style, x, y = series.style, np.asarray(series.x, dtype=float), np.asarray(series.y, dtype=float)
+    if not len(x):
+        return
+    if series.line:
+        axes.plot(
+            x,
+            y,
+            color=style.colour,
+            ls="-" if series.solid else style.line,
+            lw=series.width,
+            alpha=series.alpha,
+            drawstyle="steps-post" if series.stepped else "default",
+            rasterized=rasterized,
+        )
+    if len(series.low):
+        _intervals(series, axes, x, y)
+    if series.marked:
+        edge = (
+            {"mec": "black"}
+            if series.edged
+            else {"mec": style.colour if series.hollow else "white", "mew": 0.6}
+        )
+        fill = {"mfc": "white", "mew": 1.4, "mec": style.colour} if series.hollow else {}
+        axes.plot(
+            x,
+            y,
+            color=style.colour,
+            marker=style.marker,
+            ms=series.size,
+            ls="",
+            alpha=series.alpha,
+            **(edge | fill),
+        )
+
+
+def _intervals(series: Series, axes: "Axes", x: np.ndarray, y: np.ndarray) -> None:
+    colour = series.style.colour
+    if series.interval == BAND:
+        axes.fill_between(x, series.low, series.high, color=colour, alpha=0.1, lw=0)
+        return
+    for i, ends in enumerate(zip(series.low, series.high, strict=True)):
+        xs, ys = (ends, [y[i]] * 2) if series.interval == ALONG_X else ([x[i]] * 2, ends)
+        axes.plot(xs, ys, color=colour, lw=1.6, solid_capstyle="butt")
+        arrows = series.arrows[i] if series.arrows else ""
+        for sign, at in (("<", ends[0]), (">", ends[1])):
+            if sign in arrows:
+                axes.plot([at], [y[i]], marker=sign, ms=5, color=colour, ls="")
+
+
+def _scale(axis: Axis, set_scale, set_limits, ticked, limits) -> None:
+    if axis.log:
+        set_scale("log")
+    if axis.low is not None or axis.high is not None:
+        set_limits(axis.low, axis.high)
+    if axis.ticks:
+        ticked.set_ticks([at for at, _ in axis.ticks], [shortened(name) for _, name in axis.ticks])
+        ticked.set_ticks([], minor=True)
+    elif axis.log:
+        plain_log_ticks(ticked, *limits())
+
+
+def plain_log_ticks(axis, low: float, high: float) -> None:
+    """A few round numbers, written as such, in place of powers of ten that may not even be in view."""
+    from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter, NullLocator
+
+    steps = (1, 2, 5) if high / low < 300 else (1,)
+    if high / low < 12:
+        steps = (1, 1.5, 2, 3, 4, 5, 7)
+    decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    ticks = [step * 10.0**decade for decade in decades for step in steps]
+    if high / low < 3:  # hardly a logarithm
+        ticks = MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+    ticks = [tick for tick in ticks if low <= tick <= high]
+    axis.set_major_locator(FixedLocator(ticks))
+    axis.set_major_formatter(lambda value, _: f"{value:g}")
+    axis.set_minor_locator(NullLocator())
+    axis.set_minor_formatter(NullFormatter())

@@ -1,0 +1,21 @@
+"""Every figure of one sweep for which there is something to show, the verdict first."""
+
+from ire.sweeps.findings.results import Results
+from ire.sweeps.report.forest import forest
+from ire.sweeps.report.palette import styles
+from ire.sweeps.report.pictures import Picture
+from ire.sweeps.report.run_pictures import run_pictures
+from ire.sweeps.report.search_pictures import search_pictures
+from ire.sweeps.report.trial_pictures import trial_pictures
+
+
+def pictures_of(results: Results) -> list[Picture]:
+    """The figures, in the order in which a reader asks for them."""
+    looks = styles(results.plan.methods)
+    verdict = forest(results, looks)
+    return [
+        *([verdict] if verdict else []),
+        *run_pictures(results, looks),
+        *search_pictures(results, looks),
+        *trial_pictures(results, looks),
+    ]
