@@ -4,6 +4,7 @@ Wang et al., "Improving Generalization and Convergence by Enhancing Implicit Reg
 
     from ire import IRE, sampled_nll                  # the optimizer: needs torch and nothing else
     from ire import sweep, resume, open_experiment    # sweeps: pip install 'ire[sweep]'
+    from ire import Trial                             # what a training function of your own is called with
 
 Every name is imported when it is first asked for, so `import ire` alone loads nothing, torch included.
 The names below are public and stay; modules beneath `ire` are internal unless docs/optimizer.md names them.
@@ -27,6 +28,7 @@ if TYPE_CHECKING:  # for type checkers and editors; at run time see __getattr__
     )
     from ire.sweeps.experiments.experiment import Experiment, open_experiment
     from ire.sweeps.experiments.launch import resume, sweep
+    from trainables.functions.trial import Trial
 
 __version__ = "0.2.0"
 
@@ -40,6 +42,7 @@ _HOME = dict.fromkeys(_OPTIM, "ire.optim") | {
     "open_experiment": "ire.sweeps.experiments.experiment",
     "resume": "ire.sweeps.experiments.launch",
     "sweep": "ire.sweeps.experiments.launch",
+    "Trial": "trainables.functions.trial",
 }
 
 __all__ = [
@@ -49,6 +52,7 @@ __all__ = [
     "Experiment",
     "InvalidInput",
     "Source",
+    "Trial",
     "__version__",
     "fisher_trace",
     "frozen_batch_norm",

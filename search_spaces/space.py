@@ -8,7 +8,7 @@ then the overrides of every method it is built from: `sgd-ire` extends `sgd`.
 import sys
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from itertools import product
 from pathlib import Path
@@ -25,6 +25,8 @@ from ire.methods.setting import Setting
 from ire.methods.shared import SHARED
 from ire.trial.scale import ORIGINAL, TINY, split_scale
 from ire.trial.schedule import check_schedule
+from ire.trial.script import is_script
+from search_spaces.arms import ArmSpace, default_confirm, default_search, read_arms
 from search_spaces.dimensions import Choice, Dimension, Fixed, Interval, read_dimension
 
 SELECT = ("val_loss", "train_loss")
@@ -85,9 +87,26 @@ class Space:
     """The file itself, for the record of a sweep."""
     parts: Mapping[str, Mapping[str, Dimension]]
     overrides: Mapping[str, Mapping[str, Dimension]]
+    arms: Mapping[str, ArmSpace] = field(default_factory=dict)
+    """The arms of a training function (`search_spaces.arms`), in place of parts; empty for all else."""
+
+    def method(self, name: str, *, where: str = "") -> Method:
+        """The arm of that name: one of `arms`, or a method; raises `InvalidInput`."""
+        if name in self.arms:
+            return self.arms[name].arm
+        if self.arms:
+            raise unknown("arm", name, self.arms, where=where or self.source)
+        return parse_method(name, where=where)
+
+    @property
+    def baselines(self) -> tuple[str, ...]:
+        """The arms whose role is that of the yardstick."""
+        return tuple(name for name, arm in self.arms.items() if arm.is_baseline)
 
     def dimensions(self, method: Method) -> dict[str, Dimension]:
         """The dimensions of `method` in the order of its settings."""
+        if method.name in self.arms:
+            return self._searched(dict(self.arms[method.name].dimensions))
         merged: dict[str, Dimension] = {}
         for part in method.parts:
             merged |= self._table(part)
@@ -103,6 +122,10 @@ class Space:
             for name, setting in method.settings.items()
         }
         dimensions |= {name: merged[name] for name in method.options if name in merged}
+        return self._searched(dimensions)
+
+    def _searched(self, dimensions: dict[str, Dimension]) -> dict[str, Dimension]:
+        """The dimensions; in a grid only choices vary."""
         if self.search.grid:
             return {
                 name: d if isinstance(d, Choice) else Fixed(published=d.published)
@@ -123,6 +146,8 @@ class Space:
 
     def says(self, method: Method) -> bool:
         """Whether the file has a table for the base optimizer of `method`, or ranges of its own for it."""
+        if method.name in self.arms:
+            return True
         own = {method.base.name, method.base.name.partition("=")[2]} & set(self.parts)
         return bool(own) or any(name in self.overrides for name in method.ancestors)
 
@@ -209,7 +234,9 @@ def find_space(task: str, path: str | Path | None = None) -> Space:
     space of a scaled-down twin, `NAME@tiny`, is that of the task with what its file's `[tiny]` says instead.
     """
     is_registered = split_scale(task)[0] in registered(TASKS) and split_scale(task)[0] not in space_names()
-    if path is None and (":" in task or is_registered):
+    if path is None and is_script(task):
+        path = _beside_script(task)
+    elif path is None and (":" in task or is_registered):
         path = _beside(task)
     if path is None:
         name, _ = split_scale(task)
@@ -224,11 +251,29 @@ def find_space(task: str, path: str | Path | None = None) -> Space:
     return parse_space(text, task=task, source=str(path))
 
 
-def _beside(task: str) -> Path:
-    from trainables.task import load_task  # only here: it brings torch
+def _beside_script(task: str) -> Path:
+    script = Path(split_scale(task)[0].partition(":")[0]).expanduser()
+    file = script.with_suffix(".toml")
+    if script.is_file() and not file.exists():
+        raise InvalidInput(
+            f"task {task!r} has no search space: {str(file)!r} does not exist; write it or give --space FILE "
+            "(docs/bring-your-own.md has one)"
+        )
+    if not script.is_file():
+        raise InvalidInput(f"task {task!r}: there is no file {str(script)!r}")
+    return file
 
-    found = type(load_task(task))
-    file = Path(sys.modules[found.__module__].__file__).with_name(f"{found.name}.toml")
+
+def _beside(task: str) -> Path:
+    from trainables.functions.function import TrainingFunction, load_workload  # only here: it brings torch
+
+    loaded = load_workload(task)
+    if isinstance(loaded, TrainingFunction):
+        module = sys.modules[loaded.call.__module__]
+        file = Path(module.__file__).with_suffix(".toml")
+    else:
+        found = type(loaded)
+        file = Path(sys.modules[found.__module__].__file__).with_name(f"{found.name}.toml")
     if not file.exists():
         raise InvalidInput(
             f"task {task!r} has no search space: {file} does not exist; write it or give --space FILE"
@@ -253,6 +298,7 @@ def parse_space(text: str, *, task: str, source: str) -> Space:
         "methods",
         "schedule",
         "epoch_steps",
+        "arms",
         *parts(),
     )
     found = parts()
@@ -263,6 +309,9 @@ def parse_space(text: str, *, task: str, source: str) -> Space:
                 raise unknown("key", key, top, where=source)
             found[key] = part
     horizon = _integer(table, "horizon", source=source)
+    arms = read_arms(table["arms"], source=source) if "arms" in table else {}
+    if arms:
+        table = _of_arms(table, horizon, source=source)
     epoch_steps = _integer(table, "epoch_steps", source=source) if "epoch_steps" in table else None
     overrides = {}
     for name, entries in _table(table, "methods", source).items():
@@ -276,7 +325,8 @@ def parse_space(text: str, *, task: str, source: str) -> Space:
         description=str(table.get("description", "")),
         horizon=horizon,
         eval_interval=_integer(table, "eval_interval", source=source, high=horizon),
-        methods=tuple(
+        methods=tuple(arms)
+        or tuple(
             parse_method(name, where=f"{source}, default_methods").name
             for name in table.get("default_methods", ["sgd", "sgd-ire"])
         ),
@@ -300,11 +350,37 @@ def parse_space(text: str, *, task: str, source: str) -> Space:
             if name in table or not isinstance(part, Base) or not part.searched
         },
         overrides=overrides,
+        arms=arms,
     )
     keys = ("seeds", "candidates", "studies", "flatness_batches", "flatness_points")
     for unused in set(confirm) - set(keys):
         raise unknown("key", unused, keys, where=place)
     return space
+
+
+def _of_arms(table: Mapping[str, Any], horizon: int, *, source: str) -> dict[str, Any]:
+    """A file with arms, what it leaves out filled in; raises `InvalidInput` if it also has tables for methods."""
+    known = (
+        "description",
+        "horizon",
+        "eval_interval",
+        "search",
+        "confirm",
+        "schedule",
+        "epoch_steps",
+        "arms",
+    )
+    for key in table:
+        if key not in known:
+            raise unknown("key", key, known, where=f"{source}, which has [arms]")
+    interval = _integer(table, "eval_interval", source=source, high=horizon)
+    own = {key: _table(table, key, source) for key in ("search", "confirm")}
+    usual = {} if own["search"].get("grid") else default_search(horizon, interval)
+    return {
+        **table,
+        "search": usual | own["search"],
+        "confirm": default_confirm() | own["confirm"],
+    }
 
 
 def _scaled(table: dict[str, Any], *, scale: str | None, source: str) -> dict[str, Any]:

@@ -23,6 +23,7 @@ ROOMS = (
         "trainables.show",
         "trainables.updates",
         "trainables.training",
+        "trainables.functions",
         "trainables.gang",
     ),
     "search_spaces",

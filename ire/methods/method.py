@@ -9,7 +9,7 @@ milliseconds, long before anything trains.
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 
@@ -123,11 +123,11 @@ def _written_out(name: str, given: dict[str, str]) -> str:
     return name[:start] + given[found["base"]] + name[end:]
 
 
-def check_different(names: Sequence[str]) -> None:
-    """Raise `InvalidInput` if two arms would have one name in tables and files."""
+def check_different(names: Sequence[str], method: Callable[[str], Method] = parse_method) -> None:
+    """Raise `InvalidInput` if two arms, which `method` finds by name, would have one name in tables and files."""
     seen: dict[str, str] = {}
     for name in names:
-        slug = parse_method(name).slug
+        slug = method(name).slug
         if slug in seen:
             twice = (
                 f"names {name!r} twice" if seen[slug] == name else f"{seen[slug]!r} and {name!r} are one name"

@@ -84,7 +84,6 @@ def methods(
 @with_flags(_some("scale", "space"))
 def spaces(task: str, *, scale: str | None, space: str | None) -> None:
     """Show the search space of each method of TASK."""
-    from ire.methods.method import parse_method
     from ire.trial.scale import scaled
     from search_spaces import find_space
 
@@ -103,7 +102,7 @@ def spaces(task: str, *, scale: str | None, space: str | None) -> None:
     )
     for name in found.methods:
         table = Table("setting", "searched", "published", title=name, title_justify="left")
-        method = parse_method(name)
+        method = found.method(name)
         for setting, dimension in found.dimensions(method).items():
             table.add_row(setting, str(dimension), str(dimension.published))
         console.print(table)

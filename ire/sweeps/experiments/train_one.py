@@ -3,14 +3,23 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ire.invalid_input import InvalidInput
 from ire.methods.method import parse_method
+from ire.sweeps.experiments.train_function import (
+    check_options,
+    found_function,
+    function_spec,
+    train_function,
+)
 from ire.sweeps.records.recorded_norms import recorded_norms
 from ire.trial.report import Report
 from ire.trial.spec import TrialSpec
 from search_spaces import find_space
+
+if TYPE_CHECKING:
+    import torch
 
 
 def train_one(
@@ -34,12 +43,35 @@ def train_one(
     data_dir: Path | None = None,
     space: Path | None = None,
 ) -> str:
-    """Train `method` on `task` and return how it ended; needs neither Ray nor Optuna.
+    """Train `method` on `task`, or a training function's arm, and return how it ended; needs neither Ray nor Optuna.
 
     Settings that are not given are the published ones of the task's space. With `checkpoint`, a folder, the trial
     saves there once a minute and at the end, and continues from what it finds. `external` names the trial, as
     EXPERIMENT/TRIAL, whose gradient norms external grafting takes. Raises `InvalidInput` before training.
     """
+    function = found_function(task) if ":" in task else None
+    if function is not None:
+        check_options(
+            {
+                "precision": precision,
+                "compile": compile,
+                "micro_batches": micro_batches,
+                "external": external,
+            }
+        )
+        spec = function_spec(
+            task,
+            method,
+            settings,
+            horizon=horizon,
+            space=space,
+            seed=seed,
+            threads=threads,
+            deterministic=deterministic,
+            schedule=schedule,
+            test=test,
+        )
+        return train_function(spec, function, report, device=_device(device), checkpoint=checkpoint)
     arm = parse_method(method)
     found = find_space(task, space)
     if arm.ire:
@@ -65,21 +97,12 @@ def train_one(
         test=test,
         external_norms=() if external is None else recorded_norms(external),
     )
-    import torch
-
     from trainables.data.folder import data_in
     from trainables.task import load_task
     from trainables.training.loop import train
     from trainables.training.rehearsal import rehearse
 
-    loaded = load_task(task)
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        chosen = torch.device(device)
-        torch.zeros(1, device=chosen).item()  # one of which torch knows, and that is not there
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise InvalidInput(f"--device {device!r}: {str(error).splitlines()[0]}") from error
+    loaded, chosen = load_task(task), _device(device)
 
     def take(values: Report, _: object) -> bool:
         report(values)
@@ -90,3 +113,16 @@ def train_one(
         rehearse(loaded, {arm: spec.settings}, horizon=spec.horizon)
         spec = replace(spec, data=loaded.data_identity())
         return train(spec, take, task=loaded, checkpoint=checkpoint, keep_last=True, device=chosen)
+
+
+def _device(name: str | None) -> "torch.device":
+    """The device of that name, or a GPU if there is one; raises `InvalidInput` if it cannot be used."""
+    import torch
+
+    name = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(name)
+        torch.zeros(1, device=chosen).item()  # one of which torch knows, and that is not there
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InvalidInput(f"--device {name!r}: {str(error).splitlines()[0]}") from error
+    return chosen

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from ire.methods.method import parse_method
 from ire.sweeps.findings.contract import WALL_CLAUSE, Clause, clauses
 from ire.sweeps.findings.null_model import IRE, NullModel, Point, fitted
 from ire.sweeps.findings.power import Power, power
@@ -549,7 +548,7 @@ def _metrics(records: Records) -> list[str]:
 
 def settings_that_vary(plan: Plan, method: str) -> list[str]:
     """The settings of `method` that are searched, in order."""
-    dimensions = plan.space.dimensions(parse_method(method))
+    dimensions = plan.space.dimensions(plan.method(method))
     return [name for name, dimension in dimensions.items() if not isinstance(dimension, Fixed)]
 
 

@@ -7,7 +7,6 @@ broken makes the comparison "not comparable", in words; one that cannot be judge
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ire.methods.method import parse_method
 from ire.sweeps.plan.plan import Plan
 from ire.sweeps.records.records import (
     CONFIRM,
@@ -97,9 +96,9 @@ def _budget(plan: Plan, ledgers: Collection[Ledger]) -> Clause:
 def _ranges(plan: Plan) -> Clause:
     differing = []
     for name in plan.methods:
-        method = parse_method(name)
+        method = plan.method(name)
         mine = plan.space.dimensions(method)
-        for base in (parse_method(each) for each in method.ancestors if each in plan.methods):
+        for base in (plan.method(each) for each in method.ancestors if each in plan.methods):
             theirs = plan.space.dimensions(base)
             differing += [
                 f"{setting} of {name} ({mine[setting]}) and of {base.name} ({theirs[setting]})"

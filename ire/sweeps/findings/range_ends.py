@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ire.methods.method import parse_method
 from ire.sweeps.plan.plan import Plan
 from search_spaces import Choice, Dimension, Fixed, Interval
 
@@ -32,14 +31,14 @@ class Edge:
 
 def edges(plan: Plan, method: str, settings: Mapping[str, Any]) -> list[Edge]:
     """The settings of a winner that lie at an end of the range they were searched in, and may go on behind it."""
-    arm = parse_method(method)
+    arm = plan.method(method)
     found, admissible = [], arm.settings | arm.options
-    for name, dimension in plan.space.dimensions(parse_method(method)).items():
+    for name, dimension in plan.space.dimensions(arm).items():
         end = None if isinstance(dimension, Fixed) else _end(dimension, settings[name])
         if end is None:
             continue
         value, lower = end
-        if value == (admissible[name].low if lower else admissible[name].high):
+        if name in admissible and value == (admissible[name].low if lower else admissible[name].high):
             continue  # there is nothing behind it
         found.append(Edge(method=method, setting=name, value=settings[name], end=value, is_lower=lower))
     return found

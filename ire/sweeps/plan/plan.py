@@ -9,7 +9,8 @@ from typing import Any
 
 from ire.invalid_input import InvalidInput, unknown
 from ire.methods.foreign import find_in
-from ire.methods.method import Method, check_different, parse_method
+from ire.methods.method import Method, check_different
+from ire.methods.own_arm import OwnArm
 from ire.sweeps.plan.options import MIN_STUDIES, PLANNED, PlannedOptions
 from ire.sweeps.plan.provenance import versions
 from ire.sweeps.plan.toml_text import toml_text
@@ -19,6 +20,7 @@ from ire.sweeps.records.records import SEARCH, SELECT
 from ire.trial.schedule import check_schedule
 from ire.trial.seeds import derive_seed
 from ire.trial.spec import TrialSpec
+from search_spaces.arms import ends
 from search_spaces.space import Space, parse_space
 
 SCHEMA = 1
@@ -41,6 +43,10 @@ class Plan(PlannedOptions):
     data: str | None = None
     """What the task is trained on (`Task.data_identity`); None if it makes its own data, or in older sweeps."""
     space: Space
+
+    def method(self, name: str, *, where: str = "") -> Method:
+        """The arm of that name: one of the space's own, or a method; raises `InvalidInput`."""
+        return self.space.method(name, where=where)
 
     @property
     def study_number(self) -> int:
@@ -65,7 +71,7 @@ class Plan(PlannedOptions):
         """
         if self.baselines:
             return method.name in self.baselines or method.label in self.baselines
-        ours = [name for name in self.methods if (arm := parse_method(name)).is_ours and not arm.ire]
+        ours = [name for name in self.methods if (arm := self.method(name)).is_ours and not arm.ire]
         return not method.ire and (method.is_ours or not ours)
 
     @property
@@ -80,7 +86,7 @@ class Plan(PlannedOptions):
         A grid is tried whole: its budget is what the largest of the methods' grids may cost.
         """
         if self.space.search.grid:
-            methods = map(parse_method, self.methods)
+            methods = map(self.method, self.methods)
             return max(self.search_trials(method) * self.most_expensive_trial(method) for method in methods)
         return round(self.trials * self.space.search.budget_per_trial * self.space.horizon)
 
@@ -99,7 +105,7 @@ class Plan(PlannedOptions):
                     f"--external {self.external}: no method of the sweep takes norms from another run"
                 )
             self._norms  # noqa: B018 - raises
-        if self.share_prefix and not any(parse_method(name).ire for name in self.methods):
+        if self.share_prefix and not any(self.method(name).ire for name in self.methods):
             raise InvalidInput(
                 "--share-prefix: no method of the sweep is an IRE, and only their trials share steps"
             )
@@ -111,15 +117,17 @@ class Plan(PlannedOptions):
         check_schedule(self.schedule or self.space.schedule, where="--schedule")
         if not self.methods:
             raise InvalidInput("--methods is empty: name at least one, `ire methods` lists them")
-        check_different(self.methods)
-        labels = {label for name in self.methods for label in (name, parse_method(name).label)}
+        check_different(self.methods, self.method)
+        labels = {label for name in self.methods for label in (name, self.method(name).label)}
         for name in self.baselines:
             if name not in labels:
                 raise unknown("method", name, self.methods, where="--baselines: it must be among --methods")
         for name in self.methods:
-            method = parse_method(name, where="--methods")
+            method = self.method(name, where="--methods")
             if self.compile and method.differentiates_twice:
                 raise InvalidInput(f"--compile: {name} differentiates twice, which a compiled model cannot")
+            if self.curve_lr and "lr" not in self.space.dimensions(method):
+                raise InvalidInput(f"--curve-lr: {name} has no setting lr; leave the option out")
             self.space.check_rungs(method)
             method.resolve(self.space.published(method), where=self.space.source)
             cost = self.most_expensive_trial(method)
@@ -160,6 +168,8 @@ class Plan(PlannedOptions):
 
     def most_expensive_trial(self, method: Method) -> int:
         """Gradient evaluations of a full trial of `method` with the earliest start and smallest interval."""
+        if isinstance(method, OwnArm):
+            return method.gradient_evaluations(self._dearest(method), self.space.horizon)
         settings = {"kappa": 1.0, "gamma": 0.5, "start_fraction": 0.0, "interval": 1, "lambda": 1.0}
         if method.ire:
             dimensions = self.space.dimensions(method)
@@ -171,12 +181,19 @@ class Plan(PlannedOptions):
             settings[method.base.curvature_interval] = 1
         return method.gradient_evaluations(settings, self.space.horizon)
 
+    def _dearest(self, arm: Method) -> dict[str, Any]:
+        """The settings of an arm of a training function with IRE's masks as early and as often as its space allows."""
+        dimensions, settings = self.space.dimensions(arm), self.space.published(arm)
+        for name in settings.keys() & {"start_fraction", "interval"}:
+            settings[name] = min(ends(dimensions[name]))
+        return settings
+
     def search_trial(self, method: str, number: int, settings: dict[str, Any]) -> TrialSpec:
         """A trial of the search. Trials of equal number share their seed, whatever the method; in a grid all do."""
         return TrialSpec(
             task=self.task,
             method=method,
-            settings=parse_method(method).resolve(settings),
+            settings=self.method(method).resolve(settings),
             seed=self._seed("search", 0 if self.space.search.grid else number),
             horizon=self.space.horizon,
             eval_interval=self.space.eval_interval,
@@ -185,7 +202,7 @@ class Plan(PlannedOptions):
             flatness=self.space.flatness_batches if self.space.search.measured else 0,
             external_norms=self._norms if self._takes_norms(method) else (),
             **self._execution,
-            name=f"{self.prefix}{parse_method(method).slug}-{number:04d}",
+            name=f"{self.prefix}{self.method(method).slug}-{number:04d}",
         )
 
     def later_trial(
@@ -206,7 +223,7 @@ class Plan(PlannedOptions):
         return TrialSpec(
             task=self.task,
             method=method,
-            settings=parse_method(method).resolve(settings),
+            settings=self.method(method).resolve(settings),
             seed=self._seed("select" if selects else "confirm", number),
             horizon=max(1, round(self.space.horizon * horizon_factor)),
             eval_interval=max(1, round(self.space.eval_interval * horizon_factor)),
@@ -224,7 +241,7 @@ class Plan(PlannedOptions):
         return TrialSpec(
             task=self.task,
             method=method,
-            settings=parse_method(method).resolve(settings),
+            settings=self.method(method).resolve(settings),
             seed=self._seed("timing", 0),
             horizon=steps,
             eval_interval=steps,
@@ -253,7 +270,7 @@ class Plan(PlannedOptions):
         return () if self.external is None else recorded_norms(self.external)
 
     def _takes_norms(self, method: str) -> bool:
-        return parse_method(method).update == "external"
+        return self.method(method).update == "external"
 
     def _seed(self, purpose: str, number: int) -> int:
         return derive_seed(self.seed, purpose, number) % 2**31

@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 
 from ire.invalid_input import InvalidInput
-from ire.methods.method import parse_method
 from ire.storage.sizes import megabytes
 from ire.storage.storage import is_uri
 from ire.sweeps.plan.plan import SELECTION_SEEDS, Plan
@@ -50,7 +49,7 @@ def room_needed(plan: Plan, task: Task, *, slots: int) -> Room:
 
 def _prefixes(plan: Plan) -> int:
     """How many shared prefixes may lie there at the end; a control with published settings has one of its own."""
-    ires = [method for method in map(parse_method, plan.methods) if method.ire]
+    ires = [method for method in map(plan.method, plan.methods) if method.ire]
     count = 0
     if plan.shares_prefix(SEARCH):
         for method in ires:
@@ -77,7 +76,7 @@ def checkpoint_bytes(plan: Plan, task: Task) -> int:
     masks = sum(p.numel() for p in model.parameters())
     sizes = []
     for name in plan.methods:
-        method = parse_method(name)
+        method = plan.method(name)
         sizes.append(weights * (1 + method.base.state_tensors) + buffers + masks * method.ire)
     return max(sizes)
 

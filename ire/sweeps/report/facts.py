@@ -69,7 +69,7 @@ def as_json(results: Results) -> dict[str, Any]:
                 "baseline": point.baseline,
                 "factor": point.factor,
                 "horizon": point.runs[0].spec.horizon,
-                "lr": point.runs[0].spec.settings["lr"],
+                "lr": point.runs[0].spec.settings.get("lr"),
                 "final_val_losses": {str(run.number): run.val_loss for run in point.runs},
                 "final_test_losses": _final(point.runs, "test_loss"),
             }

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from colorsys import hls_to_rgb, rgb_to_hls
 from dataclasses import dataclass
 
-from ire.methods.method import parse_method
+from ire.methods.composed import Method
 
 OTHERS = ("#000000", "#8C8C2E", "#7A4B2A", "#5B5B5B", "#88419D", "#B07AA1", "#4D7C8A", "#A34A5C")
 """For every method whose base has no hues of its own, in the order of the sweep."""
@@ -37,15 +37,14 @@ class Style:
         return "#" + "".join(f"{round(255 * part):02X}" for part in found)
 
 
-def styles(methods: Sequence[str]) -> dict[str, Style]:
-    """The style of each method of a sweep."""
+def styles(methods: Sequence[Method]) -> dict[str, Style]:
+    """The style of each method of a sweep, by its name."""
     found, spare = {}, iter(OTHERS * len(methods))
-    for name in methods:
-        method = parse_method(name)
+    for method in methods:
         line, marker = ("-", "^") if method.ire else ((0, (5, 2)), "o")
         hues = method.hues
         colour = hues[int(method.ire)] if hues else next(spare)
         if method.control:
             line, marker = ":", "X"
-        found[name] = Style(colour, line, marker)
+        found[method.name] = Style(colour, line, marker)
     return found

@@ -11,7 +11,7 @@ from ire.sweeps.report.trial_pictures import trial_pictures
 
 def pictures_of(results: Results) -> list[Picture]:
     """The figures, in the order in which a reader asks for them."""
-    looks = styles(results.plan.methods)
+    looks = styles([results.plan.method(name) for name in results.plan.methods])
     verdict = forest(results, looks)
     return [
         *([verdict] if verdict else []),

@@ -107,7 +107,7 @@ def profiles(sweeps: PooledSweeps) -> Picture | None:
     ratios = sweeps.profile_ratios(sweeps.clock)
     if not ratios:
         return None
-    looks = styles(sweeps.methods)
+    looks = styles([sweeps.experiments[0].plan.method(name) for name in sweeps.methods])
     return Picture(
         name="profiles",
         title="Performance profiles",

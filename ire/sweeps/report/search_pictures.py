@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ire.methods.foreign import shortened
-from ire.methods.method import parse_method
 from ire.sweeps.findings.comparison import Row, short_settings
 from ire.sweeps.findings.results import Results
 from ire.sweeps.findings.statistics.tuning_gain import (
@@ -118,7 +117,7 @@ def _finished(row: Row) -> list[TrialRecord]:
 
 
 def _searched(plan: Plan, method: str) -> dict[str, Dimension]:
-    dimensions = plan.space.dimensions(parse_method(method))
+    dimensions = plan.space.dimensions(plan.method(method))
     return {name: d for name, d in dimensions.items() if not isinstance(d, Fixed)}
 
 

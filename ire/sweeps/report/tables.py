@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ire.foreign_text import visible
+from ire.methods.composed import Method
 from ire.methods.foreign import shortened
-from ire.methods.method import parse_method
+from ire.methods.own_arm import OwnArm
 from ire.sweeps.findings.comparison import (
     Comparison,
     Control,
@@ -257,7 +258,7 @@ def searches(results: Results) -> Table:
                     *(str(sum(t.status == status for t in trials)) for status in ENDS),
                     f"{sum(t.gradient_evaluations for t in trials)}/{plan.budget}",
                     _trials_needed(trials),
-                    f"{parse_method(row.method).state_bytes:g}",
+                    _state_bytes(plan.method(row.method)),
                     winner.trial.name if winner else "none finished",
                     short_settings(plan, row.method, winner.settings) if winner else "-",
                 ]
@@ -267,6 +268,11 @@ def searches(results: Results) -> Table:
         "Search" if by == "val_loss" else f"Search: the winner has the lowest final {by.replace('_', ' ')}"
     )
     return Table(title=title, heads=heads, lines=lines)
+
+
+def _state_bytes(method: Method) -> str:
+    """Of an arm of a training function nothing is known."""
+    return "-" if isinstance(method, OwnArm) else f"{method.state_bytes:g}"
 
 
 def _trials_needed(trials: Sequence[TrialRecord]) -> str:

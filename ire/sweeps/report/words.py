@@ -3,7 +3,6 @@
 from collections.abc import Collection, Sequence
 
 from ire.methods.foreign import shortened
-from ire.methods.method import parse_method
 from ire.storage.storage import is_uri
 from ire.sweeps.findings.comparison import Comparison, Control, Difference, Row
 from ire.sweeps.findings.power import POWER, SMALL
@@ -122,7 +121,7 @@ def further_findings(results: Results) -> list[str]:
 
 def _searched_by_default(results: Results) -> list[str]:
     """For which methods the space file has no table, and what was searched instead."""
-    space, arms = results.plan.space, map(parse_method, results.plan.methods)
+    space, arms = results.plan.space, map(results.plan.method, results.plan.methods)
     told = dict.fromkeys(space.searched_by_default(arm) for arm in arms)
     return [f"{sentence}." for sentence in told if sentence]
 
@@ -330,7 +329,7 @@ def missing(results: Results) -> list[str]:
             sentences.append(
                 f"`ire resume {folder} --studies {MIN_STUDIES}` adds the studies that a verdict about methods needs."
             )
-        if not plan.controls and any(parse_method(row.method).ire for row in comparison.rows):
+        if not plan.controls and any(plan.method(row.method).ire for row in comparison.rows):
             sentences.append(f"Controls were not run: `ire resume {folder} --controls` adds them.")
     return sentences
 

@@ -6,17 +6,16 @@ Both the sweep and the report use it, so that "over" and "winner" mean the same 
 from collections.abc import Iterable
 from typing import Any
 
-from ire.methods.method import parse_method
 from ire.sweeps.plan.plan import Plan
 from ire.sweeps.records.records import CONFIRM, FINISHED, RUNNING, SEARCH, TrialRecord
-from ire.sweeps.search.seed_contest import Entry, SeedContest
+from ire.sweeps.search.seed_contest import Entry, SeedContest, at_rate
 
 
 class Ledger:
     """The trials of one method, in the order in which they started."""
 
     def __init__(self, plan: Plan, method: str, trials: Iterable[TrialRecord] = ()) -> None:
-        self.method, self.study = parse_method(method), plan.study_number
+        self.method, self.study = plan.method(method), plan.study_number
         self.plan = plan
         self._most_expensive = plan.most_expensive_trial(self.method)
         self.search: list[TrialRecord] = []
@@ -98,7 +97,7 @@ class Ledger:
         entries = [
             Entry(
                 method=trial.method,
-                settings=trial.spec.settings | {"lr": trial.spec.settings["lr"] * lr},
+                settings=at_rate(trial.spec.settings, lr),
                 origin=trial.number,
                 variant=f"lr{lr:g}" if lr != 1 else "",
             )

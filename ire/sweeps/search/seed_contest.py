@@ -13,7 +13,6 @@ from functools import cached_property
 from statistics import fmean
 from typing import Any
 
-from ire.methods.method import parse_method
 from ire.sweeps.plan.plan import SELECTION_SEEDS, Plan
 from ire.sweeps.records.records import FINISHED, RUNNING, SELECT, TrialRecord
 
@@ -27,6 +26,11 @@ class Entry:
     origin: int
     """The number of the search trial that they come from."""
     variant: str = ""
+
+
+def at_rate(settings: Mapping[str, Any], factor: float) -> dict[str, Any]:
+    """The settings with the learning rate times `factor`; at 1 they need not have one."""
+    return dict(settings) if factor == 1 else {**settings, "lr": settings["lr"] * factor}
 
 
 class SeedContest:
@@ -113,7 +117,7 @@ class SeedContest:
         return self._trial(self.chosen, self.stage, len(self.measured))
 
     def _trial(self, entry: Entry, stage: str, number: int) -> TrialRecord:
-        parts = (parse_method(self.arm).slug, stage, entry.variant, f"{entry.origin:04d}", str(number))
+        parts = (self._plan.method(self.arm).slug, stage, entry.variant, f"{entry.origin:04d}", str(number))
         spec = self._plan.later_trial(
             "-".join(part for part in parts if part),
             entry.method,

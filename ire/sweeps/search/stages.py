@@ -12,7 +12,7 @@ from ire.methods.ire import CONTROLS
 from ire.sweeps.plan.plan import SELECTION_SEEDS, Plan
 from ire.sweeps.records.records import CONTROL, CURVE, DIVERGED, FAILED, TrialRecord
 from ire.sweeps.search.ledger import Ledger
-from ire.sweeps.search.seed_contest import Entry, SeedContest
+from ire.sweeps.search.seed_contest import Entry, SeedContest, at_rate
 
 KAPPA_0 = "kappa0"
 PUBLISHED = "published"
@@ -86,7 +86,7 @@ def _curve_point(plan: Plan, baseline: Ledger, factor: float) -> SeedContest:
     entries = [
         Entry(
             method=winner.method,
-            settings=settings | {"lr": settings["lr"] * lr},
+            settings=at_rate(settings, lr),
             origin=winner.number,
             variant=f"x{factor:g}" + (f"-lr{lr:g}" if lr != 1 else ""),
         )
@@ -147,7 +147,7 @@ def _control_entries(plan: Plan, ledger: Ledger) -> Iterator[tuple[str, list[Ent
 
 def won_as_published(ledger: Ledger) -> bool:
     """Whether the published settings, which are those of trial 0, stand for the method as they are."""
-    return ledger.winner.number == 0 and ledger.settings["lr"] == ledger.winner.spec.settings["lr"]
+    return ledger.winner.number == 0 and ledger.settings.get("lr") == ledger.winner.spec.settings.get("lr")
 
 
 def contests(plan: Plan, ledgers: Mapping[str, Ledger]) -> Iterator[list[SeedContest]]:

@@ -6,7 +6,6 @@ Pruned trials are left out: their losses are those of another fidelity, and they
 import warnings
 from collections.abc import Sequence
 
-from ire.methods.method import parse_method
 from ire.sweeps.plan.plan import Plan
 from ire.sweeps.records.records import FINISHED, TrialRecord
 
@@ -27,7 +26,7 @@ def importances(plan: Plan, method: str, trials: Sequence[TrialRecord]) -> dict[
     from ire.sweeps.search.optuna_study import distribution
     from search_spaces import Fixed
 
-    dimensions = plan.space.dimensions(parse_method(method))
+    dimensions = plan.space.dimensions(plan.method(method))
     distributions = {name: distribution(d) for name, d in dimensions.items() if not isinstance(d, Fixed)}
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study()

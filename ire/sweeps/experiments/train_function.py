@@ -1,0 +1,107 @@
+"""One trial of a training function in this process, without Ray: what `ire train train.py:train` runs."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ire.invalid_input import InvalidInput, unknown
+from ire.methods.own_arm import own_arm
+from ire.trial.report import Report
+from ire.trial.script import located
+from ire.trial.spec import TrialSpec
+from search_spaces import Space, find_space
+
+if TYPE_CHECKING:
+    import torch
+
+    from trainables.functions.function import TrainingFunction
+
+OF_TASKS = {"precision": "fp32", "compile": False, "micro_batches": 1, "external": None}
+"""Options that only a task's loop obeys, and their defaults."""
+
+
+def found_function(task: str) -> "TrainingFunction | None":
+    """The training function of that name, with a script's path from here; None for a task."""
+    from trainables.functions.function import TrainingFunction, load_workload
+
+    name, folder = located(task)
+    loaded = load_workload(name, [folder] if folder else [])
+    return loaded if isinstance(loaded, TrainingFunction) else None
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Raise `InvalidInput` for an option that a training function's own loop would not obey."""
+    for name, default in OF_TASKS.items():
+        if name in options and options[name] not in (None, default):
+            raise InvalidInput(
+                f"--{name.replace('_', '-')} {options[name]}: a training function has a loop of its own; make it a "
+                "setting of its arms, or set it in the script"
+            )
+
+
+def function_spec(
+    task: str,
+    method: str,
+    settings: Mapping[str, Any],
+    *,
+    horizon: int | None,
+    space: Path | None,
+    **fields: Any,
+) -> TrialSpec:
+    """The trial of an arm; its settings are the published ones where none are given.
+
+    Without a space file, which a script may have beside it, every setting is taken as it is, and `horizon` is needed.
+    """
+    found = _space(task, space, horizon)
+    if found is None:
+        arm, published = own_arm(method), {}
+    else:
+        arm = found.method(method, where=found.source)
+        published = found.published(arm)
+        for name, value in settings.items():
+            if name not in published and name not in arm.settings | arm.options:
+                raise unknown(f"setting of {method}", name, published, where="--set")
+            usual = published.get(name)
+            if isinstance(usual, int | float) != isinstance(value, int | float) and usual is not None:
+                raise InvalidInput(
+                    f"--set {name}={value}: must be of the kind of {usual!r}, its published value"
+                )
+    if horizon is None:
+        assert found is not None
+        horizon = found.horizon
+    return TrialSpec(
+        task=located(task)[0],
+        method=method,
+        settings=arm.resolve({**published, **settings}, where="--set"),
+        horizon=horizon,
+        eval_interval=found.eval_interval if found else max(1, horizon // 10),
+        schedule=fields.pop("schedule", None) or (found.schedule if found else "cosine"),
+        **fields,
+    )
+
+
+def _space(task: str, path: Path | None, horizon: int | None) -> Space | None:
+    try:
+        return find_space(task, path)
+    except InvalidInput as error:
+        if path is None and horizon is not None and "has no search space" in str(error):
+            return None
+        raise
+
+
+def train_function(
+    spec: TrialSpec,
+    function: "TrainingFunction",
+    report: Callable[[Report], None],
+    *,
+    device: "torch.device",
+    checkpoint: Path | None,
+) -> str:
+    """Run the trial, and return how it ended; raises `InvalidInput` if the function does not keep to it."""
+    from trainables.functions.run import run_function
+
+    def take(values: Report, _: object) -> bool:
+        report(values)
+        return True
+
+    return run_function(spec, take, function=function, checkpoint=checkpoint, device=device)

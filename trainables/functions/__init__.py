@@ -1,0 +1,1 @@
+"""Training functions of one's own: found by their path, and driven through a handle, the trial."""

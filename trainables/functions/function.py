@@ -1,0 +1,129 @@
+"""Where a training function is found: `train.py:train`, a script's path, or `my_pkg.train:train`, a module's name.
+
+Such a name is code that will be run. A script's folder comes first on the path, as when Python runs it, so that
+imports beside it work.
+"""
+
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ire.entry_points import TASKS, registered
+from ire.invalid_input import InvalidInput, unknown
+from ire.trial.scale import split_scale
+from ire.trial.script import SUFFIX, is_script
+from trainables.functions.sources import Sources, is_at_hand, loaded_from
+from trainables.task import Task, load_task, search_for_modules, task_names
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingFunction:
+    """A function that trains one trial, which it is called with."""
+
+    name: str
+    """As a sweep records it: `train.py:train`, `my_pkg.train:train`."""
+    call: Callable[[Any], Any]
+    folder: str | None = None
+    """The folder from which its module and those beside it are imported; None if the function has no file."""
+    package: str | None = None
+    """The package that it is part of; None for a script, whose neighbours are all its own."""
+
+    @property
+    def sources(self) -> Sources | None:
+        """The source of all modules that have been imported from its folder so far."""
+        return None if self.folder is None else loaded_from(self.folder, package=self.package)
+
+    def versions(self) -> dict[str, str]:
+        """A checksum of each of these files, as a run records it."""
+        return {} if self.sources is None else self.sources.checksums()
+
+
+def load_workload(task: str, import_path: Iterable[str] = ()) -> Task | TrainingFunction:
+    """The task, or the training function, of that name; raises `InvalidInput`.
+
+    A script is looked for in `import_path`, then in the current folder, and its folder becomes the first on the path.
+    """
+    name, _ = split_scale(task)
+    if ":" not in name or name in registered(TASKS) or name in task_names():
+        return load_task(task)
+    module_name, _, attribute = name.partition(":")
+    if is_script(name):
+        folder = _folder_of(module_name, import_path, name)
+        module_name = module_name.removesuffix(SUFFIX)
+        _put_first(folder, module_name)
+    else:
+        search_for_modules([*import_path, os.getcwd()])
+        folder = None
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise InvalidInput(f"task {name!r}: cannot import {module_name!r} ({error})") from error
+    found = getattr(module, attribute, None)
+    if isinstance(found, type):
+        return load_task(task)
+    if not callable(found):
+        own = {key: value for key, value in vars(module).items() if inspect.isfunction(value)}
+        functions = [key for key, value in own.items() if value.__module__ == module.__name__]
+        raise unknown("training function or task class", attribute, functions, where=module_name)
+    check_signature(found, name=name)
+    if folder is not None:
+        return TrainingFunction(name=name, call=found, folder=folder)
+    package = module_name.partition(".")[0]
+    return TrainingFunction(
+        name=name, call=found, folder=_home(module_name, module.__file__), package=package
+    )
+
+
+def check_signature(function: Callable[..., Any], *, name: str) -> None:
+    """Raise `InvalidInput` unless `function` can be called with the trial alone."""
+    try:
+        inspect.signature(function).bind(None)
+    except TypeError as error:
+        shown = f"{name}{inspect.signature(function)}"
+        raise InvalidInput(
+            f"{shown}: a training function is called with one argument, the trial: def train(trial): ... ({error})"
+        ) from error
+    except ValueError:  # one without a signature
+        return
+
+
+def _folder_of(file: str, import_path: Iterable[str], name: str) -> str:
+    folders = [*import_path, os.getcwd()]
+    for folder in folders:
+        if (Path(folder) / file).is_file() or is_at_hand(file.removesuffix(SUFFIX)):
+            return str(Path(folder).resolve())
+    raise InvalidInput(
+        f"task {name!r}: there is no {file!r} in {' or '.join(map(repr, dict.fromkeys(folders)))}; run the command in "
+        "the script's folder"
+    )
+
+
+def _put_first(folder: str, module: str) -> None:
+    """Let the folder come first, as Python does for a script; forget a module of that name from another folder."""
+    if folder in sys.path:
+        sys.path.remove(folder)
+    sys.path.insert(0, folder)
+    known = getattr(sys.modules.get(module), "__file__", None)
+    if known is not None and Path(known).parent != Path(folder):
+        del sys.modules[module]
+
+
+def _home(module: str, file: str | None) -> str | None:
+    """The folder on the path from which a module of that name was imported."""
+    if file is None:
+        return None
+    folder = Path(file).resolve().parent
+    for _ in range(module.count(".") + (Path(file).name == "__init__.py")):
+        folder = folder.parent
+    return str(folder)
+
+
+def as_function(function: Callable[[Any], Any], *, name: str | None = None) -> TrainingFunction:
+    """A function that is at hand, such as a notebook's; `name` is what a sweep records."""
+    check_signature(function, name=name or function.__name__)
+    return TrainingFunction(name=name or function.__name__, call=function)

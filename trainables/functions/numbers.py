@@ -1,0 +1,82 @@
+"""From what a training function reports to numbers: of whatever type, the mean over the workers, finite or None."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch.distributed as dist
+from torch import Tensor
+
+from ire.invalid_input import InvalidInput
+
+Numbers = dict[str, float | None]
+
+MEASURED = frozenset(
+    (
+        *("step", "gradient_evaluations", "seconds", "steps_per_second", "diverged", "hardware"),
+        *("warmup_seconds", "peak_memory_mib", "gpu_utilization"),
+    )
+)
+"""Names that a metric cannot have: they are measured here."""
+
+
+def check_metric(name: str, *, call: str) -> None:
+    """Raise `InvalidInput` for a metric that a function cannot report under that name."""
+    if name in MEASURED:
+        raise InvalidInput(f"{call}: {name!r} is measured, and every report has it; rename yours")
+    if name.startswith("test_"):
+        raise InvalidInput(
+            f"{call}: {name!r}: the test split is not looked at before the end; register what computes it instead: "
+            "trial.test_metrics(function)"
+        )
+
+
+def number(name: str, value: Any) -> float | None:
+    """A metric as a number: of Python, numpy or torch; None stays None. Raises `InvalidInput` for anything else."""
+    if value is None:
+        return None
+    if isinstance(value, Tensor):
+        if value.numel() != 1:
+            raise InvalidInput(
+                f"{name} has the shape {tuple(value.shape)}: must be one number, such as its mean"
+            )
+        return float(value.detach())
+    try:
+        if isinstance(value, str | bytes):
+            raise TypeError
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"{name} is {value!r}, a {type(value).__name__}: must be one number") from error
+
+
+def mean_over_workers(numbers: Numbers, *, rank: int, world_size: int) -> Numbers:
+    """Each number's mean over the workers, which must report the same metrics; raises `InvalidInput` if not."""
+    if world_size == 1:
+        return numbers
+    found: list[Any] = [None] * world_size
+    dist.all_gather_object(found, numbers)
+    for other, theirs in enumerate(found):
+        if set(theirs) != set(numbers):
+            names = ", ".join(sorted(set(theirs) ^ set(numbers)))
+            raise InvalidInput(
+                f"workers {min(rank, other)} and {max(rank, other)} do not both report {names}"
+            )
+    return {name: _mean([theirs[name] for theirs in found]) for name in numbers}
+
+
+def _mean(values: list[float | None]) -> float | None:
+    """Equal values as they are, to the last bit."""
+    known = [value for value in values if value is not None]
+    if not known or all(value == known[0] for value in known):
+        return known[0] if known else None
+    return sum(known) / len(known)
+
+
+def finite(value: float | None) -> float | None:
+    """None for a number that JSON cannot hold."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def finite_values(numbers: Mapping[str, float | None]) -> Numbers:
+    """The same of each."""
+    return {name: finite(value) for name, value in numbers.items()}

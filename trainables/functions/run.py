@@ -1,0 +1,85 @@
+"""Runs one trial of a training function, from its specification to its last report, without Ray."""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+
+from ire.storage.storage import patiently
+from ire.trial.report import Report
+from ire.trial.seeds import seed_step
+from ire.trial.spec import TrialSpec
+from trainables.functions.function import TrainingFunction
+from trainables.functions.trial import DIVERGED, FINISHED, STOPPED, Trial
+from trainables.training.checkpoint import load_checkpoint
+from trainables.training.determinism import determinism
+
+
+def run_function(
+    spec: TrialSpec,
+    report: Callable[[Report, Trial], bool],
+    *,
+    function: TrainingFunction,
+    checkpoint: str | Path | None = None,
+    checkpoint_seconds: float = 60.0,
+    on_trouble: Callable[[OSError], None] | None = None,
+    device: torch.device | str = "cpu",
+    rank: int = 0,
+    world_size: int = 1,
+) -> str:
+    """Run one trial and say how it ended: `finished`, `diverged`, or `stopped` because `report` returned False.
+
+    `report(values, trial)` is called on every worker and must return the same on all of them. A trial with a
+    checkpoint, a folder or its URI, continues there: its past reports are sent again, and the function finds its
+    state in `trial.saved`; see `trainables.training.loop.train` for the rest. Raises `InvalidInput` if the function
+    does not keep to its trial.
+    """
+    torch.set_num_threads(spec.threads)
+    device = torch.device(device)
+    with determinism(spec.deterministic), _undisturbed():
+        seed_step(spec.seed, device)
+        state = patiently(lambda: load_checkpoint(checkpoint, map_location=device)) if checkpoint else None
+        trial = Trial(
+            spec,
+            report,
+            device=device,
+            rank=rank,
+            world_size=world_size,
+            checkpoint=checkpoint,
+            checkpoint_seconds=checkpoint_seconds,
+            on_trouble=on_trouble,
+            state=state,
+        )
+        for past in trial.reports:
+            if not report(past, trial):
+                return STOPPED
+            if past["diverged"]:
+                return DIVERGED
+            if past["step"] == spec.horizon:
+                return FINISHED
+        status = trial.run(function.call).status
+    assert status is not None
+    return status
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Put back what a function may have changed for its whole process, in which the next trial runs, too."""
+    folder, variables, place = os.getcwd(), dict(os.environ), torch.get_default_device()
+    before = torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_float32_matmul_precision()
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before[0])
+        torch.set_grad_enabled(before[1])
+        torch.set_float32_matmul_precision(before[2])
+        if torch.get_default_device() != place:
+            torch.set_default_device(None if place.type == "cpu" else place)
+        os.chdir(folder)
+        for name in os.environ.keys() | variables.keys():
+            if name not in variables:
+                del os.environ[name]
+            elif os.environ.get(name) != variables[name]:
+                os.environ[name] = variables[name]

@@ -1,0 +1,57 @@
+"""What a training function saves of itself: checked when it is saved, so that it can be read when it is needed."""
+
+import random
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from ire.invalid_input import InvalidInput
+
+
+def check_plain(value: Any, *, where: str = "state") -> None:
+    """Raise `InvalidInput`, naming the place, unless it is tensors and plain Python values all the way down.
+
+    Checkpoints are read without running code, and nothing else comes back from one.
+    """
+    if value is None or isinstance(value, bool | int | float | str | torch.Tensor):
+        return
+    if isinstance(value, Mapping):
+        for key, entry in value.items():
+            if not isinstance(key, str | int):
+                raise InvalidInput(
+                    f"trial.save: the key {key!r} in {where}: must be a text or a whole number"
+                )
+            check_plain(entry, where=f"{where}[{key!r}]")
+    elif isinstance(value, list | tuple):
+        for index, entry in enumerate(value):
+            check_plain(entry, where=f"{where}[{index}]")
+    else:
+        raise InvalidInput(
+            f"trial.save: {where} is a {type(value).__name__}: must be tensors and plain Python values, as a "
+            "state_dict is; a checkpoint is read without running code"
+        )
+
+
+def generators() -> dict[str, Any]:
+    """The state of every global random generator of this process, plain."""
+    version, numbers, gauss = random.getstate()
+    state: dict[str, Any] = {"torch": torch.get_rng_state(), "python": [version, list(numbers), gauss]}
+    if "numpy" in sys.modules:
+        name, keys, *rest = sys.modules["numpy"].random.get_state()
+        state["numpy"] = [name, keys.tolist(), *rest]
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        state["cuda"] = torch.cuda.get_rng_state_all()
+    return state
+
+
+def set_generators(state: Mapping[str, Any]) -> None:
+    """The inverse of `generators`, for those that this process has."""
+    torch.set_rng_state(state["torch"].cpu())
+    version, numbers, gauss = state["python"]
+    random.setstate((version, tuple(numbers), gauss))
+    if "numpy" in state and "numpy" in sys.modules:
+        sys.modules["numpy"].random.set_state(tuple(state["numpy"]))
+    if "cuda" in state and torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all([each.cpu() for each in state["cuda"]])
