@@ -1,5 +1,7 @@
 """Two workers train a twin as one does: with its augmentation, its mixing and its tokens dealt out."""
 
+from pathlib import Path
+
 import pytest
 import torch
 import torch.distributed as dist
@@ -36,6 +38,12 @@ def work(rank: int, folder: str) -> None:
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
     torch.save({task: reports_of(task, rank=rank, world_size=2) for task in TASKS}, f"{folder}/{rank}.pt")
     dist.destroy_process_group()
+    Path(folder, f"{rank}.threads").write_text("\n".join(threads()))
+
+
+def threads() -> list[str]:
+    """The names of this process's threads, where the system tells them."""
+    return [(thread / "comm").read_text().strip() for thread in Path("/proc/self/task").glob("*")]
 
 
 @pytest.mark.slow
@@ -48,3 +56,5 @@ def test_two_workers_give_the_curve_of_one_to_rounding(small_data, tmp_path):
             one, *two = ([r[key] for r in reports] for reports in (alone, both[0][task], both[1][task]))
             assert two[0] == two[1], (task, key)
             assert one == pytest.approx(two[0], rel=1e-3), (task, key)
+    for rank in (0, 1):  # a thread of the group that is left may abort the process when it ends
+        assert "gloo" not in (tmp_path / f"{rank}.threads").read_text()

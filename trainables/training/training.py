@@ -11,6 +11,10 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+
+# Imported before there is a process group. DDP would import it later, and its functions keep the group of that moment
+# as a default: the group's threads then outlive it, and one that frees a tensor while Python ends aborts the process.
+import torch.distributed.nn.functional
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
