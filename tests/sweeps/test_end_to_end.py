@@ -343,7 +343,10 @@ def test_what_a_gang_occupied_that_died_while_it_started_is_freed_and_nothing_el
     assert other.stdout.readline() == "occupied\n"
     mine = ray.util.placement_group([{"CPU": 0.25}])
     gang = {"workers": 1, "cpus_per_worker": 1, "gpus_per_worker": 0, "storage": str(tmp_path)}
-    config = {"job": {"hang_seconds": 600.0}, "gang": gang | {"import_path": [], "data_dir": None}}
+    config = {
+        "job": {"hang_seconds": 600.0},
+        "gang": gang | {"import_path": [], "sources": None, "data_dir": None},
+    }
     before = groups()
     actor = ray.remote(num_cpus=0)(GangTrainable).remote(config)
     wait_for(lambda: groups() - before)

@@ -38,10 +38,6 @@ class TrainingFunction:
         """The source of all modules that have been imported from its folder so far."""
         return None if self.folder is None else loaded_from(self.folder, package=self.package)
 
-    def versions(self) -> dict[str, str]:
-        """A checksum of each of these files, as a run records it."""
-        return {} if self.sources is None else self.sources.checksums()
-
 
 def load_workload(task: str, import_path: Iterable[str] = ()) -> Task | TrainingFunction:
     """The task, or the training function, of that name; raises `InvalidInput`.
@@ -77,6 +73,22 @@ def load_workload(task: str, import_path: Iterable[str] = ()) -> Task | Training
     return TrainingFunction(
         name=name, call=found, folder=_home(module_name, module.__file__), package=package
     )
+
+
+def source_versions(task: str, import_path: Iterable[str]) -> dict[str, str]:
+    """A checksum of the script of that name, and of what has been imported from its folder so far, by file.
+
+    Nothing is imported, and what cannot be found has none; empty for a task of any other form.
+    """
+    if not is_script(task):
+        return {}
+    file = split_scale(task)[0].partition(":")[0]
+    folder = next((folder for folder in [*import_path, os.getcwd()] if (Path(folder) / file).is_file()), None)
+    if folder is None:
+        return {}
+    found = loaded_from(folder)
+    script = (Path(folder) / file).read_text(encoding="utf-8", errors="surrogateescape")
+    return Sources(folder=folder, texts={file: script, **found.texts}).checksums()
 
 
 def check_signature(function: Callable[..., Any], *, name: str) -> None:

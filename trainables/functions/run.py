@@ -1,9 +1,10 @@
-"""Runs one trial of a training function, from its specification to its last report, without Ray."""
+"""Runs one trial of a task or of a training function, from its specification to its last report, without Ray."""
 
 import contextlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,9 +13,35 @@ from ire.trial.report import Report
 from ire.trial.seeds import seed_step
 from ire.trial.spec import TrialSpec
 from trainables.functions.function import TrainingFunction
-from trainables.functions.trial import DIVERGED, FINISHED, STOPPED, Trial
+from trainables.functions.trial import Trial
+from trainables.task import Task
 from trainables.training.checkpoint import load_checkpoint
 from trainables.training.determinism import determinism
+from trainables.training.loop import DIVERGED, FINISHED, STOPPED, train
+
+
+def run_trial(
+    workload: Task | TrainingFunction,
+    spec: TrialSpec,
+    report: Callable[[Report, Any], bool],
+    *,
+    checkpoint: str | Path | None,
+    checkpoint_seconds: float,
+    keep_last: bool,
+    prefixes: str | Path | None,
+    on_trouble: Callable[[OSError], None] | None,
+    on_prefix: Callable[[Any], None],
+    device: torch.device,
+    rank: int = 0,
+    world_size: int = 1,
+) -> str:
+    """Run one trial of either, as `train` and `run_function` describe, and say how it ended."""
+    where = {"checkpoint": checkpoint, "checkpoint_seconds": checkpoint_seconds, "on_trouble": on_trouble}
+    worker = {"device": device, "rank": rank, "world_size": world_size}
+    if isinstance(workload, TrainingFunction):
+        return run_function(spec, report, function=workload, **where, **worker)
+    own = {"keep_last": keep_last, "prefixes": prefixes, "on_prefix": on_prefix}
+    return train(spec, report, task=workload, **where, **worker, **own)
 
 
 def run_function(

@@ -35,11 +35,10 @@ from trainables.functions.steps import check_due, check_over, checked_step
 from trainables.functions.stopwatch import Stopwatch
 from trainables.training.checkpoint import save_checkpoint
 from trainables.training.hardware import hardware
+from trainables.training.loop import DIVERGED, FINISHED, STOPPED
 from trainables.training.placement import peak_memory_mib
 from trainables.training.training import EXPLODED
 from trainables.training.utilization import gpu_utilization
-
-FINISHED, DIVERGED, STOPPED = "finished", "diverged", "stopped"
 
 
 class TrialEnded(BaseException):

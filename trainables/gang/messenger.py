@@ -12,6 +12,7 @@ from ire.storage.storage import is_full
 from ire.trial.message import Message, StorageTrouble
 from ire.trial.report import Report
 from ire.trial.spec import TrialSpec
+from trainables.functions.trial import Trial
 from trainables.gang.watchdog import HangGuard
 from trainables.training.training import Training
 
@@ -49,12 +50,12 @@ class Messenger:
         self._flat_fractions: list[dict[str, float]] = []
         self._sent = time.monotonic()
 
-    def __call__(self, report: Report, training: Training) -> bool:
+    def __call__(self, report: Report, training: Training | Trial) -> bool:
         """Take one report; False if the trial is to be abandoned. Called on every worker."""
         with self._guard.paused():  # the sweep may be slow to answer, or its storage unreachable
             return self._deliver(report, training)
 
-    def _deliver(self, report: Report, training: Training) -> bool:
+    def _deliver(self, report: Report, training: Training | Trial) -> bool:
         last = report["step"] == self._spec.horizon or report["diverged"]
         stands = True
         if self._rank == 0:

@@ -25,14 +25,17 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from ire.trial.message import Message, Trouble
 from ire.trial.spec import TrialSpec
 from trainables.data.folder import data_in
+from trainables.functions.function import TrainingFunction, load_workload
+from trainables.functions.run import run_trial
+from trainables.functions.sources import Sources, install
 from trainables.gang.mailbox import Mailbox
 from trainables.gang.messenger import Messenger
 from trainables.gang.out_of_memory import advice, is_out_of_memory
 from trainables.gang.ray_internals import abandoned_placement_groups, without_cleaner
 from trainables.gang.shares import share
 from trainables.gang.watchdog import Watchdog
-from trainables.task import Task, load_task, search_for_modules
-from trainables.training.loop import STOPPED, train
+from trainables.task import Task, search_for_modules
+from trainables.training.loop import STOPPED
 from trainables.training.placement import release
 
 COLLECT_SECONDS = 1.0
@@ -59,7 +62,8 @@ class GangTrainable(Trainable):
 
     `job`: `spec` (TrialSpec as a dict), `checkpoint` and `prefixes` (each a folder, its URI or None),
     `checkpoint_seconds`, `hang_seconds`, `keep_last`.
-    `gang`: `workers`, `cpus_per_worker`, `gpus_per_worker`, `storage`, `import_path`, `data_dir`.
+    `gang`: `workers`, `cpus_per_worker`, `gpus_per_worker`, `storage`, `import_path`, `sources` (of a
+    training function's script: the fields of `Sources`, or None), `data_dir`.
     Each result holds one `ire.trial.message.Message` in `messages`.
     """
 
@@ -177,6 +181,7 @@ class GangTrainable(Trainable):
             train_loop_config={
                 "mailbox": self._mailbox,
                 "import_path": gang["import_path"],
+                "sources": gang["sources"],
                 "data_dir": gang["data_dir"],
             },
             torch_config=TorchConfig(backend="nccl" if gang["gpus_per_worker"] else "gloo"),
@@ -201,15 +206,17 @@ class GangTrainable(Trainable):
 def serve(config: dict[str, Any]) -> None:
     """The TorchTrainer's function in every worker: take and train one job after another until the mailbox closes."""
     search_for_modules(config["import_path"])
+    if config["sources"] is not None:
+        install(Sources(**config["sources"]))
     with data_in(config["data_dir"]):
-        _serve(config["mailbox"])
+        _serve(config["mailbox"], config["import_path"])
 
 
-def _serve(mailbox: Any) -> None:
+def _serve(mailbox: Any, import_path: list[str]) -> None:
     context = ray.train.get_context()
     rank, world_size = context.get_world_rank(), context.get_world_size()
     device = ray.train.torch.get_device()
-    tasks: dict[str, Task] = {}
+    tasks: dict[str, Task | TrainingFunction] = {}
     finished = 0
     gc.collect()
     gc.freeze()  # loaded modules stay; collections between trials skip them
@@ -231,12 +238,12 @@ def _serve(mailbox: Any) -> None:
         )
         try:
             if spec.task not in tasks:
-                tasks[spec.task] = load_task(spec.task)
+                tasks[spec.task] = load_workload(spec.task, import_path)
             with messenger:
-                status = train(
+                status = run_trial(
+                    tasks[spec.task],
                     spec,
                     messenger,
-                    task=tasks[spec.task],
                     checkpoint=job["checkpoint"],
                     checkpoint_seconds=job["checkpoint_seconds"],
                     keep_last=job["keep_last"],

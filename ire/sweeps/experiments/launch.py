@@ -16,10 +16,10 @@ from ire.storage.credentials import without_credentials
 from ire.storage.storage import is_uri
 from ire.sweeps.experiments.experiment import Experiment
 from ire.sweeps.experiments.places import Place, place
+from ire.sweeps.experiments.preflight import check_same_data, preflight, preflight_again
 from ire.sweeps.findings.comparison import undecided
 from ire.sweeps.findings.contract import broken_before
 from ire.sweeps.plan.changes import check_identity, extended, identity
-from ire.sweeps.plan.micro_batches import check_micro_batches
 from ire.sweeps.plan.option import takes
 from ire.sweeps.plan.options import OPTIONS, PLANNED, RESUMED
 from ire.sweeps.plan.plan import RULES, Plan, read_plan
@@ -34,10 +34,11 @@ from ire.sweeps.records.records import Records
 from ire.sweeps.search.protocol import Protocol
 from ire.sweeps.watch.console import plain_console
 from ire.trial.scale import scaled
+from ire.trial.script import located
 from search_spaces import find_space
 from trainables.data.folder import data_in, given_data_folder
-from trainables.task import Task, load_task, search_for_modules
-from trainables.training.rehearsal import rehearse
+from trainables.functions.function import load_workload
+from trainables.task import search_for_modules
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -46,7 +47,8 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 def sweep(task: str | None = None, *, console: Console | None = None, **options: Any) -> Experiment:
     """Tune every method with the same budget, confirm the winners on fresh seeds, and report.
 
-    `task` is a name (`ire tasks`) or `package.module:Class`; `scale="tiny"` selects its scaled-down twin.
+    `task` is a name (`ire tasks`), `package.module:Class`, or a training function: `train.py:train`, or
+    `package.module:train`; `scale="tiny"` selects a task's scaled-down twin.
     `methods` and numbers that are not given come from its search space, or from the TOML file `space`. `preset`
     repeats an experiment of a paper (`ire presets`) instead, and names the task and its grid.
 
@@ -91,6 +93,8 @@ def sweep(task: str | None = None, *, console: Console | None = None, **options:
     else:
         task = scaled(task, scale)
         found = find_space(task, space)
+    task, folder = located(task)
+    found = replace(found, task=task)
     of_the_space = {
         "methods": found.methods,
         "trials": found.search.trials,
@@ -109,9 +113,13 @@ def sweep(task: str | None = None, *, console: Console | None = None, **options:
     planned["data_dir"] = given_data_folder(planned["data_dir"])
     PLANNED["methods"].check(planned["methods"])
     planned["methods"] = named(planned["methods"])
-    is_foreign = any(":" in name for name in (task, *planned["methods"]))
-    import_path = (os.getcwd(),) if is_foreign else ()
-    plan = Plan(task=task, import_path=import_path, rules=RULES, space=found, **planned)
+    planned["baselines"] = planned["baselines"] or tuple(
+        name for name in found.baselines if name in planned["methods"]
+    )
+    plan = Plan(task=task, rules=RULES, space=found, **planned)
+    is_foreign = any(":" in name for name in plan.named_methods) or (":" in task and folder is None)
+    import_path = ((folder,) if folder else ()) + ((os.getcwd(),) if is_foreign else ())
+    plan = replace(plan, import_path=import_path)
     plan.check()
     console = console or plain_console()
     for clause in broken_before(plan):
@@ -122,18 +130,8 @@ def sweep(task: str | None = None, *, console: Console | None = None, **options:
         )
     home = _new_home(options["storage"], plan.name)
     where = place(inline=options["inline"], address=options["address"])
-    loaded = load_task(task)
-    batch, workers, parts = loaded.batch_size, plan.workers, f"--workers {plan.workers}"
-    if batch % (workers * plan.micro_batches):
-        parts += f" x --micro-batches {plan.micro_batches}" if plan.micro_batches > 1 else ""
-        raise InvalidInput(f"{parts}: must divide the batch of {task}, {batch} examples")
-    check_micro_batches(found, plan.methods, batch_size=batch, workers=workers)
-    if not options["address"]:  # a cluster's workers may have data that this machine has not
-        with data_in(plan.data_dir):
-            loaded.check_data()
-            plan = replace(plan, data=loaded.data_identity())
-    _rehearse(plan, loaded)
-    for said in dict.fromkeys(found.searched_by_default(parse_method(name)) for name in plan.methods):
+    plan = preflight(plan, has_other_data=bool(options["address"]))
+    for said in dict.fromkeys(found.searched_by_default(plan.method(name)) for name in plan.methods):
         if said:
             console.print(said, soft_wrap=True, highlight=False)
     if options["gpus_per_worker"] is None:
@@ -164,7 +162,7 @@ def resume(
             check_trusted(task_modules(before.task), before.import_path, source=source)
         search_for_modules(before.import_path)
         plan = extended(before, **options)
-        _rehearse(plan, load_task(plan.task))
+        preflight_again(plan)
         protocol = Protocol(
             plan,
             home.folder,
@@ -176,14 +174,6 @@ def resume(
             console.print(line, style="bold yellow", soft_wrap=True, highlight=False)
         remember(_modules(plan), plan.import_path)
         return _run(plan, home, protocol, changed=plan != before, where=where, console=console)
-
-
-def _rehearse(plan: Plan, task: Task) -> None:
-    """Build every arm once; raises `InvalidInput`."""
-    arms = {
-        method: method.resolve(plan.space.published(method)) for method in map(parse_method, plan.methods)
-    }
-    rehearse(task, arms, horizon=plan.space.horizon)
 
 
 def _modules(plan: Plan) -> list[str]:
@@ -210,14 +200,15 @@ def _run(
         stack.enter_context(data_in(plan.data_dir))
         if protocol is None or not protocol.is_over:
             if plan.data is not None and not where.has_other_data:  # there, each worker looks at its own
-                load_task(plan.task).check_same_data(plan.data, whose=f"the sweep {plan.name!r}")
+                check_same_data(plan)
             last = plain_console(file=console.file, waits=False)  # wherever standard output goes by then
             slots = stack.enter_context(
                 where.opened(
                     plan, home, lambda reason: last.print(_lost(reason, home, where), soft_wrap=True)
                 )
             )
-            room = check_room(room_needed(plan, load_task(plan.task), slots=slots.slots), home.location)
+            workload = load_workload(plan.task, plan.import_path)
+            room = check_room(room_needed(plan, workload, slots=slots.slots), home.location)
             stack.enter_context(  # after Ray, which has a handler of its own
                 terminate_like_interrupt(lambda: last.print(_how_to_go_on(home, where), soft_wrap=True))
             )
@@ -237,7 +228,7 @@ def _run(
             ):
                 screen.print(line, soft_wrap=True, highlight=False)
             protocol.records.run(
-                versions=versions(plan.task),
+                versions=versions(plan.task, plan.import_path),
                 machine=machine(),
                 identity=identity(plan),
                 registered=plan.registered,
@@ -293,7 +284,7 @@ def _changed_versions(plan: Plan, records: Records) -> list[str]:
     """A line for a resume under other versions than the last run's."""
     if not records.runs:
         return []
-    changed = differences(records.runs[-1]["versions"], versions(plan.task))
+    changed = differences(records.runs[-1]["versions"], versions(plan.task, plan.import_path))
     return [f"resumed with other versions (recorded): {', '.join(changed)}"] if changed else []
 
 

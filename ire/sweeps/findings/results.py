@@ -51,7 +51,7 @@ class Results:
     @cached_property
     def records(self) -> Records:
         records = self.read or read_records(self.folder)
-        check_methods(records.trials.values(), self.plan.methods)
+        check_methods(records.trials.values(), self.plan.named_methods)
         return records
 
     @cached_property

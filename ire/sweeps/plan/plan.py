@@ -10,7 +10,7 @@ from typing import Any
 from ire.invalid_input import InvalidInput, unknown
 from ire.methods.foreign import find_in
 from ire.methods.method import Method, check_different
-from ire.methods.own_arm import OwnArm
+from ire.methods.own_arm import OPTIMIZER, OwnArm
 from ire.sweeps.plan.options import MIN_STUDIES, PLANNED, PlannedOptions
 from ire.sweeps.plan.provenance import versions
 from ire.sweeps.plan.toml_text import toml_text
@@ -47,6 +47,12 @@ class Plan(PlannedOptions):
     def method(self, name: str, *, where: str = "") -> Method:
         """The arm of that name: one of the space's own, or a method; raises `InvalidInput`."""
         return self.space.method(name, where=where)
+
+    @property
+    def named_methods(self) -> tuple[str, ...]:
+        """Every name that a trial's method may have: the arms, and what they build their optimizer of."""
+        built = [arm.dimensions[OPTIMIZER] for arm in self.space.arms.values() if OPTIMIZER in arm.dimensions]
+        return (*self.methods, *(str(value) for dimension in built for value in ends(dimension)))
 
     @property
     def study_number(self) -> int:
@@ -280,7 +286,7 @@ class Plan(PlannedOptions):
     def to_toml(self) -> str:
         """The plan as the text of `sweep.toml`, with the versions it was made with and its space file whole."""
         table = {"schema": SCHEMA} | asdict(self)
-        table["versions"] = versions(self.task)
+        table["versions"] = versions(self.task, self.import_path)
         table["space"] = {"source": self.space.source, "text": self.space.text}
         return "# Everything needed to run this sweep again: `ire resume` reads it.\n" + toml_text(table)
 

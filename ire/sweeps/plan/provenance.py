@@ -4,24 +4,29 @@ import hashlib
 import importlib.util
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from ire.trial.script import is_script
+from trainables.functions.function import source_versions
+
 LIBRARIES = ("torch", "ray", "optuna", "numpy")
 OURS = ("ire", "trainables", "search_spaces")
 
 
-def versions(task: str) -> dict[str, str]:
+def versions(task: str, import_path: Sequence[str] = ()) -> dict[str, str]:
     """Python, the main libraries, our own release, and a checksum of our code, which tells apart unreleased states.
 
-    For a task from outside the package (`package.module:Class`), also a checksum of its module.
+    For a task from outside the package (`package.module:Class`), also a checksum of its module; for a training
+    function in a file, of that and of what has been imported from its folder, by their names.
     """
     found = {"python": platform.python_version(), "ire": _version("ire"), "code": code_checksum()}
     checksum = task_checksum(task)
     found |= {"task": checksum} if checksum else {}
+    found |= source_versions(task, import_path) if is_script(task) else {}
     return found | {name: _version(name) for name in LIBRARIES}
 
 
@@ -61,7 +66,7 @@ def code_checksum() -> str:
 def task_checksum(task: str) -> str | None:
     """The same for the module of a task from outside the package; None for one of ours, or if it has no file here."""
     module, colon, _ = task.partition(":")
-    if not colon:
+    if not colon or is_script(task):
         return None
     try:
         spec = importlib.util.find_spec(module)

@@ -17,7 +17,9 @@ from typing import Any
 
 from ire.invalid_input import InvalidInput
 from ire.methods.foreign import CLASS
+from ire.methods.own_arm import OPTIMIZER
 from ire.sweeps.records.records import TrialRecord
+from ire.trial.script import SUFFIX
 
 
 def classes_in_plan(text: str) -> tuple[list[str], list[str]]:
@@ -65,16 +67,25 @@ def remember(modules: Iterable[str], import_path: Iterable[str]) -> None:
 
 
 def check_methods(trials: Iterable[TrialRecord], methods: Iterable[str]) -> None:
-    """Raise `InvalidInput` if a trial is of a class that no method of the plan names: to read it would import it."""
+    """Raise `InvalidInput` if a trial is of a class that no method of the plan names: to read it would import it.
+
+    `methods` are the plan's, and what its space names as the optimizer of an arm.
+    """
     known = {found["module"] for name in methods for found in CLASS.finditer(name)}
     for trial in trials:
-        for name in (trial.method, trial.arm):
+        for name in (trial.method, trial.arm, str(trial.spec.settings.get(OPTIMIZER))):
             if any(found["module"] not in known for found in CLASS.finditer(name)):
                 raise InvalidInput(f"the records hold a trial of {name!r}, which sweep.toml does not name")
 
 
 def found_at(module: str, import_path: Iterable[str]) -> Path | None:
-    """The file or folder of a module's top level, as an import would find it, or None; nothing is imported."""
+    """The file or folder of a module's top level, as an import would find it, or None; nothing is imported.
+
+    A training function's module may be a file, `train.py`: one in the first of these folders that has it.
+    """
+    if module.endswith(SUFFIX):
+        scripts = (Path(folder) / module for folder in (*import_path, os.getcwd()))
+        return next((script.resolve() for script in scripts if script.is_file()), None)
     top = module.partition(".")[0]
     if top in sys.builtin_module_names:
         return None
@@ -114,10 +125,20 @@ def _texts(value: Any) -> Iterator[str]:
     yield from (entry for entry in value if isinstance(entry, str)) if isinstance(value, list | tuple) else ()
 
 
+def _all_texts(value: Any) -> Iterator[str]:
+    """The texts in a value, in its lists and in its tables."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for entry in value.values() if isinstance(value, dict) else value:
+            yield from _all_texts(entry)
+
+
 def _keys(table: Any) -> Iterator[str]:
-    """Every key of nested tables, and what default_methods lists."""
+    """Every key of nested tables, what default_methods lists, and what is said of the optimizer of an arm."""
     if isinstance(table, dict):
         yield from _texts(table.get("default_methods", ()))
+        yield from _all_texts(table.get(OPTIMIZER))
         for key, value in table.items():
             yield key
             yield from _keys(value)

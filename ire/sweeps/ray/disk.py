@@ -12,6 +12,7 @@ from ire.storage.storage import is_uri
 from ire.sweeps.plan.plan import SELECTION_SEEDS, Plan
 from ire.sweeps.records.experiment_home import PREFIXES, RECORDS
 from ire.sweeps.records.records import CONFIRM, SEARCH
+from trainables.functions.function import TrainingFunction
 from trainables.task import Task
 from trainables.training.checkpoint import KEPT
 from trainables.training.prefix import prefix_key, prefix_steps
@@ -28,9 +29,12 @@ class Room:
     arithmetic: str
 
 
-def room_needed(plan: Plan, task: Task, *, slots: int) -> Room:
-    """The room for checkpoints and records; a model that cannot be built without data counts as built."""
-    size = checkpoint_bytes(plan, task)
+def room_needed(plan: Plan, task: Task | TrainingFunction, *, slots: int) -> Room:
+    """The room for checkpoints and records; a model that cannot be built without data counts as built.
+
+    What a training function saves only it knows, and it counts as nothing.
+    """
+    size = checkpoint_bytes(plan, task) if isinstance(task, Task) else 0
     earlier = max(plan.studies, plan.until_decided or 0) - 1  # studies that keep their winners alone
     candidates = (plan.candidates + earlier) * len(plan.methods)  # all of them until the winners are chosen
     prefixes = _prefixes(plan)
@@ -39,6 +43,9 @@ def room_needed(plan: Plan, task: Task, *, slots: int) -> Room:
         plan.trials * len(plan.methods) * (1 + earlier) * (plan.space.horizon // plan.space.eval_interval + 1)
     )
     needed = size * (live + KEPT * candidates + prefixes) + RECORDS_BYTES * reports
+    if not isinstance(task, Task):
+        arithmetic = f"disk: at most about {megabytes(needed)} of records, and what the function saves"
+        return Room(needed=needed, arithmetic=arithmetic)
     return Room(
         needed=needed,
         arithmetic=f"disk: at most about {megabytes(needed)}: checkpoints of {megabytes(size)} x ({KEPT + 1} x {slots} "

@@ -6,6 +6,7 @@ Both dispatch on the method of a trial: the protocol holds an Optuna study and r
 import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from ray import tune
@@ -20,6 +21,7 @@ from ire.sweeps.records.records import RUNNING
 from ire.sweeps.running.run import Run
 from ire.sweeps.search.protocol import Protocol
 from ire.sweeps.watch.watcher import Watcher
+from trainables.functions.function import TrainingFunction, load_workload
 from trainables.gang.trainable import GangTrainable
 
 GANGS = "gangs"
@@ -109,6 +111,11 @@ class TuneRun(Run):
         """
         super().__init__(protocol, home, watchers=watchers)
         self._count_slots, self._slots, self._counted = slots, slots(), time.monotonic()
+        plan = protocol.plan
+        workload = load_workload(plan.task, plan.import_path)
+        found = workload.sources if isinstance(workload, TrainingFunction) else None
+        self._sources = asdict(found) if found else None
+        """What workers import in place of what lies in the script's folder by then."""
 
     def __reduce__(self) -> tuple:
         """Tune pickles its searcher, scheduler and callbacks for a restore that is never used: pickle nothing."""
@@ -184,6 +191,7 @@ class TuneRun(Run):
                 "gpus_per_worker": plan.gpus_per_worker,
                 "storage": self._home.below(GANGS),
                 "import_path": list(plan.import_path),
+                "sources": self._sources,
                 "data_dir": plan.data_dir,
             },
         }

@@ -13,9 +13,10 @@ from ire.sweeps.records.records import RUNNING, TrialRecord
 from ire.sweeps.running.run import Run
 from ire.trial.message import Message, StorageTrouble
 from ire.trial.report import Report
+from trainables.functions.function import load_workload
+from trainables.functions.run import run_trial
+from trainables.functions.trial import Trial
 from trainables.gang.out_of_memory import advice, is_out_of_memory
-from trainables.task import load_task
-from trainables.training.loop import train
 from trainables.training.placement import release
 from trainables.training.training import Training
 
@@ -43,7 +44,8 @@ class InlineRun(Run):
     def run(self) -> None:
         """Train every trial that is left."""
         threads = torch.get_num_threads()
-        self._task = load_task(self.protocol.plan.task)
+        plan = self.protocol.plan
+        self._workload = load_workload(plan.task, plan.import_path)
         self._device = torch.device("cuda" if self.protocol.plan.gpus_per_worker else "cpu")
         self.begin()
         gc.collect()
@@ -58,7 +60,7 @@ class InlineRun(Run):
     def _train(self, trial: TrialRecord) -> None:
         release()
 
-        def take(report: Report, training: Training) -> bool:
+        def take(report: Report, training: Training | Trial) -> bool:
             is_past = report["step"] < training.step  # sent again, and the mask of then is gone
             flat_fractions = {} if is_past else training.flat_fractions()
             message = Message(reports=(report,), flat_fractions=(flat_fractions,))
@@ -74,10 +76,10 @@ class InlineRun(Run):
             self.message(trial.name, Message(prefix=training.gradient_evaluations))
 
         try:
-            train(
+            run_trial(
+                self._workload,
                 trial.spec,
                 take,
-                task=self._task,
                 device=self._device,
                 on_trouble=storage_error,
                 on_prefix=begins_with,

@@ -59,7 +59,7 @@ class Run:
         return None
 
     def where(self, trial: TrialRecord) -> dict[str, Any]:
-        """Where and when a trial keeps its state: arguments of `trainables.training.loop.train`."""
+        """Where and when a trial keeps its state: arguments of `trainables.functions.run.run_trial`."""
         plan = self.protocol.plan
         return {
             "checkpoint": self._home.below("checkpoints", trial.name),

@@ -55,7 +55,7 @@ class Protocol:
         verdicts = {}
         for event in self.records.replay(mend=True, check=check):
             if event.kind == "start":
-                check_methods([event.trial], self.plan.methods)
+                check_methods([event.trial], self.plan.named_methods)
             try:
                 self._grow(event.trial.study + 1)
                 arm = self.arm(event.trial)

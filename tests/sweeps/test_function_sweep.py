@@ -1,0 +1,200 @@
+"""A sweep of a training function: found by its path, searched, confirmed, killed and resumed like a task's."""
+
+import io
+import json
+import shutil
+import sys
+import tomllib
+
+import own_script
+import pytest
+import tomli_w
+from rich.console import Console
+
+from ire import open_experiment, resume, sweep
+from ire.invalid_input import InvalidInput
+from ire.sweeps.plan import trust
+from ire.sweeps.plan.plan import read_plan
+from ire.sweeps.records.records import FINISHED, PRUNED, read_records
+
+CLOCKS = ("seconds", "steps_per_second", "warmup_seconds")
+
+
+def rows(folder):
+    return [
+        (t.spec, t.stage, t.status, [{k: v for k, v in r.items() if k not in CLOCKS} for r in t.reports])
+        for t in read_records(folder).trials.values()
+    ]
+
+
+@pytest.fixture(autouse=True)
+def forgotten(monkeypatch):
+    """Each test imports its own script."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield
+    for name in ("train", "floor"):
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A sweep that has run in this process, and its script's folder."""
+    folder = tmp_path_factory.mktemp("own")
+    task = own_script.write(folder / "code")
+    path = list(sys.path)
+    home = sweep(task, inline=True, storage=folder, name="whole", console=Console(file=io.StringIO()))
+    sys.path[:] = path
+    for name in ("train", "floor"):
+        sys.modules.pop(name, None)
+    return home.folder, folder / "code"
+
+
+def cut(finished, folder, *, trials, results):
+    """A copy of the sweep as a kill after so many lines of its records would have left it."""
+    shutil.copytree(finished, folder)
+    for name, count in (("trials.jsonl", trials), ("results.jsonl", results)):
+        lines = (folder / name).read_text().splitlines(keepends=True)
+        (folder / name).write_text("".join(lines[:count]))
+    return folder
+
+
+def test_arms_are_searched_with_equal_budgets_and_their_winners_confirmed(finished):
+    found = open_experiment(finished[0])
+    assert found.is_complete
+    comparison = found.comparison
+    assert [(row.method, row.is_baseline) for row in comparison.rows] == [("baseline", True), ("mine", False)]
+    assert comparison.baseline == "baseline"
+    for row in comparison.rows:
+        assert len(row.search) == 3
+        assert {trial.status for trial in row.search} <= {FINISHED, PRUNED}
+        assert [run.number for run in row.runs] == [0, 1]
+    settings = comparison.row("mine").winner.spec.settings
+    assert settings["twist"] is True
+    assert settings["kind"] == "soft"
+
+
+def test_runs_of_two_arms_are_paired_by_seed(finished):
+    comparison = open_experiment(finished[0]).comparison
+    one, other = ([run.spec.seed for run in row.runs] for row in comparison.rows)
+    assert one == other
+    assert len(set(one)) == 2
+
+
+def test_the_folder_names_the_script_its_place_and_checksums_of_it_and_what_it_imports(finished):
+    folder, code = finished
+    plan = read_plan(folder)
+    assert plan.task == "train.py:train"
+    assert plan.import_path == (str(code),)
+    versions = read_records(folder).runs[0]["versions"]
+    assert set(versions) >= {"train.py", "floor.py"}
+
+
+def test_a_killed_sweep_is_resumed_bit_for_bit(finished, tmp_path):
+    folder = cut(finished[0], tmp_path / "cut", trials=8, results=13)
+    resume(folder, inline=True, console=Console(file=io.StringIO()))
+    assert rows(folder) == rows(finished[0])
+
+
+def test_a_changed_neighbour_of_the_script_is_told_on_resume(finished, tmp_path):
+    folder = cut(finished[0], tmp_path / "cut", trials=8, results=13)
+    code = tmp_path / "code"
+    shutil.copytree(finished[1], code)
+    (code / "floor.py").write_text("FLOOR = 0.6\n")
+    text = (folder / "sweep.toml").read_text()
+    (folder / "sweep.toml").write_text(text.replace(str(finished[1]), str(code)))
+    screen = io.StringIO()
+    resume(folder, inline=True, trust=True, console=Console(file=screen, width=300))
+    changed = next(line for line in screen.getvalue().splitlines() if "resumed with other versions" in line)
+    assert "floor.py " in changed
+    assert "train.py" not in changed
+
+
+def test_a_strangers_script_is_not_run_before_it_is_trusted(finished, tmp_path):
+    folder = cut(finished[0], tmp_path / "cut", trials=8, results=13)
+    code = tmp_path / "strange"
+    shutil.copytree(finished[1], code)
+    (code / "train.py").write_text("raise SystemExit('it ran')\n")
+    text = (folder / "sweep.toml").read_text()
+    (folder / "sweep.toml").write_text(text.replace(str(finished[1]), str(code)))
+    with pytest.raises(InvalidInput, match=r"train.py.*has not run it before.*--trust"):
+        resume(folder, inline=True)
+    assert trust.found_at("train.py", [str(code)]) == code / "train.py"
+
+
+def test_an_optimizer_of_a_strangers_space_is_not_imported_before_it_is_trusted(finished, tmp_path):
+    folder = tmp_path / "strange"
+    shutil.copytree(finished[0], folder)
+    (tmp_path / "strange_optimizer.py").write_text("raise SystemExit('it ran')\n")
+    table = tomllib.loads((folder / "sweep.toml").read_text())
+    space = table["space"]["text"].replace('kind = "soft"', 'optimizer = "strange_optimizer:Mine"')
+    table |= {"import_path": [str(tmp_path)], "space": table["space"] | {"text": space}}
+    (folder / "sweep.toml").write_text(tomli_w.dumps(table))
+    with pytest.raises(InvalidInput, match=r"strange_optimizer.*--trust"):
+        open_experiment(folder)
+
+
+def test_an_optimizer_that_the_space_does_not_name_is_no_trial_of_the_sweep(finished, tmp_path):
+    folder = tmp_path / "strange"
+    shutil.copytree(finished[0], folder)
+    for name in ("trials.jsonl", "results.jsonl"):
+        text = (folder / name).read_text()
+        (folder / name).write_text(text.replace('"kind": "soft"', '"optimizer": "strange:Mine"'))
+    with pytest.raises(InvalidInput, match="the records hold a trial of 'strange:Mine'"):
+        open_experiment(folder).comparison  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"compile": True}, "--compile: a training function has a loop of its own"),
+        ({"precision": "bf16"}, "--precision: a training function has a loop of its own"),
+        ({"micro_batches": 2}, "--micro-batches: a training function has a loop of its own"),
+        ({"methods": ["mien"]}, "unknown arm 'mien'.*did you mean 'mine'"),
+        ({"methods": ["sgd"]}, "unknown arm 'sgd'"),
+    ],
+)
+def test_what_a_function_cannot_obey_is_refused_before_anything_is_written(tmp_path, options, message):
+    task = own_script.write(tmp_path / "code")
+    with pytest.raises(InvalidInput, match=message):
+        sweep(task, inline=True, storage=tmp_path, name="none", **options)
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_task_does_not_take_a_space_with_arms(tmp_path):
+    own_script.write(tmp_path)
+    with pytest.raises(
+        InvalidInput, match=r"has \[arms\], which are for training functions, and digits is a"
+    ):
+        sweep("digits", space=tmp_path / "train.toml", inline=True, storage=tmp_path)
+
+
+def test_the_report_is_written_for_arms(finished):
+    page = json.loads((finished[0] / "report" / "report.json").read_text())
+    assert [method["method"] for method in page["methods"]] == ["baseline", "mine"]
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_two_workers_train_a_trial_together_and_a_killed_one_continues(tmp_path, monkeypatch):
+    task = own_script.write(tmp_path / "code")
+    (tmp_path / "kill").touch()
+    monkeypatch.setenv("OWN_SCRIPT_KILL", str(tmp_path / "kill"))
+    screen = io.StringIO()
+    found = sweep(
+        task,
+        workers=2,
+        storage=tmp_path,
+        name="two",
+        trials=2,
+        confirm_seeds=1,
+        curve=False,
+        max_concurrent=1,
+        console=Console(file=screen, width=300),
+    )
+    assert found.is_complete, screen.getvalue()
+    trials = found.records.trials.values()
+    assert {trial.status for trial in trials} <= {FINISHED, PRUNED}
+    assert sum(len(trial.faults) for trial in trials) == 1
+    for trial in trials:
+        assert [r["step"] for r in trial.reports] == sorted({r["step"] for r in trial.reports})
+        assert all(r["val_shift"] == 0.5 for r in trial.reports)  # the mean of ranks 0 and 1
