@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # for type checkers and editors; at run time see __getattr__
     )
     from ire.sweeps.experiments.experiment import Experiment, open_experiment
     from ire.sweeps.experiments.launch import resume, sweep
+    from ire.sweeps.experiments.verdict import verdict
     from trainables.functions.trial import Trial
 
 __version__ = "0.2.0"
@@ -42,6 +43,7 @@ _HOME = dict.fromkeys(_OPTIM, "ire.optim") | {
     "open_experiment": "ire.sweeps.experiments.experiment",
     "resume": "ire.sweeps.experiments.launch",
     "sweep": "ire.sweeps.experiments.launch",
+    "verdict": "ire.sweeps.experiments.verdict",
     "Trial": "trainables.functions.trial",
 }
 
@@ -62,6 +64,7 @@ __all__ = [
     "resume",
     "sampled_nll",
     "sweep",
+    "verdict",
 ]
 
 

@@ -13,6 +13,7 @@ from ire.entry_points import TASKS, registered
 from ire.invalid_input import InvalidInput
 from ire.sweeps.command import data as data_command
 from ire.sweeps.command import doctor as doctor_command
+from ire.sweeps.command import verdict as verdict_command
 from ire.sweeps.command.commands import Commands
 from ire.sweeps.command.flags import with_flags
 from ire.sweeps.plan.options import OPTIONS, RESUMED
@@ -28,6 +29,7 @@ app = typer.Typer(
 
 app.add_typer(data_command.app, name="data")
 app.command()(doctor_command.doctor)
+app.command()(verdict_command.verdict)
 
 Folder = Annotated[
     str, typer.Argument(help="an experiment's folder, or its URI in an object store", show_default=False)

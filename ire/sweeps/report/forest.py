@@ -1,6 +1,7 @@
 """The picture of the verdict: each method's speed-up with its interval, a panel a clock (a forest plot)."""
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from ire.sweeps.findings.comparison import Comparison, Row
 from ire.sweeps.findings.results import Results
@@ -17,12 +18,27 @@ ROOM = 1.08
 """By which factor an axis goes on behind the last value."""
 
 
+class Judged(Protocol):
+    """What is drawn of a row: by clock its speed-up, over which baseline, and the verdict."""
+
+    @property
+    def method(self) -> str: ...
+    @property
+    def is_baseline(self) -> bool: ...
+    @property
+    def speed_ups(self) -> Mapping[str, SpeedUp]: ...
+    @property
+    def against(self) -> Mapping[str, str]: ...
+    @property
+    def verdicts(self) -> Mapping[str, str]: ...
+
+
 def forest(results: Results, styles: Mapping[str, Style]) -> Picture | None:
     """Speed-ups on every clock; without them how final losses differ from the best baseline's; None without either."""
     comparison = results.comparison
     rows = [row for row in comparison.rows if row.speed_ups]
     if rows:
-        panels = [_clock(comparison, rows, styles, clock) for clock in _clocks(comparison)]
+        panels = [clock_panel(rows, styles, clock) for clock in _clocks(comparison)]
         caption = (
             "Speed-up over the tuned baseline that is hardest to beat, with its interval: right of 1 is faster. "
             f"Filled: a verdict, faster (by more than {MARGIN}, dotted) or slower. Hollow: not shown, or not finished. "
@@ -46,7 +62,8 @@ def _clocks(comparison: Comparison) -> list[str]:
     return sorted(CLOCKS, key=lambda clock: clock != comparison.clock)
 
 
-def _clock(comparison: Comparison, rows: Sequence[Row], styles: Mapping[str, Style], clock: str) -> Panel:
+def clock_panel(rows: Sequence[Judged], styles: Mapping[str, Style], clock: str) -> Panel:
+    """Speed-ups on one clock, a line a row."""
     shown = [(i, row, row.speed_ups[clock]) for i, row in enumerate(rows) if clock in row.speed_ups]
     ends = [end for _, _, found in shown for end in (found.ratio.value, found.low.value, found.high.value)]
     low, high = min([1 / ROOM, *ends]) / ROOM, max([MARGIN, *ends]) * ROOM
@@ -107,7 +124,7 @@ def _differences(comparison: Comparison, rows: Sequence[Row], styles: Mapping[st
     )
 
 
-def _methods(rows: Sequence[Row]) -> Axis:
+def _methods(rows: Sequence[Judged]) -> Axis:
     """A line a method, the first one on top."""
     names = [(float(i), row.method + (" *" if row.is_baseline else "")) for i, row in enumerate(rows)]
     return Axis(label="", low=len(rows) - 0.5, high=-0.5, ticks=names)

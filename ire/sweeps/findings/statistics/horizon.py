@@ -76,7 +76,9 @@ def _crossing(log: np.ndarray, curve: np.ndarray, reached: np.ndarray, targets: 
 
 
 def joined(log: np.ndarray, curve: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Log horizons and losses of a fine polygon through the points (Fritsch and Carlson 1980)."""
+    """Log horizons and losses of a fine polygon through the points (Fritsch and Carlson 1980); one point is itself."""
+    if len(log) == 1:
+        return log, curve
     share = np.linspace(0, 1, PIECES, endpoint=False)
     fine = np.append((log[:-1, None] + share * np.diff(log)[:, None]).ravel(), log[-1])
     return fine, PchipInterpolator(log, curve, axis=1)(fine)

@@ -41,16 +41,26 @@ def speed_ups(
     of_units = {clock: cost for clock, cost in costs.items() if len(cost) == n}
     columns = np.column_stack([losses, *of_units.values()]) if of_units else losses
     means = np.vstack([columns.mean(axis=0), paired_draws(columns, generator)])
-    curve, at_1 = means[:, 2 : 2 + h], 2 + int(np.flatnonzero(factors == 1.0)[0])
+    drawn = {
+        clock: means[:, 2 + h + list(of_units).index(clock)] if clock in of_units else cost
+        for clock, cost in costs.items()
+    }
+    return speed_ups_of_means(means[:, : 2 + h], factors, drawn, units=n, whole=whole)
+
+
+def speed_ups_of_means(
+    means: np.ndarray, factors: np.ndarray, costs: Mapping[str, np.ndarray], *, units: int, whole: bool
+) -> tuple[dict[str, SpeedUp], dict[str, np.ndarray]]:
+    """The same from `means` (1 + resamples, 2 + h) of the losses and `costs` (1 + resamples,), the values first."""
+    curve, at_1 = means[:, 2:], 2 + int(np.flatnonzero(factors == 1.0)[0])
     horizons, sides = equal_horizon(factors, curve, means[:, [at_1]] - means[:, :2])
     steps, side = horizons[:, 0] / horizons[:, 1], _side(sides[:, 0], sides[:, 1])
     found, draws = {}, {}
     for clock, cost in costs.items():
-        drawn = means[:, 2 + h + list(of_units).index(clock)] if clock in of_units else cost
-        values = steps * np.exp(drawn)
+        values = steps * np.exp(cost)
         draws[clock] = np.column_stack([values[1:], side[1:]])
         found[clock] = speed_up_from_draws(
-            float(values[0]), int(side[0]), draws[clock][:, 0], draws[clock][:, 1], units=n, whole=whole
+            float(values[0]), int(side[0]), draws[clock][:, 0], draws[clock][:, 1], units=units, whole=whole
         )
     return found, draws
 

@@ -1,0 +1,48 @@
+"""The verdict on training runs that another scheduler has run, from their curves: what `ire verdict` prints."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ire.invalid_input import unknown, writable
+from ire.sweeps.findings.curves.columns import ROLES
+from ire.sweeps.findings.curves.judged import CurvesComparison, compare_curves
+from ire.sweeps.findings.curves.runs import read_curves
+from ire.sweeps.report.curves_report import curves_headline, write_curves_report
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What curves show, as far as curves can."""
+
+    comparison: CurvesComparison
+
+    def __str__(self) -> str:
+        return curves_headline(self.comparison)
+
+    def report(self, folder: str | Path = "report") -> Path:
+        """Write `report.html`, `report.md`, `report.json` and the figures; returns the path of the HTML page."""
+        with writable(Path(folder)):
+            return write_curves_report(self.comparison, Path(folder))
+
+
+def verdict(
+    curves: str | Path | Sequence[str | Path],
+    *,
+    baseline: str | Sequence[str] = (),
+    clock: str | None = None,
+    **columns: str | None,
+) -> Verdict:
+    """Compare the runs in a table of curves, or several, by the rules of a sweep's report.
+
+    `curves` are CSV files, compressed or not, or Parquet: one row a report, in columns that are found by their names
+    or named here, as in `arm="optimizer", run="id"`. Exports of Weights & Biases and TensorBoard are understood
+    (docs/verdict.md). `baseline` names the arms that are the yardstick, by default `baseline`. `clock` is that of the
+    headline, `step` or `gradient_evaluations`. Raises `InvalidInput` for what cannot be read or told apart.
+    """
+    for name in columns:
+        if name not in ROLES:
+            raise unknown("column of verdict()", name, ROLES)
+    paths = [curves] if isinstance(curves, str | Path) else list(curves)
+    baselines = [baseline] if isinstance(baseline, str) else list(baseline)
+    return Verdict(comparison=compare_curves(read_curves(paths, columns), baselines=baselines, clock=clock))

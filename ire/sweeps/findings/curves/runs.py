@@ -1,0 +1,225 @@
+"""Reads curves of training runs from CSV or Parquet: one row a report, in the forms in which others export them."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ire.invalid_input import InvalidInput, unknown
+from ire.sweeps.findings.curves.columns import ROLES, chosen_columns, normal
+
+WIDE = re.compile(r"(?P<run>.+) - (?P<metric>.+?)(?P<bound>__MIN|__MAX)?")
+"""A column of a chart's export from Weights & Biases."""
+SCALARS = re.compile(r"run-(?P<run>.+)-tag-.+")
+"""The name of a file that TensorBoard's page exports."""
+NUMBERED = re.compile(r"(.+?)[-_. /]*(?:seed|run)?[-_. /]*\d+")
+"""A run's name that ends in a number: what stands before it is its arm."""
+
+COPIED = 3
+"""Reports from which on two equal curves are one run that was exported twice."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurveRun:
+    """One training run."""
+
+    arm: str
+    name: str
+    seed: int | None
+    study: int
+    horizon: int
+    """Steps over which its schedule was laid, as recorded or else its last step."""
+    steps: np.ndarray
+    """Of its reports (k,), rising."""
+    losses: np.ndarray
+    """Validation losses (k,)."""
+    gradients_per_step: float | None
+    step_seconds: float | None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it ended at its horizon with a number."""
+        return bool(self.steps[-1] >= self.horizon and np.isfinite(self.losses[-1]))
+
+    @property
+    def loss(self) -> float:
+        """The final one."""
+        return float(self.losses[-1])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curves:
+    """The runs of one or more files, and which roles their columns fill."""
+
+    runs: list[CurveRun]
+    columns: Mapping[str, str]
+    copies: int = 0
+    """Runs that were left out, because their whole curve is another's of their arm."""
+
+    @property
+    def arms(self) -> list[str]:
+        """In their order."""
+        return list(dict.fromkeys(run.arm for run in self.runs))
+
+
+def read_curves(paths: Sequence[str | Path], columns: Mapping[str, str | None] | None = None) -> Curves:
+    """Read files of curves; `columns` names the column of a role (`ROLES`) where that is not found by its name.
+
+    Raises `InvalidInput` that names the file, the column and, of a bad value, the row.
+    """
+    given = {role: (columns or {}).get(role) for role in ROLES}
+    parts, found = [], {}
+    for path in map(Path, paths):
+        table, named = _in_roles(_read(path), given, path)
+        found |= named
+        parts.append(table)
+    table = pd.concat(parts, ignore_index=True)
+    table = table[table["val_loss"].notna()]
+    if table.empty:
+        raise InvalidInput(f"{', '.join(map(str, paths))}: no row has a validation loss")
+    runs = [
+        _run(key, part, number)
+        for key, rows in table.groupby(["arm", "study", "run"], sort=False)
+        for number, part in enumerate(_one_after_another(rows), start=1)
+    ]
+    kept: dict[tuple, CurveRun] = {}
+    for run in runs:
+        own = run.name if len(run.steps) < COPIED else ""  # a few losses may be equal by rounding
+        kept.setdefault((run.arm, run.study, own, run.steps.tobytes(), run.losses.tobytes()), run)
+    return Curves(runs=list(kept.values()), columns=found, copies=len(runs) - len(kept))
+
+
+def _one_after_another(rows: pd.DataFrame) -> list[pd.DataFrame]:
+    """The runs in one log: each time the first step comes again, another one begins."""
+    steps = rows["step"].to_numpy()
+    begins = (steps == steps[0]) & (np.append(steps[0] + 1, steps[:-1]) > steps[0])
+    return [part for _, part in rows.groupby(begins.cumsum(), sort=False)]
+
+
+def _read(path: Path) -> pd.DataFrame:
+    """A file as it is; text columns stay text, so that `nan` is told apart from a cell that is empty."""
+    try:
+        if path.suffix in (".parquet", ".pq"):
+            return pd.read_parquet(path)
+        separator = "\t" if ".tsv" in path.suffixes else ","
+        return pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, na_values=[""])
+    except FileNotFoundError as error:
+        raise InvalidInput(f"{path}: there is no such file") from error
+    except (OSError, ValueError, EOFError, ImportError) as error:
+        cause = str(error).splitlines()[0]
+        raise InvalidInput(
+            f"{path}: cannot be read as CSV (.csv, .csv.xz, ...) or .parquet: {cause}"
+        ) from error
+    except Exception as error:  # lzma, zlib and arrow have exceptions of their own
+        raise InvalidInput(
+            f"{path}: is damaged or of another format: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _in_roles(
+    table: pd.DataFrame, given: Mapping[str, str | None], path: Path
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """The table with a column for each role, and the columns that were found."""
+    table.columns = [str(column) for column in table.columns]
+    table = _long(table, given["val_loss"], path)
+    given = {
+        role: None if role == "val_loss" and column not in table.columns else column
+        for role, column in given.items()
+    }
+    found = chosen_columns(list(table.columns), given, where=str(path))
+    roles = pd.DataFrame({role: table[column] for role, column in found.items()})
+    for role in ("step", "horizon", "gradients", "seconds", "val_loss", "seed", "study"):
+        if role in roles:
+            roles[role] = _numbers(roles[role], found[role], path, infinite=role == "val_loss")
+    if "run" not in roles:
+        scalars = SCALARS.fullmatch(path.stem)
+        stem = scalars["run"] if scalars else path.name.split(".")[0]
+        roles["run"] = roles["seed"].map("seed {:.0f}".format) if "seed" in roles else stem
+    roles["run"] = roles["run"].astype(str)
+    if "arm" not in roles:
+        roles["arm"] = [m[1] if (m := NUMBERED.fullmatch(name)) else name for name in roles["run"]]
+    roles["arm"] = roles["arm"].astype(str)
+    for role in ROLES:
+        if role not in roles:
+            roles[role] = 0 if role == "study" else np.nan
+    roles["file"] = str(path)
+    return roles, found
+
+
+def _long(table: pd.DataFrame, val_loss: str | None, path: Path) -> pd.DataFrame:
+    """One row a report: as it is, or from a chart of Weights & Biases, or from TensorBoard's rows of tags."""
+    names = {normal(column): column for column in table.columns}
+    if "tag" in names and "value" in names:
+        tags = list(dict.fromkeys(table[names["tag"]]))
+        wanted = [val_loss] if val_loss else [t for t in tags if normal(str(t)) in ROLES["val_loss"].names]
+        if not wanted or wanted[0] not in tags:
+            raise unknown("tag for --val-loss", val_loss or "val_loss", map(str, tags), where=str(path))
+        return table[table[names["tag"]] == wanted[0]].drop(columns=names["tag"])
+    wide = {column: match for column in table.columns if (match := WIDE.fullmatch(column))}
+    series = {column: match for column, match in wide.items() if not match["bound"]}
+    if not series or len(wide) < len(table.columns) - 1:
+        return table
+    metrics = list(dict.fromkeys(match["metric"] for match in series.values()))
+    metric = val_loss or metrics[0]
+    if metric not in metrics or (val_loss is None and len(metrics) > 1):
+        raise unknown("metric for --val-loss", metric if val_loss else "", metrics, where=str(path))
+    (step,) = [column for column in table.columns if column not in wide] or [None]
+    if step is None:
+        raise InvalidInput(f"{path}: has no column of steps beside those of the runs")
+    return pd.concat(
+        pd.DataFrame({"step": table[step], "run": match["run"], "val_loss": table[column]})
+        for column, match in series.items()
+        if match["metric"] == metric
+    )
+
+
+def _numbers(column: pd.Series, name: str, path: Path, *, infinite: bool) -> pd.Series:
+    """A column as numbers, empty cells NaN; of losses NaN and infinity, which are spelled out, are infinity."""
+    numbers = pd.to_numeric(column, errors="coerce").astype(float)
+    spelled = column.astype(str).str.strip().str.lower().isin(("nan", "-nan", "inf", "-inf", "infinity"))
+    bad = numbers.isna() & column.notna() & ~spelled
+    if infinite:
+        numbers = numbers.where(~(spelled & column.notna()), np.inf)
+    else:
+        bad |= spelled & column.notna()
+    if bad.any():
+        at = int(np.flatnonzero(bad)[0])
+        raise InvalidInput(f"{path}: column {name!r}, row {at + 2}: {column.iloc[at]!r} is no number")
+    return numbers
+
+
+def _run(key: tuple, rows: pd.DataFrame, number: int) -> CurveRun:
+    arm, study, name = key
+    name = f"{name} ({number})" if number > 1 else name
+    rows = rows.drop_duplicates(subset=["step", "val_loss"]).sort_values("step")
+    where = f"{rows['file'].iloc[0]}: run {name!r} of {arm!r}"
+    if rows["step"].isna().any() or (rows["step"] % 1 != 0).any() or (rows["step"] < 0).any():
+        raise InvalidInput(f"{where}: every step must be a whole number of at least 0")
+    if rows["step"].duplicated().any():
+        step = rows["step"][rows["step"].duplicated()].iloc[0]
+        raise InvalidInput(
+            f"{where} has two losses at step {step:.0f}: --run names the column that tells runs apart"
+        )
+    horizons, seeds = rows["horizon"].dropna().unique(), rows["seed"].dropna().unique()
+    for role, values in (("horizon", horizons), ("seed", seeds)):
+        if len(values) > 1:
+            raise InvalidInput(f"{where} has several values of {role}: {', '.join(f'{v:g}' for v in values)}")
+    last = rows.iloc[-1]
+    timed = rows[rows["seconds"].notna()]
+    span = timed["step"].iloc[-1] - timed["step"].iloc[0] if len(timed) > 1 else 0
+    return CurveRun(
+        arm=arm,
+        name=name,
+        seed=int(seeds[0]) if len(seeds) else None,
+        study=int(study),
+        horizon=int(horizons[0]) if len(horizons) else int(last["step"]),
+        steps=rows["step"].to_numpy(dtype=int),
+        losses=rows["val_loss"].to_numpy(),
+        gradients_per_step=float(last["gradients"] / last["step"])
+        if last["gradients"] > 0 and last["step"] > 0
+        else None,
+        step_seconds=float((timed["seconds"].iloc[-1] - timed["seconds"].iloc[0]) / span) if span else None,
+    )

@@ -1,0 +1,348 @@
+"""The report on curves that somebody else has made: verdict, speed-ups, and what the curves cannot tell."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+from ire.foreign_text import in_markdown, without_secrets
+from ire.sweeps.findings.curves.judged import Arm, CurvesComparison
+from ire.sweeps.findings.power import POWER, power
+from ire.sweeps.findings.statistics.horizon import WITHIN
+from ire.sweeps.findings.statistics.speedup import CLOCKS
+from ire.sweeps.findings.statistics.verdict import FASTER, NOT_SHOWN, SLOWER, SpeedUp
+from ire.sweeps.plan.options import MIN_STUDIES
+from ire.sweeps.report.forest import ROW, clock_panel
+from ire.sweeps.report.markdown import markdown_table
+from ire.sweeps.report.page import rendered
+from ire.sweeps.report.palette import OTHERS, Style
+from ire.sweeps.report.panel import Axis, Panel, Series
+from ire.sweeps.report.pictures import Picture
+from ire.sweeps.report.tables import LARGEST_SHOWN, Table
+
+SCHEMA = 1
+NOTE = (
+    "Speed-up: how much longer a baseline would have to run, with a complete schedule, to end at the loss at which the "
+    "arm ends; above 1 is faster. ≥ and ≤ are bounds: the baseline's curve ends there. Intervals are 95 % ones, or at "
+    "the level of the verdict, which is corrected over the arms (Holm). docs/report.md defines all of it."
+)
+
+
+def curves_headline(comparison: CurvesComparison) -> str:
+    """What was found, in one sentence, honest about what it is about."""
+    clock, words = comparison.clock, CLOCKS[comparison.clock]
+    judged = [arm for arm in comparison.challengers if clock in arm.judgements]
+    if not judged:
+        return "no verdict: too few whole runs, see the contract"
+    baselines = _and([arm.name for arm in comparison.baselines])
+    methods = comparison.judges_methods
+    parts = []
+    for verdict in (FASTER, SLOWER):
+        arms = [arm for arm in judged if arm.judgements[clock].verdict == verdict]
+        if not arms:
+            continue
+        told = ", ".join(f"{arm.name} {arm.speed_up(clock)} against {arm.against(clock)}" for arm in arms)
+        what = "" if methods else "the configurations of " if len(arms) > 1 else "the configuration of "
+        are = "are" if len(arms) > 1 else "is"
+        parts.append(
+            f"{what}{_and([arm.name for arm in arms])} {are} {verdict} than {baselines}, in {words}: {told}"
+        )
+    if not parts:
+        what = "arm" if methods else "configuration"
+        parts.append(f"no {what} is shown to be faster or slower than {baselines}, in {words}")
+    return "; ".join(parts) + _about(comparison)
+
+
+def _about(comparison: CurvesComparison) -> str:
+    if comparison.judges_methods:
+        return f". Over {comparison.studies} studies"
+    count = f"{comparison.studies} stud{'y' if comparison.studies == 1 else 'ies'}"
+    return (
+        f". This is about configurations, not methods: {count} cannot tell a better method from a luckier search "
+        f"({MIN_STUDIES} can)"
+    )
+
+
+def curves_tables(comparison: CurvesComparison) -> list[Table]:
+    """Verdicts first, then the other clocks, differences at equal horizons, and the contract."""
+    found = [_verdicts(comparison)]
+    found += [
+        _clock(comparison, clock)
+        for clock in CLOCKS
+        if clock != comparison.clock and any(arm.speed_up(clock) for arm in comparison.arms)
+    ]
+    if any(arm.differences for arm in comparison.arms):
+        found.append(_differences(comparison))
+    return [*found, _contract(comparison)]
+
+
+def _verdicts(comparison: CurvesComparison) -> Table:
+    clock = comparison.clock
+    return Table(
+        title="Arms",
+        heads=["method", "verdict", f"{CLOCKS[clock]} speed-up", "against", "horizon", "loss", "runs"],
+        lines=[
+            [
+                arm.name + " (baseline)" * arm.is_baseline,
+                _verdict(arm, clock, comparison.judges_methods),
+                str(arm.speed_up(clock) or "-"),
+                arm.against(clock) or "-",
+                ", ".join(str(side.horizon) for side in arm.sides)
+                if arm.is_baseline
+                else str(arm.main.horizon),
+                "{:.4f} ± {:.4f}".format(*arm.main.loss) if arm.main.loss else "-",
+                f"{len(arm.main.whole)}/{len(arm.main.runs)}",
+            ]
+            for arm in comparison.arms
+        ],
+    )
+
+
+def _verdict(arm: Arm, clock: str, methods: bool) -> str:
+    if arm.is_baseline:
+        return "-"
+    judgement = arm.judgements.get(clock)
+    if judgement is None:
+        return "-" if clock == "wall" else "too few runs"
+    return judgement.verdict + " (configuration)" * (not methods and judgement.verdict != NOT_SHOWN)
+
+
+def _clock(comparison: CurvesComparison, clock: str) -> Table:
+    return Table(
+        title=f"In {CLOCKS[clock]}",
+        heads=["method", "verdict", "speed-up", "against"],
+        lines=[
+            [
+                arm.name,
+                _verdict(arm, clock, comparison.judges_methods),
+                str(arm.speed_up(clock) or "-"),
+                arm.against(clock) or "-",
+            ]
+            for arm in comparison.challengers
+        ],
+    )
+
+
+def _differences(comparison: CurvesComparison) -> Table:
+    return Table(
+        title="Final loss minus the baseline's, at equal horizons",
+        heads=["method", "against", "difference", "horizon"],
+        lines=[
+            [arm.name, baseline, "{:+.4f} [{:+.4f}, {:+.4f}]".format(*found), str(arm.main.horizon)]
+            for arm in comparison.challengers
+            for baseline, found in arm.differences.items()
+        ],
+    )
+
+
+def _contract(comparison: CurvesComparison) -> Table:
+    words = {True: "kept", False: "BROKEN", None: "cannot be checked"}
+    return Table(
+        title="Fairness contract",
+        heads=["clause", "kept", ""],
+        lines=[[c.name, words[c.kept], c.text] for c in comparison.contract],
+    )
+
+
+def curves_findings(comparison: CurvesComparison) -> list[str]:
+    """What could have been found beside what was not, and what was left out."""
+    clock, found = comparison.clock, []
+    for arm in comparison.challengers:
+        judgement, speed_up = arm.judgements.get(clock), arm.speed_up(clock)
+        if judgement is None or judgement.verdict != NOT_SHOWN or speed_up.ratio.censored != WITHIN:
+            continue
+        draws = arm.draws[clock][judgement.against][:, 0]
+        least = power(draws, studies=speed_up.units, tail=judgement.tails[0]).least_detectable
+        if least < LARGEST_SHOWN:
+            found.append(
+                f"{arm.name}: a true speed-up of {least:.2f} or more would have been found in {POWER:.0%} of such "
+                "comparisons."
+            )
+    if comparison.copies:
+        found.append(f"{comparison.copies} runs are copies of others of their arm and count once.")
+    for arm in comparison.challengers:
+        others = [side for side in arm.sides if side is not arm.main]
+        if others:
+            left = ", ".join(f"{len(side.runs)} at {side.horizon}" for side in others)
+            found.append(
+                f"{arm.name} is judged at {arm.main.horizon} steps; left out are its runs at others: {left}."
+            )
+    for arm in comparison.baselines:
+        left = [side for side in arm.sides if side not in arm.curve]
+        if left:
+            told = ", ".join(f"{len(side.runs)} at {side.horizon}" for side in left)
+            found.append(f"{arm.name}: too few or lost runs, so not on its curve: {told}.")
+    return found
+
+
+def curves_json(comparison: CurvesComparison) -> dict[str, Any]:
+    """The same as data."""
+
+    def speed_up(found: SpeedUp) -> dict[str, Any]:
+        return {
+            "text": str(found),
+            **{
+                name: {"value": ratio.value, "censored": ratio.censored}
+                for name, ratio in (("ratio", found.ratio), ("low", found.low), ("high", found.high))
+            },
+            "units": found.units,
+            "p_faster": found.p_faster,
+            "p_slower": found.p_slower,
+        }
+
+    return {
+        "schema": SCHEMA,
+        "headline": curves_headline(comparison),
+        "findings": curves_findings(comparison),
+        "clock": comparison.clock,
+        "studies": comparison.studies,
+        "about": "methods" if comparison.judges_methods else "configurations",
+        "paired": comparison.paired,
+        "arms": [
+            {
+                "arm": arm.name,
+                "is_baseline": arm.is_baseline,
+                "horizons": {
+                    str(side.horizon): {
+                        "runs": len(side.runs),
+                        "lost": side.lost,
+                        "mean_loss": side.loss[0] if side.loss else None,
+                        "standard_deviation": side.loss[1] if side.loss else None,
+                    }
+                    for side in arm.sides
+                },
+                "verdict": {clock: judgement.verdict for clock, judgement in arm.judgements.items()},
+                "against": {clock: arm.against(clock) for clock in arm.speed_ups},
+                "speed_up": {clock: speed_up(arm.speed_up(clock)) for clock in arm.speed_ups},
+                "difference": {
+                    name: dict(zip(("value", "low", "high"), found, strict=True))
+                    for name, found in arm.differences.items()
+                },
+            }
+            for arm in comparison.arms
+        ],
+        "contract": [{"clause": c.name, "kept": c.kept, "text": c.text} for c in comparison.contract],
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Row:
+    """An arm as the picture of the verdict draws it."""
+
+    method: str
+    speed_ups: Mapping[str, SpeedUp]
+    against: Mapping[str, str]
+    verdicts: Mapping[str, str]
+    is_baseline: bool = False
+
+
+def curves_pictures(comparison: CurvesComparison) -> list[Picture]:
+    """The verdict on the clock of the headline, and where every run ends."""
+    looks, clock = _styles(comparison.arms), comparison.clock
+    rows = [
+        _Row(
+            method=arm.name,
+            speed_ups={clock: found},
+            against={clock: arm.against(clock) or ""},
+            verdicts={name: judgement.verdict for name, judgement in arm.judgements.items()},
+        )
+        for arm in comparison.challengers
+        if (found := arm.speed_up(clock))
+    ]
+    found = [
+        Picture(
+            name="ends",
+            title="Where runs end",
+            caption="Final validation loss of every whole run against its horizon; a line joins a baseline's means.",
+            panels=[_ends(comparison.arms, looks)],
+            styles=looks,
+            width=7.5,
+            height=4.2,
+        )
+    ]
+    if rows:
+        panel = clock_panel(rows, looks, clock)
+        caption = (
+            "Right of 1 is faster. An arrow: the baseline's curve ends there, the true value lies beyond."
+        )
+        height = 1.1 + ROW * max(2, len(rows))
+        found.insert(
+            0,
+            Picture(
+                name="verdict", title="The verdict", caption=caption, panels=[panel], width=7.5, height=height
+            ),
+        )
+    return found
+
+
+def _styles(arms: Sequence[Arm]) -> dict[str, Style]:
+    """Baselines dashed with round markers, the others solid with triangles."""
+    return {
+        arm.name: Style(hue, (0, (5, 2)) if arm.is_baseline else "-", "o" if arm.is_baseline else "^")
+        for arm, hue in zip(arms, cycle(OTHERS), strict=False)
+    }
+
+
+def _ends(arms: Sequence[Arm], looks: Mapping[str, Style]) -> Panel:
+    series = []
+    for arm in arms:
+        runs = [(side.horizon, run) for side in arm.sides for run in side.whole]
+        series.append(
+            Series(
+                name=arm.name,
+                style=looks[arm.name],
+                x=[horizon for horizon, _ in runs],
+                y=[run.loss for _, run in runs],
+                line=False,
+                marked=True,
+                alpha=0.7,
+                notes=[run.name for _, run in runs],
+            )
+        )
+        means = [(side.horizon, side.loss[0]) for side in arm.curve if side.loss] if arm.is_baseline else []
+        if len(means) > 1:
+            x, y = zip(*means, strict=True)
+            series.append(Series(name=arm.name, style=looks[arm.name], x=x, y=y))
+    return Panel(
+        x=Axis(label="horizon, steps", log=True), y=Axis(label="final validation loss"), series=series
+    )
+
+
+def write_curves_report(comparison: CurvesComparison, folder: Path) -> Path:
+    """Write `report.html`, `report.md`, `report.json` and the figure into `folder`; returns the page."""
+    folder.mkdir(parents=True, exist_ok=True)
+    told, findings, tables = (
+        curves_headline(comparison),
+        curves_findings(comparison),
+        curves_tables(comparison),
+    )
+    facts = without_secrets(json.dumps(curves_json(comparison), indent=1, allow_nan=False))
+    (folder / "report.json").write_text(f"{facts}\n", encoding="utf-8")
+    parts = [f"**{in_markdown(told)}**", ""]
+    parts += [line for finding in findings for line in (in_markdown(finding), "")]
+    for table in tables:
+        parts += [f"**{in_markdown(table.title)}**", "", *markdown_table(table), ""]
+    (folder / "report.md").write_text("\n".join([*parts, NOTE, ""]), encoding="utf-8")
+    pictures = curves_pictures(comparison)
+    for picture in pictures:
+        picture.write(folder)
+    page = folder / "report.html"
+    page.write_text(
+        rendered(
+            "curves",
+            title="Verdict on curves",
+            headline=told,
+            findings=findings,
+            tables=tables,
+            pictures=pictures,
+            note=NOTE,
+        ),
+        encoding="utf-8",
+    )
+    return page
+
+
+def _and(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

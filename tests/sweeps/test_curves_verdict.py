@@ -1,0 +1,375 @@
+"""Curves of another scheduler's runs get the comparison that a sweep's report would make of them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from simulated import make_plan, simulate
+from typer.testing import CliRunner
+
+from ire import verdict
+from ire.invalid_input import InvalidInput
+from ire.sweeps.command.app import app
+from ire.sweeps.findings.comparison import compare
+from ire.sweeps.findings.curves.judged import compare_curves
+from ire.sweeps.findings.curves.runs import read_curves
+from ire.sweeps.findings.statistics.horizon import ABOVE, BELOW
+from ire.sweeps.plan.plan import RULES
+from ire.sweeps.records.records import CONFIRM, CURVE
+
+TRACK_3 = Path(__file__).parents[3] / "shared" / "data" / "track3-curves.csv.xz"
+
+
+def table(*arms, horizon=1000, seeds=5, noise=0.001, gradients=None, seed=0) -> pd.DataFrame:
+    """Reports of `seeds` runs of each arm: (name, final loss) or (name, final loss, horizon)."""
+    generator = np.random.default_rng(seed)
+    rows = []
+    for name, loss, *own in arms:
+        for number in range(seeds):
+            end, steps = loss + noise * generator.standard_normal(), own[0] if own else horizon
+            for step in (steps // 2, steps):
+                row = {"arm": name, "run": f"{name}-{number}-{steps}", "step": step, "horizon": steps}
+                row["val_loss"] = end + (steps - step) / steps
+                if gradients:
+                    row["gradients"] = step * gradients[name]
+                rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def judged(frame: pd.DataFrame, tmp_path, *, name="curves.csv", baselines=("baseline",), **columns):
+    frame.to_parquet(tmp_path / name) if name.endswith("parquet") else frame.to_csv(
+        tmp_path / name, index=False
+    )
+    return compare_curves(read_curves([tmp_path / name], columns), baselines=baselines)
+
+
+def arm(comparison, name):
+    return next(arm for arm in comparison.arms if arm.name == name)
+
+
+CURVE_OF_THE_BASELINE = [("baseline", 3.10, 500), ("baseline", 3.00, 1000), ("baseline", 2.92, 2000)]
+
+
+@pytest.mark.parametrize("studies", [1, 3])
+def test_the_runs_of_a_sweep_get_the_speed_ups_and_verdicts_of_its_report(tmp_path, studies):
+    plan = make_plan(
+        methods=("sgd", "sgd-ire"), confirm_seeds=4, curve=(0.5, 2.0), studies=studies, rules=RULES, trials=4
+    )
+    records = simulate(plan, tmp_path).records
+    runs = [t for t in records.trials.values() if t.stage in (CONFIRM, CURVE)]
+    rows = [
+        {
+            **{"arm": t.arm, "run": t.name, "seed": t.number, "study": t.study, "horizon": t.spec.horizon},
+            **{"step": r["step"], "gradients": r["gradient_evaluations"], "loss at the end": r["test_loss"]},
+        }
+        for t in runs
+        for r in (t.reports[-1],)
+    ]
+    theirs = compare(plan, records).row("sgd-ire")
+    ours = judged(pd.DataFrame(rows), tmp_path, baselines=["sgd"], val_loss="loss at the end")
+    assert ours.paired
+    assert ours.judges_methods == (studies == 3)
+    mine = arm(ours, "sgd-ire")
+    for clock in ("step", "gradient_evaluations"):
+        expected = theirs.over.speed_ups[clock]["sgd"]
+        found = mine.speed_ups[clock]["sgd"]
+        assert found.ratio.value == pytest.approx(expected.ratio.value, rel=1e-9)
+        assert (found.ratio.censored, found.units) == (expected.ratio.censored, expected.units)
+        assert found.low.value == pytest.approx(expected.low.value, rel=0.02), "other draws of the same means"
+        assert found.high.value == pytest.approx(expected.high.value, rel=0.02)
+        if studies == 3:
+            assert mine.judgements[clock].verdict == theirs.verdicts[clock]
+
+
+def test_a_speed_up_is_read_from_the_baselines_curve(tmp_path):
+    frame = table(*CURVE_OF_THE_BASELINE, ("mine", 2.92), ("same", 3.00), noise=1e-6)
+    comparison = judged(frame, tmp_path)
+    assert arm(comparison, "mine").speed_ups["step"]["baseline"].ratio.value == pytest.approx(2.0, rel=1e-2)
+    assert arm(comparison, "same").speed_ups["step"]["baseline"].ratio.value == pytest.approx(1.0, rel=1e-3)
+    assert comparison.clock == "step"
+    assert {clause.name: clause.kept for clause in comparison.contract}["curve"] is True
+
+
+def test_what_a_step_costs_turns_steps_into_gradient_evaluations(tmp_path):
+    frame = table(*CURVE_OF_THE_BASELINE, ("sam", 2.92), noise=1e-4, gradients={"baseline": 1, "sam": 2})
+    comparison = judged(frame, tmp_path)
+    assert comparison.clock == "gradient_evaluations"
+    by_clock = arm(comparison, "sam").speed_ups
+    steps, gradients = (by_clock[c]["baseline"].ratio.value for c in ("step", "gradient_evaluations"))
+    assert gradients == pytest.approx(steps / 2)
+
+
+@pytest.mark.parametrize(
+    ("loss", "horizon", "bound", "side", "verdict_"),
+    [
+        (2.9, 800, 1.25, ABOVE, "faster"),
+        (3.1, 1250, 0.8, BELOW, "slower"),
+        (2.9, 1250, 0.8, ABOVE, "not shown"),
+        (3.1, 800, 1.25, BELOW, "not shown"),
+    ],
+)
+def test_with_one_horizon_of_the_baseline_a_speed_up_is_a_bound(
+    tmp_path, loss, horizon, bound, side, verdict_
+):
+    comparison = judged(table(("baseline", 3.0), ("mine", loss, horizon)), tmp_path)
+    found = arm(comparison, "mine")
+    ratio = found.speed_ups["step"]["baseline"].ratio
+    assert (ratio.value, ratio.censored) == (pytest.approx(bound), side)
+    assert found.judgements["step"].verdict == verdict_
+    assert {clause.name: clause.kept for clause in comparison.contract}["curve"] is False
+
+
+def test_runs_of_common_seeds_are_paired_and_others_are_not(tmp_path):
+    generator = np.random.default_rng(1)
+    common = 0.1 * generator.standard_normal(6)
+    rows = [
+        {
+            "arm": name,
+            "seed": number,
+            "step": 100,
+            "val_loss": 3 + luck - gain + 1e-3 * generator.standard_normal(),
+        }
+        for name, gain in (("baseline", 0.0), ("mine", 0.01))
+        for number, luck in enumerate(common)
+    ]
+    paired = judged(pd.DataFrame(rows), tmp_path)
+    alone = judged(pd.DataFrame(rows), tmp_path, seed="none", run="seed")
+    assert paired.paired
+    assert not alone.paired
+    (_, low, high), (_, lower, higher) = (arm(c, "mine").differences["baseline"] for c in (paired, alone))
+    assert high < 0 < higher
+    assert high - low < 0.1 * (higher - lower)
+
+
+def test_unpaired_intervals_are_those_of_welch(tmp_path):
+    from scipy import stats
+
+    frame = table(("baseline", 3.0), ("mine", 2.999), seeds=8, noise=0.002)
+    comparison = judged(frame, tmp_path)
+    ends = frame[frame.step == 1000].groupby("arm").val_loss.apply(list)
+    expected = stats.ttest_ind(ends["mine"], ends["baseline"], equal_var=False).confidence_interval(0.95)
+    _, low, high = arm(comparison, "mine").differences["baseline"]
+    width = expected.high - expected.low
+    assert (low, high) == (
+        pytest.approx(expected.low, abs=0.05 * width),  # Behrens and Fisher's own is a little wider
+        pytest.approx(expected.high, abs=0.05 * width),
+    )
+    assert width < high - low
+
+
+def test_identical_arms_are_seldom_called_different(tmp_path):
+    wrong = 0
+    for seed in range(60):
+        frame = table(("baseline", 3.0), ("mine", 3.0, 800), noise=0.01, seed=seed)
+        wrong += arm(judged(frame, tmp_path), "mine").judgements["step"].verdict != "not shown"
+    assert wrong <= 6
+
+
+@pytest.mark.parametrize("name", ["c.csv", "c.csv.xz", "c.csv.gz", "c.parquet"])
+def test_compressed_and_columnar_files_say_the_same(tmp_path, name):
+    frame = table(("baseline", 3.0), ("mine", 2.9, 800))
+    found = arm(judged(frame, tmp_path, name=name), "mine")
+    assert found.judgements["step"].verdict == "faster"
+
+
+def test_a_log_that_begins_again_holds_several_runs_and_copies_count_once(tmp_path):
+    """The form of modded-nanogpt's logs: several runs in one file, and the same file in two folders."""
+    rows = []
+    for result, end in (("baseline", 3.28), ("mine", 3.27)):
+        for run in range(4):
+            rows += [
+                {
+                    "result": result,
+                    "run": "log",
+                    "step": s,
+                    "of": 300,
+                    "val_loss": end + 0.001 * run + (300 - s) / 100,
+                }
+                for s in (0, 150, 300)
+            ]
+    rows += [row | {"run": "copy"} for row in rows if row["result"] == "mine"]
+    frame = pd.DataFrame(rows)
+    frame.to_csv(tmp_path / "logs.csv.xz", index=False)
+    curves = read_curves([tmp_path / "logs.csv.xz"])
+    assert curves.columns == {
+        **{"arm": "result", "run": "run", "step": "step", "horizon": "of", "val_loss": "val_loss"}
+    }
+    assert [(run.arm, run.name) for run in curves.runs][:2] == [("baseline", "log"), ("baseline", "log (2)")]
+    assert (len(curves.runs), curves.copies) == (8, 4)
+
+
+def test_a_run_that_ends_early_or_diverges_keeps_its_arm_from_being_judged(tmp_path):
+    frame = table(("baseline", 3.0), ("early", 2.9), ("diverged", 2.9))
+    frame = frame.astype({"val_loss": object})
+    frame.loc[(frame.run == "diverged-0-1000") & (frame.step == 1000), "val_loss"] = "nan"
+    frame = frame[~((frame.run == "early-0-1000") & (frame.step == 1000))]
+    comparison = judged(frame, tmp_path)
+    assert not arm(comparison, "early").judgements
+    assert not arm(comparison, "diverged").judgements
+    (clause,) = [c for c in comparison.contract if c.name == "schedules"]
+    assert clause.kept is False
+    assert "early 1 of 5 at 1000; diverged 1 of 5 at 1000" in clause.text
+    without = judged(frame.drop(columns="horizon"), tmp_path)
+    assert not arm(without, "early").judgements, "a run that ends before its arm's others counts as lost"
+
+
+def test_too_few_runs_show_nothing(tmp_path):
+    comparison = judged(table(("baseline", 3.0), ("mine", 2.0, 500), seeds=2), tmp_path)
+    assert not arm(comparison, "mine").judgements
+    assert arm(comparison, "mine").speed_ups["step"]["baseline"].ratio.censored == ABOVE
+
+
+def test_faster_means_faster_than_every_baseline(tmp_path):
+    frame = table(("one", 3.0), ("other", 2.5, 820), ("mine", 2.9, 800))
+    comparison = judged(frame, tmp_path, baselines=["one", "other"])
+    found = arm(comparison, "mine")
+    assert found.speed_ups["step"]["one"].p_faster < 0.001
+    assert found.judgements["step"].verdict == "not shown"
+    assert found.against("step") == "other"
+
+
+def wandb_chart() -> pd.DataFrame:
+    columns = {"Step": [100, 200]}
+    for name, end in (("baseline", 3.0), ("adamw-ire", 2.9)):
+        for seed in range(3):
+            columns[f"{name}-seed{seed} - eval/loss"] = [4.0, end + 0.001 * seed]
+            columns[f"{name}-seed{seed} - eval/loss__MIN"] = columns[
+                f"{name}-seed{seed} - eval/loss__MAX"
+            ] = [4.0, 3.5]
+    return pd.DataFrame(columns)
+
+
+def wandb_history() -> pd.DataFrame:
+    rows = [
+        {"group": name, "id": f"{name}{seed}", "_step": step, "_runtime": 2.0 * step, "eval/loss": loss}
+        for name, end in (("baseline", 3.0), ("adamw-ire", 2.9))
+        for seed in range(3)
+        for step, loss in ((100, 4.0), (150, None), (200, end + 0.001 * seed))
+    ]
+    return pd.DataFrame(rows)
+
+
+def tensorboard_scalars() -> pd.DataFrame:
+    rows = [
+        {"run": f"{name}_{seed}", "tag": tag, "step": step, "value": loss}
+        for name, end in (("baseline", 3.0), ("adamw-ire", 2.9))
+        for seed in range(3)
+        for tag in ("loss/val_loss", "optimizer/lr")
+        for step, loss in ((100, 4.0), (200, end + 0.001 * seed))
+    ]
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize("form", [wandb_chart, wandb_history, tensorboard_scalars])
+def test_exports_of_others_are_read_by_their_own_columns(tmp_path, form):
+    comparison = judged(form(), tmp_path)
+    assert [a.name for a in comparison.arms] == ["baseline", "adamw-ire"]
+    value, low, high = arm(comparison, "adamw-ire").differences["baseline"]
+    assert value == pytest.approx(-0.1)
+    assert low < value < high < 0
+    assert ("wall" in arm(comparison, "adamw-ire").speed_ups) == (form is wandb_history)
+    assert "wall" not in arm(comparison, "adamw-ire").judgements
+
+
+def test_the_files_of_tensorboards_page_are_runs(tmp_path):
+    paths = []
+    for name, end in (("baseline", 3.0), ("mine", 2.9)):
+        for seed in range(3):
+            rows = {"Wall time": [1.7e9, 1.7e9 + 50], "Step": [100, 200], "Value": [4.0, end + 0.001 * seed]}
+            paths.append(tmp_path / f"run-{name}-{seed}-tag-val_loss.csv")
+            pd.DataFrame(rows).to_csv(paths[-1], index=False)
+    found = verdict(paths).comparison
+    assert [(a.name, len(a.main.runs)) for a in found.arms] == [("baseline", 3), ("mine", 3)]
+    assert found.arms[1].main.runs[0].step_seconds == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("change", "columns", "message"),
+    [
+        ({}, {"arm": "method"}, r"unknown column for --arm 'method' in .*c\.csv: .*allowed: .*arm"),
+        (
+            {"val_loss": "loss2"},
+            {},
+            r"unknown column for val_loss .*did you mean .*loss2.*name it with --val-loss",
+        ),
+        ({}, {"arm": "none", "run": "horizon"}, "has two losses at step 500: --run names the column"),
+    ],
+)
+def test_a_column_that_is_not_there_is_named_with_the_nearest(tmp_path, change, columns, message):
+    frame = table(("baseline", 3.0), ("mine", 2.9)).sort_values("step").rename(columns=change)
+    with pytest.raises(InvalidInput, match=message):
+        judged(frame, tmp_path, name="c.csv", **columns)
+
+
+def test_a_value_that_is_no_number_is_named_with_its_row(tmp_path):
+    frame = table(("baseline", 3.0), ("mine", 2.9)).astype({"val_loss": object})
+    frame.loc[3, "val_loss"] = "3,1"
+    with pytest.raises(InvalidInput, match=r"column 'val_loss', row 5: '3,1' is no number"):
+        judged(frame, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("baselines", "message"),
+    [
+        ([], "name the yardstick with --baseline, one or more of: one, two"),
+        (["on"], "unknown arm for --baseline 'on': did you mean 'one'"),
+        (["one", "two"], "every arm is a baseline"),
+    ],
+)
+def test_a_yardstick_that_is_missing_is_asked_for(tmp_path, baselines, message):
+    with pytest.raises(InvalidInput, match=message):
+        judged(table(("one", 3.0), ("two", 2.9)), tmp_path, baselines=baselines)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("c.csv.xz", b"no xz"), ("c.parquet", b"PAR1"), ("c.csv", b""), ("c.csv", b"\xff\xfe\x00")],
+)
+def test_a_damaged_file_is_one_line(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InvalidInput, match=name):
+        read_curves([tmp_path / name])
+
+
+def test_the_command_prints_the_verdict_and_writes_the_report(tmp_path, monkeypatch):
+    frame = table(("baseline", 3.0), ("<b>mine</b>", 2.9, 800))
+    frame.to_csv(tmp_path / "curves.csv", index=False)
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["verdict", "curves.csv"], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "faster (configuration)" in result.output
+    assert "This is about configurations, not methods" in result.output
+    assert "cannot be checked" in result.output
+    data = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert data["about"] == "configurations"
+    assert data["arms"][1]["verdict"] == {"step": "faster"}
+    assert {clause["clause"]: clause["kept"] for clause in data["contract"]}["budget"] is None
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "<b>mine" not in page
+    assert {path.name for path in (tmp_path / "report").iterdir()} == {
+        *("report.html", "report.md", "report.json", "ends.png", "ends.svg", "verdict.png", "verdict.svg")
+    }
+
+
+@pytest.mark.skipif(
+    not TRACK_3.exists(),
+    reason="the public curves of modded-nanogpt's track 3 lie beside a developer's checkout",
+)
+def test_public_logs_of_a_competition_are_told_apart(tmp_path):
+    found = verdict(TRACK_3, baseline="20260610_tuned_baseline_3250").comparison
+    assert sum(len(side.runs) for a in found.arms for side in a.sides) > 365
+    clauses = {clause.name: clause.kept for clause in found.contract}
+    assert clauses == {
+        **{"runs": True, "schedules": False, "curve": False, "seeds": None, "studies": None},
+        **{"cost of a step": None, "budget": None, "choice": None, "hardware": None},
+    }
+    same = arm(found, "20260611_muonh_tuned_aux_3250")
+    assert same.judgements["step"].verdict == "not shown"
+    faster = arm(found, "20260514_aurora_proj_pruned_extended_contra")
+    assert faster.judgements["step"].verdict == "faster"
+    assert str(faster.speed_up("step").ratio) == "≥1.08"
+    assert not arm(found, "20260611_tailema_2720_submission").judgements, "its runs end before their schedule"
+    ratio = arm(found, "20260430_adamh").speed_ups["step"]["20260610_tuned_baseline_3250"].ratio
+    assert ratio.censored == ABOVE
