@@ -18,7 +18,7 @@ from typing import Any
 
 from ire.invalid_input import InvalidInput
 from ire.methods.own_arm import GRADIENTS, OwnArm, check_value, optimizer_of, own_arm
-from search_spaces.dimensions import Choice, Dimension, Fixed, Interval, read_dimension
+from search_spaces.dimensions import Dimension, Fixed, ends, read_dimension
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.+-]{0,39}")
 SETTING = re.compile(r"[A-Za-z_]\w*")
@@ -79,13 +79,6 @@ def _arm(name: str, entries: Mapping[str, Any], *, source: str) -> ArmSpace:
     found = ArmSpace(arm=own_arm(name), is_baseline=role == BASELINE, dimensions=dimensions)
     optimizer_of(name, found.published)
     return found
-
-
-def ends(dimension: Dimension) -> tuple[Any, ...]:
-    """The values of a dimension that its file names."""
-    if isinstance(dimension, Interval):
-        return dimension.low, dimension.high, dimension.published
-    return dimension.values if isinstance(dimension, Choice) else (dimension.published,)
 
 
 def default_search(horizon: int, eval_interval: int) -> dict[str, Any]:

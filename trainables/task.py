@@ -24,11 +24,15 @@ from torch.nn import functional as F
 
 from ire.entry_points import TASKS, registered
 from ire.invalid_input import InvalidInput, unknown
+from ire.methods.of_task import KEPT
+from ire.methods.setting import KINDS
 from ire.optim import sampled_nll
 from ire.trial.scale import ORIGINAL, TINY, split_scale
 from trainables.data.batch import Batch
 from trainables.data.dataset import DataSet
 
+KEPT_COPIES = 4
+"""Forms of a task with other attributes that are kept in memory."""
 TARGETS = ("labels", "targets", "label", "target")
 """Under these keys a batch that is a mapping holds its targets."""
 
@@ -66,17 +70,64 @@ class Task(ABC):
             return self
         others = self.__dict__.setdefault("_in_other_studies", {})
         if number not in others:
-            cached = {
-                name
-                for base in type(self).__mro__
-                for name, value in vars(base).items()
-                if isinstance(value, cached_property)
-            }
-            others[number] = copy.copy(self)
-            for name in (*cached, "_in_other_studies"):
-                others[number].__dict__.pop(name, None)
+            others[number] = self._fresh_copy()
             others[number].study = number
         return others[number]
+
+    def with_attributes(self, values: Mapping[str, Any]) -> "Task":
+        """The task with these values of its attributes, as a trial's settings `task.NAME` have them.
+
+        The last few are kept, so that trials of equal values share what is computed once. Raises `InvalidInput` for an
+        attribute that the task does not have, or a value of another type.
+        """
+        if not values:
+            return self
+        for name, value in values.items():
+            self._check_attribute(name, value)
+        key = tuple(sorted((name, type(value).__name__, value) for name, value in values.items()))
+        others = self.__dict__.setdefault("_with_other_attributes", {})
+        task = others.pop(key, None)
+        if task is None:
+            task = self._fresh_copy()
+            for name, value in values.items():
+                kind = type(getattr(self, name))
+                setattr(task, name, float(value) if kind is float else value)
+        others[key] = task  # the latest last
+        while len(others) > KEPT_COPIES:
+            del others[next(iter(others))]
+        return task
+
+    def _check_attribute(self, name: str, value: Any) -> None:
+        plain = {
+            key
+            for holder in (*(vars(base) for base in reversed(type(self).__mro__)), vars(self))
+            for key, found in holder.items()
+            if not key.startswith("_") and isinstance(found, bool | int | float | str | None)
+        }
+        plain -= set(KEPT)
+        if name not in plain:
+            raise unknown(
+                "attribute", name, sorted(plain), where=f"the task {self.name}, that a search may set"
+            )
+        own = getattr(self, name)
+        kinds = {bool: bool, int: int, float: (int, float), str: str}.get(type(own), object)
+        if not isinstance(value, kinds) or (isinstance(value, bool) and not isinstance(own, bool | None)):
+            raise InvalidInput(
+                f"task.{name} = {value!r}: must be {KINDS[type(own)]}, as the {own!r} that {self.name} has"
+            )
+
+    def _fresh_copy(self) -> "Task":
+        """A copy of which nothing has been computed yet."""
+        cached = {
+            name
+            for base in type(self).__mro__
+            for name, value in vars(base).items()
+            if isinstance(value, cached_property)
+        }
+        other = copy.copy(self)
+        for name in (*cached, "_in_other_studies", "_with_other_attributes"):
+            other.__dict__.pop(name, None)
+        return other
 
     def split_seed(self, name: str) -> str:
         """The seed of the split that this study makes of the data set `name`."""

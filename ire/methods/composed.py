@@ -10,6 +10,7 @@ from typing import Any
 
 from ire.invalid_input import InvalidInput, unknown
 from ire.methods.ire import CONTROLS, IRE, UNMASKED
+from ire.methods.of_task import check_of_task, is_of_task
 from ire.methods.part import Base, Part, Update
 from ire.methods.registry import bases
 from ire.methods.sam import SAM
@@ -129,12 +130,15 @@ class Method:
         """Raise `InvalidInput` unless every one of the given `settings` is known and in range."""
         known = self.settings | self.options
         for name, value in settings.items():
+            if is_of_task(name):
+                check_of_task(name, value, where=where)
+                continue
             if name not in known:
                 raise unknown(f"setting of {self.name}", name, known, where=where)
             known[name].check(name, value, where=where)
 
     def resolve(self, settings: Mapping[str, Any], *, where: str = "") -> dict[str, Value]:
-        """All settings in a fixed order, defaults filled in, and the options that are given.
+        """All settings in a fixed order, defaults filled in, then options and attributes of the task that are given.
 
         Raises `InvalidInput` if one is missing or wrong.
         """
@@ -146,7 +150,8 @@ class Method:
                 raise InvalidInput(f"{self.name} needs {name} ({setting.doc}, in {setting.interval})")
             resolved[name] = setting.check(name, value, where=where)
         given = {name: option for name, option in self.options.items() if name in settings}
-        return resolved | {name: option.check(name, settings[name]) for name, option in given.items()}
+        resolved |= {name: option.check(name, settings[name]) for name, option in given.items()}
+        return resolved | {name: value for name, value in settings.items() if is_of_task(name)}
 
     def schedule(self, settings: Mapping[str, Any], of_sweep: str) -> str:
         """The shape of the learning rate: its own setting's, where it has one, or that of the sweep."""

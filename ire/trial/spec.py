@@ -10,6 +10,8 @@ from ire.methods.composed import Method
 from ire.methods.method import parse_method
 from ire.trial.schedule import check_schedule
 
+LEFT_OUT = {"metric": "val_loss", "batch_unit": None}
+"""Fields that a record holds only where they say something, so that records are those of versions without them."""
 PRECISIONS = ("fp32", "tf32", "bf16")
 """As torch does by default; the same with TF32 in matrix products, where a GPU has it; autocast to bfloat16."""
 
@@ -59,6 +61,10 @@ class TrialSpec:
     external_norms: tuple[tuple[int, float], ...] = ()
     """(steps taken, micro-batch gradient norm) that another trial reported: what external grafting takes its lengths
     from, here so that the trial needs no other folder."""
+    metric: str = "val_loss"
+    """The value of a report by which trials are compared: one that is not finite counts as divergence."""
+    batch_unit: int | None = None
+    """Examples of the batch whose gradient counts as one gradient evaluation; None: those of the trial's own batch."""
     data: str | None = None
     """What the sweep is trained on (`Task.data_identity`); a worker that finds other data refuses the trial."""
     name: str = field(default="trial", compare=False)
@@ -83,7 +89,11 @@ class TrialSpec:
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON can hold them."""
         plain = {"rungs": list(self.rungs), "external_norms": [list(pair) for pair in self.external_norms]}
-        return asdict(self) | {"settings": dict(self.settings)} | plain
+        fields = asdict(self) | {"settings": dict(self.settings)} | plain
+        for name, default in LEFT_OUT.items():
+            if fields[name] == default:
+                del fields[name]
+        return fields
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> "TrialSpec":

@@ -59,9 +59,13 @@ def simulate(
     kill_after: int | None = None,
     fails=(),
     publish=lambda: None,
+    reports=reports_of,
     **options,
 ) -> Protocol:
-    """Run the protocol to its end, or until `kill_after` events; trials named in `fails` raise an error."""
+    """Run the protocol to its end, or until `kill_after` events; trials named in `fails` raise an error.
+
+    `reports` makes the reports of a trial.
+    """
     protocol = Protocol(plan, folder, publish=publish, **options)
     streams = {}
     events = 0
@@ -74,7 +78,7 @@ def simulate(
 
     while True:
         while len(streams) < slots and (trial := protocol.next_trial()):
-            streams[trial.name] = iter(reports_of(trial))
+            streams[trial.name] = iter(reports(trial))
             event()
         if not streams:
             assert protocol.is_over

@@ -14,7 +14,7 @@ from ire.sweeps.findings.statistics.tuning_gain import (
     counts,
     expected_best,
     expected_best_interval,
-    trial_losses,
+    trial_costs,
 )
 from ire.sweeps.plan.plan import RULES
 from ire.sweeps.records.records import TIMING
@@ -173,7 +173,7 @@ def test_the_expected_best_by_hand():
 
 def test_pruned_trials_stand_for_their_last_loss_and_lost_ones_for_the_worst(tmp_path):
     arm = simulate(make_plan(methods=("sgd",), trials=8), tmp_path, fails=("sgd-0003",)).arms["sgd"]
-    losses = trial_losses(arm.search)
+    losses = trial_costs(arm.search)
     by_status = {t.status: losses[t.number] for t in arm.search}
     assert losses[3] == by_status["failed"] == losses.max()
     for t in arm.search:
@@ -183,4 +183,4 @@ def test_pruned_trials_stand_for_their_last_loss_and_lost_ones_for_the_worst(tmp
     assert best == sorted(best, reverse=True)
     assert at[-1] <= arm.spent
     unfinished = [dataclasses.replace(t, status="pruned") for t in arm.search]
-    assert not len(trial_losses(unfinished))
+    assert not len(trial_costs(unfinished))

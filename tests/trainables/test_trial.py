@@ -386,3 +386,26 @@ def test_the_first_step_counts_as_long_as_the_mean_of_those_behind_it(monkeypatc
     watch.stop(5)
     assert watch.seconds == 2.0 + 0.5
     assert watch.setup_seconds == 6.5
+
+
+def scored(trial, **wrong):
+    for step in range(trial.first_step, trial.horizon):
+        if trial.due(step + 1):
+            trial.report(step + 1, **({"val_score": float(step)} | wrong))
+
+
+def test_a_function_may_report_the_metric_of_the_objective_alone():
+    reports, status = curve(scored, make(metric="val_score"))
+    assert status == FINISHED
+    assert [report["val_score"] for report in reports] == [1.0, 3.0, 5.0]
+    assert {report["val_loss"] for report in reports} == {None}
+
+
+def test_a_metric_of_the_objective_that_is_not_finite_is_divergence():
+    reports, status = curve(lambda trial: scored(trial, val_score=math.nan), make(metric="val_score"))
+    assert (status, len(reports)) == (DIVERGED, 1)
+
+
+def test_a_report_without_the_metric_of_the_objective_is_refused():
+    with pytest.raises(InvalidInput, match="val_acc is missing, by which trials are compared"):
+        curve(scored, make(metric="val_acc"))

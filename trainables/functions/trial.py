@@ -190,9 +190,10 @@ class Trial:
     def report(self, step: int, *, val_loss: Any = None, train_loss: Any = None, **metrics: Any) -> None:
         """Report losses after `step` optimizer steps; ends the function if the trial is done or pruned.
 
-        `val_loss` is what is searched and judged by: lower is better. `train_loss` and further `metrics`, such as
-        `val_accuracy`, are recorded and drawn; with several workers each value is the mean of theirs. A `val_loss`
-        that is not finite, or ten times the first loss, ends the trial as diverged.
+        `val_loss` is what is searched and judged by, lower is better, unless the space's `[objective]` names another
+        metric. `train_loss` and further `metrics`, such as `val_accuracy`, are recorded and drawn; with several workers
+        each value is the mean of theirs. A loss that is ten times the first one, or not finite, ends the trial as
+        diverged, and so does a metric by which trials are compared that is not finite.
 
         Raises:
             InvalidInput: a step that is not due, or a due one that was left out; a name or value that cannot be kept.
@@ -201,10 +202,15 @@ class Trial:
         step = self._at(step)
         self._watch.stop(step)
         check_due(step, self.spec, reported=self._reported)
-        if val_loss is None:
+        if {"val_loss": val_loss, **metrics}.get(self.spec.metric) is None:
+            what = (
+                "which the search minimises"
+                if self.spec.metric == "val_loss"
+                else "by which trials are compared"
+            )
             raise InvalidInput(
-                f"trial.report({step}): val_loss is missing, which the search minimises; report it each time, as in "
-                "trial.report(step, train_loss=..., val_loss=...)"
+                f"trial.report({step}): {self.spec.metric} is missing, {what}; report it each time, as in "
+                f"trial.report(step, train_loss=..., {self.spec.metric}=...)"
             )
         for name in metrics:
             check_metric(name, call="trial.report")
@@ -217,7 +223,8 @@ class Trial:
 
     def _take(self, step: int, numbers: dict[str, float | None]) -> None:
         train_loss, val_loss = numbers.pop("train_loss"), numbers.pop("val_loss")
-        diverged = self._is_diverged(train_loss, val_loss)
+        compared = {"val_loss": val_loss, **numbers}[self.spec.metric]
+        diverged = self._is_diverged(train_loss, val_loss) or finite(compared) is None
         seconds, passed = self._watch.seconds, self._watch.seconds - self._seconds_of_last_report
         of_the_machine: dict[str, Any] = {"warmup_seconds": self._watch.setup_seconds}
         if self._optimizer is not None:
@@ -418,6 +425,8 @@ class Trial:
 
     def _is_diverged(self, train_loss: float | None, val_loss: float | None) -> bool:
         losses = [loss for loss in (train_loss, val_loss) if loss is not None]
+        if not losses:
+            return False
         if self._first_loss is None and all(map(math.isfinite, losses)):
             self._first_loss = max(losses)
         if self._first_loss is None:

@@ -1,6 +1,6 @@
 """Builds every arm of a sweep once, on empty weights, before anything starts: constructors complain in time."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 
 from ire.invalid_input import InvalidInput
 from ire.methods.composed import Method
+from ire.methods.of_task import attributes
 from trainables.task import Task
 from trainables.training.groups import Group, grouped
 from trainables.training.optimizers import build_optimizer, set_mode
@@ -21,12 +22,15 @@ def rehearse(task: Task, arms: Mapping[Method, Mapping[str, Any]], *, horizon: i
         InvalidInput: an arm that cannot be built for this model, with its own message, or one whose step costs more
             gradients than it says.
     """
-    try:
-        model = empty_model(task)
-    except InvalidInput:  # its data lies on the cluster's machines only
-        return {}
-    found = {}
+    found, models = {}, {}
     for method, settings in arms.items():
+        form = task.with_attributes(attributes(settings))
+        try:
+            if id(form) not in models:
+                models[id(form)] = form, empty_model(form)  # kept, so that no other has its id
+        except InvalidInput:  # its data lies on the cluster's machines only
+            return {}
+        model = models[id(form)][1]
         try:
             optimizer = build_optimizer(method, settings, model, horizon=horizon, seed=0)
             check_groups(optimizer, model)
@@ -40,6 +44,29 @@ def rehearse(task: Task, arms: Mapping[Method, Mapping[str, Any]], *, horizon: i
         check_cost(method, settings, horizon=horizon)
         found[method.name] = grouped(method, settings, model)
     return found
+
+
+def rehearse_attributes(
+    task: Task, published: Mapping[str, Any], searched: Mapping[str, Sequence[Any]]
+) -> None:
+    """Build the model with each of the values that are `searched`, one at a time, beside the `published` ones.
+
+    Raises:
+        InvalidInput: an attribute that the task does not have, a value of another type, or one for which there is no
+            model, with the model's own message.
+    """
+    for name, values in searched.items():
+        for value in values:
+            form = task.with_attributes({**published, name: value})
+            try:
+                empty_model(form)
+            except InvalidInput:  # its data lies on the cluster's machines only
+                return
+            except Exception as error:  # anybody's model
+                lines = str(error).strip().splitlines() or [""]
+                raise InvalidInput(
+                    f"task.{name} = {value!r}: the model cannot be built: {type(error).__name__}: {lines[0]}"
+                ) from error
 
 
 def empty_model(task: Task) -> nn.Module:

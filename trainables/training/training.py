@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ire.invalid_input import InvalidInput
+from ire.methods.of_task import attributes
 from ire.optim import IRE, frozen_batch_norm
 from ire.trial.report import Report
 from ire.trial.schedule import DECAY_SHARE, lr_factor
@@ -61,7 +62,7 @@ class Training:
     def __init__(
         self, task: Task, spec: TrialSpec, *, device: torch.device, rank: int = 0, world_size: int = 1
     ) -> None:
-        task = task.in_study(spec.study)
+        task = task.in_study(spec.study).with_attributes(attributes(spec.settings))
         self.task, self.spec, self.device, self.rank, self.world_size = task, spec, device, rank, world_size
         self.method = spec.parsed_method
         self.settings = self.method.resolve(spec.settings)
@@ -124,7 +125,8 @@ class Training:
         self._feed = Feed(self.update.parts, device)
 
         self.step = 0
-        self.gradient_evaluations = 0
+        self._gradients = 0  # of the trial's own batch
+        self._full_batches = task.batch_size / spec.batch_unit if spec.batch_unit else 1.0
         self._clock = Clock(device, compiles=spec.compile)
         self._clock.skip_next()
         self.reports: list[Report] = []
@@ -138,6 +140,11 @@ class Training:
     def seconds(self) -> float:
         """Of training alone, up to the last report: device-synchronised, without evaluation, compiles and the like."""
         return self._clock.seconds
+
+    @property
+    def gradient_evaluations(self) -> int:
+        """Gradients so far, in those of a full batch; of a batch of another size (`spec.batch_unit`) by its share."""
+        return round(self._gradients * self._full_batches)
 
     @property
     def may_start_early(self) -> bool:
@@ -164,7 +171,7 @@ class Training:
             self._first_loss = self._mean_over_workers(loss.double()).item()
         self._loss_sum += loss
         check_count(self.method, self.settings, round(self.update.gradients))
-        self.gradient_evaluations += round(self.update.gradients)
+        self._gradients += round(self.update.gradients)
         self.step += 1
         self._clock.stepped()
         if self.may_start_early and self._trigger.reached(loss, self.step):
@@ -209,7 +216,7 @@ class Training:
             self.optimizer.update_curvature(
                 predictions([self.task.targets(part) for part in parts]) * self.world_size
             )
-        self.gradient_evaluations += 1
+        self._gradients += 1
 
     # Evaluation and reports
 
@@ -250,6 +257,11 @@ class Training:
         values: dict[str, Any] = {"val_loss": None, "hardware": hardware(self.device)}
         if not self.spec.timing:
             values = {f"val_{name}": value for name, value in self.evaluate("validation").items()}
+            if self.spec.metric not in values:
+                raise InvalidInput(
+                    f"{self.task.name} does not report {self.spec.metric}, by which trials are compared: metric in "
+                    f"[objective] must be one of {', '.join(values)}"
+                )
         if self.spec.test and self.step == self.spec.horizon:
             values |= {f"test_{name}": value for name, value in self.evaluate("test").items()}
             values["hardware"] = hardware(self.device)
@@ -270,7 +282,7 @@ class Training:
             "steps_per_second": steps / interval if interval > 0 else None,
             **self._of_the_machine(),
             **busy,
-            "diverged": self._is_diverged(train_loss, train_loss if self.spec.timing else values["val_loss"]),
+            "diverged": self._is_diverged(train_loss, values),
         }
         report = {name: _finite(value) for name, value in (report | self._of_ire()).items()}
         self.reports.append(report)
@@ -320,9 +332,12 @@ class Training:
         self._trigger.settle()
         self._average_buffers()
 
-    def _is_diverged(self, train_loss: float, val_loss: float) -> bool:
+    def _is_diverged(self, train_loss: float, values: dict[str, Any]) -> bool:
         limit = self._first_loss + (EXPLODED - 1) * abs(self._first_loss)
-        return not (train_loss < limit and val_loss < limit)  # NaN compares as false
+        if self.spec.timing:
+            return not train_loss < limit  # NaN compares as false
+        compared = _finite(values[self.spec.metric]) is not None
+        return not (train_loss < limit and values["val_loss"] < limit and compared)
 
     def _mean_over_workers(self, value: Tensor) -> Tensor:
         return _mean_over_workers(value, self.world_size)
@@ -343,6 +358,7 @@ class Training:
             "data": self.data,
             "step": self.step,
             "gradient_evaluations": self.gradient_evaluations,
+            **({} if self._full_batches == 1 else {"gradients": self._gradients}),
             "seconds": self.seconds,
             "warmup_seconds": self._clock.warmup_seconds,
             "loss_sum": self._loss_sum.item(),
@@ -382,7 +398,7 @@ class Training:
         self._loss_sum.fill_(state.get("loss_sum", 0.0))  # older checkpoints were all taken at a report
         last = state.get("last_report", [self.step, self.seconds])
         self._step_of_last_report, self._seconds_of_last_report = last
-        self.gradient_evaluations = state["gradient_evaluations"]
+        self._gradients = state.get("gradients", state["gradient_evaluations"])
         self.reports = list(state["reports"])
         self._first_loss = state["first_loss"]
         self._trigger.load(state["start_trigger"])

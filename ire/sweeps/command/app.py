@@ -102,12 +102,21 @@ def spaces(task: str, *, scale: str | None, space: str | None) -> None:
         soft_wrap=True,
         highlight=False,
     )
+    if not found.metric.is_loss:
+        console.print(
+            f"what is compared: {found.metric.name}, {found.metric.better} is better", highlight=False
+        )
     for name in found.methods:
         table = Table("setting", "searched", "published", title=name, title_justify="left")
         method = found.method(name)
         for setting, dimension in found.dimensions(method).items():
             table.add_row(setting, str(dimension), str(dimension.published))
         console.print(table)
+        for number, point in enumerate(found.points(method)[1:], start=1):
+            values = ", ".join(f"{key} {value}" for key, value in point.items())
+            console.print(f"trial {number} is known to be good: {values}", soft_wrap=True, highlight=False)
+        if not found.is_searched(method):
+            console.print("not searched: run once, then on the confirm seeds", highlight=False)
         said = found.searched_by_default(method)
         if said:
             console.print(said, soft_wrap=True, highlight=False)

@@ -4,13 +4,15 @@ from dataclasses import replace
 from typing import Any
 
 from ire.invalid_input import InvalidInput
+from ire.methods.of_task import attributes, is_of_task
 from ire.sweeps.experiments.train_function import OF_TASKS
-from ire.sweeps.plan.micro_batches import check_micro_batches
+from ire.sweeps.plan.micro_batches import check_batches
 from ire.sweeps.plan.plan import Plan
+from search_spaces.dimensions import ends
 from trainables.data.folder import data_in
 from trainables.functions.function import TrainingFunction, load_workload
 from trainables.task import Task
-from trainables.training.rehearsal import rehearse
+from trainables.training.rehearsal import rehearse, rehearse_attributes
 from trainables.training.stream_check import check_stream
 
 
@@ -28,7 +30,7 @@ def preflight(plan: Plan, *, has_other_data: bool) -> Plan:
             f"{plan.space.source} has [arms], which are for training functions, and {plan.task} is a task: give it "
             "tables of methods (docs/tasks.md)"
         )
-    _check_batch(plan, workload)
+    check_batches(plan, batch_size=workload.batch_size)
     if not has_other_data:
         with data_in(plan.data_dir):
             workload.check_data()
@@ -66,15 +68,14 @@ def _check_function(plan: Plan) -> None:
         raise InvalidInput("--share-prefix: only trials of a task share their first steps; leave it out")
 
 
-def _check_batch(plan: Plan, task: Task) -> None:
-    batch, workers, parts = task.batch_size, plan.workers, f"--workers {plan.workers}"
-    if batch % (workers * plan.micro_batches):
-        parts += f" x --micro-batches {plan.micro_batches}" if plan.micro_batches > 1 else ""
-        raise InvalidInput(f"{parts}: must divide the batch of {plan.task}, {batch} examples")
-    check_micro_batches(plan.space, plan.methods, batch_size=batch, workers=workers)
-
-
 def _rehearse(plan: Plan, task: Task) -> None:
-    """Build every arm once; raises `InvalidInput`."""
+    """Build every arm once, and the model with every value of the task that is searched; raises `InvalidInput`."""
     arms = {method: method.resolve(plan.space.published(method)) for method in map(plan.method, plan.methods)}
     rehearse(task, arms, horizon=plan.space.horizon)
+    for method, settings in arms.items():
+        searched = {
+            name: [value for value in ends(dimension) if value != settings.get(name)]
+            for name, dimension in plan.space.dimensions(method).items()
+            if is_of_task(name)
+        }
+        rehearse_attributes(task, attributes(settings), attributes(searched))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ire.invalid_input import InvalidInput, unknown
 from ire.methods.own_arm import own_arm
+from ire.trial.metric import LOSS
 from ire.trial.report import Report
 from ire.trial.script import located
 from ire.trial.spec import TrialSpec
@@ -75,6 +76,7 @@ def function_spec(
         settings=arm.resolve({**published, **settings}, where="--set"),
         horizon=horizon,
         eval_interval=found.eval_interval if found else max(1, horizon // 10),
+        metric=found.metric.name if found else LOSS.name,
         schedule=fields.pop("schedule", None) or (found.schedule if found else "cosine"),
         **fields,
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ire.invalid_input import InvalidInput
+from ire.methods.composed import Method
 from ire.methods.method import parse_method
 from ire.sweeps.experiments.train_function import (
     check_options,
@@ -16,7 +17,7 @@ from ire.sweeps.experiments.train_function import (
 from ire.sweeps.records.recorded_norms import recorded_norms
 from ire.trial.report import Report
 from ire.trial.spec import TrialSpec
-from search_spaces import find_space
+from search_spaces import Space, find_space
 
 if TYPE_CHECKING:
     import torch
@@ -84,7 +85,7 @@ def train_one(
     spec = TrialSpec(
         task=task,
         method=method,
-        settings=arm.resolve({**found.published(arm), **settings}, where="--set"),
+        settings=arm.resolve({**_filled_in(found, arm, settings), **settings}, where="--set"),
         seed=seed,
         horizon=found.horizon if horizon is None else horizon,
         eval_interval=found.eval_interval,
@@ -95,6 +96,8 @@ def train_one(
         schedule=schedule or found.schedule,
         micro_batches=micro_batches,
         test=test,
+        metric=found.metric.name,
+        batch_unit=found.batch_unit,
         external_norms=() if external is None else recorded_norms(external),
     )
     from trainables.data.folder import data_in
@@ -126,3 +129,9 @@ def _device(name: str | None) -> "torch.device":
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise InvalidInput(f"--device {name!r}: {str(error).splitlines()[0]}") from error
     return chosen
+
+
+def _filled_in(space: Space, method: Method, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The space's settings where these are given, those whose condition holds among them."""
+    known = space.dimensions(method)
+    return space.complete(method, {name: value for name, value in settings.items() if name in known})

@@ -17,6 +17,7 @@ from ire.sweeps.findings.statistics.draws import interval, paired_draws
 from ire.sweeps.findings.statistics.speedup import CLOCKS
 from ire.sweeps.findings.statistics.target import best_run_ratio, time_to_target_ratio
 from ire.sweeps.findings.statistics.verdict import (
+    MIN_SEEDS,
     NOT_FINISHED,
     NOT_SHOWN,
     Judgement,
@@ -26,7 +27,7 @@ from ire.sweeps.findings.statistics.verdict import (
     rivals,
     speed_up_from_draws,
 )
-from ire.sweeps.findings.yardstick import TEST, Against, CurvePoint, Studies, Yardstick, finished
+from ire.sweeps.findings.yardstick import TEST, VALIDATION, Against, CurvePoint, Studies, Yardstick, finished
 from ire.sweeps.plan.options import MIN_STUDIES
 from ire.sweeps.plan.plan import Plan
 from ire.sweeps.records.records import (
@@ -43,6 +44,7 @@ from ire.sweeps.search.ledger import Ledger
 from ire.sweeps.search.seed_contest import SeedContest
 from ire.sweeps.search.stages import PUBLISHED, control_contests, is_over, lost, won_as_published
 from ire.sweeps.search.timing import timing_turns
+from ire.trial.metric import Metric
 from ire.trial.seeds import derive_seed
 from search_spaces import Fixed
 
@@ -53,12 +55,24 @@ MIN_FULL = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """Final loss minus another's, with its 95 % interval over studies, or over the seeds of one: below 0 is better."""
+    """Final loss, or metric, minus another's, with its 95 % interval over studies, or over the seeds of one."""
 
     value: float
     low: float
     high: float
     units: int
+    is_better_above: bool = False
+    """Whether the first is better where the difference is above 0; below it for a loss."""
+
+    @property
+    def shows_better(self) -> bool:
+        """Whether the first of the two ends better, by the interval."""
+        return self.units >= MIN_SEEDS and (self.low > 0 if self.is_better_above else self.high < 0)
+
+    @property
+    def shows_worse(self) -> bool:
+        """Whether the first of the two ends worse, by the interval."""
+        return self.units >= MIN_SEEDS and (self.high < 0 if self.is_better_above else self.low > 0)
 
     def __str__(self) -> str:
         return (
@@ -95,7 +109,7 @@ class Control(Measured):
 
     name: str
     against_method: Difference | None
-    """The method's loss minus the control's: what the method owes to what the control lacks."""
+    """The method's final value minus the control's: what the method owes to what the control lacks."""
     is_tuned: bool = False
     """Whether its own strength was re-scanned, with as many points as the method's last step of tuning."""
 
@@ -130,6 +144,8 @@ class Row(Measured):
     confirm_statuses: dict[str, int]
     edges: list[Edge]
     """Settings of winners at the end of their range, in more than half of the studies."""
+    is_searched: bool = True
+    """Whether anything was searched; else its settings are fixed in the space file."""
     over: Against = field(default_factory=Against)
     """Speed-ups over every baseline."""
     judgements: Mapping[str, Judgement] = field(default_factory=dict)
@@ -159,7 +175,9 @@ class Row(Measured):
     @property
     def is_starved(self) -> bool:
         """Whether too few trials ran to the end for its search to count as one."""
-        return bool(self.winners) and self.statuses[FINISHED] < MIN_FULL * len(self.winners)
+        return (
+            self.is_searched and bool(self.winners) and self.statuses[FINISHED] < MIN_FULL * len(self.winners)
+        )
 
     @property
     def is_finished(self) -> bool:
@@ -180,9 +198,11 @@ class Comparison:
     studies: int
     """How many the sweep has so far: those in which anything has run."""
     judged_on: str
-    """`test` or `validation`: whose losses are compared."""
+    """`test` or `validation`: the split whose values are compared."""
+    metric: Metric
+    """What is compared."""
     baseline: str | None
-    """The best tuned baseline at equal steps: the lowest mean final validation loss over its confirm runs."""
+    """The best tuned baseline at equal steps: the best mean of the final metric in validation over its confirm runs."""
     curve: list[CurvePoint]
     """The baselines at rising horizons in every study, the task's own among them."""
     contract: list[Clause]
@@ -205,6 +225,11 @@ class Comparison:
     def judges_methods(self) -> bool:
         """Whether there are enough studies to speak of methods, and not of two configurations."""
         return self.studies >= MIN_STUDIES
+
+    @property
+    def judged(self) -> str:
+        """The value of a report that is compared, such as `test_loss`."""
+        return self.metric.on_test if self.judged_on == TEST else self.metric.name
 
     @property
     def has_curve(self) -> bool:
@@ -242,6 +267,7 @@ def compare(plan: Plan, records: Records) -> Comparison:
         rows=[judge_.row(method) for method in plan.methods],
         studies=len(studies),
         judged_on=yardstick.judged_on,
+        metric=plan.space.metric,
         baseline=order[0] if order else None,
         curve=yardstick.curves,
         contract=contract,
@@ -334,7 +360,8 @@ class _Judge:
 
     def __init__(self, plan: Plan, studies: Studies, yardstick: Yardstick) -> None:
         self._plan, self._studies, self._yardstick = plan, studies, yardstick
-        self._loss = "test_loss" if yardstick.judged_on == TEST else "val_loss"
+        self._metric = plan.space.metric
+        self._judged = self._metric.on_test if yardstick.judged_on == TEST else self._metric.name
 
     def row(self, method: str) -> Row:
         ledgers = [study[method] for study in self._studies]
@@ -344,6 +371,7 @@ class _Judge:
         row = Row(
             method=method,
             is_baseline=ledgers[0].is_baseline,
+            is_searched=self._plan.space.search.grid or self._plan.space.is_searched(ledgers[0].method),
             winners=[
                 Winner(
                     study=ledger.study,
@@ -374,7 +402,7 @@ class _Judge:
         if best == method:
             return replace(row, over=over)
         by_validation, _ = self._yardstick.over(
-            method, [ledger.confirm for ledger in ledgers], best, method, "validation", loss="val_loss"
+            method, [ledger.confirm for ledger in ledgers], best, method, "validation", split=VALIDATION
         )
         return replace(
             row,
@@ -410,7 +438,9 @@ class _Judge:
             return {}
         baseline, method = ([run.reports for run in side] for side in zip(*pairs, strict=True))
         return {
-            clock: time_to_target_ratio(baseline, method, clock, self._generator(name, clock, "target"))
+            clock: time_to_target_ratio(
+                baseline, method, clock, self._generator(name, clock, "target"), self._metric
+            )
             for clock in CLOCKS
         }
 
@@ -418,7 +448,7 @@ class _Judge:
         if not ledger.candidates or not baseline.candidates:
             return {}
         mine, theirs = ledger.candidates[0], baseline.candidates[0]
-        return {clock: best_run_ratio(theirs.reports, mine.reports, clock) for clock in CLOCKS}
+        return {clock: best_run_ratio(theirs.reports, mine.reports, clock, self._metric) for clock in CLOCKS}
 
     def _controls(self, ledgers: Sequence[Ledger]) -> list[Control]:
         method = ledgers[0].method.name
@@ -463,12 +493,16 @@ class _Judge:
                 return None
             points.append((IRE, ledger.settings, mine))
             studies.append([self._point(name, own, runs, ledger.settings) for name, own, runs in points])
-        return fitted(studies)
+        model = fitted(studies)
+        if model is None:
+            return None
+        predicted = {name: self._metric.cost(cost) for name, cost in model.predicted.items()}
+        return replace(model, predicted=predicted)
 
     def _point(
         self, name: str, own: Mapping[str, Any], runs: Sequence[TrialRecord], settings: Mapping[str, Any]
     ) -> Point:
-        losses = [_loss(run, self._loss) for run in runs]
+        losses = [self._metric.cost(self._value(run)) for run in runs]
         return Point(
             name=name,
             kappa=own["kappa"],
@@ -505,25 +539,30 @@ class _Judge:
         others: Sequence[Sequence[TrialRecord]],
         *purpose: str,
     ) -> Difference | None:
-        """The mean difference in the judged loss, over studies; over seeds in one study."""
+        """The mean difference in what is judged, over studies; over seeds in one study."""
         parts = []
         for one, other in zip(mine, others, strict=True):
             pairs = _pairs(finished(one), finished(other))
             if not pairs:
                 return None
-            parts.append([_loss(a, self._loss) - _loss(b, self._loss) for a, b in pairs])
+            parts.append([self._value(a) - self._value(b) for a, b in pairs])
         values = np.array(parts[0] if len(parts) == 1 else [mean(part) for part in parts])[:, None]
         low, high = interval(paired_draws(values, self._generator(*purpose))[:, 0])
-        return Difference(value=float(values.mean()), low=low, high=high, units=len(values))
+        return Difference(
+            value=float(values.mean()),
+            low=low,
+            high=high,
+            units=len(values),
+            is_better_above=self._metric.mode == "max",
+        )
+
+    def _value(self, run: TrialRecord) -> float:
+        """What a run ends with; a control that has not seen the test split is compared by validation."""
+        value = run.reports[-1].get(self._judged)
+        return run.final(self._metric.name) if value is None else value
 
     def _generator(self, *purpose: str) -> np.random.Generator:
         return np.random.default_rng(derive_seed(self._plan.seed, "bootstrap", *purpose))
-
-
-def _loss(run: TrialRecord, name: str) -> float:
-    """A final loss; a control without a test loss is compared by validation."""
-    value = run.reports[-1].get(name)
-    return run.val_loss if value is None else value
 
 
 def _pairs(
@@ -553,8 +592,11 @@ def settings_that_vary(plan: Plan, method: str) -> list[str]:
 
 
 def short_settings(plan: Plan, method: str, settings: Mapping[str, Any]) -> str:
-    """The searched settings of a method in one line."""
-    return ", ".join(f"{name} {_short(settings[name])}" for name in settings_that_vary(plan, method))
+    """The searched settings of a method in one line, without those that take no part."""
+    taking_part = plan.space.active(plan.method(method), settings)
+    return ", ".join(
+        f"{name} {_short(settings[name])}" for name in settings_that_vary(plan, method) if name in taking_part
+    )
 
 
 def _short(value: Any) -> str:

@@ -74,18 +74,37 @@ def _trials(plan: Plan, ledgers: Collection[Ledger]) -> Clause:
     return Clause(
         name="trials",
         kept=True if len(fewer) == len(ledgers) else None,
-        text=f"each method may start {allowed}; started: {started}",
+        text=f"each method may start {allowed}; started: {started}{_not_searched(plan, ledgers)}",
     )
 
 
+def _not_searched(plan: Plan, ledgers: Collection[Ledger]) -> str:
+    """Which methods have settings that nothing searches, in words; a grid of one point is a grid."""
+    if plan.space.search.grid:
+        return ""
+    names = [ledger.method.label for ledger in ledgers if not plan.space.is_searched(ledger.method)]
+    return f"; not searched: {', '.join(names)}" if names else ""
+
+
 def _budget(plan: Plan, ledgers: Collection[Ledger]) -> Clause:
-    spent = {ledger.method.name: ledger.spent for ledger in ledgers}
-    told = ", ".join(f"{name} {value}" for name, value in spent.items())
+    spent = {ledger.method.name: _cost(plan, ledger) for ledger in ledgers}
+    told = ", ".join(
+        f"{name} {'an unknown number' if value is None else value}" for name, value in spent.items()
+    )
     text = f"each method may spend {plan.budget} gradient evaluations on its search; spent: {told}"
     best = best_baseline(ledgers)
     if best is None or not all(ledger.search_is_over for ledger in ledgers):
         return Clause(name="budget", kept=None, text=text)
-    over = [name for name, value in spent.items() if value > SPENT_TOLERANCE * best.spent]
+    least = spent[best.method.name]
+    if least is None:  # of what is known of the others they may be compared with each other
+        best = min(
+            (ledger for ledger in ledgers if spent[ledger.method.name] is not None),
+            key=lambda ledger: (not ledger.is_baseline, spent[ledger.method.name]),
+            default=best,
+        )
+        least = spent[best.method.name]
+    known = {name: value for name, value in spent.items() if value is not None}
+    over = [name for name, value in known.items() if least and value > SPENT_TOLERANCE * least]
     if over:
         text += (
             f"; {' and '.join(over)} spent more than {SPENT_TOLERANCE:g} times what {best.method.name} did"
@@ -93,13 +112,22 @@ def _budget(plan: Plan, ledgers: Collection[Ledger]) -> Clause:
     return Clause(name="budget", kept=not over, text=text)
 
 
+def _cost(plan: Plan, ledger: Ledger) -> int | None:
+    """What finding a method's settings cost, here and elsewhere; a grid of one point was tried here."""
+    if plan.space.search.grid:
+        return ledger.spent
+    return plan.search_cost(ledger.method, ledger.spent)
+
+
 def _ranges(plan: Plan) -> Clause:
-    differing = []
+    differing, space = [], plan.space
     for name in plan.methods:
         method = plan.method(name)
-        mine = plan.space.dimensions(method)
+        mine = space.dimensions(method)
         for base in (plan.method(each) for each in method.ancestors if each in plan.methods):
-            theirs = plan.space.dimensions(base)
+            if {name, base.name} & set(space.fixed):  # what is not searched has no range
+                continue
+            theirs = space.dimensions(base)
             differing += [
                 f"{setting} of {name} ({mine[setting]}) and of {base.name} ({theirs[setting]})"
                 for setting in theirs

@@ -41,7 +41,7 @@ class NullModel:
     """The model fitted to a method and its controls."""
 
     predicted: Mapping[str, float]
-    """Mean loss by control, over the studies."""
+    """Mean cost by control, over the studies; of a comparison the value that it stands for."""
     p: float
     """Of the misfit: small if step size alone does not explain the losses."""
 

@@ -33,8 +33,13 @@ def edges(plan: Plan, method: str, settings: Mapping[str, Any]) -> list[Edge]:
     """The settings of a winner that lie at an end of the range they were searched in, and may go on behind it."""
     arm = plan.method(method)
     found, admissible = [], arm.settings | arm.options
+    taking_part = plan.space.active(arm, settings)
     for name, dimension in plan.space.dimensions(arm).items():
-        end = None if isinstance(dimension, Fixed) else _end(dimension, settings[name])
+        end = (
+            None
+            if isinstance(dimension, Fixed) or name not in taking_part
+            else _end(dimension, settings[name])
+        )
         if end is None:
             continue
         value, lower = end

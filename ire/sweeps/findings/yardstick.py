@@ -58,7 +58,7 @@ class Yardstick:
     """Measures methods against the tuned baselines of a sweep."""
 
     def __init__(self, plan: Plan, studies: Studies) -> None:
-        self._plan, self._studies = plan, studies
+        self._plan, self._studies, self._metric = plan, studies, plan.space.metric
         self.is_settled = all(baseline_is_settled(study.values()) for study in studies)
         """Whether every baseline of every study has been confirmed."""
         self.curves = [point for study in studies for point in _curve(plan, study)]
@@ -66,7 +66,7 @@ class Yardstick:
         self.spread = self._spread()
 
     def baselines(self) -> list[str]:
-        """The baselines that have been confirmed in every study, the one of the lowest mean validation loss first.
+        """The baselines that have been confirmed in every study, the one that ends best in validation first.
 
         One that lost runs is no yardstick, unless its study has no better one.
         """
@@ -75,10 +75,10 @@ class Yardstick:
 
         def is_usable(ledger: Ledger, study: Mapping[str, Ledger]) -> bool:
             is_whole = not lost(ledger.confirm) or ledger is best_baseline(study.values())
-            return ledger.mean_loss is not None and is_whole
+            return ledger.mean_cost is not None and is_whole
 
         usable = [name for name in names if all(is_usable(study[name], study) for study in self._studies)]
-        return sorted(usable, key=lambda name: fmean(study[name].mean_loss for study in self._studies))
+        return sorted(usable, key=lambda name: fmean(study[name].mean_cost for study in self._studies))
 
     @property
     def is_timed(self) -> bool:
@@ -109,19 +109,19 @@ class Yardstick:
         runs: Sequence[Sequence[TrialRecord]],
         baseline: str,
         *purpose: str,
-        loss: str | None = None,
+        split: str | None = None,
     ) -> tuple[dict[str, SpeedUp], dict[str, np.ndarray]]:
         """The speed-ups by clock over one baseline, and their draws; empty without a curve or a common seed.
 
         A study reads the baseline's own curve, or that of its best baseline where this one has none.
         """
-        loss = loss or f"{'test' if self.judged_on == TEST else 'val'}_loss"
+        value = self._metric.on_test if (split or self.judged_on) == TEST else self._metric.name
         factors = np.array(sorted({1.0, *self._plan.curve}))
         rows, units, whole = [], [], True
         for number, (study, mine) in enumerate(zip(self._studies, runs, strict=True)):
             curve = self._points(number, baseline)
-            sides = [_ends(mine, loss), _ends(study[baseline].confirm, loss)]
-            sides += [_ends(curve.get(factor, []), loss) for factor in factors]
+            sides = [self._ends(mine, value), self._ends(study[baseline].confirm, value)]
+            sides += [self._ends(curve.get(factor, []), value) for factor in factors]
             seeds = sorted(set.intersection(*map(set, sides)))
             whole &= len(seeds) == self._plan.confirm_seeds
             if not seeds:
@@ -133,7 +133,7 @@ class Yardstick:
             return {}, {}
         one = len(rows) == 1
         losses = rows[0] if one else np.array([table.mean(axis=0) for table in rows])
-        purpose = purpose or (method, loss)
+        purpose = purpose or (method, value)
         generator = np.random.default_rng(derive_seed(self._plan.seed, "bootstrap", *purpose, baseline))
         costs = {
             "step": np.zeros(len(losses)),
@@ -143,6 +143,14 @@ class Yardstick:
         if wall is not None:
             costs["wall"] = wall
         return speed_ups(losses, factors, costs, generator, whole=whole)
+
+    def _ends(self, runs: Sequence[TrialRecord], name: str) -> dict[int, float]:
+        """What runs end with, as costs, by the number of their seed."""
+        return {
+            run.number: self._metric.cost(run.final(name))
+            for run in finished(runs)
+            if run.reports[-1].get(name) is not None
+        }
 
     def _points(self, study: int, baseline: str) -> dict[float, list[TrialRecord]]:
         own = [p for p in self.curves if p.study == study and p.baseline == baseline]
@@ -178,11 +186,11 @@ class Yardstick:
         return np.array([np.log(median(one) / median(other)) for one, other in pairs])
 
     def _judged_on(self) -> str:
-        """Test losses where every measured run has one; sweeps of before there were studies by validation losses."""
+        """The test split where every measured run has seen it; in sweeps of before there were studies validation."""
         runs = [
             run for study in self._studies for ledger in study.values() for run in finished(ledger.confirm)
         ]
-        known = bool(runs) and all(run.reports[-1].get("test_loss") is not None for run in runs)
+        known = bool(runs) and all(run.reports[-1].get(self._metric.on_test) is not None for run in runs)
         return TEST if known and self._plan.rules > 1 else VALIDATION
 
     def _spread(self) -> float | None:
@@ -215,13 +223,6 @@ def _point(baseline: Ledger, factor: float, runs: Sequence[TrialRecord]) -> Curv
         study=baseline.study,
         baseline=baseline.method.name,
     )
-
-
-def _ends(runs: Sequence[TrialRecord], loss: str) -> dict[int, float]:
-    """Final losses by the number of their seed."""
-    return {
-        run.number: run.reports[-1][loss] for run in finished(runs) if run.reports[-1].get(loss) is not None
-    }
 
 
 def _gradients_per_step(runs: Sequence[TrialRecord]) -> float:

@@ -1,22 +1,42 @@
-"""Refuses micro-batches that cannot divide a task's batch, before anything starts."""
+"""Refuses batches that workers or micro-batches cannot divide, before anything starts."""
 
-from ire.methods.method import parse_method
+from ire.invalid_input import InvalidInput
+from ire.methods.composed import Method
+from ire.methods.of_task import BATCH_SIZE
+from ire.sweeps.plan.plan import Plan
 from search_spaces import Choice, Interval, Space
 from trainables.updates.micro_batches import check_split
+
+
+def check_batches(plan: Plan, *, batch_size: int) -> None:
+    """Raise `InvalidInput` unless workers and micro-batches divide every batch of the sweep.
+
+    `batch_size` is that of the task, where no other is searched.
+    """
+    workers, parts = plan.workers, f"--workers {plan.workers}"
+    if plan.micro_batches > 1:
+        parts += f" x --micro-batches {plan.micro_batches}"
+    for name in plan.methods:
+        method = plan.method(name)
+        for size in plan.space.batches(method) or (batch_size,):
+            if size % (workers * plan.micro_batches):
+                raise InvalidInput(f"{parts}: must divide the batch of {plan.task}, {size} examples")
+            check_micro_batches(plan.space, (name,), batch_size=size, workers=workers)
+        searched = plan.space.dimensions(method).get(BATCH_SIZE)
+        if isinstance(searched, Interval) and (workers * plan.micro_batches > 1 or method.update):
+            raise InvalidInput(
+                f"{plan.space.source}: {BATCH_SIZE} is searched as {searched}, and workers or micro-batches must "
+                "divide it: use choice = [...]"
+            )
 
 
 def check_micro_batches(space: Space, methods: tuple[str, ...], *, batch_size: int, workers: int) -> None:
     """Raise `InvalidInput` unless every micro-batch size of the space suits batch and workers."""
     for name in methods:
-        method = parse_method(name)
+        method = space.method(name)
         if method.update is None:
             continue
-        dimension = space.dimensions(method)["micro_batch"]
-        if isinstance(dimension, Interval):
-            values = range(int(dimension.low), int(dimension.high) + 1)
-        else:
-            values = dimension.values if isinstance(dimension, Choice) else (dimension.published,)
-        for value in values:
+        for value in _micro_batches(space, method):
             check_split(
                 name,
                 batch_size=batch_size,
@@ -25,3 +45,10 @@ def check_micro_batches(space: Space, methods: tuple[str, ...], *, batch_size: i
                 whole=method.update != "small",
                 where=space.source,
             )
+
+
+def _micro_batches(space: Space, method: Method) -> tuple[int, ...]:
+    dimension = space.dimensions(method)["micro_batch"]
+    if isinstance(dimension, Interval):
+        return tuple(range(int(dimension.low), int(dimension.high) + 1))
+    return dimension.values if isinstance(dimension, Choice) else (dimension.published,)

@@ -1,5 +1,6 @@
 """Everything that defines a sweep, as data: checked before anything starts, written to `sweep.toml`."""
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -10,6 +11,7 @@ from typing import Any
 from ire.invalid_input import InvalidInput, unknown
 from ire.methods.foreign import find_in
 from ire.methods.method import Method, check_different
+from ire.methods.of_task import BATCH_SIZE
 from ire.methods.own_arm import OPTIMIZER, OwnArm
 from ire.sweeps.plan.options import MIN_STUDIES, PLANNED, PlannedOptions
 from ire.sweeps.plan.provenance import versions
@@ -20,7 +22,7 @@ from ire.sweeps.records.records import SEARCH, SELECT
 from ire.trial.schedule import check_schedule
 from ire.trial.seeds import derive_seed
 from ire.trial.spec import TrialSpec
-from search_spaces.arms import ends
+from search_spaces.dimensions import ends
 from search_spaces.space import Space, parse_space
 
 SCHEMA = 1
@@ -168,9 +170,21 @@ class Plan(PlannedOptions):
         """Whether a trial of that stage may find another one with its first steps."""
         return self.share_prefix and (self.space.search.grid if stage in (SEARCH, SELECT) else self.controls)
 
+    def search_cost(self, method: Method, spent: int) -> int | None:
+        """What finding the settings of `method` cost, of which `spent` in this sweep; None if nobody knows.
+
+        Of a method that is not searched it is what its space file says.
+        """
+        if self.space.is_searched(method):
+            return spent
+        known = self.space.fixed.get(method.name)
+        return None if known is None or known.search_cost is None else known.search_cost + spent
+
     def search_trials(self, method: Method) -> int:
-        """Cap on the search trials of `method`: in a grid, its points."""
-        return len(self.space.grid(method)) if self.space.search.grid else self.trials
+        """Cap on the search trials of `method`: in a grid, its points; one where nothing is searched."""
+        if self.space.search.grid:
+            return len(self.space.grid(method))
+        return self.trials if self.space.is_searched(method) else 1
 
     def most_expensive_trial(self, method: Method) -> int:
         """Gradient evaluations of a full trial of `method` with the earliest start and smallest interval."""
@@ -181,11 +195,18 @@ class Plan(PlannedOptions):
             dimensions = self.space.dimensions(method)
             for name in ("start_fraction", "interval"):
                 d = dimensions[name]
-                settings[name] = getattr(d, "low", min(getattr(d, "values", (d.published,))))
+                settings[name] = min(ends(d))
             settings["start_loss"] = dimensions["start_loss"].published
         if method.base.curvature_interval:
             settings[method.base.curvature_interval] = 1
-        return method.gradient_evaluations(settings, self.space.horizon)
+        batches = max(
+            (self.space.full_batches({BATCH_SIZE: size}) for size in self.space.batches(method)), default=1.0
+        )
+        return math.ceil(method.gradient_evaluations(settings, self.space.horizon) * batches)
+
+    def cost(self, method: Method, settings: Mapping[str, Any], horizon: int) -> int:
+        """Gradient evaluations of a full trial of `method` with these settings."""
+        return round(method.gradient_evaluations(settings, horizon) * self.space.full_batches(settings))
 
     def _dearest(self, arm: Method) -> dict[str, Any]:
         """The settings of an arm of a training function with IRE's masks as early and as often as its space allows."""
@@ -269,6 +290,8 @@ class Plan(PlannedOptions):
             "micro_batches": self.micro_batches,
             "schedule": self.schedule or self.space.schedule,
             "data": self.data,
+            "metric": self.space.metric.name,
+            "batch_unit": self.space.batch_unit,
         }
 
     @cached_property

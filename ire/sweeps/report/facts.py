@@ -1,6 +1,6 @@
 """The report as plain data: `report.json`, whose schema is described in docs/report.md and versioned here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -15,7 +15,7 @@ from ire.sweeps.findings.statistics.tuning_gain import (
     counts,
     expected_best,
     expected_best_interval,
-    trial_losses,
+    trial_costs,
     trials_to_within,
 )
 from ire.sweeps.findings.statistics.verdict import MARGIN, Ratio, SpeedUp
@@ -50,6 +50,7 @@ def as_json(results: Results) -> dict[str, Any]:
         "margin": MARGIN,
         "studies": comparison.studies,
         "judged_on": comparison.judged_on,
+        **_objective(comparison),
         "judges_methods": comparison.judges_methods,
         "baseline": comparison.baseline,
         "horizon": plan.space.horizon,
@@ -72,6 +73,7 @@ def as_json(results: Results) -> dict[str, Any]:
                 "lr": point.runs[0].spec.settings.get("lr"),
                 "final_val_losses": {str(run.number): run.val_loss for run in point.runs},
                 "final_test_losses": _final(point.runs, "test_loss"),
+                **_final_values(comparison, lambda name, runs=point.runs: _final(runs, name)),
             }
             for point in comparison.curve
         ],
@@ -141,7 +143,9 @@ def _row(results: Results, row: Row) -> dict[str, Any]:
         "shared_gradient_evaluations": shared(results, row.method),
         "training_seconds": row.training_seconds,
         "trials_to_within_1_percent": [
-            trials_to_within([trial for trial in row.search if trial.study == winner.study])
+            trials_to_within(
+                [trial for trial in row.search if trial.study == winner.study], results.plan.space.metric
+            )
             for winner in row.winners
         ],
         "expected_best": _expected_best(results, row),
@@ -161,8 +165,23 @@ def _measured(comparison: Comparison, measured: Measured) -> dict[str, Any]:
         "mask": {name: _mean_std(found[name]) for name in of_mask if found[name]},
         "final_val_losses": _by_study(measured.runs, "val_loss"),
         "final_test_losses": _by_study(measured.runs, "test_loss"),
+        **_final_values(comparison, lambda name: _by_study(measured.runs, name)),
         "speed_up": _by_clock(measured.speed_ups),
     }
+
+
+def _objective(comparison: Comparison) -> dict[str, Any]:
+    """What is compared, where it is not the loss."""
+    metric = comparison.metric
+    return {} if metric.is_loss else {"objective": {"metric": metric.name, "mode": metric.mode}}
+
+
+def _final_values(comparison: Comparison, values: Callable[[str], Any]) -> dict[str, Any]:
+    """The same of the metric that is compared, where it is not the loss."""
+    metric = comparison.metric
+    if metric.is_loss:
+        return {}
+    return {"final_values": {name: values(name) for name in (metric.name, metric.on_test)}}
 
 
 def _final(runs: Sequence[TrialRecord], name: str) -> dict[str, float]:
@@ -210,13 +229,14 @@ def _difference(found: Difference | None) -> dict[str, Any] | None:
 
 
 def _expected_best(results: Results, row: Row) -> dict[str, Any] | None:
-    losses = trial_losses(row.search)
-    if not len(losses):
+    metric = results.plan.space.metric
+    costs = trial_costs(row.search, metric)
+    if not len(costs):
         return None
     draws = np.random.default_rng(derive_seed(results.plan.seed, "expected best", row.method))
-    low, high = expected_best_interval(losses, draws)
-    n = counts(len(losses)).tolist()
-    return {"n": n, "mean": expected_best(losses).tolist(), "low": low.tolist(), "high": high.tolist()}
+    ends, n = expected_best_interval(costs, draws), counts(len(costs)).tolist()
+    mean, low, high = (metric.cost(values).tolist() for values in (expected_best(costs), *ends))
+    return {"n": n, "mean": mean, "low": min(low, high), "high": max(low, high)}
 
 
 def reproduce(results: Results) -> str:

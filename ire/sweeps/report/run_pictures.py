@@ -10,7 +10,6 @@ from ire.sweeps.findings.comparison import Comparison, Measured, Row
 from ire.sweeps.findings.results import Results
 from ire.sweeps.findings.statistics.draws import interval, paired_draws
 from ire.sweeps.findings.statistics.horizon import decreasing, joined
-from ire.sweeps.findings.yardstick import TEST
 from ire.sweeps.records.records import TrialRecord
 from ire.sweeps.report.palette import CONTROL_COLOUR, Style
 from ire.sweeps.report.panel import ALONG_Y, Axis, Panel, Series
@@ -23,7 +22,7 @@ CLOCK_LABELS = {
     "wall": "training time (s)",
 }
 
-
+NATS = " (nats)"
 FLATNESS_LABELS = {
     "fisher_trace": "Tr F",
     "hessian_trace": "Tr H",
@@ -41,7 +40,7 @@ def run_pictures(results: Results, styles: Mapping[str, Style]) -> list[Picture]
     pictures = [
         Picture(
             name="loss-curves",
-            title="Validation loss",
+            title=f"Validation {comparison.metric.words}",
             caption="Mean over the confirm seeds, the band from the lowest to the highest seed, on three clocks. The "
             "dotted line is where the best baseline ends.",
             panels=[_curves(comparison, rows, styles, clock) for clock in CLOCK_LABELS],
@@ -53,10 +52,10 @@ def run_pictures(results: Results, styles: Mapping[str, Style]) -> list[Picture]
             Picture(
                 name="baseline-curve",
                 title="What a longer or shorter run of a baseline is worth",
-                caption=f"Final {comparison.judged_on} loss of the baselines, each point with a complete schedule of "
-                "its own, and the monotone curve that speed-ups are read from. Each method stands at its horizon: the "
-                "speed-up in steps is how far away the curve is at its height, to the right if it is faster. Bars are "
-                "95 % intervals of the mean.",
+                caption=f"Final {comparison.judged_on} {comparison.metric.words} of the baselines, each point with "
+                "a complete schedule of its own, and the monotone curve that speed-ups are read from. Each method "
+                "stands at its horizon: the speed-up in steps is how far away the curve is at its height, to the right "
+                "if it is faster. Bars are 95 % intervals of the mean.",
                 panels=[_baseline_curve(comparison, rows, styles)],
                 styles=shown,
                 width=5.8,
@@ -100,9 +99,9 @@ def _times(runs: Sequence[TrialRecord], clock: str) -> np.ndarray:
 
 
 def _curves(comparison: Comparison, rows: Sequence[Row], styles: Mapping[str, Style], clock: str) -> Panel:
-    lowest, top, series = np.inf, 0.0, []
+    metric, lowest, top, series = comparison.metric, np.inf, 0.0, []
     for row in rows:
-        losses = np.array([[report["val_loss"] for report in run.reports] for run in row.runs])
+        losses = np.array([[report[metric.name] for report in run.reports] for run in row.runs])
         mean = losses.mean(axis=0)
         series.append(
             Series(
@@ -118,17 +117,20 @@ def _curves(comparison: Comparison, rows: Sequence[Row], styles: Mapping[str, St
         lowest = min(lowest, losses.min())
         # what happens in the first tenth would press everything else together
         top = max(top, float(mean[len(mean) // 10]))
-    baseline = comparison.row(comparison.baseline).metric("val_loss") if comparison.baseline else None
+    baseline = comparison.row(comparison.baseline).metric(metric.name) if comparison.baseline else None
+    y = Axis(label=f"validation {metric.words}")
+    if metric.is_loss:
+        y = Axis(label="validation loss (nats)", log=True, low=lowest * 0.93, high=top * 1.1)
     return Panel(
         x=Axis(label=CLOCK_LABELS[clock], low=0.0),
-        y=Axis(label="validation loss (nats)", log=True, low=lowest * 0.93, high=top * 1.1),
+        y=y,
         series=series,
         level=baseline[0] if baseline else None,
     )
 
 
 def _baseline_curve(comparison: Comparison, rows: Sequence[Row], styles: Mapping[str, Style]) -> Panel:
-    draws, loss = np.random.default_rng(0), f"{'test' if comparison.judged_on == TEST else 'val'}_loss"
+    draws, metric, loss = np.random.default_rng(0), comparison.metric, comparison.judged
     series = []
     for baseline in dict.fromkeys(point.baseline for point in comparison.curve):
         style, points = styles[baseline], comparison.curve_of(baseline)
@@ -136,8 +138,10 @@ def _baseline_curve(comparison: Comparison, rows: Sequence[Row], styles: Mapping
         ends = np.array([_mean_interval(runs, loss, draws) for runs in points.values()])
         losses = np.array([np.mean([run.final(loss) for run in runs]) for runs in points.values()])
         if len(at) > 1:
-            log, curve = joined(np.log(at), decreasing(losses[None]))
-            series.append(Series(name=baseline, style=style, x=np.exp(log), y=curve[0], solid=True))
+            log, curve = joined(np.log(at), decreasing(metric.cost(losses)[None]))
+            series.append(
+                Series(name=baseline, style=style, x=np.exp(log), y=metric.cost(curve[0]), solid=True)
+            )
         if len(at):
             series.append(
                 Series(
@@ -188,7 +192,7 @@ def _baseline_curve(comparison: Comparison, rows: Sequence[Row], styles: Mapping
             log=True,
             ticks=[(factor, f"{factor:.2g}×") for factor in factors],
         ),
-        y=Axis(label=f"final {comparison.judged_on} loss (nats)"),
+        y=Axis(label=f"final {comparison.judged_on} {metric.words}{NATS if metric.is_loss else ''}"),
         series=series,
     )
 

@@ -14,13 +14,15 @@ from ire.sweeps.findings.statistics.tuning_gain import (
     counts,
     expected_best,
     expected_best_interval,
-    trial_losses,
+    trial_costs,
 )
 from ire.sweeps.plan.plan import Plan
 from ire.sweeps.records.records import DIVERGED, FINISHED, PRUNED, TrialRecord
 from ire.sweeps.report.palette import Style
 from ire.sweeps.report.panel import Axis, Panel, Series
 from ire.sweeps.report.pictures import Picture
+from ire.sweeps.report.run_pictures import NATS
+from ire.trial.metric import Metric
 from ire.trial.seeds import derive_seed
 from search_spaces import Choice, Dimension, Fixed, Interval
 
@@ -38,20 +40,22 @@ BANDWIDTH = 0.13
 
 def search_pictures(results: Results, styles: Mapping[str, Style]) -> list[Picture]:
     """The figures for which there is something to show."""
-    plan = results.plan
-    rows = [row for row in results.comparison.rows if _finished(row)]
+    plan, metric = results.plan, results.comparison.metric
+    rows = [row for row in results.comparison.rows if _finished(row, metric)]
     if not rows:
         return []
+    value = f"validation {metric.words}"
     shown = {row.method: styles[row.method] for row in rows}
     pictures = [
         Picture(
             name="tuning",
             title="What tuning bought",
-            caption="Left: the best finished trial so far, a line a study. Right: the validation loss to be "
+            caption=f"Left: the best finished trial so far, a line a study. Right: the {value} to be "
             "expected of the best of n trials drawn from those that ran, with its 95 % interval; n = 1 is a guess, "
-            "the right end what was found. A pruned trial counts with its last loss, a lost one with the worst.",
+            f"the right end what was found. A pruned trial counts with its last {metric.words}, a lost one with "
+            "the worst.",
             panels=[
-                _best_so_far(rows, styles),
+                _best_so_far(metric, rows, styles),
                 _expected_best(plan, rows, styles),
             ],
             styles=shown,
@@ -64,7 +68,7 @@ def search_pictures(results: Results, styles: Mapping[str, Style]) -> list[Pictu
             Picture(
                 name="kappa-gamma",
                 title="κ and γ",
-                caption="Final validation loss of every finished search trial over κ and γ, whatever its other "
+                caption=f"Final {value} of every finished search trial over κ and γ, whatever its other "
                 "settings; the shade between them is their kernel-weighted mean. Small crosses were pruned, stars "
                 "won.",
                 panels=[partial(_kappa_gamma, plan, row) for row in boosted],
@@ -89,7 +93,7 @@ def search_pictures(results: Results, styles: Mapping[str, Style]) -> list[Pictu
         Picture(
             name="slices",
             title="Each setting by itself",
-            caption="Final validation loss of every finished search trial against one setting at a time; the larger "
+            caption=f"Final {value} of every finished search trial against one setting at a time; the larger "
             "markers with a dark edge are the winners.",
             panels=[_slice(plan, rows, styles, name) for name in names],
             styles=shown,
@@ -101,7 +105,7 @@ def search_pictures(results: Results, styles: Mapping[str, Style]) -> list[Pictu
             name="parallel",
             title="All settings at once",
             caption="A line for each finished trial, from the bottom to the top of each setting's range; the darker, "
-            "the lower its final loss. Thick lines won.",
+            f"the {metric.better} its final {metric.words}. Thick lines won.",
             panels=[partial(_parallel, plan, row, styles[row.method]) for row in rows],
             height=2.9,
         )
@@ -109,9 +113,11 @@ def search_pictures(results: Results, styles: Mapping[str, Style]) -> list[Pictu
     return pictures
 
 
-def _finished(row: Row) -> list[TrialRecord]:
+def _finished(row: Row, metric: Metric) -> list[TrialRecord]:
     """The finished search trials, best first; of very many the best ones and the winner."""
-    finished = sorted((t for t in row.search if t.status == FINISHED), key=lambda t: t.val_loss)
+    finished = sorted(
+        (t for t in row.search if t.status == FINISHED), key=lambda t: metric.cost(t.final(metric.name))
+    )
     shown = finished[:MAX_SHOWN]
     return [*shown, *(winner.trial for winner in row.winners if winner.trial not in shown)]
 
@@ -121,12 +127,13 @@ def _searched(plan: Plan, method: str) -> dict[str, Dimension]:
     return {name: d for name, d in dimensions.items() if not isinstance(d, Fixed)}
 
 
-def _best_so_far(rows: Sequence[Row], styles: Mapping[str, Style]) -> Panel:
+def _best_so_far(metric: Metric, rows: Sequence[Row], styles: Mapping[str, Style]) -> Panel:
     series = []
     for row in rows:
         for study in sorted({trial.study for trial in row.search}):
             trials = [trial for trial in row.search if trial.study == study]
-            at, best = best_so_far(trials)
+            at, costs = best_so_far(trials, metric)
+            best = [metric.cost(cost) for cost in costs]
             if not at:
                 continue
             spent = sum(trial.gradient_evaluations for trial in trials)
@@ -144,44 +151,58 @@ def _best_so_far(rows: Sequence[Row], styles: Mapping[str, Style]) -> Panel:
             )
     return Panel(
         x=Axis(label="gradient evaluations spent on the search"),
-        y=Axis(label="best validation loss so far (nats)", log=True),
+        y=_axis(metric, f"best validation {metric.words} so far"),
         series=series,
     )
 
 
 def _expected_best(plan: Plan, rows: Sequence[Row], styles: Mapping[str, Style]) -> Panel:
-    series = []
+    metric, series = plan.space.metric, []
     for row in rows:
-        losses = trial_losses(row.search)
+        costs = trial_costs(row.search, metric)
         draws = np.random.default_rng(derive_seed(plan.seed, "expected best", row.method))
-        low, high = expected_best_interval(losses, draws)
-        n, best = counts(len(losses)), expected_best(losses)
+        n, of = counts(len(costs)), (expected_best(costs), *expected_best_interval(costs, draws))
+        best, *ends = (metric.cost(values) for values in of)
+        low, high = sorted(ends, key=lambda end: end[0])
         series.append(Series(name=row.method, style=styles[row.method], x=n, y=best, low=low, high=high))
-    return Panel(x=Axis(label="trials n"), y=Axis(label="expected best of n (nats)", log=True), series=series)
+    return Panel(x=Axis(label="trials n"), y=_axis(metric, "expected best of n"), series=series)
+
+
+def _axis(metric: Metric, label: str) -> Axis:
+    """A logarithmic axis in nats for losses, a plain one for any other metric."""
+    return Axis(label=f"{label}{NATS}", log=True) if metric.is_loss else Axis(label=label)
 
 
 def _kappa_gamma(plan: Plan, row: Row, axes: "Axes") -> None:
-    from matplotlib.colors import LogNorm
+    from matplotlib.colors import LogNorm, Normalize
     from matplotlib.ticker import FixedLocator, NullLocator
 
-    dimensions = _searched(plan, row.method)
-    finished = _finished(row)
+    metric, dimensions = plan.space.metric, _searched(plan, row.method)
+    pair = {"kappa", "gamma"}
+    finished = [t for t in _finished(row, metric) if pair <= set(t.spec.settings)]
     at = np.array(
         [[_position(dimensions[k], t.spec.settings[k]) for k in ("kappa", "gamma")] for t in finished]
     )
-    losses = np.array([t.val_loss for t in finished])
-    norm = LogNorm(losses.min(), max(losses.max(), losses.min() * 1.01))
+    values = np.array([t.final(metric.name) for t in finished])
+    colours = "cividis_r" if metric.mode == "min" else "cividis"
+    norm = (
+        LogNorm(values.min(), max(values.max(), values.min() * 1.01))
+        if metric.is_loss
+        else Normalize(values.min(), max(values.max(), values.min() + 1e-9))
+    )
     if len(finished) >= MIN_SHADED:
         grid = np.stack(np.meshgrid(*[np.linspace(0, 1, 80)] * 2), axis=-1)
         distances = ((grid[:, :, None] - at) ** 2).sum(-1)
         weights = np.exp(-distances / (2 * BANDWIDTH**2)) + 1e-12
-        field = np.exp((weights * np.log(losses)).sum(-1) / weights.sum(-1))
+        shade = np.log(values) if metric.is_loss else values
+        field = (weights * shade).sum(-1) / weights.sum(-1)
+        field = np.exp(field) if metric.is_loss else field
         known = 0.6 * np.clip(weights.sum(-1), 0, 1)
         axes.imshow(
             field,
             origin="lower",
             extent=(0, 1, 0, 1),
-            cmap="cividis_r",
+            cmap=colours,
             norm=norm,
             alpha=known,
             aspect="auto",
@@ -191,7 +212,7 @@ def _kappa_gamma(plan: Plan, row: Row, axes: "Axes") -> None:
         x, y = (_position(dimensions[k], t.spec.settings[k]) for k in ("kappa", "gamma"))
         axes.plot([x], [y], marker="x", ms=4, color="#444444", ls="", alpha=0.7)
     points = axes.scatter(
-        at[:, 0], at[:, 1], c=losses, cmap="cividis_r", norm=norm, s=46, edgecolors="black", linewidths=0.6
+        at[:, 0], at[:, 1], c=values, cmap=colours, norm=norm, s=46, edgecolors="black", linewidths=0.6
     )
     for winner in row.winners:
         i = finished.index(winner.trial)
@@ -205,7 +226,7 @@ def _kappa_gamma(plan: Plan, row: Row, axes: "Axes") -> None:
     axes.set_ylabel("γ")
     axes.set_title(shortened(row.method))
     bar = axes.figure.colorbar(points, ax=axes)
-    ticks = np.geomspace(norm.vmin, norm.vmax, 4)
+    ticks = (np.geomspace if metric.is_loss else np.linspace)(norm.vmin, norm.vmax, 4)
     bar.ax.yaxis.set_major_locator(FixedLocator(ticks))
     bar.ax.yaxis.set_minor_locator(NullLocator())
     bar.ax.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
@@ -222,32 +243,49 @@ def _importance(name: str, found: Mapping[str, float], colour: str, axes: "Axes"
 
 
 def _slice(plan: Plan, rows: Sequence[Row], styles: Mapping[str, Style], name: str) -> Panel:
-    ranges, series, winners = [], [], []
+    metric, ranges, words, series, winners = plan.space.metric, [], [], [], []
     for row in rows:
         dimension = _searched(plan, row.method).get(name)
         if dimension is None:
             continue
         if isinstance(dimension, Interval):
             ranges.append(dimension)
+        elif not all(_is_number(value) for value in dimension.values):
+            words += [value for value in dimension.values if value not in words]
         won = [winner.trial for winner in row.winners]
-        rest = [trial for trial in _finished(row) if trial not in won]
-        series.append(_marks(plan, row, rest, styles, name, size=4.5, alpha=0.75))
-        winners.append(_marks(plan, row, won, styles, name, size=9, edged=True))
+        rest = [trial for trial in _finished(row, metric) if trial not in won]
+        looks: dict[str, Any] = {"words": words, "styles": styles, "name": name}
+        series.append(_marks(plan, row, rest, size=4.5, alpha=0.75, **looks))
+        winners.append(_marks(plan, row, won, size=9, edged=True, **looks))
     return Panel(
-        x=_slice_axis(name, ranges),
-        y=Axis(label="validation loss (nats)", log=True),
+        x=_slice_axis(name, ranges, words),
+        y=_axis(metric, f"validation {metric.words}"),
         series=[each for each in (*series, *winners) if len(each.x)],
     )
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _marks(
-    plan: Plan, row: Row, trials: Sequence[TrialRecord], styles: Mapping[str, Style], name: str, **looks: Any
+    plan: Plan,
+    row: Row,
+    trials: Sequence[TrialRecord],
+    *,
+    words: Sequence[Any],
+    styles: Mapping[str, Style],
+    name: str,
+    **looks: Any,
 ) -> Series:
+    """The trials in which a setting takes part; its `words` stand side by side."""
+    trials = [trial for trial in trials if name in trial.spec.settings]
+    at = [trial.spec.settings[name] for trial in trials]
     return Series(
         name=row.method,
         style=styles[row.method],
-        x=[trial.spec.settings[name] for trial in trials],
-        y=[trial.val_loss for trial in trials],
+        x=[words.index(value) for value in at] if words else at,
+        y=[trial.final(plan.space.metric.name) for trial in trials],
         line=False,
         marked=True,
         notes=[told_of(plan, trial) for trial in trials],
@@ -260,7 +298,10 @@ def told_of(plan: Plan, trial: TrialRecord) -> str:
     return f"{trial.name}\n{short_settings(plan, trial.method, trial.spec.settings)}"
 
 
-def _slice_axis(name: str, ranges: Sequence[Interval]) -> Axis:
+def _slice_axis(name: str, ranges: Sequence[Interval], words: Sequence[Any]) -> Axis:
+    if words:
+        ticks = [(float(place), _word(value)) for place, value in enumerate(words)]
+        return Axis(label=name, low=-0.5, high=len(words) - 0.5, ticks=ticks)
     if not ranges:
         return Axis(label=name)
     low, high = min(d.low for d in ranges), max(d.high for d in ranges)
@@ -270,12 +311,17 @@ def _slice_axis(name: str, ranges: Sequence[Interval]) -> Axis:
     return Axis(label=name, low=low - 0.03 * (high - low), high=high + 0.03 * (high - low))
 
 
+def _word(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def _parallel(plan: Plan, row: Row, style: Style, axes: "Axes") -> None:
     dimensions = _searched(plan, row.method)
-    finished = _finished(row)[::-1]
+    finished = _finished(row, plan.space.metric)[::-1]
     xs = np.arange(len(dimensions))
     for rank, trial in enumerate(finished):
-        ys = [_position(d, trial.spec.settings[name]) for name, d in dimensions.items()]
+        settings = trial.spec.settings  # what takes no part leaves a gap
+        ys = [_position(d, settings[name]) if name in settings else np.nan for name, d in dimensions.items()]
         share = (rank + 1) / len(finished)
         won = any(trial is winner.trial for winner in row.winners)
         axes.plot(

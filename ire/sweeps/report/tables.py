@@ -21,11 +21,11 @@ from ire.sweeps.findings.paper import beside_the_paper
 from ire.sweeps.findings.results import Results
 from ire.sweeps.findings.statistics.speedup import CLOCKS
 from ire.sweeps.findings.statistics.tuning_gain import trials_to_within
-from ire.sweeps.findings.yardstick import TEST
 from ire.sweeps.plan.preset import load_preset
 from ire.sweeps.records.records import DIVERGED, FAILED, FINISHED, PRUNED, TrialRecord
-from ire.sweeps.report.words import headline, is_higher, is_lower
+from ire.sweeps.report.words import headline
 from ire.sweeps.search.stages import CONTROL_WORDS, KAPPA_0, PUBLISHED
+from ire.trial.metric import Metric
 from trainables.training.flatness import MEASURES
 
 TEXT = (
@@ -105,9 +105,9 @@ def paper(results: Results) -> Table:
 def result_table(results: Results) -> Table:
     """The verdict on each method, in few columns: the clock of the headline, and the loss that is judged."""
     comparison = results.comparison
-    clock, split = comparison.clock, comparison.judged_on
-    loss = "test_loss" if split == TEST else "val_loss"
-    heads = ["method", "verdict", f"{CLOCKS[clock]} speed-up", "against", f"{split} loss", "runs"]
+    clock = comparison.clock
+    value = f"{comparison.judged_on} {comparison.metric.words}"
+    heads = ["method", "verdict", f"{CLOCKS[clock]} speed-up", "against", value, "runs"]
     planned = results.plan.confirm_seeds * results.plan.studies
     lines = [
         [
@@ -115,7 +115,7 @@ def result_table(results: Results) -> Table:
             _verdict(comparison, row, clock),
             _speed_up(row, clock),
             row.against.get(clock, "-"),
-            _mean(row.metric(loss)),
+            _mean(row.metric(comparison.judged)),
             _runs(row, planned),
         ]
         for row in comparison.rows
@@ -172,12 +172,12 @@ def other_ratios(results: Results) -> Table:
     clock, words = comparison.clock, CLOCKS[comparison.clock]
     heads = [
         "method",
-        "S by validation loss",
+        f"S by validation {comparison.metric.words}",
         "S of published settings",
         "time to target",
         "best run: steps",
         f"best run: {words}",
-        "loss minus that of its base",
+        f"{comparison.metric.words} minus that of its base",
     ]
     lines = []
     for row in comparison.rows:
@@ -200,21 +200,28 @@ def other_ratios(results: Results) -> Table:
 def controls(results: Results) -> Table:
     """What remains of a method when something is taken away from it."""
     comparison = results.comparison
+    metric = comparison.metric
     heads = [
-        *("method", "control", "val loss", "test loss"),
+        *("method", "control", f"val {metric.words}", f"test {metric.words}"),
         *(f"speed-up: {CLOCKS['step']}", CLOCKS["gradient_evaluations"]),
-        *("method's loss minus control's", "method lower?", "without curvature", "runs", "what it is"),
+        *(
+            f"method's {metric.words} minus control's",
+            f"method {metric.better}?",
+            "without curvature",
+            "runs",
+            "what it is",
+        ),
     ]
     lines = [
         [
             row.method,
             control.name,
-            _plus_minus(control.metric("val_loss")),
-            _plus_minus(control.metric("test_loss")),
+            _plus_minus(control.metric(metric.name)),
+            _plus_minus(control.metric(metric.on_test)),
             _speed_up(control, "step"),
             _speed_up(control, "gradient_evaluations"),
             str(control.against_method or "-"),
-            _is_lower(control),
+            _is_better(control, metric),
             _without_curvature(row, control),
             f"{len(control.runs)}/{results.plan.confirm_seeds * results.plan.studies}",
             CONTROL_WORDS[control.name],
@@ -235,10 +242,14 @@ def _without_curvature(row: Row, control: Control) -> str:
     )
 
 
-def _is_lower(control: Control) -> str:
-    """Whether the method ends lower than its control, in words."""
+def _is_better(control: Control, metric: Metric) -> str:
+    """Whether the method ends better than its control, in words."""
     difference = control.against_method
-    return "yes" if is_lower(difference) else "no, higher" if is_higher(difference) else "not shown"
+    if difference is None:
+        return "not shown"
+    return (
+        "yes" if difference.shows_better else f"no, {metric.worse}" if difference.shows_worse else "not shown"
+    )
 
 
 def searches(results: Results) -> Table:
@@ -256,17 +267,17 @@ def searches(results: Results) -> Table:
                     row.method,
                     str(study + 1),
                     *(str(sum(t.status == status for t in trials)) for status in ENDS),
-                    f"{sum(t.gradient_evaluations for t in trials)}/{plan.budget}",
-                    _trials_needed(trials),
+                    f"{sum(t.gradient_evaluations for t in trials)}"
+                    + (f"/{plan.budget}" if row.is_searched else ", not searched"),
+                    _trials_needed(trials, comparison.metric),
                     _state_bytes(plan.method(row.method)),
                     winner.trial.name if winner else "none finished",
                     short_settings(plan, row.method, winner.settings) if winner else "-",
                 ]
             )
-    by = plan.space.search.select
-    title = (
-        "Search" if by == "val_loss" else f"Search: the winner has the lowest final {by.replace('_', ' ')}"
-    )
+    by = plan.space.selects
+    best = "lowest" if by.mode == "min" else "highest"
+    title = "Search" if by.is_loss else f"Search: the winner has the {best} final {by.name.replace('_', ' ')}"
     return Table(title=title, heads=heads, lines=lines)
 
 
@@ -275,9 +286,9 @@ def _state_bytes(method: Method) -> str:
     return "-" if isinstance(method, OwnArm) else f"{method.state_bytes:g}"
 
 
-def _trials_needed(trials: Sequence[TrialRecord]) -> str:
-    """How soon a search came within a hundredth of the best loss it found."""
-    needed = trials_to_within(trials)
+def _trials_needed(trials: Sequence[TrialRecord], metric: Metric) -> str:
+    """How soon a search came within a hundredth of the best value it found."""
+    needed = trials_to_within(trials, metric)
     return "-" if needed is None else f"{needed} trial{'s' * (needed > 1)}"
 
 
@@ -336,26 +347,31 @@ def _with_controls(results: Results) -> list[tuple[str, Measured]]:
 
 def all_trials(results: Results) -> Table:
     """Every search trial with its settings, best first: for the page, where it can be sorted."""
-    plan, found = results.plan, []
+    plan, metric, found = results.plan, results.comparison.metric, []
     for row in results.comparison.rows:
         won = [winner.trial for winner in row.winners]
         found += [(row, trial, trial in won) for trial in row.search]
     names = list(dict.fromkeys(name for row, _, _ in found for name in settings_that_vary(plan, row.method)))
-    order = sorted(
-        found, key=lambda each: (each[1].status != FINISHED, each[1].val_loss is None, each[1].val_loss)
-    )
+    ends = {
+        trial.name: trial.reports[-1].get(metric.name) if trial.reports else None for _, trial, _ in found
+    }
+
+    def rank(each: tuple[Row, TrialRecord, bool]) -> tuple[bool, bool, float]:
+        trial, end = each[1], ends[each[1].name]
+        return trial.status != FINISHED, end is None, 0.0 if end is None else metric.cost(end)
+
     lines = [
         [
             trial.name,
             row.method,
             "won" if won else trial.status,
-            "-" if trial.val_loss is None else f"{trial.val_loss:.4f}",
+            "-" if ends[trial.name] is None else f"{ends[trial.name]:.4f}",
             str(trial.step),
             *(_setting(trial.spec.settings.get(name)) for name in names),
         ]
-        for row, trial, won in order
+        for row, trial, won in sorted(found, key=rank)
     ]
-    heads = ["trial", "method", "status", "val loss", "steps", *names]
+    heads = ["trial", "method", "status", f"val {metric.words}", "steps", *names]
     return Table(title="All search trials", heads=heads, lines=lines)
 
 
@@ -398,13 +414,9 @@ def _verdict(comparison: Comparison, row: Row, clock: str) -> str:
         return row.verdicts.get(clock, "-")
     if row.against_best is None:
         return "-"
-    return (
-        "ends lower"
-        if is_lower(row.against_best)
-        else "ends higher"
-        if is_higher(row.against_best)
-        else "not shown"
-    )
+    if row.against_best.shows_better:
+        return f"ends {comparison.metric.better}"
+    return f"ends {comparison.metric.worse}" if row.against_best.shows_worse else "not shown"
 
 
 def _speed_up(measured: Measured, clock: str) -> str:

@@ -12,7 +12,6 @@ from ire.sweeps.findings.statistics.speedup import CLOCKS
 from ire.sweeps.findings.statistics.verdict import (
     FASTER,
     MARGIN,
-    MIN_SEEDS,
     NOT_FINISHED,
     NOT_SHOWN,
     SLOWER,
@@ -21,6 +20,7 @@ from ire.sweeps.findings.yardstick import TEST
 from ire.sweeps.plan.options import MIN_STUDIES
 from ire.sweeps.records.records import RUNNING, SEARCH
 from ire.sweeps.search.stages import KAPPA_0, PUBLISHED
+from ire.trial.metric import Metric
 
 
 def headline(results: Results) -> str:
@@ -75,15 +75,16 @@ def _finding(comparison: Comparison) -> str:
 def _configurations(comparison: Comparison, rows: Sequence[Row]) -> str:
     """One or two studies: each compares the configurations that its searches happened to find."""
     known = [row for row in rows if row.against_best is not None and row.method != comparison.baseline]
-    lower = [row.method for row in known if is_lower(row.against_best)]
-    higher = [row.method for row in known if is_higher(row.against_best)]
-    parts, yardstick = [], f"the one found for {comparison.baseline}"
-    if lower:
-        parts.append(f"the configurations found for {_and(lower)} end lower than {yardstick}")
-    if higher:
-        parts.append(f"the configurations found for {_and(higher)} end higher than {yardstick}")
+    better = [row.method for row in known if row.against_best.shows_better]
+    worse = [row.method for row in known if row.against_best.shows_worse]
+    parts, yardstick, metric = [], f"the one found for {comparison.baseline}", comparison.metric
+    of = "" if metric.is_loss else f" in {metric.words}"
+    if better:
+        parts.append(f"the configurations found for {_and(better)} end {metric.better}{of} than {yardstick}")
+    if worse:
+        parts.append(f"the configurations found for {_and(worse)} end {metric.worse}{of} than {yardstick}")
     if not parts:
-        parts.append(f"no configuration is shown to end lower or higher than {yardstick}")
+        parts.append(f"no configuration is shown to end lower or higher{of} than {yardstick}")
     count = f"{comparison.studies} stud{'y' if comparison.studies == 1 else 'ies'}"
     return (
         f"{'; '.join(parts)}. This is about configurations, not methods: {count} cannot tell a better method from a "
@@ -115,6 +116,7 @@ def further_findings(results: Results) -> list[str]:
         *_after_a_look(results),
         *missing(results),
         *_searched_by_default(results),
+        *_not_searched(results),
     )
     return [shortened(finding) for finding in found]
 
@@ -124,6 +126,25 @@ def _searched_by_default(results: Results) -> list[str]:
     space, arms = results.plan.space, map(results.plan.method, results.plan.methods)
     told = dict.fromkeys(space.searched_by_default(arm) for arm in arms)
     return [f"{sentence}." for sentence in told if sentence]
+
+
+def _not_searched(results: Results) -> list[str]:
+    """Which methods were not searched, and what is known of how their settings were found."""
+    sentences = []
+    for row in results.comparison.rows:
+        if row.is_searched:
+            continue
+        known = results.plan.space.fixed.get(row.method)
+        cost = (
+            "what finding them cost is unknown"
+            if known is None or known.search_cost is None
+            else f"finding them cost {known.search_cost} gradient evaluations, as the space file says"
+        )
+        sentences.append(
+            f"{row.method} was not searched: its settings are fixed, and {cost}. What is found against it is about "
+            "these settings."
+        )
+    return sentences
 
 
 def shared(results: Results, method: str | None = None) -> int:
@@ -215,19 +236,23 @@ def control_findings(comparison: Comparison) -> list[str]:
             if row.null_model is not None and row.null_model.fits:
                 sentences.append(
                     f"{row.method}: a model without curvature, in which only the mean length of a step counts, "
-                    f"predicts the losses of the method and its controls (p = {row.null_model.p:.2f} of the misfit)."
+                    f"predicts {_what(comparison.metric)} of the method and its controls "
+                    f"(p = {row.null_model.p:.2f} of the misfit)."
                 )
-            sentences += _of_controls(row, known.pop(KAPPA_0), known.values())
+            sentences += _of_controls(row, comparison.metric, known.pop(KAPPA_0), known.values())
     return sentences
 
 
-def _of_controls(row: Row, boost: Control, others: Collection[Control]) -> list[str]:
-    sentences, method, helps = [], row.method, is_lower(boost.against_method)
+def _of_controls(row: Row, metric: Metric, boost: Control, others: Collection[Control]) -> list[str]:
+    sentences, method, helps = [], row.method, is_better(boost.against_method)
     if not helps:
-        ends = "is lower" if is_higher(boost.against_method) else "is no higher, as far as this shows"
-        sentences.append(f"No evidence that the boost helps {method}: with kappa = 0 the final loss {ends}.")
-    beaten = [control.name for control in others if is_lower(control.against_method)]
-    unbeaten = [control.name for control in others if not is_lower(control.against_method)]
+        worse = boost.against_method is not None and boost.against_method.shows_worse
+        ends = f"is {metric.better}" if worse else f"is no {metric.worse}, as far as this shows"
+        sentences.append(
+            f"No evidence that the boost helps {method}: with kappa = 0 the final {metric.words} {ends}."
+        )
+    beaten = [control.name for control in others if is_better(control.against_method)]
+    unbeaten = [control.name for control in others if not is_better(control.against_method)]
     if unbeaten:
         beats = f" It does beat {_and(beaten)}." if beaten else ""
         sentences.append(
@@ -237,32 +262,31 @@ def _of_controls(row: Row, boost: Control, others: Collection[Control]) -> list[
     elif helps:
         sentences.append(
             f"The choice of coordinates explains {method}'s gain: it beats all its controls, each at its own tuned "
-            f"strength.{_beside_base(row)}"
+            f"strength.{_beside_base(row, metric)}"
         )
     else:
         sentences.append(f"The choice of coordinates matters: {method} beats all its other controls.")
     return sentences
 
 
-def _beside_base(row: Row) -> str:
+def _beside_base(row: Row, metric: Metric) -> str:
     """Controls have the method's own settings: what its base does with others is another question."""
     if row.against_base is None:
         return ""
-    if is_lower(row.against_base):
-        return " Its base optimizer, tuned on its own, ends higher as well."
-    if is_higher(row.against_base):
-        return " The base optimizer, tuned on its own, reaches an even lower loss."
+    if row.against_base.shows_better:
+        return f" Its base optimizer, tuned on its own, ends {metric.worse} as well."
+    if row.against_base.shows_worse:
+        return f" The base optimizer, tuned on its own, reaches an even {metric.better} {metric.words}."
     return " Whether it also beats its own tuned base is not shown."
 
 
-def is_lower(difference: Difference | None) -> bool:
-    """Whether the first of two ends lower, by the interval."""
-    return difference is not None and difference.units >= MIN_SEEDS and difference.high < 0
+def is_better(difference: Difference | None) -> bool:
+    """Whether a difference is known and shows that the first of the two ends better."""
+    return difference is not None and difference.shows_better
 
 
-def is_higher(difference: Difference | None) -> bool:
-    """Whether the first of two ends higher, by the interval."""
-    return difference is not None and difference.units >= MIN_SEEDS and difference.low > 0
+def _what(metric: Metric) -> str:
+    return "the losses" if metric.is_loss else f"the {metric.words}"
 
 
 def _lost(comparison: Comparison) -> list[str]:
@@ -338,14 +362,15 @@ def notes(comparison: Comparison) -> list[str]:
     """How the numbers are defined."""
     split = "test split, by which nothing was chosen" if comparison.judged_on == TEST else "validation split"
     unit = "studies" if comparison.studies > 1 else "seeds of the one study"
+    metric = comparison.metric
     return [
         "A study is one search of every method and the confirm runs of its winners, with seeds and a split of "
         f"the training data of its own. From {MIN_STUDIES} studies on a verdict is about methods; fewer compare "
         "the configurations that these searches found.",
         "The speed-up S = h*/T is how much longer (above 1) a tuned baseline would have to run, with a complete "
-        "schedule, to end at the loss at which the method ends at the task's horizon T. It is read from the "
-        f"baseline's curve of final loss against horizon, on the {split}: monotone, never extrapolated; ≥ and ≤ "
-        "mean that the curve ends there.",
+        f"schedule, to end at the {metric.words} at which the method ends at the task's horizon T. It is read from the "
+        f"baseline's curve of final {metric.words} against horizon, on the {split}: monotone, never extrapolated; "
+        f"≥ and ≤ mean that the curve ends there.{_direction(metric)}",
         f"faster: shown to be faster than every tuned baseline on that clock by more than {MARGIN}, a margin "
         "fixed beforehand; slower: some baseline is shown to be faster. Both are corrected over the methods "
         "(Holm); the speed-up shown is the one over the baseline that decides. not finished: winners at an end "
@@ -361,6 +386,16 @@ def notes(comparison: Comparison) -> list[str]:
         "the same for the best search trial of each. These are the ratios that the literature quotes; they read "
         "curves in mid-schedule, and no verdict rests on them.",
     ]
+
+
+def _direction(metric: Metric) -> str:
+    """What is compared and which way, where it is not the loss."""
+    if metric.is_loss:
+        return ""
+    return (
+        f" Search, pruning, selection and verdict go by {metric.name}, {metric.better} is better; a speed-up means for "
+        "it what it means for a loss."
+    )
 
 
 def _and(words: Sequence[str], last: str = "and") -> str:

@@ -23,12 +23,15 @@ class Arm(Ledger):
         self._study = MethodStudy(
             method,
             plan.space.dimensions(self.method),
+            metric=plan.space.metric,
+            sampler=search.sampler,
             storage=storage,
             sweep=plan.name + (f"/study{plan.study_number + 1}" if plan.study_number else ""),
             seed=plan.seed,
             startup_trials=search.startup_trials,
             rungs=search.rungs,
-            points=plan.space.grid(self.method) if search.grid else (),
+            points=plan.space.grid(self.method) if search.grid else plan.space.points(self.method),
+            only_points=search.grid,
         )
         self._rungs = Rungs(search.rungs, search.reduction_factor)
 
@@ -38,7 +41,7 @@ class Arm(Ledger):
         points = self.plan.space.grid(self.method) if self.plan.space.search.grid else ()
         if number >= len(points):
             return None
-        settings = self.plan.space.published(self.method) | points[number]
+        settings = self.plan.space.complete(self.method, points[number])
         return self.plan.search_trial(self.method.name, number, settings)
 
     def next_search_trial(self) -> TrialRecord:
@@ -59,7 +62,10 @@ class Arm(Ledger):
             if trial.stage == SEARCH:
                 self._rungs.diverged(trial.name, report["step"])
             return DIVERGED
-        if trial.stage == SEARCH and not self._rungs.goes_on(trial.name, report["step"], report["val_loss"]):
+        metric = self.plan.space.metric
+        if trial.stage == SEARCH and not self._rungs.goes_on(
+            trial.name, report["step"], metric.cost(report[metric.name])
+        ):
             return PRUNED
         return FINISHED if report["step"] >= trial.spec.horizon else None
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 
 class Rungs:
-    """The rungs of one method; `steps` are optimizer steps, values are losses."""
+    """The rungs of one method; `steps` are optimizer steps, of values the lower is the better."""
 
     def __init__(self, steps: Sequence[int], reduction_factor: int) -> None:
         self._arrived: dict[int, dict[str, float]] = {step: {} for step in steps}

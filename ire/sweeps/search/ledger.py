@@ -22,8 +22,8 @@ class Ledger:
         self.later: list[TrialRecord] = []
         """Trials of all stages after the search."""
         self.candidates: list[TrialRecord] = []
-        """The finished search trials with the lowest final loss, best first, of equals the earlier. Validation loss,
-        unless the grid of a preset selects by another."""
+        """The finished search trials that end best, best first, of equals the earlier: by the space's metric, unless
+        the grid of a preset selects by another."""
         self._running: dict[str, TrialRecord] = {}  # of the search
         self._spent_by_ended = 0
         for trial in trials:
@@ -55,8 +55,10 @@ class Ledger:
     def _close(self, trial: TrialRecord) -> None:
         self._spent_by_ended += trial.gradient_evaluations
         if trial.status == FINISHED:
-            by = self.plan.space.search.select
-            best = sorted([*self.candidates, trial], key=lambda other: (other.final(by), other.number))
+            by = self.plan.space.selects
+            best = sorted(
+                [*self.candidates, trial], key=lambda other: (by.cost(other.final(by.name)), other.number)
+            )
             self.candidates = best[: self.plan.candidates]
 
     # The search
@@ -70,7 +72,7 @@ class Ledger:
     def promised(self) -> int:
         """`spent`, counting every running trial as if it ran to the horizon."""
         return self._spent_by_ended + sum(
-            self.method.gradient_evaluations(trial.spec.settings, trial.spec.horizon)
+            self.plan.cost(self.method, trial.spec.settings, trial.spec.horizon)
             for trial in self._running.values()
         )
 
@@ -124,10 +126,11 @@ class Ledger:
         return dict(self.winner.spec.settings) if self.winner else None
 
     @property
-    def mean_loss(self) -> float | None:
-        """Mean final validation loss of the finished confirm runs; None without any."""
-        losses = [run.val_loss for run in self.confirm if run.status == FINISHED]
-        return sum(losses) / len(losses) if losses else None
+    def mean_cost(self) -> float | None:
+        """Mean final cost of the finished confirm runs, by the space's metric: lower is better; None without any."""
+        metric = self.plan.space.metric
+        costs = [metric.cost(run.final(metric.name)) for run in self.confirm if run.status == FINISHED]
+        return sum(costs) / len(costs) if costs else None
 
     @property
     def gradients_per_step(self) -> float:

@@ -13,16 +13,19 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.samplers import TPESampler
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from ire.sweeps.records.records import DIVERGED, FINISHED, PRUNED, TrialRecord
+from ire.trial.metric import LOSS, Metric
 from ire.trial.seeds import derive_seed
 from search_spaces import Choice, Dimension, Fixed, Interval
+from search_spaces.conditions import active, in_order
 
+DIRECTIONS = {"min": StudyDirection.MINIMIZE, "max": StudyDirection.MAXIMIZE}
 STATES = {FINISHED: TrialState.COMPLETE, PRUNED: TrialState.PRUNED, DIVERGED: TrialState.PRUNED}
 
 
@@ -59,35 +62,75 @@ class MethodStudy:
         startup_trials: int,
         rungs: tuple[int, ...] = (),
         points: Sequence[Mapping[str, Any]] = (),
+        only_points: bool = False,
+        metric: Metric = LOSS,
+        sampler: str = "tpe",
     ) -> None:
-        """With `points`, trial number n is the nth of them."""
-        self._points = points
+        """Trial number n is the nth of `points`, and with `only_points` there are no others.
+
+        Trials are ranked by `metric`, the validation loss by default; `sampler` is one of
+        `search_spaces.contents.SAMPLERS`.
+        """
+        self._points, self._only_points = points, only_points
+        self._metric, self._sampling = metric, sampler
+        self._dimensions = dimensions
+        self._is_conditional = any(dimension.when for dimension in dimensions.values())
         self._method, self._seed, self._startup_trials, self._rungs = method, seed, startup_trials, rungs
         self._fixed = {name: d.published for name, d in dimensions.items() if isinstance(d, Fixed)}
-        self._published = {name: d.published for name, d in dimensions.items() if name not in self._fixed}
-        self._distributions = {name: distribution(dimensions[name]) for name in self._published}
+        self._distributions = {
+            name: distribution(d) for name, d in dimensions.items() if name not in self._fixed
+        }
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._journal = _Trials(storage, f"{sweep}/{method}")
-        self._window = _Trials(InMemoryStorage(), method)
+        self._journal = _Trials(storage, f"{sweep}/{method}", self._metric)
+        self._window = _Trials(InMemoryStorage(), method, self._metric)
 
     def suggest(self, number: int) -> dict[str, Any]:
-        """The settings of trial `number`, which must be the next; the published ones for trial 0."""
+        """The settings of trial `number`, which must be the next: those of its point, or what the sampler suggests."""
         self._slide_window()
-        params = dict(self._points[number]) if self._points else self._published
-        if number and not self._points:
-            study = self._window.study(self._sampler(number))
-            trial = study.ask(self._distributions)
+        if number < len(self._points) or self._only_points:
+            settings = self._taking_part(self._fixed | dict(self._points[number]))
+            params = self._searched(settings)
+            self._window.add(number, self._running(params))
+        else:
+            trial = self._window.study(self._sampler(number)).ask(
+                {} if self._is_conditional else self._distributions
+            )
+            if self._is_conditional:
+                self._suggest_in_order(trial)
             self._window.entered(number, trial._trial_id)
             params = trial.params
-        else:
-            self._window.add(number, self._running(params))
+            settings = self._taking_part(self._fixed | params)
         self._journal.add(number, self._running(params))
-        return self._fixed | params
+        return settings
+
+    def _suggest_in_order(self, trial: optuna.Trial) -> None:
+        """Have the sampler suggest each setting whose condition holds for those before it."""
+        known: dict[str, Any] = {}
+        for name in in_order(self._dimensions, where=self._method):
+            condition = self._dimensions[name].when
+            if condition is None or condition.holds(known):
+                known[name] = (
+                    self._fixed[name]
+                    if name in self._fixed
+                    else _suggested(trial, name, self._distributions[name])
+                )
+
+    def _taking_part(self, settings: dict[str, Any]) -> dict[str, Any]:
+        if not self._is_conditional:
+            return settings
+        names = active(self._dimensions, settings, where=self._method)
+        return {name: value for name, value in settings.items() if name in names}
+
+    def _searched(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of a trial's settings that were searched; of one whose condition does not hold there is a default."""
+        known = {name: settings[name] for name in self._dimensions if name in settings}
+        names = self._taking_part(known)
+        return {name: known[name] for name in self._distributions if name in names}
 
     def restore(self, number: int, settings: Mapping[str, Any]) -> None:
         """Add a trial that was suggested earlier to the study again, as running."""
         self._slide_window()
-        params = {name: settings[name] for name in self._distributions}
+        params = self._searched(settings)
         self._window.add(number, self._running(params))
         self._journal.add(number, self._running(params))
 
@@ -97,26 +140,31 @@ class MethodStudy:
         if record.status in (FINISHED, PRUNED):
             for report in record.reports:
                 if report["step"] in self._rungs or report is record.reports[-1]:
-                    values[report["step"]] = report["val_loss"]
+                    values[report["step"]] = report[self._metric.name]
         state = STATES.get(record.status, TrialState.FAIL)
         attributes = {"trial": record.name, "status": record.status}
         for trials in (self._journal, self._window):
             trials.end(record.number, state, values, attributes)
 
     def _running(self, params: Mapping[str, Any]) -> FrozenTrial:
-        return create_trial(state=TrialState.RUNNING, params=params, distributions=self._distributions)
+        own = {name: self._distributions[name] for name in params}
+        return create_trial(state=TrialState.RUNNING, params=params, distributions=own)
 
     def _slide_window(self) -> None:
         if len(self._window) >= 2 * (BEST + LATEST):
             self._window = self._window.best_and_latest()
 
-    def _sampler(self, number: int) -> TPESampler:
+    def _sampler(self, number: int) -> BaseSampler:
+        seed = derive_seed(self._seed, self._method, number) % 2**32
+        if self._sampling == "random":
+            return RandomSampler(seed=seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             return TPESampler(
-                seed=derive_seed(self._seed, self._method, number) % 2**32,
+                seed=seed,
                 n_startup_trials=self._startup_trials,
                 multivariate=True,
+                group=self._is_conditional,  # what takes part together is sampled together
                 constant_liar=True,
             )
 
@@ -124,9 +172,9 @@ class MethodStudy:
 class _Trials:
     """The trials of one Optuna study, by our own numbers."""
 
-    def __init__(self, storage: BaseStorage, name: str) -> None:
-        self._storage, self._name = storage, name
-        self._id = storage.create_new_study([StudyDirection.MINIMIZE], name)
+    def __init__(self, storage: BaseStorage, name: str, metric: Metric) -> None:
+        self._storage, self._name, self._metric = storage, name, metric
+        self._id = storage.create_new_study([DIRECTIONS[metric.mode]], name)
         self._trials: dict[int, int] = {}  # trial ids, by number
 
     def __len__(self) -> int:
@@ -159,11 +207,22 @@ class _Trials:
         running = [number for number, trial in trials.items() if not trial.state.is_finished()]
         ended = [number for number in trials if number not in running]
         finished = [number for number in ended if trials[number].state == TrialState.COMPLETE]
-        best = sorted(finished, key=lambda number: trials[number].value)[:BEST]
-        copy = _Trials(InMemoryStorage(), self._name)
+        best = sorted(finished, key=lambda number: self._metric.cost(trials[number].value))[:BEST]
+        copy = _Trials(InMemoryStorage(), self._name, self._metric)
         for number in sorted({*running, *best, *ended[-LATEST:]}):
             copy.add(number, trials[number])
         return copy
+
+
+def _suggested(trial: optuna.Trial, name: str, found: BaseDistribution) -> Any:
+    match found:
+        case FloatDistribution():
+            return trial.suggest_float(name, found.low, found.high, log=found.log)
+        case IntDistribution():
+            return trial.suggest_int(name, found.low, found.high, log=found.log)
+        case CategoricalDistribution():
+            return trial.suggest_categorical(name, found.choices)
+    raise TypeError(f"{found} is no distribution of a search space")
 
 
 def distribution(dimension: Dimension) -> BaseDistribution:

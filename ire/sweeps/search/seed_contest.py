@@ -1,7 +1,7 @@
 """One question after the search: which of these settings, and how well do they do? The answer uses two kinds of
 seeds.
 
-Several entries first run against each other on the selection seeds, and the one of the lowest mean loss is chosen;
+Several entries first run against each other on the selection seeds, and the one of the best mean is chosen;
 what is chosen then runs on the confirm seeds. The runs that choose never measure: the best of several noisy
 means looks better than it is.
 """
@@ -78,9 +78,8 @@ class SeedContest:
             if len(runs) < SELECTION_SEEDS or any(run.status == RUNNING for run in runs):
                 return None
             lost = any(run.status != FINISHED for run in runs)
-            means.append(
-                math.inf if lost else fmean(run.final(self._plan.space.search.select) for run in runs)
-            )
+            by = self._plan.space.selects
+            means.append(math.inf if lost else fmean(by.cost(run.final(by.name)) for run in runs))
         return self.entries[means.index(min(means))]
 
     @property

@@ -30,12 +30,12 @@ def lost(runs: Collection[TrialRecord]) -> int:
 
 
 def best_baseline(ledgers: Collection[Ledger]) -> Ledger | None:
-    """The baseline with the lowest mean final validation loss over its confirm runs so far; None without any.
+    """The baseline whose confirm runs so far end best on average, in validation; None without any.
 
     One that lost runs to divergence or errors is the best only if all others lost some as well.
     """
-    confirmed = [ledger for ledger in ledgers if ledger.is_baseline and ledger.mean_loss is not None]
-    return min(confirmed, key=lambda ledger: (lost(ledger.confirm) > 0, ledger.mean_loss), default=None)
+    confirmed = [ledger for ledger in ledgers if ledger.is_baseline and ledger.mean_cost is not None]
+    return min(confirmed, key=lambda ledger: (lost(ledger.confirm) > 0, ledger.mean_cost), default=None)
 
 
 def baseline_is_settled(ledgers: Collection[Ledger]) -> bool:
@@ -62,7 +62,7 @@ def curve_baselines(plan: Plan, ledgers: Collection[Ledger]) -> list[Ledger]:
     if plan.rules > 1:
         others = [ledger for ledger in ledgers if ledger.is_baseline and ledger is not best]
         for ledger in sorted(
-            (each for each in others if each.mean_loss is not None), key=lambda each: each.mean_loss
+            (each for each in others if each.mean_cost is not None), key=lambda each: each.mean_cost
         ):
             if ledger.gradients_per_step < cost and not lost(ledger.confirm):
                 front.append(ledger)

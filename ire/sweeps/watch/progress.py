@@ -71,7 +71,7 @@ class Progress(Watcher):
         best = "  ".join(
             f"{shortened(name)} {_best(arm)}" for name, arm in self._study.arms.items() if arm.winner
         )
-        best = f"; best val_loss: {best}" if best else ""
+        best = f"; best {self._protocol.plan.space.selects.name}: {best}" if best else ""
         return f"[{_clock(time.monotonic() - self._began)}] {self._headline()}{best}"
 
     @property
@@ -105,7 +105,8 @@ class Progress(Watcher):
     def _table(self) -> Table:
         table = Table(title=self._headline(), title_justify="left", title_style="bold")
         table.add_column("method")
-        for name in ("search", "running", FINISHED, PRUNED, DIVERGED, FAILED, "best val_loss", "confirmed"):
+        best = f"best {self._protocol.plan.space.selects.name}"
+        for name in ("search", "running", FINISHED, PRUNED, DIVERGED, FAILED, best, "confirmed"):
             table.add_column(name, justify="right")
         plan = self._protocol.plan
         for name, arm in self._study.arms.items():
@@ -127,7 +128,7 @@ class Progress(Watcher):
 
 
 def _best(arm) -> str:
-    return f"{arm.winner.val_loss:.4f}" if arm.winner else "-"
+    return f"{arm.winner.final(arm.plan.space.selects.name):.4f}" if arm.winner else "-"
 
 
 def _clock(seconds: float) -> str:

@@ -26,20 +26,23 @@ def importances(plan: Plan, method: str, trials: Sequence[TrialRecord]) -> dict[
     from ire.sweeps.search.optuna_study import distribution
     from search_spaces import Fixed
 
-    dimensions = plan.space.dimensions(plan.method(method))
+    arm, metric = plan.method(method), plan.space.metric
+    dimensions = plan.space.dimensions(arm)
     distributions = {name: distribution(d) for name, d in dimensions.items() if not isinstance(d, Fixed)}
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study()
     finished.sort(key=lambda t: t.number)
     for trial in finished[:: -(-len(finished) // MAX_TRIALS)]:
+        taking_part = plan.space.active(arm, trial.spec.settings)
+        own = {name: found for name, found in distributions.items() if name in taking_part}
         study.add_trial(
             optuna.trial.create_trial(
-                params={name: trial.spec.settings[name] for name in distributions},
-                distributions=distributions,
-                value=trial.val_loss,
+                params={name: trial.spec.settings[name] for name in own},
+                distributions=own,
+                value=trial.final(metric.name),
             )
         )
-    if len({trial.val_loss for trial in finished}) == 1:
+    if len({trial.final(metric.name) for trial in finished}) == 1:
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

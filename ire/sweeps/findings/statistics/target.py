@@ -1,4 +1,4 @@
-"""How soon a method reaches the loss at which the baseline ends: the ratio that the literature quotes.
+"""How soon a method reaches the loss, or metric, at which the baseline ends: the ratio that the literature quotes.
 
 It reads curves in mid-schedule, so it is biased: a method must reach the target before its learning rate has decayed,
 the baseline after. It stands beside the speed-up (`speedup.py`), labelled, and no verdict rests on it.
@@ -12,6 +12,7 @@ import numpy as np
 from ire.sweeps.findings.statistics.draws import median_ratios, paired_draws
 from ire.sweeps.findings.statistics.horizon import BELOW, WITHIN
 from ire.sweeps.findings.statistics.verdict import Ratio, SpeedUp, speed_up_from_draws
+from ire.trial.metric import LOSS, Metric
 from ire.trial.report import Curve
 
 
@@ -31,17 +32,21 @@ def times_to_target(times: np.ndarray, losses: np.ndarray, targets: np.ndarray) 
     return np.where(below.any(axis=1), found, math.inf)
 
 
-def best_run_ratio(baseline: Curve, method: Curve, clock: str) -> Ratio:
-    """Time of `baseline` to its own final loss over the time of `method` to it: one run each, no interval."""
-    (ratio, censored), *_ = _ratios([baseline], [method], clock, None)
+def best_run_ratio(baseline: Curve, method: Curve, clock: str, metric: Metric = LOSS) -> Ratio:
+    """Time of `baseline` to its own final value over the time of `method` to it: one run each, no interval."""
+    (ratio, censored), *_ = _ratios([baseline], [method], clock, metric, None)
     return Ratio(value=float(ratio), censored=int(censored))
 
 
 def time_to_target_ratio(
-    baseline: Sequence[Curve], method: Sequence[Curve], clock: str, generator: np.random.Generator
+    baseline: Sequence[Curve],
+    method: Sequence[Curve],
+    clock: str,
+    generator: np.random.Generator,
+    metric: Metric = LOSS,
 ) -> SpeedUp:
     """The same on mean curves over seeds, with an interval; the i-th curves of both are a pair."""
-    (ratio, censored), *draws = _ratios(baseline, method, clock, generator)
+    (ratio, censored), *draws = _ratios(baseline, method, clock, metric, generator)
     drawn = np.array(draws)
     return speed_up_from_draws(
         float(ratio), int(censored), drawn[:, 0], drawn[:, 1].astype(int), units=len(baseline)
@@ -49,13 +54,18 @@ def time_to_target_ratio(
 
 
 def _ratios(
-    baseline: Sequence[Curve], method: Sequence[Curve], clock: str, generator: np.random.Generator | None
+    baseline: Sequence[Curve],
+    method: Sequence[Curve],
+    clock: str,
+    metric: Metric,
+    generator: np.random.Generator | None,
 ) -> np.ndarray:
     """Rows of ratio and censoring: of the means first, then of the draws."""
     key = "step" if clock == "wall" else clock
     points = min(len(curve) for curve in (*baseline, *method))
     stacked = [
-        np.array([[r["val_loss"] for r in curve[-points:]] for curve in side]) for side in (baseline, method)
+        np.array([[metric.cost(r[metric.name]) for r in curve[-points:]] for curve in side])
+        for side in (baseline, method)
     ]
     times = [np.array([r[key] for r in side[0][-points:]], dtype=float) for side in (baseline, method)]
     both = np.hstack(stacked)

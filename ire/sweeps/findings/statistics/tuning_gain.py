@@ -1,4 +1,7 @@
-"""What tuning bought each method: the best loss to be expected of n trials, and the best so far as it happened."""
+"""What tuning bought each method: the best to be expected of n trials, and the best so far as it happened.
+
+Everything here is in costs (`ire.trial.metric`): losses, or the negative of what is better the higher it is.
+"""
 
 from collections.abc import Sequence
 
@@ -7,12 +10,13 @@ from scipy.special import gammaln
 
 from ire.sweeps.findings.statistics.draws import interval
 from ire.sweeps.records.records import FINISHED, PRUNED, TrialRecord
+from ire.trial.metric import LOSS, Metric
 
 RESAMPLES = 1000
 
 
-def trial_losses(trials: Sequence[TrialRecord]) -> np.ndarray:
-    """The loss each ended search trial stands for, in the order of their numbers.
+def trial_costs(trials: Sequence[TrialRecord], metric: Metric = LOSS) -> np.ndarray:
+    """The cost each ended search trial stands for, in the order of their numbers.
 
     A finished one's last; of a pruned one the last it reported, more than it would have ended with; of one that
     diverged or failed the worst of the others. Empty if none finished.
@@ -20,20 +24,23 @@ def trial_losses(trials: Sequence[TrialRecord]) -> np.ndarray:
     ended = sorted((t for t in trials if t.status != "running"), key=lambda t: t.number)
     if not any(t.status == FINISHED for t in ended):
         return np.array([])
-    losses = np.array([t.val_loss if t.status in (FINISHED, PRUNED) else np.nan for t in ended], dtype=float)
-    return np.where(np.isnan(losses), np.nanmax(losses), losses)
+    costs = np.array(
+        [metric.cost(t.final(metric.name)) if t.status in (FINISHED, PRUNED) else np.nan for t in ended],
+        dtype=float,
+    )
+    return np.where(np.isnan(costs), np.nanmax(costs), costs)
 
 
-def trials_to_within(trials: Sequence[TrialRecord], share: float = 0.01) -> int | None:
-    """How many trials of one search had started when it came within `share` of the best loss it would find.
+def trials_to_within(trials: Sequence[TrialRecord], metric: Metric = LOSS, share: float = 0.01) -> int | None:
+    """How many trials of one search had started when it came within `share` of the best value it would find.
 
     None if no trial finished. How easily a method is tuned: few are needed where most settings do.
     """
-    losses = {t.number: t.val_loss for t in trials if t.status == FINISHED}
-    if not losses:
+    costs = {t.number: metric.cost(t.final(metric.name)) for t in trials if t.status == FINISHED}
+    if not costs:
         return None
-    best = min(losses.values())
-    return 1 + min(number for number, loss in losses.items() if loss <= best + share * abs(best))
+    best = min(costs.values())
+    return 1 + min(number for number, cost in costs.items() if cost <= best + share * abs(best))
 
 
 def counts(trials: int) -> np.ndarray:
@@ -68,13 +75,13 @@ def expected_best_interval(losses: np.ndarray, generator: np.random.Generator) -
     return np.array([interval(column) for column in drawn.T]).T
 
 
-def best_so_far(trials: Sequence[TrialRecord]) -> tuple[list[int], list[float]]:
-    """Gradient evaluations spent when each finished trial ended, in the order of numbers, and the best loss by then."""
+def best_so_far(trials: Sequence[TrialRecord], metric: Metric = LOSS) -> tuple[list[int], list[float]]:
+    """Gradient evaluations spent when each finished trial ended, in the order of numbers, and the best cost by then."""
     spent, best, at, values = 0, np.inf, [], []
     for trial in sorted(trials, key=lambda t: t.number):
         spent += trial.gradient_evaluations
         if trial.status == FINISHED:
-            best = min(best, trial.val_loss)
+            best = min(best, metric.cost(trial.final(metric.name)))
             at.append(spent)
             values.append(best)
     return at, values

@@ -1,0 +1,329 @@
+"""What a space file says: how much is searched, and over which dimensions each method.
+
+A file has one table for each part a method can be made of (`[shared]`, `[sgd]`, `[adamw]`, `[sam]`, `[ire]`), one for
+attributes of the task (`[task]`), and may override dimensions for single methods under `[methods.NAME]`. A method's
+space is its parts' tables, then the overrides of every method it is built from: `sgd-ire` extends `sgd`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+
+from ire.invalid_input import InvalidInput, unknown
+from ire.methods.composed import Method
+from ire.methods.foreign import LR_DECADES
+from ire.methods.method import parse_method
+from ire.methods.of_task import BATCH_SIZE, is_of_task
+from ire.methods.part import Base, Part
+from ire.methods.shared import SHARED
+from ire.trial.metric import LOSS, Metric
+from search_spaces.arms import ArmSpace
+from search_spaces.conditions import active
+from search_spaces.dimensions import Choice, Dimension, Fixed, ends, holds
+from search_spaces.tables import read_dimensions, settings_of
+
+SELECT = ("val_loss", "train_loss")
+SAMPLERS = ("tpe", "random")
+TASK = "task"
+"""The table of a space file, and of `Space.parts`, with attributes of the task."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """How much is searched, and when a trial is judged; the same for every method."""
+
+    trials: int
+    """Cap on the trials of one method."""
+    budget_per_trial: float
+    """A method may spend `trials * budget_per_trial * horizon` gradient evaluations, pruned work included."""
+    rungs: tuple[int, ...]
+    """Optimizer steps at which a trial that is not among the best stops."""
+    reduction_factor: int
+    """One in so many trials passes a rung."""
+    startup_trials: int
+    """Trials of a method that are drawn at random before TPE suggests."""
+    grid: bool = False
+    """Try every combination of the choices, in order, everything else at its published value, and nothing is pruned."""
+    select: str = "val_loss"
+    """The final value whose lowest wins a grid: one of `SELECT`. A search that is no grid is judged by validation."""
+    measured: bool = False
+    """Whether every point of a grid is measured as a winner is: on the test split, and its flatness."""
+    sampler: str = "tpe"
+    """What suggests settings: one of `SAMPLERS`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FixedPoint:
+    """A method that is not searched: settings that were found elsewhere."""
+
+    settings: Mapping[str, Any]
+    """Those that the file gives; the others are the published ones."""
+    search_cost: int | None = None
+    """Gradient evaluations that finding them took, as its author says; None: unknown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Space:
+    """A read space file."""
+
+    task: str
+    description: str
+    horizon: int
+    """Optimizer steps of a full trial."""
+    eval_interval: int
+    """Optimizer steps between two reports."""
+    methods: tuple[str, ...]
+    """The methods that a sweep compares if none are named."""
+    search: Search
+    confirm_seeds: int
+    """Fresh seeds on which each method's winner is run again."""
+    candidates: int
+    """Trials of each method that are run again, on other seeds, before the winner is chosen."""
+    studies: int = 1
+    """Whole searches with their confirm runs, by default."""
+    flatness_batches: int
+    """Training batches on which the flatness of a confirmed solution is measured; 0 leaves it out."""
+    flatness_points: int
+    """How often it is measured, evenly along a confirm run; 1 is at the end alone."""
+    schedule: str
+    """The shape of the learning rate: see `ire.trial.schedule`."""
+    epoch_steps: int | None
+    """Optimizer steps of an epoch, where the task has epochs."""
+    source: str
+    """Where it was read, for messages."""
+    text: str
+    """The file itself, for the record of a sweep."""
+    parts: Mapping[str, Mapping[str, Dimension]]
+    overrides: Mapping[str, Mapping[str, Dimension]]
+    arms: Mapping[str, ArmSpace] = field(default_factory=dict)
+    """The arms of a training function (`search_spaces.arms`), in place of parts; empty for all else."""
+    metric: Metric = LOSS
+    """What search and verdict compare."""
+    known: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    """By method: points that are known to be good, and tried right after the published one."""
+    fixed: Mapping[str, FixedPoint] = field(default_factory=dict)
+    """By method: those that are not searched."""
+
+    def method(self, name: str, *, where: str = "") -> Method:
+        """The arm of that name: one of `arms`, or a method; raises `InvalidInput`."""
+        if name in self.arms:
+            return self.arms[name].arm
+        if self.arms:
+            raise unknown("arm", name, self.arms, where=where or self.source)
+        return parse_method(name, where=where)
+
+    @property
+    def baselines(self) -> tuple[str, ...]:
+        """The arms whose role is that of the yardstick."""
+        return tuple(name for name, arm in self.arms.items() if arm.is_baseline)
+
+    @property
+    def selects(self) -> Metric:
+        """What the trials of a search are ranked by: `metric`, unless a grid says otherwise."""
+        by_another = self.search.grid and self.search.select != LOSS.name
+        return Metric(name=self.search.select) if by_another else self.metric
+
+    def dimensions(self, method: Method) -> dict[str, Dimension]:
+        """The dimensions of `method` in the order of its settings, those of the task last."""
+        dimensions = self._searched(method)
+        point = self.fixed.get(method.name)
+        if point is None:
+            return dimensions
+        settings = {name: d.published for name, d in dimensions.items()} | dict(point.settings)
+        taking_part = active(dimensions, settings, where=self.source)
+        default = {name: setting.default for name, setting in method.settings.items()}
+        return {
+            name: Fixed(published=settings[name] if name in taking_part else default[name])
+            for name in dimensions
+            if name in taking_part or name in default
+        }
+
+    def _searched(self, method: Method) -> dict[str, Dimension]:
+        if method.name in self.arms:
+            return self._varied(dict(self.arms[method.name].dimensions))
+        merged = {name: d for table in self._tables(method).values() for name, d in table.items()}
+        for name, setting in method.settings.items():
+            if name not in merged and setting.default is None:
+                raise InvalidInput(
+                    f"{self.source}: {method.name} needs a range or value for {name!r} ({setting.doc})"
+                )
+            if setting.default is None and merged[name].when is not None:
+                raise InvalidInput(
+                    f"{self.source}: {name} of {method.name} must always have a value: it has no default, so it cannot "
+                    f"depend on {merged[name].when}"
+                )
+        dimensions = {
+            name: merged.get(name, Fixed(published=setting.default))
+            for name, setting in method.settings.items()
+        }
+        dimensions |= {name: merged[name] for name in method.options if name in merged}
+        dimensions |= {name: d for name, d in merged.items() if is_of_task(name)}
+        return self._varied(dimensions)
+
+    def _varied(self, dimensions: dict[str, Dimension]) -> dict[str, Dimension]:
+        """The dimensions; in a grid only choices vary."""
+        if self.search.grid:
+            return {
+                name: d if isinstance(d, Choice) else Fixed(published=d.published, when=d.when)
+                for name, d in dimensions.items()
+            }
+        return dimensions
+
+    def _tables(self, method: Method) -> dict[str, Mapping[str, Dimension]]:
+        """The tables that speak of a method, by name, from the general to the special."""
+        if method.name in self.arms:
+            return {f"arms.{method.name}": self.arms[method.name].dimensions}
+        tables = {TASK: self.parts.get(TASK, {})}
+        tables |= {self._key(part): self._table(part) for part in method.parts}
+        overrides = {f"methods.{name}": self.overrides.get(name, {}) for name in method.ancestors}
+        return tables | overrides
+
+    def table_of(self, method: Method, setting: str) -> str:
+        """The table that says what is searched for a setting, as `shared`, `sgd` or `methods.sgd-ire`."""
+        return [name for name, table in self._tables(method).items() if setting in table][-1]
+
+    def active(self, method: Method, settings: Mapping[str, Any]) -> set[str]:
+        """The names of the dimensions that take part in `settings`: of the others their condition does not hold."""
+        return active(self.dimensions(method), settings, where=self.source)
+
+    def complete(self, method: Method, point: Mapping[str, Any]) -> dict[str, Any]:
+        """`point` with the published values of what it leaves out, and without what takes no part in it."""
+        return self._complete(self.dimensions(method), point)
+
+    def _complete(self, dimensions: Mapping[str, Dimension], point: Mapping[str, Any]) -> dict[str, Any]:
+        settings = {name: d.published for name, d in dimensions.items()} | dict(point)
+        taking_part = active(dimensions, settings, where=self.source)
+        return {name: value for name, value in settings.items() if name in taking_part}
+
+    def points(self, method: Method) -> list[dict[str, Any]]:
+        """What is tried before anything is suggested: the published settings, then the points known to be good.
+
+        Points of the methods that it is built from are tried, too, after its own, unless they lie outside its ranges.
+        """
+        dimensions = self.dimensions(method)
+        found = [self._complete(dimensions, {})]
+        for name in reversed(method.ancestors or (method.name,)):
+            for point in self.known.get(name, ()):
+                given = {key: value for key, value in point.items() if key in dimensions}
+                inside = all(holds(dimensions[key], value) for key, value in given.items())
+                complete = self._complete(dimensions, given)
+                if inside and complete not in found:
+                    found.append(complete)
+        return found
+
+    @property
+    def batch_unit(self) -> int | None:
+        """Examples of the batch whose gradient is one gradient evaluation, where batch sizes differ: the published.
+
+        None where every trial has the batches of the task.
+        """
+        dimension = self.parts.get(TASK, {}).get(BATCH_SIZE)
+        return dimension.published if dimension is not None else None
+
+    def batches(self, method: Method) -> tuple[int, ...]:
+        """The sizes that bound the batches of a method's trials; empty where they are the task's own."""
+        dimension = self.dimensions(method).get(BATCH_SIZE)
+        return ends(dimension) if dimension is not None else ()
+
+    def full_batches(self, settings: Mapping[str, Any]) -> float:
+        """What a gradient costs in these settings, in gradients of a full batch."""
+        return settings.get(BATCH_SIZE, self.batch_unit) / self.batch_unit if self.batch_unit else 1.0
+
+    def _key(self, part: Part) -> str:
+        """The name under which the file has a table for a part; that of the part if it has none."""
+        return next(
+            (name for name in (part.name, part.name.partition("=")[2]) if name in self.parts), part.name
+        )
+
+    def _table(self, part: Part) -> Mapping[str, Dimension]:
+        """What the file says of a part; of a base optimizer without a table, what it says of itself."""
+        default: Mapping[str, Dimension] = {}
+        if isinstance(part, Base):
+            place = f"{part.name}, by default"
+            default = read_dimensions(dict(part.searched), settings_of(SHARED, part), where=place)
+        return {**default, **self.parts.get(self._key(part), {})}
+
+    def says(self, method: Method) -> bool:
+        """Whether the file has a table for the base optimizer of `method`, or ranges of its own for it."""
+        if method.name in self.arms:
+            return True
+        own = {method.base.name, method.base.name.partition("=")[2]} & set(self.parts)
+        return bool(own) or any(name in self.overrides for name in method.ancestors)
+
+    def searched_by_default(self, method: Method) -> str | None:
+        """What is searched for a method without a table here, in words; None for one that has one."""
+        if self.says(method) or not method.base.searched:
+            return None
+        how = method.base.source or f"{LR_DECADES:g} decade on each side of the class's default"
+        names = ", ".join(method.base.searched)
+        return (
+            f"{self.source} has no table for {method.base.label}: {names} by {how}; what is shared as for all methods, "
+            "everything else fixed"
+        )
+
+    def grid(self, method: Method) -> list[dict[str, Any]]:
+        """Every combination of the choices of `method`, the published one first."""
+        dimensions = self.dimensions(method)
+        choices = {name: d for name, d in dimensions.items() if isinstance(d, Choice)}
+
+        def point(values: Mapping[str, Any]) -> dict[str, Any]:
+            return {
+                name: value for name, value in self._complete(dimensions, values).items() if name in choices
+            }
+
+        combinations = product(*(d.values for d in choices.values()))
+        points: list[dict[str, Any]] = []
+        for values in combinations:
+            found = point(dict(zip(choices, values, strict=True)))
+            if found not in points:
+                points.append(found)
+        published = point({})
+        return sorted(points, key=lambda point: point != published)
+
+    def published(self, method: Method) -> dict[str, Any]:
+        """The published settings of `method`: what trial 0 runs."""
+        return self.complete(method, {})
+
+    def is_searched(self, method: Method) -> bool:
+        """Whether anything is left to search for a method."""
+        return not all(isinstance(dimension, Fixed) for dimension in self.dimensions(method).values())
+
+    def in_fractions(self, settings: Mapping[str, Any], *, where: str = "") -> dict[str, Any]:
+        """`settings` with a `start_step` or `start_epoch` turned into the share of the horizon that it is.
+
+        Raises `InvalidInput` for two starts at once, one past the horizon, or epochs where the task has none.
+        """
+        settings = dict(settings)
+        given = [name for name in ("start_step", "start_epoch", "start_fraction") if name in settings]
+        if len(given) > 1:
+            raise InvalidInput(f"{' and '.join(given)} in {where}: give only one of them")
+        if not given or given[0] == "start_fraction":
+            return settings
+        value = settings.pop(given[0])
+        if given[0] == "start_epoch" and self.epoch_steps is None:
+            raise InvalidInput(f"start_epoch in {where}: {self.source} has no epoch_steps; use start_step")
+        unit = self.epoch_steps if given[0] == "start_epoch" else 1
+        latest = self.horizon / unit
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not 0 <= value < latest:
+            raise InvalidInput(f"{given[0]} = {value!r} in {where}: must be a number in [0, {latest:g})")
+        return settings | {"start_fraction": value * unit / self.horizon}
+
+    def latest_start(self, method: Method) -> int:
+        """The last step at which IRE may start in this space (0 without IRE)."""
+        if not method.ire:
+            return 0
+        dimension = self.dimensions(method)["start_fraction"]
+        return max(method.start({"start_fraction": value}, self.horizon) for value in ends(dimension))
+
+    def check_rungs(self, method: Method) -> None:
+        """Refuse a first rung before IRE may have begun: it would judge nothing but the base optimizer."""
+        start = self.latest_start(method)
+        if method.ire and self.search.rungs and self.search.rungs[0] <= start:
+            high = start / self.horizon
+            raise InvalidInput(
+                f"{self.source}: first rung {self.search.rungs[0]} is not after the latest start of {method.name}: "
+                f"start_fraction up to {high:g} x horizon {self.horizon} = step {start}; until there it is bitwise "
+                f"its base optimizer. Put the first rung above {start} or lower start_fraction"
+            )

@@ -1,0 +1,65 @@
+"""Reads what a space file knows beforehand: points that are good, and methods whose settings are fixed."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ire.invalid_input import InvalidInput
+from ire.methods.composed import Method
+from search_spaces.contents import FixedPoint, Space
+from search_spaces.dimensions import Fixed, holds
+from search_spaces.tables import read_point, table_at, whole_number
+
+
+def read_known(
+    table: Mapping[str, Any], find: Callable[..., Method], source: str
+) -> dict[str, list[dict[str, Any]]]:
+    """The points of each method under `[[points.NAME]]`; `find` finds a method by its name."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for name, points in table_at(table, "points", source).items():
+        where = f"{source}, [[points.{name}]]"
+        method = find(name, where=where)
+        if not isinstance(points, list) or not all(isinstance(point, dict) and point for point in points):
+            raise InvalidInput(
+                f"{where}: must be one or more tables of settings, each headed [[points.{name}]]"
+            )
+        found[method.name] = [read_point(point, where) for point in points]
+        for point in found[method.name]:
+            method.check(point, where=where)
+    return found
+
+
+def read_fixed(table: Mapping[str, Any], find: Callable[..., Method], source: str) -> dict[str, FixedPoint]:
+    """The methods that are not searched, under `[fixed.NAME]`."""
+    found = {}
+    for name, entries in table_at(table, "fixed", source).items():
+        where = f"{source}, [fixed.{name}]"
+        method = find(name, where=where)
+        if not isinstance(entries, dict):
+            raise InvalidInput(f"{where}: must be a table of settings")
+        cost = whole_number(entries, "search_cost", source=where, low=0) if "search_cost" in entries else None
+        settings = read_point({key: value for key, value in entries.items() if key != "search_cost"}, where)
+        method.check(settings, where=where)
+        found[method.name] = FixedPoint(settings=settings, search_cost=cost)
+    return found
+
+
+def check_known(space: Space) -> None:
+    """Raise `InvalidInput` for a known point outside of what its method searches, or of one that is not searched."""
+    if space.known and space.search.grid:
+        raise InvalidInput(
+            f"{space.source}: [[points.{next(iter(space.known))}]]: a grid tries every point of its own"
+        )
+    for name, points in space.known.items():
+        dimensions, where = space.dimensions(space.method(name)), f"{space.source}, [[points.{name}]]"
+        if name in space.fixed:
+            raise InvalidInput(
+                f"{where}: [fixed.{name}] says that {name} is not searched; leave out one of them"
+            )
+        for point in points:
+            for setting, value in point.items():
+                dimension = dimensions.get(setting, Fixed(published=None))
+                if not holds(dimension, value):
+                    raise InvalidInput(
+                        f"{where}: {setting} = {value!r} lies outside of what {name} searches ({dimension}): "
+                        "widen that, or leave the point out"
+                    )
