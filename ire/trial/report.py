@@ -8,6 +8,9 @@ keys it has, and what they mean, stands here. The metrics of the task stand besi
 from collections.abc import Sequence
 from typing import Any, NotRequired, TypedDict
 
+MEASURES = ("fisher_trace", "hessian_trace", "largest_eigenvalue")
+"""The measures of flatness."""
+
 
 class Report(TypedDict):
     """The state of one trial after `step` optimizer steps of its task."""

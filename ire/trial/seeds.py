@@ -3,8 +3,10 @@
 import hashlib
 import random
 import sys
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 
 def derive_seed(*parts: object) -> int:
@@ -13,7 +15,7 @@ def derive_seed(*parts: object) -> int:
     return int.from_bytes(digest, "big") >> 1
 
 
-def seed_step(seed: int, device: torch.device) -> None:
+def seed_step(seed: int, device: "torch.device") -> None:
     """Seed every global generator, for the processor and the accelerator in use: also those that only optimizers use.
 
     PSGD draws from numpy's.
@@ -21,6 +23,8 @@ def seed_step(seed: int, device: torch.device) -> None:
     `torch.manual_seed` seeds accelerators that were never used, too, and keeps a trace of the call for each: half a
     millisecond.
     """
+    import torch  # plans and reports derive seeds, too, and do without torch
+
     random.seed(seed)
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed(seed % 2**32)
@@ -31,6 +35,8 @@ def seed_step(seed: int, device: torch.device) -> None:
         torch.manual_seed(seed)
 
 
-def generator(*parts: object, device: torch.device | str = "cpu") -> torch.Generator:
+def generator(*parts: object, device: "torch.device | str" = "cpu") -> "torch.Generator":
     """A generator of its own for one purpose: `generator(seed, "labels", step)`."""
+    import torch  # as above
+
     return torch.Generator(device).manual_seed(derive_seed(*parts))

@@ -13,6 +13,7 @@ from small_space import space_with
 from ire.sweeps.findings.comparison import compare
 from ire.sweeps.findings.yardstick import TEST, VALIDATION
 from ire.sweeps.plan.plan import RULES, Plan
+from ire.sweeps.records.experiment_home import FolderHome
 from ire.sweeps.records.records import CONFIRM, CONTROL, CURVE, DIVERGED, PRUNED, SEARCH, TIMING
 from ire.sweeps.report.tables import result_table
 from ire.sweeps.report.words import further_findings, headline
@@ -71,9 +72,7 @@ def judged(plan: Plan, records, *, speeds=None, step_seconds=STEP_SECONDS):
 
 def told_by(plan, records, comparison):
     """Headline and findings in one text."""
-    results = SimpleNamespace(
-        plan=plan, records=records, comparison=comparison, location="x", folder=Path("x")
-    )
+    results = SimpleNamespace(plan=plan, records=records, comparison=comparison, home=FolderHome(Path("x")))
     return "\n".join([headline(results), *further_findings(results)])
 
 

@@ -4,10 +4,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from ire.trial.report import MEASURES
 from ire.trial.seeds import generator
 from trainables.task import Task
 from trainables.tasks.stdlib_lm import StdlibLM
-from trainables.training.flatness import MEASURES, flatness
+from trainables.training.flatness import flatness
 from trainables.training.loop import train
 
 

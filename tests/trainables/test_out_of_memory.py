@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-import trainables.gang.trainable as gang
+import trainables.gang.serving as gang
 from trainables.gang.out_of_memory import advice, is_out_of_memory
 
 
@@ -39,7 +39,7 @@ class Trials:
         train = SimpleNamespace(get_context=lambda: context, torch=torch_)
         monkeypatch.setattr(gang, "ray", SimpleNamespace(get=lambda value: value, train=train))
         monkeypatch.setattr(gang, "Messenger", lambda *_, **__: self)
-        monkeypatch.setattr(gang, "load_task", lambda name: None)
+        monkeypatch.setattr(gang, "load_workload", lambda *_: None)
         monkeypatch.setattr(gc, "freeze", lambda: None)
         self.take = SimpleNamespace(remote=lambda finished: jobs.pop(0))
 
@@ -63,7 +63,7 @@ def job_of(spec):
 def test_the_next_trial_runs_in_the_same_worker_and_nothing_of_the_dead_one_is_left(monkeypatch, make_spec):
     held = []
 
-    def train(spec, *_, **__):
+    def train(_, spec, *__, **___):
         gc.collect()
         assert not any(reference() is not None for reference in held)
         weights = torch.zeros(3)
@@ -72,9 +72,9 @@ def test_the_next_trial_runs_in_the_same_worker_and_nothing_of_the_dead_one_is_l
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return gang.STOPPED if spec.seed == 2 else "finished"
 
-    monkeypatch.setattr(gang, "train", train)
+    monkeypatch.setattr(gang, "run_trial", train)
     trials = Trials(monkeypatch, [make_spec(seed=seed) for seed in (0, 1, 2)])
-    gang._serve(trials)
+    gang._serve(trials, [])
     (error, is_well), last = trials.ends
     assert "--micro-batches 2" in error and "Traceback" in error and is_well
     assert last == (None, False) and len(held) == 3
@@ -84,8 +84,8 @@ def test_any_other_error_ends_the_gang(monkeypatch, make_spec):
     def train(*_, **__):
         raise RuntimeError("CUDA error: device-side assert triggered")
 
-    monkeypatch.setattr(gang, "train", train)
+    monkeypatch.setattr(gang, "run_trial", train)
     trials = Trials(monkeypatch, [make_spec(), make_spec()])
-    gang._serve(trials)
+    gang._serve(trials, [])
     ((error, is_well),) = trials.ends
     assert "device-side assert" in error and not is_well

@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
-from trainables.gang.trainable import is_of_a_peer
+from trainables.gang.serving import is_of_a_peer
 
 WORKER = """
 import os, signal, sys, torch, torch.distributed as dist
-from trainables.gang.trainable import is_of_a_peer
+from trainables.gang.serving import is_of_a_peer
 rank, folder = int(sys.argv[1]), sys.argv[2]
 dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
 model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(4, 4))

@@ -6,16 +6,13 @@ one function that takes jobs from a mailbox until told to end. Workers, process 
 loaded data stay warm; a new trial costs a message.
 """
 
-import gc
 import os
 import threading
 import time
-import traceback
 from typing import Any
 
 import ray
 import ray.train
-import torch.distributed as dist
 from ray import PlacementGroupID
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.tune import Trainable
@@ -23,20 +20,10 @@ from ray.util.placement_group import PlacementGroup
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ire.trial.message import Message, Trouble
-from ire.trial.spec import TrialSpec
-from trainables.data.folder import data_in
-from trainables.functions.function import TrainingFunction, load_workload
-from trainables.functions.run import run_trial
-from trainables.functions.sources import Sources, install
 from trainables.gang.mailbox import Mailbox
-from trainables.gang.messenger import Messenger
-from trainables.gang.out_of_memory import advice, is_out_of_memory
 from trainables.gang.ray_internals import abandoned_placement_groups, without_cleaner
 from trainables.gang.shares import share
 from trainables.gang.watchdog import Watchdog
-from trainables.task import Task, search_for_modules
-from trainables.training.loop import STOPPED
-from trainables.training.placement import release
 
 COLLECT_SECONDS = 1.0
 """Seconds between checks whether the gang of a silent trial is alive."""
@@ -205,85 +192,9 @@ class GangTrainable(Trainable):
 
 def serve(config: dict[str, Any]) -> None:
     """The TorchTrainer's function in every worker: take and train one job after another until the mailbox closes."""
-    search_for_modules(config["import_path"])
-    if config["sources"] is not None:
-        install(Sources(**config["sources"]))
-    with data_in(config["data_dir"]):
-        _serve(config["mailbox"], config["import_path"])
+    from trainables.gang.serving import serve_jobs  # seconds that Ray's own processes need not spend
 
-
-def _serve(mailbox: Any, import_path: list[str]) -> None:
-    context = ray.train.get_context()
-    rank, world_size = context.get_world_rank(), context.get_world_size()
-    device = ray.train.torch.get_device()
-    tasks: dict[str, Task | TrainingFunction] = {}
-    finished = 0
-    gc.collect()
-    gc.freeze()  # loaded modules stay; collections between trials skip them
-    while True:
-        release()
-        taken = _from_worker_0(ray.get(mailbox.take.remote(finished)) if rank == 0 else None, world_size)
-        if taken is None:
-            return
-        finished, job = taken
-        spec = TrialSpec.from_dict(job["spec"])
-        messenger = Messenger(
-            mailbox,
-            finished,
-            spec,
-            rank=rank,
-            world_size=world_size,
-            device=device,
-            hang_seconds=job["hang_seconds"],
-        )
-        try:
-            if spec.task not in tasks:
-                tasks[spec.task] = load_workload(spec.task, import_path)
-            with messenger:
-                status = run_trial(
-                    tasks[spec.task],
-                    spec,
-                    messenger,
-                    checkpoint=job["checkpoint"],
-                    checkpoint_seconds=job["checkpoint_seconds"],
-                    keep_last=job["keep_last"],
-                    on_trouble=messenger.storage_error,
-                    prefixes=job["prefixes"],
-                    on_prefix=messenger.prefix,
-                    device=device,
-                    rank=rank,
-                    world_size=world_size,
-                )
-        except Exception as error:
-            if world_size > 1 and is_of_a_peer(error):
-                raise  # the gang ends here and is restarted
-            if world_size == 1 and is_out_of_memory(error):
-                text = f"{advice(error, spec)}\n{traceback.format_exc()}"
-                traceback.clear_frames(error.__traceback__)  # they hold the trial's tensors
-                messenger.flush(error=text, gang_is_well=True)
-                continue
-            # Not raised: it is the trial's own error, and every restart would repeat it.
-            messenger.flush(error=traceback.format_exc())
-            if world_size > 1:  # peers may wait for this worker in a collective; its exit releases them
-                os._exit(1)
-            return
-        if status != STOPPED:
-            messenger.flush()
-
-
-def is_of_a_peer(error: BaseException) -> bool:
-    """Whether an exception in one worker means that another worker, or the connection to it, is lost.
-
-    The errors of NCCL and of the stores have their own classes in torch; gloo's are recognised by the source file
-    that they name.
-    """
-    seen: list[BaseException] = []
-    while error is not None and error not in seen:
-        if isinstance(error, dist.DistError) or "gloo/transport" in str(error):
-            return True
-        seen.append(error)
-        error = error.__cause__ or error.__context__
-    return False
+    serve_jobs(config)
 
 
 def remove_placement_group_by_id(group: str) -> None:
@@ -298,12 +209,3 @@ def remove_abandoned_placement_groups() -> None:
     """
     for group in abandoned_placement_groups():
         remove_placement_group_by_id(group)
-
-
-def _from_worker_0(value: Any, world_size: int) -> Any:
-    """Worker 0's value, on every worker."""
-    if world_size == 1:
-        return value
-    box = [value]
-    dist.broadcast_object_list(box, src=0)
-    return box[0]

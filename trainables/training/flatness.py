@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ire.optim.curvature.sharpness import Estimate, hessian_trace, largest_eigenvalue, weighted_mean
+from ire.trial.report import MEASURES
 from ire.trial.seeds import generator
 from trainables.data.batch import Batch, chunk, moved
 from trainables.task import Task
@@ -22,7 +23,6 @@ PROBES = 8
 """Random sign vectors for Tr H."""
 PRODUCTS = 20
 """Hessian-vector products for the largest eigenvalue, at most."""
-MEASURES = ("fisher_trace", "hessian_trace", "largest_eigenvalue")
 
 
 def flatness(

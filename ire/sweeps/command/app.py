@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,17 +14,17 @@ from ire.entry_points import TASKS, registered
 from ire.invalid_input import InvalidInput
 from ire.sweeps.command import data as data_command
 from ire.sweeps.command import doctor as doctor_command
+from ire.sweeps.command import looking
 from ire.sweeps.command import verdict as verdict_command
 from ire.sweeps.command.commands import Commands
 from ire.sweeps.command.flags import with_flags
+from ire.sweeps.command.looking import Folder, Trust, show
 from ire.sweeps.plan.options import OPTIONS, RESUMED
-from ire.sweeps.watch.console import plain_console
 
 app = typer.Typer(
     cls=Commands,
     help="Sweeps that settle optimizer claims: IRE against tuned baselines, with equal budgets.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -31,11 +32,17 @@ app.add_typer(data_command.app, name="data")
 app.command()(doctor_command.doctor)
 app.command()(verdict_command.verdict)
 
-Folder = Annotated[
-    str, typer.Argument(help="an experiment's folder, or its URI in an object store", show_default=False)
-]
+app.command()(looking.status)
+app.command("list")(looking.listing)
 
-Trust = Annotated[bool, typer.Option("--trust", help="run the folder's own modules, which is remembered")]
+
+@app.callback(invoke_without_command=True)
+def ire(
+    version: Annotated[bool, typer.Option("--version", help="print the version and end")] = False,
+) -> None:
+    if version:
+        print(f"ire {sys.modules['ire'].__version__}")
+        raise typer.Exit
 
 
 def _some(*names: str) -> dict[str, Any]:
@@ -211,26 +218,28 @@ def sweep(
     **options: Any,
 ) -> None:
     """Tune every method on TASK with equal budgets, confirm the winners, and report."""
+    console = _console()
+    _loading(console, options)
     from ire.sweeps.experiments.launch import sweep as run
 
-    _finish(run(task, console=_console(), **options), inline=options["inline"])
+    _finish(run(task, console=console, **options), inline=options["inline"])
 
 
 @app.command()
 @with_flags(RESUMED, resume=True)
 def resume(folder: Folder, trust: Trust = False, **options: Any) -> None:
     """Continue an interrupted sweep, or extend a finished one by trials, methods or stages."""
+    console = _console()
+    _loading(console, options)
     from ire.sweeps.experiments.launch import resume as run
 
-    _finish(run(folder, trust=trust, console=_console(), **options), inline=options["inline"])
+    _finish(run(folder, trust=trust, console=console, **options), inline=options["inline"])
 
 
-@app.command()
-def status(folder: Folder, trust: Trust = False) -> None:
-    """Show the results of a running, interrupted or finished sweep."""
-    from ire.sweeps.experiments.experiment import open_experiment
-
-    _show(open_experiment(folder, trust=trust))
+def _loading(console: Console, options: Mapping[str, Any]) -> None:
+    """Said before anything slow is imported."""
+    what = "torch" if options["inline"] else "torch and Ray"
+    console.print(f"loading {what} ...", style="dim", highlight=False)
 
 
 @app.command()
@@ -252,7 +261,7 @@ def report(
         _report_pooled(experiments, output or Path("report"))
         return
     page = experiments[0].report(output)
-    _show(experiments[0], page=page if output else None)
+    show(experiments[0], page=page if output else None)
 
 
 def _report_pooled(experiments: list, output: Path) -> None:
@@ -306,7 +315,7 @@ def tensorboard(
 
 
 def _finish(experiment, *, inline: bool) -> None:
-    _show(experiment)
+    show(experiment)
     go_on = f"continue with: ire resume {'--inline ' * inline}{experiment.home.argument}"
     if experiment.broken_off:
         _console().print(experiment.broken_off, style="bold red", soft_wrap=True, highlight=False)
@@ -327,24 +336,6 @@ def _finish(experiment, *, inline: bool) -> None:
     if lost:
         _console().print(f"no trial of {', '.join(lost)} has finished: see {experiment.folder}/trials.jsonl")
         sys.exit(1)
-
-
-def _show(experiment, *, page: Path | None = None) -> None:
-    from ire.sweeps.report import terminal_findings, terminal_tables
-
-    console = _console()
-    for table in terminal_tables(experiment, console.width):
-        console.print(table)
-    for finding in terminal_findings(experiment):
-        console.print(finding, soft_wrap=True, highlight=False)
-    minutes, seconds = divmod(round(experiment.elapsed_seconds), 60)
-    for line in (
-        f"wall-clock   {minutes}:{seconds:02d} from the start of the first trial to the end of the last",
-        f"experiment   {experiment.location} ({experiment.disk_use})",
-        f"report       {page.resolve() if page else experiment.home.below('report', 'report.html')}",
-        f"TensorBoard  ire tensorboard {experiment.home.argument}",
-    ):
-        console.print(line, soft_wrap=True, highlight=False)
 
 
 def _report_line(report: dict) -> str:
@@ -379,5 +370,4 @@ def _assignments(pairs: list[str]) -> dict[str, float | int | bool | str]:
 
 
 def _console() -> Console:
-    console = plain_console()
-    return console if console.is_terminal else plain_console(width=200)
+    return looking.console()

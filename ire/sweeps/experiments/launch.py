@@ -129,6 +129,7 @@ def sweep(task: str | None = None, *, console: Console | None = None, **options:
             highlight=False,
         )
     home = _new_home(options["storage"], plan.name)
+    _say(console, f"checking the data of {task} and a model with each method ...")
     where = place(inline=options["inline"], address=options["address"])
     plan = preflight(plan, has_other_data=bool(options["address"]))
     for said in dict.fromkeys(found.searched_by_default(plan.method(name)) for name in plan.methods):
@@ -176,6 +177,11 @@ def resume(
         return _run(plan, home, protocol, changed=plan != before, where=where, console=console)
 
 
+def _say(console: Console, text: str) -> None:
+    """What is being waited for."""
+    console.print(text, style="dim", soft_wrap=True, highlight=False)
+
+
 def _modules(plan: Plan) -> list[str]:
     """The modules from outside the package whose code the sweep runs."""
     return [*task_modules(plan.task), *classes_in_plan(plan.to_toml())[0]]
@@ -202,6 +208,8 @@ def _run(
             if plan.data is not None and not where.has_other_data:  # there, each worker looks at its own
                 check_same_data(plan)
             last = plain_console(file=console.file, waits=False)  # wherever standard output goes by then
+            if where.opening:
+                _say(console, where.opening)
             slots = stack.enter_context(
                 where.opened(
                     plan, home, lambda reason: last.print(_lost(reason, home, where), soft_wrap=True)

@@ -44,6 +44,13 @@ class OnRay:
         """Whether trials may find data that this machine has not."""
         return joins_a_cluster(self._address)
 
+    @property
+    def opening(self) -> str:
+        """What is waited for while it opens."""
+        if joins_a_cluster(self._address):
+            return "joining the Ray cluster ..."
+        return "starting Ray on this machine ..."
+
     def gpus_by_default(self) -> float:
         """GPUs of a worker where nothing is said."""
         return gpus_by_default(self._address)
@@ -86,6 +93,7 @@ class InThisProcess:
 
     is_this_process = True
     has_other_data = False
+    opening = ""
     command = "ire resume --inline"
 
     def gpus_by_default(self) -> float:

@@ -11,8 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
-from scipy.optimize import least_squares
+from scipy.special import chdtrc
 
 from ire.sweeps.search.stages import KAPPA_0
 
@@ -70,6 +69,8 @@ def fitted(studies: Sequence[Sequence[Point]]) -> NullModel | None:
     for points in studies:
         if len(points) - 4 < MIN_LEFT or any(point.error <= 0 for point in points):
             return None
+        from scipy.optimize import least_squares  # slow to import, and most sweeps have nothing to fit yet
+
         losses, errors = (np.array([getattr(p, name) for p in points]) for name in ("loss", "error"))
 
         def model(parameters: np.ndarray, points: Sequence[Point] = points) -> np.ndarray:
@@ -96,4 +97,4 @@ def fitted(studies: Sequence[Sequence[Point]]) -> NullModel | None:
     if not left:
         return None
     means = {name: float(np.mean(values)) for name, values in predicted.items()}
-    return NullModel(predicted=means, p=float(stats.chi2.sf(misfit, left)))
+    return NullModel(predicted=means, p=float(chdtrc(left, misfit)))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from ire.sweeps.findings.statistics.verdict import MARGIN, TAIL
 from ire.sweeps.plan.options import MIN_STUDIES
@@ -33,7 +33,7 @@ def power(draws: np.ndarray, *, studies: int, tail: float = TAIL) -> Power:
     read off their quartiles, which bounds leave alone.
     """
     low, high = np.quantile(np.log(np.maximum(draws, 1e-9)), [0.25, 0.75])
-    error = (high - low) / (2 * stats.t.ppf(0.75, studies - 1)) if studies > 1 else np.inf
+    error = (high - low) / (2 * special.stdtrit(studies - 1, 0.75)) if studies > 1 else np.inf
     least = _least(error, studies, tail)
     counts = range(MIN_STUDIES, MOST_STUDIES + 1)
     needed = next((n for n in counts if _least(error * np.sqrt(studies / n), n, tail) <= SMALL), None)
@@ -50,7 +50,7 @@ def _least(error: float, studies: int, tail: float) -> float:
 @lru_cache(maxsize=4096)
 def _shift(df: int, tail: float) -> float:
     """How many standard errors a t test of `df` degrees of freedom, one-sided at `tail`, finds with `POWER`."""
-    critical = stats.t.ppf(1 - tail, df)
+    critical = special.stdtrit(df, 1 - tail)
     low, high = 0.0, 1e4
     for _ in range(60):  # the power rises with the shift
         middle = (low + high) / 2

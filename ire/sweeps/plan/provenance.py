@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from ire.trial.script import is_script
-from trainables.functions.function import source_versions
 
 LIBRARIES = ("torch", "ray", "optuna", "numpy")
 OURS = ("ire", "trainables", "search_spaces")
@@ -26,7 +25,10 @@ def versions(task: str, import_path: Sequence[str] = ()) -> dict[str, str]:
     found = {"python": platform.python_version(), "ire": _version("ire"), "code": code_checksum()}
     checksum = task_checksum(task)
     found |= {"task": checksum} if checksum else {}
-    found |= source_versions(task, import_path) if is_script(task) else {}
+    if is_script(task):
+        from trainables.functions.function import source_versions  # brings torch, which reports do without
+
+        found |= source_versions(task, import_path)
     return found | {name: _version(name) for name in LIBRARIES}
 
 

@@ -40,7 +40,7 @@ def folder_locked(folder: Path) -> Iterator[None]:
             f"{str(folder)!r} cannot be written to ({error.strerror}): copy it, and resume the copy"
         ) from error
     if lock is None:
-        raise _in_use(str(folder), _owner(folder))
+        raise _in_use(str(folder), folder_owner(folder))
     with lock:
         (folder / OWNER).write_text(json.dumps(_myself()))
         yield
@@ -104,7 +104,7 @@ class Lease:
 
     def _take(self) -> None:
         owner = self._read()
-        if owner and not _is_gone(owner) and self._age() <= LEASE_SECONDS:
+        if owner and not is_gone(owner) and self._age() <= LEASE_SECONDS:
             raise _in_use(self._location, owner)
         self._mine, self._lost = _myself() | {"lease": uuid.uuid4().hex}, None
         created = None if owner else self._store.create(LOCK, self._content())
@@ -175,14 +175,15 @@ def _myself() -> dict[str, Any]:
     return {"host": socket.gethostname(), "pid": os.getpid()}
 
 
-def _owner(folder: Path) -> dict[str, Any]:
+def folder_owner(folder: Path) -> dict[str, Any]:
+    """Who has or had the lock of a folder; empty if that is not known."""
     try:
         return json.loads((folder / OWNER).read_text())
     except (OSError, ValueError):
         return {}
 
 
-def _is_gone(owner: dict[str, Any]) -> bool:
+def is_gone(owner: dict[str, Any]) -> bool:
     """Whether the holder of a lease was a process of this machine that is no more."""
     if owner.get("host") != socket.gethostname() or owner.get("pid") == os.getpid():
         return False

@@ -7,6 +7,7 @@ from ire.foreign_text import without_secrets
 from ire.sweeps.findings.results import Results
 from ire.sweeps.report.facts import as_json
 from ire.sweeps.report.markdown import as_markdown
+from ire.sweeps.report.remembered import remember
 from ire.sweeps.report.terminal import terminal_findings, terminal_tables
 from ire.sweeps.report.words import headline
 
@@ -18,7 +19,7 @@ def write_report(results: Results, folder: Path | None = None) -> Path:
     from ire.sweeps.report.page import as_html
     from ire.sweeps.report.pictures_of import pictures_of
 
-    folder = folder or results.folder / "report"
+    own, folder = folder is None, folder or results.folder / "report"
     folder.mkdir(parents=True, exist_ok=True)
     facts = without_secrets(json.dumps(as_json(results), indent=1, allow_nan=False))
     (folder / "report.json").write_text(f"{facts}\n")
@@ -26,6 +27,8 @@ def write_report(results: Results, folder: Path | None = None) -> Path:
     pictures = pictures_of(results)
     for picture in pictures:
         picture.write(folder)
+    if own:
+        remember(results, folder)
     page = folder / "report.html"
     page.write_text(as_html(results, pictures), encoding="utf-8")
     return page

@@ -25,9 +25,9 @@ from ire.sweeps.records.records import TrialRecord
 from ire.sweeps.report.tables import last_line
 from ire.sweeps.report.words import further_findings, headline, shared
 from ire.sweeps.search.stages import CONTROL_WORDS
+from ire.trial.report import MEASURES
 from ire.trial.scale import split_scale
 from ire.trial.seeds import derive_seed
-from trainables.training.flatness import MEASURES
 
 SCHEMA = 3
 CENSORED = {BELOW: "at most", WITHIN: None, ABOVE: "at least", UNKNOWN: "unknown"}

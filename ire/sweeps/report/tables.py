@@ -26,11 +26,11 @@ from ire.sweeps.records.records import DIVERGED, FAILED, FINISHED, PRUNED, Trial
 from ire.sweeps.report.words import headline
 from ire.sweeps.search.stages import CONTROL_WORDS, KAPPA_0, PUBLISHED
 from ire.trial.metric import Metric
-from trainables.training.flatness import MEASURES
+from ire.trial.report import MEASURES
 
 TEXT = (
     *("method", "control", "what it is", "verdict", "against", "clock", "winner", "settings", "clause", ""),
-    *("trial", "event", "cause", "status"),
+    *("trial", "event", "cause", "status", "experiment", "started", "task"),
 )
 """Columns that hold words; the others hold numbers."""
 ENDS = (FINISHED, PRUNED, DIVERGED, FAILED)

@@ -7,7 +7,7 @@ from rich.text import Text
 from ire.foreign_text import in_one_line
 from ire.sweeps.findings.results import Results
 from ire.sweeps.report import tables
-from ire.sweeps.report.tables import controls, result_table, searches
+from ire.sweeps.report.remembered import Shown, shown
 from ire.sweeps.report.words import further_findings
 
 WIDE = 140
@@ -19,10 +19,10 @@ NARROW = {
 """What is shown of a table, by how its title begins, where there is less room; the report has the rest."""
 
 
-def terminal_tables(results: Results, width: int = 80) -> list[Table]:
+def terminal_tables(results: Results | Shown, width: int = 80) -> list[Table]:
     """Results, controls if there are any, the search, and faults if there were any, for a terminal of that `width`."""
-    found = (result_table(results), controls(results), searches(results), tables.faults(results))
-    return [as_terminal(table if width >= WIDE else narrowed(table)) for table in found if table.lines]
+    found = results if isinstance(results, Shown) else shown(results)
+    return [as_terminal(table if width >= WIDE else narrowed(table)) for table in found.tables]
 
 
 def narrowed(told: tables.Table) -> tables.Table:

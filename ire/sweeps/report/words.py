@@ -3,7 +3,6 @@
 from collections.abc import Collection, Sequence
 
 from ire.methods.foreign import shortened
-from ire.storage.storage import is_uri
 from ire.sweeps.findings.comparison import Comparison, Control, Difference, Row
 from ire.sweeps.findings.power import POWER, SMALL
 from ire.sweeps.findings.results import Results
@@ -337,7 +336,7 @@ def _after_a_look(results: Results) -> list[str]:
 def missing(results: Results) -> list[str]:
     """What the plan left out of the comparison, and the command that adds it."""
     comparison, plan = results.comparison, results.plan
-    folder = results.home.argument if is_uri(results.location) else results.folder.name
+    folder = results.home.argument
     sentences = []
     judged = any(row.method != comparison.baseline for row in comparison.rows)
     if comparison.baseline and judged and plan.confirm_seeds:

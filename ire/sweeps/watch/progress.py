@@ -2,13 +2,15 @@
 
 import time
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
 from ire.methods.foreign import shortened
-from ire.sweeps.records.records import DIVERGED, FAILED, FINISHED, PRUNED, RUNNING
+from ire.sweeps.records.records import RUNNING
 from ire.sweeps.search.protocol import Protocol
+from ire.sweeps.search.stage_counts import stage_heads, stage_lines, stages_now
 from ire.sweeps.search.stages import later_runs
 from ire.sweeps.search.study import Study
 from ire.sweeps.watch.watcher import Watcher
@@ -19,7 +21,7 @@ FRAME_SECONDS = 0.5
 
 
 class Progress(Watcher):
-    """Shows trials done of all, the best of each method and the time left."""
+    """Shows the stage, trials done of all, each method's runs of every stage and the time left."""
 
     def __init__(self, console: Console, *, in_process: bool = False) -> None:
         """With `in_process` the trials use the same terminal, for a debugger perhaps: lines alone are written."""
@@ -41,11 +43,15 @@ class Progress(Watcher):
             self._live = Live(self._table(), console=self._console, auto_refresh=False, transient=True)
             self._live.start()
         else:
-            self._console.print("starting workers ...")
+            self._console.print(
+                "starting workers: each is a process that imports torch and loads the data ..."
+            )
 
     def reported(self, trial, report, flat_fractions) -> None:
         if self._first_report is None:
             self._first_report = time.monotonic()
+            if self._live is None and not self._in_process:
+                self._console.print(f"first report after {self._first_report - self._began:.0f} s")
 
     def noticed(self, text: str) -> None:
         self._console.print(text, style="bold yellow", soft_wrap=True, highlight=False)
@@ -84,16 +90,23 @@ class Progress(Watcher):
     def _headline(self) -> str:
         trials = self._protocol.records.trials.values()
         ended = sum(trial.status != RUNNING for trial in trials)
-        running = len(self._protocol.running)
-        plan = self._protocol.plan
-        arms = self._protocol.arms.values()
+        plan, arms = self._protocol.plan, self._protocol.arms.values()
         later = sum(len(later_runs(plan, arm, is_curve=False)) for arm in arms)
         curve = len(plan.curve) * plan.confirm_seeds if any(arm.is_baseline for arm in arms) else 0
         search = sum(plan.search_trials(arm.method) for arm in arms)
         at_most = search + later + (curve if len(arms) > 1 else 0)
         count = len(self._protocol.studies)
-        study = f"study {self._study.number + 1} of {count}: " if count > 1 else ""
-        return f"{study}{ended} trials done of at most {at_most}, {running} running, {self._time_left()}"
+        study = f"study {self._study.number + 1} of {count}" if count > 1 else ""
+        place = ", ".join(part for part in (study, stages_now(self._protocol.running)) if part)
+        return f"{place}: {ended} trials done of at most {at_most}, {self._now()}, {self._time_left()}"
+
+    def _now(self) -> str:
+        """How many trials run; before the first report their workers are still starting."""
+        running = len(self._protocol.running)
+        if self._first_report is not None or self._in_process:
+            return f"{running} running"
+        waited = time.monotonic() - self._began
+        return f"{running} starting for {waited:.0f} s (their workers import torch and load the data)"
 
     def _time_left(self) -> str:
         done, total = self._protocol.work()
@@ -103,27 +116,18 @@ class Progress(Watcher):
         return f"at most {_clock((total - done) / rate)} left"
 
     def _table(self) -> Table:
-        table = Table(title=self._headline(), title_justify="left", title_style="bold")
-        table.add_column("method")
-        best = f"best {self._protocol.plan.space.selects.name}"
-        for name in ("search", "running", FINISHED, PRUNED, DIVERGED, FAILED, best, "confirmed"):
-            table.add_column(name, justify="right")
-        plan = self._protocol.plan
-        for name, arm in self._study.arms.items():
-            count = {
-                s: sum(t.status == s for t in arm.search)
-                for s in (RUNNING, FINISHED, PRUNED, DIVERGED, FAILED)
-            }
-            confirmed = sum(t.status != RUNNING for t in arm.confirm)
-            table.add_row(
-                shortened(name),
-                f"{len(arm.search)}"
-                if arm.search_is_over
-                else f"{len(arm.search)}/{plan.search_trials(arm.method)}",
-                *(str(count[s]) for s in (RUNNING, FINISHED, PRUNED, DIVERGED, FAILED)),
-                _best(arm),
-                f"{confirmed}/{plan.confirm_seeds}",
-            )
+        table = Table(
+            title=self._headline(),
+            title_justify="left",
+            title_style="bold",
+            box=SIMPLE_HEAD,
+            pad_edge=False,
+            collapse_padding=True,
+        )
+        for name in stage_heads(self._study.plan):
+            table.add_column(name, justify="left" if name == "method" else "right")
+        for line in stage_lines(self._study.plan, self._study.arms):
+            table.add_row(*line)
         return table
 
 

@@ -22,8 +22,7 @@ from ire.sweeps.records.records import FINISHED, PRUNED, RUNNING, TIMING, TrialR
 from ire.sweeps.search.protocol import Protocol
 from ire.sweeps.watch.publisher import ALL_SECONDS
 from ire.sweeps.watch.watcher import Watcher
-from ire.trial.report import Report
-from trainables.training.flatness import MEASURES
+from ire.trial.report import MEASURES, Report
 
 IN_DOUBT = timedelta(seconds=2 * ALL_SECONDS)
 """Seconds before a kill in which the events of ended trials may not have been stored."""

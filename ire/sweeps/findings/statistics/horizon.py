@@ -7,7 +7,8 @@ extrapolated: beyond its ends a value is censored.
 """
 
 import numpy as np
-from scipy.interpolate import PchipInterpolator
+
+from ire.sweeps.findings.statistics.monotone_cubic import monotone_cubic
 
 BELOW, WITHIN, ABOVE, UNKNOWN = -1, 0, 1, 2
 """The true value is at most the one given, is it, or is at least it; nothing is known of a mean of both bounds."""
@@ -81,4 +82,4 @@ def joined(log: np.ndarray, curve: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return log, curve
     share = np.linspace(0, 1, PIECES, endpoint=False)
     fine = np.append((log[:-1, None] + share * np.diff(log)[:, None]).ravel(), log[-1])
-    return fine, PchipInterpolator(log, curve, axis=1)(fine)
+    return fine, monotone_cubic(log, curve, fine)

@@ -1,0 +1,123 @@
+"""`ire status` and `ire list`: what a sweep has found and how far it is, without torch and in less than a second."""
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from ire.sweeps.watch.console import plain_console
+
+WATCH_SECONDS = 2.0
+"""Between two looks at a running sweep."""
+
+Folder = Annotated[
+    str, typer.Argument(help="an experiment's folder, or its URI in an object store", show_default=False)
+]
+Trust = Annotated[bool, typer.Option("--trust", help="run the folder's own modules, which is remembered")]
+
+
+def status(
+    folder: Folder,
+    watch: Annotated[bool, typer.Option("--watch", help="look again every 2 seconds until it ends")] = False,
+    trust: Trust = False,
+) -> None:
+    """Show the state and the results of a running, interrupted or finished sweep."""
+    screen = console()
+    if not watch:
+        screen.print(_looked(folder, trust, screen.width)[0], highlight=False)
+        return
+    with Live(console=screen, auto_refresh=False, transient=True) as live:
+        found, is_running = _looked(folder, trust, screen.width)
+        while is_running:
+            if screen.is_terminal:
+                live.update(found, refresh=True)
+            else:
+                screen.print(found, highlight=False)
+            time.sleep(WATCH_SECONDS)
+            found, is_running = _looked(folder, trust, screen.width)
+    screen.print(found, highlight=False)
+
+
+def listing(
+    folder: Annotated[Path, typer.Argument(help="a folder of experiments")] = Path("experiments"),
+    page: Annotated[
+        bool, typer.Option("--page", help="also write them as `index.html` into the folder")
+    ] = False,
+) -> None:
+    """List the experiments in a folder with their state and verdict; with --page, as a page with links to reports."""
+    from ire.sweeps.report.several import listed, write_index
+    from ire.sweeps.report.terminal import as_terminal
+
+    screen, found = console(), listed(folder)
+    screen.print(as_terminal(found.table))
+    for line in found.verdicts:
+        screen.print(line, soft_wrap=True, highlight=False)
+    if page:
+        screen.print(f"page         {write_index(found, folder).resolve()}", soft_wrap=True, highlight=False)
+
+
+def show(experiment: Any, *, page: Path | None = None) -> None:
+    """Print the results of an experiment, and where everything is."""
+    from ire.sweeps.report.remembered import shown
+
+    screen = console()
+    screen.print(
+        Group(*_results(experiment.home, shown(experiment), screen.width, page=page)), highlight=False
+    )
+
+
+def console() -> Console:
+    """The terminal; wide where there is none."""
+    found = plain_console()
+    return found if found.is_terminal else plain_console(width=200)
+
+
+def _looked(folder: str, trust: bool, width: int) -> tuple[RenderableType, bool]:
+    """All that is to be shown of an experiment now, and whether it still runs."""
+    from ire.sweeps.experiments.experiment import open_experiment
+    from ire.sweeps.records.experiment_home import home_at
+    from ire.sweeps.report.remembered import remembered, shown
+    from ire.sweeps.report.state import RUNS, state_of
+    from ire.sweeps.report.terminal import as_terminal
+
+    home = home_at(folder)
+    known = remembered(home.folder)
+    if known is not None and known.complete:
+        return Group(*_results(home, known, width)), False
+    experiment = open_experiment(home, trust=trust)
+    state = state_of(experiment)
+    parts: list[RenderableType] = [_line(state.sentence)]
+    if state.stages is not None:
+        parts += [as_terminal(state.stages)]
+    if state.running:
+        parts += [_line(f"running now  {state.running}")]
+    return Group(*parts, *_results(home, shown(experiment), width)), state.word == RUNS
+
+
+def _results(home: Any, found: Any, width: int, *, page: Path | None = None) -> list[RenderableType]:
+    from ire.storage.sizes import megabytes
+    from ire.storage.storage import open_storage
+    from ire.sweeps.report.terminal import terminal_tables
+
+    minutes, seconds = divmod(round(found.elapsed_seconds), 60)
+    report = page.resolve() if page else home.below("report", "report.html")
+    is_there = page is not None or home.is_mirrored or Path(report).exists()
+    return [
+        *terminal_tables(found, width),
+        *map(_line, found.findings),
+        _line(
+            f"wall-clock   {minutes}:{seconds:02d} from the start of the first trial to the end of the last"
+        ),
+        _line(f"experiment   {home.location} ({megabytes(open_storage(home.location).size())})"),
+        _line(f"report       {report}" if is_there else f"report       ire report {home.argument}"),
+        _line(f"TensorBoard  ire tensorboard {home.argument}"),
+    ]
+
+
+def _line(text: str) -> Text:
+    """A line that is wrapped by the terminal and not by us: paths and commands can be copied."""
+    return Text(text, overflow="ignore", no_wrap=True)

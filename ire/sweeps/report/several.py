@@ -1,0 +1,109 @@
+"""The experiments of a folder: a table for the terminal, and an index page with links to their reports."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from ire.invalid_input import InvalidInput, writable
+from ire.sweeps.findings.results import Results
+from ire.sweeps.plan.plan import read_plan
+from ire.sweeps.records.experiment_home import home_at
+from ire.sweeps.report.remembered import remembered
+from ire.sweeps.report.state import BROKEN_OFF, FINISHED, RUNS, state_of
+from ire.sweeps.report.tables import Table
+from ire.sweeps.report.words import headline
+
+UNREADABLE = "cannot be read"
+INDEX = "index.html"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """The experiments of a folder, newest first."""
+
+    names: list[str]
+    started: list[str]
+    """When the folder was made, to the minute."""
+    tasks: list[str]
+    methods: list[str]
+    states: list[str]
+    headlines: list[str]
+
+    @property
+    def table(self) -> Table:
+        """Without the sentences, which are long."""
+        lines = [list(line) for line in zip(self.names, self.started, self.tasks, self.states, strict=True)]
+        return Table(title="Experiments", heads=["experiment", "started", "task", "status"], lines=lines)
+
+    @property
+    def verdicts(self) -> list[str]:
+        """A sentence for each experiment that has one."""
+        return [f"{name}: {told}" for name, told in zip(self.names, self.headlines, strict=True) if told]
+
+
+def listed(folder: Path) -> Listed:
+    """What is known of the experiments in `folder`; raises `InvalidInput` if there are none."""
+    found = sorted(_experiments(folder), key=lambda path: _begun(path), reverse=True)
+    if not found:
+        raise InvalidInput(f"{str(folder)!r} holds no experiments: name a folder with folders of sweeps")
+    told = [_told(path) for path in found]
+    return Listed(
+        names=[path.name for path in found],
+        started=[_begun(path).strftime("%Y-%m-%d %H:%M") for path in found],
+        tasks=[task for task, *_ in told],
+        methods=[methods for _, methods, *_ in told],
+        states=[state for _, _, state, _ in told],
+        headlines=[sentence for *_, sentence in told],
+    )
+
+
+def _experiments(folder: Path) -> Iterator[Path]:
+    if folder.is_dir():
+        yield from (path for path in folder.iterdir() if (path / "sweep.toml").is_file())
+
+
+def _begun(path: Path) -> datetime:
+    """The records begin with the sweep; a plan may have been written again."""
+    files = [path / "trials.jsonl", path / "sweep.toml"]
+    times = [getattr(file.stat(), "st_birthtime", file.stat().st_mtime) for file in files if file.exists()]
+    return datetime.fromtimestamp(min(times))
+
+
+def _told(path: Path) -> tuple[str, str, str, str]:
+    """Task, methods, state and verdict; no module of somebody else is imported for it."""
+    known = remembered(path)
+    if known is not None and known.complete:
+        return known.task, ", ".join(known.methods), FINISHED, known.headline
+    try:
+        home = home_at(path)
+        results = Results(home, read_plan(home.folder))
+        state = state_of(results)
+        methods = ", ".join(results.plan.methods)
+        return results.plan.task, methods, state.word, headline(results) if state.word == FINISHED else ""
+    except InvalidInput as error:
+        return "-", "-", UNREADABLE, str(error)
+
+
+def write_index(found: Listed, folder: Path) -> Path:
+    """Write `index.html` into the folder; returns it."""
+    from ire.sweeps.report.page import rendered  # jinja, which a list does without
+
+    page = folder / INDEX
+    lines = zip(
+        found.names, found.started, found.tasks, found.methods, found.states, found.headlines, strict=True
+    )
+    with writable(folder):
+        page.write_text(
+            rendered(
+                "index",
+                title=f"Experiments in {folder.resolve().name}",
+                lines=list(lines),
+                reports={
+                    name for name in found.names if (folder / name / "report" / "report.html").is_file()
+                },
+                counts={word: found.states.count(word) for word in (FINISHED, RUNS, BROKEN_OFF)},
+            ),
+            encoding="utf-8",
+        )
+    return page

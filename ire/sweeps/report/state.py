@@ -1,0 +1,54 @@
+"""How far a sweep is: running, broken off or finished, in which stage, with every method's runs."""
+
+from dataclasses import dataclass
+
+from ire.sweeps.findings.results import Results
+from ire.sweeps.records.in_use import user_of
+from ire.sweeps.records.records import RUNNING
+from ire.sweeps.report.tables import Table
+from ire.sweeps.search.ledger import Ledger
+from ire.sweeps.search.stage_counts import stage_heads, stage_lines, stages_now
+
+MOST_NAMED = 6
+"""Running trials that are named; a cluster may have hundreds."""
+FINISHED, RUNS, BROKEN_OFF = "finished", "running", "broken off"
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """The state of an experiment at the moment it was read."""
+
+    word: str
+    """`finished`, `running` or `broken off`."""
+    sentence: str
+    stages: Table | None
+    """The runs of the study that it is at; None once it is finished."""
+    running: str
+    """The trials that run and their steps, in one line; empty if none does."""
+
+
+def state_of(results: Results) -> State:
+    """The state of the sweep, without any statistics unless all its runs have ended."""
+    plan, trials = results.plan, list(results.records.trials.values())
+    running = [trial for trial in trials if trial.status == RUNNING]
+    user = user_of(results.folder)
+    if not running and user is None and results.is_complete:
+        return State(word=FINISHED, sentence=FINISHED, stages=None, running="")
+    number = max((trial.study for trial in trials), default=0)
+    study = plan.study(number)
+    ledgers = {method: Ledger(study, method, trials) for method in plan.methods}
+    count = max(plan.studies, number + 1)
+    place = f"study {number + 1} of {count}" if count > 1 else ""
+    at = ", ".join(part for part in (place, stages_now(running)) if part)
+    done = f"{len(trials) - len(running)} trials done"
+    word = RUNS if user else BROKEN_OFF
+    by = f" by {user}" if user else f"; continue with: ire resume {results.home.argument}"
+    title = "Runs" + (f" of {place}" if place else "")
+    named = [f"{trial.name} ({trial.step}/{trial.spec.horizon})" for trial in running[:MOST_NAMED]]
+    more = [f"{len(running) - MOST_NAMED} more"] if len(running) > MOST_NAMED else []
+    return State(
+        word=word,
+        sentence=f"{word}: {', '.join(part for part in (at, done) if part)}{by}",
+        stages=Table(title=title, heads=stage_heads(study), lines=stage_lines(study, ledgers)),
+        running=", ".join([*named, *more]),
+    )
