@@ -6,16 +6,22 @@ import shutil
 import sys
 import tomllib
 
+import numpy as np
 import own_script
 import pytest
 import tomli_w
 from rich.console import Console
+from simulated import make_plan
 
 from ire import open_experiment, resume, sweep
 from ire.invalid_input import InvalidInput
+from ire.sweeps.findings.contract import clauses
+from ire.sweeps.findings.statistics.draws import interval, unpaired_draws
 from ire.sweeps.plan import trust
 from ire.sweeps.plan.plan import read_plan
 from ire.sweeps.records.records import FINISHED, PRUNED, read_records
+from ire.trial.seeds import derive_seed
+from search_spaces.space import parse_space
 
 CLOCKS = ("seconds", "steps_per_second", "warmup_seconds")
 
@@ -198,3 +204,83 @@ def test_two_workers_train_a_trial_together_and_a_killed_one_continues(tmp_path,
     for trial in trials:
         assert [r["step"] for r in trial.reports] == sorted({r["step"] for r in trial.reports})
         assert all(r["val_shift"] == 0.5 for r in trial.reports)  # the mean of ranks 0 and 1
+
+
+def swept(folder, script, **options):
+    """A sweep of `script`, with the space of the others, and what it printed."""
+    own_script.write(folder / "code")
+    (folder / "code" / "train.py").write_text(script)
+    screen = io.StringIO()
+    given = {"trials": 1, "confirm_seeds": 3, "curve": False, "storage": folder, "name": "own"}
+    task = f"{folder / 'code' / 'train.py'}:train"
+    found = sweep(task, inline=True, console=Console(file=screen, width=300), **given | options)
+    return found, screen.getvalue()
+
+
+UNSEEDED = """
+import random
+noise = random.SystemRandom()
+
+
+def train(trial):
+    bonus = trial.method == "mine"
+    for step in range(1, trial.horizon + 1):
+        if trial.due(step):
+            trial.report(step, val_loss=10 - bonus + noise.random())
+"""
+
+
+def clauses_of(found):
+    return {clause.name: clause for clause in found.comparison.contract}
+
+
+def test_what_is_not_paired_by_seed_is_told_and_judged_with_unpaired_intervals(tmp_path):
+    found, told = swept(tmp_path, UNSEEDED)
+    assert "not paired by seed" in told
+    assert found.plan.paired is False
+    assert "not paired by seed" in clauses_of(found)["pairs"].text
+    one, other = ([run.val_loss for run in row.runs] for row in found.comparison.rows)
+    values = np.array([other, one]).T
+    draws = unpaired_draws(values, np.random.default_rng(derive_seed(0, "bootstrap", "mine", "best")))
+    difference = found.comparison.row("mine").against_best
+    assert (difference.low, difference.high) == interval(draws[:, 0] - draws[:, 1])
+    assert read_plan(found.folder).paired is False
+
+
+def test_a_function_that_ignores_its_seed_is_not_comparable(tmp_path):
+    found, told = swept(tmp_path, UNSEEDED.replace("noise.random()", "1 / step"))
+    assert "another seed gives the same losses" in told
+    assert not found.comparison.is_comparable
+    assert clauses_of(found)["fresh seeds"].kept is False
+
+
+def test_the_contract_says_which_form_it_was_and_what_cannot_be_checked(finished):
+    clauses = clauses_of(open_experiment(finished[0]))
+    assert clauses["form"].text.startswith("train.py:train is a training function")
+    assert clauses["pairs"].kept is clauses["fresh seeds"].kept is True
+    assert [name for name, clause in clauses.items() if clause.word == "cannot be checked"] == [
+        "batches",
+        "gradients",
+    ]
+    report = json.loads((finished[0] / "report" / "report.json").read_text())
+    assert report["form"] == "training function"
+
+
+def test_different_ranges_of_one_setting_are_told_and_break_nothing(tmp_path):
+    own_script.write(tmp_path)
+    text = own_script.SPACE.replace("lr = { log = [1e-2, 1.0]", "lr = { log = [1e-3, 1.0]", 1)
+    plan = make_plan(
+        task="train.py:train",
+        methods=("baseline", "mine"),
+        baselines=("baseline",),
+        space=parse_space(text, task="train.py:train", source="train.toml"),
+    )
+    ranges = next(clause for clause in clauses(plan, [{}]) if clause.name == "ranges")
+    assert ranges.kept is None
+    assert "lr of mine (log [0.01, 1]) and of baseline (log [0.001, 1])" in ranges.text
+
+
+def test_a_probe_that_fails_leaves_nothing_behind(tmp_path):
+    with pytest.raises(InvalidInput, match=r"tried for 4 steps as 'baseline'.*val_loss is missing"):
+        swept(tmp_path, UNSEEDED.replace("val_loss=", "loss="))
+    assert not (tmp_path / "own").exists()

@@ -5,7 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from ire.sweeps.findings.statistics.draws import RESAMPLES, interval, median_draws, paired_draws
+from ire.sweeps.findings.statistics.draws import (
+    RESAMPLES,
+    interval,
+    median_draws,
+    paired_draws,
+    unpaired_draws,
+)
 from ire.sweeps.findings.statistics.horizon import ABOVE, BELOW, UNKNOWN, WITHIN, decreasing, equal_horizon
 from ire.sweeps.findings.statistics.speedup import speed_ups
 from ire.sweeps.findings.statistics.target import best_run_ratio, time_to_target_ratio, times_to_target
@@ -376,3 +382,15 @@ def test_a_learning_curve_of_known_speed_gives_its_time_to_target_back(truth):
         )
     assert np.mean([s.ratio.value for s in found]) == pytest.approx(truth, rel=0.05)
     assert np.mean([s.low.value <= truth * 1.02 and s.high.value >= truth * 0.98 for s in found]) >= 0.9
+
+
+def test_unpaired_draws_of_two_means_are_unrelated_and_those_of_equal_columns_are_one():
+    together = np.random.default_rng(0).normal(size=(6, 1)) + np.zeros((6, 2))
+    values = np.column_stack([together, together[:, 0] + 1e-3])
+    paired = paired_draws(values, np.random.default_rng(1))
+    draws = unpaired_draws(values, np.random.default_rng(1))
+    assert np.ptp(paired[:, 0] - paired[:, 2]) < 1e-9
+    assert np.array_equal(draws[:, 0], draws[:, 1])
+    assert abs(np.corrcoef(draws[:, 0], draws[:, 2])[0, 1]) < 0.05
+    width = values[:, 0].std(ddof=1) / np.sqrt(6)
+    assert np.median(np.abs(draws[:, 2] - draws[:, 2].mean())) == pytest.approx(0.727 * width, rel=0.05)

@@ -55,13 +55,14 @@ def run_function(
     device: torch.device | str = "cpu",
     rank: int = 0,
     world_size: int = 1,
+    softly: bool = False,
 ) -> str:
     """Run one trial and say how it ended: `finished`, `diverged`, or `stopped` because `report` returned False.
 
     `report(values, trial)` is called on every worker and must return the same on all of them. A trial with a
     checkpoint, a folder or its URI, continues there: its past reports are sent again, and the function finds its
-    state in `trial.saved`; see `trainables.training.loop.train` for the rest. Raises `InvalidInput` if the function
-    does not keep to its trial.
+    state in `trial.saved`; see `trainables.training.loop.train` for the rest. With `softly` the function is not
+    ended by its last report. Raises `InvalidInput` if the function does not keep to its trial.
     """
     torch.set_num_threads(spec.threads)
     device = torch.device(device)
@@ -78,6 +79,7 @@ def run_function(
             checkpoint_seconds=checkpoint_seconds,
             on_trouble=on_trouble,
             state=state,
+            softly=softly,
         )
         for past in trial.reports:
             if not report(past, trial):

@@ -63,10 +63,12 @@ class Trial:
         checkpoint_seconds: float = 60.0,
         on_trouble: Callable[[OSError], None] | None = None,
         state: Mapping[str, Any] | None = None,
+        softly: bool = False,
     ) -> None:
         """`report` takes every report on every worker, and returns whether the trial goes on; `state` is a checkpoint.
 
-        The other arguments are those of `trainables.functions.run.run_function`.
+        With `softly` the last report does not end the function, so that `overran` says whether it goes on. The other
+        arguments are those of `trainables.functions.run.run_function`.
         """
         self.spec = spec
         self.device: torch.device = torch.device(device)
@@ -78,6 +80,9 @@ class Trial:
         """How the trial has ended: `finished`, `diverged`, `stopped`; None while it runs."""
         self.reports: list[Report] = []
         """All reports so far, those before a resume included."""
+        self.overran = False
+        """Whether the function went on after the end of its trial."""
+        self._softly = softly
         self._deliver = report
         self._checkpoint, self._checkpoint_seconds = checkpoint, checkpoint_seconds
         self._on_trouble = on_trouble
@@ -249,6 +254,9 @@ class Trial:
         goes_on = self._deliver(report, self)
         if diverged:
             self._end(DIVERGED)
+        if step == self.horizon and self._softly and goes_on:
+            self.status = FINISHED
+            return
         if step == self.horizon:
             self._end(FINISHED)
         if not goes_on:
@@ -283,6 +291,11 @@ class Trial:
         It returns metrics by name, `loss` among them, which are reported as `test_loss` and so on.
         """
         self._test = function
+
+    @property
+    def can_test(self) -> bool:
+        """Whether `test_metrics` has been called."""
+        return self._test is not None
 
     # The optimizer of a method
 
@@ -397,6 +410,7 @@ class Trial:
 
     def _check_running(self) -> None:
         if self.status is not None:
+            self.overran = True
             raise TrialEnded(self.status)
 
     def _end(self, status: str) -> NoReturn:

@@ -16,7 +16,13 @@ from ire.storage.credentials import without_credentials
 from ire.storage.storage import is_uri
 from ire.sweeps.experiments.experiment import Experiment
 from ire.sweeps.experiments.places import Place, place
-from ire.sweeps.experiments.preflight import check_same_data, preflight, preflight_again
+from ire.sweeps.experiments.preflight import (
+    check_same_data,
+    needs_probe,
+    preflight,
+    preflight_again,
+    with_probe,
+)
 from ire.sweeps.findings.comparison import undecided
 from ire.sweeps.findings.contract import broken_before
 from ire.sweeps.plan.changes import check_identity, extended, identity
@@ -131,12 +137,12 @@ def sweep(task: str | None = None, *, console: Console | None = None, **options:
     home = _new_home(options["storage"], plan.name)
     _say(console, f"checking the data of {task} and a model with each method ...")
     where = place(inline=options["inline"], address=options["address"])
-    plan = preflight(plan, has_other_data=bool(options["address"]))
+    if options["gpus_per_worker"] is None:
+        plan = replace(plan, gpus_per_worker=where.gpus_by_default())
+    plan = preflight(plan, console, has_other_data=bool(options["address"]))
     for said in dict.fromkeys(found.searched_by_default(plan.method(name)) for name in plan.methods):
         if said:
             console.print(said, soft_wrap=True, highlight=False)
-    if options["gpus_per_worker"] is None:
-        plan = replace(plan, gpus_per_worker=where.gpus_by_default())
     where.check(plan)
     remember(_modules(plan), plan.import_path)
     return _run(plan, home, None, changed=True, where=where, console=console)
@@ -215,6 +221,8 @@ def _run(
                     plan, home, lambda reason: last.print(_lost(reason, home, where), soft_wrap=True)
                 )
             )
+            if protocol is None and needs_probe(plan):
+                plan = with_probe(plan, console, where.probe(plan))
             workload = load_workload(plan.task, plan.import_path)
             room = check_room(room_needed(plan, workload, slots=slots.slots), home.location)
             stack.enter_context(  # after Ray, which has a handler of its own

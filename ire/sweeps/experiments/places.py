@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from ire.invalid_input import InvalidInput
+from ire.sweeps.experiments.preflight import probe_here
 from ire.sweeps.plan.plan import Plan
 from ire.sweeps.ray.cluster import (
     Capacity,
@@ -26,6 +27,8 @@ from ire.sweeps.search.protocol import Protocol
 from ire.sweeps.watch.console import plain_console
 from ire.sweeps.watch.output import Output
 from ire.sweeps.watch.watcher import Watcher
+from trainables.functions.function import TrainingFunction, load_workload
+from trainables.functions.probe import Probed
 
 
 class OnRay:
@@ -81,6 +84,12 @@ class OnRay:
 
         return lacking()
 
+    def probe(self, plan: Plan) -> Probed:
+        """Probe the plan's training function where a worker would run, while the place is open."""
+        from ire.sweeps.ray.remote_probe import probe_on_ray
+
+        return probe_on_ray(plan)
+
     def run(self, plan: Plan, protocol: Protocol, home: ExperimentHome, watchers: Sequence[Watcher]) -> Run:
         """What runs the protocol, while the place is open."""
         from ire.sweeps.ray.tune_run import TuneRun
@@ -117,6 +126,11 @@ class InThisProcess:
 
     def lacking(self) -> Sequence[str]:
         return ()
+
+    def probe(self, plan: Plan) -> Probed:
+        function = load_workload(plan.task, plan.import_path)
+        assert isinstance(function, TrainingFunction)
+        return probe_here(plan, function, device="cuda" if plan.gpus_per_worker else "cpu")
 
     def run(self, plan: Plan, protocol: Protocol, home: ExperimentHome, watchers: Sequence[Watcher]) -> Run:
         from ire.sweeps.running.inline import InlineRun

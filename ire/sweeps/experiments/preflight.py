@@ -3,6 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
+import torch
+from rich.console import Console
+
 from ire.invalid_input import InvalidInput
 from ire.methods.of_task import attributes, is_of_task
 from ire.sweeps.experiments.train_function import OF_TASKS
@@ -11,20 +14,25 @@ from ire.sweeps.plan.plan import Plan
 from search_spaces.dimensions import ends
 from trainables.data.folder import data_in
 from trainables.functions.function import TrainingFunction, load_workload
+from trainables.functions.probe import EVAL_INTERVAL, STEPS, Probed, probe
 from trainables.task import Task
 from trainables.training.rehearsal import rehearse, rehearse_attributes
 from trainables.training.stream_check import check_stream
 
 
-def preflight(plan: Plan, *, has_other_data: bool) -> Plan:
-    """The plan of a new sweep with its data's identity; raises `InvalidInput` for what cannot be trained.
+def preflight(plan: Plan, console: Console, *, has_other_data: bool) -> Plan:
+    """The plan of a new sweep, with what is found of its data or function; raises `InvalidInput` if it cannot run.
 
-    With `has_other_data` the sweep's workers may have data that this machine has not.
+    With `has_other_data` the sweep's workers may have data that this machine has not: a training function is probed
+    there, when the sweep has its cluster (`needs_probe`).
     """
     workload = load_workload(plan.task, plan.import_path)
     if isinstance(workload, TrainingFunction):
         _check_function(plan)
-        return plan
+        if has_other_data or plan.gpus_per_worker:
+            return plan
+        with data_in(plan.data_dir):
+            return with_probe(plan, console, probe_here(plan, workload, device="cpu"))
     if plan.space.arms:
         raise InvalidInput(
             f"{plan.space.source} has [arms], which are for training functions, and {plan.task} is a task: give it "
@@ -38,6 +46,50 @@ def preflight(plan: Plan, *, has_other_data: bool) -> Plan:
             check_stream(workload.in_study(plan.study_number), seed=plan.seed)
     _rehearse(plan, workload)
     return plan
+
+
+def needs_probe(plan: Plan) -> bool:
+    """Whether the plan's function has not been probed yet."""
+    workload = load_workload(plan.task, plan.import_path)
+    return plan.paired is None and isinstance(workload, TrainingFunction)
+
+
+def probe_here(plan: Plan, function: TrainingFunction, *, device: str) -> Probed:
+    """Probe the function in this process, with torch's threads as they were afterwards."""
+    threads = torch.get_num_threads()
+    try:
+        specs = plan.probe_trials(steps=STEPS, eval_interval=EVAL_INTERVAL)
+        return probe(function, specs, device=device, in_group=plan.workers > 1)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def with_probe(plan: Plan, console: Console, probed: Probed) -> Plan:
+    """The plan with what a probe has found, which is told where it weakens the comparison."""
+    told = []
+    if not probed.paired:
+        told.append(
+            "not paired by seed: the same seed gave other first losses, so intervals treat runs as unrelated, and are "
+            "wider; seed what is random by trial.seed"
+        )
+    elif not probed.seeded:
+        told.append(
+            "warning: this comparison will be reported as not comparable: another seed gives the same losses, so runs "
+            "on fresh seeds are one run repeated; let trial.seed decide the initialisation and the order of the data"
+        )
+    if probed.overruns:
+        told.append(
+            "it goes on past its horizon, where it is ended: end its loop at trial.horizon, and lay its schedules over "
+            "that many steps, since a sweep also runs other horizons"
+        )
+    if not probed.tests:
+        told.append(
+            "it has no test split: winners are judged on the validation split by which they were chosen; "
+            "trial.test_metrics(function) gives it one"
+        )
+    for line in told:
+        console.print(f"{plan.task}: {line}", soft_wrap=True, highlight=False)
+    return replace(plan, paired=probed.paired, seeded=probed.seeded)
 
 
 def preflight_again(plan: Plan) -> None:

@@ -13,7 +13,7 @@ from ire.sweeps.findings.contract import WALL_CLAUSE, Clause, clauses
 from ire.sweeps.findings.null_model import IRE, NullModel, Point, fitted
 from ire.sweeps.findings.power import Power, power
 from ire.sweeps.findings.range_ends import Edge, edges
-from ire.sweeps.findings.statistics.draws import interval, paired_draws
+from ire.sweeps.findings.statistics.draws import interval, paired_draws, unpaired_draws
 from ire.sweeps.findings.statistics.speedup import CLOCKS
 from ire.sweeps.findings.statistics.target import best_run_ratio, time_to_target_ratio
 from ire.sweeps.findings.statistics.verdict import (
@@ -362,6 +362,7 @@ class _Judge:
         self._plan, self._studies, self._yardstick = plan, studies, yardstick
         self._metric = plan.space.metric
         self._judged = self._metric.on_test if yardstick.judged_on == TEST else self._metric.name
+        self._is_paired = plan.paired is not False
 
     def row(self, method: str) -> Row:
         ledgers = [study[method] for study in self._studies]
@@ -439,7 +440,12 @@ class _Judge:
         baseline, method = ([run.reports for run in side] for side in zip(*pairs, strict=True))
         return {
             clock: time_to_target_ratio(
-                baseline, method, clock, self._generator(name, clock, "target"), self._metric
+                baseline,
+                method,
+                clock,
+                self._generator(name, clock, "target"),
+                self._metric,
+                paired=self._is_paired,
             )
             for clock in CLOCKS
         }
@@ -545,8 +551,21 @@ class _Judge:
             pairs = _pairs(finished(one), finished(other))
             if not pairs:
                 return None
-            parts.append([self._value(a) - self._value(b) for a, b in pairs])
-        values = np.array(parts[0] if len(parts) == 1 else [mean(part) for part in parts])[:, None]
+            parts.append([(self._value(a), self._value(b)) for a, b in pairs])
+        if not self._is_paired:
+            sides = np.array(parts[0] if len(parts) == 1 else [np.mean(part, axis=0) for part in parts])
+            first, second = unpaired_draws(sides, self._generator(*purpose)).T
+            low, high = interval(first - second)
+            return Difference(
+                value=float(np.subtract(*sides.mean(axis=0))),
+                low=low,
+                high=high,
+                units=len(sides),
+                is_better_above=self._metric.mode == "max",
+            )
+        differences = [[a - b for a, b in part] for part in parts]
+        units = differences[0] if len(parts) == 1 else [mean(part) for part in differences]
+        values = np.array(units)[:, None]
         low, high = interval(paired_draws(values, self._generator(*purpose))[:, 0])
         return Difference(
             value=float(values.mean()),

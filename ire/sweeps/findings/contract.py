@@ -5,8 +5,9 @@ broken makes the comparison "not comparable", in words; one that cannot be judge
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 
+from ire.sweeps.findings.clause import Clause, same_range
+from ire.sweeps.findings.of_functions import differing_ranges, function_clauses
 from ire.sweeps.plan.plan import Plan
 from ire.sweeps.records.records import (
     CONFIRM,
@@ -19,21 +20,10 @@ from ire.sweeps.records.records import (
 )
 from ire.sweeps.search.ledger import Ledger
 from ire.sweeps.search.stages import best_baseline
-from search_spaces import Dimension, Fixed
 
 SPENT_TOLERANCE = 1.33
 """A search that spent more than so many times the best baseline's had another budget, whatever was offered."""
 WALL_CLAUSE = "hardware"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Clause:
-    """One clause of the contract."""
-
-    name: str
-    kept: bool | None
-    """None: it cannot be judged yet."""
-    text: str
 
 
 def broken_before(plan: Plan) -> list[Clause]:
@@ -55,7 +45,8 @@ def clauses(plan: Plan, studies: Sequence[Mapping[str, Ledger]]) -> Iterator[Cla
         texts = list(dict.fromkeys(clause.text for clause in same))
         if len(texts) > 1:
             texts = [f"study {number}: {clause.text}" for number, clause in enumerate(same, start=1)]
-        yield Clause(name=same[0].name, kept=kept, text="; ".join(texts))
+        yield Clause(name=same[0].name, kept=kept, text="; ".join(texts), word=same[0].word)
+    yield from function_clauses(plan)
     yield _hardware([ledger for study in studies for ledger in study.values()])
 
 
@@ -120,6 +111,8 @@ def _cost(plan: Plan, ledger: Ledger) -> int | None:
 
 
 def _ranges(plan: Plan) -> Clause:
+    if plan.space.arms:
+        return _ranges_of_arms(plan)
     differing, space = [], plan.space
     for name in plan.methods:
         method = plan.method(name)
@@ -131,7 +124,7 @@ def _ranges(plan: Plan) -> Clause:
             differing += [
                 f"{setting} of {name} ({mine[setting]}) and of {base.name} ({theirs[setting]})"
                 for setting in theirs
-                if setting in mine and not _are_equal(mine[setting], theirs[setting])
+                if setting in mine and not same_range(mine[setting], theirs[setting])
             ]
     if differing:
         return Clause(
@@ -144,11 +137,17 @@ def _ranges(plan: Plan) -> Clause:
     )
 
 
-def _are_equal(one: Dimension, other: Dimension) -> bool:
-    """Whether the same is searched, wherever it starts."""
-    if isinstance(one, Fixed) or type(one) is not type(other):
-        return one == other
-    return replace(one, published=other.published) == other
+def _ranges_of_arms(plan: Plan) -> Clause:
+    """What settings of one name mean is the script's affair, so a difference is told, and breaks nothing."""
+    differing = differing_ranges(plan)
+    if differing:
+        text = (
+            f"searched in different ranges: {'; '.join(differing)}; fair only if they mean different things"
+        )
+        return Clause(name="ranges", kept=None, word="they differ", text=text)
+    return Clause(
+        name="ranges", kept=True, text="every setting is searched in the range that the baselines have for it"
+    )
 
 
 def _seeds(plan: Plan, ledgers: Collection[Ledger]) -> Clause:

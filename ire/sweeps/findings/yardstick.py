@@ -142,7 +142,9 @@ class Yardstick:
         wall = self._wall_costs(method, baseline, units, generator)
         if wall is not None:
             costs["wall"] = wall
-        return speed_ups(losses, factors, costs, generator, whole=whole)
+        return speed_ups(
+            losses, factors, costs, generator, whole=whole, paired=self._plan.paired is not False
+        )
 
     def _ends(self, runs: Sequence[TrialRecord], name: str) -> dict[int, float]:
         """What runs end with, as costs, by the number of their seed."""

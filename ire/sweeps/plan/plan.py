@@ -44,6 +44,11 @@ class Plan(PlannedOptions):
     """The rules of judgement: 1 before there were studies, 2 since."""
     data: str | None = None
     """What the task is trained on (`Task.data_identity`); None if it makes its own data, or in older sweeps."""
+    paired: bool | None = None
+    """Whether a training function's first losses follow from its seed, so that runs are compared in pairs; None for a
+    task, whose losses do."""
+    seeded: bool | None = None
+    """Whether another seed changes the first losses of a training function; None for a task."""
     space: Space
 
     def method(self, name: str, *, where: str = "") -> Method:
@@ -262,6 +267,33 @@ class Plan(PlannedOptions):
             name=self.prefix + name,
         )
 
+    def probe_trials(self, *, steps: int, eval_interval: int) -> list[TrialSpec]:
+        """Short trials of a training function before the sweep: its first arm, again, with another seed; all others.
+
+        The second one is also tested, and its values are thrown away.
+        """
+        first, *others = self.methods
+        tries = [
+            (first, 0, False),
+            (first, 0, True),
+            (first, 1, False),
+            *((name, 0, False) for name in others),
+        ]
+        return [
+            TrialSpec(
+                task=self.task,
+                method=name,
+                settings=self.method(name).resolve(self.space.published(self.method(name))),
+                seed=self._seed("probe", seed),
+                horizon=min(steps, self.space.horizon),
+                eval_interval=min(eval_interval, self.space.eval_interval),
+                test=test,
+                **self._execution,
+                name=f"{self.method(name).slug}-probe",
+            )
+            for name, seed, test in tries
+        ]
+
     def timing_trial(self, name: str, method: str, settings: Mapping[str, Any], steps: int) -> TrialSpec:
         """A turn of the quiet pass: `steps` steps at most, with the whole schedule laid over them."""
         steps = min(steps, self.space.horizon)
@@ -388,6 +420,9 @@ def _checked(values: dict[str, Any], plan: type, *, source: str) -> dict[str, An
     folders, rules = values.get("import_path", ()), values.get("rules", 1)
     if not isinstance(folders, tuple) or not all(isinstance(folder, str) for folder in folders):
         raise InvalidInput(f"{source}: import_path = {folders!r}: must be a list of folders")
+    for name in ("paired", "seeded"):
+        if not isinstance(values.get(name), bool | None):
+            raise InvalidInput(f"{source}: {name} = {values[name]!r}: must be true or false")
     if not isinstance(rules, int) or not 1 <= rules <= RULES:
         raise InvalidInput(
             f"{source}: rules = {rules!r}: must be at most {RULES}, or a newer version of ire reads it"

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ire.sweeps.findings.comparison import Comparison, Difference, Measured, Row, published
+from ire.sweeps.findings.of_functions import is_function
 from ire.sweeps.findings.paper import beside_the_paper
 from ire.sweeps.findings.results import Results
 from ire.sweeps.findings.statistics.horizon import ABOVE, BELOW, UNKNOWN, WITHIN
@@ -40,6 +41,7 @@ def as_json(results: Results) -> dict[str, Any]:
         "schema": SCHEMA,
         "name": plan.name,
         "task": plan.task,
+        "form": "training function" if is_function(plan) else "task",
         "headline": headline(results),
         "findings": further_findings(results),
         "complete": comparison.is_complete,
@@ -77,7 +79,10 @@ def as_json(results: Results) -> dict[str, Any]:
             }
             for point in comparison.curve
         ],
-        "contract": [{"clause": c.name, "kept": c.kept, "text": c.text} for c in comparison.contract],
+        "contract": [
+            {"clause": c.name, "kept": c.kept, "text": c.text} | ({"word": c.word} if c.word else {})
+            for c in comparison.contract
+        ],
         "paper": [asdict(beside) | {"difference": beside.difference} for beside in beside_the_paper(results)],
         "faults": [
             {"trial": trial.name, "kind": fault.kind, "cause": last_line(fault.cause), "status": trial.status}

@@ -385,7 +385,7 @@ def contract(results: Results) -> Table:
     return Table(
         title="Fairness contract",
         heads=["clause", "kept", ""],
-        lines=[[c.name, words[c.kept], c.text] for c in results.comparison.contract],
+        lines=[[c.name, c.word or words[c.kept], c.text] for c in results.comparison.contract],
     )
 
 

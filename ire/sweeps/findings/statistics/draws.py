@@ -31,6 +31,20 @@ def paired_draws(
     return mean + scale[:, None] * (normal @ (values - mean)) / np.sqrt(n * (n - 1))
 
 
+def unpaired_draws(
+    values: np.ndarray, generator: np.random.Generator, resamples: int = RESAMPLES
+) -> np.ndarray:
+    """The same of columns that do not belong together: each mean is drawn by itself, equal columns being one.
+
+    The difference of two has the interval of Behrens and Fisher, whatever their variances.
+    """
+    drawn: dict[bytes, np.ndarray] = {}
+    for column in values.T:
+        if column.tobytes() not in drawn:
+            drawn[column.tobytes()] = paired_draws(column[:, None], generator, resamples)
+    return np.concatenate([drawn[column.tobytes()] for column in values.T], axis=1)
+
+
 def median_draws(
     values: np.ndarray, generator: np.random.Generator, resamples: int = RESAMPLES
 ) -> np.ndarray:

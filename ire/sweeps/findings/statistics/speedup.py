@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ire.sweeps.findings.statistics.draws import paired_draws
+from ire.sweeps.findings.statistics.draws import paired_draws, unpaired_draws
 from ire.sweeps.findings.statistics.horizon import ABOVE, BELOW, UNKNOWN, WITHIN, equal_horizon
 from ire.sweeps.findings.statistics.verdict import SpeedUp, speed_up_from_draws
 
@@ -27,6 +27,7 @@ def speed_ups(
     generator: np.random.Generator,
     *,
     whole: bool = True,
+    paired: bool = True,
 ) -> tuple[dict[str, SpeedUp], dict[str, np.ndarray]]:
     """The speed-up of a method over a baseline by clock, and the draws (resamples, 2) behind each.
 
@@ -34,13 +35,14 @@ def speed_ups(
     `factors` (h,) of the task's horizon, 1 among them. The curve is the baseline's own, or another's that stands in for
     it: then both are read on it. `costs` by clock: logarithms (n,) of what a step of the baseline costs over one of
     the method, or (resamples + 1,) draws of it whose first is the value; a clock that is missing is not judged.
-    `whole` is false where planned runs are missing: then there is no verdict. A draw is a value and `BELOW`, `WITHIN`,
-    `ABOVE` or `UNKNOWN`.
+    `whole` is false where planned runs are missing: then there is no verdict. Without `paired` what a unit measured of
+    two things does not belong together. A draw is a value and `BELOW`, `WITHIN`, `ABOVE` or `UNKNOWN`.
     """
     n, h = len(losses), len(factors)
     of_units = {clock: cost for clock, cost in costs.items() if len(cost) == n}
     columns = np.column_stack([losses, *of_units.values()]) if of_units else losses
-    means = np.vstack([columns.mean(axis=0), paired_draws(columns, generator)])
+    drawn_together = paired_draws if paired else unpaired_draws
+    means = np.vstack([columns.mean(axis=0), drawn_together(columns, generator)])
     drawn = {
         clock: means[:, 2 + h + list(of_units).index(clock)] if clock in of_units else cost
         for clock, cost in costs.items()

@@ -44,9 +44,11 @@ def time_to_target_ratio(
     clock: str,
     generator: np.random.Generator,
     metric: Metric = LOSS,
+    *,
+    paired: bool = True,
 ) -> SpeedUp:
-    """The same on mean curves over seeds, with an interval; the i-th curves of both are a pair."""
-    (ratio, censored), *draws = _ratios(baseline, method, clock, metric, generator)
+    """The same on mean curves over seeds, with an interval; the i-th curves of both are a pair if they are `paired`."""
+    (ratio, censored), *draws = _ratios(baseline, method, clock, metric, generator, paired=paired)
     drawn = np.array(draws)
     return speed_up_from_draws(
         float(ratio), int(censored), drawn[:, 0], drawn[:, 1].astype(int), units=len(baseline)
@@ -59,6 +61,8 @@ def _ratios(
     clock: str,
     metric: Metric,
     generator: np.random.Generator | None,
+    *,
+    paired: bool = True,
 ) -> np.ndarray:
     """Rows of ratio and censoring: of the means first, then of the draws."""
     key = "step" if clock == "wall" else clock
@@ -71,7 +75,8 @@ def _ratios(
     both = np.hstack(stacked)
     means = both.mean(axis=0)[None]
     if generator is not None:
-        means = np.vstack([means, paired_draws(both, generator)])
+        sides = [both] if paired else stacked
+        means = np.vstack([means, np.hstack([paired_draws(side, generator) for side in sides])])
     base, mine = means[:, :points], means[:, points:]
     targets = base[:, -1]
     needed = times_to_target(times[0], base, targets)

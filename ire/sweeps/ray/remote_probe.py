@@ -1,0 +1,56 @@
+"""Probes a training function on the cluster: with a worker's resources, and the data that workers find."""
+
+from dataclasses import asdict
+from typing import Any
+
+import ray
+from ray.exceptions import RayTaskError
+
+from ire.sweeps.plan.plan import Plan
+from ire.trial.spec import TrialSpec
+from trainables.data.folder import data_in
+from trainables.functions.function import TrainingFunction, load_workload
+from trainables.functions.probe import EVAL_INTERVAL, STEPS, Probed, probe
+from trainables.functions.sources import Sources, install
+from trainables.gang.shares import share
+
+
+def probe_on_ray(plan: Plan) -> Probed:
+    """What the probe of the plan's function finds; raises what it raises there."""
+    function = load_workload(plan.task, plan.import_path)
+    assert isinstance(function, TrainingFunction)
+    found = function.sources
+    specs = plan.probe_trials(steps=STEPS, eval_interval=EVAL_INTERVAL)
+    gpus = share(plan.gpus_per_worker) if plan.gpus_per_worker else 0
+    task = ray.remote(num_cpus=plan.cpus_per_worker, num_gpus=gpus, max_retries=0)(_probe)
+    try:
+        return ray.get(
+            task.remote(
+                [spec.to_dict() for spec in specs],
+                import_path=list(plan.import_path),
+                sources=asdict(found) if found else None,
+                data_dir=plan.data_dir,
+                device="cuda" if gpus else "cpu",
+                in_group=plan.workers > 1,
+            )
+        )
+    except RayTaskError as error:
+        raise error.cause from error
+
+
+def _probe(
+    specs: list[dict[str, Any]],
+    *,
+    import_path: list[str],
+    sources: dict[str, Any] | None,
+    data_dir: str | None,
+    device: str,
+    in_group: bool,
+) -> Probed:
+    if sources is not None:
+        install(Sources(**sources))
+    trials = [TrialSpec.from_dict(spec) for spec in specs]
+    with data_in(data_dir):
+        function = load_workload(trials[0].task, import_path)
+        assert isinstance(function, TrainingFunction)
+        return probe(function, trials, device=device, in_group=in_group)

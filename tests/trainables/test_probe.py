@@ -1,0 +1,119 @@
+"""The probe of a training function: what it finds before a sweep starts."""
+
+import itertools
+
+import pytest
+import torch
+import torch.distributed as dist
+
+from ire.invalid_input import InvalidInput
+from ire.trial.spec import TrialSpec
+from trainables.functions.function import as_function
+from trainables.functions.probe import EVAL_INTERVAL, STEPS, Probed, probe
+
+
+def specs():
+    tries = [("baseline", 1, False), ("baseline", 1, True), ("baseline", 2, False), ("mine", 1, False)]
+    return [
+        TrialSpec(
+            task="train.py:train",
+            method=method,
+            settings={"lr": 0.1},
+            seed=seed,
+            horizon=STEPS,
+            eval_interval=EVAL_INTERVAL,
+            test=test,
+        )
+        for method, seed, test in tries
+    ]
+
+
+def probed(function, **options):
+    return probe(as_function(function), specs(), **{"device": "cpu", "in_group": False} | options)
+
+
+def loop(loss, *, horizon=None, interval=None):
+    """A function that reports `loss(trial)`, at the steps that are due or by a clock of its own."""
+
+    def train(trial):
+        for step in range(1, (horizon or trial.horizon) + 1):
+            is_due = step % interval == 0 if interval else trial.due(step)
+            if is_due:
+                trial.report(step, train_loss=loss(trial), val_loss=1.0)
+
+    return train
+
+
+calls = itertools.count()
+
+
+@pytest.mark.parametrize(
+    ("loss", "paired", "seeded"),
+    [
+        (lambda trial: torch.rand(()), True, True),
+        (lambda trial: 1 + torch.rand((), generator=torch.Generator().manual_seed(trial.seed)), True, True),
+        (lambda trial: 1 / (1 + next(calls)), False, True),
+        (lambda trial: 1.0, True, False),
+    ],
+    ids=["global generator", "own generator", "no seed", "one seed"],
+)
+def test_it_finds_whether_the_seed_decides_the_losses(loss, paired, seeded):
+    assert probed(loop(loss)) == Probed(paired=paired, seeded=seeded, tests=False, overruns=False)
+
+
+def test_it_finds_that_a_horizon_is_not_obeyed():
+    assert probed(loop(lambda trial: trial.seed, horizon=2000)).overruns
+
+
+def test_it_finds_whether_the_test_split_can_be_evaluated_and_evaluates_it_once():
+    def train(trial):
+        trial.test_metrics(lambda: looked.append(trial.method) or {"loss": 1.0})
+        loop(lambda trial: torch.rand(()))(trial)
+
+    looked = []
+    assert probed(train).tests
+    assert looked == ["baseline"]
+
+
+def forgetful(trial):
+    for step in range(1, trial.horizon + 1):
+        if trial.due(step):
+            trial.report(step, train_loss=1.0)
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (forgetful, "val_loss is missing"),
+        (loop(lambda _: 1.0, horizon=3), "returned before its trial was over: the horizon is 4 steps"),
+        (loop(lambda _: 1.0, interval=1), r"report\(1\): no report is due at that step"),
+        (loop(lambda _: 1.0, horizon=2000, interval=100), "gone on to step 100, past the horizon of 4 steps"),
+        (lambda trial: None, "it never reported"),
+    ],
+    ids=["no metric", "too short", "not due", "own interval", "nothing"],
+)
+def test_a_function_that_does_not_keep_to_its_trial_is_one_clear_line(function, message):
+    with pytest.raises(InvalidInput, match=f"tried for 4 steps as 'baseline': .*{message}") as found:
+        probed(function)
+    assert "\n" not in str(found.value)
+
+
+def test_every_arm_is_tried():
+    def train(trial):
+        if trial.method == "mine":
+            raise KeyError("dropout")
+        loop(lambda _: 1.0)(trial)
+
+    with pytest.raises(KeyError, match="dropout") as found:
+        probed(train)
+    assert "as 'mine'" in found.value.__notes__[0]
+
+
+def test_a_function_for_several_workers_finds_a_group_of_one():
+    def train(trial):
+        one = torch.ones(())
+        dist.all_reduce(one)
+        loop(lambda _: one)(trial)
+
+    assert probed(train, in_group=True).paired
+    assert not dist.is_initialized()

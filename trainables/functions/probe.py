@@ -1,0 +1,104 @@
+"""Runs a training function for a few steps before a sweep of it starts, and finds what would spoil the comparison.
+
+A task is checked more deeply, since its batches can be asked for one by one (`trainables.training.stream_check`).
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+
+from ire.invalid_input import InvalidInput
+from ire.trial.report import Report
+from ire.trial.spec import TrialSpec
+from trainables.functions.function import TrainingFunction
+from trainables.functions.run import run_function
+from trainables.functions.trial import Trial
+
+STEPS, EVAL_INTERVAL = 4, 3
+"""Of a trial of the probe: the last step is no multiple of the interval, and must be reported, too."""
+TOLERANCE = 1e-5
+"""Losses on a GPU that differ by no more than this share are the same: its sums have no fixed order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probed:
+    """What a probe has found of a function that keeps to its trials."""
+
+    paired: bool
+    """Whether the same seed gives the same first losses."""
+    seeded: bool
+    """Whether another seed gives others."""
+    tests: bool
+    """Whether it registers what evaluates the test split."""
+    overruns: bool
+    """Whether it goes on after its horizon."""
+
+
+def probe(
+    function: TrainingFunction, specs: Sequence[TrialSpec], *, device: torch.device | str, in_group: bool
+) -> Probed:
+    """Run the trials of `specs`: the first arm, the same again, it with another seed, then every other arm.
+
+    With `in_group` each finds a process group, of itself alone. What the function raises is raised again;
+    `InvalidInput` is raised, with the arm, if it does not keep to a trial.
+    """
+    device = torch.device(device)
+    with _group(in_group):
+        found = [_run(function, spec, device) for spec in specs]
+    first, again, other = (trial.reports for trial in found[:3])
+    return Probed(
+        paired=_equal(first, again, device),
+        seeded=not _equal(first, other, device),
+        tests=all(trial.can_test for trial in found),
+        overruns=any(trial.overran for trial in found),
+    )
+
+
+def _run(function: TrainingFunction, spec: TrialSpec, device: torch.device) -> Trial:
+    """The trial after its end."""
+    trials: list[Trial] = []
+
+    def take(_: Report, trial: Trial) -> bool:
+        trials.append(trial)
+        return True
+
+    try:
+        run_function(spec, take, function=function, device=device, softly=True)
+    except InvalidInput as error:
+        raise InvalidInput(
+            f"{function.name}, tried for {spec.horizon} steps as {spec.method!r}: {error}"
+        ) from error
+    except Exception as error:
+        error.add_note(f"{function.name} was tried for {spec.horizon} steps as {spec.method!r}")
+        raise
+    return trials[-1]
+
+
+def _equal(one: Sequence[Report], other: Sequence[Report], device: torch.device) -> bool:
+    """Whether two trials have the same losses: to the last bit on a CPU."""
+    mine, theirs = (
+        [loss for report in side for loss in (report["train_loss"], report["val_loss"])]
+        for side in (one, other)
+    )
+    if device.type == "cpu" or len(mine) != len(theirs):
+        return mine == theirs
+    return all(
+        a == b or (a is not None and b is not None and abs(a - b) <= TOLERANCE * max(abs(a), abs(b)))
+        for a, b in zip(mine, theirs, strict=True)
+    )
+
+
+@contextlib.contextmanager
+def _group(wanted: bool) -> Iterator[None]:
+    """Inside, a process group of this process alone, if it is wanted and there is none."""
+    if not wanted or dist.is_initialized():
+        yield
+        return
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
