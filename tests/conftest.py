@@ -54,6 +54,12 @@ def pytest_xdist_auto_num_workers(config):
     return 0 if names_paths(config) else None  # None: as many as there are cores
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node, ids):
+    if node.config.option.dist == "loadgroup" and not all("@" in name for name in ids):
+        pytest.exit("pytest-xdist ignores groups (pytest-xdist#1386): pip install 'pytest<9.2'", returncode=4)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
     """Choose the tests; send a file's to one process, all that use Ray to one, and begin with what takes longest."""
