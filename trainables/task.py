@@ -147,19 +147,24 @@ class Task(ABC):
         """One line that no other data has: its name, and checksums of data, tokenizer and vocabulary.
 
         Each trial records it, and none continues or is compared on other data. None for a task that generates
-        its data. Raises `InvalidInput` if the data is missing.
+        its data and does not say which. Raises `InvalidInput` if the data is missing.
         """
         return None if self.data is None else self.data.open(task=self.name).identity
 
-    def check_same_data(self, recorded: str | None, *, whose: str) -> None:
-        """Raise `InvalidInput` unless the data here is that of the trials of `whose`; None matches any data."""
-        here = self.data_identity()
+    def check_same_data(self, recorded: str | None, *, whose: str, here: str | None = None) -> None:
+        """Raise `InvalidInput` unless the data here is that of the trials of `whose`; None matches any data.
+
+        `here` is the identity of the data, where it is known already.
+        """
+        here = here or self.data_identity()
         if recorded is None or here is None or recorded == here:
             return
-        place = f" in {str(self.data.folder)!r}" if self.data is not None else ""
+        place, remedy = "", "run it with the Python and the packages it began with, or start anew"
+        if self.data is not None:
+            place = f" in {str(self.data.folder)!r}"
+            remedy = "prepare the former again (`ire data prepare`, --dir for another folder), or start anew"
         raise InvalidInput(
-            f"{whose} was made on the data {recorded!r}, but the data{place} is {here!r}: prepare the former again "
-            "(`ire data prepare`, --dir for another folder), or start anew"
+            f"{whose} was made on the data {recorded!r}, but the data{place} is {here!r}: {remedy}"
         )
 
     @abstractmethod

@@ -14,10 +14,12 @@ import psutil
 import pytest
 import ray
 from inline_sweep import grid_plan
+from simulated import make_plan
 from small_space import DIGITS, SHORT, space_text
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 
+import ire.sweeps.ray.data_on_nodes as data_on_nodes
 from ire import open_experiment
 from ire.invalid_input import InvalidInput
 from ire.storage.storage import below, open_storage
@@ -26,6 +28,7 @@ from ire.sweeps.ray.cluster import check_shared
 from ire.sweeps.records.experiment_home import home_at
 from ire.sweeps.records.records import DIVERGED, FAILED, FINISHED, PRUNED, RUNNING, TIMING, read_records
 from trainables.gang.trainable import GangTrainable, remove_abandoned_placement_groups
+from trainables.task import load_task
 from trainables.training.loop import train
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -278,7 +281,7 @@ def test_every_fault_is_survived_or_told_and_the_other_trials_are_untouched(clus
 
 
 def test_a_grid_that_shares_its_steps_through_ray_is_bitwise_the_one_in_a_process_without(cluster, tmp_path):
-    plan = grid_plan(share_prefix=False, rules=RULES)
+    plan = grid_plan(share_prefix=False, rules=RULES, data=load_task("digits").data_identity())
     (tmp_path / "alone").mkdir()
     inline_sweep.run(tmp_path / "alone", plan)
     (tmp_path / "grid.toml").write_text(plan.space.text)
@@ -369,6 +372,16 @@ def groups() -> set[str]:
     """The placement groups of the cluster that wait for room or have it."""
     table = ray.util.placement_group_table()
     return {name for name, group in table.items() if group["state"] != "REMOVED"}
+
+
+def test_a_node_is_asked_which_data_it_holds(cluster, monkeypatch):
+    (node,) = ray.nodes()
+    monkeypatch.setattr(data_on_nodes, "machines", lambda plan: (False, {node["NodeID"]: "node-7"}))
+    assert data_on_nodes.data_on_nodes(make_plan()) == load_task("digits").data_identity()
+    with pytest.raises(
+        InvalidInput, match=r"wikitext2 cannot be trained on .*: run `ire data prepare wikitext2"
+    ):
+        data_on_nodes.data_on_nodes(make_plan(task="wikitext2", data_dir=str(Path(__file__).parent)))
 
 
 def test_a_store_that_a_node_cannot_read_is_told_before_anything_starts(cluster, s3, monkeypatch):

@@ -1,10 +1,11 @@
 """Handwritten digits, 8x8 pixels, bundled with scikit-learn: a real vision task that trains in a second."""
 
+import hashlib
 from collections.abc import Iterable, Iterator
-from functools import cached_property
+from functools import cache, cached_property
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ire.trial.seeds import generator
 from trainables.task import Batch, Task
@@ -21,11 +22,8 @@ class Digits(Task):
     @cached_property
     def splits(self) -> dict[str, Batch]:
         """Images (n, 1, 8, 8) in [-1, 1] and labels (n,) of the three disjoint splits."""
-        from sklearn.datasets import load_digits
-
-        data = load_digits()
-        images = torch.from_numpy(data.images).float().unsqueeze(1) / 8 - 1
-        labels = torch.from_numpy(data.target).long()
+        images, labels = bundled()
+        images = images.float().unsqueeze(1) / 8 - 1
         order = torch.randperm(len(labels), generator=generator("digits", 0))
         if self.study:  # the test digits stay; the others are dealt anew
             rest = order[: -SIZES["test"]]
@@ -33,6 +31,13 @@ class Digits(Task):
             order = torch.cat([rest[dealt], order[-SIZES["test"] :]])
         parts = order.split(list(SIZES.values()))
         return {name: (images[part], labels[part]) for name, part in zip(SIZES, parts, strict=True)}
+
+    def data_identity(self) -> str:
+        """What this release of scikit-learn bundles."""
+        digest = hashlib.sha256()
+        for part in bundled():
+            digest.update(part.to(torch.uint8).numpy().tobytes())
+        return f"digits sha256 {digest.hexdigest()[:16]}"
 
     def model(self) -> nn.Module:
         return nn.Sequential(
@@ -59,3 +64,12 @@ class Digits(Task):
 
     def eval_batches(self, split: str) -> Iterable[Batch]:
         return [self.splits[split]]
+
+
+@cache
+def bundled() -> tuple[Tensor, Tensor]:
+    """Images (1797, 8, 8) with values from 0 to 16, in double precision, and labels (1797,) int64."""
+    from sklearn.datasets import load_digits  # start-up stays light
+
+    data = load_digits()
+    return torch.from_numpy(data.images), torch.from_numpy(data.target).long()

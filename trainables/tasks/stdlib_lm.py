@@ -1,8 +1,10 @@
 """A byte-level language model of the Python standard library's own source text: real text, no download."""
 
+import hashlib
+import platform
 import sysconfig
-from collections.abc import Iterable, Iterator
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache, cached_property
 from pathlib import Path
 
 import torch
@@ -27,25 +29,23 @@ class StdlibLM(Task):
     @cached_property
     def splits(self) -> dict[str, Tensor]:
         """The bytes (n,) of each split: 80 % of the files train, 10 % validation, 10 % test."""
-        root = Path(sysconfig.get_paths()["stdlib"])
         files: dict[str, list[bytes]] = {"train": [], "validation": [], "test": []}
-        size = 0
-        for path in sorted(root.glob("*.py")) + sorted(root.glob("[a-z]*/*.py")):
-            if size >= CORPUS_BYTES:
-                break
-            if path.is_relative_to(root / "site-packages") or "test" in path.parts[-2]:
-                continue
-            text = path.read_bytes()
-            name = path.relative_to(root).as_posix()
+        for name, text in corpus().items():
             draw = derive_seed("stdlib-lm", name) % 10
             if draw and self.study:  # test files stay; the others are dealt anew
                 draw = 1 + derive_seed("stdlib-lm", name, self.study) % 9
             files["test" if draw == 0 else "validation" if draw == 1 else "train"].append(text)
-            size += len(text)
         return {
             name: torch.frombuffer(bytearray(b"\n".join(texts)), dtype=torch.uint8)
             for name, texts in files.items()
         }
+
+    def data_identity(self) -> str:
+        """The text is another one with every release of Python, and with what a distribution changes in it."""
+        digest = hashlib.sha256()
+        for name, text in corpus().items():
+            digest.update(f"{name} {len(text)}\n".encode() + text)
+        return f"stdlib-lm sha256 {digest.hexdigest()[:16]}, of Python {platform.python_version()}"
 
     def model(self) -> nn.Module:
         return CausalTransformer(vocabulary=VOCABULARY, context=CONTEXT)
@@ -70,3 +70,20 @@ def windows(text: Tensor, offsets: Tensor) -> Batch:
     index = offsets[:, None] + torch.arange(CONTEXT + 1)
     window = text[index].long()
     return window[:, :-1], window[:, 1:]
+
+
+@cache
+def corpus() -> Mapping[str, bytes]:
+    """The first `CORPUS_BYTES` of the library, file by file: its name below the library, and its text."""
+    root = Path(sysconfig.get_paths()["stdlib"])
+    found: dict[str, bytes] = {}
+    size = 0
+    for path in sorted(root.glob("*.py")) + sorted(root.glob("[a-z]*/*.py")):
+        if size >= CORPUS_BYTES:
+            break
+        if path.is_relative_to(root / "site-packages") or "test" in path.parts[-2]:
+            continue
+        name = path.relative_to(root).as_posix()
+        found[name] = path.read_bytes()
+        size += len(found[name])
+    return found

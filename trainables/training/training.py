@@ -118,7 +118,7 @@ class Training:
         )
         self.update = build_update(self._setup)
         self.data = task.data_identity()
-        """What the trial is trained on, as its checkpoints record it; None if its task makes its own data."""
+        """What the trial is trained on, as its checkpoints record it; None if its task does not say."""
         task.check_same_data(spec.data, whose=f"the sweep of {spec.name}")
         check_stream(task, seed=spec.seed)
         self.batches = task.train_batches(seed=spec.seed, start=0)

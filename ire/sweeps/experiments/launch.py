@@ -19,6 +19,7 @@ from ire.sweeps.experiments.places import Place, place
 from ire.sweeps.experiments.preflight import (
     check_same_data,
     needs_probe,
+    on_data,
     preflight,
     preflight_again,
     with_probe,
@@ -139,7 +140,7 @@ def sweep(task: str | None = None, *, console: Console | None = None, **options:
     where = place(inline=options["inline"], address=options["address"])
     if options["gpus_per_worker"] is None:
         plan = replace(plan, gpus_per_worker=where.gpus_by_default())
-    plan = preflight(plan, console, has_other_data=bool(options["address"]))
+    plan = preflight(plan, console, has_other_data=where.has_other_data)
     for said in dict.fromkeys(found.searched_by_default(plan.method(name)) for name in plan.methods):
         if said:
             console.print(said, soft_wrap=True, highlight=False)
@@ -211,7 +212,7 @@ def _run(
     with contextlib.ExitStack() as stack:
         stack.enter_context(data_in(plan.data_dir))
         if protocol is None or not protocol.is_over:
-            if plan.data is not None and not where.has_other_data:  # there, each worker looks at its own
+            if plan.data is not None and not where.has_other_data:
                 check_same_data(plan)
             last = plain_console(file=console.file, waits=False)  # wherever standard output goes by then
             if where.opening:
@@ -224,6 +225,8 @@ def _run(
             if protocol is None and needs_probe(plan):
                 plan = with_probe(plan, console, where.probe(plan))
             workload = load_workload(plan.task, plan.import_path)
+            if where.has_other_data:
+                plan = on_data(plan, where.data_identity(plan), is_new=protocol is None)
             room = check_room(room_needed(plan, workload, slots=slots.slots), home.location)
             stack.enter_context(  # after Ray, which has a handler of its own
                 terminate_like_interrupt(lambda: last.print(_how_to_go_on(home, where), soft_wrap=True))

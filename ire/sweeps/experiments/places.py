@@ -54,6 +54,12 @@ class OnRay:
             return "joining the Ray cluster ..."
         return "starting Ray on this machine ..."
 
+    def data_identity(self, plan: Plan) -> str | None:
+        """What all machines hold, while the place is open; raises `InvalidInput` if they hold different data."""
+        from ire.sweeps.ray.data_on_nodes import data_on_nodes  # start-up stays light
+
+        return data_on_nodes(plan)
+
     def gpus_by_default(self) -> float:
         """GPUs of a worker where nothing is said."""
         return gpus_by_default(self._address)
@@ -104,6 +110,9 @@ class InThisProcess:
     has_other_data = False
     opening = ""
     command = "ire resume --inline"
+
+    def data_identity(self, plan: Plan) -> str | None:
+        return plan.data
 
     def gpus_by_default(self) -> float:
         return 1.0 if this_machine()[0].gpus else 0.0

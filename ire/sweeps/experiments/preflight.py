@@ -108,6 +108,16 @@ def check_same_data(plan: Plan) -> None:
         workload.check_same_data(plan.data, whose=f"the sweep {plan.name!r}")
 
 
+def on_data(plan: Plan, here: str | None, *, is_new: bool) -> Plan:
+    """The plan on the data that a cluster holds; raises `InvalidInput` if an older sweep was made on other data."""
+    if is_new:
+        return replace(plan, data=here)
+    workload = load_workload(plan.task, plan.import_path)
+    if plan.data is not None and here is not None and isinstance(workload, Task):
+        workload.check_same_data(plan.data, whose=f"the sweep {plan.name!r}", here=here)
+    return plan
+
+
 def _check_function(plan: Plan) -> None:
     given: dict[str, Any] = {name: getattr(plan, name) for name in OF_TASKS}
     for name, default in OF_TASKS.items():

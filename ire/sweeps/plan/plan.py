@@ -43,7 +43,7 @@ class Plan(PlannedOptions):
     rules: int = 1
     """The rules of judgement: 1 before there were studies, 2 since."""
     data: str | None = None
-    """What the task is trained on (`Task.data_identity`); None if it makes its own data, or in older sweeps."""
+    """What the task is trained on (`Task.data_identity`); None if the task does not say, or in older sweeps."""
     paired: bool | None = None
     """Whether a training function's first losses follow from its seed, so that runs are compared in pairs; None for a
     task, whose losses do."""

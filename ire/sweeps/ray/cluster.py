@@ -169,11 +169,13 @@ def joins_a_cluster(address: str | None) -> bool:
 def nodes() -> list[Node]:
     """The living nodes of the cluster that is connected."""
     return [
-        Node(cpus=node["Resources"].get("CPU", 0), gpus=node["Resources"].get("GPU", 0)) for node in _alive()
+        Node(cpus=node["Resources"].get("CPU", 0), gpus=node["Resources"].get("GPU", 0))
+        for node in alive_nodes()
     ]
 
 
-def _alive() -> list[dict[str, Any]]:
+def alive_nodes() -> list[dict[str, Any]]:
+    """What Ray says of each living node of the cluster that is connected."""
     import ray
 
     return [node for node in ray.nodes() if node["Alive"]]
@@ -184,7 +186,7 @@ def check_shared(location: str | Path) -> None:
 
     Nothing is left there. A folder on the only node there is needs no look.
     """
-    alive = {node["NodeID"]: node["NodeManagerHostname"] for node in _alive()}
+    alive = {node["NodeID"]: node["NodeManagerHostname"] for node in alive_nodes()}
     if is_uri(location):
         _check_store(str(location), alive)
     elif len(alive) > 1:
@@ -196,7 +198,7 @@ def _check_folder(location: Path, nodes: Mapping[str, str]) -> None:
     probe = parent / f".ire-probe-{uuid.uuid4().hex}"
     probe.touch()
     try:
-        missing = _asked(nodes, _without, str(probe))
+        missing = list(asked(nodes, _without, str(probe)).values())
     finally:
         probe.unlink()
     if missing:
@@ -213,7 +215,7 @@ def _check_store(location: str, nodes: Mapping[str, str]) -> None:
     except OSError as error:
         raise InvalidInput(f"--storage {location!r}: cannot be written to ({error})") from error
     try:
-        failed = _asked(nodes, _unreadable, location, probe)
+        failed = list(asked(nodes, _unreadable, location, probe).values())
     finally:
         with contextlib.suppress(OSError):
             store.delete(probe)
@@ -224,29 +226,33 @@ def _check_store(location: str, nodes: Mapping[str, str]) -> None:
         )
 
 
-def _asked(nodes: Mapping[str, str], question: Callable[..., str | None], *arguments: str) -> list[str]:
-    """What `question` answers on each of the nodes, but for None; no answer is one, too."""
+def asked(nodes: Mapping[str, str], question: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
+    """By node, what `question` answers there, but for None; a node that does not answer has a text that says why.
+
+    `nodes` maps the id of each node to its host.
+    """
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     ask = ray.remote(num_cpus=0, max_retries=0)(question)
-    hosts = {
+    waiting = {
         ask.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
             *arguments
-        ): host
-        for node, host in nodes.items()
+        ): node
+        for node in nodes
     }
-    answered, silent = ray.wait(list(hosts), num_returns=len(hosts), timeout=ANSWER_SECONDS)
-    told = []
+    answered, silent = ray.wait(list(waiting), num_returns=len(waiting), timeout=ANSWER_SECONDS)
+    told: dict[str, Any] = {}
     for answer in answered:
+        node = waiting[answer]
         try:
-            told.append(ray.get(answer))
+            told[node] = ray.get(answer)
         except ray.exceptions.RayError as error:
-            told.append(f"{hosts[answer]}: {str(error).strip().splitlines()[-1]}")
+            told[node] = f"{nodes[node]}: {str(error).strip().splitlines()[-1]}"
     for late in silent:
         ray.cancel(late, force=True)
-        told.append(f"{hosts[late]}: no answer within {ANSWER_SECONDS:.0f} s")
-    return [answer for answer in told if answer]
+        told[waiting[late]] = f"{nodes[waiting[late]]}: no answer within {ANSWER_SECONDS:.0f} s"
+    return {node: answer for node, answer in told.items() if answer}
 
 
 def _without(probe: str) -> str | None:
