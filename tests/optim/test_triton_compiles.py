@@ -30,10 +30,14 @@ for p in (tl.float32,):
         text = ptx(kernel, kinds | form, **tiles, numbers="*fp32")
         assert len(re.findall("ld.global.v4", text)) >= 4 and len(re.findall("st.global.v4", text)) >= 2
     common = {"KIND": p, "ALIGNED": True, "BLOCK": mask.BLOCK}
-    digits = common | {"SHIFT": 20, "WIDTH": 11, "BINS": 2048, "LEADING": True}
-    ptx(mask.digit_kernel, digits, **tiles, blocks="i32", found="*i32", counts="*i32", tally="*i32")
-    ptx(mask.tie_kernel, common, **tiles, found="*i32", ties="*i32")
-    ptx(mask.fill_kernel, common, **tiles, found="*i32", before="*i64", quota="*i64", tally="*i32")
+    cells = {"found": "*i64"}
+    for leading in True, False:
+        digits = common | {"SHIFT": 24, "WIDTH": 7, "BINS": 128, "LEADING": leading}
+        text = ptx(mask.digit_kernel, digits, **tiles, blocks="i32", **cells, counts="*i64")
+        assert "ld.global.v4" in text
+    ptx(mask.pick_kernel, {"WIDTH": 7, "BINS": 128}, **cells, counts="*i64")
+    ptx(mask.tie_kernel, common, **tiles, **cells, ties="*i64")
+    ptx(mask.fill_kernel, common, **tiles, **cells, ties="*i64", before="*i64")
 print("compiled")
 """
 

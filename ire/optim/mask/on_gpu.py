@@ -2,8 +2,8 @@
 
 Once to hear that all is finite, before anything is overwritten, and once for how much of the old mask has stayed. The
 rule and the result are those of `flattest`: exactly `count` ones, ties in the order of the parameters and, inside
-one, of memory. The scores are read five times (three digits, ties, mask), the mask once, and written once: 22 bytes a
-coordinate in single precision.
+one, of memory. The scores are read six times (five digits, mask), and once more where some of those that equal the
+threshold are left out; the mask is read and written once: 26 bytes a coordinate in single precision.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,13 +16,12 @@ from torch import Tensor
 from ire.optim.tensors.blocks import memory_order
 from ire.optim.tensors.tiles import Tiles, has_triton, tiles, to_device
 
-DIGITS = ((20, 11), (10, 10), (0, 10))
+DIGITS = ((24, 7), (18, 6), (12, 6), (6, 6), (0, 6))
 """(shift, width) in bits of a magnitude in single precision, leading digit first."""
-BINS = 1 << 11
-INFINITY = 0x7F800000 >> 20
-"""The leading digit from which on a magnitude is not finite."""
-PROGRAMS = 4
+BINS = 1 << 7
+PROGRAMS = 8
 """Of each multiprocessor, that count digits: each adds up many blocks before it touches the common table."""
+WARPS = 8
 KINDS = (torch.float32, torch.bfloat16, torch.float16)
 
 
@@ -80,27 +79,16 @@ def flattest_on_gpu(
         for score, old in zip(scores, olds, strict=True)
     ]
     lots = list(_lots(scores, masks, [old is not None for old in olds], BLOCK))
-    tally = torch.zeros(3, dtype=torch.int32, device=scores[0].device)
-    found = _threshold(lots, max(count, 1), BLOCK, tally)
-    is_finite, zeros = torch.cat([found.is_finite.int(), tally[:1]]).tolist()  # the host waits
-    if not is_finite or (refuses_zeros and zeros == total):
+    found = _threshold(lots, count, BLOCK)
+    zeros, not_finite = found[5:7].tolist()  # the host waits
+    if not_finite or (refuses_zeros and zeros == total):
         return Ranked(masks=None, zeros=zeros)
     for mask, old in zip(masks, olds, strict=True):
         if old is not None and old is not mask:  # in another order of memory
             mask.copy_(old)
-    _fill(lots, found, count, BLOCK, tally)
-    _, before, kept = tally.tolist()  # and again
+    _fill(lots, found, BLOCK)
+    before, kept = found[7:9].tolist()  # and again
     return Ranked(masks=masks, zeros=zeros, before=before, kept=kept)
-
-
-@dataclass(frozen=True)
-class Found:
-    """The `count`-th smallest key, on the device; all (1,)."""
-
-    key: Tensor
-    below: Tensor
-    """How many keys are smaller."""
-    is_finite: Tensor
 
 
 def _lots(
@@ -121,49 +109,43 @@ def _lots(
             kind,
             tiles(tuple(scores[row].numel() for row in rows), block, device),
             to_device(table, torch.int64, device),
-            all(address % 16 == 0 for address in table[::3]),
+            all(address % 16 == 0 for address in (*table[::3], *table[1::3])),
             None if order is None else to_device(order, torch.int64, device),
         )
 
 
-def _threshold(lots: Sequence[Lot], k: int, block: int, tally: Tensor) -> Found:
-    """Radix selection; what is known so far stays on the device. Adds the zeros to `tally`."""
-    from ire.optim.mask.triton_kernels import digit_kernel
+def _threshold(lots: Sequence[Lot], count: int, block: int) -> Tensor:
+    """The cells of `triton_kernels`, with the `count`-th smallest key: radix selection, all of it on the device."""
+    from ire.optim.mask.triton_kernels import digit_kernel, pick_kernel
 
     device = lots[0].table.device
-    key = torch.zeros(1, dtype=torch.int32, device=device)
-    below = torch.zeros(1, dtype=torch.int64, device=device)
-    is_finite = None
-    for shift, width in DIGITS:
-        counts = torch.zeros(BINS, dtype=torch.int32, device=device)
+    found = to_device([0, 0, 0, max(count, 1), count, 0, 0, 0, 0], torch.int64, device)
+    counts = torch.zeros(len(DIGITS), BINS, dtype=torch.int64, device=device)
+    for place, (shift, width) in enumerate(DIGITS):
+        here, bins = counts[place], 1 << width
         for lot in lots:
             programs = min(lot.tiles.count, _multiprocessors(device) * PROGRAMS)
-            options = {"SHIFT": shift, "WIDTH": width, "BINS": BINS, "LEADING": is_finite is None}
-            _launch(digit_kernel, programs, lot, block, (lot.tiles.count, key, counts, tally), **options)
-        if is_finite is None:
-            is_finite = (counts[INFINITY:].sum() == 0).reshape(1)
-        cumulative = counts.cumsum(0)
-        digit = torch.searchsorted(cumulative, k - below).clamp_(max=BINS - 1)
-        below = below + cumulative[digit] - counts[digit]
-        key = ((key << width) | digit).int()
-    return Found(key, below, is_finite)
+            options = {"SHIFT": shift, "WIDTH": width, "BINS": bins, "LEADING": not place, "num_warps": WARPS}
+            _launch(digit_kernel, programs, lot, block, (lot.tiles.count, found, here), **options)
+        pick_kernel[(1,)](found, here, WIDTH=width, BINS=bins)
+    return found
 
 
-def _fill(lots: Sequence[Lot], found: Found, count: int, block: int, tally: Tensor) -> None:
+def _fill(lots: Sequence[Lot], found: Tensor, block: int) -> None:
     from ire.optim.mask.triton_kernels import fill_kernel, tie_kernel
 
-    device = found.key.device
     total = sum(lot.tiles.count for lot in lots)
-    ties = torch.zeros(total, dtype=torch.int32, device=device)
-    here = [torch.empty(lot.tiles.count, dtype=torch.int32, device=device) for lot in lots]
+    here = [torch.zeros(lot.tiles.count, dtype=torch.int64, device=found.device) for lot in lots]
     for lot, mine in zip(lots, here, strict=True):
-        _launch(tie_kernel, lot.tiles.count, lot, block, (found.key, mine))
-        ties[slice(None) if lot.order is None else lot.order] = mine
+        _launch(tie_kernel, lot.tiles.count, lot, block, (found, mine))
+    ties = here[0] if len(lots) == 1 else torch.zeros(total, dtype=torch.int64, device=found.device)
+    for lot, mine in zip(lots, here, strict=True):
+        if lot.order is not None:
+            ties[lot.order] = mine
     before = ties.cumsum(0) - ties
-    quota = count - found.below
-    for lot in lots:
+    for lot, mine in zip(lots, here, strict=True):
         ahead = before if lot.order is None else before[lot.order]
-        _launch(fill_kernel, lot.tiles.count, lot, block, (found.key, ahead, quota, tally))
+        _launch(fill_kernel, lot.tiles.count, lot, block, (found, mine, ahead))
 
 
 def _launch(kernel: Callable, programs: int, lot: Lot, block: int, arguments: tuple, **options: int) -> None:
