@@ -243,7 +243,7 @@ class Task(ABC):
         """`loss` of `outputs`: what a training step differentiates, once."""
         return self.loss(self.outputs(model, batch), batch)
 
-    def sampled_training_loss(
+    def uniforms(
         self,
         model: nn.Module,
         batch: Batch,
@@ -251,10 +251,13 @@ class Task(ABC):
         generator: torch.Generator,
         rank: int = 0,
         world_size: int = 1,
-    ) -> Tensor:
-        """`sampled_loss` of `outputs`: what a curvature pass differentiates, once."""
-        outputs = self.outputs(model, batch)
-        return self.sampled_loss(outputs, batch, generator=generator, rank=rank, world_size=world_size)
+    ) -> Tensor | None:
+        """Numbers in [0, 1) for `sampled_training_loss` to draw labels from; None for `sampled_loss` of `outputs`."""
+        return None
+
+    def sampled_training_loss(self, model: nn.Module, batch: Batch, uniforms: Tensor) -> Tensor:
+        """What a curvature pass differentiates, once, where there are `uniforms`: a loss that may be compiled."""
+        raise NotImplementedError(f"{type(self).__name__} has uniforms and no sampled_training_loss")
 
     def evaluation_sums(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """`metric_sums` of `outputs` in single precision; gradients are off."""

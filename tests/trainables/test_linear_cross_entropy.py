@@ -6,7 +6,12 @@ from torch.nn import functional as F
 
 import trainables.models.linear_cross_entropy as module
 from ire.optim import sampled_nll
-from trainables.models.linear_cross_entropy import linear_cross_entropy, linear_metric_sums
+from trainables.models.linear_cross_entropy import (
+    drawn,
+    drawn_by_blocks,
+    linear_cross_entropy,
+    linear_metric_sums,
+)
 
 ROWS, DIM, WORDS = 23, 5, 11
 
@@ -73,6 +78,15 @@ def test_sampled_labels_are_those_of_sampled_nll():
     chunked = linear_cross_entropy(hidden, weight, targets, uniforms=uniforms)
     torch.testing.assert_close(chunked, plain)
     torch.testing.assert_close(gradients(chunked, hidden, weight), gradients(plain, hidden, weight))
+
+
+@pytest.mark.parametrize("vocabulary", [5, 128, 300])
+def test_labels_drawn_block_by_block_are_the_same(vocabulary):
+    draws = torch.Generator().manual_seed(vocabulary)
+    logits = 3 * torch.randn(500, vocabulary, generator=draws)
+    uniforms = torch.rand(500, generator=draws)
+    uniforms[:2] = torch.tensor([0.0, 1 - 2**-24])
+    assert torch.equal(drawn_by_blocks(logits, uniforms), drawn(logits, uniforms))
 
 
 def test_metric_sums_are_those_of_whole_logits():

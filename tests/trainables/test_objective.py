@@ -9,7 +9,7 @@ import trainables.models.linear_cross_entropy as chunks
 from ire.trial.seeds import generator
 from trainables.models.llama import Llama
 from trainables.task import load_task
-from trainables.training.objective import Draw, EvaluationSums, Objective
+from trainables.training.objective import Draw, EvaluationSums, Objective, sampled_loss
 from trainables.training.training import Training
 
 pytest.importorskip("transformers")
@@ -56,7 +56,8 @@ class SmallLlama(type(load_task("wikitext103-llama60m"))):
 def loss_and_gradients(task, model, draw=None):
     text = torch.randint(100, (4, 9), generator=torch.Generator().manual_seed(5))
     model.zero_grad()
-    loss = Objective(task, model)(task.prepared((text,)), draw and draw())
+    objective, batch = Objective(task, model), task.prepared((text,))
+    loss = objective(batch) if draw is None else sampled_loss(objective, task, model, batch, draw())
     loss.backward()
     return loss.detach(), [p.grad.clone() for p in model.parameters()]
 
@@ -99,15 +100,38 @@ def test_a_task_with_a_loss_of_its_own_gets_all_logits(monkeypatch):
     assert made
 
 
-def test_a_llama_in_chunks_is_one_graph_too(graphs, monkeypatch):
+def test_compiled_a_llama_makes_its_logits_at_once_in_one_graph_for_training_and_one_for_drawn_labels(
+    graphs, monkeypatch
+):
     monkeypatch.setattr(chunks, "CHUNK_ELEMENTS", 5 * 128)
     torch.manual_seed(0)
     task = SmallLlama()
     model = task.model()
-    text = torch.randint(100, (4, 9))
-    batch = task.prepared((text,))
-    compiled = torch.compile(Objective(task, model))
-    loss = compiled(batch)
-    loss.backward()
-    torch.testing.assert_close(loss, Objective(task, model)(batch))
-    assert len(graphs) == 1
+    batch = task.prepared((torch.randint(100, (4, 9)),))
+    objective = Objective(task, model)
+    compiled = torch.compile(objective)
+
+    def drawn(which, seed):
+        draw = Draw(generator=generator(seed, "labels"), rank=0, world_size=1)
+        return sampled_loss(which, task, model, batch, draw)
+
+    for _ in range(2):
+        loss = compiled(batch)
+        loss.backward()
+        torch.testing.assert_close(loss, objective(batch))
+    assert len(graphs) == 1 and any("cross_entropy" in name for name in graphs[0])
+    for seed in range(3):
+        loss = drawn(compiled, seed)
+        loss.backward()
+        torch.testing.assert_close(loss, drawn(objective, seed))
+    assert len(graphs) == 2 and any("cross_entropy" in name for name in graphs[1])
+
+
+def test_compiled_a_refresh_compiles_the_model_alone_once(graphs, make_spec):
+    spec = make_spec("adamw-ire", horizon=40, compile=True, settings={"start_fraction": 0.0, "interval": 2})
+    training = Training(load_task("digits"), spec, device=torch.device("cpu"))
+    for _ in range(7):
+        training.advance()
+    assert training.optimizer.diagnostics()["refreshes"] == 4
+    of_models = [graph for graph in graphs if any("linear" in name for name in graph)]
+    assert len(of_models) == 2

@@ -8,6 +8,7 @@ size of the hidden states and of the weight.
 from collections.abc import Iterator
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 CHUNK_ELEMENTS = 1 << 27
@@ -98,6 +99,26 @@ def drawn(logits: Tensor, uniforms: Tensor) -> Tensor:
     cumulative = logits.softmax(-1).cumsum(-1)
     labels = torch.searchsorted(cumulative, uniforms[:, None] * cumulative[:, -1:], right=True)
     return labels.squeeze(-1).clamp_(max=logits.shape[-1] - 1)
+
+
+@torch.no_grad()
+def drawn_by_blocks(logits: Tensor, uniforms: Tensor, width: int = 128) -> Tensor:
+    """The labels of `drawn` but for rounding, without its arrays of all shares: for a compiler.
+
+    First the block of `width` labels in which the distribution function passes the number, then the label in it.
+    """
+    count = logits.shape[-1]
+    normaliser = logits.float().logsumexp(-1, keepdim=True)
+    shares = F.pad((logits.float() - normaliser).exp(), (0, -count % width))
+    sums = shares.unflatten(-1, (-1, width)).sum(-1)
+    cumulative = sums.cumsum(-1)
+    target = uniforms[:, None] * cumulative[:, -1:]
+    block = torch.searchsorted(cumulative, target, right=True).clamp(max=sums.shape[-1] - 1)
+    before = cumulative.gather(1, block) - sums.gather(1, block)
+    places = block * width + torch.arange(width, device=logits.device)
+    inside = (logits.gather(1, places.clamp(max=count - 1)).float() - normaliser).exp()
+    passed = inside.masked_fill(places >= count, 0.0).cumsum(-1) + before <= target
+    return (block.squeeze(1) * width + passed.sum(-1).clamp(max=width - 1)).clamp(max=count - 1)
 
 
 def _products(hidden: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:

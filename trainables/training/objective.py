@@ -22,19 +22,34 @@ class Draw:
 
 
 class Objective(nn.Module):
-    """A batch to its training loss, a scalar; with a `Draw` to the loss against sampled labels."""
+    """A batch to its training loss, a scalar; with `uniforms` to the loss against labels that they draw.
+
+    With `outputs_alone` to the outputs, for a loss that is not to be compiled.
+    """
 
     def __init__(self, task: Task, model: nn.Module) -> None:
         super().__init__()
         self._task = task
         self.model = model
 
-    def forward(self, batch: Batch, draw: Draw | None = None) -> Tensor:
-        if draw is None:
-            return self._task.training_loss(self.model, batch)
-        return self._task.sampled_training_loss(
-            self.model, batch, generator=draw.generator, rank=draw.rank, world_size=draw.world_size
-        )
+    def forward(self, batch: Batch, uniforms: Tensor | None = None, *, outputs_alone: bool = False) -> Tensor:
+        if outputs_alone:
+            return self._task.outputs(self.model, batch)
+        if uniforms is not None:
+            return self._task.sampled_training_loss(self.model, batch, uniforms)
+        return self._task.training_loss(self.model, batch)
+
+
+def sampled_loss(objective: nn.Module, task: Task, model: nn.Module, batch: Batch, draw: Draw) -> Tensor:
+    """The loss against labels that `model` draws (Wang et al. 2024, Eq. 6); `objective` may be compiled or wrapped.
+
+    Random numbers are drawn out here: a generator inside would break the graph, and a new one compile it anew.
+    """
+    how = {"generator": draw.generator, "rank": draw.rank, "world_size": draw.world_size}
+    uniforms = task.uniforms(model, batch, **how)
+    if uniforms is not None:
+        return objective(batch, uniforms)
+    return task.sampled_loss(objective(batch, outputs_alone=True), batch, **how)
 
 
 class EvaluationSums(nn.Module):

@@ -32,7 +32,7 @@ from trainables.training.feed import Feed
 from trainables.training.flatness import flatness
 from trainables.training.groups import grouped
 from trainables.training.hardware import hardware
-from trainables.training.objective import Draw, EvaluationSums, Objective
+from trainables.training.objective import Draw, EvaluationSums, Objective, sampled_loss
 from trainables.training.optimizers import (
     build_optimizer,
     set_learning_rates,
@@ -208,7 +208,8 @@ class Training:
                 labels = generator(self.spec.seed, "labels", self.step, number, device=self.device)
                 with self._setup.reduce_on_last(index, parts):
                     with self._setup.autocast():
-                        loss = self.objective(batch, Draw(generator=labels, rank=part, world_size=of))
+                        draw = Draw(generator=labels, rank=part, world_size=of)
+                        loss = sampled_loss(self.objective, self.task, self.model, batch, draw)
                     (loss / (count / examples(batch))).backward()
         if isinstance(self.optimizer, IRE):
             self.optimizer.update_mask()
