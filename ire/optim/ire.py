@@ -24,8 +24,9 @@ from ire.optim.readings import Readings
 from ire.optim.sam import SAM
 from ire.optim.steps.boost import Boost
 from ire.optim.steps.paths import Paths
+from ire.optim.tensors.identity import same
 from ire.optim.wrapping.bases import inside
-from ire.optim.wrapping.choices import Choices
+from ire.optim.wrapping.choices import Choices, Moving
 from ire.optim.wrapping.distributed import DistributedState
 from ire.optim.wrapping.memory import Memory, check_options, packed, unpacked
 from ire.optim.wrapping.settings import (
@@ -125,6 +126,7 @@ class IRE(Readings, Owner):
         self._choices = Choices(self._inner, settings, named_parameters)
         self._paths = self._new_paths()
         keep_groups_settings(self._inner)
+        self._boosted_before: tuple | None = None
         self._kappa_in_force = 0.0
         self._since = 0
         self._spent: Spent | None = None
@@ -212,18 +214,17 @@ class IRE(Readings, Owner):
                 "optimizer.curvature_due, run sampled_nll(model(inputs)).backward() and "
                 "optimizer.update_mask()"
             )
-        moving = list(self._choices.boosted(self.steps))
-        boosts: list[Boost] = []
+        moving = self._choices.boosted(self.steps)
+        self._kappa_in_force = 0.0
         with without_global_hooks():
             if not moving:
                 loss = self.base.step(closure)
             else:
                 loss = self._gradients(closure)
                 self._refresh_by_itself()
-                boosts = list(self._boosts(moving))
+                boosts, self._kappa_in_force = self._boosts(moving)
                 for path, base in zip(self._paths, bases_of(self._inner), strict=True):
                     path.best(base).step(base, self._of_base(boosts, base))
-        self._kappa_in_force = max((boost.kappa for boost in boosts), default=0.0)
         self._memory.steps += 1
         self._leftovers.forget()
         self._forget_spent()
@@ -321,14 +322,24 @@ class IRE(Readings, Owner):
         sets = [([p for p in parameters if known(p)], gamma) for parameters, gamma in self._ranked()]
         refreshed(self._memory, sets, scores, self._source, self.settings.ema)
 
-    def _boosts(self, moving: Sequence[tuple[dict[str, Any], Tensor, float, float]]) -> Iterator[Boost]:
-        """The parameters that this step will boost."""
+    def _boosts(self, moving: Sequence[Moving]) -> tuple[Sequence[Boost], float]:
+        """What this step will boost, the very list of the last step if nothing has changed, and the largest κ."""
         masks, boosts_decay = self._memory.masks, self.settings.boost_weight_decay
-        for group, p, kappa, gamma in moving:
+        resting = [p.grad is None for _, p, _, _ in moving]
+        known = moving, resting, list(masks.values())
+        before = self._boosted_before
+        is_old = before is not None and boosts_decay and moving is before[0] and resting == before[1]
+        if is_old and same(known[2], before[2]):
+            return before[3:]
+        boosts = []
+        for (group, p, kappa, gamma), rests in zip(moving, resting, strict=True):
             mask = None if gamma == 1 else masks.get(p)
-            if p.grad is not None and (gamma == 1 or mask is not None):
+            if not rests and (gamma == 1 or mask is not None):
                 plain = 0.0 if boosts_decay else decoupled_decay(group, self._inner)
-                yield Boost(p, mask, kappa, plain)
+                boosts.append(Boost(p, mask, kappa, plain))
+        largest = max((boost.kappa for boost in boosts), default=0.0)
+        self._boosted_before = (*known, boosts, largest)
+        return boosts, largest
 
     def _of_base(self, boosts: Sequence[Boost], base: Optimizer) -> Sequence[Boost]:
         if base is self._inner:
@@ -344,7 +355,7 @@ class IRE(Readings, Owner):
         ]
 
     def __getstate__(self) -> dict[str, Any]:
-        state = super().__getstate__() | {"_spent": None}
+        state = super().__getstate__() | {"_spent": None, "_boosted_before": None}
         del state["_paths"], state["_leftovers"]  # graphs and scratch
         return state
 

@@ -1,6 +1,7 @@
 """The step in one launch against the slow twin, in Triton's interpreter where there is no GPU."""
 
 import copy
+import weakref
 
 import pytest
 import test_paths
@@ -18,6 +19,7 @@ from ire.optim.tensors.tiles import tiles
 
 triton = pytest.importorskip("triton")
 CUDA = torch.cuda.is_available()
+DEVICE = "cuda" if CUDA else "cpu"
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +32,11 @@ def interpreted(monkeypatch):
 def in_one_launch(optimizer):
     for paths in optimizer._paths:
         paths.best = lambda base, paths=paths: paths._triton
+
+
+def by_measuring(optimizer):
+    for paths in optimizer._paths:
+        paths.best = lambda base, paths=paths: paths._measured
 
 
 @pytest.fixture
@@ -48,7 +55,7 @@ def without_gaps(monkeypatch):
 
     def small(dtype, _):
         first, *rest = plain(dtype, False)
-        return [torch.nn.Parameter(first.detach()[:20, :210].clone()), *rest]
+        return [torch.nn.Parameter(p.detach().to(DEVICE)) for p in (first[:20, :210].clone(), *rest)]
 
     monkeypatch.setattr(test_paths, "parameters", small)
     monkeypatch.setattr(test_paths, "set_gradients", lambda ps, step, same_strides: gradients(ps, step))
@@ -81,31 +88,32 @@ def test_in_bfloat16_a_step_is_the_native_one_to_a_unit_in_the_last_place(build)
     ends = []
     for kind in (TritonStep, Native):
         torch.manual_seed(0)
-        p = torch.nn.Parameter(torch.randn(70, 65).bfloat16())
+        device = DEVICE if kind is TritonStep else "cpu"
+        p = torch.nn.Parameter(torch.randn(70, 65).bfloat16().to(device))
         base = build([p])
         for _ in range(2):
-            p.grad = torch.randn(70, 65).bfloat16()
+            p.grad = torch.randn(70, 65).bfloat16().to(device)
             base.step()
-        mask = (torch.rand(70, 65) < 0.6).to(torch.uint8)
+        mask = (torch.rand(70, 65) < 0.6).to(torch.uint8).to(device)
         kind(base_rule(base)).step(base, [Boost(p, mask, 3.0)])
         ends.append([p, *(t for name, t in base.state[p].items() if name != "step")])
     for ours, native in zip(*ends, strict=True):
         assert ours.dtype == torch.bfloat16
-        torch.testing.assert_close(ours, native, rtol=2**-7, atol=2**-9)
+        torch.testing.assert_close(ours.cpu(), native, rtol=2**-7, atol=2**-9)
 
 
 def test_full_and_partial_blocks_aligned_or_not_are_all_stepped():
     from ire.optim.steps.triton_kernels import BLOCK
 
-    memory = torch.zeros(3 * BLOCK + 8)
+    memory = torch.zeros(3 * BLOCK + 8, device=DEVICE)
     for p in (memory[: 2 * BLOCK + 5], memory[1 : BLOCK + 1], memory[3:10]):
         parameter = torch.nn.Parameter(p.clone().as_strided(p.shape, p.stride()))
         parameter.data = p
         base = torch.optim.SGD([parameter], lr=1.0)
-        parameter.grad = torch.arange(len(p), dtype=torch.float32)
+        parameter.grad = torch.arange(len(p), dtype=torch.float32, device=DEVICE)
         memory.zero_()
         TritonStep(base_rule(base)).step(base, [])
-        torch.testing.assert_close(p, -torch.arange(len(p), dtype=torch.float32))
+        torch.testing.assert_close(p, -parameter.grad)
         assert memory.count_nonzero() == len(p) - 1
 
 
@@ -115,19 +123,19 @@ def base_rule(base):
 
 def test_the_state_stays_the_bases_own_counters_included():
     optimizers = []
-    for make_path in (in_one_launch, lambda optimizer: None):
+    for make_path in (in_one_launch, by_measuring):
         torch.manual_seed(0)
-        ps = [torch.nn.Parameter(torch.randn(9, 3))]
+        ps = [torch.nn.Parameter(torch.randn(9, 3, device=DEVICE))]
         optimizer = IRE(adamw(ps), kappa=3, gamma=0.6, curvature="random", interval=100)
         make_path(optimizer)
         for step in range(3):
             set_gradients(ps, step)
             optimizer.step()
         optimizers.append((optimizer, ps[0]))
-    (ours, p), (native, q) = optimizers
-    assert ours.base.state[p]["step"] == native.base.state[q]["step"] == 3
+    (ours, p), (plain, q) = optimizers
+    assert ours.base.state[p]["step"] == plain.base.state[q]["step"] == 3
     for name in ("exp_avg", "exp_avg_sq"):
-        torch.testing.assert_close(ours.base.state[p][name], native.base.state[q][name])
+        torch.testing.assert_close(ours.base.state[p][name], plain.base.state[q][name])
 
 
 def test_counters_are_read_once_and_again_only_if_somebody_else_has_touched_them(monkeypatch):
@@ -135,19 +143,19 @@ def test_counters_are_read_once_and_again_only_if_somebody_else_has_touched_them
     monkeypatch.setattr(torch.Tensor, "__float__", lambda t: (reads.append(t), t.item())[1])
     states = [{"step": torch.tensor(4.0)}, {"step": torch.tensor(7.0)}, {}]
     counters = Counters(states)
-    assert counters.read() == [4, 7, 0] and len(reads) == 2
+    assert counters.read()[0] == [4, 7, 0] and len(reads) == 2
     counters.add_one()
-    assert counters.read() == [5, 8, 0] and len(reads) == 2
+    assert counters.read()[0] == [5, 8, 0] and len(reads) == 2
     states[1]["step"] += 1  # the base took a step
-    assert counters.read() == [5, 9, 0] and len(reads) == 3
+    assert counters.read()[0] == [5, 9, 0] and len(reads) == 3
     assert states[0]["step"] == 5
 
 
 def test_a_state_that_was_loaded_or_a_parameter_that_moved_is_noticed():
     ends = []
-    for make_path in (in_one_launch, lambda optimizer: None):
+    for make_path in (in_one_launch, by_measuring):
         torch.manual_seed(0)
-        p = torch.nn.Parameter(torch.randn(9, 3))
+        p = torch.nn.Parameter(torch.randn(9, 3, device=DEVICE))
         optimizer = IRE(adamw([p]), kappa=3, gamma=0.6, curvature="random", interval=100)
         make_path(optimizer)
         for step in range(6):
@@ -162,6 +170,44 @@ def test_a_state_that_was_loaded_or_a_parameter_that_moved_is_noticed():
         ends.append((p.detach(), optimizer.base.state[p]["step"].item()))
     torch.testing.assert_close(ends[0][0], ends[1][0])
     assert ends[0][1] == ends[1][1] == 4
+
+
+def test_no_gradient_is_kept_alive_behind_a_step():
+    p = torch.nn.Parameter(torch.randn(9, 3, device=DEVICE))
+    optimizer = IRE(adamw([p]), kappa=3, gamma=0.6, curvature="random", interval=100)
+    in_one_launch(optimizer)
+    for step in range(3):
+        set_gradients([p], step)
+        optimizer.step()
+    gone = weakref.ref(p.grad)
+    optimizer.zero_grad()
+    assert gone() is None
+
+
+@pytest.mark.parametrize("changed", ["kappa", "mask", "gradient", "memory", "lr", "group"])
+def test_what_changes_between_two_steps_is_noticed(changed):
+    """All that a step keeps from the last one, changed once each: as in a step that keeps nothing."""
+    ends = []
+    for make_path in (in_one_launch, by_measuring):
+        torch.manual_seed(0)
+        ps = [torch.nn.Parameter(torch.randn(9, 3, device=DEVICE)) for _ in range(3)]
+        optimizer = IRE(adamw(ps[:2]), kappa=3, gamma=0.6, curvature="random", interval=3)
+        make_path(optimizer)
+        for step in range(8):
+            set_gradients(ps, step)
+            if changed == "kappa":
+                optimizer.param_groups[0]["kappa"] = 3 if step < 4 else 1
+            elif changed == "gradient" and step == 4:
+                ps[0].grad = None
+            elif changed == "memory" and step == 4:
+                optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+            elif changed == "lr":
+                optimizer.param_groups[0]["lr"] = 0.01 / (step + 1)
+            elif changed == "group" and step == 4:
+                optimizer.add_param_group({"params": [ps[2]], "lr": 0.03})
+            optimizer.step()
+        ends.append([p.detach().clone() for p in ps])
+    torch.testing.assert_close(*ends)
 
 
 def test_tensors_are_cut_into_blocks_in_order():

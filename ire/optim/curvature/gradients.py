@@ -55,14 +55,23 @@ class Spent:
     """
 
     def __init__(self, parameters: Sequence[Tensor], *, watch: bool) -> None:
-        gradients = [(p, p.grad) for p in parameters]
-        self._left = {id(p): (p, weakref.ref(g), g._version) for p, g in gradients if g is not None}
+        gradients = [p.grad for p in parameters]
+        self._of_step = parameters, [None if g is None else (weakref.ref(g), g._version) for g in gradients]
+        self._found: dict[int, tuple[Tensor, weakref.ref, int]] | None = None
         watched = [p for p, *_ in self._left.values() if p.requires_grad] if watch else []
         self._hooks = [p.register_hook(self._looks_at(p)) for p in watched]
 
+    @property
+    def _left(self) -> dict[int, tuple[Tensor, weakref.ref, int]]:
+        """(parameter, its gradient, which version of it) by the parameter's id; put together when it is asked for."""
+        if self._found is None:
+            pairs = zip(*self._of_step, strict=True)
+            self._found = {id(p): (p, *entry) for p, entry in pairs if entry is not None}
+        return self._found
+
     def look(self) -> None:
         """Forget the gradients that have been cleared since."""
-        self._left = {key: entry for key, entry in self._left.items() if not _cleared(*entry)}
+        self._found = {key: entry for key, entry in self._left.items() if not _cleared(*entry)}
 
     def left(self, parameters: Iterable[Tensor]) -> bool:
         """Whether the gradient of one of `parameters` is still that of the step, or was added to it."""
@@ -73,7 +82,7 @@ class Spent:
 
     def forget(self) -> None:
         """Everything was cleared."""
-        self._left = {}
+        self._found = {}
         for hook in self._hooks:
             hook.remove()
         self._hooks = []

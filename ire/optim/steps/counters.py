@@ -19,9 +19,18 @@ class Counters:
         self._versions = [-1] * len(self._tensors)
         self._counts = [0.0] * len(states)
 
-    def read(self) -> list[float]:
-        """What has been counted; only tensors that somebody else has written since are read, all at once."""
+    @property
+    def has_numbers(self) -> bool:
+        """Whether some are no tensors, and are replaced at every step."""
+        return bool(self._numbers)
+
+    def read(self) -> tuple[list[float], bool]:
+        """What has been counted, and whether that was expected: nobody else has written to them since.
+
+        Only tensors to which somebody has are read, all at once.
+        """
         versions = [counter._version for counter in self._tensors]
+        is_expected = versions == self._versions and not self._numbers
         if versions != self._versions:
             stale = [n for n, (a, b) in enumerate(zip(versions, self._versions, strict=True)) if a != b]
             for n, value in zip(stale, _values([self._tensors[n] for n in stale]), strict=True):
@@ -29,15 +38,18 @@ class Counters:
             self._versions = versions
         for i in self._numbers:
             self._counts[i] = float(self._states[i]["step"])
-        return self._counts
+        return self._counts, is_expected
 
     def add_one(self) -> None:
         """One more step, in the base's own counters and in what is known of them."""
         if self._tensors:
             torch._foreach_add_(self._tensors, 1)
             self._versions = [counter._version for counter in self._tensors]
-        for i in self._places:
-            self._counts[i] += 1
+        if len(self._places) == len(self._counts):
+            self._counts = [count + 1 for count in self._counts]
+        else:
+            for i in self._places:
+                self._counts[i] += 1
         for i in self._numbers:
             self.objects[i] = self._states[i]["step"] = self._states[i]["step"] + 1
 

@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor
 from torch.optim import Optimizer
 
+from ire.optim.tensors.identity import same
 from ire.optim.wrapping.settings import Settings, check_own, kappa_at, of_group
 
 _NUMBER = re.compile(r"\.\d+(?=\.|$)")
@@ -22,6 +23,9 @@ def block_of(name: str) -> str:
     """The name up to its first number, as in `layers.3`, which is a block; else without the last part."""
     number = _NUMBER.search(name)
     return name[: number.end()] if number else name.rpartition(".")[0]
+
+
+Moving = tuple[dict[str, Any], Tensor, float, float]
 
 
 class Choices:
@@ -45,6 +49,10 @@ class Choices:
         self._names = {p: name for name, p in named_parameters or ()}
         self._own: dict[Tensor, tuple[Hashable, Mapping[str, Any]]] = {}
         self._looked_at: set[Tensor] = set()
+        self._groups: list[dict[str, Any]] = []
+        self._of_groups: list[tuple] = []
+        self._parameters: list[Tensor] = []
+        self._boosted: list[Moving] = []
         self._look()
         patterns = settings.by_name if isinstance(settings.by_name, Mapping) else {}
         for pattern in patterns:
@@ -83,20 +91,30 @@ class Choices:
                 self._own[p] = _own(names[p], self.settings.by_name)
         self._looked_at = set(parameters)
 
-    def boosted(self, step: int) -> Iterator[tuple[dict[str, Any], Tensor, float, float]]:
-        """(group, parameter, κ, γ) of all parameters whose κ is not 0 in that step."""
+    def boosted(self, step: int) -> list[Moving]:
+        """(group, parameter, κ, γ) of all parameters whose κ is not 0 in that step.
+
+        The very list of the last call if nothing has changed: not to be changed.
+        """
         if step < self.settings.start:
-            return
+            return []
         self._look()
-        for group in self._base.param_groups:
-            kappa_of_group, gamma_of_group = self._scaled({}, group, step), self._of(group, "gamma")
+        groups = self._base.param_groups
+        of_groups = [(self._scaled({}, g, step), self._of(g, "gamma")) for g in groups]
+        parameters = [p for group in groups for p in group["params"]]
+        is_old = of_groups == self._of_groups and not self._own
+        if is_old and same(groups, self._groups) and same(parameters, self._parameters):
+            return self._boosted
+        self._of_groups, self._groups, self._parameters, self._boosted = of_groups, [*groups], parameters, []
+        for group, (kappa_of_group, gamma_of_group) in zip(groups, of_groups, strict=True):
             for p in group["params"]:
                 kappa, gamma = kappa_of_group, gamma_of_group
-                if self._own and p in self._own:
+                if p in self._own:
                     own = self._own[p][1]
                     kappa, gamma = self._scaled(own, group, step), own.get("gamma", gamma)
                 if kappa:
-                    yield group, p, kappa, gamma
+                    self._boosted.append((group, p, kappa, gamma))
+        return self._boosted
 
     def _scaled(self, own: Mapping[str, Any], group: dict[str, Any], step: int) -> float:
         kappa = kappa_at(own.get("kappa", self._of(group, "kappa")), step)

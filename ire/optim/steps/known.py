@@ -1,0 +1,204 @@
+"""What lasts from one step in one launch to the next.
+
+On a small model, and on a fast GPU, the host is what a step waits for. So a step compares whole columns of all
+parameters, in C where Python can, and looks at single parameters only where one of these has changed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributed.tensor import DTensor
+from torch.optim import Optimizer
+
+from ire.optim.steps.adam import Adam
+from ire.optim.steps.boost import Boost
+from ire.optim.steps.counters import Counters
+from ire.optim.steps.rules import Rule
+from ire.optim.tensors.blocks import memory_order
+from ire.optim.tensors.identity import same
+
+KINDS = (torch.float32, torch.bfloat16, torch.float16)
+
+
+@dataclass
+class Work:
+    """What one launch works on: parameters of one device, with one set of types."""
+
+    group: dict[str, Any]
+    """One of their groups: all have the same form of SGD."""
+    places: list[int] = field(default_factory=list)
+    """Which of all parameters."""
+    lengths: list[int] = field(default_factory=list)
+    table: list[int] = field(default_factory=list)
+    """Six cells a parameter: addresses of p, g, two buffers and the mask, and the row of its numbers."""
+    rows: list[int] = field(default_factory=list)
+    """A parameter for each row of numbers: those that share it have its group, count and κ."""
+
+
+class Known:
+    """All parameters that have a gradient, with what a step needs of them."""
+
+    def __init__(self, rule: Rule, base: Optimizer) -> None:
+        self._groups = list(base.param_groups)
+        self._params = [list(group["params"]) for group in self._groups]
+        self._forms = [_form(rule, group) for group in self._groups]
+        self._state, self._states = base.state, list(base.state.values())
+        self._rule = rule
+        owned = [(p, group) for group in self._groups for p in group["params"]]
+        self._resting = [p for p, _ in owned if p.grad is None]
+        moving = [(p, group) for p, group in owned if p.grad is not None]
+        self.parameters, self.groups = [p for p, _ in moving], [group for _, group in moving]
+        self.gradients = [p.grad for p in self.parameters]
+        states = [base.state.get(p) or {} for p in self.parameters]
+        buffers = [rule.buffers(state, group) for state, group in zip(states, self.groups, strict=True)]
+        self.fits = all(map(_fits, self.parameters, self.gradients, buffers))
+        """Whether the kernels can take all of them."""
+        if not self.fits:
+            return
+        self.counters = Counters(states)
+        self._columns = self._of_parameters()
+        self._gradient_columns = self._of_gradients(self.gradients)
+        self._remember_values()
+        self.is_in_order = all(self._columns[3])
+        self.works: dict[tuple, Work] = {}
+        for i, (p, gradient, own, group) in enumerate(
+            zip(self.parameters, self.gradients, buffers, self.groups, strict=True)
+        ):
+            kind = own[0].dtype if own else p.dtype
+            key = (p.dtype, gradient.dtype, kind, p.device, *_form(rule, group))
+            work = self.works.setdefault(key, Work(group))
+            work.places.append(i)
+            work.lengths.append(p.numel())
+            work.table += (p.data_ptr(), 0, *[*(b.data_ptr() for b in own), 0, 0][:2], 0, 0)
+        self.boosts: Sequence[Boost] | None = None
+        self._copies: dict[int, tuple[Tensor, int, Tensor]] = {}
+
+    def lasts(self, base: Optimizer) -> bool:
+        """Whether nothing but values has changed since; takes the gradients of this step."""
+        if not (
+            self.fits
+            and same(base.param_groups, self._groups)
+            and all(same(g["params"], ps) for g, ps in zip(self._groups, self._params, strict=True))
+            and [_form(self._rule, group) for group in self._groups] == self._forms
+            and base.state is self._state
+            and same(base.state.values(), self._states)
+            and same(self._values(), self._known_values)
+        ):
+            return False
+        gradients = [p.grad for p in self.parameters]
+        if any([g is None for g in gradients]) or any([p.grad is not None for p in self._resting]):
+            return False
+        if self._of_parameters() != self._columns or self._of_gradients(gradients) != self._gradient_columns:
+            return False
+        self.gradients = gradients
+        return True
+
+    def take(self, boosts: Sequence[Boost]) -> list[float]:
+        """Know what is boosted in this step; `boosts` that are the list of the last step are known.
+
+        Returns how many steps the base has counted, a parameter each.
+        """
+        counts, is_as_expected = self.counters.read()
+        if boosts is not self.boosts:
+            found = {id(boost.parameter): boost for boost in boosts}
+            mine = [found.get(id(p)) for p in self.parameters]
+            self.masks = [None if boost is None else boost.mask for boost in mine]
+            self.kappas = [0.0 if boost is None else boost.kappa for boost in mine]
+            self.boosts = boosts
+        elif is_as_expected and not self._copies:
+            return counts
+        addresses = [self._address(p, mask) for p, mask in zip(self.parameters, self.masks, strict=True)]
+        rows = [
+            (id(g), count, kappa) for g, count, kappa in zip(self.groups, counts, self.kappas, strict=True)
+        ]
+        for work in self.works.values():
+            first: dict[tuple, int] = {}
+            for i in work.places:
+                first.setdefault(rows[i], i)
+            number = {row: n for n, row in enumerate(first)}
+            work.rows = list(first.values())
+            work.table[4::6] = [addresses[i] for i in work.places]
+            work.table[5::6] = [number[rows[i]] for i in work.places]
+        return counts
+
+    def in_order(self) -> Sequence[Tensor]:
+        """The gradients, those copied that lie in memory in another order than their parameter."""
+        if self.is_in_order and all(self._gradient_columns[2]):
+            return self.gradients
+        return [
+            g if lies_as(p, g) else torch.empty_like(p, dtype=g.dtype).copy_(g)
+            for p, g in zip(self.parameters, self.gradients, strict=True)
+        ]
+
+    def end(self) -> None:
+        """One more step in the base's counters; keep no gradient alive."""
+        self.gradients = []
+        self.counters.add_one()
+        if self.counters.has_numbers:
+            self._remember_values()
+
+    def _of_parameters(self) -> list[list]:
+        ps = self.parameters
+        return [
+            [p.data_ptr() for p in ps],
+            [p.dtype for p in ps],
+            [p.numel() for p in ps],
+            [p.is_contiguous() for p in ps],
+        ]
+
+    @staticmethod
+    def _of_gradients(gradients: Sequence[Tensor]) -> list[list]:
+        layouts = [g.layout for g in gradients]
+        if any([layout is not torch.strided for layout in layouts]):
+            return []
+        return [layouts, [g.dtype for g in gradients], [g.is_contiguous() for g in gradients]]
+
+    def _values(self) -> list:
+        return list(chain.from_iterable(map(dict.values, self._states)))
+
+    def _remember_values(self) -> None:
+        self._known_values = self._values()
+
+    def _address(self, p: Tensor, mask: Tensor | None) -> int:
+        """Of the mask, or of a copy that lies in memory as `p` does, made anew when the mask has changed."""
+        if mask is None:
+            return 0
+        if lies_as(p, mask):
+            return mask.data_ptr()
+        found = self._copies.get(id(mask))
+        if found is None or found[0] is not mask or found[1] != mask._version:
+            copy = torch.empty_like(p, dtype=torch.uint8).copy_(mask)
+            found = self._copies[id(mask)] = (mask, mask._version, copy)
+        return found[2].data_ptr()
+
+
+def _form(rule: Rule, group: dict[str, Any]) -> tuple[bool, ...]:
+    return () if rule is Adam else (bool(group["momentum"]), bool(group["nesterov"]))
+
+
+def _fits(p: Tensor, gradient: Tensor, buffers: tuple[Tensor, ...] | None) -> bool:
+    return (
+        buffers is not None
+        and gradient.layout == torch.strided
+        and gradient.dtype in KINDS
+        and not isinstance(p, DTensor)
+        and has_place(p, *buffers)
+    )
+
+
+def has_place(p: Tensor, *buffers: Tensor) -> bool:
+    """Whether the parameter and its buffers lie in memory in one order without gaps, in types that the kernels know."""
+    no_gaps = p.is_contiguous() or memory_order(p) is not None
+    return no_gaps and lies_as(p, *buffers) and all(t.dtype in KINDS for t in (p, *buffers))
+
+
+def lies_as(p: Tensor, *others: Tensor) -> bool:
+    """Whether all lie in memory in the order of `p`, and where it is."""
+    in_order, strides, device = p.is_contiguous(), p.stride(), p.device
+    return all(
+        (t.is_contiguous() if in_order else t.stride() == strides) and t.device == device for t in others
+    )
