@@ -29,6 +29,9 @@ for p in (tl.float32,):
     for kernel, form in (step.adam_kernel, {}), (step.sgd_kernel, {"MOMENTUM": True, "NESTEROV": False}):
         text = ptx(kernel, kinds | form, **tiles, numbers="*fp32")
         assert len(re.findall("ld.global.v4", text)) >= 4 and len(re.findall("st.global.v4", text)) >= 2
+    for kernel, more in (step.copy_kernel, {}), (step.go_on_kernel, {"numbers": "*fp32"}):
+        text = ptx(kernel, {"P": p, "ALIGNED": True, "BLOCK": step.BLOCK}, **tiles, **more)
+        assert "ld.global.v4" in text and "st.global.v4" in text
     common = {"KIND": p, "ALIGNED": True, "BLOCK": mask.BLOCK}
     cells = {"found": "*i64"}
     for leading in True, False:

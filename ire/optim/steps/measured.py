@@ -10,6 +10,7 @@ from ire.optim.steps.arithmetic import wide
 from ire.optim.steps.boost import Boost
 from ire.optim.steps.bundles import compiled
 from ire.optim.steps.kernels import has_gone_on
+from ire.optim.steps.measured_on_gpu import Before, before_on_gpu, measures_here
 from ire.optim.tensors.blocks import Scratch, blocks, flat_together
 from ire.optim.tensors.shards import local
 
@@ -19,7 +20,8 @@ class Measured:
 
     Wang et al. 2024, Eq. 4, with the whole displacement of the base as the update direction. Needs a copy
     of the boosted parameters. On the CPU its memory is kept from step to step, since the kernel hands
-    out fresh pages more slowly than the step itself runs; on accelerators it is there during the step only.
+    out fresh pages more slowly than the step itself runs; on accelerators it is there during the step only. On a GPU
+    it is a launch before the step and one after it, compiled or not.
     """
 
     name = "measured"
@@ -30,6 +32,7 @@ class Measured:
 
     def step(self, base: Optimizer, boosts: Sequence[Boost]) -> None:
         """One step of `base`, boosted."""
+        on_gpu, boosts = _apart(boosts)
         before = [_copy(local(boost.parameter), self._copies.get(boost.parameter)) for boost in boosts]
         self._copies = {
             boost.parameter: copy
@@ -37,6 +40,8 @@ class Measured:
             if copy.device.type == "cpu"
         }
         base.step()
+        for lot in on_gpu:
+            lot.go_on()
         if self._graph is None:
             _go_on_all(boosts, before)
         elif boosts:
@@ -52,9 +57,18 @@ class Measured:
 
 def step_and_boost(step: Callable[[], object], boosts: Sequence[Boost]) -> None:
     """Run `step` and boost what it did; parameters are updated in place. Keeps no memory."""
+    on_gpu, boosts = _apart(boosts)
     before = [local(boost.parameter).clone() for boost in boosts]
     step()
+    for lot in on_gpu:
+        lot.go_on()
     _go_on_all(boosts, before)
+
+
+def _apart(boosts: Sequence[Boost]) -> tuple[list[Before], list[Boost]]:
+    """Copies of those parameters that one launch can boost, and the other ones."""
+    here = [boost for boost in boosts if measures_here(boost)]
+    return before_on_gpu(here), [boost for boost in boosts if not measures_here(boost)] if here else [*boosts]
 
 
 def _copy(p: Tensor, old: Tensor | None) -> Tensor:

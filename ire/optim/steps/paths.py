@@ -22,8 +22,9 @@ class Paths:
     Where the base is torch's AdamW, Adam or SGD with plain options, and its `step` has no hooks and is not
     patched: `TritonStep` on a GPU, compiled or not, if no parameter is spread over workers; `Native` on the CPU,
     and compiled on any device (other accelerators have no use for cache blocks). `Rebuilt` for the same
-    optimizers otherwise, if the gradient is still there after their step. `Inside` and `ScheduleFree` for bases
-    that keep a sequence of weights beside the parameters. `Measured` for everything else.
+    optimizers otherwise, if the gradient is still there after their step; not on a GPU, where it is many launches.
+    `Inside` and `ScheduleFree` for bases that keep a sequence of weights beside the parameters. `Measured` for
+    everything else.
     """
 
     def __init__(self, base: Optimizer, *, compile: bool, boost_weight_decay: bool) -> None:
@@ -52,8 +53,8 @@ class Paths:
         own_step_matters = (
             "step" in base.__dict__ or base._optimizer_step_pre_hooks or base._optimizer_step_post_hooks
         )
-        if not own_step_matters and self._on_gpu(base) and has_triton():
-            return self._triton
+        if self._on_gpu(base) and has_triton():
+            return self._measured if own_step_matters else self._triton
         on_cpu = all(local(p).device.type == "cpu" for group in base.param_groups for p in group["params"])
         if own_step_matters or not (on_cpu or self._compiled):
             return self._rebuilt if self._keep_gradients(base) else self._measured

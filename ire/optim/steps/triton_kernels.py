@@ -130,6 +130,49 @@ def _sgd_block(
 
 
 @triton.jit
+def copy_kernel(table, lengths, owners, starts, P: tl.constexpr, ALIGNED: tl.constexpr, BLOCK: tl.constexpr):
+    """Each tensor to where the second of its four cells says."""
+    which = tl.load(owners + tl.program_id(0)).to(tl.int64)
+    start = tl.load(starts + tl.program_id(0)).to(tl.int64) * BLOCK
+    length = tl.load(lengths + which)
+    row = table + which * 4
+    at = start + tl.arange(0, BLOCK)
+    p_, was_ = _address(row, P, ALIGNED) + at, _address(row + 1, P, ALIGNED) + at
+    if start + BLOCK <= length:
+        tl.store(was_, tl.load(p_))
+    else:
+        tl.store(was_, tl.load(p_, at < length), at < length)
+
+
+@triton.jit
+def go_on_kernel(
+    table, lengths, owners, starts, numbers, P: tl.constexpr, ALIGNED: tl.constexpr, BLOCK: tl.constexpr
+):
+    """Each tensor on by κ times what it has moved from where it was: cells p, was, mask (0 is none), row of numbers."""
+    which = tl.load(owners + tl.program_id(0)).to(tl.int64)
+    start = tl.load(starts + tl.program_id(0)).to(tl.int64) * BLOCK
+    length = tl.load(lengths + which)
+    row = table + which * 4
+    at = start + tl.arange(0, BLOCK)
+    if start + BLOCK <= length:
+        _go_on_block(row, numbers, at, at >= 0, False, P, ALIGNED)
+    else:
+        _go_on_block(row, numbers, at, at < length, True, P, ALIGNED)
+
+
+@triton.jit
+def _go_on_block(row, numbers, at, inside, PARTIAL: tl.constexpr, P: tl.constexpr, ALIGNED: tl.constexpr):
+    own = numbers + tl.load(row + 3) * 2
+    kappa, decay = tl.load(own), tl.load(own + 1)
+    p_ = _address(row, P, ALIGNED) + at
+    new, old = _read(p_, inside, PARTIAL), _read(_address(row + 1, P, ALIGNED) + at, inside, PARTIAL)
+    moved = kappa * (new - old + decay * old)
+    if tl.load(row + 2) != 0:
+        moved = moved * _read(_address(row + 2, tl.uint8, ALIGNED) + at, inside, PARTIAL)
+    _write(p_, new + moved, inside, PARTIAL)
+
+
+@triton.jit
 def _address(cell, KIND: tl.constexpr, ALIGNED: tl.constexpr):
     address = tl.load(cell).to(tl.pointer_type(KIND))
     return tl.multiple_of(address, 16) if ALIGNED else address
