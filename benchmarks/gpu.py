@@ -7,7 +7,7 @@
 machine   copies, products, launches: the units of what follows
 exact     the masks of the GPU against those of the CPU
 step      every way of stepping, on the shapes of Llama-60M and -229M, against torch's fused AdamW
-refresh   a new mask: ours, kthvalue, sort
+refresh   a new mask: ours, and by a sort
 training  launches and waits of a whole training step, refresh and report apart
 resume    is a trial the same twice, and resumed: bitwise?
 memory    what a worker holds after each of many trials, and after one that ran out of memory
@@ -144,7 +144,7 @@ def refresh(device: torch.device, tiny: bool) -> None:
 
 
 def _refreshes(scores: list[Tensor], count: int) -> dict[str, Callable[[], object]]:
-    """Ways to the mask of the `count` smallest; the last two break no ties."""
+    """Ways to the mask of the `count` smallest; the last one breaks no ties."""
     masks = flattest(scores, count)
 
     def together() -> Tensor:
@@ -155,7 +155,6 @@ def _refreshes(scores: list[Tensor], count: int) -> dict[str, Callable[[], objec
 
     return {
         "ours": lambda: flattest(scores, count, into=masks),
-        "kthvalue": lambda: below(together().kthvalue(count).values),
         "sort": lambda: below(together().sort().values[count - 1]),
     }
 

@@ -29,7 +29,7 @@ steps() { local seconds=$1 name=$2; shift 2; limit "$seconds" "$name" python3 be
 
 for stage in "$@"; do case $stage in
     machine|exact|refresh|training|resume|memory|step) limit 100 "$stage" python3 benchmarks/gpu.py "$stage" --device "$DEVICE" ;;
-    llama)    limit 300 llama python3 benchmarks/gpu.py llama --device "$DEVICE" ;;
+    llama)    limit ${LLAMA:-300} llama python3 benchmarks/gpu.py llama --device "$DEVICE" ;;
     tests)    limit 150 tests python3 -m pytest -q -o addopts=--import-mode=importlib -n 6 --maxfail 12 --tb short tests/optim/test_triton_step.py \
                   tests/optim/test_measured_on_gpu.py tests/optim/test_mask_on_gpu.py tests/optim/test_conformance.py tests/trainables/test_memory_of_trials.py \
                   tests/trainables/test_determinism.py -k "triton or on_gpu or cuda or memory or determinism" ;;
