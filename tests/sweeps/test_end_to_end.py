@@ -147,7 +147,7 @@ def test_tensorboard_holds_every_trial_and_its_hparams_whatever_way_it_ended(swe
         losses = events.Scalars("loss/val_loss")
         assert [e.step for e in losses] == [r["step"] for r in trial.reports]
         assert losses[-1].value == pytest.approx(trial.val_loss)
-        assert {"optimizer/lr", "optimizer/grad_norm", "cost/steps_per_second"} <= set(
+        assert {"optimizer/lr", "optimizer/grad_norm", "spent/steps_per_second"} <= set(
             events.Tags()["scalars"]
         )
         content = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
@@ -157,7 +157,7 @@ def test_tensorboard_holds_every_trial_and_its_hparams_whatever_way_it_ended(swe
         assert events.SummaryMetadata("_hparams_/session_end_info")
         if trial.method == "sgd-ire":
             assert "optimizer/kappa" in events.Tags()["scalars"]
-            assert any(tag.startswith("flat_fraction/") for tag in events.Tags()["scalars"])
+            assert any(tag.startswith("mask/") for tag in events.Tags()["scalars"])
     root = EventAccumulator(str(folder / "trials")).Reload()
     assert "_hparams_/experiment" in root.summary_metadata
 

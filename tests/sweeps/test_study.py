@@ -27,6 +27,10 @@ def test_the_journal_opens_with_optuna_and_holds_a_study_for_each_method(swept):
     assert set(studies(folder)) == {f"simulated/{method}" for method in ("sgd", "sgd-ire", "sam-sgd")}
 
 
+def test_the_objective_has_a_name_for_dashboards(swept):
+    assert {tuple(study.metric_names) for study in studies(swept[0]).values()} == {("val_loss",)}
+
+
 def test_every_status_has_its_state(swept):
     folder, protocol = swept
     seen = set()

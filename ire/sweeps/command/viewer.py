@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 
 from ire.sweeps.records.experiment_home import ExperimentHome
+from ire.sweeps.records.records import read_records
+from ire.sweeps.watch.run_groups import grouped
 
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -14,7 +16,8 @@ ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 def view(home: ExperimentHome, options: Sequence[str]) -> int:
     """Run TensorBoard until it is ended; returns its exit code, if it comes back at all."""
     home.fetch("trials")
-    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(home.folder / "trials"), *options]
+    logdir = grouped(home.folder, read_records(home.folder).trials.values())
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(logdir), *options]
     if not home.is_mirrored:
         sys.stdout.flush()
         os.execv(command[0], command)  # this very process: whoever ends it ends TensorBoard

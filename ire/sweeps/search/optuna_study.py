@@ -13,6 +13,7 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
@@ -175,6 +176,9 @@ class _Trials:
     def __init__(self, storage: BaseStorage, name: str, metric: Metric) -> None:
         self._storage, self._name, self._metric = storage, name, metric
         self._id = storage.create_new_study([DIRECTIONS[metric.mode]], name)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            optuna.load_study(study_name=name, storage=storage).set_metric_names([metric.name])
         self._trials: dict[int, int] = {}  # trial ids, by number
 
     def __len__(self) -> int:

@@ -97,8 +97,9 @@ class Progress(Watcher):
         at_most = search + later + (curve if len(arms) > 1 else 0)
         count = len(self._protocol.studies)
         study = f"study {self._study.number + 1} of {count}" if count > 1 else ""
-        place = ", ".join(part for part in (study, stages_now(self._protocol.running)) if part)
-        return f"{place}: {ended} trials done of at most {at_most}, {self._now()}, {self._time_left()}"
+        parts = [part for part in (study, stages_now(self._protocol.running)) if part]
+        place = f"{', '.join(parts)}: " if parts else ""
+        return f"{place}{ended} trials done of at most {at_most}, {self._now()}, {self._time_left()}"
 
     def _now(self) -> str:
         """How many trials run; before the first report their workers are still starting."""

@@ -17,17 +17,27 @@ from torch.utils.tensorboard import SummaryWriter
 
 from ire.foreign_text import visible
 from ire.storage.storage import open_storage
+from ire.sweeps.findings.comparison import settings_that_vary
+from ire.sweeps.plan.plan import Plan
 from ire.sweeps.records.experiment_home import ExperimentHome
 from ire.sweeps.records.records import FINISHED, PRUNED, RUNNING, TIMING, TrialRecord
 from ire.sweeps.search.protocol import Protocol
 from ire.sweeps.watch.publisher import ALL_SECONDS
+from ire.sweeps.watch.run_groups import group
 from ire.sweeps.watch.watcher import Watcher
 from ire.trial.report import MEASURES, Report
 
 IN_DOUBT = timedelta(seconds=2 * ALL_SECONDS)
 """Seconds before a kill in which the events of ended trials may not have been stored."""
 
-END_METRICS = ("final_val_loss", "best_val_loss", "progress")
+OUTCOME, WON = "outcome", "won"
+END_METRICS = ("final_val_loss", "best_val_loss", "progress", WON)
+STATUS = f"{OUTCOME}/status"
+STATUS_BEFORE = "end/status"
+"""The name of an older version, whose experiments are resumed."""
+FIRST = ("method", "stage", "lr", "kappa", "gamma")
+"""What the HParams tab opens with, as far as the sweep has it, and further settings up to as many."""
+# TensorBoard shows groups by letter: `loss` is the first, and open.
 GROUPS = {
     "loss": ("train_loss", "val_loss", "test_loss"),
     "optimizer": (
@@ -42,8 +52,8 @@ GROUPS = {
         "mask_overlap",
         "zero_curvature",
     ),
-    "flatness": MEASURES,
-    "cost": (
+    "sharpness": MEASURES,
+    "spent": (
         "gradient_evaluations",
         "seconds",
         "steps_per_second",
@@ -61,17 +71,19 @@ class TensorBoard(Watcher):
     def __init__(self, home: ExperimentHome) -> None:
         self._home, self._root = home, home.folder / "trials"
         self._writers: dict[str, SummaryWriter] = {}
+        self._protocol: Protocol | None = None
+        self._searched: dict[str, list[str]] = {}
 
     def opened(self, protocol: Protocol) -> None:
-        methods = protocol.plan.methods
-        names = sorted({name for arm in protocol.arms.values() for name in arm.method.settings})
-        experiment = api_pb2.Experiment(
-            name=protocol.plan.name, description=f"{protocol.plan.task}: {methods}"
-        )
-        for name in ("method", "stage", "seed", *names):
-            experiment.hparam_infos.add(name=name)
+        plan, self._protocol = protocol.plan, protocol
+        self._searched = {name: settings_that_vary(plan, name) for name in plan.methods}
+        experiment = api_pb2.Experiment(name=plan.name, description=f"{plan.task}: {plan.methods}")
+        for name, is_first in columns(
+            plan
+        ).items():  # the page sorts by `differs`, then by name, and ticks five
+            experiment.hparam_infos.add(name=name, differs=is_first)
         for tag in END_METRICS:
-            experiment.metric_infos.add(name=api_pb2.MetricName(tag=f"end/{tag}"), display_name=tag)
+            experiment.metric_infos.add(name=api_pb2.MetricName(tag=f"{OUTCOME}/{tag}"), display_name=tag)
         writer = self._writer("")
         _add_hparams(writer, "experiment", experiment=experiment)
         writer.flush()
@@ -105,9 +117,14 @@ class TensorBoard(Watcher):
         start = plugin_data_pb2.SessionStartInfo(
             group_name=trial.name, start_time_secs=trial.started.timestamp()
         )
-        values = {"method": trial.method, "stage": trial.stage, "seed": trial.spec.seed} | dict(
-            trial.spec.settings
-        )
+        values = {
+            "method": trial.method,
+            "stage": trial.stage,
+            "study": trial.study + 1,
+            "seed": trial.spec.seed,
+        }
+        searched = self._searched.get(trial.arm, ())
+        values |= {name: value for name, value in trial.spec.settings.items() if name in searched}
         for name, value in values.items():
             if isinstance(value, bool):
                 start.hparams[name].bool_value = value
@@ -118,6 +135,7 @@ class TensorBoard(Watcher):
         writer = self._writer(trial.name)
         _add_hparams(writer, "session_start_info", session_start_info=start)
         writer.flush()
+        group(self._home.folder, trial)
 
     def reported(self, trial: TrialRecord, report: Report, flat_fractions: dict[str, float]) -> None:
         if trial.stage == TIMING:
@@ -128,7 +146,7 @@ class TensorBoard(Watcher):
                 tag = TAGS.get(name, f"metric/{name}")
                 writer.add_scalar(tag, math.nan if value is None else value, report["step"])
         for name, value in flat_fractions.items():
-            writer.add_scalar(f"flat_fraction/{name}", value, report["step"])
+            writer.add_scalar(f"mask/{name}", value, report["step"])
 
     def ended(self, trial: TrialRecord) -> None:
         if trial.stage == TIMING:
@@ -140,9 +158,9 @@ class TensorBoard(Watcher):
             "progress": trial.step / trial.spec.horizon,
         }
         for tag, value in ends.items():
-            writer.add_scalar(f"end/{tag}", math.nan if value is None else value, trial.step)
+            writer.add_scalar(f"{OUTCOME}/{tag}", math.nan if value is None else value, trial.step)
         writer.add_text(
-            "end/status",
+            STATUS,
             trial.status + (f"\n\n    {visible(trial.error)}" if trial.error else ""),
             trial.step,
         )
@@ -156,9 +174,23 @@ class TensorBoard(Watcher):
         del self._writers[trial.name]
 
     def closed(self) -> None:
+        self._mark_winners()
         for writer in self._writers.values():
             writer.close()
         self._writers.clear()
+
+    def _mark_winners(self) -> None:
+        """Say which search trials won: a column of the HParams tab, and a text with their settings."""
+        won = {
+            name: arm
+            for name, arm in (self._protocol.arms.items() if self._protocol else ())
+            if arm.winner is not None and arm.winner_is_final
+        }
+        for name, arm in won.items():
+            self._writer(arm.winner.name).add_scalar(f"{OUTCOME}/{WON}", 1.0, arm.winner.step)
+            settings = [f"{key} = {arm.settings[key]!r}" for key in self._searched.get(arm.method.name, ())]
+            text = "\n".join(["", arm.winner.name, *settings]).replace("\n", "\n    ")  # as code
+            self._writer("").add_text(f"winner/{name}", visible(text))
 
     def _writer(self, run: str) -> SummaryWriter:
         if run not in self._writers:
@@ -166,12 +198,23 @@ class TensorBoard(Watcher):
         return self._writers[run]
 
 
+def columns(plan: Plan) -> dict[str, bool]:
+    """The columns of the HParams tab, and whether it opens with them: what was searched, no constants."""
+    searched = dict.fromkeys(name for method in plan.methods for name in settings_that_vary(plan, method))
+    names = ["method", "stage", *sorted(searched), "study", "seed"]
+    first = [name for name in FIRST if name in names]
+    first += [name for name in searched if name not in first][: len(FIRST) - len(first)]
+    return {name: name in first for name in names}
+
+
 def _written(run: Path) -> tuple[int, bool]:
     """The last step whose report is among the events of a run, -1 if there is none, and whether its end is."""
     events = EventAccumulator(str(run), size_guidance={"scalars": 1}).Reload()
     tags = events.Tags()
     steps = [events.Scalars(tag)[-1].step for tag in tags["scalars"] if tag == "loss/val_loss"]
-    return max(steps, default=-1), "end/status/text_summary" in tags["tensors"]
+    return max(steps, default=-1), any(
+        f"{tag}/text_summary" in tags["tensors"] for tag in (STATUS, STATUS_BEFORE)
+    )
 
 
 def _add_hparams(writer: SummaryWriter, tag: str, **content: Any) -> None:
