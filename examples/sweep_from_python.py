@@ -12,7 +12,8 @@ def main(storage: Path | str = "experiments") -> Experiment:
     )
     print(experiment.trials[["trial", "stage", "status", "val_loss"]])
     print(experiment.winners.T)
-    experiment.report()
+    print(experiment.verdict)
+    print(experiment.best_settings("sgd-ire"))
     print(f"report: {experiment.folder / 'report' / 'report.html'}")
     return experiment
 

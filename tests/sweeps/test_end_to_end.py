@@ -20,7 +20,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 import ire.sweeps.ray.data_on_nodes as data_on_nodes
-from ire import open_experiment
+from ire import open_experiment, sweep
 from ire.invalid_input import InvalidInput
 from ire.storage.storage import below, open_storage
 from ire.sweeps.plan.plan import RULES
@@ -316,6 +316,24 @@ def test_a_grid_that_shares_its_steps_through_ray_is_bitwise_the_one_in_a_proces
     told = json.loads((tmp_path / "shared" / "report" / "report.json").read_text())
     assert [row["shared_gradient_evaluations"] for row in told["methods"]] == [0, 150]
     assert not list((tmp_path / "shared").glob("prefixes/*")), "of no use any more"
+
+
+def test_a_function_that_no_file_holds_is_trained_by_the_workers_of_a_cluster(cluster, tmp_path, monkeypatch):
+    monkeypatch.setattr("ire.sweeps.experiments.experiment.write_report", lambda *_: None)
+    floor = 0.5
+
+    def train(trial):
+        loss = floor + abs(trial.settings["lr"] - 0.1)
+        trial.report(trial.horizon, train_loss=loss, val_loss=loss)
+
+    arm = {"role": "baseline", "lr": {"log": [0.01, 1.0], "published": 0.1}}
+    space = {
+        **{"horizon": 2, "eval_interval": 2, "arms": {"only": arm}},
+        **{"search": {"trials": 3, "rungs": []}, "confirm": {"seeds": 0, "studies": 1}},
+    }
+    experiment = sweep(train, space=space, storage=tmp_path, name="own")
+    assert experiment.is_complete, experiment.broken_off
+    assert min(t.val_loss for t in experiment.records.trials.values()) == floor
 
 
 OTHER_SWEEP = """

@@ -1,8 +1,12 @@
 """One entry of the table of options is enough for flags, calls, checks, the command in a report and resumes."""
 
 import inspect
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, get_type_hints
 
 import numpy as np
 import pytest
@@ -15,6 +19,7 @@ from ire.sweeps.command.app import app
 from ire.sweeps.command.flags import with_flags
 from ire.sweeps.experiments.launch import resume, sweep
 from ire.sweeps.plan.changes import FIXED, check_identity, identity
+from ire.sweeps.plan.keywords import ResumeOptions, SweepOptions
 from ire.sweeps.plan.option import Option, Resume, options_of, takes
 from ire.sweeps.plan.options import OPTIONS, PLANNED, RESUMED
 from ire.sweeps.records.records import Records
@@ -63,6 +68,45 @@ def test_an_entry_becomes_a_parameter_of_the_call():
     assert call("digits", studies=2)["studies"] == 2
     with pytest.raises(TypeError, match=r"unknown option of call\(\) 'studdies': did you mean 'studies'"):
         call("digits", studdies=2)
+
+
+def in_a_call(option, default):
+    """The type of an option's value as a caller gives it."""
+    kind = option.type
+    if option.item is not None:
+        kind = Sequence[option.item] | bool if option.usual else Sequence[option.item]
+    if option.named:
+        kind |= str
+    return kind | None if default is None else kind
+
+
+@pytest.mark.parametrize(
+    ("keywords", "options", "default"),
+    [(SweepOptions, OPTIONS, "call_default"), (ResumeOptions, RESUMED, "resume_default")],
+)
+def test_editors_see_the_names_and_types_of_the_table(keywords, options, default):
+    assert get_type_hints(keywords) == {
+        name: in_a_call(option, getattr(option, default)) for name, option in options.items()
+    }
+
+
+@pytest.mark.slow
+def test_a_type_checker_sees_a_wrong_option_of_a_call(tmp_path):
+    (tmp_path / "calls.py").write_text(
+        "from ire import resume, sweep\n"
+        'sweep("digits", methods=["sgd"], trials=8, curve=True, space={"horizon": 4}).report()\n'
+        'sweep("digits", trails=8)\n'
+        'sweep("digits", trials="8")\n'
+        'resume("folder", controls=True, seed=3)\n'
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "pyright", "--outputjson", "calls.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    found = json.loads(done.stdout)["generalDiagnostics"]
+    assert [each["range"]["start"]["line"] + 1 for each in found] == [3, 4, 5], found
 
 
 @pytest.mark.parametrize(
@@ -132,7 +176,7 @@ def test_the_command_has_the_flags_of_the_table(command, options):
 def test_the_call_has_the_parameters_of_the_table(call, options):
     first, *others = inspect.signature(call).parameters
     assert first in ("task", "folder")
-    assert set(others) - {"trust"} == {*options, "console"}
+    assert set(others) - {"trust"} - {"function"} == {*options, "console"}
 
 
 def test_a_call_with_an_unknown_option_suggests_the_nearest(tmp_path):

@@ -17,8 +17,12 @@ from ire.entry_points import TASKS, registered
 from ire.invalid_input import InvalidInput, unknown
 from ire.trial.scale import split_scale
 from ire.trial.script import SUFFIX, is_script
+from trainables.functions.at_hand import held, is_of_no_file
 from trainables.functions.sources import Sources, is_at_hand, loaded_from
 from trainables.task import Task, load_task, search_for_modules, task_names
+
+IMPORTING: list[str] = []
+"""What is being imported at this moment: a script that starts a sweep then would start one without end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +49,8 @@ def load_workload(task: str, import_path: Iterable[str] = ()) -> Task | Training
     A script is looked for in `import_path`, then in the current folder, and its folder becomes the first on the path.
     """
     name, _ = split_scale(task)
+    if is_of_no_file(name):
+        return as_function(held(name), name=name)
     if ":" not in name or name in registered(TASKS) or name in task_names():
         return load_task(task)
     module_name, _, attribute = name.partition(":")
@@ -55,10 +61,13 @@ def load_workload(task: str, import_path: Iterable[str] = ()) -> Task | Training
     else:
         search_for_modules([*import_path, os.getcwd()])
         folder = None
+    IMPORTING.append(name)
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         raise InvalidInput(f"task {name!r}: cannot import {module_name!r} ({error})") from error
+    finally:
+        IMPORTING.pop()
     found = getattr(module, attribute, None)
     if isinstance(found, type):
         return load_task(task)

@@ -11,9 +11,11 @@ from typing import Any
 import ray
 import ray.train
 import torch.distributed as dist
+from ray import cloudpickle
 
 from ire.trial.spec import TrialSpec
 from trainables.data.folder import data_in
+from trainables.functions.at_hand import hold
 from trainables.functions.function import TrainingFunction, load_workload
 from trainables.functions.run import run_trial
 from trainables.functions.sources import Sources, install
@@ -29,6 +31,8 @@ def serve_jobs(config: dict[str, Any]) -> None:
     search_for_modules(config["import_path"])
     if config["sources"] is not None:
         install(Sources(**config["sources"]))
+    if config["function"] is not None:
+        hold(*cloudpickle.loads(config["function"]))
     with data_in(config["data_dir"]):
         _serve(config["mailbox"], config["import_path"])
 

@@ -54,7 +54,9 @@ class GangTrainable(Trainable):
     Each result holds one `ire.trial.message.Message` in `messages`.
     """
 
-    def setup(self, config: dict[str, Any]) -> None:
+    def setup(self, config: dict[str, Any], function: bytes | None = None) -> None:
+        """`function` is the pickled training function of a sweep whose function no file holds."""
+        self._function = function
         os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", str(POLL_SECONDS))
         self._gang = config["gang"]
         # Not softly: Ray would send it on to a node that has just died, and of which it does not know yet.
@@ -169,6 +171,7 @@ class GangTrainable(Trainable):
                 "mailbox": self._mailbox,
                 "import_path": gang["import_path"],
                 "sources": gang["sources"],
+                "function": self._function,
                 "data_dir": gang["data_dir"],
             },
             torch_config=TorchConfig(backend="nccl" if gang["gpus_per_worker"] else "gloo"),

@@ -1,18 +1,53 @@
 """An experiment folder, opened: its results as data frames, its report, its export."""
 
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
+from statistics import fmean
+from typing import Any
 
-from ire.invalid_input import writable
+from ire.invalid_input import InvalidInput, unknown, writable
+from ire.methods.foreign import shortened
+from ire.sweeps.findings.comparison import Winner
 from ire.sweeps.findings.results import Results
 from ire.sweeps.plan.plan import read_plan
 from ire.sweeps.records.experiment_home import ExperimentHome, home_at
-from ire.sweeps.report import write_report
+from ire.sweeps.report import headline, write_report
+from ire.sweeps.report.fragment import as_fragment
+from ire.sweeps.report.tables import result_table
 
 
 @dataclass(frozen=True)
 class Experiment(Results):
     """The results of a folder, and what can be done with them."""
+
+    @property
+    def verdict(self) -> str:
+        """What was found, in one sentence: the headline of the report."""
+        return headline(self)
+
+    def best_settings(self, method: str) -> dict[str, Any]:
+        """The settings that stand for a method; of several studies those whose runs end lowest in validation.
+
+        Raises `InvalidInput` for a method that is not part of the sweep, or of which no trial has finished yet.
+        """
+        names = {name: row for row in self.comparison.rows for name in (row.method, shortened(row.method))}
+        if method not in names:
+            raise unknown("method", method, self.plan.methods, where=self.plan.name)
+        row = names[method]
+        if not row.winners:
+            raise InvalidInput(f"{self.plan.name}: no trial of {method} has finished yet")
+
+        def loss(winner: Winner) -> float:
+            runs = [
+                run.val_loss for run in row.runs if run.study == winner.study and run.val_loss is not None
+            ]
+            return fmean(runs) if runs else inf
+
+        return dict(min(row.winners, key=loss).settings)
+
+    def _repr_html_(self) -> str:
+        return as_fragment(self.verdict, result_table(self), self.folder / "report" / "report.html")
 
     def report(self, folder: Path | None = None) -> Path:
         """Write `report.html`, `report.md`, `report.json` and every figure; returns the path of the HTML page.

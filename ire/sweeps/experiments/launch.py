@@ -3,10 +3,11 @@
 import contextlib
 import os
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from rich.console import Console
 
@@ -27,11 +28,13 @@ from ire.sweeps.experiments.preflight import (
 from ire.sweeps.findings.comparison import undecided
 from ire.sweeps.findings.contract import broken_before
 from ire.sweeps.plan.changes import check_identity, extended, identity
+from ire.sweeps.plan.keywords import ResumeOptions, SweepOptions
 from ire.sweeps.plan.option import takes
 from ire.sweeps.plan.options import OPTIONS, PLANNED, RESUMED
 from ire.sweeps.plan.plan import RULES, Plan, read_plan
 from ire.sweeps.plan.preset import load_preset
 from ire.sweeps.plan.provenance import differences, machine, versions
+from ire.sweeps.plan.toml_text import toml_text
 from ire.sweeps.plan.trust import check_trusted, classes_in_plan, remember, task_modules
 from ire.sweeps.ray.disk import check_room, room_needed
 from ire.sweeps.ray.gpu_share import suggested_share
@@ -42,22 +45,31 @@ from ire.sweeps.search.protocol import Protocol
 from ire.sweeps.watch.console import plain_console
 from ire.trial.scale import scaled
 from ire.trial.script import located
-from search_spaces import find_space
+from search_spaces import Space, find_space
+from search_spaces.space import parse_space
 from trainables.data.folder import data_in, given_data_folder
-from trainables.functions.function import load_workload
+from trainables.functions.at_hand import hold, is_of_no_file, name_of
+from trainables.functions.function import IMPORTING, load_workload
+from trainables.functions.trial import Trial
 from trainables.task import search_for_modules
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @takes({name: option.call_default for name, option in OPTIONS.items()})
-def sweep(task: str | None = None, *, console: Console | None = None, **options: Any) -> Experiment:
+def sweep(
+    task: str | Callable[[Trial], Any] | None = None,
+    *,
+    console: Console | None = None,
+    **options: Unpack[SweepOptions],
+) -> Experiment:
     """Tune every method with the same budget, confirm the winners on fresh seeds, and report.
 
-    `task` is a name (`ire tasks`), `package.module:Class`, or a training function: `train.py:train`, or
-    `package.module:train`; `scale="tiny"` selects a task's scaled-down twin.
-    `methods` and numbers that are not given come from its search space, or from the TOML file `space`. `preset`
-    repeats an experiment of a paper (`ire presets`) instead, and names the task and its grid.
+    `task` is a name (`ire tasks`), `package.module:Class`, or a training function: itself, or `train.py:train`, or
+    `package.module:train`; `scale="tiny"` selects a task's scaled-down twin. A function that no file holds, such as a
+    notebook's, is known to this process alone: `resume` takes it again in another one.
+    `methods` and numbers that are not given come from its search space, or from `space`: a TOML file, or the same as
+    a dictionary. `preset` repeats an experiment of a paper (`ire presets`) instead, and names the task and its grid.
 
     After the search, the best `candidates` of each method run again before a winner is chosen. The winners run
     on `confirm_seeds` seeds, and the best baseline runs at the horizons of `curve`, in multiples of the task's
@@ -79,6 +91,16 @@ def sweep(task: str | None = None, *, console: Console | None = None, **options:
     Raises `InvalidInput` before anything is started or written. After an interrupt the returned experiment is
     incomplete; if the sweep could not continue, `broken_off` says why. `resume` continues it.
     """
+    if IMPORTING:
+        raise InvalidInput(
+            f'{IMPORTING[-1]} starts a sweep when it is imported: put that below `if __name__ == "__main__":`'
+        )
+    return _sweep(task, console or plain_console(), dict(options))
+
+
+def _sweep(
+    task: str | Callable[[Trial], Any] | None, console: Console, options: dict[str, Any]
+) -> Experiment:
     preset, scale, space = options["preset"], options["scale"], options["space"]
     inherited: dict[str, Any] = {}
     if preset is not None:
@@ -98,8 +120,14 @@ def sweep(task: str | None = None, *, console: Console | None = None, **options:
     elif task is None:
         raise InvalidInput("name a task (`ire tasks`) or a --preset (`ire presets`)")
     else:
+        if not isinstance(task, str):
+            if isinstance(task, type) or not callable(task):
+                raise InvalidInput(
+                    f"{task!r}: must be a task's name, as in 'my_tasks:MyTask', or a training function"
+                )
+            task = name_of(task)
         task = scaled(task, scale)
-        found = find_space(task, space)
+        found = _space(task, space)
     task, folder = located(task)
     found = replace(found, task=task)
     of_the_space = {
@@ -108,7 +136,7 @@ def sweep(task: str | None = None, *, console: Console | None = None, **options:
         "confirm_seeds": found.confirm_seeds,
         "candidates": found.candidates,
         "studies": found.studies,
-        "name": f"{re.sub(r'[^A-Za-z0-9]+', '-', task)}-{datetime.now():%Y%m%d-%H%M%S}",
+        "name": f"{re.sub(r'[^A-Za-z0-9]+', '-', task).strip('-')}-{datetime.now():%Y%m%d-%H%M%S}",
     }
     planned = {}
     for name, option in PLANNED.items():
@@ -128,7 +156,6 @@ def sweep(task: str | None = None, *, console: Console | None = None, **options:
     import_path = ((folder,) if folder else ()) + ((os.getcwd(),) if is_foreign else ())
     plan = replace(plan, import_path=import_path)
     plan.check()
-    console = console or plain_console()
     for clause in broken_before(plan):
         console.print(
             f"warning: this comparison will be reported as not comparable: {clause.text}",
@@ -151,17 +178,24 @@ def sweep(task: str | None = None, *, console: Console | None = None, **options:
 
 @takes({name: option.resume_default for name, option in RESUMED.items()})
 def resume(
-    folder: str | Path, *, trust: bool = False, console: Console | None = None, **options: Any
+    folder: str | Path,
+    function: Callable[[Trial], Any] | None = None,
+    *,
+    trust: bool = False,
+    console: Console | None = None,
+    **options: Unpack[ResumeOptions],
 ) -> Experiment:
     """Continue a sweep from its records; a finished one is only reported again.
 
     `trials` raises the budget of every method, `methods` adds methods with the same budget, and
     `confirm_seeds`, `curve` (more horizons, or True for the default ones) and `controls` add runs after the
-    search. `folder` may be the URI of an object store. A task or method of a module that this user has not run
+    search. `folder` may be the URI of an object store. `function` is the training function of the sweep, where no
+    file holds it and this process has not started the sweep. A task or method of a module that this user has not run
     before is imported only with `trust`, which is remembered. Raises `InvalidInput`, before anything is started
     or written, for a change that would make old and new trials incomparable.
     """
-    home, where = home_at(folder), place(inline=options.pop("inline"), address=options.pop("address"))
+    changes: dict[str, Any] = dict(options)
+    home, where = home_at(folder), place(inline=changes.pop("inline"), address=changes.pop("address"))
     with home.locked():
         home.open()  # again: until now another process may have been writing
         before, console = read_plan(home.folder, trust=trust), console or plain_console()
@@ -169,7 +203,11 @@ def resume(
         if not trust:
             check_trusted(task_modules(before.task), before.import_path, source=source)
         search_for_modules(before.import_path)
-        plan = extended(before, **options)
+        if function is not None:
+            if not is_of_no_file(before.task):
+                raise InvalidInput(f"{source}: {before.task} is found by its name: leave the function out")
+            hold(before.task, function)
+        plan = extended(before, **changes)
         preflight_again(plan)
         protocol = Protocol(
             plan,
@@ -281,6 +319,17 @@ def _run(
     except (OSError, InvalidInput) as error:
         experiment = replace(experiment, broken_off=broken_off or f"the report cannot be written: {error}")
     return experiment
+
+
+def _space(task: str, given: str | Path | Mapping[str, Any] | None) -> Space:
+    """The search space of a call."""
+    if isinstance(given, Mapping):
+        return parse_space(toml_text(given), task=task, source="space={...}")
+    if given is None and is_of_no_file(task):
+        raise InvalidInput(
+            'a function that no file holds needs its space, too: space={...} or space="train.toml"'
+        )
+    return find_space(task, given)
 
 
 def _absolute(location: str | None) -> str | None:

@@ -8,7 +8,8 @@ from ire.invalid_input import unknown, writable
 from ire.sweeps.findings.curves.columns import ROLES
 from ire.sweeps.findings.curves.judged import CurvesComparison, compare_curves
 from ire.sweeps.findings.curves.runs import read_curves
-from ire.sweeps.report.curves_report import curves_headline, write_curves_report
+from ire.sweeps.report.curves_report import curves_headline, curves_tables, write_curves_report
+from ire.sweeps.report.fragment import as_fragment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +20,9 @@ class Verdict:
 
     def __str__(self) -> str:
         return curves_headline(self.comparison)
+
+    def _repr_html_(self) -> str:
+        return as_fragment(str(self), curves_tables(self.comparison)[0])
 
     def report(self, folder: str | Path = "report") -> Path:
         """Write `report.html`, `report.md`, `report.json` and the figures; returns the path of the HTML page."""

@@ -8,10 +8,12 @@ import types
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields, replace
 from numbers import Integral, Real
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from ire.invalid_input import InvalidInput, unknown
 
+P = ParamSpec("P")
+R = TypeVar("R")
 REQUIRED = inspect.Parameter.empty
 """The default of an option that has none."""
 KINDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
@@ -149,13 +151,13 @@ def options_of(*tables: type) -> dict[str, Option]:
     return found
 
 
-def takes(options: Mapping[str, Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def takes(options: Mapping[str, Any]) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Make a function with `**options` take these alone, by keyword and with these defaults, as its signature says.
 
     A call with another name is a `TypeError` that suggests the nearest one.
     """
 
-    def decorated(function: Callable[..., Any]) -> Callable[..., Any]:
+    def decorated(function: Callable[P, R]) -> Callable[P, R]:
         plain = inspect.signature(function)
         own = [p for p in plain.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
         keyword = inspect.Parameter.KEYWORD_ONLY
@@ -167,7 +169,7 @@ def takes(options: Mapping[str, Any]) -> Callable[[Callable[..., Any]], Callable
         signature = plain.replace(parameters=parameters)
 
         @functools.wraps(function)
-        def call(*arguments: Any, **given: Any) -> Any:
+        def call(*arguments: P.args, **given: P.kwargs) -> R:
             for name in given:
                 if name not in signature.parameters:
                     raise TypeError(

@@ -4,10 +4,10 @@ From an entry come the flags and help of `ire sweep` and `ire resume`, the signa
 check of the plan, the command in a report that runs the sweep again, and what a resume may change.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from ire.sweeps.plan.option import Option, Resume, options_of
 from ire.trial.spec import PRECISIONS
@@ -238,7 +238,8 @@ class CallOptions:
 
     scale: Annotated[str | None, Option(help="tiny: the scaled-down twin, same as TASK@tiny")] = None
     space: Annotated[
-        Path | str | None, Option(help="a space file of your own (TOML)", inherited="the task's")
+        Path | str | Mapping[str, Any] | None,
+        Option(help="a space file of your own (TOML)", inherited="the task's"),
     ] = None
     storage: Annotated[str | Path, Option(help="where experiments go: a folder, or s3://bucket/prefix")] = (
         "experiments"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ire.trial.script import is_script
+from trainables.functions.at_hand import is_of_no_file, source_checksum
 
 LIBRARIES = ("torch", "ray", "optuna", "numpy")
 OURS = ("ire", "trainables", "search_spaces")
@@ -67,6 +68,8 @@ def code_checksum() -> str:
 
 def task_checksum(task: str) -> str | None:
     """The same for the module of a task from outside the package; None for one of ours, or if it has no file here."""
+    if is_of_no_file(task):
+        return source_checksum(task)
     module, colon, _ = task.partition(":")
     if not colon or is_script(task):
         return None

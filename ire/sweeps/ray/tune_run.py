@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ray import tune
+from ray import cloudpickle, tune
 from ray.tune.callback import Callback
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
@@ -21,6 +21,7 @@ from ire.sweeps.records.records import RUNNING
 from ire.sweeps.running.run import Run
 from ire.sweeps.search.protocol import Protocol
 from ire.sweeps.watch.watcher import Watcher
+from trainables.functions.at_hand import held, is_of_no_file
 from trainables.functions.function import TrainingFunction, load_workload
 from trainables.gang.trainable import GangTrainable
 
@@ -116,6 +117,10 @@ class TuneRun(Run):
         found = workload.sources if isinstance(workload, TrainingFunction) else None
         self._sources = asdict(found) if found else None
         """What workers import in place of what lies in the script's folder by then."""
+        self._trainable: Any = GangTrainable
+        if is_of_no_file(plan.task):
+            pickled = cloudpickle.dumps((plan.task, held(plan.task)))
+            self._trainable = tune.with_parameters(GangTrainable, function=pickled)
 
     def __reduce__(self) -> tuple:
         """Tune pickles its searcher, scheduler and callbacks for a restore that is never used: pickle nothing."""
@@ -133,7 +138,7 @@ class TuneRun(Run):
         os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "3600"
         tuner = tune.Tuner(
             # a placement group must ask for something, and every CPU is the workers'
-            tune.with_resources(GangTrainable, {"memory": 1}),
+            tune.with_resources(self._trainable, {"memory": 1}),
             tune_config=tune.TuneConfig(
                 search_alg=ProtocolSearcher(self),
                 scheduler=ProtocolScheduler(self),

@@ -29,6 +29,7 @@ from ire.sweeps.search.stages import CONTROL_WORDS
 from ire.trial.report import MEASURES
 from ire.trial.scale import split_scale
 from ire.trial.seeds import derive_seed
+from trainables.functions.at_hand import is_of_no_file
 
 SCHEMA = 3
 CENSORED = {BELOW: "at most", WITHIN: None, ABOVE: "at least", UNKNOWN: "unknown"}
@@ -247,6 +248,8 @@ def _expected_best(results: Results, row: Row) -> dict[str, Any] | None:
 def reproduce(results: Results) -> str:
     """The command that runs this sweep again."""
     plan, what, inherited = results.plan, results.plan.task, {}
+    if is_of_no_file(what):
+        what = f"train.py:{what.partition(':')[2]}"
     if plan.preset is not None:
         scale = split_scale(plan.task)[1]
         what = f"--preset {plan.preset}" + (f" --scale {scale}" if scale else "")
@@ -259,6 +262,8 @@ def reproduce(results: Results) -> str:
             words.append(option.words(value))
     if plan.preset is None and plan.space.source != f"{split_scale(plan.task)[0]}.toml":
         words.append("--space FILE  # as printed in sweep.toml")
+        if is_of_no_file(plan.task):
+            words[-1] += "; train.py must hold the function, which no file held"
     return " ".join(words)
 
 

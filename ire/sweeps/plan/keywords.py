@@ -1,0 +1,65 @@
+"""The options of `sweep()` and `resume()` as an editor and a type checker see them.
+
+`options.py` is what counts: no tool that does not run it can read it, so its names and types stand here once more. A
+test compares them.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+
+class SweepOptions(TypedDict, total=False):
+    """Those of `sweep()`; see `PlannedOptions` and `CallOptions` for what each one is."""
+
+    preset: str | None
+    methods: Sequence[str] | None
+    baselines: Sequence[str]
+    trials: int | None
+    confirm_seeds: int | None
+    candidates: int | None
+    seed: int
+    studies: int | None
+    until_decided: int | None
+    curve: Sequence[float] | bool
+    curve_lr: Sequence[float]
+    clock: str | None
+    controls: bool
+    share_prefix: bool | None
+    compile: bool
+    deterministic: bool
+    external: str | None
+    precision: str | None
+    schedule: str | None
+    micro_batches: int
+    workers: int
+    cpus_per_worker: int
+    gpus_per_worker: float | str | None
+    max_concurrent: int | None
+    max_failures: int
+    hang_seconds: float
+    checkpoint_seconds: float
+    name: str | None
+    data_dir: str | None
+    scale: str | None
+    space: Mapping[str, Any] | Path | str | None
+    storage: str | Path
+    address: str | None
+    inline: bool
+
+
+class ResumeOptions(TypedDict, total=False):
+    """Those of `resume()`; what is None or false stays as it is."""
+
+    methods: Sequence[str] | None
+    trials: int | None
+    confirm_seeds: int | None
+    studies: int | None
+    until_decided: int | None
+    curve: Sequence[float] | bool
+    controls: bool
+    max_concurrent: int | None
+    max_failures: int | None
+    hang_seconds: float | None
+    address: str | None
+    inline: bool
