@@ -1,5 +1,6 @@
 """The probe of a training function: what it finds before a sweep starts."""
 
+import dataclasses
 import itertools
 
 import pytest
@@ -59,6 +60,19 @@ calls = itertools.count()
 )
 def test_it_finds_whether_the_seed_decides_the_losses(loss, paired, seeded):
     assert probed(loop(loss)) == Probed(paired=paired, seeded=seeded, tests=False, overruns=False)
+
+
+def test_a_metric_other_than_the_loss_is_compared_too():
+    def train(trial):
+        for step in range(1, trial.horizon + 1):
+            if trial.due(step):
+                trial.report(step, val_score=torch.rand(()))
+
+    def tried(function):
+        trials = [dataclasses.replace(spec, metric="val_score") for spec in specs()]
+        return probe(as_function(function), trials, device="cpu", in_group=False)
+
+    assert tried(train) == Probed(paired=True, seeded=True, tests=False, overruns=False)
 
 
 def test_it_finds_that_a_horizon_is_not_obeyed():

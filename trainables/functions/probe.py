@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 
 from ire.invalid_input import InvalidInput
-from ire.trial.report import Report
+from ire.trial.report import Report, value
 from ire.trial.spec import TrialSpec
 from trainables.functions.function import TrainingFunction
 from trainables.functions.run import run_function
@@ -48,10 +48,11 @@ def probe(
     device = torch.device(device)
     with _group(in_group):
         found = [_run(function, spec, device) for spec in specs]
+    metric = specs[0].metric
     first, again, other = (trial.reports for trial in found[:3])
     return Probed(
-        paired=_equal(first, again, device),
-        seeded=not _equal(first, other, device),
+        paired=_equal(first, again, device, metric),
+        seeded=not _equal(first, other, device, metric),
         tests=all(trial.can_test for trial in found),
         overruns=any(trial.overran for trial in found),
     )
@@ -77,10 +78,10 @@ def _run(function: TrainingFunction, spec: TrialSpec, device: torch.device) -> T
     return trials[-1]
 
 
-def _equal(one: Sequence[Report], other: Sequence[Report], device: torch.device) -> bool:
-    """Whether two trials have the same losses: to the last bit on a CPU."""
+def _equal(one: Sequence[Report], other: Sequence[Report], device: torch.device, metric: str) -> bool:
+    """Whether two trials have the same losses, and values of the metric: to the last bit on a CPU."""
     mine, theirs = (
-        [loss for report in side for loss in (report["train_loss"], report["val_loss"])]
+        [value(report, name) for report in side for name in ("train_loss", "val_loss", metric)]
         for side in (one, other)
     )
     if device.type == "cpu" or len(mine) != len(theirs):
