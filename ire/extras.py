@@ -15,6 +15,7 @@ EXTRAS = {
     "text": ("transformers", "tokenizers", "datasets"),
     "lora": ("peft",),
     "s3": ("boto3", "botocore"),
+    "lightning": ("lightning",),
     "optimizers": ("pytorch_optimizer", "schedulefree"),
 }
 """The modules that the code imports, by the extra in pyproject.toml that brings them."""

@@ -53,6 +53,34 @@ def test_a_class_of_ones_own_trains(arguments):
     assert "finished" in done.output
 
 
+@pytest.mark.parametrize(
+    ("script", "arm", "package"),
+    [
+        ("own_loop", "mine", "torch"),
+        ("own_huggingface", "muon", "accelerate"),
+        ("own_lightning", "layer", "lightning"),
+    ],
+)
+def test_a_training_function_runs_alone(script, arm, package):
+    pytest.importorskip(package)
+    command = ["train", f"{script}.py:train", arm, "--scale", "tiny", "--test"]
+    done = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    lines = [line for line in done.output.splitlines() if line.startswith("step ")]
+    assert [line.split()[1] for line in lines] == ["4", "8", "10"]
+    assert "test_loss" in lines[-1]
+    assert "finished" in done.output
+
+
+def test_a_training_function_is_swept(tmp_path):
+    command = ["sweep", "own_loop.py:train", "--scale", "tiny", "--inline", "--studies", "1", "--trials", "2"]
+    command += ["--candidates", "1", "--confirm-seeds", "2", "--no-curve", "--storage", str(tmp_path)]
+    done = CliRunner().invoke(app, [*command, "--name", "own"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert "seed" not in done.output.partition("own: ")[0]  # the probe finds nothing to say
+    assert (tmp_path / "own" / "report" / "report.html").is_file()
+
+
 def test_two_moons_is_learnt():
     from ire.sweeps.experiments.train_one import train_one
 

@@ -24,6 +24,8 @@ ROOMS = (
         "trainables.updates",
         "trainables.training",
         "trainables.functions",
+        "trainables.huggingface",
+        "trainables.lightning",
         "trainables.gang",
     ),
     "search_spaces",

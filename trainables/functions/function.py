@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ire.entry_points import TASKS, registered
+from ire.extras import extra_of
 from ire.invalid_input import InvalidInput, unknown
 from ire.trial.scale import split_scale
 from ire.trial.script import SUFFIX, is_script
@@ -65,7 +66,9 @@ def load_workload(task: str, import_path: Iterable[str] = ()) -> Task | Training
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        raise InvalidInput(f"task {name!r}: cannot import {module_name!r} ({error})") from error
+        extra = extra_of(error.name or "")
+        remedy = f": pip install 'ire[{extra}]'" if extra else ""
+        raise InvalidInput(f"task {name!r}: cannot import {module_name!r} ({error}){remedy}") from error
     finally:
         IMPORTING.pop()
     found = getattr(module, attribute, None)

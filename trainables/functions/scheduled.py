@@ -20,11 +20,12 @@ def scheduled_optimizer(
     spec: TrialSpec,
     *,
     step: Callable[[], int],
-    stepped: Callable[[], None],
+    stepped: Callable[[float], None],
 ) -> Optimizer:
     """The optimizer of `method` over `model`, its learning rate set before every step for step number `step()`.
 
-    `stepped` is called after every step. Raises `InvalidInput` for a method that a loop of one's own cannot drive.
+    `stepped` is called after every step, with the learning rate of its first group. Raises `InvalidInput` for a method
+    that a loop of one's own cannot drive.
     """
     if method.update:
         raise InvalidInput(
@@ -49,6 +50,6 @@ def scheduled_optimizer(
         set_learning_rates(optimizer, method, settings, factor)
 
     optimizer.register_step_pre_hook(set_rates)
-    optimizer.register_step_post_hook(lambda *_: stepped())
+    optimizer.register_step_post_hook(lambda *_: stepped(float(optimizer.param_groups[0]["lr"])))
     set_rates()
     return optimizer

@@ -96,6 +96,7 @@ class Trial:
         self._logged: dict[str, tuple[Any, int]] = {}
         self._test: Callable[[], Mapping[str, Any]] | None = None
         self._optimizer: Optimizer | None = None
+        self._lr: float | None = None
         self._model: nn.Module | None = None
         self._watch = Stopwatch(self.device)
         self._seconds_of_last_report = 0.0
@@ -232,8 +233,8 @@ class Trial:
         diverged = self._is_diverged(train_loss, val_loss) or finite(compared) is None
         seconds, passed = self._watch.seconds, self._watch.seconds - self._seconds_of_last_report
         of_the_machine: dict[str, Any] = {"warmup_seconds": self._watch.setup_seconds}
-        if self._optimizer is not None:
-            of_the_machine["lr"] = float(self._optimizer.param_groups[0]["lr"])
+        if self._lr is not None:
+            of_the_machine["lr"] = self._lr
         report: Any = {
             "step": step,
             "gradient_evaluations": self._gradient_evaluations(step),
@@ -313,8 +314,9 @@ class Trial:
                 f'{OPTIMIZER} = "adamw", with a range for each setting that it needs (`ire methods NAME`)'
             )
 
-        def stepped() -> None:
+        def stepped(lr: float) -> None:
             self._step += 1
+            self._lr = lr
 
         self._model = model
         self._optimizer = scheduled_optimizer(
@@ -397,6 +399,11 @@ class Trial:
     def step(self) -> int:
         """Steps taken so far, as far as the trial knows."""
         return self._step
+
+    @property
+    def reported(self) -> int:
+        """The step of the last report; 0 before the first."""
+        return self._reported
 
     def flat_fractions(self) -> dict[str, float]:
         """The share of each parameter tensor that IRE's mask holds, by parameter name; of `build_optimizer`'s IRE."""

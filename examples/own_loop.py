@@ -1,7 +1,7 @@
 """An ordinary training loop that a sweep can compare: a plain network against one with dropout.
 
-ire sweep examples/own_loop/train.py:train      # the arms and their ranges stand in train.toml
-ire train examples/own_loop/train.py:train mine --set lr=0.003
+ire sweep own_loop.py:train      # the arms and their ranges stand in own_loop.toml
+ire train own_loop.py:train mine --set lr=0.003
 """
 
 import torch

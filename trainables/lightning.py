@@ -1,0 +1,95 @@
+"""Lets a Lightning `Trainer` train a trial of a sweep: a callback that reports, and the arguments that it needs.
+
+from trainables.lightning import TrialCallback, trainer_arguments
+
+trainer = lightning.Trainer(**trainer_arguments(trial), callbacks=[TrialCallback(trial)])
+trainer.fit(module, train_loader, validation_loader)
+"""
+
+from typing import Any
+
+import lightning
+from lightning.pytorch.callbacks import Callback
+
+from ire.invalid_input import InvalidInput
+from trainables.functions.trial import Trial
+
+
+def trainer_arguments(trial: Trial, **own: Any) -> dict[str, Any]:
+    """Arguments of `lightning.Trainer`: the trial's horizon and device, silent, and without checkpoints of its own.
+
+    `own` are further arguments, or other values for them. Validation happens where the trial asks for it, by the
+    callback. Raises `InvalidInput` for an argument that the trial decides.
+    """
+    for name in ("max_steps", "max_epochs", "max_time", "val_check_interval", "check_val_every_n_epoch"):
+        if name in own:
+            raise InvalidInput(
+                f"trainer_arguments({name}={own[name]!r}): the trial decides it; leave it out, and change horizon or "
+                "eval_interval in the space file"
+            )
+    usual: dict[str, Any] = {
+        "accelerator": "gpu" if trial.device.type == "cuda" else "cpu",
+        "devices": [trial.device.index or 0] if trial.device.type == "cuda" else 1,
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "num_sanity_val_steps": 0,
+    }
+    if trial.world_size > 1:  # their processes exist, and know their place from the environment
+        usual |= {"strategy": "ddp", "devices": trial.world_size}
+    return {**usual, **own, "max_steps": trial.horizon, "max_epochs": -1}
+
+
+class TrialCallback(Callback):
+    """Validates and reports where a report is due, and ends the training when the trial has ended.
+
+    What the module logs as `val_...` and `train_loss` is reported. The end of the trial leaves `trainer.fit` as an
+    exception, which ends the training function.
+    """
+
+    def __init__(self, trial: Trial, *, loss: str = "val_loss") -> None:
+        """`loss` is the logged value that is the trial's `val_loss`."""
+        self._trial, self._loss = trial, loss
+
+    def setup(self, trainer: "lightning.Trainer", pl_module: "lightning.LightningModule", stage: str) -> None:
+        """Let the trial say when the Trainer validates: its own intervals know neither rungs nor the last step."""
+        loop = trainer.fit_loop.epoch_loop
+        if not hasattr(loop, "_should_check_val_fx"):
+            raise InvalidInput(
+                f"lightning {lightning.__version__} decides elsewhere when it validates; trainables.lightning "
+                "knows 2.5 and 2.6"
+            )
+        loop._should_check_val_fx = lambda data_fetcher: self._is_due(trainer)
+        trainer.fit_loop.check_val_every_n_epoch = trainer.check_val_every_n_epoch = None
+
+    def _is_due(self, trainer: "lightning.Trainer") -> bool:
+        step = trainer.global_step
+        return bool(step) and step > self._trial.reported and self._trial.due(step)
+
+    def on_train_batch_end(
+        self,
+        trainer: "lightning.Trainer",
+        pl_module: "lightning.LightningModule",
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        if trainer.global_step > self._trial.step:
+            self._trial.due(trainer.global_step)  # a step has been taken
+
+    def on_validation_end(self, trainer: "lightning.Trainer", pl_module: "lightning.LightningModule") -> None:
+        if not self._is_due(trainer):  # one of the script's own
+            return
+        found = {name: value.item() for name, value in trainer.callback_metrics.items() if value.numel() == 1}
+        if self._loss not in found:
+            raise InvalidInput(
+                f"step {trainer.global_step} was validated, and no {self._loss} was logged: self.log({self._loss!r}, "
+                "...) in validation_step, or TrialCallback(trial, loss=...) names it"
+            )
+        train = found.get("train_loss", found.get("train_loss_step"))
+        further = {
+            name: value for name, value in found.items() if name.startswith("val_") and name != self._loss
+        }
+        further.pop("val_loss", None)
+        self._trial.report(trainer.global_step, train_loss=train, val_loss=found[self._loss], **further)
