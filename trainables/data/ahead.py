@@ -1,7 +1,9 @@
 """Batches made ready in the background while the device computes."""
 
+import atexit
 import queue
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -10,6 +12,12 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _END = object()
+
+_making: weakref.WeakKeyDictionary[threading.Thread, threading.Event] = weakref.WeakKeyDictionary()
+"""The threads that make items, each with what ends it."""
+
+LAST_ITEM_SECONDS = 30.0
+"""How long the end of the process waits for an item that is being made."""
 
 
 def ahead(items: Iterator[T], depth: int) -> Iterator[T]:
@@ -40,6 +48,7 @@ def ahead(items: Iterator[T], depth: int) -> Iterator[T]:
             put((_END, error))
 
     thread = threading.Thread(target=make, name="batches-ahead", daemon=True)
+    _making[thread] = closed
     thread.start()
     try:
         while True:
@@ -51,6 +60,16 @@ def ahead(items: Iterator[T], depth: int) -> Iterator[T]:
             yield item
     finally:
         closed.set()
+
+
+@atexit.register
+def _end() -> None:
+    """End all threads before Python ends: one that is inside torch by then aborts the process."""
+    making = dict(_making)
+    for closed in making.values():
+        closed.set()
+    for thread in making:
+        thread.join(LAST_ITEM_SECONDS)
 
 
 def mapped(function: Callable[[T], R], items: Iterator[T], *, threads: int, depth: int) -> Iterator[R]:
