@@ -26,6 +26,7 @@ def train(trial):
         once = Path(os.environ.get("OWN_SCRIPT_KILL", "/nonexistent"))
         if once.is_file() and step == 5 and trial.rank == 0:
             once.unlink()
+            Path(__file__).with_name("floor.py").write_text("FLOOR = 9.0\\n")  # nobody reads it in this sweep
             os.kill(os.getpid(), signal.SIGKILL)
         if trial.due(step + 1):
             loss = floor.FLOOR - 0.2 * trial.settings.get("twist", False) + noise + 1 / (1 + at)

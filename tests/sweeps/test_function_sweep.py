@@ -5,6 +5,7 @@ import json
 import shutil
 import sys
 import tomllib
+from dataclasses import replace
 
 import numpy as np
 import own_script
@@ -19,9 +20,13 @@ from ire.sweeps.findings.contract import clauses
 from ire.sweeps.findings.statistics.draws import interval, unpaired_draws
 from ire.sweeps.plan import trust
 from ire.sweeps.plan.plan import read_plan
+from ire.sweeps.ray.cluster import connected
+from ire.sweeps.ray.remote_probe import probe_on_ray
 from ire.sweeps.records.records import FINISHED, PRUNED, read_records
 from ire.trial.seeds import derive_seed
 from search_spaces.space import parse_space
+from trainables.functions.at_hand import name_of
+from trainables.functions.probe import Probed
 
 CLOCKS = ("seconds", "steps_per_second", "warmup_seconds")
 
@@ -181,6 +186,19 @@ def test_the_report_is_written_for_arms(finished):
 
 @pytest.mark.ray
 @pytest.mark.slow
+def test_the_probe_runs_where_a_worker_would(finished):
+    plan = read_plan(finished[0])
+    with connected(None):
+        assert probe_on_ray(plan) == Probed(paired=True, seeded=True, tests=False, overruns=False)
+        held = replace(plan, task=name_of(lambda trial: trial.report(1, val_loss=1.0)))
+        with pytest.raises(
+            InvalidInput, match=r"tried for 4 steps as 'baseline'.*report\(1\): no report is due"
+        ):
+            probe_on_ray(held)
+
+
+@pytest.mark.ray
+@pytest.mark.slow
 def test_two_workers_train_a_trial_together_and_a_killed_one_continues(tmp_path, monkeypatch):
     task = own_script.write(tmp_path / "code")
     (tmp_path / "kill").touch()
@@ -201,6 +219,7 @@ def test_two_workers_train_a_trial_together_and_a_killed_one_continues(tmp_path,
     trials = found.records.trials.values()
     assert {trial.status for trial in trials} <= {FINISHED, PRUNED}
     assert sum(len(trial.faults) for trial in trials) == 1
+    assert max(trial.val_loss for trial in trials) < 2  # by the script of the start, floor.py says 9 by now
     for trial in trials:
         assert [r["step"] for r in trial.reports] == sorted({r["step"] for r in trial.reports})
         assert all(r["val_shift"] == 0.5 for r in trial.reports)  # the mean of ranks 0 and 1

@@ -62,6 +62,16 @@ def test_it_finds_whether_the_seed_decides_the_losses(loss, paired, seeded):
     assert probed(loop(loss)) == Probed(paired=paired, seeded=seeded, tests=False, overruns=False)
 
 
+def test_a_state_that_is_saved_behind_the_last_report_is_no_step_past_the_horizon(tmp_path):
+    def train(trial):
+        for step in range(1, trial.horizon + 1):
+            if trial.due(step):
+                trial.report(step, val_loss=trial.seed)
+                trial.save({})
+
+    assert not probed(train).overruns
+
+
 def test_a_metric_other_than_the_loss_is_compared_too():
     def train(trial):
         for step in range(1, trial.horizon + 1):

@@ -9,6 +9,7 @@ import hashlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import linecache
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -93,6 +94,16 @@ class _Loader(importlib.abc.SourceLoader):
 
     def get_filename(self, fullname: str) -> str:
         return self._file
+
+    def exec_module(self, module: ModuleType) -> None:
+        lines = self.text.splitlines(keepends=True)
+        linecache.cache[self._file] = (
+            len(self.text),
+            None,
+            lines,
+            self._file,
+        )  # tracebacks: not the file of by then
+        super().exec_module(module)
 
     def get_data(self, path: str) -> bytes:
         if path != self._file:

@@ -81,7 +81,7 @@ class Trial:
         self.reports: list[Report] = []
         """All reports so far, those before a resume included."""
         self.overran = False
-        """Whether the function went on after the end of its trial."""
+        """Whether the function went on to a step past its horizon."""
         self._softly = softly
         self._deliver = report
         self._checkpoint, self._checkpoint_seconds = checkpoint, checkpoint_seconds
@@ -184,7 +184,7 @@ class Trial:
 
         While it is true the clock stands still: what is computed until `report` is no training time.
         """
-        self._check_running()
+        self._check_running(step)
         step = self._at(step)
         if not self.spec.reports_at(step) or step <= self._reported:
             return False
@@ -204,7 +204,7 @@ class Trial:
         Raises:
             InvalidInput: a step that is not due, or a due one that was left out; a name or value that cannot be kept.
         """
-        self._check_running()
+        self._check_running(step)
         step = self._at(step)
         self._watch.stop(step)
         check_due(step, self.spec, reported=self._reported)
@@ -415,9 +415,9 @@ class Trial:
     def _identity(self) -> dict[str, Any]:
         return {name: value for name, value in self.spec.to_dict().items() if name not in ("name", "data")}
 
-    def _check_running(self) -> None:
+    def _check_running(self, step: int = 0) -> None:
         if self.status is not None:
-            self.overran = True
+            self.overran |= step > self.horizon
             raise TrialEnded(self.status)
 
     def _end(self, status: str) -> NoReturn:

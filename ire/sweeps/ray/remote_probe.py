@@ -4,11 +4,13 @@ from dataclasses import asdict
 from typing import Any
 
 import ray
+from ray import cloudpickle
 from ray.exceptions import RayTaskError
 
 from ire.sweeps.plan.plan import Plan
 from ire.trial.spec import TrialSpec
 from trainables.data.folder import data_in
+from trainables.functions.at_hand import held, hold, is_of_no_file
 from trainables.functions.function import TrainingFunction, load_workload
 from trainables.functions.probe import EVAL_INTERVAL, STEPS, Probed, probe
 from trainables.functions.sources import Sources, install
@@ -29,6 +31,9 @@ def probe_on_ray(plan: Plan) -> Probed:
                 [spec.to_dict() for spec in specs],
                 import_path=list(plan.import_path),
                 sources=asdict(found) if found else None,
+                function=cloudpickle.dumps((plan.task, held(plan.task)))
+                if is_of_no_file(plan.task)
+                else None,
                 data_dir=plan.data_dir,
                 device="cuda" if gpus else "cpu",
                 in_group=plan.workers > 1,
@@ -43,14 +48,17 @@ def _probe(
     *,
     import_path: list[str],
     sources: dict[str, Any] | None,
+    function: bytes | None,
     data_dir: str | None,
     device: str,
     in_group: bool,
 ) -> Probed:
     if sources is not None:
         install(Sources(**sources))
+    if function is not None:
+        hold(*cloudpickle.loads(function))
     trials = [TrialSpec.from_dict(spec) for spec in specs]
     with data_in(data_dir):
-        function = load_workload(trials[0].task, import_path)
-        assert isinstance(function, TrainingFunction)
-        return probe(function, trials, device=device, in_group=in_group)
+        workload = load_workload(trials[0].task, import_path)
+        assert isinstance(workload, TrainingFunction)
+        return probe(workload, trials, device=device, in_group=in_group)
