@@ -8,7 +8,6 @@ from simulated import make_plan, simulate
 from small_space import space_with
 
 from ire.sweeps.findings.contract import broken_before, clauses
-from ire.sweeps.findings.range_ends import edges
 from ire.sweeps.findings.statistics.tuning_gain import (
     best_so_far,
     counts,
@@ -19,6 +18,7 @@ from ire.sweeps.findings.statistics.tuning_gain import (
 from ire.sweeps.plan.plan import RULES
 from ire.sweeps.records.records import TIMING
 from ire.sweeps.search.ledger import Ledger
+from ire.sweeps.search.range_ends import edges
 from search_spaces import find_space
 from search_spaces.space import parse_space
 

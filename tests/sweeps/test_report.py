@@ -21,13 +21,13 @@ from ire.methods.method import parse_method
 from ire.sweeps.command.app import app
 from ire.sweeps.experiments.experiment import open_experiment
 from ire.sweeps.findings.comparison import Difference
-from ire.sweeps.findings.range_ends import edges
 from ire.sweeps.plan.plan import RULES
 from ire.sweeps.ray.cluster import Node
 from ire.sweeps.records.records import Fault
 from ire.sweeps.report import as_json, as_markdown, terminal_tables, write_report
 from ire.sweeps.report.tables import tables
 from ire.sweeps.report.words import control_findings
+from ire.sweeps.search.range_ends import edges
 from ire.sweeps.search.stages import KAPPA_0
 from search_spaces import find_space
 

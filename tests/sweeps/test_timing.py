@@ -85,3 +85,34 @@ def test_where_nothing_is_compared_by_it_nothing_is_timed(tmp_path, fields):
     assert any(run.stage == CONFIRM for run in protocol.records.trials.values()) == (
         "confirm_seeds" not in fields
     )
+
+
+def test_all_winners_of_a_study_take_turns_again_with_a_method_that_came_later(tmp_path):
+    first = simulate(plan_of(studies=1), tmp_path)
+    assert len(turns(first)) == 2 * ROUNDS
+    more = simulate(plan_of(studies=1, methods=("sgd", "adamw", "sgd-ire")), tmp_path)
+    later = turns(more)[2 * ROUNDS :]
+    assert [run.arm for run in later] == ["sgd", "adamw", "sgd-ire"] * ROUNDS
+    for run in turns(more):
+        run.reports[-1]["seconds"] = run.step * (3.0 if run in later else 1.0)
+    assert {name: set(step_seconds(arm)) for name, arm in more.arms.items()} == {
+        name: {3.0} for name in ("sgd", "adamw", "sgd-ire")
+    }
+
+
+def test_studies_that_are_added_do_not_time_the_others_again(tmp_path):
+    simulate(plan_of(studies=1), tmp_path)
+    more = simulate(plan_of(studies=2), tmp_path)
+    assert [run.study for run in turns(more)] == [0] * (2 * ROUNDS) + [1] * (2 * ROUNDS)
+
+
+def test_a_pass_that_was_killed_is_gone_on_with_and_not_begun_anew(tmp_path):
+    plan = plan_of(studies=1)
+    whole = simulate(plan, tmp_path)
+    events = sum(1 + len(run.reports) for run in whole.records.trials.values())
+    for left in range(1, 4 * ROUNDS, 3):
+        folder = tmp_path / f"{left}"
+        folder.mkdir()
+        with pytest.raises(Killed):
+            simulate(plan, folder, kill_after=events - left)
+        assert len(turns(simulate(plan, folder))) == 2 * ROUNDS

@@ -12,7 +12,6 @@ import numpy as np
 from ire.sweeps.findings.contract import WALL_CLAUSE, Clause, clauses
 from ire.sweeps.findings.null_model import IRE, NullModel, Point, fitted
 from ire.sweeps.findings.power import Power, power
-from ire.sweeps.findings.range_ends import Edge, edges
 from ire.sweeps.findings.statistics.draws import interval, paired_draws, unpaired_draws
 from ire.sweeps.findings.statistics.speedup import CLOCKS
 from ire.sweeps.findings.statistics.target import best_run_ratio, time_to_target_ratio
@@ -41,6 +40,7 @@ from ire.sweeps.records.records import (
     TrialRecord,
 )
 from ire.sweeps.search.ledger import Ledger
+from ire.sweeps.search.range_ends import Edge, edges
 from ire.sweeps.search.seed_contest import SeedContest
 from ire.sweeps.search.stages import PUBLISHED, control_contests, is_over, lost, won_as_published
 from ire.sweeps.search.timing import timing_turns

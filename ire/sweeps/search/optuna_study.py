@@ -67,12 +67,13 @@ class MethodStudy:
         metric: Metric = LOSS,
         sampler: str = "tpe",
     ) -> None:
-        """Trial number n is the nth of `points`, and with `only_points` there are no others.
+        """Trial number n is the nth of `points`, by default the published one; with `only_points` there are no others.
 
         Trials are ranked by `metric`, the validation loss by default; `sampler` is one of
         `search_spaces.contents.SAMPLERS`.
         """
-        self._points, self._only_points = points, only_points
+        published = {name: dimension.published for name, dimension in dimensions.items()}
+        self._points, self._only_points = points or [published], only_points
         self._metric, self._sampling = metric, sampler
         self._dimensions = dimensions
         self._is_conditional = any(dimension.when for dimension in dimensions.values())

@@ -3,6 +3,9 @@
 Times of trials that shared the machine with others say little about the methods. Here every winner trains `STEPS` steps
 with the whole of its schedule laid over them, so that masks cost their share, and the methods alternate: what
 disturbs the machine for a while disturbs them all alike.
+
+Only times of one pass are compared. Where a resume brings another winner into a study whose pass has gone by, a method
+that was added or a better trial, all winners of that study take turns again.
 """
 
 from collections.abc import Sequence
@@ -12,7 +15,7 @@ from ire.sweeps.records.records import TIMING, TrialRecord
 from ire.sweeps.search.ledger import Ledger
 
 ROUNDS = 5
-"""Turns of each winner; the first warms up and is not counted."""
+"""Turns of each winner in a pass; the first warms up and is not counted."""
 STEPS = 40
 """Optimizer steps of one turn, at most."""
 
@@ -27,7 +30,32 @@ def timing_turns(plan: Plan, ledgers: Sequence[Ledger]) -> list[TrialRecord]:
     if not is_timed(plan):
         return []
     winners = [ledger for ledger in ledgers if ledger.confirm]
-    return [_turn(plan, ledger, number) for number in range(ROUNDS) for ledger in winners]
+    first = {
+        study: ROUNDS * _pass([ledger for ledger in winners if ledger.study == study])
+        for study in {ledger.study for ledger in winners}
+    }
+    return [
+        _turn(plan, ledger, first[ledger.study] + number) for number in range(ROUNDS) for ledger in winners
+    ]
+
+
+def _pass(winners: Sequence[Ledger]) -> int:
+    """Which pass, counted from 0, the winners of one study are in: a new one if one of them came too late for the last.
+
+    The rounds of a pass follow each other, so whoever has no turn in its first round, while somebody has one in its
+    second, was not there.
+    """
+    taken = [{run.number for run in _turns(ledger)} for ledger in winners]
+    last = max((number for numbers in taken for number in numbers), default=0) // ROUNDS
+    is_under_way = any(number > last * ROUNDS for numbers in taken for number in numbers)
+    came_late = any(last * ROUNDS not in numbers for numbers in taken)
+    return last + (is_under_way and came_late)
+
+
+def _turns(ledger: Ledger) -> list[TrialRecord]:
+    """The turns that the winner has had; a winner of before a raised budget had turns, too, and they are left out."""
+    contest = ledger.confirmation
+    return contest.runs(contest.chosen, TIMING) if contest is not None and contest.chosen is not None else []
 
 
 def _turn(plan: Plan, ledger: Ledger, number: int) -> TrialRecord:
@@ -46,9 +74,7 @@ def _turn(plan: Plan, ledger: Ledger, number: int) -> TrialRecord:
 
 
 def step_seconds(ledger: Ledger) -> list[float]:
-    """Seconds per step of a winner's turns, without the first; empty before there are any."""
-    contest = ledger.confirmation
-    if contest is None or contest.chosen is None:
-        return []
-    turns = contest.runs(contest.chosen, TIMING)  # a winner of before a raised budget had turns, too
-    return [run.seconds / run.step for run in turns if run.number and run.step]
+    """Seconds per step of a winner's turns in its last pass, without the first; empty before there are any."""
+    turns = _turns(ledger)
+    last = max((run.number for run in turns), default=0) // ROUNDS
+    return [run.seconds / run.step for run in turns if run.number > last * ROUNDS and run.step]
