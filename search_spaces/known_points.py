@@ -5,8 +5,9 @@ from typing import Any
 
 from ire.invalid_input import InvalidInput
 from ire.methods.composed import Method
-from search_spaces.contents import FixedPoint, Space
+from search_spaces.contents import Space
 from search_spaces.dimensions import Fixed, holds
+from search_spaces.search import FixedPoint
 from search_spaces.tables import read_point, table_at, whole_number
 
 

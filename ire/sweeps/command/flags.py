@@ -66,7 +66,7 @@ def _flags(option: Option, default: Any, resume: bool) -> list[inspect.Parameter
     if option.base is bool:  # with --no- only where that says something
         kind, spelled = (
             bool if default is not None else bool | None,
-            option.dashed if default is False else None,
+            option.dashed if default is False or not option.inherited else None,
         )
         return [_parameter(option.name, kind, default, text, spelled)]
     kind = option.base if option.base in (int, float) and not option.named else str

@@ -42,6 +42,7 @@ from ire.sweeps.ray.interruption import terminate_like_interrupt
 from ire.sweeps.records.experiment_home import PREFIXES, ExperimentHome, home_at, new_home
 from ire.sweeps.records.records import Records
 from ire.sweeps.search.protocol import Protocol
+from ire.sweeps.search.widening import check_limits
 from ire.sweeps.watch.console import plain_console
 from ire.trial.scale import scaled
 from ire.trial.script import located
@@ -156,6 +157,7 @@ def _sweep(
     import_path = ((folder,) if folder else ()) + ((os.getcwd(),) if is_foreign else ())
     plan = replace(plan, import_path=import_path)
     plan.check()
+    check_limits(plan)
     for clause in broken_before(plan):
         console.print(
             f"warning: this comparison will be reported as not comparable: {clause.text}",
@@ -208,6 +210,7 @@ def resume(
                 raise InvalidInput(f"{source}: {before.task} is found by its name: leave the function out")
             hold(before.task, function)
         plan = extended(before, **changes)
+        check_limits(plan)
         preflight_again(plan)
         protocol = Protocol(
             plan,
@@ -289,6 +292,7 @@ def _run(
                 machine=machine(),
                 identity=identity(plan),
                 registered=plan.registered,
+                **({"widen": True} if plan.widen else {}),
                 trials=plan.trials,
                 methods=list(plan.methods),
                 slots=slots.slots,

@@ -44,6 +44,7 @@ from ire.sweeps.search.range_ends import Edge, edges
 from ire.sweeps.search.seed_contest import SeedContest
 from ire.sweeps.search.stages import PUBLISHED, control_contests, is_over, lost, won_as_published
 from ire.sweeps.search.timing import timing_turns
+from ire.sweeps.search.widening import Widening, due_widening, of_study, study_plan
 from ire.trial.metric import Metric
 from ire.trial.seeds import derive_seed
 from search_spaces import Fixed
@@ -197,6 +198,8 @@ class Comparison:
     rows: list[Row]
     studies: int
     """How many the sweep has so far: those in which anything has run."""
+    widenings: list[Widening]
+    """What searches have moved, by study."""
     judged_on: str
     """`test` or `validation`: the split whose values are compared."""
     metric: Metric
@@ -252,10 +255,10 @@ def compare(plan: Plan, records: Records) -> Comparison:
     trials = list(records.trials.values())
     begun = max((trial.study for trial in trials), default=0) + 1
     studies = [
-        {method: Ledger(plan.study(number), method, trials) for method in plan.methods}
-        for number in range(max(begun, 1))
+        {method: Ledger(own, method, trials) for method in plan.methods}
+        for own in (study_plan(plan, number, trials) for number in range(max(begun, 1)))
     ]
-    over = [number for number, study in enumerate(studies) if is_over(plan.study(number), study)]
+    over = [number for number, study in enumerate(studies) if _study_is_over(study, records)]
     if over:  # one that still runs must not hide what the others found
         studies = studies[: len(over)] if over == list(range(len(over))) else studies
     yardstick = Yardstick(plan, studies)
@@ -266,6 +269,7 @@ def compare(plan: Plan, records: Records) -> Comparison:
     found = Comparison(
         rows=[judge_.row(method) for method in plan.methods],
         studies=len(studies),
+        widenings=[w for number in range(len(studies)) for w in of_study(trials, number)],
         judged_on=yardstick.judged_on,
         metric=plan.space.metric,
         baseline=order[0] if order else None,
@@ -284,10 +288,16 @@ def compare(plan: Plan, records: Records) -> Comparison:
 
 
 def _is_complete(plan: Plan, studies: Studies, records: Records) -> bool:
-    if len(studies) < plan.studies or not all(is_over(plan.study(i), s) for i, s in enumerate(studies)):
+    if len(studies) < plan.studies or not all(_study_is_over(study, records) for study in studies):
         return False
     turns = timing_turns(plan, [ledger for study in studies for ledger in study.values()])
     return all(turn.name in records.trials and records.trials[turn.name].status != RUNNING for turn in turns)
+
+
+def _study_is_over(study: Mapping[str, Ledger], records: Records) -> bool:
+    own = next(iter(study.values())).plan
+    before = of_study(records.trials.values(), own.study_number)
+    return is_over(own, study) and due_widening(own, study, before) is None
 
 
 def _clock(plan: Plan, contract: Sequence[Clause], yardstick: Yardstick) -> tuple[str, str]:
@@ -425,7 +435,7 @@ class _Judge:
             edge
             for ledger in ledgers
             if ledger.winner
-            for edge in edges(self._plan, ledger.method.name, ledger.settings)
+            for edge in edges(ledger.plan, ledger.method.name, ledger.settings)
         ]
         counts = Counter((edge.setting, edge.is_lower) for edge in found)
         shown = {key for key, count in counts.items() if 2 * count > len(ledgers)}

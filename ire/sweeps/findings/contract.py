@@ -33,7 +33,7 @@ def broken_before(plan: Plan) -> list[Clause]:
 
 def clauses(plan: Plan, studies: Sequence[Mapping[str, Ledger]]) -> Iterator[Clause]:
     """Every clause, judged from the plan and what has run in all studies: kept if it is kept in each."""
-    by_study = [list(_of_study(plan, list(study.values()))) for study in studies]
+    by_study = [list(_of_study(next(iter(study.values())).plan, list(study.values()))) for study in studies]
     for same in zip(*by_study, strict=True):
         kept = (
             False

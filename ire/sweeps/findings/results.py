@@ -17,6 +17,7 @@ from ire.sweeps.plan.plan import Plan
 from ire.sweeps.plan.trust import check_methods
 from ire.sweeps.records.experiment_home import ExperimentHome
 from ire.sweeps.records.records import Records, TrialRecord, read_records
+from ire.sweeps.search.widening import widest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,7 +62,14 @@ class Results:
     @cached_property
     def importances(self) -> dict[str, dict[str, float] | None]:
         """Of each method, the importance of its settings; None with too few completed trials."""
-        return {row.method: importances(self.plan, row.method, row.search) for row in self.comparison.rows}
+        return {
+            row.method: importances(self.widest_plan, row.method, row.search) for row in self.comparison.rows
+        }
+
+    @cached_property
+    def widest_plan(self) -> Plan:
+        """The plan with the widest ranges that any of its studies has searched."""
+        return widest(self.plan, self.comparison.widenings)
 
     @property
     def is_complete(self) -> bool:

@@ -125,6 +125,14 @@ class PlannedOptions:
             rule=factors,
         ),
     ] = ()
+    widen: Annotated[
+        bool | None,
+        Option(
+            help="let a search move a range that it presses against, within the limits of the space file, for all "
+            "methods that share it, and run half as many trials again",
+            resume=Resume(help="let searches move ranges that they press against, within the space's limits"),
+        ),
+    ] = None
     clock: Annotated[
         str | None,
         Option(

@@ -107,6 +107,8 @@ def check_identity(fields: Fields) -> None:
     for name in ("arm", "variant"):
         if name in fields:
             _text(fields, name)
+    if fields.get("widened") is not None:
+        _check_widened(_table(fields, "widened"))
     spec = _table(fields, "spec")
     check_name(spec.get("name"))
     for name in ("task", "method"):
@@ -117,6 +119,26 @@ def check_identity(fields: Fields) -> None:
     for name, value in _table(spec, "settings").items():
         if not isinstance(value, str | bool | int | float) and value is not None:
             raise NoEvent(f"the setting {name!r} is {value!r}")
+
+
+def _check_widened(fields: Fields) -> None:
+    """Raise `NoEvent` unless the fields say which ranges of a study were moved."""
+    for name in ("study", "trials"):
+        _whole(fields, name, low=0)
+    ranges = fields.get("ranges")
+    if not isinstance(ranges, list) or not ranges:
+        raise NoEvent(f"the ranges that were moved are {_shown(ranges)}")
+    for entry in ranges:
+        if not isinstance(entry, dict):
+            raise NoEvent(f"a range that was moved is {_shown(entry)}")
+        for name in ("table", "setting"):
+            _text(entry, name)
+        for name in ("old", "new"):
+            ends = entry.get(name)
+            if not isinstance(ends, list) or len(ends) != 2:
+                raise NoEvent(f"a range is {_shown(ends)}")
+            for end in ends:
+                _number({"an end of a range": end}, "an end of a range")
 
 
 def check_name(name: object) -> None:

@@ -95,6 +95,8 @@ class TrialRecord:
     ended: datetime | None = None
     faults: list["Fault"] = field(default_factory=list)
     """Its faults, survived or not."""
+    widened: dict[str, Any] | None = None
+    """Ranges of its study that were moved right before it started (`ire.sweeps.search.widening`)."""
     prefix: int = 0
     """Gradient evaluations, counted as its own, that another trial has spent for it (`trainables.training.prefix`)."""
 
@@ -167,6 +169,7 @@ class TrialRecord:
             "arm": self.arm,
             "origin": self.origin,
             "variant": self.variant,
+            **({"widened": self.widened} if self.widened else {}),
             "spec": self.spec.to_dict(),
         }
 
@@ -187,6 +190,7 @@ class TrialRecord:
             arm=fields.get("arm", ""),
             origin=fields.get("origin"),
             variant=fields.get("variant", ""),
+            widened=fields.get("widened"),
             started=datetime.fromisoformat(time),
         )
 

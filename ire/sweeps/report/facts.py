@@ -54,6 +54,7 @@ def as_json(results: Results) -> dict[str, Any]:
         "studies": comparison.studies,
         "judged_on": comparison.judged_on,
         **_objective(comparison),
+        **_widened(comparison),
         "judges_methods": comparison.judges_methods,
         "baseline": comparison.baseline,
         "horizon": plan.space.horizon,
@@ -180,6 +181,12 @@ def _objective(comparison: Comparison) -> dict[str, Any]:
     """What is compared, where it is not the loss."""
     metric = comparison.metric
     return {} if metric.is_loss else {"objective": {"metric": metric.name, "mode": metric.mode}}
+
+
+def _widened(comparison: Comparison) -> dict[str, Any]:
+    """The ranges that searches have moved, where they have."""
+    found = [widening.to_dict() | {"study": widening.study + 1} for widening in comparison.widenings]
+    return {"widened": found} if found else {}
 
 
 def _final_values(comparison: Comparison, values: Callable[[str], Any]) -> dict[str, Any]:

@@ -40,7 +40,7 @@ BANDWIDTH = 0.13
 
 def search_pictures(results: Results, styles: Mapping[str, Style]) -> list[Picture]:
     """The figures for which there is something to show."""
-    plan, metric = results.plan, results.comparison.metric
+    plan, metric = results.widest_plan, results.comparison.metric
     rows = [row for row in results.comparison.rows if _finished(row, metric)]
     if not rows:
         return []

@@ -8,6 +8,7 @@ from ire.sweeps.records.records import RUNNING
 from ire.sweeps.report.tables import Table
 from ire.sweeps.search.ledger import Ledger
 from ire.sweeps.search.stage_counts import stage_heads, stage_lines, stages_now
+from ire.sweeps.search.widening import study_plan
 
 MOST_NAMED = 6
 """Running trials that are named; a cluster may have hundreds."""
@@ -35,7 +36,7 @@ def state_of(results: Results) -> State:
     if not running and user is None and results.is_complete:
         return State(word=FINISHED, sentence=FINISHED, stages=None, running="")
     number = max((trial.study for trial in trials), default=0)
-    study = plan.study(number)
+    study = study_plan(plan, number, trials)
     ledgers = {method: Ledger(study, method, trials) for method in plan.methods}
     count = max(plan.studies, number + 1)
     place = f"study {number + 1} of {count}" if count > 1 else ""

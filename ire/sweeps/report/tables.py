@@ -25,6 +25,7 @@ from ire.sweeps.plan.preset import load_preset
 from ire.sweeps.records.records import DIVERGED, FAILED, FINISHED, PRUNED, TrialRecord
 from ire.sweeps.report.words import headline
 from ire.sweeps.search.stages import CONTROL_WORDS, KAPPA_0, PUBLISHED
+from ire.sweeps.search.widening import study_plan
 from ire.trial.metric import Metric
 from ire.trial.report import MEASURES
 
@@ -257,6 +258,8 @@ def searches(results: Results) -> Table:
     plan, comparison = results.plan, results.comparison
     heads = ["method", "study", *ENDS, "gradients spent", "within 1 % after", "state, bytes a parameter"]
     heads += ["winner", "settings"]
+    trials = results.records.trials.values()
+    budgets = [study_plan(plan, study, trials).budget for study in range(comparison.studies)]
     lines = []
     for row in comparison.rows:
         winners = {winner.study: winner for winner in row.winners}
@@ -268,7 +271,7 @@ def searches(results: Results) -> Table:
                     str(study + 1),
                     *(str(sum(t.status == status for t in trials)) for status in ENDS),
                     f"{sum(t.gradient_evaluations for t in trials)}"
-                    + (f"/{plan.budget}" if row.is_searched else ", not searched"),
+                    + (f"/{budgets[study]}" if row.is_searched else ", not searched"),
                     _trials_needed(trials, comparison.metric),
                     _state_bytes(plan.method(row.method)),
                     winner.trial.name if winner else "none finished",

@@ -19,6 +19,7 @@ from ire.sweeps.findings.yardstick import TEST
 from ire.sweeps.plan.options import MIN_STUDIES
 from ire.sweeps.records.records import RUNNING, SEARCH
 from ire.sweeps.search.stages import KAPPA_0, PUBLISHED
+from ire.sweeps.search.widening import Moved, has_room
 from ire.trial.metric import Metric
 
 
@@ -110,7 +111,8 @@ def further_findings(results: Results) -> list[str]:
         *_power(comparison),
         *control_findings(comparison),
         *_lost(comparison),
-        *_unfinished(comparison),
+        *_widened(results),
+        *_unfinished(results),
         *_shared(results),
         *_after_a_look(results),
         *missing(results),
@@ -302,13 +304,39 @@ def _lost(comparison: Comparison) -> list[str]:
     return sentences
 
 
-def _unfinished(comparison: Comparison) -> list[str]:
+def _widened(results: Results) -> list[str]:
+    """Which ranges searches have moved, and what it cost."""
     sentences = []
+    for widening in results.comparison.widenings:
+        moved = dict.fromkeys(f"{m} ({', '.join(_sharing(results, m))})" for m in widening.moved)
+        study = f" in study {widening.study + 1}" if results.comparison.studies > 1 else ""
+        sentences.append(
+            f"Searches pressed against ranges{study}, which were widened: {'; '.join(moved)}. Every method could run "
+            f"{widening.trials} more search trials for it."
+        )
+    return sentences
+
+
+def _sharing(results: Results, moved: Moved) -> list[str]:
+    """The methods that search a range that was moved."""
+    plan = results.plan
+    return [
+        name
+        for name in plan.methods
+        if moved.setting in plan.space.dimensions(plan.method(name))
+        and plan.space.table_of(plan.method(name), moved.setting) == moved.table
+    ]
+
+
+def _unfinished(results: Results) -> list[str]:
+    comparison, sentences = results.comparison, []
     ends = [edge for row in comparison.rows for edge in row.edges]
     if ends:
+        remedy = "Widen the range and run all methods again."
+        if any(has_room(results.widest_plan, edge) for edge in ends):
+            remedy = f"`ire resume {results.home.argument} --widen` moves it, for all methods that share it."
         sentences.append(
-            f"Not finished: winners press against the end of a range ({'; '.join(map(str, ends))}). Widen the "
-            "range and run all methods again."
+            f"Not finished: winners press against the end of a range ({'; '.join(map(str, ends))}). {remedy}"
         )
     starved = [row.method for row in comparison.rows if row.is_starved]
     if starved:
@@ -330,6 +358,8 @@ def _after_a_look(results: Results) -> list[str]:
         for name in now
         if registered.get(name, now[name]) != now[name]
     ]
+    if results.plan.widen and first is not None and not first.get("widen"):
+        changed.append("widen no -> yes")
     return [f"Changed after the sweep had started: {', '.join(changed)}."] if changed else []
 
 

@@ -35,6 +35,11 @@ class Arm(Ledger):
         )
         self._rungs = Rungs(search.rungs, search.reduction_factor)
 
+    def widen(self, plan: Plan) -> None:
+        """Go on in wider ranges, those of `plan`."""
+        self.set_plan(plan)
+        self._study.widen(plan.space.dimensions(self.method))
+
     def coming(self) -> TrialSpec | None:
         """What `next_search_trial` will run, where that is known before the study is asked: in a grid."""
         number = len(self.search)

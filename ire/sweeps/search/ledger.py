@@ -16,8 +16,7 @@ class Ledger:
 
     def __init__(self, plan: Plan, method: str, trials: Iterable[TrialRecord] = ()) -> None:
         self.method, self.study = plan.method(method), plan.study_number
-        self.plan = plan
-        self._most_expensive = plan.most_expensive_trial(self.method)
+        self.set_plan(plan)
         self.search: list[TrialRecord] = []
         self.later: list[TrialRecord] = []
         """Trials of all stages after the search."""
@@ -29,6 +28,11 @@ class Ledger:
         for trial in trials:
             if trial.arm == method and trial.study == plan.study_number:
                 self.add(trial)
+
+    def set_plan(self, plan: Plan) -> None:
+        """Go on with another plan of the study, one with wider ranges and a higher cap."""
+        self.plan = plan
+        self._most_expensive = plan.most_expensive_trial(self.method)
 
     @property
     def is_baseline(self) -> bool:

@@ -70,21 +70,29 @@ class MethodStudy:
         """Trial number n is the nth of `points`, by default the published one; with `only_points` there are no others.
 
         Trials are ranked by `metric`, the validation loss by default; `sampler` is one of
-        `search_spaces.contents.SAMPLERS`.
+        `search_spaces.search.SAMPLERS`.
         """
         published = {name: dimension.published for name, dimension in dimensions.items()}
         self._points, self._only_points = points or [published], only_points
         self._metric, self._sampling = metric, sampler
-        self._dimensions = dimensions
         self._is_conditional = any(dimension.when for dimension in dimensions.values())
         self._method, self._seed, self._startup_trials, self._rungs = method, seed, startup_trials, rungs
+        self._set_dimensions(dimensions)
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._journal = _Trials(storage, f"{sweep}/{method}", self._metric)
+        self._window = _Trials(InMemoryStorage(), method, self._metric)
+
+    def _set_dimensions(self, dimensions: Mapping[str, Dimension]) -> None:
+        self._dimensions = dimensions
         self._fixed = {name: d.published for name, d in dimensions.items() if isinstance(d, Fixed)}
         self._distributions = {
             name: distribution(d) for name, d in dimensions.items() if name not in self._fixed
         }
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._journal = _Trials(storage, f"{sweep}/{method}", self._metric)
-        self._window = _Trials(InMemoryStorage(), method, self._metric)
+
+    def widen(self, dimensions: Mapping[str, Dimension]) -> None:
+        """Suggest from wider ranges from now on; the trials so far count as drawn from them."""
+        self._set_dimensions(dimensions)
+        self._window = self._window.in_ranges(self._distributions)
 
     def suggest(self, number: int) -> dict[str, Any]:
         """The settings of trial `number`, which must be the next: those of its point, or what the sampler suggests."""
@@ -205,6 +213,15 @@ class _Trials:
             self._storage.set_trial_intermediate_value(trial, step, value)
         value = [list(values.values())[-1]] if values else None
         self._storage.set_trial_state_values(trial, state, value)
+
+    def in_ranges(self, distributions: Mapping[str, BaseDistribution]) -> "_Trials":
+        """A copy in which every trial was drawn from these ranges: TPE leaves out settings whose range has changed."""
+        copy = _Trials(InMemoryStorage(), self._name, self._metric)
+        for number, trial_id in self._trials.items():
+            trial = self._storage.get_trial(trial_id)
+            trial.distributions = {name: distributions[name] for name in trial.params}
+            copy.add(number, trial)
+        return copy
 
     def best_and_latest(self) -> "_Trials":
         """A copy of what matters: running trials, the `BEST` finished and the `LATEST` ended ones."""

@@ -17,6 +17,7 @@ from ire.sweeps.search.optuna_study import fresh_storage
 from ire.sweeps.search.shared_prefixes import Prefixes
 from ire.sweeps.search.study import Study
 from ire.sweeps.search.timing import timing_turns
+from ire.sweeps.search.widening import Widening
 from ire.trial.report import Report
 from ire.trial.spec import TrialSpec
 
@@ -61,6 +62,9 @@ class Protocol:
                 arm = self.arm(event.trial)
                 match event.kind:
                     case "start":
+                        if event.trial.widened:
+                            study = self.studies[event.trial.study]
+                            study.widen(Widening.from_dict(event.trial.widened))
                         arm.restore(event.trial)
                     case "report":
                         verdicts[event.trial.name] = arm.verdict(event.trial, event.report)

@@ -10,6 +10,8 @@ from search_spaces import Choice, Dimension, Fixed, Interval
 
 NEAR = 0.05
 """Share of a dimension's range, on its own scale, that counts as its edge."""
+DECAY = "weight_decay"
+NEGLIGIBLE = 1e-3
 MIN_CHOICES = 3
 """Of fewer numbers to choose from each is an end."""
 
@@ -43,10 +45,17 @@ def edges(plan: Plan, method: str, settings: Mapping[str, Any]) -> list[Edge]:
         if end is None:
             continue
         value, lower = end
+        if lower and name == DECAY and _is_off(value, settings, plan.space.horizon):
+            continue  # less of it is none of it
         if name in admissible and value == (admissible[name].low if lower else admissible[name].high):
             continue  # there is nothing behind it
         found.append(Edge(method=method, setting=name, value=settings[name], end=value, is_lower=lower))
     return found
+
+
+def _is_off(decay: float, settings: Mapping[str, Any], horizon: int) -> bool:
+    """Whether so little weight decay shrinks weights by a share of less than `NEGLIGIBLE` in a whole trial."""
+    return settings.get("lr", math.inf) * decay * horizon < NEGLIGIBLE
 
 
 def _end(dimension: Dimension, value: Any) -> tuple[float, bool] | None:

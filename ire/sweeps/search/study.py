@@ -5,6 +5,7 @@ results of studies are independent draws of the outcome of tuning a method.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from optuna.storages import BaseStorage
 
@@ -12,6 +13,7 @@ from ire.sweeps.plan.plan import Plan
 from ire.sweeps.records.records import SEARCH, TrialRecord
 from ire.sweeps.search.arm import Arm
 from ire.sweeps.search.stages import baseline_is_settled, contests, curve_baselines, later_runs
+from ire.sweeps.search.widening import Widening, due_widening, widened
 from ire.trial.spec import TrialSpec
 
 Waits = Callable[[TrialSpec | None, str], bool]
@@ -24,25 +26,45 @@ class Study:
     def __init__(self, plan: Plan, number: int, storage: BaseStorage) -> None:
         """`plan` is the sweep's; studies count from 0."""
         self.plan, self.number = plan.study(number), number
+        self.widenings: list[Widening] = []
         self.arms: Mapping[str, Arm] = {method: Arm(self.plan, method, storage) for method in plan.methods}
 
     @property
     def may_search(self) -> bool:
-        """Whether any method may still start a search trial."""
-        return any(arm.may_start for arm in self.arms.values())
+        """Whether any method may still start a search trial, in wider ranges perhaps."""
+        return any(arm.may_start for arm in self.arms.values()) or self._due_widening() is not None
+
+    def _due_widening(self) -> Widening | None:
+        return due_widening(self.plan, self.arms, self.widenings)
+
+    def widen(self, widening: Widening) -> None:
+        """Go on in wider ranges, with more trials for every method."""
+        self.widenings.append(widening)
+        self.plan = widened(self.plan, [widening])
+        for arm in self.arms.values():
+            arm.widen(self.plan)
 
     def next_trial(self, waits: Waits) -> TrialRecord | None:
         """The trial to start next: search trials first, the method with the fewest before the others; then, of
         methods whose search is over, confirm runs, the curve and the controls, the contest with the fewest
         first.
         """
+        widening = self._due_widening()
+        if widening is not None:
+            self.widen(widening)
         searching = [arm for arm in self.arms.values() if arm.may_start and not waits(arm.coming(), SEARCH)]
         if searching:
-            return min(searching, key=lambda arm: len(arm.search)).next_search_trial()
+            trial = min(searching, key=lambda arm: len(arm.search)).next_search_trial()
+            return trial if widening is None else replace(trial, widened=widening.to_dict())
         return self.next_after_search(waits)
 
     def next_after_search(self, waits: Waits) -> TrialRecord | None:
-        """The next run that is no search trial; None if there is none now."""
+        """The next run that is no search trial; None if there is none now.
+
+        Where a search may widen its ranges, winners are those of searches that all are over.
+        """
+        if self.plan.widen and not all(arm.search_is_over for arm in self.arms.values()):
+            return None
         for stage in contests(self.plan, self.arms):
             waiting = [
                 (len(contest.selecting) + len(contest.measured), index, trial)
