@@ -34,13 +34,15 @@ def power(draws: np.ndarray, *, studies: int, tail: float = TAIL) -> Power:
     """
     low, high = np.quantile(np.log(np.maximum(draws, 1e-9)), [0.25, 0.75])
     error = (high - low) / (2 * special.stdtrit(studies - 1, 0.75)) if studies > 1 else np.inf
-    least = _least(error, studies, tail)
+    least = least_detectable(error, studies, tail)
     counts = range(MIN_STUDIES, MOST_STUDIES + 1)
-    needed = next((n for n in counts if _least(error * np.sqrt(studies / n), n, tail) <= SMALL), None)
+    needed = next(
+        (n for n in counts if least_detectable(error * np.sqrt(studies / n), n, tail) <= SMALL), None
+    )
     return Power(least_detectable=least, studies_for_small=needed)
 
 
-def _least(error: float, studies: int, tail: float) -> float:
+def least_detectable(error: float, studies: int, tail: float) -> float:
     """The smallest speed-up found with `POWER` where its logarithm has this standard error."""
     if studies < 2 or not np.isfinite(error):
         return float("inf")

@@ -153,13 +153,18 @@ class TrialRecord:
 
     def forget_reports(self) -> None:
         """Keep only the last report of a trial that has ended, and what is asked of it: long sweeps have millions."""
-        self.best_val_loss  # noqa: B018 - computed now, or never
+        self.best_val_loss, self.middle  # noqa: B018 - computed now, or never
         del self.reports[:-1]
 
     @cached_property
     def best_val_loss(self) -> float | None:
         """The lowest validation loss of a trial that has ended."""
         return min((r["val_loss"] for r in self.reports if r["val_loss"] is not None), default=None)
+
+    @cached_property
+    def middle(self) -> Report | None:
+        """The report nearest to the half of the steps of a trial that has ended; None before the first."""
+        return min(self.reports, key=lambda report: abs(report["step"] - self.step / 2), default=None)
 
     def identity(self) -> dict[str, Any]:
         """What the trial is, as JSON can hold it; `from_identity` reads it."""

@@ -8,7 +8,8 @@ from rich.live import Live
 from rich.table import Table
 
 from ire.methods.foreign import shortened
-from ire.sweeps.records.records import RUNNING
+from ire.sweeps.findings.forecast import forecast, forecast_words
+from ire.sweeps.records.records import RUNNING, SEARCH
 from ire.sweeps.search.protocol import Protocol
 from ire.sweeps.search.stage_counts import stage_heads, stage_lines, stages_now
 from ire.sweeps.search.stages import later_runs
@@ -32,11 +33,13 @@ class Progress(Watcher):
         self._began = time.monotonic()
         self._done_before = 0
         self._first_report: float | None = None
+        self._said = False  # what the sweep can resolve
 
     def opened(self, protocol: Protocol) -> None:
         self._protocol = protocol
         self._began = self._shown = time.monotonic()
         self._done_before = protocol.work()[0]
+        self._said = any(trial.stage != SEARCH for trial in protocol.records.trials.values())
         if self._in_process:
             return
         if self._console.is_terminal:
@@ -55,6 +58,16 @@ class Progress(Watcher):
 
     def noticed(self, text: str) -> None:
         self._console.print(text, style="bold yellow", soft_wrap=True, highlight=False)
+
+    def started(self, trial) -> None:
+        """Before the first confirm runs, when the searches of their study are over: what the sweep can resolve."""
+        arms = self._protocol.studies[trial.study].arms
+        if self._said or not all(arm.search_is_over for arm in arms.values()):
+            return
+        self._said = True
+        plan = self._protocol.plan
+        if line := forecast_words(forecast(plan, arms), max(plan.studies, plan.until_decided or 0)):
+            self._console.print(line, soft_wrap=True, highlight=False)
 
     def tick(self) -> None:
         now = time.monotonic()
