@@ -23,6 +23,7 @@ class SweepOptions(TypedDict, total=False):
     until_decided: int | None
     curve: Sequence[float] | bool
     curve_lr: Sequence[float]
+    widen: bool | None
     clock: str | None
     controls: bool
     share_prefix: bool | None
@@ -57,6 +58,7 @@ class ResumeOptions(TypedDict, total=False):
     studies: int | None
     until_decided: int | None
     curve: Sequence[float] | bool
+    widen: bool | None
     controls: bool
     max_concurrent: int | None
     max_failures: int | None
