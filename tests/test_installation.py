@@ -24,6 +24,7 @@ TORCH_ONLY = (
     "ire/extras.py",
     "ire/invalid_input.py",
 )
+COMMAND = "from ire.sweeps.command import main; main()"
 OF_TORCH = {"torch", "triton"}
 """torch, and the compiler that its wheels bring on Linux; our imports of that are conditional."""
 
@@ -208,6 +209,27 @@ def test_the_command_without_its_extra_says_what_to_install_in_one_line(argument
         r"ire: the `ire` command needs the package '\w+', which is not installed: pip install 'ire\[sweep\]'\n",
         done.stderr,
     )
+
+
+@pytest.mark.slow
+def test_a_sweep_in_one_process_runs_where_ray_is_not_installed(tmp_path):
+    arguments = [
+        *("sweep", "digits", "--inline", "--methods", "sgd,adamw", "--trials", "2", "--confirm-seeds", "0"),
+        *("--studies", "1", "--no-curve", "--name", "own", "--storage", str(tmp_path)),
+    ]
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"import sys; sys.modules['ray'] = None; sys.argv[1:] = {arguments!r}; {COMMAND}",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "own" / "report" / "report.html").is_file()
 
 
 def test_a_wheel_holds_every_file_that_is_no_module():

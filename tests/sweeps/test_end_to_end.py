@@ -331,7 +331,7 @@ def test_a_function_that_no_file_holds_is_trained_by_the_workers_of_a_cluster(cl
         **{"horizon": 2, "eval_interval": 2, "arms": {"only": arm}},
         **{"search": {"trials": 3, "rungs": []}, "confirm": {"seeds": 0, "studies": 1}},
     }
-    experiment = sweep(train, space=space, storage=tmp_path, name="own")
+    experiment = sweep(train, space=space, storage=tmp_path, name="own", address=cluster)
     assert experiment.is_complete, experiment.broken_off
     assert min(t.val_loss for t in experiment.records.trials.values()) == floor
 

@@ -1,5 +1,6 @@
 """Whatever goes wrong in a command: one line that helps, and never a traceback on the screen."""
 
+import bdb
 import errno
 import importlib
 import subprocess
@@ -24,6 +25,12 @@ def raising(error):
 def test_a_mistake_of_the_user_is_one_harmless_line_and_code_2(capsys):
     assert run(raising(InvalidInput("task '\x1b[31m' of s3://KEY:SECRET@b: no"))) == 2
     assert capsys.readouterr().err == "ire: task '\\x1b[31m' of s3://***@b: no\n"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), bdb.BdbQuit()])
+def test_an_interrupt_and_a_debugger_that_is_left_end_without_a_word(error, capsys):
+    assert run(raising(error)) == 130
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("code", [errno.EACCES, errno.ENOSPC, errno.EROFS, errno.EIO, errno.EMFILE])

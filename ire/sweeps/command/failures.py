@@ -4,6 +4,7 @@ Four kinds: a user's mistake (`InvalidInput`), an answer of the system such as a
 the user's own, and everything else, which is a bug of ours.
 """
 
+import bdb
 import errno
 import os
 import platform
@@ -47,7 +48,7 @@ def run(command: Callable[[], object]) -> int:
         command()
     except SystemExit as end:
         return _exit_code(end)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, bdb.BdbQuit):  # the latter is `quit` in a debugger
         return INTERRUPTED
     except BaseException as error:
         say, code = explained(error)

@@ -8,9 +8,10 @@ from ray import cloudpickle
 from ray.exceptions import RayTaskError
 
 from ire.sweeps.plan.plan import Plan
+from ire.sweeps.ray.held_function import pickled
 from ire.trial.spec import TrialSpec
 from trainables.data.folder import data_in
-from trainables.functions.at_hand import held, hold, is_of_no_file
+from trainables.functions.at_hand import hold
 from trainables.functions.function import TrainingFunction, load_workload
 from trainables.functions.probe import EVAL_INTERVAL, STEPS, Probed, probe
 from trainables.functions.sources import Sources, install
@@ -31,9 +32,7 @@ def probe_on_ray(plan: Plan) -> Probed:
                 [spec.to_dict() for spec in specs],
                 import_path=list(plan.import_path),
                 sources=asdict(found) if found else None,
-                function=cloudpickle.dumps((plan.task, held(plan.task)))
-                if is_of_no_file(plan.task)
-                else None,
+                function=pickled(plan.task),
                 data_dir=plan.data_dir,
                 device="cuda" if gpus else "cpu",
                 in_group=plan.workers > 1,

@@ -9,19 +9,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ray import cloudpickle, tune
+from ray import tune
 from ray.tune.callback import Callback
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
+from ire.sweeps.ray.held_function import pickled
 from ire.sweeps.ray.local_cluster import ClusterLost
 from ire.sweeps.records.experiment_home import ExperimentHome
 from ire.sweeps.records.records import RUNNING
 from ire.sweeps.running.run import Run
 from ire.sweeps.search.protocol import Protocol
 from ire.sweeps.watch.watcher import Watcher
-from trainables.functions.at_hand import held, is_of_no_file
 from trainables.functions.function import TrainingFunction, load_workload
 from trainables.gang.trainable import GangTrainable
 
@@ -117,10 +117,10 @@ class TuneRun(Run):
         found = workload.sources if isinstance(workload, TrainingFunction) else None
         self._sources = asdict(found) if found else None
         """What workers import in place of what lies in the script's folder by then."""
-        self._trainable: Any = GangTrainable
-        if is_of_no_file(plan.task):
-            pickled = cloudpickle.dumps((plan.task, held(plan.task)))
-            self._trainable = tune.with_parameters(GangTrainable, function=pickled)
+        function = pickled(plan.task)
+        self._trainable: Any = (
+            GangTrainable if function is None else tune.with_parameters(GangTrainable, function=function)
+        )
 
     def __reduce__(self) -> tuple:
         """Tune pickles its searcher, scheduler and callbacks for a restore that is never used: pickle nothing."""

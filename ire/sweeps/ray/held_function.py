@@ -1,0 +1,10 @@
+"""Sends a training function that no file holds to the workers of a cluster: by cloudpickle, and never to a folder."""
+
+from ray import cloudpickle
+
+from trainables.functions.at_hand import held, is_of_no_file
+
+
+def pickled(task: str) -> bytes | None:
+    """The function that this process has under that name, with the name; None if a file or module holds it."""
+    return cloudpickle.dumps((task, held(task))) if is_of_no_file(task) else None
