@@ -329,9 +329,9 @@ def test_a_function_that_no_file_holds_is_trained_by_the_workers_of_a_cluster(cl
     arm = {"role": "baseline", "lr": {"log": [0.01, 1.0], "published": 0.1}}
     space = {
         **{"horizon": 2, "eval_interval": 2, "arms": {"only": arm}},
-        **{"search": {"trials": 3, "rungs": []}, "confirm": {"seeds": 0, "studies": 1}},
+        **{"search": {"trials": 3, "rungs": []}, "confirm": {"seeds": 1, "studies": 1}},
     }
-    experiment = sweep(train, space=space, storage=tmp_path, name="own", address=cluster)
+    experiment = sweep(train, space=space, confirm_seeds=0, storage=tmp_path, name="own", address=cluster)
     assert experiment.is_complete, experiment.broken_off
     assert min(t.val_loss for t in experiment.records.trials.values()) == floor
 

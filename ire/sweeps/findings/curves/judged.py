@@ -5,16 +5,17 @@ with a single horizon a speed-up is only bounded. The unit is a study, if the ta
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from statistics import fmean, median, stdev
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean, median
 
 import numpy as np
 
 from ire.invalid_input import InvalidInput, unknown
-from ire.sweeps.findings.contract import Clause
-from ire.sweeps.findings.curves.runs import CurveRun, Curves
+from ire.sweeps.findings.clause import Clause
+from ire.sweeps.findings.curves.arms import Arm, Side
+from ire.sweeps.findings.curves.clauses import curve_clauses
+from ire.sweeps.findings.curves.runs import Curves
 from ire.sweeps.findings.statistics.draws import RESAMPLES, interval, median_ratios, paired_draws
 from ire.sweeps.findings.statistics.speedup import speed_ups, speed_ups_of_means
 from ire.sweeps.findings.statistics.verdict import (
@@ -22,124 +23,12 @@ from ire.sweeps.findings.statistics.verdict import (
     Judgement,
     SpeedUp,
     judge,
-    speed_up_from_draws,
 )
 from ire.sweeps.plan.options import MIN_STUDIES
 from ire.trial.seeds import derive_seed
 
 BASELINE = "baseline"
 """The arm that is the yardstick if none is named."""
-UNSEEN = {
-    "budget": "whether every arm was tuned with the same budget and in the same ranges",
-    "choice": "whether runs or settings were chosen by the losses that are compared",
-    "hardware": "whether the machines were alike and quiet, without which there is no verdict on wall-clock,",
-}
-"""Clauses that no curve tells of."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Side:
-    """The runs of one arm at one horizon."""
-
-    arm: str
-    horizon: int
-    runs: list[CurveRun]
-
-    @property
-    def whole(self) -> list[CurveRun]:
-        return [run for run in self.runs if run.is_whole]
-
-    @property
-    def lost(self) -> int:
-        """Runs that ended before their horizon, or without a finite loss."""
-        return len(self.runs) - len(self.whole)
-
-    @cached_property
-    def units(self) -> dict[int, float]:
-        """Mean final loss by study; of one study, final losses by seed, or by position where there are no seeds."""
-        studies = {run.study for run in self.runs}
-        if len(studies) > 1:
-            there = sorted({run.study for run in self.whole})
-            return {study: fmean(run.loss for run in self.whole if run.study == study) for study in there}
-        keys = [run.seed for run in self.whole]
-        if None in keys or len(set(keys)) < len(keys):
-            keys = list(range(len(keys)))
-        return dict(zip(keys, (run.loss for run in self.whole), strict=True))
-
-    @property
-    def has_seeds(self) -> bool:
-        """Whether its units are studies, or runs told apart by seed."""
-        seeds = [run.seed for run in self.whole]
-        return len({run.study for run in self.runs}) > 1 or (
-            None not in seeds and len(set(seeds)) == len(seeds)
-        )
-
-    @property
-    def is_usable(self) -> bool:
-        """Whether its spread is known and no run of it was lost."""
-        return not self.lost and len(self.units) >= MIN_SEEDS
-
-    @property
-    def loss(self) -> tuple[float, float] | None:
-        """Mean and standard deviation of the final losses of its runs."""
-        losses = [run.loss for run in self.whole]
-        return (fmean(losses), stdev(losses) if len(losses) > 1 else 0.0) if losses else None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Arm:
-    """One arm and what is said about it; the mappings are empty for a baseline, or where nothing can be said."""
-
-    name: str
-    is_baseline: bool
-    sides: list[Side]
-    """By rising horizon."""
-    speed_ups: Mapping[str, Mapping[str, SpeedUp]] = field(default_factory=dict)
-    """By clock and baseline."""
-    draws: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
-    judgements: Mapping[str, Judgement] = field(default_factory=dict)
-    """By clock; none on wall-clock, which nobody has measured quietly."""
-    differences: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
-    """By baseline that has runs at its horizon: final loss minus the baseline's, and its 95 % interval."""
-
-    @property
-    def main(self) -> Side:
-        """The horizon with the most runs, of equals the longest: where the arm is judged."""
-        return max(self.sides, key=lambda side: (len(side.runs), side.horizon))
-
-    @property
-    def curve(self) -> list[Side]:
-        """Horizons at which a baseline is read: those that carry a judgement, else all that have whole runs."""
-        return [side for side in self.sides if side.is_usable] or [
-            side for side in self.sides if side.whole and not side.lost
-        ]
-
-    def against(self, clock: str) -> str | None:
-        """The baseline that decides on a clock: the judgement's, else the one over which the speed-up is smallest."""
-        over = self.speed_ups.get(clock)
-        if not over:
-            return None
-        judgement = self.judgements.get(clock)
-        return judgement.against if judgement else min(over, key=lambda name: over[name].ratio.value)
-
-    def speed_up(self, clock: str) -> SpeedUp | None:
-        """The speed-up over that baseline, at the level of the judgement."""
-        name = self.against(clock)
-        if name is None:
-            return None
-        found, judgement = self.speed_ups[clock][name], self.judgements.get(clock)
-        if judgement is None:
-            return found
-        drawn = self.draws[clock][name]
-        return speed_up_from_draws(
-            found.ratio.value,
-            found.ratio.censored,
-            drawn[:, 0],
-            drawn[:, 1],
-            units=found.units,
-            whole=found.whole,
-            tails=judgement.tails,
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,7 +91,7 @@ def compare_curves(
         clock=clock or ("gradient_evaluations" if has_gradients else "step"),
         studies=studies,
         paired=paired,
-        contract=list(_clauses(curves, final, studies, paired)),
+        contract=list(curve_clauses(curves, final, studies, paired)),
         copies=curves.copies,
     )
 
@@ -318,57 +207,3 @@ def _costs(mine: Side, at: Side, generator: np.random.Generator, *, by_study: bo
         else:
             costs["wall"] = scale + np.log(median_ratios(*map(np.array, seconds[0]), generator))
     return costs
-
-
-def _clauses(curves: Curves, arms: Sequence[Arm], studies: int, paired: bool) -> Iterator[Clause]:
-    """The contract of a sweep, each clause as far as the table tells."""
-    baselines = [arm for arm in arms if arm.is_baseline]
-    unusable = [arm.name for arm in baselines if not any(side.is_usable for side in arm.sides)]
-    yield Clause(
-        name="runs",
-        kept=not unusable,
-        text=f"every arm that is judged has {MIN_SEEDS} runs or more at its horizon, and none was lost"
-        + (f"; of {', '.join(unusable)} no horizon has" if unusable else ""),
-    )
-    yield _schedules(curves, arms)
-    single = [arm.name for arm in baselines if len(arm.curve) == 1]
-    told = [f"{a.name} at {', '.join(str(s.horizon) for s in a.curve) or 'no horizon'}" for a in baselines]
-    bounded = f"; with one horizon ({', '.join(single)}) it is only bounded" if single else ""
-    yield Clause(
-        name="curve",
-        kept=not single and not unusable,
-        text=f"a speed-up is read from the baseline's final losses at several horizons: {'; '.join(told)}{bounded}",
-    )
-    pairs = "runs are paired by seed" if studies < 2 else "arms are paired by study"
-    if not paired:
-        pairs = "the arms' runs have no common seeds, so intervals are those of independent runs"
-    yield Clause(name="seeds", kept=paired or None, text=pairs)
-    yield Clause(
-        name="studies",
-        kept=studies >= MIN_STUDIES or None,
-        text=f"{studies} stud{'y' if studies == 1 else 'ies'}; a verdict about methods needs {MIN_STUDIES} whole "
-        "searches of every arm (--study names their column), fewer compare the configurations that were run",
-    )
-    cost = "steps are converted into gradient evaluations by what they cost"
-    if "gradients" not in curves.columns:
-        cost = "whether a step costs the same in every arm is not known: there is no column of gradient evaluations"
-    yield Clause(name="cost of a step", kept="gradients" in curves.columns or None, text=cost)
-    for name, text in UNSEEN.items():
-        yield Clause(name=name, kept=None, text=f"{text} is not in the curves")
-
-
-def _schedules(curves: Curves, arms: Sequence[Arm]) -> Clause:
-    """Whether every run ended where its schedule did."""
-    lost = [f"{s.arm} {s.lost} of {len(s.runs)} at {s.horizon}" for a in arms for s in a.sides if s.lost]
-    if "horizon" not in curves.columns:
-        text = (
-            "whether every run ended with its schedule complete is not known: there is no column of horizons"
-        )
-        if lost:
-            text += f"; fewer than {MIN_SEEDS} runs end before the others of their arm, or diverged: {'; '.join(lost)}"
-        return Clause(name="schedules", kept=False if lost else None, text=text)
-    text = "every run must end at its horizon with a finite loss"
-    if lost:
-        text += f"; these did not, and their arms are not judged: {'; '.join(lost)} (--horizon none: runs are read "
-        text += "at their last step, wherever their schedule would have ended)"
-    return Clause(name="schedules", kept=not lost, text=text)

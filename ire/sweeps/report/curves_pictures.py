@@ -1,0 +1,96 @@
+"""The figures of a report on curves: the verdict, and where every run ends."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+
+from ire.sweeps.findings.curves.arms import Arm
+from ire.sweeps.findings.curves.judged import CurvesComparison
+from ire.sweeps.findings.statistics.verdict import SpeedUp
+from ire.sweeps.report.forest import ROW, clock_panel
+from ire.sweeps.report.palette import OTHERS, Style
+from ire.sweeps.report.panel import Axis, Panel, Series
+from ire.sweeps.report.pictures import Picture
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Row:
+    """An arm as the picture of the verdict draws it."""
+
+    method: str
+    speed_ups: Mapping[str, SpeedUp]
+    against: Mapping[str, str]
+    verdicts: Mapping[str, str]
+    is_baseline: bool = False
+
+
+def curves_pictures(comparison: CurvesComparison) -> list[Picture]:
+    """The verdict on the clock of the headline, and where every run ends."""
+    looks, clock = _styles(comparison.arms), comparison.clock
+    rows = [
+        _Row(
+            method=arm.name,
+            speed_ups={clock: found},
+            against={clock: arm.against(clock) or ""},
+            verdicts={name: judgement.verdict for name, judgement in arm.judgements.items()},
+        )
+        for arm in comparison.challengers
+        if (found := arm.speed_up(clock))
+    ]
+    found = [
+        Picture(
+            name="ends",
+            title="Where runs end",
+            caption="Final validation loss of every whole run against its horizon; a line joins a baseline's means.",
+            panels=[_ends(comparison.arms, looks)],
+            styles=looks,
+            width=7.5,
+            height=4.2,
+        )
+    ]
+    if rows:
+        panel = clock_panel(rows, looks, clock)
+        caption = (
+            "Right of 1 is faster. An arrow: the baseline's curve ends there, the true value lies beyond."
+        )
+        height = 1.1 + ROW * max(2, len(rows))
+        found.insert(
+            0,
+            Picture(
+                name="verdict", title="The verdict", caption=caption, panels=[panel], width=7.5, height=height
+            ),
+        )
+    return found
+
+
+def _styles(arms: Sequence[Arm]) -> dict[str, Style]:
+    """Baselines dashed with round markers, the others solid with triangles."""
+    return {
+        arm.name: Style(hue, (0, (5, 2)) if arm.is_baseline else "-", "o" if arm.is_baseline else "^")
+        for arm, hue in zip(arms, cycle(OTHERS), strict=False)
+    }
+
+
+def _ends(arms: Sequence[Arm], looks: Mapping[str, Style]) -> Panel:
+    series = []
+    for arm in arms:
+        runs = [(side.horizon, run) for side in arm.sides for run in side.whole]
+        series.append(
+            Series(
+                name=arm.name,
+                style=looks[arm.name],
+                x=[horizon for horizon, _ in runs],
+                y=[run.loss for _, run in runs],
+                line=False,
+                marked=True,
+                alpha=0.7,
+                notes=[run.name for _, run in runs],
+            )
+        )
+        means = [(side.horizon, side.loss[0]) for side in arm.curve if side.loss] if arm.is_baseline else []
+        if len(means) > 1:
+            x, y = zip(*means, strict=True)
+            series.append(Series(name=arm.name, style=looks[arm.name], x=x, y=y))
+    return Panel(
+        x=Axis(label="horizon, steps", log=True), y=Axis(label="final validation loss"), series=series
+    )
