@@ -1,9 +1,9 @@
-"""What installed packages register by name: optimizers under `ire.methods`, tasks under `ire.tasks`."""
+"""What installed packages register by name: methods (`ire.methods`), tasks (`ire.tasks`), trackers (`ire.loggers`)."""
 
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
-METHODS, TASKS = "ire.methods", "ire.tasks"
+METHODS, TASKS, LOGGERS = "ire.methods", "ire.tasks", "ire.loggers"
 
 
 @cache

@@ -15,6 +15,7 @@ EXTRAS = {
     "text": ("transformers", "tokenizers", "datasets"),
     "lora": ("peft",),
     "s3": ("boto3", "botocore"),
+    "trackers": ("wandb", "mlflow"),
     "lightning": ("lightning",),
     "optimizers": ("pytorch_optimizer", "schedulefree"),
 }

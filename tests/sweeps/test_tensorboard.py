@@ -12,7 +12,8 @@ from ire.sweeps.records.experiment_home import FolderHome, StoreHome
 from ire.sweeps.records.records import RUNNING, TIMING
 from ire.sweeps.search.protocol import Protocol
 from ire.sweeps.watch.run_groups import grouped
-from ire.sweeps.watch.tensorboard import GROUPS, TensorBoard
+from ire.sweeps.watch.tags import GROUPS
+from ire.sweeps.watch.tensorboard import TensorBoard
 
 
 @pytest.fixture(params=["folder", "store"])

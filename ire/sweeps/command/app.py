@@ -17,8 +17,10 @@ from ire.sweeps.command import doctor as doctor_command
 from ire.sweeps.command import looking
 from ire.sweeps.command import verdict as verdict_command
 from ire.sweeps.command.commands import Commands
+from ire.sweeps.command.config import from_file, given
 from ire.sweeps.command.flags import with_flags
 from ire.sweeps.command.looking import Folder, Trust, show
+from ire.sweeps.plan.config import is_config
 from ire.sweeps.plan.options import OPTIONS, RESUMED
 
 app = typer.Typer(
@@ -214,10 +216,18 @@ def train(
 @app.command()
 @with_flags(OPTIONS)
 def sweep(
-    task: Annotated[str | None, typer.Argument(help="`ire tasks` lists them", show_default=False)] = None,
+    context: typer.Context,
+    task: Annotated[
+        str | None,
+        typer.Argument(
+            help="`ire tasks` lists them; or a file with these options, CONFIG.toml", show_default=False
+        ),
+    ] = None,
     **options: Any,
 ) -> None:
     """Tune every method on TASK with equal budgets, confirm the winners, and report."""
+    if is_config(task):
+        task, options = from_file(task, options, given(context, OPTIONS))
     console = _console()
     _loading(console, options)
     from ire.sweeps.experiments.launch import sweep as run

@@ -42,6 +42,11 @@ def with_flags(
     return decorated
 
 
+def flags_of(option: Option) -> tuple[str, ...]:
+    """The names of an option's parameters: of a list that may be switched on there are two."""
+    return (option.name, _values_name(option)) if option.usual else (option.name,)
+
+
 def names(text: str) -> list[str]:
     """`sgd, adamw` as a list."""
     return [part.strip() for part in text.split(",") if part.strip()]

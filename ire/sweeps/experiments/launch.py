@@ -3,7 +3,7 @@
 import contextlib
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -44,6 +44,7 @@ from ire.sweeps.records.records import Records
 from ire.sweeps.search.protocol import Protocol
 from ire.sweeps.search.widening import check_limits
 from ire.sweeps.watch.console import plain_console
+from ire.sweeps.watch.loggers import check_loggers, loggers
 from ire.trial.scale import scaled
 from ire.trial.script import located
 from search_spaces import Space, find_space
@@ -164,6 +165,7 @@ def _sweep(
             soft_wrap=True,
             highlight=False,
         )
+    check_loggers(options["loggers"])
     home = _new_home(options["storage"], plan.name)
     _say(console, f"checking the data of {task} and a model with each method ...")
     where = place(inline=options["inline"], address=options["address"])
@@ -175,7 +177,7 @@ def _sweep(
             console.print(said, soft_wrap=True, highlight=False)
     where.check(plan)
     remember(_modules(plan), plan.import_path)
-    return _run(plan, home, None, changed=True, where=where, console=console)
+    return _run(plan, home, None, changed=True, where=where, console=console, trackers=options["loggers"])
 
 
 @takes({name: option.resume_default for name, option in RESUMED.items()})
@@ -197,6 +199,8 @@ def resume(
     or written, for a change that would make old and new trials incomparable.
     """
     changes: dict[str, Any] = dict(options)
+    trackers = changes.pop("loggers") or ()
+    check_loggers(trackers)
     home, where = home_at(folder), place(inline=changes.pop("inline"), address=changes.pop("address"))
     with home.locked():
         home.open()  # again: until now another process may have been writing
@@ -222,7 +226,15 @@ def resume(
         for line in protocol.records.mended:
             console.print(line, style="bold yellow", soft_wrap=True, highlight=False)
         remember(_modules(plan), plan.import_path)
-        return _run(plan, home, protocol, changed=plan != before, where=where, console=console)
+        return _run(
+            plan,
+            home,
+            protocol,
+            changed=plan != before,
+            where=where,
+            console=console,
+            trackers=trackers,
+        )
 
 
 def _say(console: Console, text: str) -> None:
@@ -243,6 +255,7 @@ def _run(
     changed: bool,
     where: Place,
     console: Console,
+    trackers: Sequence[str],
 ) -> Experiment:
     """Run what is left of the plan and report. A new sweep has no protocol yet; of another the lock must be held."""
     from ire.sweeps.watch.progress import Progress
@@ -302,6 +315,9 @@ def _run(
                 TensorBoard(home),
                 Progress(screen, in_process=where.is_this_process),
                 Publisher(home),
+                *loggers(
+                    trackers, plan, lambda text: screen.print(text, style="bold yellow", soft_wrap=True)
+                ),
             ]
             run = where.run(plan, protocol, home, watchers)
             with contextlib.suppress(KeyboardInterrupt):
@@ -325,8 +341,10 @@ def _run(
     return experiment
 
 
-def _space(task: str, given: str | Path | Mapping[str, Any] | None) -> Space:
-    """The search space of a call."""
+def _space(task: str, given: str | Path | Mapping[str, Any] | Space | None) -> Space:
+    """The search space of a call; a file of a whole sweep has it already read."""
+    if isinstance(given, Space):
+        return given
     if isinstance(given, Mapping):
         return parse_space(toml_text(given), task=task, source="space={...}")
     if given is None and is_of_no_file(task):

@@ -46,6 +46,7 @@ class SweepOptions(TypedDict, total=False):
     space: Mapping[str, Any] | Path | str | None
     storage: str | Path
     address: str | None
+    loggers: Sequence[str]
     inline: bool
 
 
@@ -64,4 +65,5 @@ class ResumeOptions(TypedDict, total=False):
     max_failures: int | None
     hang_seconds: float | None
     address: str | None
+    loggers: Sequence[str] | None
     inline: bool

@@ -260,6 +260,13 @@ class CallOptions:
             resume=Resume(help="join this Ray cluster; default: RAY_ADDRESS, else this machine alone"),
         ),
     ] = None
+    loggers: Annotated[
+        tuple[str, ...],
+        Option(
+            help="also log to these: wandb, mlflow (their packages must be installed), or what a package registers",
+            resume=Resume(help="log to these from now on: wandb, mlflow, or what a package registers"),
+        ),
+    ] = ()
     inline: Annotated[
         bool,
         Option(

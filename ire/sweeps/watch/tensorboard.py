@@ -24,8 +24,9 @@ from ire.sweeps.records.records import FINISHED, PRUNED, RUNNING, TIMING, TrialR
 from ire.sweeps.search.protocol import Protocol
 from ire.sweeps.watch.publisher import ALL_SECONDS
 from ire.sweeps.watch.run_groups import group
+from ire.sweeps.watch.tags import scalars
 from ire.sweeps.watch.watcher import Watcher
-from ire.trial.report import MEASURES, Report
+from ire.trial.report import Report
 
 IN_DOUBT = timedelta(seconds=2 * ALL_SECONDS)
 """Seconds before a kill in which the events of ended trials may not have been stored."""
@@ -37,32 +38,6 @@ STATUS_BEFORE = "end/status"
 """The name of an older version, whose experiments are resumed."""
 FIRST = ("method", "stage", "lr", "kappa", "gamma")
 """What the HParams tab opens with, as far as the sweep has it, and further settings up to as many."""
-# TensorBoard shows groups by letter: `loss` is the first, and open.
-GROUPS = {
-    "loss": ("train_loss", "val_loss", "test_loss"),
-    "optimizer": (
-        "lr",
-        "grad_norm",
-        "micro_grad_norm",
-        "penalty",
-        "step_length",
-        "kappa",
-        "flat_fraction",
-        "skipped_refreshes",
-        "mask_overlap",
-        "zero_curvature",
-    ),
-    "sharpness": MEASURES,
-    "spent": (
-        "gradient_evaluations",
-        "seconds",
-        "steps_per_second",
-        "warmup_seconds",
-        "peak_memory_mib",
-        "gpu_utilization",
-    ),
-}
-TAGS = {name: f"{group}/{name}" for group, names in GROUPS.items() for name in names}
 
 
 class TensorBoard(Watcher):
@@ -141,10 +116,8 @@ class TensorBoard(Watcher):
         if trial.stage == TIMING:
             return
         writer = self._writer(trial.name)
-        for name, value in report.items():
-            if name not in ("step", "diverged") and not isinstance(value, str):
-                tag = TAGS.get(name, f"metric/{name}")
-                writer.add_scalar(tag, math.nan if value is None else value, report["step"])
+        for tag, value in scalars(report).items():
+            writer.add_scalar(tag, value, report["step"])
         for name, value in flat_fractions.items():
             writer.add_scalar(f"mask/{name}", value, report["step"])
 

@@ -1,0 +1,30 @@
+"""Flags over a file: what was typed behind `ire sweep CONFIG.toml` counts more than what the file says."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from typer import Context
+
+from ire.sweeps.command.flags import flags_of
+from ire.sweeps.plan.config import read_config
+from ire.sweeps.plan.option import Option
+
+
+def given(context: Context, options: Mapping[str, Option]) -> set[str]:
+    """The options that were typed, and not left at their defaults."""
+    sources = {
+        name: [context.get_parameter_source(flag) for flag in flags_of(option)]
+        for name, option in options.items()
+    }
+    return {
+        name
+        for name, found in sources.items()
+        if any(s is not None and s.name == "COMMANDLINE" for s in found)
+    }
+
+
+def from_file(path: str, options: Mapping[str, Any], typed: set[str]) -> tuple[str | None, dict[str, Any]]:
+    """The task and the options of a call: those of the file at `path`, with those that were typed in their place."""
+    found = read_config(path)
+    task = found.pop("task", None)
+    return task, {**options, **found, **{name: options[name] for name in typed}}

@@ -1,0 +1,92 @@
+"""A sweep from a file: `ire sweep CONFIG.toml` reads what a person wrote, and the `sweep.toml` that a sweep wrote."""
+
+import tomllib
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from ire.invalid_input import InvalidInput, unknown
+from ire.sweeps.plan.options import OPTIONS
+from ire.sweeps.plan.plan import SCHEMA, Plan
+from ire.trial.scale import split_scale
+from search_spaces import Space
+from search_spaces.space import parse_space
+
+SUFFIX = ".toml"
+OF_A_SWEEP = ("schema", "versions", "rules", "import_path", "data")
+"""What a sweep writes that no option says: it is found anew."""
+
+
+def is_config(task: str | None) -> bool:
+    """Whether what stands behind `ire sweep` names a file and not a task."""
+    return task is not None and task.endswith(SUFFIX)
+
+
+def read_config(path: str | Path) -> dict[str, Any]:
+    """The task and the options that a file names, as `ire.sweep` takes them; raises `InvalidInput`.
+
+    Keys are the names of options, with underscores. `space` is a path beside the file, the space itself as a table, or
+    what a sweep has written. The name of a sweep that has run is left out, since its folder exists.
+    """
+    source, table = str(path), _table(Path(path))
+    is_written = "schema" in table
+    if is_written:
+        if table["schema"] != SCHEMA:
+            raise InvalidInput(f"{source}: schema {table['schema']!r}; this version of ire reads {SCHEMA}")
+        table.pop("name", None)
+        _check_written(table, source)
+    for key in OF_A_SWEEP if is_written else ():
+        table.pop(key, None)
+    for key in table:
+        if key not in OPTIONS and key != "task":
+            raise unknown("option", key, ["task", *OPTIONS], where=source)
+    found = {key: _value(key, value, source) for key, value in table.items() if key != "space"}
+    task = found.get("task")
+    if found.get("preset") is not None:
+        if is_written:
+            found["scale"] = split_scale(str(found.pop("task")))[1]
+        return found
+    if not isinstance(task, str):
+        raise InvalidInput(f"{source}: must name a task, as in task = 'digits', or a preset")
+    if "space" in table:
+        found["space"] = _space(table["space"], task, Path(path))
+    return found
+
+
+def _table(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"cannot read {str(path)!r}: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidInput(f"{path}: not TOML: {error}") from error
+
+
+def _check_written(table: dict[str, Any], source: str) -> None:
+    known = {field.name for field in fields(Plan)} | set(OF_A_SWEEP)
+    for key in table:
+        if key not in known:
+            raise InvalidInput(f"{source}: unknown key {key!r}: a newer version of ire has written it")
+
+
+def _value(key: str, value: Any, source: str) -> Any:
+    """A list as a tuple; a table or a date is no option."""
+    if isinstance(value, list):
+        return tuple(value)
+    if not isinstance(value, str | int | float | bool):
+        raise InvalidInput(
+            f"{source}: {key} = {value!r}: must be text, a number, true or false, or a list of these"
+        )
+    return value
+
+
+def _space(value: Any, task: str, path: Path) -> Space | Path:
+    if isinstance(value, str):
+        return path.parent / value
+    if not isinstance(value, dict):
+        raise InvalidInput(f"{path}: space = {value!r}: must be the path of a space file, or a table")
+    if set(value) == {"source", "text"} and all(isinstance(text, str) for text in value.values()):
+        return parse_space(value["text"], task=task, source=value["source"])
+    return parse_space(tomli_w.dumps(value), task=task, source=f"{path}, [space]")

@@ -1,0 +1,41 @@
+"""The names under which trackers show what a trial reports, in groups."""
+
+import math
+
+from ire.trial.report import MEASURES, Report
+
+# TensorBoard shows groups by letter: `loss` is the first, and open.
+GROUPS = {
+    "loss": ("train_loss", "val_loss", "test_loss"),
+    "optimizer": (
+        "lr",
+        "grad_norm",
+        "micro_grad_norm",
+        "penalty",
+        "step_length",
+        "kappa",
+        "flat_fraction",
+        "skipped_refreshes",
+        "mask_overlap",
+        "zero_curvature",
+    ),
+    "sharpness": MEASURES,
+    "spent": (
+        "gradient_evaluations",
+        "seconds",
+        "steps_per_second",
+        "warmup_seconds",
+        "peak_memory_mib",
+        "gpu_utilization",
+    ),
+}
+TAGS = {name: f"{group}/{name}" for group, names in GROUPS.items() for name in names}
+
+
+def scalars(report: Report) -> dict[str, float]:
+    """The numbers of a report by their names; what is not finite is NaN."""
+    return {
+        TAGS.get(name, f"metric/{name}"): math.nan if value is None else value
+        for name, value in report.items()
+        if name not in ("step", "diverged") and not isinstance(value, str)
+    }

@@ -1,0 +1,59 @@
+"""Weights & Biases: a run a trial, in a group for each method of the experiment."""
+
+import re
+from typing import Any
+
+import wandb
+
+from ire.foreign_text import visible
+from ire.sweeps.plan.plan import Plan
+from ire.sweeps.records.records import FINISHED, PRUNED, TIMING, TrialRecord
+from ire.sweeps.watch.tags import scalars
+from ire.sweeps.watch.watcher import Watcher
+from ire.trial.report import Report
+
+
+class WandbLogger(Watcher):
+    """Where runs go, and whether online, say wandb's own variables (WANDB_PROJECT, WANDB_MODE, ...)."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._runs: dict[str, Any] = {}
+
+    def started(self, trial: TrialRecord) -> None:
+        if trial.stage == TIMING:
+            return
+        told = {
+            "method": trial.method,
+            "stage": trial.stage,
+            "study": trial.study + 1,
+            "seed": trial.spec.seed,
+        }
+        self._runs[trial.name] = wandb.init(
+            id=re.sub(r"[^A-Za-z0-9_-]", "-", f"{self._plan.name}-{trial.name}"),  # a resume goes on with it
+            resume="allow",
+            name=trial.name,
+            group=f"{self._plan.name}/{trial.arm}",
+            job_type=trial.stage,
+            config=told | {name: _plain(value) for name, value in trial.spec.settings.items()},
+            reinit="create_new",  # several trials run at a time
+            settings=wandb.Settings(silent=True),
+        )
+
+    def reported(self, trial: TrialRecord, report: Report, flat_fractions: dict[str, float]) -> None:
+        if run := self._runs.get(trial.name):
+            run.log(scalars(report), step=report["step"])
+
+    def ended(self, trial: TrialRecord) -> None:
+        if run := self._runs.pop(trial.name, None):
+            run.summary["status"] = trial.status
+            run.finish(exit_code=int(trial.status not in (FINISHED, PRUNED)))
+
+    def closed(self) -> None:
+        for run in self._runs.values():
+            run.finish(exit_code=1)
+        self._runs.clear()
+
+
+def _plain(value: Any) -> Any:
+    return visible(value) if isinstance(value, str) else value
