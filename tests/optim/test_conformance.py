@@ -189,8 +189,12 @@ def test_groups_are_left_out_or_added(case, run):
     assert set(optimizer.flat_fractions()) == {second} and optimizer.kappa_in_force == 2
 
 
+OF_THE_DEVICE = ("soap", "splus", "sophiah")
+"""Eigenvectors are free in their signs, and Hutchinson's draws come from the device's generator."""
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [case for case in CASES if not case.endswith(OF_THE_DEVICE)])
 def test_gives_the_same_on_a_cuda_device(case):
     results = []
     for device in ("cpu", "cuda"):
@@ -199,9 +203,14 @@ def test_gives_the_same_on_a_cuda_device(case):
             build_base(case, parameters_of(case, model)), kappa=2, gamma=0.5, curvature="empirical"
         )
         for step in range(4):
-            for i, p in enumerate(parameters_of(case, model)):
-                noise = torch.Generator().manual_seed(10 * step + i)
-                p.grad = torch.randn(p.shape, generator=noise).to(device)
-            optimizer.step()
+
+            def gradients(step=step, model=model, device=device):
+                for i, p in enumerate(parameters_of(case, model)):
+                    noise = torch.Generator().manual_seed(10 * step + i)
+                    p.grad = torch.randn(p.shape, generator=noise).to(device)
+                return torch.zeros(())
+
+            gradients()
+            optimizer.step(gradients if case.startswith("sam") else None)
         results.append([p.detach().cpu() for p in model.parameters()])
     torch.testing.assert_close(*results, rtol=1e-3, atol=1e-5)

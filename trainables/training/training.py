@@ -28,6 +28,7 @@ from ire.trial.spec import TrialSpec
 from trainables.data.batch import Batch, examples, moved
 from trainables.task import Task
 from trainables.training.clock import Clock
+from trainables.training.compiling import compiled
 from trainables.training.feed import Feed
 from trainables.training.flatness import flatness
 from trainables.training.groups import grouped
@@ -83,7 +84,7 @@ class Training:
             # Batch-norm statistics are each worker's own while training and averaged before they are read.
             self.objective = DistributedDataParallel(self.objective, broadcast_buffers=False)
         if spec.compile:
-            self.objective, self._sums = torch.compile(self.objective), torch.compile(self._sums)
+            self.objective, self._sums = compiled(self.objective, device), compiled(self._sums, device)
         self.optimizer = build_optimizer(
             self.method,
             self.settings,

@@ -1,0 +1,16 @@
+"""How the modules of a trial are compiled: so that two processes get the same program.
+
+Whether a matrix product is padded to a size that tensor cores like is by default decided by a measurement while
+compiling. Of two runs of nanoGPT's loop with a Llama of width 410 on one kind of GPU one took 62 ms a step in 1,410
+launches, the other 72 in 1,266, and what is padded is summed up in another order. Here it is always padded.
+"""
+
+import torch
+from torch import nn
+
+
+def compiled(module: nn.Module, device: torch.device) -> nn.Module:
+    """`module` as a graph; a GPU's matrix products are always padded."""
+    if device.type != "cuda":
+        return torch.compile(module)
+    return torch.compile(module, options={"force_shape_pad": True})
