@@ -36,6 +36,7 @@ from ire.sweeps.plan.preset import load_preset
 from ire.sweeps.plan.provenance import differences, machine, versions
 from ire.sweeps.plan.toml_text import toml_text
 from ire.sweeps.plan.trust import check_trusted, classes_in_plan, remember, task_modules
+from ire.sweeps.plan.warm_start import warm_started
 from ire.sweeps.ray.disk import check_room, room_needed
 from ire.sweeps.ray.gpu_share import suggested_share
 from ire.sweeps.ray.interruption import terminate_like_interrupt
@@ -147,6 +148,7 @@ def _sweep(
             value = inherited.get(name, of_the_space.get(name, option.default))
         planned[name] = option.taken(value)
     planned["external"] = _absolute(planned["external"])
+    planned["warm_start"] = _absolute(planned["warm_start"])
     planned["data_dir"] = given_data_folder(planned["data_dir"])
     PLANNED["methods"].check(planned["methods"])
     planned["methods"] = named(planned["methods"])
@@ -172,6 +174,10 @@ def _sweep(
     if options["gpus_per_worker"] is None:
         plan = replace(plan, gpus_per_worker=where.gpus_by_default())
     plan = preflight(plan, console, has_other_data=where.has_other_data)
+    if plan.warm_start is not None:
+        warm = warm_started(plan)
+        plan = warm.plan
+        _say(console, warm.words)
     for said in dict.fromkeys(found.searched_by_default(plan.method(name)) for name in plan.methods):
         if said:
             console.print(said, soft_wrap=True, highlight=False)

@@ -23,6 +23,7 @@ class SweepOptions(TypedDict, total=False):
     until_decided: int | None
     curve: Sequence[float] | bool
     curve_lr: Sequence[float]
+    warm_start: str | None
     widen: bool | None
     clock: str | None
     controls: bool

@@ -125,6 +125,13 @@ class PlannedOptions:
             rule=factors,
         ),
     ] = ()
+    warm_start: Annotated[
+        str | None,
+        Option(
+            help="an experiment's folder: its search trials, in this space or a part of it, inform the search, and "
+            "count as spent",
+        ),
+    ] = None
     widen: Annotated[
         bool | None,
         Option(

@@ -13,6 +13,7 @@ from ire.methods.foreign import find_in
 from ire.methods.method import Method, check_different
 from ire.methods.of_task import BATCH_SIZE
 from ire.methods.own_arm import OPTIMIZER, OwnArm
+from ire.sweeps.plan.imported import Imported
 from ire.sweeps.plan.options import MIN_STUDIES, PLANNED, PlannedOptions
 from ire.sweeps.plan.provenance import versions
 from ire.sweeps.plan.toml_text import toml_text
@@ -44,6 +45,8 @@ class Plan(PlannedOptions):
     """The rules of judgement: 1 before there were studies, 2 since."""
     data: str | None = None
     """What the task is trained on (`Task.data_identity`); None if the task does not say, or in older sweeps."""
+    imported: Imported | None = None
+    """What `warm_start` brought."""
     paired: bool | None = None
     """Whether a training function's first losses follow from its seed, so that runs are compared in pairs; None for a
     task, whose losses do."""
@@ -178,10 +181,10 @@ class Plan(PlannedOptions):
     def search_cost(self, method: Method, spent: int) -> int | None:
         """What finding the settings of `method` cost, of which `spent` in this sweep; None if nobody knows.
 
-        Of a method that is not searched it is what its space file says.
+        Trials of a warm start count. Of a method that is not searched it is what its space file says.
         """
         if self.space.is_searched(method):
-            return spent
+            return spent + (self.imported.spent.get(method.name, 0) if self.imported else 0)
         known = self.space.fixed.get(method.name)
         return None if known is None or known.search_cost is None else known.search_cost + spent
 
@@ -341,6 +344,7 @@ class Plan(PlannedOptions):
     def to_toml(self) -> str:
         """The plan as the text of `sweep.toml`, with the versions it was made with and its space file whole."""
         table = {"schema": SCHEMA} | asdict(self)
+        table["imported"] = self.imported.to_dict() if self.imported else None
         table["versions"] = versions(self.task, self.import_path)
         table["space"] = {"source": self.space.source, "text": self.space.text}
         return "# Everything needed to run this sweep again: `ire resume` reads it.\n" + toml_text(table)
@@ -361,6 +365,8 @@ class Plan(PlannedOptions):
             _check_texts(space, where=f"{source}, [space]")
             lists = {key: tuple(value) for key, value in table.items() if isinstance(value, list)}
             values = _checked(table | lists, cls, source=source)
+            if "imported" in table:
+                values["imported"] = Imported.from_dict(table["imported"], where=f"{source}, [imported]")
             return cls(**values, space=parse_space(space["text"], task=table["task"], source=space["source"]))
         except InvalidInput:
             raise

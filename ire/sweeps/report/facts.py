@@ -55,6 +55,7 @@ def as_json(results: Results) -> dict[str, Any]:
         "judged_on": comparison.judged_on,
         **_objective(comparison),
         **_widened(comparison),
+        **_warm_start(results),
         "judges_methods": comparison.judges_methods,
         "baseline": comparison.baseline,
         "horizon": plan.space.horizon,
@@ -187,6 +188,21 @@ def _widened(comparison: Comparison) -> dict[str, Any]:
     """The ranges that searches have moved, where they have."""
     found = [widening.to_dict() | {"study": widening.study + 1} for widening in comparison.widenings]
     return {"widened": found} if found else {}
+
+
+def _warm_start(results: Results) -> dict[str, Any]:
+    """What the searches knew before they began, if anything."""
+    imported = results.plan.imported
+    if imported is None:
+        return {}
+    trials = {name: len(imported.of(name)) for name in results.plan.methods}
+    return {
+        "warm_start": {
+            "from": imported.source,
+            "trials": trials,
+            "gradient_evaluations": dict(imported.spent),
+        }
+    }
 
 
 def _final_values(comparison: Comparison, values: Callable[[str], Any]) -> dict[str, Any]:

@@ -118,6 +118,7 @@ def further_findings(results: Results) -> list[str]:
         *missing(results),
         *_searched_by_default(results),
         *_not_searched(results),
+        *_warm_started(results),
     )
     return [shortened(finding) for finding in found]
 
@@ -146,6 +147,21 @@ def _not_searched(results: Results) -> list[str]:
             "these settings."
         )
     return sentences
+
+
+def _warm_started(results: Results) -> list[str]:
+    """What the searches knew before they began."""
+    imported = results.plan.imported
+    if imported is None:
+        return []
+    names = [name for name in results.plan.methods if imported.of(name)]
+    trials = ", ".join(f"{name} {len(imported.of(name))}" for name in names)
+    cost = ", ".join(f"{name} {cost}" for name, cost in imported.spent.items())
+    studies = " Studies share them, so they are not quite independent." if results.plan.studies > 1 else ""
+    return [
+        f"Searches were warm-started with trials of {imported.source} ({trials}). These cost gradient evaluations that "
+        f"count as spent here ({cost}).{studies}"
+    ]
 
 
 def shared(results: Results, method: str | None = None) -> int:

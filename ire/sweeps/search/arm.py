@@ -3,8 +3,11 @@
 Methods never see each other's values, so none prunes or misleads another.
 """
 
+from typing import Any
+
 from optuna.storages import BaseStorage
 
+from ire.methods.composed import Method
 from ire.sweeps.plan.plan import Plan
 from ire.sweeps.records.records import DIVERGED, FINISHED, PRUNED, SEARCH, TrialRecord
 from ire.sweeps.search.asha import Rungs
@@ -30,8 +33,9 @@ class Arm(Ledger):
             seed=plan.seed,
             startup_trials=search.startup_trials,
             rungs=search.rungs,
-            points=plan.space.grid(self.method) if search.grid else plan.space.points(self.method),
+            points=plan.space.grid(self.method) if search.grid else _points(plan, self.method),
             only_points=search.grid,
+            imported=plan.imported.of(method) if plan.imported else (),
         )
         self._rungs = Rungs(search.rungs, search.reduction_factor)
 
@@ -79,3 +83,12 @@ class Arm(Ledger):
         super().ended(trial)
         if trial.stage == SEARCH:
             self._study.tell(trial)
+
+
+def _points(plan: Plan, method: Method) -> list[dict[str, Any]]:
+    """What is tried first: the published settings, the best of a warm start, and the points known to be good."""
+    points = plan.space.points(method)
+    best = plan.imported.best(method.name, plan.space.metric) if plan.imported else None
+    if best is None or dict(best.settings) in points:
+        return points
+    return [points[0], dict(best.settings), *points[1:]]

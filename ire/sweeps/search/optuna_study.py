@@ -20,6 +20,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from ire.sweeps.plan.imported import ImportedTrial
 from ire.sweeps.records.records import DIVERGED, FINISHED, PRUNED, TrialRecord
 from ire.trial.metric import LOSS, Metric
 from ire.trial.seeds import derive_seed
@@ -66,11 +67,12 @@ class MethodStudy:
         only_points: bool = False,
         metric: Metric = LOSS,
         sampler: str = "tpe",
+        imported: Sequence[ImportedTrial] = (),
     ) -> None:
         """Trial number n is the nth of `points`, by default the published one; with `only_points` there are no others.
 
         Trials are ranked by `metric`, the validation loss by default; `sampler` is one of
-        `search_spaces.search.SAMPLERS`.
+        `search_spaces.search.SAMPLERS`. `imported` trials are known from the beginning.
         """
         published = {name: dimension.published for name, dimension in dimensions.items()}
         self._points, self._only_points = points or [published], only_points
@@ -81,6 +83,9 @@ class MethodStudy:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._journal = _Trials(storage, f"{sweep}/{method}", self._metric)
         self._window = _Trials(InMemoryStorage(), method, self._metric)
+        for number, trial in enumerate(imported, start=1):
+            for trials in (self._journal, self._window):
+                trials.add(-number, self._ended(trial))
 
     def _set_dimensions(self, dimensions: Mapping[str, Dimension]) -> None:
         self._dimensions = dimensions
@@ -159,6 +164,16 @@ class MethodStudy:
     def _running(self, params: Mapping[str, Any]) -> FrozenTrial:
         own = {name: self._distributions[name] for name in params}
         return create_trial(state=TrialState.RUNNING, params=params, distributions=own)
+
+    def _ended(self, trial: ImportedTrial) -> FrozenTrial:
+        params = self._searched(trial.settings)
+        return create_trial(
+            state=TrialState.PRUNED if trial.value is None else TrialState.COMPLETE,
+            value=trial.value,
+            params=params,
+            distributions={name: self._distributions[name] for name in params},
+            user_attrs={"imported": trial.name},
+        )
 
     def _slide_window(self) -> None:
         if len(self._window) >= 2 * (BEST + LATEST):

@@ -1,0 +1,81 @@
+"""Search trials of another experiment that a sweep starts from (`--warm-start`), as its `sweep.toml` holds them.
+
+They are copied, so that a sweep can be resumed and reported wherever the other experiment is.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ire.invalid_input import InvalidInput
+from ire.trial.metric import Metric
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportedTrial:
+    """One search trial of another experiment."""
+
+    name: str
+    """There."""
+    method: str
+    settings: Mapping[str, Any]
+    value: float | None
+    """Its final metric; None if it diverged."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Imported:
+    """What was taken from another experiment."""
+
+    source: str
+    """Its name there."""
+    spent: Mapping[str, int]
+    """By method: gradient evaluations of all its search trials, those that were not taken included."""
+    trials: tuple[ImportedTrial, ...]
+
+    def of(self, method: str) -> list[ImportedTrial]:
+        """The trials of one method."""
+        return [trial for trial in self.trials if trial.method == method]
+
+    def best(self, method: str, metric: Metric) -> ImportedTrial | None:
+        """The one that ended best; None if none finished."""
+        finished = [
+            (metric.cost(t.value), number) for number, t in enumerate(self.of(method)) if t.value is not None
+        ]
+        return self.of(method)[min(finished)[1]] if finished else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `sweep.toml` holds it."""
+        trials = [
+            {"name": t.name, "method": t.method, "settings": dict(t.settings)}
+            | ({} if t.value is None else {"value": t.value})
+            for t in self.trials
+        ]
+        return {"source": self.source, "spent": dict(self.spent), "trials": trials}
+
+    @classmethod
+    def from_dict(cls, fields: Any, *, where: str) -> "Imported":
+        """The inverse of `to_dict`; raises `InvalidInput` for anything else."""
+        try:
+            trials = tuple(
+                ImportedTrial(
+                    name=_of(str, t["name"]),
+                    method=_of(str, t["method"]),
+                    settings={
+                        key: _of((bool, int, float, str), value) for key, value in t["settings"].items()
+                    },
+                    value=None if "value" not in t else float(_of((int, float), t["value"])),
+                )
+                for t in fields["trials"]
+            )
+            spent = {_of(str, name): _of(int, cost) for name, cost in fields["spent"].items()}
+            return cls(source=_of(str, fields["source"]), spent=spent, trials=trials)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise InvalidInput(f"{where}: not the trials of a warm start ({error!r})") from error
+
+
+def _of(kind: Any, value: Any) -> Any:
+    if not isinstance(value, kind) or (isinstance(value, float) and not math.isfinite(value)):
+        raise ValueError(value)
+    return value
