@@ -42,6 +42,7 @@ def explain_missing(what: str) -> Iterator[None]:
         extra = extra_of(package)
         if extra is None:
             raise
+        without = "; a sweep with --inline (inline=True) does without" if package == "ray" else ""
         raise MissingExtra(
-            f"{what} needs the package {package!r}, which is not installed: pip install 'ire[{extra}]'"
+            f"{what} needs the package {package!r}, which is not installed: pip install 'ire[{extra}]'{without}"
         ) from error

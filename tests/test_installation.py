@@ -111,7 +111,8 @@ def test_a_missing_package_of_an_extra_is_one_line_with_the_command_to_type():
     with pytest.raises(MissingExtra) as error, explain_missing("ire.sweep"):
         raise ModuleNotFoundError("No module named 'ray.tune'", name="ray.tune")
     assert str(error.value) == (
-        "ire.sweep needs the package 'ray', which is not installed: pip install 'ire[sweep]'"
+        "ire.sweep needs the package 'ray', which is not installed: pip install 'ire[sweep]'; a sweep with --inline "
+        "(inline=True) does without"
     )
 
 

@@ -50,7 +50,7 @@ def call(tmp_path, no_ray):
     def start(**options):
         given = {"methods": ["sgd", "adamw"], "trials": 2, "confirm_seeds": 0, "curve": False}
         given |= {"name": "small", "space": tmp_path / "short.toml", "storage": tmp_path, "studies": 1}
-        return sweep("digits", inline=True, **given | options)
+        return sweep("digits", **given | {"inline": True} | options)
 
     return start
 
@@ -83,6 +83,14 @@ def test_it_needs_no_ray_and_leaves_everything_that_a_sweep_leaves(call, capsys)
     names = {path.name for path in experiment.folder.iterdir()}
     assert names >= {"sweep.toml", "trials", "optuna.log", "trials.jsonl", "results.jsonl", "report"}
     assert list((experiment.folder / "trials" / "adamw-0000").glob("events.out.tfevents*"))
+
+
+def test_without_it_a_machine_that_has_no_ray_is_told_of_it(call, tmp_path):
+    with pytest.raises(
+        InvalidInput, match=r"needs the package 'ray', .*pip install 'ire\[sweep\]'; a sweep with --inline"
+    ):
+        call(inline=False)
+    assert not (tmp_path / "small").exists()
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ire.extras import explain_missing
 from ire.invalid_input import InvalidInput
 from ire.storage.storage import is_uri, open_storage
 from ire.sweeps.plan.plan import Plan
@@ -161,7 +162,8 @@ def token_in_use() -> str:
 
 def joins_a_cluster(address: str | None) -> bool:
     """Whether `connected` would join a cluster that exists, instead of starting one on this machine."""
-    import ray
+    with explain_missing("a sweep of several trials at a time"):
+        import ray
 
     return bool(address or os.environ.get("RAY_ADDRESS")) or ray.is_initialized()
 
