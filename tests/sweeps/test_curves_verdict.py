@@ -9,7 +9,7 @@ import pytest
 from simulated import make_plan, simulate
 from typer.testing import CliRunner
 
-from ire import verdict
+from ire import open_experiment, verdict
 from ire.invalid_input import InvalidInput
 from ire.sweeps.command.app import app
 from ire.sweeps.findings.comparison import compare
@@ -17,7 +17,6 @@ from ire.sweeps.findings.curves.judged import compare_curves
 from ire.sweeps.findings.curves.runs import read_curves
 from ire.sweeps.findings.statistics.horizon import ABOVE, BELOW
 from ire.sweeps.plan.plan import RULES
-from ire.sweeps.records.records import CONFIRM, CURVE
 
 TRACK_3 = Path(__file__).parents[3] / "shared" / "data" / "track3-curves.csv.xz"
 
@@ -58,17 +57,10 @@ def test_the_runs_of_a_sweep_get_the_speed_ups_and_verdicts_of_its_report(tmp_pa
         methods=("sgd", "sgd-ire"), confirm_seeds=4, curve=(0.5, 2.0), studies=studies, rules=RULES, trials=4
     )
     records = simulate(plan, tmp_path).records
-    runs = [t for t in records.trials.values() if t.stage in (CONFIRM, CURVE)]
-    rows = [
-        {
-            **{"arm": t.arm, "run": t.name, "seed": t.number, "study": t.study, "horizon": t.spec.horizon},
-            **{"step": r["step"], "gradients": r["gradient_evaluations"], "loss at the end": r["test_loss"]},
-        }
-        for t in runs
-        for r in (t.reports[-1],)
-    ]
+    (tmp_path / "sweep.toml").write_text(plan.to_toml())
     theirs = compare(plan, records).row("sgd-ire")
-    ours = judged(pd.DataFrame(rows), tmp_path, baselines=["sgd"], val_loss="loss at the end")
+    curves = open_experiment(tmp_path).curves  # as `ire export` writes them, the search and all
+    ours = judged(curves, tmp_path, baselines=["sgd"], val_loss="test_loss")
     assert ours.paired
     assert ours.judges_methods == (studies == 3)
     mine = arm(ours, "sgd-ire")
@@ -165,6 +157,28 @@ def test_identical_arms_are_seldom_called_different(tmp_path):
         frame = table(("baseline", 3.0), ("mine", 3.0, 800), noise=0.01, seed=seed)
         wrong += arm(judged(frame, tmp_path), "mine").judgements["step"].verdict != "not shown"
     assert wrong <= 6
+
+
+def test_a_loss_is_read_at_the_horizon_and_nowhere_else(tmp_path):
+    """Some go on behind it, and some count their steps from 0."""
+    frame = table(("baseline", 3.0), ("mine", 2.9))
+    behind = frame[(frame.arm == "mine") & (frame.step == 1000)].assign(step=1500, val_loss=1.0)
+    frame = pd.concat([frame, behind])
+    frame.loc[(frame.arm == "baseline") & (frame.step == 1000), "step"] = 999
+    comparison = judged(frame, tmp_path)
+    assert arm(comparison, "mine").main.loss[0] == pytest.approx(2.9, abs=0.01)
+    assert arm(comparison, "baseline").main.lost == 0
+    assert arm(comparison, "mine").judgements
+
+
+def test_seeds_and_studies_may_be_words_and_columns_may_be_separated_by_semicolons(tmp_path):
+    frame = table(("baseline", 3.0), ("mine", 2.9), seeds=9)
+    names = frame.run.str.split("-").str[1]
+    frame = frame.assign(study=names.map(lambda n: "ABC"[int(n) % 3]), seed="s" + names).drop(columns="run")
+    frame.to_csv(tmp_path / "c.csv", index=False, sep=";", encoding="utf-8-sig")
+    comparison = compare_curves(read_curves([tmp_path / "c.csv"]))
+    assert (comparison.studies, comparison.paired, comparison.judges_methods) == (3, True, True)
+    assert list(arm(comparison, "mine").main.units) == ["A", "B", "C"]
 
 
 @pytest.mark.parametrize("name", ["c.csv", "c.csv.xz", "c.csv.gz", "c.parquet"])
@@ -306,8 +320,12 @@ def test_a_column_that_is_not_there_is_named_with_the_nearest(tmp_path, change, 
 def test_a_value_that_is_no_number_is_named_with_its_row(tmp_path):
     frame = table(("baseline", 3.0), ("mine", 2.9)).astype({"val_loss": object})
     frame.loc[3, "val_loss"] = "3,1"
-    with pytest.raises(InvalidInput, match=r"column 'val_loss', row 5: '3,1' is no number"):
+    with pytest.raises(InvalidInput, match=r"column 'val_loss', row 5: '3,1' is no number$"):
         judged(frame, tmp_path)
+    with pytest.raises(
+        InvalidInput, match=r"column 'arm', row 2: 'baseline' .*--seconds none leaves the column out"
+    ):
+        judged(table(("baseline", 3.0), ("mine", 2.9)), tmp_path, seconds="arm")
 
 
 @pytest.mark.parametrize(

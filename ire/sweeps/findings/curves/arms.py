@@ -29,7 +29,7 @@ class Side:
         return len(self.runs) - len(self.whole)
 
     @cached_property
-    def units(self) -> dict[int, float]:
+    def units(self) -> dict[str | int, float]:
         """Mean final loss by study; of one study, final losses by seed, or by position where there are no seeds."""
         studies = {run.study for run in self.runs}
         if len(studies) > 1:

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from ire.invalid_input import InvalidInput, unknown
-from ire.sweeps.findings.curves.columns import ROLES, chosen_columns, normal
+from ire.sweeps.findings.curves.columns import REQUIRED, ROLES, chosen_columns, normal
+from ire.sweeps.records.records import CONFIRM, CURVE
 
 WIDE = re.compile(r"(?P<run>.+) - (?P<metric>.+?)(?P<bound>__MIN|__MAX)?")
 """A column of a chart's export from Weights & Biases."""
@@ -28,8 +29,8 @@ class CurveRun:
 
     arm: str
     name: str
-    seed: int | None
-    study: int
+    seed: str | None
+    study: str
     horizon: int
     """Steps over which its schedule was laid, as recorded or else its last step."""
     steps: np.ndarray
@@ -40,14 +41,16 @@ class CurveRun:
     step_seconds: float | None
 
     @property
-    def is_whole(self) -> bool:
-        """Whether it ended at its horizon with a number."""
-        return bool(self.steps[-1] >= self.horizon and np.isfinite(self.losses[-1]))
+    def loss(self) -> float:
+        """At its horizon, or at the last step before it, since some count from 0; infinity if it does not get there."""
+        exact = np.flatnonzero(self.steps == self.horizon)
+        at = int(exact[0] if exact.size else np.searchsorted(self.steps, self.horizon - 1))
+        return float(self.losses[at]) if at < len(self.steps) else np.inf
 
     @property
-    def loss(self) -> float:
-        """The final one."""
-        return float(self.losses[-1])
+    def is_whole(self) -> bool:
+        """Whether it ended at its horizon with a number."""
+        return bool(np.isfinite(self.loss))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +107,8 @@ def _read(path: Path) -> pd.DataFrame:
     try:
         if path.suffix in (".parquet", ".pq"):
             return pd.read_parquet(path)
-        separator = "\t" if ".tsv" in path.suffixes else ","
+        (head,) = pd.read_csv(path, sep="\0", engine="python", nrows=0).columns
+        separator = max((",", ";", "\t"), key=head.count)
         return pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, na_values=[""])
     except FileNotFoundError as error:
         raise InvalidInput(f"{path}: there is no such file") from error
@@ -123,7 +127,7 @@ def _in_roles(
     table: pd.DataFrame, given: Mapping[str, str | None], path: Path
 ) -> tuple[pd.DataFrame, dict[str, str]]:
     """The table with a column for each role, and the columns that were found."""
-    table.columns = [str(column) for column in table.columns]
+    table.columns = [str(column).strip() for column in table.columns]
     table = _long(table, given["val_loss"], path)
     given = {
         role: None if role == "val_loss" and column not in table.columns else column
@@ -131,20 +135,22 @@ def _in_roles(
     }
     found = chosen_columns(list(table.columns), given, where=str(path))
     roles = pd.DataFrame({role: table[column] for role, column in found.items()})
-    for role in ("step", "horizon", "gradients", "seconds", "val_loss", "seed", "study"):
-        if role in roles:
-            roles[role] = _numbers(roles[role], found[role], path, infinite=role == "val_loss")
+    for role in found:
+        if role in ("step", "horizon", "gradients", "seconds", "val_loss"):
+            roles[role] = _numbers(roles[role], found[role], path, role)
+        else:
+            roles[role] = _labels(roles[role])
     if "run" not in roles:
         scalars = SCALARS.fullmatch(path.stem)
         stem = scalars["run"] if scalars else path.name.split(".")[0]
-        roles["run"] = roles["seed"].map("seed {:.0f}".format) if "seed" in roles else stem
-    roles["run"] = roles["run"].astype(str)
+        roles["run"] = "seed " + roles["seed"] if "seed" in roles else stem
     if "arm" not in roles:
-        roles["arm"] = [m[1] if (m := NUMBERED.fullmatch(name)) else name for name in roles["run"]]
-    roles["arm"] = roles["arm"].astype(str)
+        roles["arm"] = [m[1] if (m := NUMBERED.fullmatch(str(run))) else run for run in roles["run"]]
+    for role in ("study", "arm", "run"):
+        roles[role] = roles[role].fillna("") if role in roles else ""
     for role in ROLES:
         if role not in roles:
-            roles[role] = 0 if role == "study" else np.nan
+            roles[role] = None if role == "seed" else np.nan
     roles["file"] = str(path)
     return roles, found
 
@@ -152,6 +158,13 @@ def _in_roles(
 def _long(table: pd.DataFrame, val_loss: str | None, path: Path) -> pd.DataFrame:
     """One row a report: as it is, or from a chart of Weights & Biases, or from TensorBoard's rows of tags."""
     names = {normal(column): column for column in table.columns}
+    if {
+        "trial",
+        "arm",
+        "stage",
+        "variant",
+    } <= names.keys():  # `ire export`: the search chooses and measures nothing
+        return table[table[names["stage"]].isin((CONFIRM, CURVE))]
     if "tag" in names and "value" in names:
         tags = list(dict.fromkeys(table[names["tag"]]))
         wanted = [val_loss] if val_loss else [t for t in tags if normal(str(t)) in ROLES["val_loss"].names]
@@ -176,18 +189,27 @@ def _long(table: pd.DataFrame, val_loss: str | None, path: Path) -> pd.DataFrame
     )
 
 
-def _numbers(column: pd.Series, name: str, path: Path, *, infinite: bool) -> pd.Series:
+def _labels(column: pd.Series) -> pd.Series:
+    """A column as text, whole numbers without a point, empty cells None."""
+    numbers = pd.to_numeric(column, errors="coerce")
+    whole = numbers.notna() & (numbers % 1 == 0)
+    text = column.astype(str).str.strip().where(column.notna(), None)
+    return text.where(~whole, numbers.where(whole, 0).astype(int).astype(str))
+
+
+def _numbers(column: pd.Series, name: str, path: Path, role: str) -> pd.Series:
     """A column as numbers, empty cells NaN; of losses NaN and infinity, which are spelled out, are infinity."""
     numbers = pd.to_numeric(column, errors="coerce").astype(float)
     spelled = column.astype(str).str.strip().str.lower().isin(("nan", "-nan", "inf", "-inf", "infinity"))
     bad = numbers.isna() & column.notna() & ~spelled
-    if infinite:
+    if role == "val_loss":
         numbers = numbers.where(~(spelled & column.notna()), np.inf)
     else:
         bad |= spelled & column.notna()
     if bad.any():
         at = int(np.flatnonzero(bad)[0])
-        raise InvalidInput(f"{path}: column {name!r}, row {at + 2}: {column.iloc[at]!r} is no number")
+        remedy = "" if role in REQUIRED else f"; --{role} none leaves the column out"
+        raise InvalidInput(f"{path}: column {name!r}, row {at + 2}: {column.iloc[at]!r} is no number{remedy}")
     return numbers
 
 
@@ -206,15 +228,15 @@ def _run(key: tuple, rows: pd.DataFrame, number: int) -> CurveRun:
     horizons, seeds = rows["horizon"].dropna().unique(), rows["seed"].dropna().unique()
     for role, values in (("horizon", horizons), ("seed", seeds)):
         if len(values) > 1:
-            raise InvalidInput(f"{where} has several values of {role}: {', '.join(f'{v:g}' for v in values)}")
+            raise InvalidInput(f"{where} has several values of {role}: {', '.join(map(str, values))}")
     last = rows.iloc[-1]
     timed = rows[rows["seconds"].notna()]
     span = timed["step"].iloc[-1] - timed["step"].iloc[0] if len(timed) > 1 else 0
     return CurveRun(
         arm=arm,
         name=name,
-        seed=int(seeds[0]) if len(seeds) else None,
-        study=int(study),
+        seed=seeds[0] if len(seeds) else None,
+        study=study,
         horizon=int(horizons[0]) if len(horizons) else int(last["step"]),
         steps=rows["step"].to_numpy(dtype=int),
         losses=rows["val_loss"].to_numpy(),

@@ -68,7 +68,8 @@ def median_ratios(
         np.append(np.median(side), median_draws(side, generator, resamples))
         for side in map(np.log, (one, other))
     ]
-    return np.exp(logs[0] - logs[1])
+    with np.errstate(over="ignore"):  # of three times a draw may be as good as infinite
+        return np.exp(logs[0] - logs[1])
 
 
 def interval(
