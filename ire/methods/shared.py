@@ -22,7 +22,7 @@ SHARED = Part(
     },
     options={
         "schedule": Setting(
-            doc="shape of the learning rate, or 'steps 0.2 0.5 / 5'; left out, that of the sweep",
+            doc="shape of the learning rate, or 'steps 0.2 0.5 / 5' or 'pieces 0:1 0.8:1 1:0'; left out, the sweep's",
             type=str,
             choices=SHAPES,
             read=check_schedule,

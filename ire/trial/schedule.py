@@ -9,9 +9,11 @@ from ire.invalid_input import InvalidInput
 SHAPES = ("cosine", "linear", "constant", "wsd", "inverse-sqrt")
 DECAY_SHARE = 0.2
 """The share of the horizon over which `wsd` decays if nothing else is said (Hägele et al. 2024)."""
+PIECES = re.compile(r"pieces((?: [0-9.]+:[0-9.]+)+)")
 STEPS = re.compile(r"steps((?: [0-9.]+)+) / ([0-9.]+)")
 ALLOWED = (
-    f"{', '.join(SHAPES)}, or steps at shares of the horizon with a divisor, as in 'steps 0.2 0.5 0.8 / 5'"
+    f"{', '.join(SHAPES)}, steps at shares of the horizon with a divisor, as in 'steps 0.2 0.5 0.8 / 5', or straight "
+    "pieces through factors at shares of the horizon, as in 'pieces 0:1 0.8:1 1:0.1'"
 )
 
 
@@ -34,7 +36,9 @@ def lr_factor(
       (warm-up, stable, decay: Hu et al. 2024, Hägele et al. 2024);
     - `inverse-sqrt`: √(warm-up / steps), never below `final_lr_fraction` (Vaswani et al. 2017);
     - `constant`;
-    - `steps 0.2 0.5 0.8 / 5`: divided by 5 at 20, 50 and 80 % of the horizon (Appendix C.1.1).
+    - `steps 0.2 0.5 0.8 / 5`: divided by 5 at 20, 50 and 80 % of the horizon (Appendix C.1.1);
+    - `pieces 0:1 0.8:1 1:0.1`, any shape of one's own: straight lines through these shares of the peak at these shares
+      of the horizon, level before the first and after the last. A warm-up comes before and cuts it off.
     """
     warmup = round(warmup_fraction * horizon)
     if step < warmup:
@@ -43,6 +47,8 @@ def lr_factor(
         return 1.0
     if schedule == "inverse-sqrt":
         return max(final_lr_fraction, math.sqrt(max(1, warmup) / (step + 1)))
+    if schedule.startswith("pieces"):
+        return _between(parse_pieces(schedule), step / horizon)
     if schedule not in SHAPES:
         shares, divisor = parse_steps(schedule)
         return divisor ** -sum(step >= round(share * horizon) for share in shares)
@@ -56,9 +62,43 @@ def lr_factor(
 
 def check_schedule(schedule: str, *, where: str = "") -> str:
     """`schedule` itself; raises `InvalidInput` if it is none."""
-    if schedule not in SHAPES:
+    if schedule.startswith("pieces"):
+        parse_pieces(schedule, where=where)
+    elif schedule not in SHAPES:
         parse_steps(schedule, where=where)
     return schedule
+
+
+def _between(points: tuple[tuple[float, float], ...], share: float) -> float:
+    """The factor at a share of the horizon on the straight lines through `points`."""
+    (before, low), *others = points
+    if share <= before:
+        return low
+    for after, high in others:
+        if share <= after:
+            return low + (high - low) * (share - before) / (after - before)
+        before, low = after, high
+    return low
+
+
+@lru_cache
+def parse_pieces(schedule: str, where: str = "") -> tuple[tuple[float, float], ...]:
+    """The points (share of the horizon, share of the peak) of a schedule in pieces; raises `InvalidInput`."""
+    found = PIECES.fullmatch(schedule)
+    try:
+        points = tuple(
+            (float(share), float(factor))
+            for share, _, factor in (point.partition(":") for point in (found[1].split() if found else ()))
+        )
+    except ValueError:
+        points = ()
+    shares = [share for share, _ in points]
+    if len(points) < 2 or shares != sorted(set(shares)) or not all(0 <= share <= 1 for share in shares):
+        place = f" in {where}" if where else ""
+        raise InvalidInput(
+            f"schedule = {schedule!r}{place}: must be {ALLOWED}; two points or more, whose shares rise from 0 to 1"
+        )
+    return points
 
 
 @lru_cache

@@ -32,6 +32,8 @@ def test_no_warm_up_starts_at_the_peak_and_all_warm_up_ends_there():
         ("linear", {1: 1.0, 2: 1.0, 11: 0.55, 20: 0.1}),
         ("steps 0.2 0.5 0.8 / 5", {1: 1.0, 3: 1.0, 4: 0.2, 9: 0.2, 10: 0.04, 15: 0.04, 16: 0.008, 19: 0.008}),
         ("steps 0.5 / 10", {9: 1.0, 10: 0.1}),
+        ("pieces 0:1 0.5:1 0.75:0.5 1:0.1", {0: 0.5, 1: 1.0, 10: 1.0, 12: 0.8, 15: 0.5, 17: 0.34, 20: 0.1}),
+        ("pieces 0.2:0.4 0.6:2", {2: 0.4, 4: 0.4, 8: 1.2, 12: 2.0, 20: 2.0}),
         ("wsd", {1: 1.0, 2: 1.0, 16: 1.0, 18: 0.55, 20: 0.1}),  # decays over the last 4 of 20 steps
         ("inverse-sqrt", {0: 0.5, 1: 1.0, 7: 0.5, 31: 0.25, 1000: 0.1}),  # sqrt(2 / (step + 1)), at least 0.1
     ],
@@ -60,8 +62,19 @@ def test_the_share_of_wsd_that_decays_is_a_number_of_its_own():
 
 
 @pytest.mark.parametrize(
-    "schedule", ["cosin", "steps", "steps 0.5", "steps 0.5 0.2 / 5", "steps 1.5 / 5", "steps 0.5 / 0"]
+    "schedule",
+    [
+        *("cosin", "steps", "steps 0.5", "steps 0.5 0.2 / 5", "steps 1.5 / 5", "steps 0.5 / 0"),
+        *(
+            "pieces",
+            "pieces 0:1",
+            "pieces 0.5:1 0.2:0",
+            "pieces 0:1 1.5:0",
+            "pieces 0:1 1:-1",
+            "pieces 0:1 1:.",
+        ),
+    ],
 )
 def test_an_unknown_shape_is_refused(schedule):
-    with pytest.raises(InvalidInput, match="must be cosine, linear, constant, wsd, inverse-sqrt, or steps"):
+    with pytest.raises(InvalidInput, match="must be cosine, linear, constant, wsd, inverse-sqrt, steps at"):
         check_schedule(schedule)

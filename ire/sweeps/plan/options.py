@@ -178,7 +178,8 @@ class PlannedOptions:
     schedule: Annotated[
         str | None,
         Option(
-            help="of the learning rate: cosine, linear, constant, or as in 'steps 0.2 0.5 0.8 / 5'",
+            help="of the learning rate: cosine, linear, constant, wsd, inverse-sqrt, or as in 'steps 0.2 0.5 0.8 / 5', "
+            "'pieces 0:1 0.8:1 1:0'",
             inherited="the space's",
             fixed=True,
         ),
