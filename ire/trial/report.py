@@ -48,6 +48,9 @@ class Report(TypedDict):
     hardware: NotRequired[str]
     """In the last report of a trial that is measured."""
 
+    optimizer_seconds: NotRequired[float | None]
+    """Of a turn of the quiet pass: what one step takes without forward, backward and masks; None if it is not known."""
+
     # Of IRE
 
     kappa: NotRequired[float]

@@ -1,13 +1,13 @@
 """The quiet pass: the winners take turns, one at a time, when nothing else is left to run."""
 
 import pytest
-from simulated import Killed, make_plan, simulate, table
+from simulated import Killed, make_plan, reports_of, simulate, table
 from small_space import SHORT, space_with
 
 from ire.sweeps.plan.plan import RULES
 from ire.sweeps.records.records import CONFIRM, TIMING
 from ire.sweeps.search.protocol import Protocol
-from ire.sweeps.search.timing import ROUNDS, STEPS, step_seconds
+from ire.sweeps.search.timing import ROUNDS, STEPS, optimizer_share, step_seconds
 
 
 def plan_of(**fields):
@@ -116,3 +116,15 @@ def test_a_pass_that_was_killed_is_gone_on_with_and_not_begun_anew(tmp_path):
         with pytest.raises(Killed):
             simulate(plan, folder, kill_after=events - left)
         assert len(turns(simulate(plan, folder))) == 2 * ROUNDS
+
+
+def test_the_optimizer_s_share_of_a_step_is_a_column_where_it_was_measured(tmp_path):
+    def timed(trial):
+        for report in reports_of(trial):
+            yield report | ({"optimizer_seconds": 0.001} if trial.spec.timing and trial.arm == "sgd" else {})
+
+    protocol = simulate(plan_of(studies=1), tmp_path, reports=timed)
+    assert optimizer_share(protocol.arms["sgd"]) == pytest.approx(
+        0.1
+    )  # steps of simulated trials take 0.01 s
+    assert optimizer_share(protocol.arms["adamw"]) is None

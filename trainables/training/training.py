@@ -34,6 +34,7 @@ from trainables.training.flatness import flatness
 from trainables.training.groups import grouped
 from trainables.training.hardware import hardware
 from trainables.training.objective import Draw, EvaluationSums, Objective, sampled_loss
+from trainables.training.optimizer_time import optimizer_seconds
 from trainables.training.optimizers import (
     build_optimizer,
     set_learning_rates,
@@ -257,7 +258,11 @@ class Training:
         steps = self.step - self._step_of_last_report
         train_loss = self._mean_over_workers(self._loss_sum).item() / max(1, steps)
         values: dict[str, Any] = {"val_loss": None, "hardware": hardware(self.device)}
-        if not self.spec.timing:
+        if self.spec.timing:
+            plain = self.method.update is None
+            alone = optimizer_seconds(self.optimizer, self.model, self.device) if plain else None
+            values["optimizer_seconds"] = alone
+        else:
             values = {f"val_{name}": value for name, value in self.evaluate("validation").items()}
             if self.spec.metric not in values:
                 raise InvalidInput(

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from statistics import mean, stdev
+from statistics import mean, median, stdev
 from typing import Any
 
 import numpy as np
@@ -43,7 +43,7 @@ from ire.sweeps.search.ledger import Ledger
 from ire.sweeps.search.range_ends import Edge, edges
 from ire.sweeps.search.seed_contest import SeedContest
 from ire.sweeps.search.stages import PUBLISHED, control_contests, is_over, lost, won_as_published
-from ire.sweeps.search.timing import timing_turns
+from ire.sweeps.search.timing import optimizer_share, timing_turns
 from ire.sweeps.search.widening import Widening, due_widening, of_study, study_plan
 from ire.trial.metric import Metric
 from ire.trial.seeds import derive_seed
@@ -145,6 +145,8 @@ class Row(Measured):
     confirm_statuses: dict[str, int]
     edges: list[Edge]
     """Settings of winners at the end of their range, in more than half of the studies."""
+    optimizer_share: float | None = None
+    """What the optimizer alone takes of a step, measured in the quiet pass; None where it is not known."""
     is_searched: bool = True
     """Whether anything was searched; else its settings are fixed in the space file."""
     over: Against = field(default_factory=Against)
@@ -382,6 +384,7 @@ class _Judge:
         row = Row(
             method=method,
             is_baseline=ledgers[0].is_baseline,
+            optimizer_share=_median([optimizer_share(ledger) for ledger in ledgers]),
             is_searched=self._plan.space.search.grid or self._plan.space.is_searched(ledgers[0].method),
             winners=[
                 Winner(
@@ -592,6 +595,11 @@ class _Judge:
 
     def _generator(self, *purpose: str) -> np.random.Generator:
         return np.random.default_rng(derive_seed(self._plan.seed, "bootstrap", *purpose))
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return median(known) if known else None
 
 
 def _pairs(

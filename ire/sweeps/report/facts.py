@@ -150,6 +150,7 @@ def _row(results: Results, row: Row) -> dict[str, Any]:
         "gradient_evaluations": row.spent,
         "shared_gradient_evaluations": shared(results, row.method),
         "training_seconds": row.training_seconds,
+        **({} if row.optimizer_share is None else {"optimizer_share": row.optimizer_share}),
         "trials_to_within_1_percent": [
             trials_to_within(
                 [trial for trial in row.search if trial.study == winner.study], results.plan.space.metric

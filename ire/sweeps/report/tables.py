@@ -257,7 +257,8 @@ def searches(results: Results) -> Table:
     """What the searches of each method found, a line a study, and what they cost."""
     plan, comparison = results.plan, results.comparison
     heads = ["method", "study", *ENDS, "gradients spent", "within 1 % after", "state, bytes a parameter"]
-    heads += ["winner", "settings"]
+    is_timed = any(row.optimizer_share is not None for row in comparison.rows)
+    heads += ["optimizer, of a step"] * is_timed + ["winner", "settings"]
     trials = results.records.trials.values()
     budgets = [study_plan(plan, study, trials).budget for study in range(comparison.studies)]
     lines = []
@@ -274,6 +275,7 @@ def searches(results: Results) -> Table:
                     + (f"/{budgets[study]}" if row.is_searched else ", not searched"),
                     _trials_needed(trials, comparison.metric),
                     _state_bytes(plan.method(row.method)),
+                    *["-" if row.optimizer_share is None else f"{row.optimizer_share:.1%}"] * is_timed,
                     winner.trial.name if winner else "none finished",
                     short_settings(plan, row.method, winner.settings) if winner else "-",
                 ]

@@ -9,6 +9,7 @@ that was added or a better trial, all winners of that study take turns again.
 """
 
 from collections.abc import Sequence
+from statistics import median
 
 from ire.sweeps.plan.plan import Plan
 from ire.sweeps.records.records import TIMING, TrialRecord
@@ -73,8 +74,23 @@ def _turn(plan: Plan, ledger: Ledger, number: int) -> TrialRecord:
     )
 
 
+def optimizer_share(ledger: Ledger) -> float | None:
+    """What the optimizer alone takes of a winner's steps, by the same turns; None where it is not known."""
+    shares = [
+        run.reports[-1]["optimizer_seconds"] * run.step / run.seconds
+        for run in _counted(ledger)
+        if run.seconds and run.reports[-1].get("optimizer_seconds") is not None
+    ]
+    return median(shares) if shares else None
+
+
 def step_seconds(ledger: Ledger) -> list[float]:
     """Seconds per step of a winner's turns in its last pass, without the first; empty before there are any."""
+    return [run.seconds / run.step for run in _counted(ledger)]
+
+
+def _counted(ledger: Ledger) -> list[TrialRecord]:
+    """The turns of a winner's last pass that have been measured and do not warm up."""
     turns = _turns(ledger)
     last = max((run.number for run in turns), default=0) // ROUNDS
-    return [run.seconds / run.step for run in turns if run.number > last * ROUNDS and run.step]
+    return [run for run in turns if run.number > last * ROUNDS and run.step]

@@ -1,0 +1,52 @@
+"""How long a step of the optimizer alone takes: measured at the end of a turn of the quiet pass."""
+
+import time
+from statistics import median
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ire.optim import IRE
+from trainables.training.optimizers import set_mode, wants_curvature
+
+STEPS = 6
+"""Steps that are timed; the first one warms up and is not counted."""
+GRADIENT = 1e-4
+"""Every entry of the gradients while the optimizer is timed: what it costs does not depend on their values."""
+
+
+def optimizer_seconds(optimizer: Optimizer, model: nn.Module, device: torch.device) -> float | None:
+    """Seconds of one step without forward, backward and masks; None for an optimizer that cannot step like this.
+
+    The model and the optimizer are of no use afterwards.
+    """
+    taken = []
+    set_mode(optimizer, training=True)
+    for _ in range(STEPS):
+        if wants_curvature(optimizer):
+            if not isinstance(optimizer, IRE):  # it wants more than a gradient
+                return None
+            _fill(model)
+            optimizer.update_mask()
+        _fill(model)
+        began = _now(device)
+        optimizer.step(_closure)
+        taken.append(_now(device) - began)
+    return median(taken[1:])
+
+
+def _closure() -> Tensor:
+    return torch.zeros(())
+
+
+def _fill(model: nn.Module) -> None:
+    for p in model.parameters():
+        if p.requires_grad:
+            p.grad = torch.full_like(p, GRADIENT)
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
