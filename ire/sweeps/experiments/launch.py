@@ -21,6 +21,7 @@ from ire.sweeps.experiments.preflight import (
     check_same_data,
     needs_probe,
     on_data,
+    parameter_groups,
     preflight,
     preflight_again,
     with_probe,
@@ -315,6 +316,7 @@ def _run(
                 trials=plan.trials,
                 methods=list(plan.methods),
                 slots=slots.slots,
+                groups=parameter_groups(plan),
             )
             read = None  # reports are forgotten while the sweep runs
             watchers = [

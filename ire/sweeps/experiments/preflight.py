@@ -7,6 +7,7 @@ import torch
 from rich.console import Console
 
 from ire.invalid_input import InvalidInput
+from ire.methods.composed import Method
 from ire.methods.of_task import attributes, is_of_task
 from ire.sweeps.experiments.train_function import OF_TASKS
 from ire.sweeps.plan.micro_batches import check_batches
@@ -130,9 +131,36 @@ def _check_function(plan: Plan) -> None:
         raise InvalidInput("--share-prefix: only trials of a task share their first steps; leave it out")
 
 
+def parameter_groups(plan: Plan) -> dict[str, list[dict[str, Any]]]:
+    """What goes into which group of parameters of each method's optimizer at its published settings, for the records.
+
+    Empty for a training function, and where the data that the model needs is not here.
+    """
+    workload = load_workload(plan.task, plan.import_path)
+    if isinstance(workload, TrainingFunction):
+        return {}
+    return {
+        method: [
+            {
+                "name": group.name,
+                "numbers": sum(p.numel() for p in group.parameters.values()),
+                "decays": group.decays,
+                "parameters": list(group.parameters),
+            }
+            for group in groups
+        ]
+        for method, groups in rehearse(workload, _arms(plan), horizon=plan.space.horizon).items()
+    }
+
+
+def _arms(plan: Plan) -> dict[Method, dict[str, Any]]:
+    """Every method with its published settings."""
+    return {method: method.resolve(plan.space.published(method)) for method in map(plan.method, plan.methods)}
+
+
 def _rehearse(plan: Plan, task: Task) -> None:
     """Build every arm once, and the model with every value of the task that is searched; raises `InvalidInput`."""
-    arms = {method: method.resolve(plan.space.published(method)) for method in map(plan.method, plan.methods)}
+    arms = _arms(plan)
     rehearse(task, arms, horizon=plan.space.horizon)
     for method, settings in arms.items():
         searched = {
