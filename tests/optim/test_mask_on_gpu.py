@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from ire.optim.mask import on_gpu
 from ire.optim.mask.flattest import Tally, flattest
 from ire.optim.mask.on_gpu import flattest_on_gpu
 
@@ -45,9 +46,18 @@ def there(scores):
     return [s.cuda() for s in scores] if CUDA else scores
 
 
-@pytest.mark.parametrize("share", [0.0, 0.3, 0.6, 1.0])
+WAYS = {"all collected": (509, 4096, 16), "a sample": (3, 16, 1), "digits": (3, 16, 10**6)}
+"""(one value in so many is sampled, the smallest sample, one in so many is collected at most)."""
+
+
+@pytest.mark.parametrize(
+    "way, share",
+    [*((way, 0.3) for way in WAYS), *(("all collected", s) for s in (0.0, 1.0)), ("a sample", 0.9)],
+)
 @pytest.mark.parametrize("name", SCORES)
-def test_masks_are_those_of_the_cpu(name, share):
+def test_masks_are_those_of_the_cpu(way, name, share, monkeypatch):
+    for constant, value in zip(("STRIDE", "SMALLEST_SAMPLE", "LARGEST_SHARE"), WAYS[way], strict=True):
+        monkeypatch.setattr(on_gpu, constant, value)
     scores = SCORES[name]
     count = int(share * sum(s.numel() for s in scores))
     old = [mask if n % 2 else None for n, mask in enumerate(flattest(scores, count // 2))]
@@ -85,6 +95,17 @@ def test_scores_that_are_all_zero_are_refused_where_asked():
     refused = flattest_on_gpu(scores, 60, refuses_zeros=True)
     assert refused.masks is None and refused.zeros == 194
     assert [int(mask.sum()) for mask in flattest_on_gpu(scores, 150).masks] == [130, 20]
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if way != "all collected"])
+def test_of_a_sample_the_digits_are_not_counted_where_the_bracket_holds_the_threshold(way, monkeypatch):
+    for constant, value in zip(("STRIDE", "SMALLEST_SAMPLE", "LARGEST_SHARE"), WAYS[way], strict=True):
+        monkeypatch.setattr(on_gpu, constant, value)
+    counted = []
+    plain = on_gpu._count_digits
+    monkeypatch.setattr(on_gpu, "_count_digits", lambda *them: (counted.append(1), plain(*them)))
+    flattest_on_gpu(there([normal(30, 11), normal(500)]), 400)
+    assert len(counted) == (way == "digits")
 
 
 @pytest.mark.skipif(not CUDA, reason="needs a GPU")

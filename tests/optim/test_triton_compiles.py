@@ -33,11 +33,14 @@ for p in (tl.float32,):
         text = ptx(kernel, {"P": p, "ALIGNED": True, "BLOCK": step.BLOCK}, **tiles, **more)
         assert "ld.global.v4" in text and "st.global.v4" in text
     common = {"KIND": p, "ALIGNED": True, "BLOCK": mask.BLOCK}
-    cells = {"found": "*i64"}
-    for leading in True, False:
-        digits = common | {"SHIFT": 24, "WIDTH": 7, "BINS": 128, "LEADING": leading}
-        text = ptx(mask.digit_kernel, digits, **tiles, blocks="i32", **cells, counts="*i64")
-        assert "ld.global.v4" in text
+    cells, few = {"found": "*i64"}, {"few": "*i32"}
+    ptx(mask.sample_kernel, common | {"STRIDE": 509}, **tiles, sample="*i32")
+    survey = ptx(mask.bracket_kernel, common, **tiles, blocks="i32", sample="*i32", **cells, **few)
+    assert "ld.global.v4" in survey
+    ptx(mask.settle_kernel, {}, **few, **cells, number="i32", place="i32")
+    digits = common | {"SHIFT": 24, "WIDTH": 7, "BINS": 128}
+    text = ptx(mask.digit_kernel, digits, **tiles, blocks="i32", **cells, counts="*i64")
+    assert "ld.global.v4" in text
     ptx(mask.pick_kernel, {"WIDTH": 7, "BINS": 128}, **cells, counts="*i64")
     ptx(mask.tie_kernel, common, **tiles, **cells, ties="*i64")
     ptx(mask.fill_kernel, common, **tiles, **cells, ties="*i64", before="*i64")

@@ -1,11 +1,15 @@
-"""The mask on a GPU: the threshold is found there digit by digit, and the host waits twice.
+"""The mask on a GPU: the threshold is found there, and the host waits twice.
 
 Once to hear that all is finite, before anything is overwritten, and once for how much of the old mask has stayed. The
 rule and the result are those of `flattest`: exactly `count` ones, ties in the order of the parameters and, inside
-one, of memory. The scores are read six times (five digits, mask), and once more where some of those that equal the
-threshold are left out; the mask is read and written once: 26 bytes a coordinate in single precision.
+one, of memory.
+
+A sample yields two keys between which the threshold very probably lies. One reading counts what is below and collects
+the few between; these are sorted; another reading writes the mask: 10 bytes a coordinate in single precision, and a
+quarter of one of scratch. Where too many are between, as when most are equal, all are counted digit by digit.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ire.optim.tensors.blocks import memory_order
-from ire.optim.tensors.tiles import Tiles, has_triton, tiles, to_device
+from ire.optim.tensors.tiles import Tiles, copy_ahead, has_triton, tiles, to_device
 
 DIGITS = ((24, 7), (18, 6), (12, 6), (6, 6), (0, 6))
 """(shift, width) in bits of a magnitude in single precision, leading digit first."""
@@ -22,6 +26,14 @@ BINS = 1 << 7
 PROGRAMS = 8
 """Of each multiprocessor, that count digits: each adds up many blocks before it touches the common table."""
 WARPS = 8
+STRIDE = 509
+"""One value in so many is sampled; a prime, so that no column of a matrix is preferred."""
+SMALLEST_SAMPLE = 1 << 12
+"""Values. Where the sample would be smaller all are collected."""
+DEVIATIONS = 4
+"""Standard deviations of the sample's quantile that the threshold is looked for to either side of it."""
+LARGEST_SHARE = 16
+"""One in so many is collected at most."""
 KINDS = (torch.float32, torch.bfloat16, torch.float16)
 
 
@@ -38,7 +50,8 @@ class Lot:
     kind: torch.dtype
     tiles: Tiles
     table: Tensor
-    """(tensors, 3) int64: addresses of scores and mask, and whether a mask was there before."""
+    """(tensors, 4) int64: addresses of scores and mask, whether a mask was there before, first place in the sample."""
+    lengths: tuple[int, ...]
     is_aligned: bool
     order: Tensor | None
     """(blocks,) int64: each block's place among those of all lots, in the order of the parameters; None if it is
@@ -79,15 +92,16 @@ def flattest_on_gpu(
         for score, old in zip(scores, olds, strict=True)
     ]
     lots = list(_lots(scores, masks, [old is not None for old in olds], BLOCK))
-    found = _threshold(lots, count, BLOCK)
-    zeros, not_finite = found[5:7].tolist()  # the host waits
+    found, few = _surveyed(lots, total, count, BLOCK)
+    below, *_, capacity, inside, zeros, not_finite = found[1:11].tolist()  # the host waits
     if not_finite or (refuses_zeros and zeros == total):
         return Ranked(masks=None, zeros=zeros)
+    _settle(lots, found, few, max(count, 1), (below, min(inside, total), capacity, zeros), BLOCK)
     for mask, old in zip(masks, olds, strict=True):
         if old is not None and old is not mask:  # in another order of memory
             mask.copy_(old)
     _fill(lots, found, BLOCK)
-    before, kept = found[7:9].tolist()  # and again
+    before, kept = found[11:13].tolist()  # and again
     return Ranked(masks=masks, zeros=zeros, before=before, kept=kept)
 
 
@@ -100,35 +114,82 @@ def _lots(
     for number in blocks:
         firsts.append(firsts[-1] + number)
     kinds = list(dict.fromkeys(score.dtype for score in scores))
+    sampled = 0
     for kind in kinds:
         rows = [row for row, score in enumerate(scores) if score.dtype == kind]
-        table = [x for r in rows for x in (scores[r].data_ptr(), masks[r].data_ptr(), int(were_there[r]))]
+        lengths = tuple(scores[row].numel() for row in rows)
+        table = []
+        for row, length in zip(rows, lengths, strict=True):
+            table += (scores[row].data_ptr(), masks[row].data_ptr(), int(were_there[row]), sampled)
+            sampled += -(-length // STRIDE)
         spans = list(pairwise(firsts))
         order = [place for row in rows for place in range(*spans[row])] if len(kinds) > 1 else None
         yield Lot(
             kind,
-            tiles(tuple(scores[row].numel() for row in rows), block, device),
+            tiles(lengths, block, device),
             to_device(table, torch.int64, device),
-            all(address % 16 == 0 for address in (*table[::3], *table[1::3])),
+            lengths,
+            all(address % 16 == 0 for address in (*table[::4], *table[1::4])),
             None if order is None else to_device(order, torch.int64, device),
         )
 
 
-def _threshold(lots: Sequence[Lot], count: int, block: int) -> Tensor:
-    """The cells of `triton_kernels`, with the `count`-th smallest key: radix selection, all of it on the device."""
-    from ire.optim.mask.triton_kernels import digit_kernel, pick_kernel
+def _surveyed(lots: Sequence[Lot], total: int, count: int, block: int) -> tuple[Tensor, Tensor]:
+    """The cells of `triton_kernels`, with what one reading tells, and the keys that it has collected."""
+    from ire.optim.mask.triton_kernels import CELLS, bracket_kernel, sample_kernel
 
     device = lots[0].table.device
-    found = to_device([0, 0, 0, max(count, 1), count, 0, 0, 0, 0], torch.int64, device)
-    counts = torch.zeros(len(DIGITS), BINS, dtype=torch.int64, device=device)
+    number = sum(-(-length // STRIDE) for lot in lots for length in lot.lengths)
+    capacity, low, high = total, -1, -1
+    sample = torch.zeros(max(number, 1), dtype=torch.int32, device=device)
+    if number >= SMALLEST_SAMPLE:
+        for lot in lots:
+            each = tuple(-(-length // STRIDE) for length in lot.lengths)
+            cut = tiles(each, block, device)
+            _launch(sample_kernel, cut.count, lot, block, (sample,), cut=cut, STRIDE=STRIDE)
+        sample = sample.sort().values
+        capacity, rank = total // LARGEST_SHARE, max(count, 1) / total * number
+        margin = DEVIATIONS * math.sqrt(rank * max(1 - rank / number, 0)) + 1
+        low = math.floor(rank - margin) if rank - margin >= 1 else -1
+        high = math.ceil(rank + margin) if rank + margin <= number - 1 else -1
+    cells = [0, 0, 0, max(count, 1), count, low, high, capacity]
+    found = to_device(cells + [0] * (CELLS - len(cells)), torch.int64, device)
+    few = torch.empty(max(capacity, 1), dtype=torch.int32, device=device)
+    for lot in lots:
+        programs = min(lot.tiles.count, _multiprocessors(device) * PROGRAMS)
+        arguments = (lot.tiles.count, sample, found, few)
+        _launch(bracket_kernel, programs, lot, block, arguments, num_warps=WARPS)
+    return found, few
+
+
+def _settle(
+    lots: Sequence[Lot], found: Tensor, few: Tensor, k: int, seen: tuple[int, int, int, int], block: int
+) -> None:
+    """The threshold, how many keys are below it, and how many equal to it, in the cells."""
+    from ire.optim.mask.triton_kernels import settle_kernel
+
+    below, inside, capacity, zeros = seen
+    if k <= zeros:
+        copy_ahead(found[:3], [0, 0, zeros])
+    elif below < k <= below + inside and inside <= capacity:
+        settle_kernel[(1,)](few[:inside].sort().values, found, inside, k - below - 1)
+    else:
+        copy_ahead(found[:3], [0, 0, 0])
+        _count_digits(lots, found, block)
+
+
+def _count_digits(lots: Sequence[Lot], found: Tensor, block: int) -> None:
+    """The same by radix selection, all of it on the device."""
+    from ire.optim.mask.triton_kernels import digit_kernel, pick_kernel
+
+    counts = torch.zeros(len(DIGITS), BINS, dtype=torch.int64, device=found.device)
     for place, (shift, width) in enumerate(DIGITS):
         here, bins = counts[place], 1 << width
         for lot in lots:
-            programs = min(lot.tiles.count, _multiprocessors(device) * PROGRAMS)
-            options = {"SHIFT": shift, "WIDTH": width, "BINS": bins, "LEADING": not place, "num_warps": WARPS}
+            programs = min(lot.tiles.count, _multiprocessors(found.device) * PROGRAMS)
+            options = {"SHIFT": shift, "WIDTH": width, "BINS": bins, "num_warps": WARPS}
             _launch(digit_kernel, programs, lot, block, (lot.tiles.count, found, here), **options)
         pick_kernel[(1,)](found, here, WIDTH=width, BINS=bins)
-    return found
 
 
 def _fill(lots: Sequence[Lot], found: Tensor, block: int) -> None:
@@ -148,13 +209,22 @@ def _fill(lots: Sequence[Lot], found: Tensor, block: int) -> None:
         _launch(fill_kernel, lot.tiles.count, lot, block, (found, mine, ahead))
 
 
-def _launch(kernel: Callable, programs: int, lot: Lot, block: int, arguments: tuple, **options: int) -> None:
+def _launch(
+    kernel: Callable,
+    programs: int,
+    lot: Lot,
+    block: int,
+    arguments: tuple,
+    *,
+    cut: Tiles | None = None,
+    **options: int,
+) -> None:
     import triton.language as tl
 
     if not programs:
         return
     kinds = {torch.float32: tl.float32, torch.bfloat16: tl.bfloat16, torch.float16: tl.float16}
-    t = lot.tiles
+    t = cut or lot.tiles
     options |= {"KIND": kinds[lot.kind], "ALIGNED": lot.is_aligned, "BLOCK": block}
     kernel[(programs,)](lot.table, t.lengths, t.owners, t.starts, *arguments, **options)
 

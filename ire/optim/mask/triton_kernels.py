@@ -12,17 +12,111 @@ BLOCK = 4096
 INFINITY = tl.constexpr(0x7F800000)
 """The key from which on a magnitude is not finite."""
 
-# The cells of `found`, int64: the threshold as far as it is known, how many keys are below it and equal to it, which
-# smallest key it is and how many coordinates are wanted, and what is counted on the way.
+LARGEST = tl.constexpr(0x7F7FFFFF)
+"""The key of the largest finite magnitude."""
+
+# The cells of `found`, int64: the threshold, how many keys are below it and equal to it, which smallest key it is and
+# how many coordinates are wanted; where in the sample the ends of the bracket are (-1: nowhere), how many keys may be
+# collected and how many lie in it; and what is counted on the way.
 KEY = tl.constexpr(0)
 BELOW = tl.constexpr(1)
 EQUAL = tl.constexpr(2)
 RANK = tl.constexpr(3)
 COUNT = tl.constexpr(4)
-ZEROS = tl.constexpr(5)
-NOT_FINITE = tl.constexpr(6)
-BEFORE = tl.constexpr(7)
-KEPT = tl.constexpr(8)
+LOW_AT = tl.constexpr(5)
+HIGH_AT = tl.constexpr(6)
+CAPACITY = tl.constexpr(7)
+INSIDE = tl.constexpr(8)
+ZEROS = tl.constexpr(9)
+NOT_FINITE = tl.constexpr(10)
+BEFORE = tl.constexpr(11)
+KEPT = tl.constexpr(12)
+CELLS = 13
+COLUMNS = tl.constexpr(4)
+"""Of the table, a row a tensor: addresses of scores and mask, whether a mask was there, first place in the sample."""
+
+
+@triton.jit
+def sample_kernel(
+    table,
+    lengths,
+    owners,
+    starts,
+    sample,
+    KIND: tl.constexpr,
+    ALIGNED: tl.constexpr,
+    BLOCK: tl.constexpr,
+    STRIDE: tl.constexpr,
+):
+    """The keys of one value in `STRIDE`; the tiles are those of the sample."""
+    block = tl.program_id(0)
+    which = tl.load(owners + block).to(tl.int64)
+    row = table + which * COLUMNS
+    at = tl.load(starts + block).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = at < tl.load(lengths + which)
+    scores = tl.load(row).to(tl.pointer_type(KIND))
+    values = tl.load(scores + at * STRIDE, inside, other=0.0).to(tl.float32)
+    tl.store(sample + tl.load(row + 3) + at, values.to(tl.int32, bitcast=True) & 0x7FFFFFFF, inside)
+
+
+@triton.jit
+def bracket_kernel(
+    table,
+    lengths,
+    owners,
+    starts,
+    blocks,
+    sample,
+    found,
+    few,
+    KIND: tl.constexpr,
+    ALIGNED: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Count the keys below the bracket that the sorted `sample` gives, and collect those in it, in any order.
+
+    Counts the keys that are zero and those that are not finite, too.
+    """
+    low_at, high_at, capacity = tl.load(found + LOW_AT), tl.load(found + HIGH_AT), tl.load(found + CAPACITY)
+    low = tl.load(sample + low_at, low_at >= 0, other=0)
+    high = tl.load(sample + high_at, high_at >= 0, other=LARGEST)
+    below = tl.full([BLOCK], 0, tl.int32)
+    special = tl.full([BLOCK], 0, tl.int32)  # zeros, and what is not finite from bit 16 on
+    for block in range(tl.program_id(0), blocks, tl.num_programs(0)):
+        keys, inside = _keys(table, lengths, owners, starts, block, KIND, ALIGNED, BLOCK)
+        below += (inside & (keys < low)).to(tl.int32)
+        special += (inside & (keys == 0)).to(tl.int32) + ((keys >= INFINITY).to(tl.int32) << 16)
+        mine = (inside & (keys >= low) & (keys <= high)).to(tl.int32)
+        number = tl.reduce(mine, 0, _add)
+        if number > 0:
+            first = tl.atomic_add(found + INSIDE, number.to(tl.int64), sem="relaxed")
+            at = first + tl.associative_scan(mine, 0, _add) - 1
+            tl.store(few + at, keys, (mine > 0) & (at < capacity))
+    zeros, others = tl.reduce(special & 0xFFFF, 0, _add), tl.reduce(special >> 16, 0, _add)
+    tl.atomic_add(found + BELOW, tl.reduce(below, 0, _add).to(tl.int64), sem="relaxed")
+    tl.atomic_add(found + ZEROS, zeros.to(tl.int64), sem="relaxed")
+    tl.atomic_add(found + NOT_FINITE, others.to(tl.int64), sem="relaxed")
+
+
+@triton.jit(do_not_specialize=["number", "place"])
+def settle_kernel(few, found, number, place):
+    """The threshold is the key at `place` of the sorted `few`: how many keys are below it, and equal to it."""
+    key = tl.load(few + place)
+    first, end = place * 0, place  # the first that is not smaller is in [first, end]
+    for _ in range(32):
+        middle = (first + end) // 2
+        is_smaller = tl.load(few + middle) < key
+        first = tl.where(is_smaller & (first < end), middle + 1, first)
+        end = tl.where(is_smaller, end, middle)
+    begin, last = place + 0, number - 1  # the last that is not larger
+    for _ in range(32):
+        middle = (begin + last + 1) // 2
+        is_larger = tl.load(few + middle) > key
+        last = tl.where(is_larger & (begin < last), middle - 1, last)
+        begin = tl.where(is_larger, begin, middle)
+    tl.store(found + KEY, key.to(tl.int64))
+    tl.store(found + BELOW, tl.load(found + BELOW) + first)
+    tl.store(found + EQUAL, (last - first + 1).to(tl.int64))
 
 
 @triton.jit
@@ -40,28 +134,17 @@ def digit_kernel(
     ALIGNED: tl.constexpr,
     BLOCK: tl.constexpr,
     BINS: tl.constexpr,
-    LEADING: tl.constexpr,
 ):
-    """Add to `counts` how often each digit comes among the keys whose leading digits are those of `found`.
-
-    With the leading digit add to `found` how many keys are zero, and how many are not finite.
-    """
+    """Add to `counts` how often each digit comes among the keys whose leading digits are those of `found`."""
     prefix = tl.load(found + KEY).to(tl.int32)
     sums = tl.full([BINS], 0, tl.int32)
-    special = tl.full([BLOCK], 0, tl.int32)  # zeros, and what is not finite from bit 16 on
     for block in range(tl.program_id(0), blocks, tl.num_programs(0)):
         keys, inside = _keys(table, lengths, owners, starts, block, KIND, ALIGNED, BLOCK)
-        if LEADING:
-            special += (inside & (keys == 0)).to(tl.int32) + ((keys >= INFINITY).to(tl.int32) << 16)
         inside = inside & ((keys >> (SHIFT + WIDTH)) == prefix)
         digits = (keys >> SHIFT) & ((1 << WIDTH) - 1)
         sums += tl.histogram(digits, BINS, mask=inside)
     bins = tl.arange(0, BINS)
     tl.atomic_add(counts + bins, sums.to(tl.int64), mask=sums > 0, sem="relaxed")
-    if LEADING:
-        zeros, others = tl.reduce(special & 0xFFFF, 0, _add), tl.reduce(special >> 16, 0, _add)
-        tl.atomic_add(found + ZEROS, zeros.to(tl.int64), sem="relaxed")
-        tl.atomic_add(found + NOT_FINITE, others.to(tl.int64), sem="relaxed")
 
 
 @triton.jit
@@ -128,11 +211,11 @@ def fill_kernel(
         rank = first + tl.associative_scan(equal, 0, _add)
         taken = taken | (equal & (rank <= quota).to(tl.int32))
     which = tl.load(owners + block).to(tl.int64)
-    mask = tl.load(table + which * 3 + 1).to(tl.pointer_type(tl.uint8))
+    mask = tl.load(table + which * COLUMNS + 1).to(tl.pointer_type(tl.uint8))
     if ALIGNED:
         mask = tl.multiple_of(mask, 16)
     at = tl.load(starts + block).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    if tl.load(table + which * 3 + 2) > 0:
+    if tl.load(table + which * COLUMNS + 2) > 0:
         old = tl.load(mask + at, inside, other=0).to(tl.int32)
         tl.atomic_add(found + BEFORE, tl.reduce(old, 0, _add).to(tl.int64), sem="relaxed")
         tl.atomic_add(found + KEPT, tl.reduce(old * taken, 0, _add).to(tl.int64), sem="relaxed")
@@ -145,7 +228,7 @@ def _keys(
 ):
     """The bits of the magnitudes of one block in single precision, and which of them are elements."""
     which = tl.load(owners + block).to(tl.int64)
-    scores = tl.load(table + which * 3).to(tl.pointer_type(KIND))
+    scores = tl.load(table + which * COLUMNS).to(tl.pointer_type(KIND))
     if ALIGNED:
         scores = tl.multiple_of(scores, 16)
     start = tl.load(starts + block).to(tl.int64) * BLOCK
