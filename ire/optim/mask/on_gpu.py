@@ -10,22 +10,31 @@ quarter of one of scratch. Where too many are between, as when most are equal, a
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ire.optim.tensors.blocks import memory_order
-from ire.optim.tensors.tiles import Tiles, copy_ahead, has_triton, tiles, to_device
+from ire.optim.tensors.tiles import (
+    KINDS,
+    Tiles,
+    copy_ahead,
+    has_triton,
+    on_device_of,
+    tiles,
+    to_device,
+    triton_type,
+)
 
 DIGITS = ((24, 7), (18, 6), (12, 6), (6, 6), (0, 6))
 """(shift, width) in bits of a magnitude in single precision, leading digit first."""
 BINS = 1 << 7
 PROGRAMS = 8
 """Of each multiprocessor, that count digits: each adds up many blocks before it touches the common table."""
-WARPS = 8
 STRIDE = 509
 """One value in so many is sampled; a prime, so that no column of a matrix is preferred."""
 SMALLEST_SAMPLE = 1 << 12
@@ -34,7 +43,6 @@ DEVIATIONS = 4
 """Standard deviations of the sample's quantile that the threshold is looked for to either side of it."""
 LARGEST_SHARE = 16
 """One in so many is collected at most."""
-KINDS = (torch.float32, torch.bfloat16, torch.float16)
 
 
 def ranks_here(scores: Sequence[Tensor]) -> bool:
@@ -80,6 +88,13 @@ def flattest_on_gpu(
     refuses_zeros: bool = False,
 ) -> Ranked:
     """As `flattest`, for coordinates that are all here; with `refuses_zeros` scores that are all zero give no masks."""
+    with on_device_of(scores[0]):
+        return _ranked(scores, count, into, refuses_zeros)
+
+
+def _ranked(
+    scores: Sequence[Tensor], count: int, into: Sequence[Tensor | None] | None, refuses_zeros: bool
+) -> Ranked:
     from ire.optim.mask.triton_kernels import BLOCK
 
     total = sum(score.numel() for score in scores)
@@ -146,7 +161,7 @@ def _surveyed(lots: Sequence[Lot], total: int, count: int, block: int) -> tuple[
         for lot in lots:
             each = tuple(-(-length // STRIDE) for length in lot.lengths)
             cut = tiles(each, block, device)
-            _launch(sample_kernel, cut.count, lot, block, (sample,), cut=cut, STRIDE=STRIDE)
+            _launch(sample_kernel, lot, block, sample, cut=cut, STRIDE=STRIDE)
         sample = sample.sort().values
         capacity, rank = total // LARGEST_SHARE, max(count, 1) / total * number
         margin = DEVIATIONS * math.sqrt(rank * max(1 - rank / number, 0)) + 1
@@ -156,9 +171,8 @@ def _surveyed(lots: Sequence[Lot], total: int, count: int, block: int) -> tuple[
     found = to_device(cells + [0] * (CELLS - len(cells)), torch.int64, device)
     few = torch.empty(max(capacity, 1), dtype=torch.int32, device=device)
     for lot in lots:
-        programs = min(lot.tiles.count, _multiprocessors(device) * PROGRAMS)
-        arguments = (lot.tiles.count, sample, found, few)
-        _launch(bracket_kernel, programs, lot, block, arguments, num_warps=WARPS)
+        arguments = lot.tiles.count, sample, found, few
+        _launch(bracket_kernel, lot, block, *arguments, programs=_programs(lot))
     return found, few
 
 
@@ -186,9 +200,8 @@ def _count_digits(lots: Sequence[Lot], found: Tensor, block: int) -> None:
     for place, (shift, width) in enumerate(DIGITS):
         here, bins = counts[place], 1 << width
         for lot in lots:
-            programs = min(lot.tiles.count, _multiprocessors(found.device) * PROGRAMS)
-            options = {"SHIFT": shift, "WIDTH": width, "BINS": bins, "num_warps": WARPS}
-            _launch(digit_kernel, programs, lot, block, (lot.tiles.count, found, here), **options)
+            options = {"SHIFT": shift, "WIDTH": width, "BINS": bins, "programs": _programs(lot)}
+            _launch(digit_kernel, lot, block, lot.tiles.count, found, here, **options)
         pick_kernel[(1,)](found, here, WIDTH=width, BINS=bins)
 
 
@@ -198,7 +211,7 @@ def _fill(lots: Sequence[Lot], found: Tensor, block: int) -> None:
     total = sum(lot.tiles.count for lot in lots)
     here = [torch.zeros(lot.tiles.count, dtype=torch.int64, device=found.device) for lot in lots]
     for lot, mine in zip(lots, here, strict=True):
-        _launch(tie_kernel, lot.tiles.count, lot, block, (found, mine))
+        _launch(tie_kernel, lot, block, found, mine)
     ties = here[0] if len(lots) == 1 else torch.zeros(total, dtype=torch.int64, device=found.device)
     for lot, mine in zip(lots, here, strict=True):
         if lot.order is not None:
@@ -206,27 +219,21 @@ def _fill(lots: Sequence[Lot], found: Tensor, block: int) -> None:
     before = ties.cumsum(0) - ties
     for lot, mine in zip(lots, here, strict=True):
         ahead = before if lot.order is None else before[lot.order]
-        _launch(fill_kernel, lot.tiles.count, lot, block, (found, mine, ahead))
+        _launch(fill_kernel, lot, block, found, mine, ahead)
 
 
 def _launch(
-    kernel: Callable,
-    programs: int,
-    lot: Lot,
-    block: int,
-    arguments: tuple,
-    *,
-    cut: Tiles | None = None,
-    **options: int,
+    kernel: Any, lot: Lot, block: int, *arguments: object, cut: Tiles | None = None, **options: int
 ) -> None:
-    import triton.language as tl
+    kind = triton_type(lot.kind)
+    (cut or lot.tiles).launch(
+        kernel, lot.table, *arguments, KIND=kind, ALIGNED=lot.is_aligned, BLOCK=block, **options
+    )
 
-    if not programs:
-        return
-    kinds = {torch.float32: tl.float32, torch.bfloat16: tl.bfloat16, torch.float16: tl.float16}
-    t = cut or lot.tiles
-    options |= {"KIND": kinds[lot.kind], "ALIGNED": lot.is_aligned, "BLOCK": block}
-    kernel[(programs,)](lot.table, t.lengths, t.owners, t.starts, *arguments, **options)
+
+def _programs(lot: Lot) -> int:
+    """As many as the device has at work at once: each takes many blocks."""
+    return min(lot.tiles.count, _multiprocessors(lot.table.device) * PROGRAMS)
 
 
 def _multiprocessors(device: torch.device) -> int:

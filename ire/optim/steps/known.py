@@ -20,8 +20,7 @@ from ire.optim.steps.counters import Counters
 from ire.optim.steps.rules import Rule
 from ire.optim.tensors.blocks import memory_order
 from ire.optim.tensors.identity import same
-
-KINDS = (torch.float32, torch.bfloat16, torch.float16)
+from ire.optim.tensors.tiles import KINDS
 
 
 @dataclass

@@ -5,18 +5,17 @@ the 60 M parameters of a Llama on an H200, and 2 ms of the GPU.
 """
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from ire.optim.steps.boost import Boost
-from ire.optim.steps.known import KINDS, lies_as
+from ire.optim.steps.known import lies_as
 from ire.optim.tensors.blocks import memory_order
-from ire.optim.tensors.tiles import Tiles, copy_ahead, has_triton, tiles
+from ire.optim.tensors.tiles import KINDS, Tiles, copy_ahead, has_triton, tiles, triton_type
 
-WARPS = 8
 ALIGNMENT = 16
 """Bytes: where each copy begins, so that all can be read four numbers at a time."""
 
@@ -44,14 +43,14 @@ class Before:
         from ire.optim.steps.triton_kernels import BLOCK, copy_kernel
 
         first = boosts[0].parameter
-        self._device, self._dtype = first.device, first.dtype
+        device = first.device
         lengths = [boost.parameter.numel() for boost in boosts]
         step = ALIGNMENT // first.element_size()
         ends, total = [], 0
         for length in lengths:
             ends.append(total)
             total += -(-length // step) * step
-        self._copies = torch.empty(total, dtype=self._dtype, device=self._device)
+        self._copies = torch.empty(total, dtype=first.dtype, device=device)
         start, size = self._copies.data_ptr(), first.element_size()
         rows = list(dict.fromkeys((boost.kappa, boost.plain_decay) for boost in boosts))
         number = {row: n for n, row in enumerate(rows)}
@@ -66,10 +65,10 @@ class Before:
             )
         ]
         self._is_aligned = all(a % ALIGNMENT == 0 for i, a in enumerate(table) if i % 4 != 3)
-        self._tiles: Tiles = tiles(tuple(lengths), BLOCK, self._device)
-        self._table = torch.empty(len(table), dtype=torch.int64, device=self._device)
+        self._tiles: Tiles = tiles(tuple(lengths), BLOCK, device)
+        self._table = torch.empty(len(table), dtype=torch.int64, device=device)
         copy_ahead(self._table, table)
-        self._numbers = torch.empty(2 * len(rows), dtype=torch.float32, device=self._device)
+        self._numbers = torch.empty(2 * len(rows), dtype=torch.float32, device=device)
         copy_ahead(self._numbers, [number for row in rows for number in row])
         self._launch(copy_kernel)
 
@@ -79,18 +78,11 @@ class Before:
 
         self._launch(go_on_kernel, self._numbers)
 
-    def _launch(self, kernel, *numbers: Tensor) -> None:
-        import triton.language as tl
-
+    def _launch(self, kernel: Any, *numbers: Tensor) -> None:
         from ire.optim.steps.triton_kernels import BLOCK
 
-        if not self._tiles.count:
-            return
-        types = {torch.float32: tl.float32, torch.bfloat16: tl.bfloat16, torch.float16: tl.float16}
-        options = {"P": types[self._dtype], "ALIGNED": self._is_aligned, "BLOCK": BLOCK, "num_warps": WARPS}
-        t = self._tiles
-        with torch.cuda.device(self._device) if self._device.type == "cuda" else nullcontext():
-            kernel[(t.count,)](self._table, t.lengths, t.owners, t.starts, *numbers, **options)
+        options = {"P": triton_type(self._copies.dtype), "ALIGNED": self._is_aligned, "BLOCK": BLOCK}
+        self._tiles.launch(kernel, self._table, *numbers, **options)
 
 
 def before_on_gpu(boosts: Sequence[Boost]) -> list[Before]:

@@ -5,7 +5,6 @@ always, a table of addresses where a tensor has moved, nothing waits.
 """
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -16,9 +15,7 @@ from ire.optim.steps.boost import Boost
 from ire.optim.steps.known import Known
 from ire.optim.steps.measured import Measured
 from ire.optim.steps.rules import Numbers, Rule
-from ire.optim.tensors.tiles import Tiles, copy_ahead, tiles
-
-WARPS = 8
+from ire.optim.tensors.tiles import Tiles, copy_ahead, tiles, triton_type
 
 
 class Launch:
@@ -54,22 +51,15 @@ class Launch:
 
     def launch(self, group: dict[str, Any]) -> None:
         """Step all of them; `group` tells the form of SGD."""
-        import triton.language as tl
-
         from ire.optim.steps.triton_kernels import BLOCK, adam_kernel, sgd_kernel
 
-        if not self._tiles.count:
-            return
-        types = {torch.float32: tl.float32, torch.bfloat16: tl.bfloat16, torch.float16: tl.float16}
-        p, g, b = (types[kind] for kind in self._kinds[:3])
-        options = {"P": p, "G": g, "B": b, "ALIGNED": self._is_aligned, "BLOCK": BLOCK, "num_warps": WARPS}
+        p, g, b = map(triton_type, self._kinds[:3])
+        options = {"P": p, "G": g, "B": b, "ALIGNED": self._is_aligned, "BLOCK": BLOCK}
         kernel = adam_kernel
         if self._rule is not Adam:
             kernel = sgd_kernel
             options |= {"MOMENTUM": bool(group["momentum"]), "NESTEROV": bool(group["nesterov"])}
-        t = self._tiles
-        with torch.cuda.device(self._device) if self._device.type == "cuda" else nullcontext():
-            kernel[(t.count,)](self._table, t.lengths, t.owners, t.starts, self._numbers, **options)
+        self._tiles.launch(kernel, self._table, self._numbers, **options)
 
 
 class TritonStep:

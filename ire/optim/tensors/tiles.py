@@ -1,11 +1,17 @@
 """Many tensors cut into blocks of one size: which program of a launch works on which part of which tensor."""
 
 import importlib.util
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
+
+KINDS = (torch.float32, torch.bfloat16, torch.float16)
+"""Types of elements that the kernels know."""
+WARPS = 8
 
 
 @dataclass(frozen=True)
@@ -22,6 +28,15 @@ class Tiles:
     @property
     def count(self) -> int:
         return len(self.owners)
+
+    def launch(
+        self, kernel: Any, table: Tensor, *arguments: object, programs: int = 0, **options: object
+    ) -> None:
+        """Start a Triton kernel over all blocks, one program each or so many `programs`, where `table` lies."""
+        if self.count:
+            with on_device_of(table):
+                parts = table, self.lengths, self.owners, self.starts
+                kernel[(programs or self.count,)](*parts, *arguments, num_warps=WARPS, **options)
 
 
 @lru_cache(maxsize=16)
@@ -47,6 +62,18 @@ def copy_ahead(target: Tensor, values: list) -> None:
     """Write numbers of the host over a tensor of the device, without waiting for what it has to do."""
     tensor = torch.tensor(values, dtype=target.dtype)
     target.copy_(tensor.pin_memory() if target.is_cuda else tensor, non_blocking=True)
+
+
+def on_device_of(tensor: Tensor) -> AbstractContextManager:
+    """Triton launches on the current device, which need not be that of its tensors."""
+    return torch.cuda.device(tensor.device) if tensor.is_cuda else nullcontext()
+
+
+def triton_type(kind: torch.dtype) -> Any:
+    """Of an element, for a kernel; `KeyError` if it is none of `KINDS`."""
+    import triton.language as tl
+
+    return dict(zip(KINDS, (tl.float32, tl.bfloat16, tl.float16), strict=True))[kind]
 
 
 @cache
