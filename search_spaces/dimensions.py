@@ -147,6 +147,10 @@ def _read_interval(kind: str, bounds: Any, published: Any, *, when: Condition | 
             f"and published one more{more}"
         )
     low, high = bounds
+    if not all(map(math.isfinite, (low, high, published))):
+        raise InvalidInput(
+            f"{where}: {kind} = {bounds}, published = {published}: each must be a finite number"
+        )
     if not low < high:
         raise InvalidInput(f"{where}: {kind} = {bounds}: low must be below high; did you mean {[high, low]}?")
     if kind == "log" and low <= 0:

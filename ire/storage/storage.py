@@ -200,13 +200,19 @@ def is_uri(location: Any) -> bool:
     return "://" in str(location)
 
 
+def check_uri(location: Any) -> None:
+    """Raise `InvalidInput` for a URI that names no bucket, such as `s3://`."""
+    parts = urlsplit(str(location))
+    if not parts.netloc and parts.scheme != "file":
+        raise InvalidInput(f"{str(location)!r} names no bucket: as in s3://bucket/prefix")
+
+
 def below(location: str | Path, *names: str) -> str:
     """The location of a file or folder below `location`, which may be a URI with query parameters."""
     if not is_uri(location):
         return str(Path(location).joinpath(*names))
+    check_uri(location)
     parts = urlsplit(str(location))
-    if not parts.netloc and parts.scheme != "file":
-        raise InvalidInput(f"{str(location)!r} names no bucket: as in s3://bucket/prefix")
     return urlunsplit(parts._replace(path="/".join([parts.path.rstrip("/"), *names])))
 
 

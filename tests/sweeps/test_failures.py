@@ -13,6 +13,8 @@ from typer.core import TyperGroup
 from ire.invalid_input import InvalidInput
 from ire.sweeps.command.commands import Commands
 from ire.sweeps.command.failures import EndOfInput, explained, run
+from ire.sweeps.experiments.train_one import train_one
+from trainables.task import load_task
 
 
 def raising(error):
@@ -72,6 +74,29 @@ def test_an_exception_in_a_users_module_is_shown_as_theirs_with_its_line(tmp_pat
         first, second = capsys.readouterr().err.splitlines()
         assert first.startswith(f"ire: {tmp_path}/{name}.py, line {told}")
         assert second.startswith(f"the whole traceback is in {tmp_path}/ire-bug-")
+
+
+@pytest.mark.parametrize(
+    ("text", "line"), [("import not_there_at_all\n", 1), ("x = 1\nfrom json import not_there\n", 2)]
+)
+def test_what_a_users_module_cannot_import_is_shown_with_its_line(text, line, tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / f"imports{line}.py").write_text(text)
+    assert run(lambda: load_task(f"imports{line}:Mine")) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"ire: task 'imports{line}:Mine': cannot import")
+    assert told.endswith(f"in {tmp_path}/imports{line}.py, line {line}, in <module>\n")
+
+
+def test_an_optimizer_of_ones_own_that_cannot_be_built_is_shown_with_its_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "broken_optimizer.py").write_text(
+        "import torch\n\nclass Bad(torch.optim.SGD):\n    def __init__(self, params, lr=0.1):\n        1 / 0\n"
+    )
+    assert run(lambda: train_one("digits", "broken_optimizer:Bad", {}, print)) == 2
+    told = capsys.readouterr().err
+    assert "cannot be built for this model: ZeroDivisionError" in told
+    assert f"in {tmp_path}/broken_optimizer.py, line 5, in __init__" in told
 
 
 def test_a_file_that_was_cut_off_is_not_taken_for_the_end_of_the_input(monkeypatch):

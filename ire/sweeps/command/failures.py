@@ -60,7 +60,7 @@ def run(command: Callable[[], object]) -> int:
 def explained(error: BaseException) -> tuple[str, int]:
     """What to print of an exception, and the exit code."""
     if isinstance(error, InvalidInput):
-        return visible(error), MISTAKE
+        return visible(error) + _theirs(error), MISTAKE
     if isinstance(error, EndOfInput):
         error = error.__cause__
     if isinstance(error, OSError) and error.errno in ANSWERS:
@@ -73,6 +73,12 @@ def explained(error: BaseException) -> tuple[str, int]:
     if theirs is not None:
         return f"{visible(theirs)}: {what}\n{_written(error, 'the whole traceback is in')}", FAILED
     return f"{what}\nthis is a bug of ire: {_written(error, 'please report it with this file:')}", FAILED
+
+
+def _theirs(error: InvalidInput) -> str:
+    """Where in a user's module the exception arose that a mistake was read from, if one did."""
+    place = place_of_the_user(error.__cause__) if error.__cause__ is not None else None
+    return f"\nin {visible(place)}" if place is not None else ""
 
 
 class EndOfInput(Exception):

@@ -73,6 +73,8 @@ def train_one(
             test=test,
         )
         return train_function(spec, function, report, device=_device(device), checkpoint=checkpoint)
+    if checkpoint is not None and checkpoint.exists() and not checkpoint.is_dir():
+        raise InvalidInput(f"--checkpoint '{checkpoint}': is a file; name a folder, which may be new")
     arm = parse_method(method)
     found = find_space(task, space)
     if arm.ire:
@@ -127,7 +129,9 @@ def _device(name: str | None) -> "torch.device":
         chosen = torch.device(name)
         torch.zeros(1, device=chosen).item()  # one of which torch knows, and that is not there
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise InvalidInput(f"--device {name!r}: {str(error).splitlines()[0]}") from error
+        here = "cpu or cuda" if torch.cuda.is_available() else "cpu"
+        why = str(error).splitlines()[0].partition(". ")[0]
+        raise InvalidInput(f"--device {name!r}: cannot be used here ({why}); allowed here: {here}") from error
     return chosen
 
 

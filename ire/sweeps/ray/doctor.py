@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 from ire.invalid_input import InvalidInput
+from ire.storage.storage import check_uri
 from ire.sweeps.ray.cluster import check_shared, connected, nodes, this_machine, token_in_use
 
 LIBRARIES = ("ire", "torch", "triton", "ray", "optuna", "numpy")
@@ -36,11 +37,7 @@ def findings(
     yield versions()
     yield gpus()
     yield nccl()
-    yield (
-        disk("experiments", Path(storage))
-        if "://" not in str(storage)
-        else Finding(about="experiments", text=f"{storage}, an object store")
-    )
+    yield (disk("experiments", Path(storage)) if "://" not in str(storage) else store(str(storage)))
     yield disk("data", data_dir)
     yield disk("temporary files", Path(tempfile.gettempdir()))
     yield shared_memory()
@@ -49,6 +46,15 @@ def findings(
         yield group(workers)
     if address or os.environ.get("RAY_ADDRESS"):
         yield cluster(address, storage)
+
+
+def store(location: str) -> Finding:
+    fails = None
+    try:
+        check_uri(location)
+    except InvalidInput as error:
+        fails = str(error)
+    return Finding(about="experiments", text=f"{location}, an object store", fails=fails)
 
 
 def versions() -> Finding:

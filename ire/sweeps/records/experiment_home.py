@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ire.foreign_text import without_secrets
 from ire.invalid_input import InvalidInput
-from ire.storage.storage import below, is_uri, open_storage, patiently
+from ire.storage.storage import below, check_uri, is_uri, open_storage, patiently
 from ire.sweeps.records.experiment_lock import Lease, folder_locked
 
 RECORDS = ("results.jsonl", "trials.jsonl")
@@ -54,7 +54,9 @@ class ExperimentHome(ABC):
 
     @property
     def argument(self) -> str:
-        """The location as typed in a shell."""
+        """The location as typed in a shell: below the folder that one is in as short as there."""
+        with contextlib.suppress(OSError, ValueError):  # a folder that is gone, and one that lies elsewhere
+            return shlex.quote(str(Path(self.location).relative_to(os.getcwd())))
         return shlex.quote(self.location)
 
     def below(self, *names: str) -> str:
@@ -250,7 +252,8 @@ class StoreHome(ExperimentHome):
 
 def home_at(location: str | Path) -> ExperimentHome:
     """The home of the experiment at a folder or URI; raises `InvalidInput` if there is none."""
-    store = is_uri(location)
+    if store := is_uri(location):
+        check_uri(location)
     home = StoreHome(str(location).rstrip("/")) if store else FolderHome(Path(location).resolve())
     home.open()
     if not (home.folder / "sweep.toml").is_file():
