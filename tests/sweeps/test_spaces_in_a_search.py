@@ -4,10 +4,14 @@ import pytest
 from simulated import Killed, make_plan, simulate, table
 from small_space import space_with
 
+from ire.invalid_input import InvalidInput
 from ire.methods.method import parse_method
+from ire.sweeps.experiments.experiment import Experiment
 from ire.sweeps.findings.comparison import compare
 from ire.sweeps.findings.contract import clauses
 from ire.sweeps.plan.plan import Plan
+from ire.sweeps.records.experiment_home import new_home
+from ire.sweeps.watch.tensorboard import TensorBoard
 
 WSD = {
     "shared": {
@@ -131,3 +135,25 @@ def test_attributes_of_the_task_and_conditions_survive_sweep_toml():
     plan = make_plan(space=space_with(WSD))
     again = Plan.from_toml(plan.to_toml(), source="sweep.toml")
     assert again.space == plan.space
+
+
+def test_a_sweep_with_conditions_is_followed_and_reported_like_any_other(tmp_path):
+    conditional = {
+        **WSD,
+        "ire": {"kappa": {"log": [0.5, 10.0], "published": 1.0, "when": "schedule == 'wsd'"}},
+        "search": {"startup_trials": 3},
+    }
+    with pytest.raises(InvalidInput, match="kappa of sgd-ire must always have a value"):
+        make_plan(space=space_with(conditional)).check()
+    home = new_home(tmp_path, "simulated")
+    home.create()
+    plan = make_plan(methods=("sgd", "sgd-ire"), trials=8, rules=2, space=space_with(WSD))
+    (home.folder / "sweep.toml").write_text(plan.to_toml())
+    protocol = simulate(plan, home.folder)
+    board = TensorBoard(home)
+    board.opened(protocol)
+    board.closed()
+    experiment = Experiment(home, plan)
+    page = experiment.report()
+    assert "when schedule" not in page.read_text()  # the page shows what was found, not the file
+    assert any("decay_share" in str(settings) for settings in experiment.winners.columns)

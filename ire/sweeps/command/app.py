@@ -96,7 +96,7 @@ def methods(
 def spaces(task: str, *, scale: str | None, space: str | None) -> None:
     """Show the search space of each method of TASK."""
     from ire.trial.scale import scaled
-    from search_spaces import find_space
+    from search_spaces import Fixed, find_space
 
     task = scaled(task, scale)
     found = find_space(task, space)
@@ -122,7 +122,10 @@ def spaces(task: str, *, scale: str | None, space: str | None) -> None:
             table.add_row(setting, str(dimension), str(dimension.published))
         console.print(table)
         for number, point in enumerate(found.points(method)[1:], start=1):
-            values = ", ".join(f"{key} {value}" for key, value in point.items())
+            varied = {
+                key for key, dimension in found.dimensions(method).items() if not isinstance(dimension, Fixed)
+            }
+            values = ", ".join(f"{key} {value}" for key, value in point.items() if key in varied)
             console.print(f"trial {number} is known to be good: {values}", soft_wrap=True, highlight=False)
         if not found.is_searched(method):
             console.print("not searched: run once, then on the confirm seeds", highlight=False)

@@ -27,7 +27,7 @@ class Experiment(Results):
         return headline(self)
 
     def best_settings(self, method: str) -> dict[str, Any]:
-        """The settings that stand for a method; of several studies those whose runs end lowest in validation.
+        """The settings that stand for a method; of several studies those whose runs end best in validation.
 
         Raises `InvalidInput` for a method that is not part of the sweep, or of which no trial has finished yet.
         """
@@ -38,13 +38,14 @@ class Experiment(Results):
         if not row.winners:
             raise InvalidInput(f"{self.plan.name}: no trial of {method} has finished yet")
 
-        def loss(winner: Winner) -> float:
-            runs = [
-                run.val_loss for run in row.runs if run.study == winner.study and run.val_loss is not None
-            ]
-            return fmean(runs) if runs else inf
+        metric = self.comparison.metric
 
-        return dict(min(row.winners, key=loss).settings)
+        def cost(winner: Winner) -> float:
+            ends = [run.reports[-1].get(metric.name) for run in row.runs if run.study == winner.study]
+            known = [metric.cost(end) for end in ends if end is not None]
+            return fmean(known) if known else inf
+
+        return dict(min(row.winners, key=cost).settings)
 
     def _repr_html_(self) -> str:
         return as_fragment(self.verdict, result_table(self), self.folder / "report" / "report.html")

@@ -207,7 +207,9 @@ def _kappa_gamma(plan: Plan, row: Row, axes: "Axes") -> None:
             alpha=known,
             aspect="auto",
         )
-    pruned = [t for t in row.search if t.status in (PRUNED, DIVERGED)][:MAX_SHOWN]
+    pruned = [t for t in row.search if t.status in (PRUNED, DIVERGED) and pair <= set(t.spec.settings)][
+        :MAX_SHOWN
+    ]
     for t in pruned:
         x, y = (_position(dimensions[k], t.spec.settings[k]) for k in ("kappa", "gamma"))
         axes.plot([x], [y], marker="x", ms=4, color="#444444", ls="", alpha=0.7)
@@ -215,6 +217,8 @@ def _kappa_gamma(plan: Plan, row: Row, axes: "Axes") -> None:
         at[:, 0], at[:, 1], c=values, cmap=colours, norm=norm, s=46, edgecolors="black", linewidths=0.6
     )
     for winner in row.winners:
+        if winner.trial not in finished:
+            continue
         i = finished.index(winner.trial)
         axes.plot(*at[i], marker="*", ms=17, color="white", mec="black", mew=0.9, ls="")
     for axis, name in ((axes.xaxis, "kappa"), (axes.yaxis, "gamma")):

@@ -1,4 +1,4 @@
-"""The loss of every search trial along its run: which were pruned where, and how the winners got to their loss."""
+"""The loss, or metric, of every search trial along its run: which were pruned where, and how the winners went."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,7 +11,9 @@ from ire.sweeps.records.records import PRUNED, TrialRecord
 from ire.sweeps.report.palette import Style
 from ire.sweeps.report.panel import Axis, Panel, Series
 from ire.sweeps.report.pictures import Picture
+from ire.sweeps.report.run_pictures import NATS
 from ire.sweeps.report.search_pictures import MAX_SHOWN, told_of
+from ire.trial.metric import Metric
 
 POINTS = 30_000
 """At most, of all trials together: the page must stay light."""
@@ -21,15 +23,16 @@ FEWEST = 8
 
 def trial_pictures(results: Results, styles: Mapping[str, Style]) -> list[Picture]:
     """A panel a method; nothing before the first report."""
-    shown = {row.method: _shown(row) for row in results.comparison.rows}
+    metric = results.comparison.metric
+    shown = {row.method: _shown(row, metric) for row in results.comparison.rows}
     trials = [trial for found in shown.values() for trial in found]
     if not trials:
         return []
     most = max(FEWEST, POINTS // len(trials))
-    losses = [report["val_loss"] for trial in trials for report in _reports(trial, most)]
-    log = min(losses) > 0
+    losses = [report[metric.name] for trial in trials for report in _reports(trial, metric, most)]
+    log = metric.is_loss and min(losses) > 0
     y = Axis(
-        label="validation loss (nats)",
+        label=f"validation {metric.words}{NATS if metric.is_loss else ''}",
         log=log,
         low=min(losses) * 0.95 if log else None,
         high=float(np.quantile(losses, 0.9)) * 1.05 if log else None,
@@ -43,41 +46,46 @@ def trial_pictures(results: Results, styles: Mapping[str, Style]) -> list[Pictur
         Picture(
             name="trials",
             title="Every search trial",
-            caption="Validation loss along the run, a line a trial; dashed ones were pruned, thick ones won.",
+            caption=f"Validation {metric.words} along the run, a line a trial; dashed: pruned, thick: won.",
             panels=panels,
             height=2.9,
         )
     ]
 
 
-def _shown(row: Row) -> list[TrialRecord]:
-    """The trials with a loss; of very many the best ones and the winners."""
-    known = [t for t in row.search if any(r["val_loss"] is not None for r in t.reports)]
+def _shown(row: Row, metric: Metric) -> list[TrialRecord]:
+    """The trials with a value; of very many the best ones and the winners."""
+    known = [t for t in row.search if any(r.get(metric.name) is not None for r in t.reports)]
     if len(known) <= MAX_SHOWN:
         return known
-    best = sorted(known, key=lambda trial: (-trial.step, trial.val_loss is None, trial.val_loss))[:MAX_SHOWN]
+
+    def rank(trial: TrialRecord) -> tuple[int, bool, float]:
+        end = trial.reports[-1].get(metric.name)
+        return -trial.step, end is None, 0.0 if end is None else metric.cost(end)
+
+    best = sorted(known, key=rank)[:MAX_SHOWN]
     return [*best, *(winner.trial for winner in row.winners if winner.trial not in best)]
 
 
-def _reports(trial: TrialRecord, most: int) -> list:
-    """At most so many reports with a loss, evenly spaced, the last one among them."""
-    known = [report for report in trial.reports if report["val_loss"] is not None]
+def _reports(trial: TrialRecord, metric: Metric, most: int) -> list:
+    """At most so many reports with a value, evenly spaced, the last one among them."""
+    known = [report for report in trial.reports if report.get(metric.name) is not None]
     return known[:: -(-len(known) // most)] + (
         [known[-1]] if (len(known) - 1) % -(-len(known) // most) else []
     )
 
 
 def _panel(plan: Plan, row: Row, trials: Sequence[TrialRecord], style: Style, y: Axis, most: int) -> Panel:
-    won = [winner.trial for winner in row.winners]
+    won, metric = [winner.trial for winner in row.winners], plan.space.metric
     series = []
     for trial in sorted(trials, key=lambda trial: trial in won):
-        reports = _reports(trial, most)
+        reports = _reports(trial, metric, most)
         series.append(
             Series(
                 name=row.method,
                 style=Style(style.colour, (0, (4, 2)) if trial.status == PRUNED else "-", style.marker),
                 x=[report["step"] for report in reports],
-                y=[report["val_loss"] for report in reports],
+                y=[report[metric.name] for report in reports],
                 width=2.4 if trial in won else 1.0,
                 alpha=1.0 if trial in won else 0.45,
                 note=f"{told_of(plan, trial)}\n{'won' if trial in won else trial.status}",

@@ -26,6 +26,7 @@ from ire.sweeps.watch.publisher import ALL_SECONDS
 from ire.sweeps.watch.run_groups import group
 from ire.sweeps.watch.tags import scalars
 from ire.sweeps.watch.watcher import Watcher
+from ire.trial.metric import LOSS
 from ire.trial.report import Report
 
 IN_DOUBT = timedelta(seconds=2 * ALL_SECONDS)
@@ -57,7 +58,8 @@ class TensorBoard(Watcher):
             plan
         ).items():  # the page sorts by `differs`, then by name, and ticks five
             experiment.hparam_infos.add(name=name, differs=is_first)
-        for tag in END_METRICS:
+        metric = plan.space.metric
+        for tag in (*END_METRICS, *(() if metric.is_loss else (f"final_{metric.name}",))):
             experiment.metric_infos.add(name=api_pb2.MetricName(tag=f"{OUTCOME}/{tag}"), display_name=tag)
         writer = self._writer("")
         _add_hparams(writer, "experiment", experiment=experiment)
@@ -126,6 +128,7 @@ class TensorBoard(Watcher):
             return
         writer = self._writer(trial.name)
         ends = {
+            **self._final_metric(trial),
             "final_val_loss": trial.val_loss,
             "best_val_loss": trial.best_val_loss,
             "progress": trial.step / trial.spec.horizon,
@@ -146,6 +149,12 @@ class TensorBoard(Watcher):
         writer.close()
         del self._writers[trial.name]
 
+    def _final_metric(self, trial: TrialRecord) -> dict[str, float | None]:
+        """What the trial ended with, where another metric than the loss is compared."""
+        metric = self._protocol.plan.space.metric if self._protocol else LOSS
+        ends = trial.reports[-1] if trial.reports else {}
+        return {} if metric.is_loss else {f"final_{metric.name}": ends.get(metric.name)}
+
     def closed(self) -> None:
         self._mark_winners()
         for writer in self._writers.values():
@@ -161,7 +170,8 @@ class TensorBoard(Watcher):
         }
         for name, arm in won.items():
             self._writer(arm.winner.name).add_scalar(f"{OUTCOME}/{WON}", 1.0, arm.winner.step)
-            settings = [f"{key} = {arm.settings[key]!r}" for key in self._searched.get(arm.method.name, ())]
+            searched = self._searched.get(arm.method.name, ())
+            settings = [f"{key} = {arm.settings[key]!r}" for key in searched if key in arm.settings]
             text = "\n".join(["", arm.winner.name, *settings]).replace("\n", "\n    ")  # as code
             self._writer("").add_text(f"winner/{name}", visible(text))
 
