@@ -51,7 +51,14 @@ def pytest_configure_node(node):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config):
-    return 0 if names_paths(config) else None  # None: as many as there are cores
+    if names_paths(config):
+        return 0
+    # None: as many as there are cores. Tests that use Ray share one process, and mostly wait for others.
+    return cores() + 1 if config.getoption("whole") else None
+
+
+def cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @pytest.hookimpl(optionalhook=True)
