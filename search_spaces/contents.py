@@ -184,7 +184,7 @@ class Space:
         None where every trial has the batches of the task.
         """
         dimension = self.parts.get(TASK, {}).get(BATCH_SIZE)
-        return dimension.published if dimension is not None else None
+        return None if dimension is None or dimension.published is None else int(dimension.published)
 
     def batches(self, method: Method) -> tuple[int, ...]:
         """The sizes that bound the batches of a method's trials; empty where they are the task's own."""
@@ -268,7 +268,7 @@ class Space:
         value = settings.pop(given[0])
         if given[0] == "start_epoch" and self.epoch_steps is None:
             raise InvalidInput(f"start_epoch in {where}: {self.source} has no epoch_steps; use start_step")
-        unit = self.epoch_steps if given[0] == "start_epoch" else 1
+        unit = (self.epoch_steps or 1) if given[0] == "start_epoch" else 1
         latest = self.horizon / unit
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if not number or not 0 <= value < latest:

@@ -57,16 +57,25 @@ def _beside_script(task: str) -> Path:
     return file
 
 
+def _module_file(name: str, task: str) -> Path:
+    """The file of a module that has been imported; raises `InvalidInput` if it has none, as in a notebook."""
+    file = getattr(sys.modules[name], "__file__", None)
+    if file is None:
+        raise InvalidInput(
+            f"task {task!r}: {name} has no file beside which a search space could lie; give --space FILE"
+        )
+    return Path(file)
+
+
 def _beside(task: str) -> Path:
     from trainables.functions.function import TrainingFunction, load_workload  # only here: it brings torch
 
     loaded = load_workload(task)
     if isinstance(loaded, TrainingFunction):
-        module = sys.modules[loaded.call.__module__]
-        file = Path(module.__file__).with_suffix(".toml")
+        file = _module_file(loaded.call.__module__, task).with_suffix(".toml")
     else:
         found = type(loaded)
-        file = Path(sys.modules[found.__module__].__file__).with_name(f"{found.name}.toml")
+        file = _module_file(found.__module__, task).with_name(f"{found.name}.toml")
     if not file.exists():
         raise InvalidInput(
             f"task {task!r} has no search space: {file} does not exist; write it or give --space FILE"

@@ -68,7 +68,7 @@ class Task(ABC):
         """The task with the split of that study; each is made once."""
         if number == self.study:
             return self
-        others = self.__dict__.setdefault("_in_other_studies", {})
+        others = vars(self).setdefault("_in_other_studies", {})
         if number not in others:
             others[number] = self._fresh_copy()
             others[number].study = number
@@ -85,7 +85,7 @@ class Task(ABC):
         for name, value in values.items():
             self._check_attribute(name, value)
         key = tuple(sorted((name, type(value).__name__, value) for name, value in values.items()))
-        others = self.__dict__.setdefault("_with_other_attributes", {})
+        others = vars(self).setdefault("_with_other_attributes", {})
         task = others.pop(key, None)
         if task is None:
             task = self._fresh_copy()
@@ -126,7 +126,7 @@ class Task(ABC):
         }
         other = copy.copy(self)
         for name in (*cached, "_in_other_studies", "_with_other_attributes"):
-            other.__dict__.pop(name, None)
+            vars(other).pop(name, None)
         return other
 
     def split_seed(self, name: str) -> str:

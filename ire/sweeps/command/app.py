@@ -229,7 +229,7 @@ def sweep(
     **options: Any,
 ) -> None:
     """Tune every method on TASK with equal budgets, confirm the winners, and report."""
-    if is_config(task):
+    if task is not None and is_config(task):
         task, options = from_file(task, options, given(context, OPTIONS))
     console = _console()
     _loading(console, options)
@@ -351,7 +351,7 @@ def _finish(experiment, *, inline: bool) -> None:
         sys.exit(1)
 
 
-def _report_line(report: dict) -> str:
+def _report_line(report: Mapping[str, Any]) -> str:
     shown = (
         "step",
         "gradient_evaluations",

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import typer
 from typer.core import TyperGroup
 
 from ire.sweeps.command.failures import EndOfInput
@@ -11,7 +10,7 @@ from ire.sweeps.command.failures import EndOfInput
 class Commands(TyperGroup):
     """As typer's, but that an `EOFError`, as of a file that was cut off, is not taken for Ctrl-D."""
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except EOFError as error:

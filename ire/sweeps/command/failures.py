@@ -62,7 +62,7 @@ def explained(error: BaseException) -> tuple[str, int]:
     if isinstance(error, InvalidInput):
         return visible(error) + _theirs(error), MISTAKE
     if isinstance(error, EndOfInput):
-        error = error.__cause__
+        error = error.__cause__ or error
     if isinstance(error, OSError) and error.errno in ANSWERS:
         place = f"{os.fsdecode(error.filename)!r}: " if isinstance(error.filename, str | bytes) else ""
         return f"{in_one_line(place + (error.strerror or str(error)))}", FAILED

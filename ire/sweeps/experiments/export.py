@@ -38,7 +38,7 @@ def _written(results: Results, folder: Path) -> list[Path]:
 def _with_texts(frame: "pd.DataFrame", show: Callable[[str], str]) -> "pd.DataFrame":
     """The frame with every text as `show` has it."""
     texts = {
-        name: column.map(lambda cell: show(cell) if isinstance(cell, str) else cell)
+        str(name): column.map(lambda cell: show(cell) if isinstance(cell, str) else cell)
         for name, column in frame.items()
         if column.dtype.kind == "O"
     }

@@ -234,6 +234,7 @@ def asked(nodes: Mapping[str, str], question: Callable[..., Any], *arguments: An
     `nodes` maps the id of each node to its host.
     """
     import ray
+    from ray.exceptions import RayError
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     ask = ray.remote(num_cpus=0, max_retries=0)(question)
@@ -249,7 +250,7 @@ def asked(nodes: Mapping[str, str], question: Callable[..., Any], *arguments: An
         node = waiting[answer]
         try:
             told[node] = ray.get(answer)
-        except ray.exceptions.RayError as error:
+        except RayError as error:
             told[node] = f"{nodes[node]}: {str(error).strip().splitlines()[-1]}"
     for late in silent:
         ray.cancel(late, force=True)

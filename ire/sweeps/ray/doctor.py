@@ -100,7 +100,9 @@ def nccl() -> Finding:
         there = torch.cuda.is_available()
         fails = "--workers 2 or more on GPUs: this torch has no NCCL" if there else None
         return Finding(about="NCCL", text="not in this torch; workers on CPUs use gloo", fails=fails)
-    version = ".".join(map(str, torch.cuda.nccl.version()))
+    from torch.cuda import nccl as library
+
+    version = ".".join(map(str, library.version()))
     return Finding(about="NCCL", text=f"{version}; two workers on one GPU are refused by it")
 
 

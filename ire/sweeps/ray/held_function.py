@@ -7,4 +7,6 @@ from trainables.functions.at_hand import held, is_of_no_file
 
 def pickled(task: str) -> bytes | None:
     """The function that this process has under that name, with the name; None if a file or module holds it."""
-    return cloudpickle.dumps((task, held(task))) if is_of_no_file(task) else None
+    if not is_of_no_file(task):
+        return None
+    return cloudpickle.dumps((task, held(task)))  # pyright: ignore[reportPrivateImportUsage]

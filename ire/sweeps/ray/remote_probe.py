@@ -25,7 +25,8 @@ def probe_on_ray(plan: Plan) -> Probed:
     found = function.sources
     specs = plan.probe_trials(steps=STEPS, eval_interval=EVAL_INTERVAL)
     gpus = share(plan.gpus_per_worker) if plan.gpus_per_worker else 0
-    task = ray.remote(num_cpus=plan.cpus_per_worker, num_gpus=gpus, max_retries=0)(_probe)
+    as_task: Any = ray.remote(num_cpus=plan.cpus_per_worker, num_gpus=gpus, max_retries=0)
+    task = as_task(_probe)
     try:
         return ray.get(
             task.remote(

@@ -39,7 +39,7 @@ class ProtocolSearcher(Searcher):
         super().__init__()
         self._run = run
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+    def suggest(self, trial_id: str) -> Any:
         return self._run.next_job()
 
     def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:

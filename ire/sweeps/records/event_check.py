@@ -78,7 +78,7 @@ def check_result(line: Fields) -> None:
         start = _table(line, "start")
         check_identity(start)
         _time(start, "time")
-        _whole(start | {"prefix": start.get("prefix", 0)}, "prefix", low=0)
+        _whole({"prefix": start.get("prefix", 0)}, "prefix", low=0)
         if start["spec"]["name"] != line["trial"]:
             raise NoEvent(f"it names {line['trial']!r} and {start['spec']['name']!r}")
     if "status" in line:

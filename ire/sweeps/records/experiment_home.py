@@ -296,5 +296,6 @@ def _segment(first: int, last: int) -> str:
 
 
 def _span(name: str) -> tuple[int, int]:
-    first, last = re.fullmatch(r".*/(\d+)-(\d+)\.jsonl", name).groups()
-    return int(first), int(last)
+    found = re.fullmatch(r".*/(\d+)-(\d+)\.jsonl", name)
+    assert found is not None, name
+    return int(found[1]), int(found[2])

@@ -25,8 +25,9 @@ def recorded_norms(source: str) -> tuple[tuple[int, float], ...]:
     trials = read_records(home_at(location).folder).trials
     if name not in trials:
         raise unknown("trial", name, trials, where=f"--external {location}")
-    norms = [(report["step"], report.get(NORM)) for report in trials[name].reports]
-    if not norms or any(norm is None for _, norm in norms):
+    reports = trials[name].reports
+    norms = [(report["step"], norm) for report in reports if (norm := report.get(NORM)) is not None]
+    if not norms or len(norms) < len(reports):
         raise InvalidInput(
             f"--external {source!r}: this trial of {trials[name].method} has not reported a {NORM} at every report; "
             f"those of {', '.join(f'sgd-{update}' for update in UPDATES)} do, unless they diverged"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ire.invalid_input import InvalidInput
 from ire.storage.storage import patiently
@@ -295,7 +295,7 @@ class Records:
             if trial is None:  # it started while the files were read
                 continue
             trial.prefix = line.get("start", {}).get("prefix", trial.prefix)
-            report = {key: value for key, value in line.items() if key not in RESULT_KEYS}
+            report = cast(Report, {key: value for key, value in line.items() if key not in RESULT_KEYS})
             if report and trial.add(report):
                 yield Event("report", trial, report=report)
             if alone and "status" in line:
@@ -358,6 +358,7 @@ class Records:
     def _append_result(self, trial: TrialRecord, line: dict[str, Any]) -> None:
         keys = {"trial": trial.name, "method": trial.method, "stage": trial.stage, "seed": trial.spec.seed}
         if not trial.reports:
+            assert trial.started is not None
             keys["start"] = trial.identity() | {"time": trial.started.isoformat()}
             keys["start"] |= {"prefix": trial.prefix} if trial.prefix else {}
         patiently(lambda: append_line(self._results_file, keys | line))

@@ -26,6 +26,10 @@ class Run:
         }
         """Trials that may have a checkpoint: running ones, kept ones, and what a kill left behind."""
 
+    def run(self) -> None:
+        """Train what is left; every place has its own way."""
+        raise NotImplementedError
+
     def begin(self) -> None:
         """Forget the reports of trials that have ended, and finish those whose end was not recorded."""
         settled = {trial.name for trial in self.protocol.settled}

@@ -163,7 +163,7 @@ class MethodStudy:
 
     def _running(self, params: Mapping[str, Any]) -> FrozenTrial:
         own = {name: self._distributions[name] for name in params}
-        return create_trial(state=TrialState.RUNNING, params=params, distributions=own)
+        return create_trial(state=TrialState.RUNNING, params=dict(params), distributions=own)
 
     def _ended(self, trial: ImportedTrial) -> FrozenTrial:
         params = self._searched(trial.settings)
@@ -208,7 +208,7 @@ class _Trials:
     def __len__(self) -> int:
         return len(self._trials)
 
-    def study(self, sampler: TPESampler) -> optuna.Study:
+    def study(self, sampler: BaseSampler) -> optuna.Study:
         return optuna.load_study(study_name=self._name, storage=self._storage, sampler=sampler)
 
     def add(self, number: int, trial: FrozenTrial) -> None:

@@ -66,7 +66,7 @@ class Protocol:
                             study = self.studies[event.trial.study]
                             study.widen(Widening.from_dict(event.trial.widened))
                         arm.restore(event.trial)
-                    case "report":
+                    case "report" if event.report is not None:
                         verdicts[event.trial.name] = arm.verdict(event.trial, event.report)
                     case "end":
                         arm.ended(event.trial)

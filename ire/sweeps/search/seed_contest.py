@@ -54,8 +54,8 @@ class SeedContest:
         self._plan, self._flatness, self._trials = plan, flatness, trials
 
     @cached_property
-    def _runs(self) -> dict[tuple[str, str, int], list[TrialRecord]]:
-        runs: dict[tuple[str, str, int], list[TrialRecord]] = {}
+    def _runs(self) -> dict[tuple[str, str, int | None], list[TrialRecord]]:
+        runs: dict[tuple[str, str, int | None], list[TrialRecord]] = {}
         for trial in sorted(self._trials, key=lambda trial: trial.number):
             runs.setdefault((trial.stage, trial.variant, trial.origin), []).append(trial)
         return runs

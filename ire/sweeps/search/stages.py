@@ -61,9 +61,8 @@ def curve_baselines(plan: Plan, ledgers: Collection[Ledger]) -> list[Ledger]:
     front, cost = [best], best.gradients_per_step
     if plan.rules > 1:
         others = [ledger for ledger in ledgers if ledger.is_baseline and ledger is not best]
-        for ledger in sorted(
-            (each for each in others if each.mean_cost is not None), key=lambda each: each.mean_cost
-        ):
+        costs = [(mean, place) for place, each in enumerate(others) if (mean := each.mean_cost) is not None]
+        for ledger in (others[place] for _, place in sorted(costs)):
             if ledger.gradients_per_step < cost and not lost(ledger.confirm):
                 front.append(ledger)
                 cost = ledger.gradients_per_step
@@ -83,6 +82,7 @@ def curve_contests(plan: Plan, ledgers: Collection[Ledger]) -> list[SeedContest]
 
 def _curve_point(plan: Plan, baseline: Ledger, factor: float) -> SeedContest:
     winner, settings = baseline.winner, baseline.settings
+    assert winner is not None and settings is not None, "it has been confirmed"
     entries = [
         Entry(
             method=winner.method,
@@ -119,6 +119,7 @@ def _control_entries(plan: Plan, ledger: Ledger) -> Iterator[tuple[str, list[Ent
     studies.
     """
     method, winner, settings = ledger.method, ledger.winner, ledger.settings
+    assert winner is not None and settings is not None, "its contest has chosen"
     points = plan.candidates if plan.rules > 1 else 1
 
     def entries(
@@ -127,7 +128,7 @@ def _control_entries(plan: Plan, ledger: Ledger) -> Iterator[tuple[str, list[Ent
         return [
             Entry(
                 method=of,
-                settings=own | {setting: own[setting] * factor},
+                settings={**own, setting: own[setting] * factor},
                 origin=winner.number,
                 variant=name + (f"-{setting}{factor:g}" if factor != 1 else ""),
             )
@@ -147,7 +148,10 @@ def _control_entries(plan: Plan, ledger: Ledger) -> Iterator[tuple[str, list[Ent
 
 def won_as_published(ledger: Ledger) -> bool:
     """Whether the published settings, which are those of trial 0, stand for the method as they are."""
-    return ledger.winner.number == 0 and ledger.settings.get("lr") == ledger.winner.spec.settings.get("lr")
+    winner, settings = ledger.winner, ledger.settings
+    if winner is None or settings is None:
+        return False
+    return winner.number == 0 and settings.get("lr") == winner.spec.settings.get("lr")
 
 
 def contests(plan: Plan, ledgers: Mapping[str, Ledger]) -> Iterator[list[SeedContest]]:

@@ -60,11 +60,15 @@ def _turns(ledger: Ledger) -> list[TrialRecord]:
 
 
 def _turn(plan: Plan, ledger: Ledger, number: int) -> TrialRecord:
-    study, chosen = plan.study(ledger.study), ledger.confirmation.chosen
+    study, contest, settings = plan.study(ledger.study), ledger.confirmation, ledger.settings
+    assert contest is not None and contest.chosen is not None and settings is not None, (
+        "it has been confirmed"
+    )
+    chosen = contest.chosen
     parts = (ledger.method.name, TIMING, chosen.variant, f"{chosen.origin:04d}", str(number))
     return TrialRecord(
         spec=study.timing_trial(
-            "-".join(part for part in parts if part), ledger.method.name, ledger.settings, STEPS
+            "-".join(part for part in parts if part), ledger.method.name, settings, STEPS
         ),
         stage=TIMING,
         number=number,
@@ -77,9 +81,9 @@ def _turn(plan: Plan, ledger: Ledger, number: int) -> TrialRecord:
 def optimizer_share(ledger: Ledger) -> float | None:
     """What the optimizer alone takes of a winner's steps, by the same turns; None where it is not known."""
     shares = [
-        run.reports[-1]["optimizer_seconds"] * run.step / run.seconds
+        seconds * run.step / run.seconds
         for run in _counted(ledger)
-        if run.seconds and run.reports[-1].get("optimizer_seconds") is not None
+        if run.seconds and (seconds := run.reports[-1].get("optimizer_seconds")) is not None
     ]
     return median(shares) if shares else None
 
