@@ -1,5 +1,6 @@
 """Sweeps from Python: functions that a file holds or that none does, spaces as dictionaries, results in a notebook."""
 
+import functools
 import sys
 import types
 
@@ -125,6 +126,16 @@ def test_a_script_that_sweeps_when_it_is_imported_is_refused(tmp_path):
     with pytest.raises(InvalidInput, match=message):
         load_workload("endless.py:train", [str(tmp_path)])
     assert not IMPORTING
+
+
+def test_a_partial_and_a_lambda_are_functions_that_no_file_holds(call, another_process):
+    partial = functools.partial(lambda floor, trial: in_no_file(floor)(trial), 0.4)
+    assert call(partial).plan.task == "<python>:function"
+    experiment = call(lambda trial: in_no_file()(trial), name="other")
+    assert experiment.is_complete
+    another_process()
+    with pytest.raises(InvalidInput, match=r"from train import train; resume\(FOLDER, train\)"):
+        resume(experiment.folder, inline=True)
 
 
 def test_a_changed_function_has_another_checksum(call):

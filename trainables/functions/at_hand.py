@@ -48,10 +48,11 @@ def held(task: str) -> Callable[[Any], Any]:
     """The function of that name; raises `InvalidInput` if this process does not have it."""
     if task not in _FUNCTIONS:
         name = task.partition(":")[2]
+        written = name if name.isidentifier() else "train"  # a lambda has none
         raise InvalidInput(
             f"the sweep's training function {name!r} is of a notebook or an interactive session, and no file holds "
-            f"it: put it into one, as train.py, and continue from Python: from train import {name}; "
-            f"resume(FOLDER, {name})"
+            f"it: put it into one, as train.py, and continue from Python: from train import {written}; "
+            f"resume(FOLDER, {written})"
         )
     return _FUNCTIONS[task]
 
