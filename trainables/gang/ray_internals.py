@@ -13,6 +13,8 @@ from typing import Any
 import ray
 
 CALLBACKS, CLEANER = "_create_default_callbacks", "PlacementGroupCleanerCallback"
+DATASETS = "DatasetsCallback"
+"""Starts a process for Ray's datasets, of which there are none here."""
 CONNECT = ("_connect_and_get_accessor", "_check_connected")
 """How the state is connected: of newer releases, and of older ones such as 2.50."""
 AUTHENTICATION = "ray._private.authentication.authentication_token_setup"
@@ -128,7 +130,8 @@ def abandoned_placement_groups() -> list[str]:
 
 
 def without_cleaner(trainer: type) -> type:
-    """A TorchTrainer that never loses its placement group to Ray's own cleaner; without: as Ray does.
+    """A TorchTrainer that never loses its placement group to Ray's own cleaner, and starts no process for datasets;
+    without: as Ray does.
 
     The cleaner asks whether the controller is alive, but it asks the cluster that the environment names, or that was
     started last on the machine: with two of them it takes what is alive for dead. A gang frees what it leaves.
@@ -138,7 +141,7 @@ def without_cleaner(trainer: type) -> type:
         return trainer
 
     def others(self: Any) -> list[Any]:
-        return [callback for callback in create(self) if type(callback).__name__ != CLEANER]
+        return [callback for callback in create(self) if type(callback).__name__ not in (CLEANER, DATASETS)]
 
     return type(trainer.__name__, (trainer,), {CALLBACKS: others})
 

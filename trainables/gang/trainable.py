@@ -58,6 +58,9 @@ class GangTrainable(Trainable):
         """`function` is the pickled training function of a sweep whose function no file holds."""
         self._function = function
         os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", str(POLL_SECONDS))
+        os.environ.setdefault(
+            "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0"
+        )  # a process of which no worker asks anything
         self._gang = config["gang"]
         # Not softly: Ray would send it on to a node that has just died, and of which it does not know yet.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)

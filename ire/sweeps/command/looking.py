@@ -28,18 +28,18 @@ def status(
     """Show the state and the results of a running, interrupted or finished sweep."""
     screen = console()
     if not watch:
-        screen.print(_looked(folder, trust, screen.width)[0], highlight=False)
+        _print(screen, _looked(folder, trust, screen.width)[0])
         return
     with Live(console=screen, auto_refresh=False, transient=True) as live:
         found, is_running = _looked(folder, trust, screen.width)
         while is_running:
             if screen.is_terminal:
-                live.update(found, refresh=True)
+                live.update(Group(*found), refresh=True)
             else:
-                screen.print(found, highlight=False)
+                _print(screen, found)
             time.sleep(WATCH_SECONDS)
             found, is_running = _looked(folder, trust, screen.width)
-    screen.print(found, highlight=False)
+    _print(screen, found)
 
 
 def listing(
@@ -65,9 +65,7 @@ def show(experiment: Any, *, page: Path | None = None) -> None:
     from ire.sweeps.report.remembered import shown
 
     screen = console()
-    screen.print(
-        Group(*_results(experiment.home, shown(experiment), screen.width, page=page)), highlight=False
-    )
+    _print(screen, _results(experiment.home, shown(experiment), screen.width, page=page))
 
 
 def console() -> Console:
@@ -76,7 +74,13 @@ def console() -> Console:
     return found if found.is_terminal else plain_console(width=200)
 
 
-def _looked(folder: str, trust: bool, width: int) -> tuple[RenderableType, bool]:
+def _print(screen: Console, parts: list[RenderableType]) -> None:
+    """Print lines as they are, however long: the terminal wraps them, and paths and commands can be copied."""
+    for part in parts:
+        screen.print(part, soft_wrap=isinstance(part, Text), highlight=False)
+
+
+def _looked(folder: str, trust: bool, width: int) -> tuple[list[RenderableType], bool]:
     """All that is to be shown of an experiment now, and whether it still runs."""
     from ire.sweeps.experiments.experiment import open_experiment
     from ire.sweeps.records.experiment_home import home_at
@@ -87,15 +91,15 @@ def _looked(folder: str, trust: bool, width: int) -> tuple[RenderableType, bool]
     home = home_at(folder)
     known = remembered(home.folder)
     if known is not None and known.complete:
-        return Group(*_results(home, known, width)), False
+        return _results(home, known, width), False
     experiment = open_experiment(home, trust=trust)
     state = state_of(experiment)
-    parts: list[RenderableType] = [_line(state.sentence)]
+    parts: list[RenderableType] = [Text(state.sentence)]
     if state.stages is not None:
         parts += [as_terminal(state.stages)]
     if state.running:
-        parts += [_line(f"running now  {state.running}")]
-    return Group(*parts, *_results(home, shown(experiment), width)), state.word == RUNS
+        parts += [Text(f"running now  {state.running}")]
+    return [*parts, *_results(home, shown(experiment), width)], state.word == RUNS
 
 
 def _results(home: Any, found: Any, width: int, *, page: Path | None = None) -> list[RenderableType]:
@@ -108,16 +112,11 @@ def _results(home: Any, found: Any, width: int, *, page: Path | None = None) -> 
     is_there = page is not None or home.is_mirrored or Path(report).exists()
     return [
         *terminal_tables(found, width),
-        *map(_line, found.findings),
-        _line(
+        *map(Text, found.findings),
+        Text(
             f"wall-clock   {minutes}:{seconds:02d} from the start of the first trial to the end of the last"
         ),
-        _line(f"experiment   {home.location} ({megabytes(open_storage(home.location).size())})"),
-        _line(f"report       {report}" if is_there else f"report       ire report {home.argument}"),
-        _line(f"TensorBoard  ire tensorboard {home.argument}"),
+        Text(f"experiment   {home.location} ({megabytes(open_storage(home.location).size())})"),
+        Text(f"report       {report}" if is_there else f"report       ire report {home.argument}"),
+        Text(f"TensorBoard  ire tensorboard {home.argument}"),
     ]
-
-
-def _line(text: str) -> Text:
-    """A line that is wrapped by the terminal and not by us: paths and commands can be copied."""
-    return Text(text, overflow="ignore", no_wrap=True)

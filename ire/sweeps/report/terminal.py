@@ -12,6 +12,8 @@ from ire.sweeps.report.words import further_findings
 
 WIDE = 140
 """Columns of a terminal from which on every column of a table is shown."""
+MANY = 8
+"""Columns from which on there is one space between them in place of two."""
 NARROW = {
     "Controls": ("method", "control", "method's loss minus control's", "method lower?", "runs"),
     "Search": ("method", "study", "finished", "pruned", "within 1 % after", "winner"),
@@ -38,7 +40,14 @@ def narrowed(told: tables.Table) -> tables.Table:
 
 def as_terminal(told: tables.Table) -> Table:
     """A table as `rich` prints it."""
-    table = Table(title=told.title, title_justify="left", title_style="bold", pad_edge=False, box=SIMPLE_HEAD)
+    table = Table(
+        title=told.title,
+        title_justify="left",
+        title_style="bold",
+        pad_edge=False,
+        collapse_padding=len(told.heads) > MANY,
+        box=SIMPLE_HEAD,
+    )
     for name in told.heads:
         table.add_column(
             name,
