@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ire.invalid_input import InvalidInput
+from ire.invalid_input import InvalidInput, unknown
 from ire.methods.composed import Method
 from search_spaces.contents import Space
 from search_spaces.dimensions import Fixed, holds
@@ -46,6 +46,11 @@ def read_fixed(table: Mapping[str, Any], find: Callable[..., Method], source: st
 
 def check_known(space: Space) -> None:
     """Raise `InvalidInput` for a known point outside of what its method searches, or of one that is not searched."""
+    for name, point in space.fixed.items():
+        arm = space.arms.get(name)
+        for setting in point.settings:
+            if arm is not None and setting not in arm.dimensions:
+                raise unknown("setting", setting, arm.dimensions, where=f"{space.source}, [fixed.{name}]")
     if space.known and space.search.grid:
         raise InvalidInput(
             f"{space.source}: [[points.{next(iter(space.known))}]]: a grid tries every point of its own"
@@ -57,10 +62,16 @@ def check_known(space: Space) -> None:
                 f"{where}: [fixed.{name}] says that {name} is not searched; leave out one of them"
             )
         for point in points:
+            taking_part = space.complete(space.method(name), point)
             for setting, value in point.items():
                 dimension = dimensions.get(setting, Fixed(published=None))
                 if not holds(dimension, value):
                     raise InvalidInput(
                         f"{where}: {setting} = {value!r} lies outside of what {name} searches ({dimension}): "
                         "widen that, or leave the point out"
+                    )
+                if setting not in taking_part:
+                    raise InvalidInput(
+                        f"{where}: {setting} = {value!r} takes no part in this point: it is searched when "
+                        f"{dimension.when}"
                     )

@@ -258,6 +258,11 @@ def test_known_points_come_after_the_published_one_and_hold_for_what_is_built_on
         ("[[points.sgd]]\nrl = 3.0", "unknown setting of sgd 'rl'"),
         ("[[points.sdg]]\nlr = 0.1", "unknown method 'sdg'"),
         ("[points.sgd]\nlr = 0.1", r"must be one or more tables"),
+        (
+            "[task]\na = { choice = [1, 2], published = 1 }\n"
+            "b = { choice = [1, 2], published = 1, when = 'task.a == 2' }\n[[points.sgd]]\ntask.b = 2",
+            "task.b = 2 takes no part in this point: it is searched when task.a == 2",
+        ),
         ("[[points.sgd]]\nlr = 0.2\n[fixed.sgd]\nlr = 0.2", "leave out one of them"),
     ],
 )
@@ -272,6 +277,48 @@ def test_a_fixed_method_has_its_settings_alone_and_what_is_built_on_it_is_search
     assert not space.is_searched(SGD)
     assert space.fixed["sgd"].search_cost == 12000
     assert isinstance(space.dimensions(SGD_IRE)["lr"], Interval)
+
+
+def test_a_fixed_method_may_have_settings_that_the_space_does_not_mention():
+    published = parse("[fixed.sgd]\nnesterov = true\ntask.dropout = 0.2").published(SGD)
+    assert (published["nesterov"], published["task.dropout"]) == (True, 0.2)
+
+
+ARMS = """
+horizon = 100
+eval_interval = 10
+[arms.mine]
+lr = { log = [1e-4, 1e-2], published = 1e-3 }
+[arms.theirs]
+role = "baseline"
+lr = { log = [1e-4, 1e-2], published = 1e-3 }
+"""
+
+
+def test_arms_of_a_training_function_have_points_and_may_be_fixed_and_compared_by_any_metric():
+    space = parse_space(
+        ARMS
+        + '[[points.mine]]\nlr = 2e-3\n[fixed.theirs]\nlr = 5e-2\n[objective]\nmetric = "val_bleu"\nmode = "max"',
+        task="train.py:train",
+        source="my.toml",
+    )
+    assert [point["lr"] for point in space.points(space.method("mine"))] == [1e-3, 2e-3]
+    assert space.published(space.method("theirs")) == {"lr": 5e-2}
+    assert not space.is_searched(space.method("theirs"))
+    assert space.metric.name == "val_bleu"
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("[fixed.theirs]\nrl = 1", "unknown setting 'rl' in my.toml, .fixed.theirs.*did you mean 'lr'"),
+        ("[fixed.other]\nlr = 1", "unknown arm 'other'"),
+        ("[[points.mine]]\nlr = 1.0", "lr = 1.0 lies outside"),
+    ],
+)
+def test_what_is_known_of_an_arm_is_checked(lines, message):
+    with pytest.raises(InvalidInput, match=message):
+        parse_space(ARMS + lines, task="train.py:train", source="my.toml")
 
 
 def test_a_fixed_method_takes_its_options_and_attributes_of_the_task():

@@ -9,7 +9,7 @@ from ire.methods.method import parse_method
 from ire.trial.spec import TrialSpec
 from trainables.task import Task, load_task
 from trainables.training.loop import train
-from trainables.training.rehearsal import rehearse, rehearse_attributes
+from trainables.training.rehearsal import check_metric, rehearse, rehearse_attributes
 from trainables.training.training import Training
 
 METHOD = parse_method("sgd")
@@ -158,6 +158,14 @@ def test_a_value_for_which_there_is_no_model_is_refused_before_anything_starts()
 def test_a_metric_that_the_task_does_not_report_is_named():
     with pytest.raises(InvalidInput, match=r"points does not report val_acuracy.*val_loss, val_accuracy"):
         reports_of(spec_with(metric="val_acuracy"))
+
+
+def test_a_metric_that_the_task_does_not_report_is_named_before_anything_starts():
+    check_metric(Points(), "val_accuracy")
+    with pytest.raises(
+        InvalidInput, match=r"points does not report val_bleu, .* must be one of val_loss, val_accuracy"
+    ):
+        check_metric(Points(), "val_bleu")
 
 
 def test_a_metric_that_is_not_finite_is_divergence():

@@ -46,6 +46,23 @@ def rehearse(task: Task, arms: Mapping[Method, Mapping[str, Any]], *, horizon: i
     return found
 
 
+def check_metric(task: Task, name: str) -> None:
+    """Evaluate one batch of the validation split, and look for the metric by which trials are compared.
+
+    Raises:
+        InvalidInput: the task does not report it.
+    """
+    model = empty_model(task).eval()
+    batch = next(iter(task.eval_batches("validation")))
+    with torch.no_grad():
+        found = [f"val_{key}" for key in task.evaluation_sums(model, batch) if key != "count"]
+    if name not in found:
+        raise InvalidInput(
+            f"{task.name} does not report {name}, by which trials are to be compared: metric in [objective] must be "
+            f"one of {', '.join(found)}"
+        )
+
+
 def rehearse_attributes(
     task: Task, published: Mapping[str, Any], searched: Mapping[str, Sequence[Any]]
 ) -> None:

@@ -17,7 +17,7 @@ from trainables.data.folder import data_in
 from trainables.functions.function import TrainingFunction, load_workload
 from trainables.functions.probe import EVAL_INTERVAL, STEPS, Probed, probe
 from trainables.task import Task
-from trainables.training.rehearsal import rehearse, rehearse_attributes
+from trainables.training.rehearsal import check_metric, rehearse, rehearse_attributes
 from trainables.training.stream_check import check_stream
 
 
@@ -45,6 +45,8 @@ def preflight(plan: Plan, console: Console, *, has_other_data: bool) -> Plan:
             workload.check_data()
             plan = replace(plan, data=workload.data_identity())
             check_stream(workload.in_study(plan.study_number), seed=plan.seed)
+            if not plan.space.metric.is_loss:
+                check_metric(workload, plan.space.metric.name)
     _rehearse(plan, workload)
     return plan
 

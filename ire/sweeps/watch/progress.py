@@ -106,7 +106,7 @@ class Progress(Watcher):
         plan, arms = self._protocol.plan, self._protocol.arms.values()
         later = sum(len(later_runs(plan, arm, is_curve=False)) for arm in arms)
         curve = len(plan.curve) * plan.confirm_seeds if any(arm.is_baseline for arm in arms) else 0
-        search = sum(plan.search_trials(arm.method) for arm in arms)
+        search = sum(arm.plan.search_trials(arm.method) for arm in arms)
         at_most = search + later + (curve if len(arms) > 1 else 0)
         count = len(self._protocol.studies)
         study = f"study {self._study.number + 1} of {count}" if count > 1 else ""
