@@ -35,8 +35,11 @@ ON_PROCESSES = tuple(f"{kind} {what}" for kind in ("driver", *PROCESSES) for wha
 """What may befall a process of a real sweep; one that was stopped goes on after some seconds."""
 
 STOPPED_SECONDS = 5.0
-LATEST_SECONDS = 45.0
-"""A signal is sent up to so many seconds after the start: Ray starts, trains, and ends again in these."""
+EARLY = 0.2
+"""Share of the signals that are sent while Ray starts, up to `START_SECONDS` after the driver."""
+START_SECONDS = 30.0
+TRAINING_SECONDS = 20.0
+"""The others are sent up to so many seconds after the first report of a run; the whole sweep trains that long."""
 
 HANG_SECONDS = 900.0
 """A run that takes longer hangs, which is a difference."""
@@ -62,7 +65,7 @@ def real_round(folder: Path, draws: random.Random, done: Counter[str]) -> None:
             )
             sent = False
             if fault in ON_PROCESSES:
-                sent = _send(driver, *fault.rsplit(" ", 1), after=draws.uniform(1, LATEST_SECONDS))
+                sent = _send(driver, *fault.rsplit(" ", 1), folder / "results.jsonl", draws)
             code = _ended(driver, draws)
         done[fault if inside or sent else "nothing, as it was over"] += 1
         if code == 0:
@@ -94,9 +97,13 @@ def below(driver: int, kind: str) -> list[psutil.Process]:
     return found
 
 
-def _send(driver: subprocess.Popen, kind: str, what: str, *, after: float) -> bool:
-    """Send a signal to the driver or a process below it in so many seconds, or once there is one; False if it ended."""
-    deadline = time.monotonic() + after
+def _send(driver: subprocess.Popen, kind: str, what: str, results: Path, draws: random.Random) -> bool:
+    """Send a signal to the driver or a process below it, at a random moment; False if the driver has ended before."""
+    is_early, share = draws.random() < EARLY, draws.random()
+    size, latest = _size(results), time.monotonic() + HANG_SECONDS
+    while not is_early and driver.poll() is None and _size(results) <= size and time.monotonic() < latest:
+        time.sleep(0.1)
+    deadline = time.monotonic() + share * (START_SECONDS if is_early else TRAINING_SECONDS)
     while time.monotonic() < deadline:
         if driver.poll() is not None:
             return False
@@ -113,6 +120,10 @@ def _send(driver: subprocess.Popen, kind: str, what: str, *, after: float) -> bo
             pass
         time.sleep(0.2)
     return False
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _ended(driver: subprocess.Popen, draws: random.Random) -> int:

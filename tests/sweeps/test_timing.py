@@ -1,6 +1,10 @@
 """The quiet pass: the winners take turns, one at a time, when nothing else is left to run."""
 
+import re
+from io import StringIO
+
 import pytest
+from rich.console import Console
 from simulated import Killed, make_plan, reports_of, simulate, table
 from small_space import SHORT, space_with
 
@@ -8,6 +12,7 @@ from ire.sweeps.plan.plan import RULES
 from ire.sweeps.records.records import CONFIRM, TIMING
 from ire.sweeps.search.protocol import Protocol
 from ire.sweeps.search.timing import ROUNDS, STEPS, optimizer_share, step_seconds
+from ire.sweeps.watch.progress import Progress
 
 
 def plan_of(**fields):
@@ -28,6 +33,15 @@ def test_the_winners_of_all_studies_take_turns_at_the_end(tmp_path):
     for run in turns(protocol):
         assert run.spec.settings == protocol.arm(run).settings
         assert run.spec.timing and run.step == run.spec.horizon == min(STEPS, 48)
+
+
+def test_turns_are_not_counted_among_the_trials_that_are_done(tmp_path):
+    protocol, shown = simulate(plan_of(), tmp_path), StringIO()
+    progress = Progress(Console(file=shown, width=400), in_process=True)
+    progress.opened(protocol)
+    progress.closed()
+    done, at_most = map(int, re.search(r"(\d+) trials done of at most (\d+)", shown.getvalue()).groups())
+    assert done == len(protocol.records.trials) - len(turns(protocol)) <= at_most
 
 
 def test_turns_run_one_at_a_time_however_many_slots_there_are(tmp_path):

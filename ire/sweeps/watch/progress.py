@@ -9,7 +9,7 @@ from rich.table import Table
 
 from ire.methods.foreign import shortened
 from ire.sweeps.findings.forecast import forecast, forecast_words
-from ire.sweeps.records.records import RUNNING, SEARCH
+from ire.sweeps.records.records import RUNNING, SEARCH, TIMING
 from ire.sweeps.search.protocol import Protocol
 from ire.sweeps.search.stage_counts import stage_heads, stage_lines, stages_now
 from ire.sweeps.search.stages import later_runs
@@ -102,7 +102,9 @@ class Progress(Watcher):
 
     def _headline(self) -> str:
         trials = self._protocol.records.trials.values()
-        ended = sum(trial.status != RUNNING for trial in trials)
+        ended = sum(
+            trial.status != RUNNING and trial.stage != TIMING for trial in trials
+        )  # turns are no trials
         plan, arms = self._protocol.plan, self._protocol.arms.values()
         later = sum(len(later_runs(plan, arm, is_curve=False)) for arm in arms)
         curve = len(plan.curve) * plan.confirm_seeds if any(arm.is_baseline for arm in arms) else 0
