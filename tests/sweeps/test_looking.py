@@ -16,6 +16,7 @@ from ire.sweeps.command.app import app
 from ire.sweeps.records.experiment_lock import OWNER
 from ire.sweeps.report.remembered import remember, remembered, shown
 from ire.sweeps.report.state import state_of
+from ire.sweeps.watch.console import plain_console
 
 PLAN = {"methods": ("sgd", "sgd-ire"), "trials": 3, "confirm_seeds": 1, "curve": (2.0,), "controls": True}
 
@@ -67,6 +68,23 @@ def test_runs_of_curve_and_controls_are_counted(tmp_path):
     lines = {line[0]: dict(zip(state.stages.heads, line, strict=True)) for line in state.stages.lines}
     assert lines["sgd"]["curve"] == "1/1" and lines["sgd-ire"]["curve"] == "-"
     assert lines["sgd-ire"]["confirm"] == "1/1" and lines["sgd-ire"]["controls"].endswith("/6")
+
+
+def test_on_80_columns_the_runs_fit_and_commands_can_be_copied(tmp_path, monkeypatch):
+    folder = make(tmp_path / ("broken-" + "x" * 50), kill_after=330)
+    narrow = plain_console(width=80)
+    monkeypatch.setattr("ire.sweeps.command.looking.console", lambda: narrow)
+    lines = invoke("status", folder).splitlines()
+    assert any(line.endswith(f"; continue with: ire resume {folder}") for line in lines)
+    (heads,) = (line for line in lines if "best val_loss" in line)
+    assert " ".join(heads.split()) == "method search pruned lost best val_loss select confirm curve controls"
+    assert len(heads.rstrip()) <= 80
+
+
+def test_printed_commands_are_as_short_as_the_folder_is_named_here(tmp_path, monkeypatch):
+    make(tmp_path / "broken", kill_after=30)
+    monkeypatch.chdir(tmp_path)
+    assert "continue with: ire resume broken\n" in invoke("status", "broken")
 
 
 def test_a_sweep_whose_process_lives_is_running(tmp_path):

@@ -18,6 +18,8 @@ CONTROL_COLOUR = "#8A8A8A"
 
 LIGHTNESS_ON_DARK = 0.62
 """At least, of 1, of a colour on a dark page."""
+SATURATION_ON_DARK = 0.7
+"""At most."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Style:
         """The same hue, light enough for a dark page."""
         red, green, blue = (int(self.colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
         hue, lightness, saturation = rgb_to_hls(red, green, blue)
-        found = hls_to_rgb(hue, max(lightness, LIGHTNESS_ON_DARK), saturation)
+        found = hls_to_rgb(hue, max(lightness, LIGHTNESS_ON_DARK), min(saturation, SATURATION_ON_DARK))
         return "#" + "".join(f"{round(255 * part):02X}" for part in found)
 
 
