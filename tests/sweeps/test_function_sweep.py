@@ -23,6 +23,7 @@ from ire.sweeps.plan.plan import read_plan
 from ire.sweeps.ray.cluster import connected
 from ire.sweeps.ray.remote_probe import probe_on_ray
 from ire.sweeps.records.records import FINISHED, PRUNED, read_records
+from ire.sweeps.search.ledger import Ledger
 from ire.trial.seeds import derive_seed
 from search_spaces.space import parse_space
 from trainables.functions.at_hand import name_of
@@ -294,7 +295,8 @@ def test_different_ranges_of_one_setting_are_told_and_break_nothing(tmp_path):
         baselines=("baseline",),
         space=parse_space(text, task="train.py:train", source="train.toml"),
     )
-    ranges = next(clause for clause in clauses(plan, [{}]) if clause.name == "ranges")
+    study = {name: Ledger(plan, name) for name in plan.methods}
+    ranges = next(clause for clause in clauses(plan, [study]) if clause.name == "ranges")
     assert ranges.kept is None
     assert "lr of mine (log [0.01, 1]) and of baseline (log [0.001, 1])" in ranges.text
 

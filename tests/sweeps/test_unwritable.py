@@ -81,6 +81,6 @@ def test_tensorboard_ends_with_the_command_and_takes_its_own_options(folder, tmp
         time.sleep(0.1)
     pid, _, told = (tmp_path / "told").read_text().partition(" ")
     assert int(pid) == viewer.pid
-    assert told == str(["--logdir", f"{folder}/trials", *options])
+    assert told == str(["--logdir", f"{folder}/runs", *options])
     viewer.terminate()
     assert viewer.wait(10) == -signal.SIGTERM
