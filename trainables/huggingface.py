@@ -72,10 +72,9 @@ class TrialCallback(TrainerCallback):
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> TrainerControl:
+    ) -> None:
         if self._trial.due(state.global_step):
             self._is_due = control.should_log = control.should_evaluate = True
-        return control
 
     def on_log(
         self,

@@ -61,7 +61,7 @@ class TrialCallback(Callback):
                 "knows 2.5 and 2.6"
             )
         loop._should_check_val_fx = lambda data_fetcher: self._is_due(trainer)
-        trainer.fit_loop.check_val_every_n_epoch = trainer.check_val_every_n_epoch = None
+        trainer.check_val_every_n_epoch = None
 
     def _is_due(self, trainer: "lightning.Trainer") -> bool:
         step = trainer.global_step

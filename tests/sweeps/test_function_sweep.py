@@ -305,3 +305,57 @@ def test_a_probe_that_fails_leaves_nothing_behind(tmp_path):
     with pytest.raises(InvalidInput, match=r"tried for 4 steps as 'baseline'.*val_loss is missing"):
         swept(tmp_path, UNSEEDED.replace("val_loss=", "loss="))
     assert not (tmp_path / "own").exists()
+
+
+REGISTRY = """
+import torch
+from ire import sampled_nll
+
+
+def train(trial):
+    torch.manual_seed(trial.seed)
+    draw = torch.Generator().manual_seed(0)
+    inputs = torch.randn(256, 4, generator=draw)
+    targets = (inputs[:, 0] > 0).long()
+    model = torch.nn.Linear(4, 2)
+    optimizer = trial.build_optimizer(model)
+    for step in range(trial.first_step, trial.horizon):
+        if getattr(optimizer, "curvature_due", False):
+            sampled_nll(model(inputs)).backward()
+            optimizer.update_mask()
+        loss = torch.nn.functional.cross_entropy(model(inputs), targets)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        if trial.due(step + 1):
+            trial.report(step + 1, train_loss=loss, val_loss=loss)
+"""
+
+METHODS = """
+horizon = 20
+eval_interval = 5
+default_methods = ["adamw", "adamw-ire"]
+[search]
+trials = 2
+[confirm]
+seeds = 1
+[adamw]
+lr = { log = [1e-3, 1e-1], published = 0.01 }
+[ire]
+kappa = 2.0
+gamma = 0.5
+start_fraction = 0.5
+interval = 5
+"""
+
+
+def test_methods_of_ours_are_arms_in_a_loop_of_ones_own_with_an_ordinary_space(tmp_path):
+    (tmp_path / "methods.toml").write_text(METHODS)
+    found, _ = swept(tmp_path, REGISTRY, space=tmp_path / "methods.toml", trials=2, confirm_seeds=1)
+    rows = {row.method: row for row in found.comparison.rows}
+    assert rows["adamw"].is_baseline
+    assert not rows["adamw-ire"].is_baseline
+    run = rows["adamw-ire"].runs[0]
+    assert run.gradient_evaluations == 22  # masks at steps 10 and 15
+    assert run.val_loss < rows["adamw"].search[0].reports[0]["val_loss"]
+    assert clauses_of(found)["form"].text.startswith("train.py:train is a training function")

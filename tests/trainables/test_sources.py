@@ -118,11 +118,14 @@ def test_a_function_of_a_module_has_its_package_as_source(script, monkeypatch):
     monkeypatch.syspath_prepend(str(script))
     function = load_workload("own_parts.train:train")
     assert function.call(None) == 64
-    assert set(function.sources.texts) == {
-        "own_parts/__init__.py",
-        "own_parts/model.py",
-        "own_parts/train.py",
-    }
+    files = {"own_parts/__init__.py", "own_parts/model.py", "own_parts/train.py"}
+    assert set(function.sources.texts) == files
+    assert set(source_versions("own_parts.train:train", [])) == files
+
+
+def test_a_task_has_no_sources_of_a_function():
+    assert source_versions("digits", []) == {}
+    assert source_versions("trainables.tasks.digits:Digits", []) == {}
 
 
 @pytest.mark.parametrize(

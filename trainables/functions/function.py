@@ -90,10 +90,11 @@ def load_workload(task: str, import_path: Iterable[str] = ()) -> Task | Training
 def source_versions(task: str, import_path: Iterable[str]) -> dict[str, str]:
     """A checksum of the script of that name, and of what has been imported from its folder so far, by file.
 
-    Nothing is imported, and what cannot be found has none; empty for a task of any other form.
+    For a function of a module that has been imported, of what has been imported of its package. Nothing is imported
+    here, and what cannot be found has none; empty for a task of any other form.
     """
     if not is_script(task):
-        return {}
+        return _versions_of_package(*split_scale(task)[0].partition(":")[::2])
     file = split_scale(task)[0].partition(":")[0]
     folder = next((folder for folder in [*import_path, os.getcwd()] if (Path(folder) / file).is_file()), None)
     if folder is None:
@@ -101,6 +102,15 @@ def source_versions(task: str, import_path: Iterable[str]) -> dict[str, str]:
     found = loaded_from(folder)
     script = (Path(folder) / file).read_text(encoding="utf-8", errors="surrogateescape")
     return Sources(folder=folder, texts={file: script, **found.texts}).checksums()
+
+
+def _versions_of_package(module_name: str, attribute: str) -> dict[str, str]:
+    module = sys.modules.get(module_name)
+    found = getattr(module, attribute, None)
+    if module is None or not callable(found) or isinstance(found, type):
+        return {}
+    folder = _home(module_name, module.__file__)
+    return loaded_from(folder, package=module_name.partition(".")[0]).checksums() if folder else {}
 
 
 def check_signature(function: Callable[..., Any], *, name: str) -> None:

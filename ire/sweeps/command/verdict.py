@@ -31,14 +31,14 @@ def verdict(
     from ire.sweeps.command.flags import names
     from ire.sweeps.experiments.verdict import verdict as judged
     from ire.sweeps.report.curves_report import curves_findings, curves_headline, curves_tables
-    from ire.sweeps.report.terminal import WIDE, as_terminal, narrowed
+    from ire.sweeps.report.terminal import as_terminal
 
     found = judged(files, baseline=names(baseline or ""), clock=clock, **columns)
     page = found.report(output)
     console = plain_console()
     console = console if console.is_terminal else plain_console(width=200)
     for table in curves_tables(found.comparison):
-        console.print(as_terminal(table if console.width >= WIDE else narrowed(table)))
+        console.print(as_terminal(table))
     for text in (curves_headline(found.comparison), *curves_findings(found.comparison)):
         console.print(text, soft_wrap=True, highlight=False)
     console.print(f"report       {page.resolve()}", soft_wrap=True, highlight=False)

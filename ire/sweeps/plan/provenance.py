@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 import os
 import platform
+import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import metadata
@@ -21,12 +22,12 @@ def versions(task: str, import_path: Sequence[str] = ()) -> dict[str, str]:
     """Python, the main libraries, our own release, and a checksum of our code, which tells apart unreleased states.
 
     For a task from outside the package (`package.module:Class`), also a checksum of its module; for a training
-    function in a file, of that and of what has been imported from its folder, by their names.
+    function, of its file and of what has been imported from its folder or its package, by their names.
     """
     found = {"python": platform.python_version(), "ire": _version("ire"), "code": code_checksum()}
     checksum = task_checksum(task)
     found |= {"task": checksum} if checksum else {}
-    if is_script(task):
+    if is_script(task) or task.partition(":")[0] in sys.modules:
         from trainables.functions.function import source_versions  # brings torch, which reports do without
 
         found |= source_versions(task, import_path)

@@ -77,12 +77,12 @@ def curves_tables(comparison: CurvesComparison) -> list[Table]:
 def _verdicts(comparison: CurvesComparison) -> Table:
     clock = comparison.clock
     return Table(
-        title="Arms" + "; verdicts are on the configurations that were run" * (not comparison.judges_methods),
+        title="Arms",
         heads=["method", "verdict", f"{CLOCKS[clock]} speed-up", "against", "horizon", "loss", "runs"],
         lines=[
             [
                 arm.name + " (baseline)" * arm.is_baseline,
-                _verdict(arm, clock),
+                _verdict(arm, clock, comparison.judges_methods),
                 str(arm.speed_up(clock) or "-"),
                 arm.against(clock) or "-",
                 ", ".join(str(side.horizon) for side in arm.sides)
@@ -96,13 +96,13 @@ def _verdicts(comparison: CurvesComparison) -> Table:
     )
 
 
-def _verdict(arm: Arm, clock: str) -> str:
+def _verdict(arm: Arm, clock: str, methods: bool) -> str:
     if arm.is_baseline:
         return "-"
     judgement = arm.judgements.get(clock)
     if judgement is None:
         return "-" if clock == "wall" else "too few runs"
-    return judgement.verdict
+    return judgement.verdict + " (configuration)" * (not methods and judgement.verdict != NOT_SHOWN)
 
 
 def _clock(comparison: CurvesComparison, clock: str) -> Table:
@@ -112,7 +112,7 @@ def _clock(comparison: CurvesComparison, clock: str) -> Table:
         lines=[
             [
                 arm.name,
-                _verdict(arm, clock),
+                _verdict(arm, clock, comparison.judges_methods),
                 str(arm.speed_up(clock) or "-"),
                 arm.against(clock) or "-",
             ]

@@ -6,7 +6,6 @@ from rich.text import Text
 
 from ire.foreign_text import in_one_line
 from ire.sweeps.findings.results import Results
-from ire.sweeps.findings.statistics.speedup import CLOCKS
 from ire.sweeps.report import tables
 from ire.sweeps.report.remembered import Shown, shown
 from ire.sweeps.report.words import further_findings
@@ -16,7 +15,6 @@ WIDE = 140
 MANY = 8
 """Columns from which on there is one space between them in place of two."""
 NARROW = {
-    "Arms": ("method", "verdict", *(f"{words} speed-up" for words in CLOCKS.values()), "against", "runs"),
     "Controls": ("method", "control", "method's loss minus control's", "method lower?", "runs"),
     "Search": ("method", "study", "finished", "pruned", "within 1 % after", "winner"),
 }

@@ -144,8 +144,6 @@ def _in_roles(
         scalars = SCALARS.fullmatch(path.stem)
         stem = scalars["run"] if scalars else path.name.split(".")[0]
         roles["run"] = "seed " + roles["seed"] if "seed" in roles else stem
-        if "seed" in roles and "horizon" in roles:  # a seed has a run at each horizon
-            roles["run"] += " to " + _labels(roles["horizon"])
     if "arm" not in roles:
         roles["arm"] = [m[1] if (m := NUMBERED.fullmatch(str(run))) else run for run in roles["run"]]
     for role in ("study", "arm", "run"):
