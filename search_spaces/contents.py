@@ -98,7 +98,7 @@ class Space:
         settings = {name: d.published for name, d in dimensions.items()} | dict(point.settings)
         taking_part = active(dimensions, settings, where=self.source)
         default = {name: setting.default for name, setting in method.settings.items()}
-        found = {
+        found: dict[str, Dimension] = {
             name: Fixed(published=settings[name] if name in taking_part else default[name])
             for name in dimensions
             if name in taking_part or name in default
