@@ -17,10 +17,9 @@ from ire.sweeps.command import doctor as doctor_command
 from ire.sweeps.command import looking
 from ire.sweeps.command import verdict as verdict_command
 from ire.sweeps.command.commands import Commands
-from ire.sweeps.command.config import from_file, given
+from ire.sweeps.command.config import from_file, given, is_config
 from ire.sweeps.command.flags import with_flags
 from ire.sweeps.command.looking import Folder, Trust, show
-from ire.sweeps.plan.config import is_config
 from ire.sweeps.plan.options import OPTIONS, RESUMED
 
 app = typer.Typer(

@@ -6,8 +6,14 @@ from typing import Any
 from typer import Context
 
 from ire.sweeps.command.flags import flags_of
-from ire.sweeps.plan.config import read_config
 from ire.sweeps.plan.option import Option
+
+SUFFIX = ".toml"
+
+
+def is_config(task: str | None) -> bool:
+    """Whether what stands behind `ire sweep` names a file and not a task."""
+    return task is not None and task.endswith(SUFFIX)
 
 
 def given(context: Context, options: Mapping[str, Option]) -> set[str]:
@@ -25,6 +31,8 @@ def given(context: Context, options: Mapping[str, Option]) -> set[str]:
 
 def from_file(path: str, options: Mapping[str, Any], typed: set[str]) -> tuple[str | None, dict[str, Any]]:
     """The task and the options of a call: those of the file at `path`, with those that were typed in their place."""
+    from ire.sweeps.plan.config import read_config  # brings numpy, which most commands do without
+
     found = read_config(path)
     task = found.pop("task", None)
     return task, {**options, **found, **{name: options[name] for name in typed}}

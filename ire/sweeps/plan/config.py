@@ -14,14 +14,8 @@ from ire.trial.scale import split_scale
 from search_spaces import Space
 from search_spaces.space import parse_space
 
-SUFFIX = ".toml"
 OF_A_SWEEP = ("schema", "versions", "rules", "import_path", "data")
 """What a sweep writes that no option says: it is found anew."""
-
-
-def is_config(task: str | None) -> bool:
-    """Whether what stands behind `ire sweep` names a file and not a task."""
-    return task is not None and task.endswith(SUFFIX)
 
 
 def read_config(path: str | Path) -> dict[str, Any]:
