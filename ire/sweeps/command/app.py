@@ -60,7 +60,9 @@ def tasks() -> None:
         space = find_space(name)
         table.add_row(name, str(space.horizon), space.description)
     _console().print(table)
-    _console().print("your own: package.module:Class, with its space file beside it or given by --space")
+    _console().print(
+        "your own: train.py:train or package.module:Class, with its space file beside it or given by --space"
+    )
 
 
 @app.command()
