@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from scipy import stats
 from simulated import make_plan, simulate
 from small_space import space_with
 
@@ -11,6 +12,7 @@ from ire.sweeps.findings.contract import broken_before, clauses
 from ire.sweeps.findings.statistics.tuning_gain import (
     best_so_far,
     counts,
+    effort,
     expected_best,
     expected_best_interval,
     trial_costs,
@@ -184,3 +186,11 @@ def test_pruned_trials_stand_for_their_last_loss_and_lost_ones_for_the_worst(tmp
     assert at[-1] <= arm.spent
     unfinished = [dataclasses.replace(t, status="pruned") for t in arm.search]
     assert not len(trial_costs(unfinished))
+
+
+def test_how_easily_a_method_is_tuned_has_an_interval_over_studies():
+    mean, low, high = effort([2, 4, 8], np.random.default_rng(0))
+    logs = np.log([2, 4, 8])
+    half = stats.t.ppf(0.975, 2) * logs.std(ddof=1) / np.sqrt(3)
+    assert mean == pytest.approx(4.0)
+    assert [low, high] == pytest.approx([4 * np.exp(-half), 4 * np.exp(half)], rel=0.05)

@@ -23,7 +23,7 @@ from ire.sweeps.findings.statistics.verdict import MARGIN, Ratio, SpeedUp
 from ire.sweeps.plan.options import PLANNED
 from ire.sweeps.plan.preset import load_preset
 from ire.sweeps.records.records import TrialRecord
-from ire.sweeps.report.tables import last_line
+from ire.sweeps.report.tables import last_line, tuning_effort
 from ire.sweeps.report.words import further_findings, headline, shared
 from ire.sweeps.search.stages import CONTROL_WORDS
 from ire.trial.report import MEASURES
@@ -157,6 +157,7 @@ def _row(results: Results, row: Row) -> dict[str, Any]:
             )
             for winner in row.winners
         ],
+        **_tuning_effort(results, row),
         "expected_best": _expected_best(results, row),
         "importance": results.importances[row.method],
     }
@@ -204,6 +205,15 @@ def _warm_start(results: Results) -> dict[str, Any]:
             "gradient_evaluations": dict(imported.spent),
         }
     }
+
+
+def _tuning_effort(results: Results, row: Row) -> dict[str, Any]:
+    """How easily the method was tuned, where there are enough studies to say so."""
+    found = tuning_effort(results, row)
+    if found is None:
+        return {}
+    mean, low, high = found
+    return {"tuning_effort": {"trials": mean, "low": low, "high": high}}
 
 
 def _final_values(comparison: Comparison, values: Callable[[str], Any]) -> dict[str, Any]:

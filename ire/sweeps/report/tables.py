@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ire.foreign_text import visible
 from ire.methods.composed import Method
 from ire.methods.foreign import shortened
@@ -20,7 +22,7 @@ from ire.sweeps.findings.comparison import (
 from ire.sweeps.findings.paper import beside_the_paper
 from ire.sweeps.findings.results import Results
 from ire.sweeps.findings.statistics.speedup import CLOCKS
-from ire.sweeps.findings.statistics.tuning_gain import trials_to_within
+from ire.sweeps.findings.statistics.tuning_gain import effort, trials_to_within
 from ire.sweeps.plan.preset import load_preset
 from ire.sweeps.records.records import DIVERGED, FAILED, FINISHED, PRUNED, TrialRecord
 from ire.sweeps.report.words import headline
@@ -28,6 +30,7 @@ from ire.sweeps.search.stages import CONTROL_WORDS, KAPPA_0, PUBLISHED
 from ire.sweeps.search.widening import study_plan
 from ire.trial.metric import Metric
 from ire.trial.report import MEASURES
+from ire.trial.seeds import derive_seed
 
 TEXT = (
     *("method", "control", "what it is", "verdict", "against", "clock", "winner", "settings", "clause", ""),
@@ -75,6 +78,7 @@ def tables(results: Results) -> Iterator[Table]:
         other_ratios(results),
         controls(results),
         searches(results),
+        tuning_efforts(results),
         flatness(results),
         masks(results),
         contract(results),
@@ -289,6 +293,30 @@ def searches(results: Results) -> Table:
 def _state_bytes(method: Method) -> str:
     """Of an arm of a training function nothing is known."""
     return "-" if isinstance(method, OwnArm) else f"{method.state_bytes:g}"
+
+
+def tuning_efforts(results: Results) -> Table:
+    """How easily each method was tuned, over the studies: only where there are enough of them for an interval."""
+    comparison, lines = results.comparison, []
+    for row in comparison.rows:
+        found = tuning_effort(results, row)
+        if found is not None:
+            lines.append([row.method, f"{found[0]:.1f}", f"[{found[1]:.1f}, {found[2]:.1f}]"])
+    title = f"How easily tuned: search trials to within 1 % of the best, over {comparison.studies} studies"
+    return Table(title=title, heads=["method", "trials", "95 % interval"], lines=lines)
+
+
+def tuning_effort(results: Results, row: Row) -> tuple[float, float, float] | None:
+    """Geometric mean and interval of the trials that a method's searches needed; None from too few studies."""
+    comparison = results.comparison
+    if not comparison.judges_methods or not row.is_searched:
+        return None
+    studies = [[t for t in row.search if t.study == study] for study in range(comparison.studies)]
+    needed = [trials_to_within(trials, comparison.metric) for trials in studies]
+    known = [count for count in needed if count is not None]
+    if len(known) < comparison.studies:
+        return None
+    return effort(known, np.random.default_rng(derive_seed(results.plan.seed, "effort", row.method)))
 
 
 def _trials_needed(trials: Sequence[TrialRecord], metric: Metric) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import gammaln
 
-from ire.sweeps.findings.statistics.draws import interval
+from ire.sweeps.findings.statistics.draws import interval, paired_draws
 from ire.sweeps.records.records import FINISHED, PRUNED, TrialRecord
 from ire.trial.metric import LOSS, Metric
 
@@ -41,6 +41,13 @@ def trials_to_within(trials: Sequence[TrialRecord], metric: Metric = LOSS, share
         return None
     best = min(costs.values())
     return 1 + min(number for number, cost in costs.items() if cost <= best + share * abs(best))
+
+
+def effort(needed: Sequence[int], generator: np.random.Generator) -> tuple[float, float, float]:
+    """Geometric mean over searches of the trials that each `needed`, and its 95 % interval over them."""
+    logs = np.log(np.array(needed, dtype=float))
+    low, high = interval(paired_draws(logs[:, None], generator)[:, 0])
+    return float(np.exp(logs.mean())), float(np.exp(low)), float(np.exp(high))
 
 
 def counts(trials: int) -> np.ndarray:
