@@ -29,6 +29,7 @@ from ire.sweeps.report.tables import tables
 from ire.sweeps.report.words import control_findings
 from ire.sweeps.search.range_ends import edges
 from ire.sweeps.search.stages import KAPPA_0
+from ire.trial.metric import LOSS, Metric
 from search_spaces import find_space
 
 
@@ -333,7 +334,7 @@ def difference_of(ends):
     return Difference(value=sum(ends) / 2, low=ends[0], high=ends[1], units=5)
 
 
-def told_of_controls(controls, *, unsettled=(), against_base=None):
+def told_of_controls(controls, *, unsettled=(), against_base=None, metric=LOSS):
     row = SimpleNamespace(
         method="sgd-ire",
         controls=controls,
@@ -341,7 +342,7 @@ def told_of_controls(controls, *, unsettled=(), against_base=None):
         against_base=against_base,
         null_model=None,
     )
-    return control_findings(SimpleNamespace(rows=[row]))
+    return control_findings(SimpleNamespace(rows=[row], metric=metric))
 
 
 @pytest.mark.parametrize(
@@ -416,3 +417,20 @@ def test_controls_with_a_run_missing_or_lost_settle_nothing(run):
         (run.folder / name).unlink()
     lost = run(plan=plan, fails=(f"sgd-ire-control-mean-{winner:04d}-1",))
     assert lost.comparison.row("sgd-ire").unsettled == ["mean"]
+
+
+def test_controls_of_a_metric_to_maximise_are_spoken_of_the_other_way_round():
+    accuracy = Metric(name="val_accuracy", mode="max")
+
+    def of(name, ends):
+        found = Difference(value=sum(ends) / 2, low=ends[0], high=ends[1], units=5, is_better_above=True)
+        return SimpleNamespace(name=name, against_method=found, is_tuned=True)
+
+    worse = [
+        of(name, LOWER) for name in (KAPPA_0, *CONTROLS)
+    ]  # the method's accuracy is lower than each control's
+    told = told_of_controls(worse, metric=accuracy)
+    assert told[0] == "No evidence that the boost helps sgd-ire: with kappa = 0 the final accuracy is higher."
+    better = [of(name, HIGHER) for name in (KAPPA_0, *CONTROLS)]
+    (told,) = told_of_controls(better, metric=accuracy)
+    assert told.startswith("The choice of coordinates explains sgd-ire's gain: it beats all its controls")

@@ -153,7 +153,8 @@ class TrialRecord:
 
     def forget_reports(self) -> None:
         """Keep only the last report of a trial that has ended, and what is asked of it: long sweeps have millions."""
-        self.best_val_loss, self.middle  # noqa: B018 - computed now, or never
+        self.best_val_loss  # noqa: B018 - computed now, or never
+        self.middle  # noqa: B018
         del self.reports[:-1]
 
     @cached_property

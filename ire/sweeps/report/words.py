@@ -19,7 +19,7 @@ from ire.sweeps.findings.yardstick import TEST
 from ire.sweeps.plan.options import MIN_STUDIES
 from ire.sweeps.records.records import RUNNING, SEARCH
 from ire.sweeps.search.stages import KAPPA_0, PUBLISHED
-from ire.sweeps.search.widening import Moved, has_room
+from ire.sweeps.search.widening import Moved, has_room, widest
 from ire.trial.metric import Metric
 
 
@@ -349,7 +349,8 @@ def _unfinished(results: Results) -> list[str]:
     ends = [edge for row in comparison.rows for edge in row.edges]
     if ends:
         remedy = "Widen the range and run all methods again."
-        if any(has_room(results.widest_plan, edge) for edge in ends):
+        searched = widest(results.plan, comparison.widenings)
+        if any(has_room(searched, edge) for edge in ends):
             remedy = f"`ire resume {results.home.argument} --widen` moves it, for all methods that share it."
         sentences.append(
             f"Not finished: winners press against the end of a range ({'; '.join(map(str, ends))}). {remedy}"
