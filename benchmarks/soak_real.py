@@ -38,8 +38,8 @@ STOPPED_SECONDS = 5.0
 EARLY = 0.2
 """Share of the signals that are sent while Ray starts, up to `START_SECONDS` after the driver."""
 START_SECONDS = 30.0
-TRAINING_SECONDS = 20.0
-"""The others are sent up to so many seconds after the first report of a run; the whole sweep trains that long."""
+TRAINING_SECONDS = 6.0
+"""The others are sent up to so many seconds after the first report of a run; warm workers need 8 for all trials."""
 
 HANG_SECONDS = 900.0
 """A run that takes longer hangs, which is a difference."""

@@ -8,7 +8,13 @@ from ire import Experiment, sweep
 def main(storage: Path | str = "experiments") -> Experiment:
     """Tune two methods with two trials each and confirm them on two seeds: too few to conclude anything."""
     experiment = sweep(
-        "digits", methods=["sgd", "sgd-ire"], trials=2, confirm_seeds=2, curve=False, storage=str(storage)
+        "digits",
+        methods=["sgd", "sgd-ire"],
+        trials=2,
+        confirm_seeds=2,
+        studies=1,
+        curve=False,
+        storage=str(storage),
     )
     print(experiment.trials[["trial", "stage", "status", "val_loss"]])
     print(experiment.winners.T)

@@ -27,6 +27,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 RAY = [sys.executable, "-c", "from ray.scripts.scripts import main; main()"]
 TASK = """
+import os
 import time
 from trainables.tasks.digits import Digits
 
@@ -35,9 +36,13 @@ class MyDigits(Digits):
 
     def train_batches(self, *, seed, start):
         for batch in super().train_batches(seed=seed, start=start):
-            time.sleep(0.1)
+            time.sleep(float(os.environ.get("SECONDS_A_STEP", 0)))
             yield batch
 """
+
+
+SLOWLY = {"SECONDS_A_STEP": "0.1"}
+"""So that a sweep lasts longer than Ray's cleaner takes to look."""
 
 
 def free_port() -> int:
@@ -159,6 +164,6 @@ def test_a_cluster_that_starts_beside_a_sweep_does_not_disturb_it(jobs, project,
     address, environment = jobs
     results = tmp_path / "own" / "results.jsonl"
     with opened_once(lambda: results.exists() and results.stat().st_size > 0, address) as other:
-        run(sweep(tmp_path, "own"), environment | {"RAY_API_SERVER_ADDRESS": other}, project)
+        run(sweep(tmp_path, "own"), environment | {"RAY_API_SERVER_ADDRESS": other} | SLOWLY, project)
     trials = open_experiment(tmp_path / "own").records.trials.values()
     assert [trial.faults for trial in trials] == [[]] * len(trials)

@@ -25,14 +25,18 @@ def nodes():
 
 SLOW_DIGITS = """
 import time
+from pathlib import Path
 from trainables.tasks.digits import Digits
+
+SLOW = Path(__file__).with_name("slow")
 
 class SlowDigits(Digits):
     name = "slow-digits"
 
     def train_batches(self, *, seed, start):
         for batch in super().train_batches(seed=seed, start=start):
-            time.sleep(0.1)
+            if SLOW.exists():
+                time.sleep(0.1)
             yield batch
 """
 
@@ -40,6 +44,7 @@ class SlowDigits(Digits):
 def test_a_trial_spreads_over_nodes_and_survives_the_loss_of_one(nodes, tmp_path):
     cluster, second = nodes
     (tmp_path / "my_slow.py").write_text(SLOW_DIGITS)
+    (tmp_path / "slow").touch()  # until the node is lost in the middle of a trial
     (tmp_path / "space.toml").write_text(space_text({"horizon": 96, "search": {"rungs": [48]}}))
     process = subprocess.Popen(
         [
@@ -59,6 +64,7 @@ def test_a_trial_spreads_over_nodes_and_survives_the_loss_of_one(nodes, tmp_path
         assert process.poll() is None and time.monotonic() < deadline, process.communicate()[0]
         time.sleep(0.1)
     cluster.remove_node(second, allow_graceful=False)
+    (tmp_path / "slow").unlink()
     cluster.add_node(num_cpus=1)
     output, _ = process.communicate(timeout=400)
     assert process.returncode == 0, output

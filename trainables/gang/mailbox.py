@@ -8,6 +8,7 @@ import asyncio
 from typing import Any
 
 from ire.trial.message import Message
+from trainables.gang.job import Job
 
 
 class Mailbox:
@@ -15,7 +16,7 @@ class Mailbox:
 
     def __init__(self) -> None:
         self._changed = asyncio.Condition()
-        self._job: dict[str, Any] | None = None
+        self._job: Job | None = None
         self._number = 0  # of the current job; 0 is none
         self._done = False
         self._closed = False
@@ -27,7 +28,7 @@ class Mailbox:
 
     # The trial's side
 
-    async def post(self, job: dict[str, Any]) -> int:
+    async def post(self, job: Job) -> int:
         """Replace the current job, whatever its state, and return the new one's number."""
         async with self._changed:
             self._job, self._done, self._messages = job, False, []
@@ -71,7 +72,7 @@ class Mailbox:
 
     # The gang's side
 
-    async def take(self, finished: int) -> tuple[int, dict[str, Any]] | None:
+    async def take(self, finished: int) -> tuple[int, Job] | None:
         """The current job and its number, as soon as there is one that is not done; None when closed.
 
         `finished` is the last job that this gang has ended or abandoned.
@@ -80,7 +81,7 @@ class Mailbox:
             await self._changed.wait_for(
                 lambda: self._closed or (self._number > finished and not self._done and self._job is not None)
             )
-            return None if self._closed else (self._number, self._job)
+            return None if self._closed or self._job is None else (self._number, self._job)
 
     async def began(self, number: int, rank: int, worker: Any, placement_group: str | None) -> None:
         """Worker `rank`, an actor handle, has begun job `number`; the message of the first worker is passed on."""

@@ -63,7 +63,7 @@ def loopback_only() -> Iterator[None]:
 def forget_token() -> None:
     """Let Ray look for its token again: it keeps the first one that it finds in a process. Without: no tokens."""
     with contextlib.suppress(ImportError, AttributeError):
-        from ray._raylet import AuthenticationTokenLoader
+        from ray._raylet import AuthenticationTokenLoader  # pyright: ignore[reportAttributeAccessIssue]
 
         AuthenticationTokenLoader.instance().reset_cache()
 
@@ -116,7 +116,7 @@ def abandoned_placement_groups() -> list[str]:
     state = _state()
     if state is None:
         return []
-    from ray.core.generated.gcs_pb2 import PlacementGroupTableData
+    from ray.core.generated.gcs_pb2 import PlacementGroupTableData  # pyright: ignore[reportAttributeAccessIssue]
 
     job, found = ray.get_runtime_context().get_job_id(), []
     for table in _accessor(state).get_placement_group_table():
@@ -173,7 +173,7 @@ def _state() -> Any:
     """What answers questions about the cluster that is connected, if it has the tables of placement groups."""
     with contextlib.suppress(ImportError):
         from ray._private.state import state
-        from ray.core.generated.gcs_pb2 import PlacementGroupTableData
+        from ray.core.generated.gcs_pb2 import PlacementGroupTableData  # pyright: ignore[reportAttributeAccessIssue]
 
         if "creator_actor_dead" in PlacementGroupTableData.DESCRIPTOR.fields_by_name:
             return state if any(hasattr(state, name) for name in CONNECT) else None

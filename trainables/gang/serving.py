@@ -12,6 +12,7 @@ import ray
 import ray.train
 import torch.distributed as dist
 from ray import cloudpickle
+from ray.train.torch import get_device
 
 from ire.trial.spec import TrialSpec
 from trainables.data.folder import data_in
@@ -40,7 +41,7 @@ def serve_jobs(config: dict[str, Any]) -> None:
 def _serve(mailbox: Any, import_path: list[str]) -> None:
     context = ray.train.get_context()
     rank, world_size = context.get_world_rank(), context.get_world_size()
-    device = ray.train.torch.get_device()
+    device = get_device()
     tasks: dict[str, Task | TrainingFunction] = {}
     finished = 0
     gc.collect()
@@ -103,11 +104,12 @@ def is_of_a_peer(error: BaseException) -> bool:
     that they name.
     """
     seen: list[BaseException] = []
-    while error is not None and error not in seen:
-        if isinstance(error, dist.DistError) or "gloo/transport" in str(error):
+    at: BaseException | None = error
+    while at is not None and at not in seen:
+        if isinstance(at, dist.DistError) or "gloo/transport" in str(at):
             return True
-        seen.append(error)
-        error = error.__cause__ or error.__context__
+        seen.append(at)
+        at = at.__cause__ or at.__context__
     return False
 
 

@@ -9,7 +9,7 @@ loaded data stay warm; a new trial costs a message.
 import os
 import threading
 import time
-from typing import Any
+from typing import Any, cast
 
 import ray
 import ray.train
@@ -20,6 +20,7 @@ from ray.util.placement_group import PlacementGroup
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ire.trial.message import Message, Trouble
+from trainables.gang.job import Config, Gang
 from trainables.gang.mailbox import Mailbox
 from trainables.gang.ray_internals import abandoned_placement_groups, without_cleaner
 from trainables.gang.shares import share
@@ -45,32 +46,26 @@ WAITING_SECONDS = 120.0
 
 
 class GangTrainable(Trainable):
-    """The Tune side of a gang. Its config is `{"job": ..., "gang": ...}`.
+    """The Tune side of a gang. Its config is a `Config`; each result holds one `Message` in `messages`."""
 
-    `job`: `spec` (TrialSpec as a dict), `checkpoint` and `prefixes` (each a folder, its URI or None),
-    `checkpoint_seconds`, `hang_seconds`, `keep_last`.
-    `gang`: `workers`, `cpus_per_worker`, `gpus_per_worker`, `storage`, `import_path`, `sources` (of a
-    training function's script: the fields of `Sources`, or None), `data_dir`.
-    Each result holds one `ire.trial.message.Message` in `messages`.
-    """
-
-    def setup(self, config: dict[str, Any], function: bytes | None = None) -> None:
+    def setup(self, config: Any, function: bytes | None = None) -> None:
         """`function` is the pickled training function of a sweep whose function no file holds."""
         self._function = function
         os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", str(POLL_SECONDS))
         os.environ.setdefault(
             "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0"
         )  # a process of which no worker asks anything
-        self._gang = config["gang"]
+        self._gang: Gang = config["gang"]
         # Not softly: Ray would send it on to a node that has just died, and of which it does not know yet.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        self._mailbox = ray.remote(num_cpus=0, scheduling_strategy=here)(Mailbox).remote()
+        as_actor: Any = ray.remote(num_cpus=0, scheduling_strategy=cast(Any, here))
+        self._mailbox: Any = as_actor(Mailbox).remote()
         self._broken = False
         self._placement_group: str | None = None
         self._start_gang()
         self._post(config)
 
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
+    def reset_config(self, new_config: Any) -> bool:
         """Abandon the current job, if it still runs, and post the next one, so that a trial starts cheaply.
 
         After an error the gang is replaced: a CUDA error, for example, makes its process unusable.
@@ -90,7 +85,7 @@ class GangTrainable(Trainable):
             self._stepped = time.monotonic()
 
     def _next_message(self) -> Message:
-        message = ray.get(self._mailbox.collect.remote(self._number, COLLECT_SECONDS))
+        message: Message | None = _answer(self._mailbox.collect.remote(self._number, COLLECT_SECONDS))
         if message is not None:
             self._watchdog.heard()
             self._placement_group = message.placement_group or self._placement_group
@@ -109,7 +104,7 @@ class GangTrainable(Trainable):
         """Why the gang ended during a trial."""
         if self._placement_group:  # its owner may be gone with the workers
             remove_placement_group_by_id(self._placement_group)
-        diagnoses = ray.get(self._mailbox.diagnoses.remote())
+        diagnoses: str = _answer(self._mailbox.diagnoses.remote())
         if diagnoses:
             return Trouble(kind="hang", cause=diagnoses)
         if self._killed:
@@ -151,7 +146,7 @@ class GangTrainable(Trainable):
     def load_checkpoint(self, checkpoint: Any) -> None:
         """Nothing, for the same reason."""
 
-    def _post(self, config: dict[str, Any]) -> None:
+    def _post(self, config: Config) -> None:
         self._watchdog = Watchdog(config["job"]["hang_seconds"])
         self._next_notice = WAITING_SECONDS
         self._killed = self._is_taken_up = False
@@ -165,7 +160,7 @@ class GangTrainable(Trainable):
 
     def _run_gang(self) -> None:
         gang = self._gang
-        resources = {"CPU": gang["cpus_per_worker"]}
+        resources: dict[str, float] = {"CPU": gang["cpus_per_worker"]}
         if gang["gpus_per_worker"]:
             resources["GPU"] = share(gang["gpus_per_worker"])
         trainer = without_cleaner(TorchTrainer)(
@@ -194,6 +189,11 @@ class GangTrainable(Trainable):
             trainer.fit()
         except Exception as error:
             self._loss = error
+
+
+def _answer(reference: Any) -> Any:
+    """Of the mailbox; Ray's own types take one reference for a list."""
+    return ray.get(reference)
 
 
 def serve(config: dict[str, Any]) -> None:

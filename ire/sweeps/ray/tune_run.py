@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 from ray import tune
 from ray.tune.callback import Callback
@@ -23,6 +23,7 @@ from ire.sweeps.running.run import Run
 from ire.sweeps.search.protocol import Protocol
 from ire.sweeps.watch.watcher import Watcher
 from trainables.functions.function import TrainingFunction, load_workload
+from trainables.gang.job import Config, Gang, Job
 from trainables.gang.trainable import GangTrainable
 
 GANGS = "gangs"
@@ -174,7 +175,7 @@ class TuneRun(Run):
             self._counted = time.monotonic()
         super().tick()
 
-    def next_job(self) -> dict[str, Any] | str | None:
+    def next_job(self) -> Config | str | None:
         """The Tune config of the next trial; None if none can start now, FINISHED if none will any more."""
         if self.cannot_go_on or len(self.protocol.running) >= self._slots:
             return None
@@ -184,22 +185,17 @@ class TuneRun(Run):
                 return Searcher.FINISHED if self.cannot_go_on is None and self.protocol.is_over else None
             return None
         plan = self.protocol.plan
-        return {
-            "job": {
-                "spec": trial.spec.to_dict(),
-                "hang_seconds": plan.hang_seconds,
-                **self.where(trial),
-            },
-            "gang": {
-                "workers": plan.workers,
-                "cpus_per_worker": plan.cpus_per_worker,
-                "gpus_per_worker": plan.gpus_per_worker,
-                "storage": self._home.below(GANGS),
-                "import_path": list(plan.import_path),
-                "sources": self._sources,
-                "data_dir": plan.data_dir,
-            },
-        }
+        told = {"spec": trial.spec.to_dict(), "hang_seconds": plan.hang_seconds, **self.where(trial)}
+        gang = Gang(
+            workers=plan.workers,
+            cpus_per_worker=plan.cpus_per_worker,
+            gpus_per_worker=plan.gpus_per_worker,
+            storage=self._home.below(GANGS),
+            import_path=list(plan.import_path),
+            sources=self._sources,
+            data_dir=plan.data_dir,
+        )
+        return Config(job=cast(Job, told), gang=gang)
 
     def lost(self, name: str, error: str) -> None:
         """A trial's actor has died, alone or with its node: the trial starts again."""

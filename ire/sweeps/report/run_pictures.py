@@ -22,6 +22,7 @@ CLOCK_LABELS = {
     "wall": "training time (s)",
 }
 
+OVER_SEEDS = "Mean over the confirm seeds, the band from the lowest to the highest seed"
 NATS = " (nats)"
 FLATNESS_LABELS = {
     "fisher_trace": "Tr F",
@@ -41,8 +42,7 @@ def run_pictures(results: Results, styles: Mapping[str, Style]) -> list[Picture]
         Picture(
             name="loss-curves",
             title=f"Validation {comparison.metric.words}",
-            caption="Mean over the confirm seeds, the band from the lowest to the highest seed, on three clocks. The "
-            "dotted line is where the best baseline ends.",
+            caption=f"{OVER_SEEDS}, on three clocks. The dotted line is where the best baseline ends.",
             panels=[_curves(comparison, rows, styles, clock) for clock in CLOCK_LABELS],
             styles=shown,
         )
@@ -69,8 +69,7 @@ def run_pictures(results: Results, styles: Mapping[str, Style]) -> list[Picture]
             Picture(
                 name="flatness-along",
                 title="Flatness along the run",
-                caption="Mean over the confirm seeds, the band from the lowest to the highest seed; at every point on "
-                "the same training batches.",
+                caption=f"{OVER_SEEDS}; at every point on the same training batches.",
                 panels=[
                     _flatness_along(along, styles, name, label) for name, label in FLATNESS_LABELS.items()
                 ],
