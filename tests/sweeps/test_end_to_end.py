@@ -33,7 +33,7 @@ from trainables.training.loop import train
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
-CLOCKS = ("seconds", "steps_per_second")
+CLOCKS = ("seconds", "steps_per_second", "optimizer_seconds")
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,7 @@ from search_spaces.space import parse_space
 from trainables.functions.at_hand import name_of
 from trainables.functions.probe import Probed
 
-CLOCKS = ("seconds", "steps_per_second", "warmup_seconds")
+CLOCKS = ("seconds", "steps_per_second", "warmup_seconds", "optimizer_seconds")
 
 
 def rows(folder):

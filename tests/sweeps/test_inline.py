@@ -18,7 +18,7 @@ from ire.sweeps.records.records import FAILED, FINISHED, RUNNING, read_records
 from ire.sweeps.search.protocol import Protocol
 from trainables.training.training import Training
 
-CLOCKS = ("seconds", "steps_per_second")
+CLOCKS = ("seconds", "steps_per_second", "optimizer_seconds")
 
 
 def rows(folder: Path) -> list:
