@@ -97,7 +97,7 @@ def test_a_grid_is_tried_whole_and_nothing_else_is(tmp_path):
     assert sorted(tried["sgd-ire"]) == sorted((k, g) for k in (1.0, 2.0) for g in (0.9, 0.8, 0.7))
 
 
-def test_fig_3_selects_by_training_loss_as_it_compares_it(tmp_path, monkeypatch):
+def test_fig_3_selects_by_training_loss_as_it_compares_it(tmp_path):
     plan = plan_of("fig3", "tiny", curve=())
     assert parse_space(plan.space.text, task=plan.task, source="again").search.select == "train_loss"
 
@@ -106,14 +106,13 @@ def test_fig_3_selects_by_training_loss_as_it_compares_it(tmp_path, monkeypatch)
             rises = trial.spec.settings.get("kappa", 0.0) + trial.spec.settings.get("gamma", 0.0)
             yield report | {"val_loss": 1 + rises, "train_loss": 9 - rises}
 
-    monkeypatch.setattr("simulated.reports_of", opposed)
-    protocol = simulate(plan, tmp_path)
+    protocol = simulate(plan, tmp_path, reports=opposed)
     winner = protocol.arms["adamw-ire"].winner.spec.settings
     assert (winner["kappa"], winner["gamma"]) == (5.0, 0.99)
 
 
 @pytest.mark.parametrize("name", ["fig2-constant", "fig2-decayed"])
-def test_every_cell_of_fig_2_is_measured(name, tmp_path, monkeypatch):
+def test_every_cell_of_fig_2_is_measured(name, tmp_path):
     plan = plan_of(name, "tiny", curve=())
     measures = {"fisher_trace": 3.0, "hessian_trace": 4.0, "largest_eigenvalue": 5.0}
 
@@ -122,8 +121,7 @@ def test_every_cell_of_fig_2_is_measured(name, tmp_path, monkeypatch):
             at_end = report["step"] == trial.spec.horizon
             yield report | (measures if trial.spec.flatness and at_end else {})
 
-    monkeypatch.setattr("simulated.reports_of", measured)
-    simulate(plan, tmp_path)
+    simulate(plan, tmp_path, reports=measured)
     (tmp_path / "sweep.toml").write_text(plan.to_toml())
     table = grid(open_experiment(tmp_path))
     cells = {(line[0], line[1]) for line in table.lines}

@@ -12,6 +12,7 @@ import torch
 from small_data import write_text
 
 from ire.invalid_input import InvalidInput
+from ire.methods.method import parse_method
 from ire.storage.file_lock import try_lock
 from trainables.data import store
 from trainables.data.folder import VARIABLE
@@ -347,7 +348,7 @@ def test_a_sweeps_room_is_known_with_the_data_and_left_open_without(small_data, 
 
     from ire.sweeps.ray.disk import checkpoint_bytes
 
-    plan = SimpleNamespace(methods=("adamw", "adamw-ire"))
+    plan = SimpleNamespace(methods=("adamw", "adamw-ire"), method=parse_method)
     assert checkpoint_bytes(plan, load_task("wikitext2@tiny")) > 10_000
     monkeypatch.setenv(VARIABLE, str(tmp_path))
     assert checkpoint_bytes(plan, load_task("wikitext2@tiny")) == 0
