@@ -6,7 +6,7 @@ from typing import Any
 
 from ire.sweeps.records.records import read_records
 
-CLOCKS = ("seconds", "steps_per_second")
+CLOCKS = ("seconds", "steps_per_second", "optimizer_seconds")
 """What differs between two runs on one machine, and nothing else may."""
 
 MOST_RUNS = 40
