@@ -51,8 +51,23 @@ def launch(*arguments: str) -> subprocess.Popen:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
+STARTED: list[subprocess.Popen] = []
+
+
 def start(*arguments: str, address: str) -> subprocess.Popen:
-    return launch(*arguments, "--address", address)
+    STARTED.append(launch(*arguments, "--address", address))
+    return STARTED[-1]
+
+
+@pytest.fixture(autouse=True)
+def ended():
+    """A sweep that outlives its test would hold the cluster's processors, and every later test would wait for them."""
+    yield
+    while STARTED:
+        process = STARTED.pop()
+        if process.poll() is None:
+            process.kill()
+            process.wait()
 
 
 def without_clocks(report: dict) -> dict:
@@ -236,7 +251,7 @@ def processes(cluster: str) -> list[psutil.Process]:
     return [child for raylet in raylets for child in raylet.children()]
 
 
-def wait_for(condition, seconds: float = 120) -> None:
+def wait_for(condition, seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"

@@ -35,9 +35,9 @@ class Trials:
     def __init__(self, monkeypatch, specs):
         self.ends, jobs = [], [(n, job_of(spec)) for n, spec in enumerate(specs, 1)] + [None]
         context = SimpleNamespace(get_world_rank=lambda: 0, get_world_size=lambda: 1)
-        torch_ = SimpleNamespace(get_device=lambda: torch.device("cpu"))
-        train = SimpleNamespace(get_context=lambda: context, torch=torch_)
+        train = SimpleNamespace(get_context=lambda: context)
         monkeypatch.setattr(gang, "ray", SimpleNamespace(get=lambda value: value, train=train))
+        monkeypatch.setattr(gang, "get_device", lambda: torch.device("cpu"))
         monkeypatch.setattr(gang, "Messenger", lambda *_, **__: self)
         monkeypatch.setattr(gang, "load_workload", lambda *_: None)
         monkeypatch.setattr(gc, "freeze", lambda: None)

@@ -16,6 +16,10 @@ from trainables.functions.function import TrainingFunction, load_workload
 from trainables.functions.probe import EVAL_INTERVAL, STEPS, Probed, probe
 from trainables.functions.sources import Sources, install
 from trainables.gang.shares import share
+from trainables.gang.trainable import remove_abandoned_placement_groups
+
+SECONDS = 2.0
+"""Between two looks at what dead gangs occupy."""
 
 
 def probe_on_ray(plan: Plan) -> Probed:
@@ -27,18 +31,19 @@ def probe_on_ray(plan: Plan) -> Probed:
     gpus = share(plan.gpus_per_worker) if plan.gpus_per_worker else 0
     as_task: Any = ray.remote(num_cpus=plan.cpus_per_worker, num_gpus=gpus, max_retries=0)
     task = as_task(_probe)
+    probed = task.remote(
+        [spec.to_dict() for spec in specs],
+        import_path=list(plan.import_path),
+        sources=asdict(found) if found else None,
+        function=pickled(plan.task),
+        data_dir=plan.data_dir,
+        device="cuda" if gpus else "cpu",
+        in_group=plan.workers > 1,
+    )
+    while not ray.wait([probed], timeout=SECONDS)[0]:
+        remove_abandoned_placement_groups()  # of an earlier sweep of this process: it would wait for them for ever
     try:
-        return ray.get(
-            task.remote(
-                [spec.to_dict() for spec in specs],
-                import_path=list(plan.import_path),
-                sources=asdict(found) if found else None,
-                function=pickled(plan.task),
-                data_dir=plan.data_dir,
-                device="cuda" if gpus else "cpu",
-                in_group=plan.workers > 1,
-            )
-        )
+        return ray.get(probed)
     except RayTaskError as error:
         raise error.cause from error
 
