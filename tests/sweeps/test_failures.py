@@ -121,3 +121,14 @@ def test_a_reader_that_goes_away_is_no_failure_and_python_says_nothing_of_it():
     assert listing.wait(60) == 0
     assert listing.stderr.read() == ""
     listing.stderr.close()
+
+
+@pytest.mark.parametrize("file", ["library/error.pxi", "<string>"])
+def test_a_compiled_module_of_a_library_is_not_the_users(file):
+    mistake = InvalidInput("texts.gz: truncated or damaged; fetch it again")
+    try:
+        exec(compile("raise KeyError('deep')", file, "exec"))
+    except KeyError as deep:
+        # without the frame of this file, which is the user's
+        mistake.__cause__ = deep.with_traceback(deep.__traceback__.tb_next)
+    assert explained(mistake) == (str(mistake), 2)

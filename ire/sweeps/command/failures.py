@@ -98,6 +98,10 @@ def place_of_the_user(error: BaseException) -> str | None:
 def _is_the_users(file: str) -> bool:
     if file.startswith("<"):  # made while running: no file of anybody's
         return False
+    if not (
+        Path(file).is_absolute() or Path(file).is_file()
+    ):  # of a compiled module, as its builder named it
+        return False
     path = Path(file).resolve()
     ours = (Path(__file__).resolve().parents[3] / name for name in OURS)
     installed = (
