@@ -200,10 +200,9 @@ def test_the_probe_runs_where_a_worker_would(finished):
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_two_workers_train_a_trial_together_and_a_killed_one_continues(tmp_path, monkeypatch):
+def test_two_workers_train_a_trial_together_and_a_killed_one_continues(tmp_path):
     task = own_script.write(tmp_path / "code")
-    (tmp_path / "kill").touch()
-    monkeypatch.setenv("OWN_SCRIPT_KILL", str(tmp_path / "kill"))
+    (tmp_path / "code" / "kill").touch()
     screen = io.StringIO()
     found = sweep(
         task,
