@@ -214,17 +214,17 @@ class IRE(Readings, Owner):
                 "optimizer.curvature_due, run sampled_nll(model(inputs)).backward() and "
                 "optimizer.update_mask()"
             )
-        moving = self._choices.boosted(self.steps)
-        self._kappa_in_force = 0.0
+        moving, kappa = self._choices.boosted(self.steps), 0.0
         with without_global_hooks():
             if not moving:
                 loss = self.base.step(closure)
             else:
                 loss = self._gradients(closure)
                 self._refresh_by_itself()
-                boosts, self._kappa_in_force = self._boosts(moving)
+                boosts, kappa = self._boosts(moving)
                 for path, base in zip(self._paths, bases_of(self._inner), strict=True):
                     path.best(base).step(base, self._of_base(boosts, base))
+        self._kappa_in_force = kappa
         self._memory.steps += 1
         self._leftovers.forget()
         self._forget_spent()

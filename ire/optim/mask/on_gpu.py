@@ -95,7 +95,7 @@ def flattest_on_gpu(
 def _ranked(
     scores: Sequence[Tensor], count: int, into: Sequence[Tensor | None] | None, refuses_zeros: bool
 ) -> Ranked:
-    from ire.optim.mask.triton_kernels import BLOCK
+    from ire.optim.mask.triton_kernels import BEFORE, BLOCK, KEPT, NOT_FINITE, ZEROS
 
     total = sum(score.numel() for score in scores)
     scores = [s if memory_order(s) is not None else s.contiguous() for s in scores]
@@ -108,16 +108,17 @@ def _ranked(
     ]
     lots = list(_lots(scores, masks, [old is not None for old in olds], BLOCK))
     found, few = _surveyed(lots, total, count, BLOCK)
-    below, *_, capacity, inside, zeros, not_finite = found[1:11].tolist()  # the host waits
-    if not_finite or (refuses_zeros and zeros == total):
+    seen = found.tolist()  # the host waits
+    zeros = seen[ZEROS.value]
+    if seen[NOT_FINITE.value] or (refuses_zeros and zeros == total):
         return Ranked(masks=None, zeros=zeros)
-    _settle(lots, found, few, max(count, 1), (below, min(inside, total), capacity, zeros), BLOCK)
+    _settle(lots, found, few, max(count, 1), seen, BLOCK)
     for mask, old in zip(masks, olds, strict=True):
         if old is not None and old is not mask:  # in another order of memory
             mask.copy_(old)
     _fill(lots, found, BLOCK)
-    before, kept = found[11:13].tolist()  # and again
-    return Ranked(masks=masks, zeros=zeros, before=before, kept=kept)
+    seen = found.tolist()  # and again
+    return Ranked(masks=masks, zeros=zeros, before=seen[BEFORE.value], kept=seen[KEPT.value])
 
 
 def _lots(
@@ -176,16 +177,14 @@ def _surveyed(lots: Sequence[Lot], total: int, count: int, block: int) -> tuple[
     return found, few
 
 
-def _settle(
-    lots: Sequence[Lot], found: Tensor, few: Tensor, k: int, seen: tuple[int, int, int, int], block: int
-) -> None:
-    """The threshold, how many keys are below it, and how many equal to it, in the cells."""
-    from ire.optim.mask.triton_kernels import settle_kernel
+def _settle(lots: Sequence[Lot], found: Tensor, few: Tensor, k: int, seen: Sequence[int], block: int) -> None:
+    """The `k`-th smallest key, how many are below it and how many equal to it, in the cells, which hold `seen`."""
+    from ire.optim.mask.triton_kernels import BELOW, INSIDE, ZEROS, settle_kernel
 
-    below, inside, capacity, zeros = seen
+    below, inside, zeros = (seen[cell.value] for cell in (BELOW, INSIDE, ZEROS))
     if k <= zeros:
         copy_ahead(found[:3], [0, 0, zeros])
-    elif below < k <= below + inside and inside <= capacity:
+    elif below < k <= below + inside and inside <= len(few):
         settle_kernel[(1,)](few[:inside].sort().values, found, inside, k - below - 1)
     else:
         copy_ahead(found[:3], [0, 0, 0])

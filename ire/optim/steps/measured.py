@@ -67,8 +67,11 @@ def step_and_boost(step: Callable[[], object], boosts: Sequence[Boost]) -> None:
 
 def _apart(boosts: Sequence[Boost]) -> tuple[list[Before], list[Boost]]:
     """Copies of those parameters that one launch can boost, and the other ones."""
-    here = [boost for boost in boosts if measures_here(boost)]
-    return before_on_gpu(here), [boost for boost in boosts if not measures_here(boost)] if here else [*boosts]
+    here: list[Boost] = []
+    others: list[Boost] = []
+    for boost in boosts:
+        (here if measures_here(boost) else others).append(boost)
+    return before_on_gpu(here), others
 
 
 def _copy(p: Tensor, old: Tensor | None) -> Tensor:

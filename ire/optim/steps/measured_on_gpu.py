@@ -46,9 +46,9 @@ class Before:
         device = first.device
         lengths = [boost.parameter.numel() for boost in boosts]
         step = ALIGNMENT // first.element_size()
-        ends, total = [], 0
+        offsets, total = [], 0
         for length in lengths:
-            ends.append(total)
+            offsets.append(total)
             total += -(-length // step) * step
         self._copies = torch.empty(total, dtype=first.dtype, device=device)
         start, size = self._copies.data_ptr(), first.element_size()
@@ -56,7 +56,7 @@ class Before:
         number = {row: n for n, row in enumerate(rows)}
         table = [
             cell
-            for boost, offset in zip(boosts, ends, strict=True)
+            for boost, offset in zip(boosts, offsets, strict=True)
             for cell in (
                 boost.parameter.data_ptr(),
                 start + offset * size,
