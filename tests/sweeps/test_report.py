@@ -20,7 +20,7 @@ from ire.methods.ire import CONTROLS
 from ire.methods.method import parse_method
 from ire.sweeps.command.app import app
 from ire.sweeps.experiments.experiment import open_experiment
-from ire.sweeps.findings.comparison import Difference
+from ire.sweeps.findings.differences import Difference
 from ire.sweeps.plan.plan import RULES
 from ire.sweeps.ray.cluster import Node
 from ire.sweeps.records.records import Fault

@@ -8,8 +8,8 @@ from typing import Any
 
 from ire.invalid_input import InvalidInput, unknown, writable
 from ire.methods.foreign import shortened
-from ire.sweeps.findings.comparison import Winner
 from ire.sweeps.findings.results import Results
+from ire.sweeps.findings.rows import Winner
 from ire.sweeps.plan.plan import read_plan
 from ire.sweeps.records.experiment_home import ExperimentHome, home_at
 from ire.sweeps.report import headline, write_report

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import median
 
-from ire.sweeps.findings.comparison import Row
 from ire.sweeps.findings.results import Results
+from ire.sweeps.findings.rows import Row
 from ire.sweeps.plan.preset import load_preset
 
 SECONDS_PER_STEP = "seconds_per_step"

@@ -1,4 +1,4 @@
-"""PooledSweeps sweeps together: each method's speed-up on every task, their geometric mean, and performance profiles.
+"""Several sweeps together: each method's speed-up on every task, their geometric mean, and performance profiles.
 
 Folders of one task are studies of it: whole searches that were repeated with other seeds and nothing else. A task's
 interval is then over its studies, else over its seeds; tasks are what they are and not resampled.
@@ -20,9 +20,11 @@ from ire.sweeps.findings.statistics.verdict import (
     NOT_FINISHED,
     Judgement,
     SpeedUp,
+    hardest,
     judge,
     rivals,
     speed_up_from_draws,
+    with_tails,
 )
 from ire.sweeps.plan.changes import identity
 from ire.sweeps.plan.options import MIN_STUDIES
@@ -164,18 +166,11 @@ class PooledSweeps:
         if not pairs:
             return None
         judgement = self.judgements(clock).get(method)
-        name = judgement.against if judgement else min(pairs, key=lambda b: pairs[b][0].ratio.value)
+        over = {baseline: speed_up for baseline, (speed_up, _) in pairs.items()}
+        name = judgement.against if judgement else hardest(over)
         speed_up, draws = pairs[name]
         if judgement:
-            speed_up = speed_up_from_draws(
-                speed_up.ratio.value,
-                speed_up.ratio.censored,
-                draws[:, 0],
-                draws[:, 1],
-                units=speed_up.units,
-                whole=speed_up.whole,
-                tails=judgement.tails,
-            )
+            speed_up = with_tails(speed_up, draws, judgement.tails)
         return name, speed_up
 
     def verdicts(self, clock: str) -> dict[str, str]:

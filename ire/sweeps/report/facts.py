@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from ire.sweeps.findings.comparison import Comparison, Difference, Measured, Row, published
+from ire.sweeps.findings.comparison import Comparison
+from ire.sweeps.findings.differences import Difference
 from ire.sweeps.findings.of_functions import is_function
 from ire.sweeps.findings.paper import beside_the_paper
 from ire.sweeps.findings.results import Results
+from ire.sweeps.findings.rows import Measured, Row, published
 from ire.sweeps.findings.statistics.horizon import ABOVE, BELOW, UNKNOWN, WITHIN
 from ire.sweeps.findings.statistics.speedup import CLOCKS
 from ire.sweeps.findings.statistics.tuning_gain import (

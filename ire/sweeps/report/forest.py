@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from ire.sweeps.findings.comparison import Comparison, Row
+from ire.sweeps.findings.comparison import Comparison
 from ire.sweeps.findings.results import Results
+from ire.sweeps.findings.rows import Row
 from ire.sweeps.findings.statistics.horizon import ABOVE, BELOW, UNKNOWN
 from ire.sweeps.findings.statistics.speedup import CLOCKS
 from ire.sweeps.findings.statistics.verdict import FASTER, MARGIN, SLOWER, SpeedUp

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ire.sweeps.findings.comparison import Comparison, Measured, Row
+from ire.sweeps.findings.comparison import Comparison
 from ire.sweeps.findings.results import Results
+from ire.sweeps.findings.rows import Measured, Row
 from ire.sweeps.findings.statistics.draws import interval, paired_draws
 from ire.sweeps.findings.statistics.horizon import decreasing, joined
 from ire.sweeps.records.records import TrialRecord

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ire.methods.foreign import shortened
-from ire.sweeps.findings.comparison import Row, short_settings
 from ire.sweeps.findings.results import Results
+from ire.sweeps.findings.rows import Row
 from ire.sweeps.findings.statistics.tuning_gain import (
     best_so_far,
     counts,
@@ -17,6 +17,7 @@ from ire.sweeps.findings.statistics.tuning_gain import (
     trial_costs,
 )
 from ire.sweeps.plan.plan import Plan
+from ire.sweeps.plan.searched_settings import short_settings
 from ire.sweeps.records.records import DIVERGED, FINISHED, PRUNED, TrialRecord
 from ire.sweeps.report.palette import Style
 from ire.sweeps.report.panel import Axis, Panel, Series

@@ -10,20 +10,14 @@ from ire.foreign_text import visible
 from ire.methods.composed import Method
 from ire.methods.foreign import shortened
 from ire.methods.own_arm import OwnArm
-from ire.sweeps.findings.comparison import (
-    Comparison,
-    Control,
-    Measured,
-    Row,
-    published,
-    settings_that_vary,
-    short_settings,
-)
+from ire.sweeps.findings.comparison import Comparison
 from ire.sweeps.findings.paper import beside_the_paper
 from ire.sweeps.findings.results import Results
+from ire.sweeps.findings.rows import Control, Measured, Row, published
 from ire.sweeps.findings.statistics.speedup import CLOCKS
 from ire.sweeps.findings.statistics.tuning_gain import effort, trials_to_within
 from ire.sweeps.plan.preset import load_preset
+from ire.sweeps.plan.searched_settings import settings_that_vary, short_settings
 from ire.sweeps.records.records import DIVERGED, FAILED, FINISHED, PRUNED, TrialRecord
 from ire.sweeps.report.words import headline
 from ire.sweeps.search.stages import CONTROL_WORDS, KAPPA_0, PUBLISHED

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ire.sweeps.findings.comparison import Row
 from ire.sweeps.findings.results import Results
+from ire.sweeps.findings.rows import Row
 from ire.sweeps.plan.plan import Plan
 from ire.sweeps.records.records import PRUNED, TrialRecord
 from ire.sweeps.report.palette import Style

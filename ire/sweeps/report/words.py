@@ -3,9 +3,11 @@
 from collections.abc import Collection, Sequence
 
 from ire.methods.foreign import shortened
-from ire.sweeps.findings.comparison import Comparison, Control, Difference, Row
+from ire.sweeps.findings.comparison import Comparison
+from ire.sweeps.findings.differences import Difference
 from ire.sweeps.findings.power import POWER, SMALL
 from ire.sweeps.findings.results import Results
+from ire.sweeps.findings.rows import Control, Row
 from ire.sweeps.findings.statistics.draws import LEVEL
 from ire.sweeps.findings.statistics.speedup import CLOCKS
 from ire.sweeps.findings.statistics.verdict import (

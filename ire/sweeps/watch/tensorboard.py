@@ -17,8 +17,8 @@ from torch.utils.tensorboard import SummaryWriter
 
 from ire.foreign_text import visible
 from ire.storage.storage import open_storage
-from ire.sweeps.findings.comparison import settings_that_vary
 from ire.sweeps.plan.plan import Plan
+from ire.sweeps.plan.searched_settings import settings_that_vary
 from ire.sweeps.records.experiment_home import ExperimentHome
 from ire.sweeps.records.records import FINISHED, PRUNED, RUNNING, TIMING, TrialRecord
 from ire.sweeps.search.protocol import Protocol

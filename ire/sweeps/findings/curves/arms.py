@@ -8,7 +8,7 @@ from statistics import fmean, stdev
 import numpy as np
 
 from ire.sweeps.findings.curves.runs import CurveRun
-from ire.sweeps.findings.statistics.verdict import MIN_SEEDS, Judgement, SpeedUp, speed_up_from_draws
+from ire.sweeps.findings.statistics.verdict import MIN_SEEDS, Judgement, SpeedUp, hardest, with_tails
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +94,7 @@ class Arm:
         if not over:
             return None
         judgement = self.judgements.get(clock)
-        return judgement.against if judgement else min(over, key=lambda name: over[name].ratio.value)
+        return judgement.against if judgement else hardest(over)
 
     def speed_up(self, clock: str) -> SpeedUp | None:
         """The speed-up over that baseline, at the level of the judgement."""
@@ -104,13 +104,4 @@ class Arm:
         found, judgement = self.speed_ups[clock][name], self.judgements.get(clock)
         if judgement is None:
             return found
-        drawn = self.draws[clock][name]
-        return speed_up_from_draws(
-            found.ratio.value,
-            found.ratio.censored,
-            drawn[:, 0],
-            drawn[:, 1],
-            units=found.units,
-            whole=found.whole,
-            tails=judgement.tails,
-        )
+        return with_tails(found, self.draws[clock][name], judgement.tails)

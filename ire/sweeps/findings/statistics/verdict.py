@@ -82,6 +82,24 @@ def speed_up_from_draws(
     )
 
 
+def with_tails(speed_up: SpeedUp, draws: np.ndarray, tails: tuple[float, float]) -> SpeedUp:
+    """The same speed-up, with an interval that leaves out `tails`: from its draws (r, 2) of ratio and bound."""
+    return speed_up_from_draws(
+        speed_up.ratio.value,
+        speed_up.ratio.censored,
+        draws[:, 0],
+        draws[:, 1],
+        units=speed_up.units,
+        whole=speed_up.whole,
+        tails=tails,
+    )
+
+
+def hardest(over: Mapping[str, SpeedUp]) -> str:
+    """The baseline that is hardest to beat: that over which the speed-up is smallest."""
+    return min(over, key=lambda name: over[name].ratio.value)
+
+
 def _end(at_least: float, at_most: float, wider: float) -> Ratio:
     """An end of an interval that lies within these two, the `wider` one if both are numbers."""
     if np.isfinite(at_least) and np.isfinite(at_most):
@@ -142,7 +160,8 @@ def holm(p_values: Mapping[str, float], level: float) -> tuple[set[str], dict[st
     A name that is not rejected was looked at with the level at which the procedure stopped: its p value is above that
     or it stands behind one that is, so intervals at these levels agree with what is rejected.
     """
-    rejected, levels = set(), {}
+    rejected: set[str] = set()
+    levels: dict[str, float] = {}
     ordered = sorted(p_values, key=lambda name: p_values[name])
     for position, name in enumerate(ordered):
         levels[name] = level / (len(ordered) - position)
