@@ -149,7 +149,7 @@ def test_listings_name_everything():
     for method in all_methods().values():
         own_row = not (method.sam or method.ire)
         assert (f" {method.name} " in listed["methods"]) == own_row
-    assert "sam-: SAM around it" in listed["methods"]
+    assert "sam-: SAM around the base" in listed["methods"]
     assert all(f"-{name} " in listed["methods"] for name in CONTROLS)
     shown = invoke("spaces", "digits").output
     assert "log [0.01, 1]" in shown
@@ -178,4 +178,4 @@ def test_one_method_is_shown_with_its_settings_ranges_and_groups():
 
 
 def test_a_task_without_a_method_is_refused():
-    assert "name a method, too" in str(invoke("methods", "--task", "digits").exception)
+    assert "also name a method" in str(invoke("methods", "--task", "digits").exception)

@@ -49,7 +49,7 @@ def test_a_defect_is_called_one_and_its_traceback_is_in_a_private_file(capsys, t
     (file,) = tmp_path.iterdir()
     assert told.splitlines() == [
         "ire: KeyError: 's3://***@b\\x1b'",
-        f"this is a bug of ire: please report it with this file: {file}",
+        f"this is a bug in ire: please report it with this file: {file}",
     ]
     assert file.stat().st_mode & 0o777 == 0o600
     text = file.read_text()
@@ -73,7 +73,7 @@ def test_an_exception_in_a_users_module_is_shown_as_theirs_with_its_line(tmp_pat
         assert run(lambda name=name: importlib.import_module(name)) == 1
         first, second = capsys.readouterr().err.splitlines()
         assert first.startswith(f"ire: {tmp_path}/{name}.py, line {told}")
-        assert second.startswith(f"the whole traceback is in {tmp_path}/ire-bug-")
+        assert second.startswith(f"the full traceback is in {tmp_path}/ire-bug-")
 
 
 @pytest.mark.parametrize(

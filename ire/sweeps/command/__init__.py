@@ -4,7 +4,7 @@ from ire.sweeps.command.failures import leave, run
 
 
 def main() -> None:
-    """Run the command; whatever goes wrong is one line on standard error (`ire.sweeps.command.failures`)."""
+    """Run the command; any failure is one line on standard error (`ire.sweeps.command.failures`)."""
     leave(run(_app))
 
 

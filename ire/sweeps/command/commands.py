@@ -1,4 +1,4 @@
-"""The group of commands, which lets every exception through to `main`."""
+"""Typer's group of commands, changed to let every exception reach `main`."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from ire.sweeps.command.failures import EndOfInput
 
 
 class Commands(TyperGroup):
-    """As typer's, but that an `EOFError`, as of a file that was cut off, is not taken for Ctrl-D."""
+    """Typer's group, except that an `EOFError` (from a truncated file, say) is not mistaken for Ctrl-D."""
 
     def invoke(self, ctx: Any) -> Any:
         try:

@@ -1,4 +1,4 @@
-"""Flags over a file: what was typed behind `ire sweep CONFIG.toml` counts more than what the file says."""
+"""Options from a file: flags typed after `ire sweep CONFIG.toml` override what the file says."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,12 +12,12 @@ SUFFIX = ".toml"
 
 
 def is_config(task: str | None) -> bool:
-    """Whether what stands behind `ire sweep` names a file and not a task."""
+    """Whether the argument of `ire sweep` names a file rather than a task."""
     return task is not None and task.endswith(SUFFIX)
 
 
 def given(context: Context, options: Mapping[str, Option]) -> set[str]:
-    """The options that were typed, and not left at their defaults."""
+    """The names of the options that were typed rather than left at their defaults."""
     sources = {
         name: [context.get_parameter_source(flag) for flag in flags_of(option)]
         for name, option in options.items()
@@ -30,8 +30,8 @@ def given(context: Context, options: Mapping[str, Option]) -> set[str]:
 
 
 def from_file(path: str, options: Mapping[str, Any], typed: set[str]) -> tuple[str | None, dict[str, Any]]:
-    """The task and the options of a call: those of the file at `path`, with those that were typed in their place."""
-    from ire.sweeps.plan.config import read_config  # brings numpy, which most commands do without
+    """The task and the options of a call: those of the file at `path`, overridden by those that were typed."""
+    from ire.sweeps.plan.config import read_config  # imports numpy, which most commands do not need
 
     found = read_config(path)
     task = found.pop("task", None)

@@ -8,7 +8,7 @@ import typer
 app = typer.Typer(help="Prepare, verify, show and list the data of tasks.", no_args_is_help=True)
 
 Dir = Annotated[
-    Path | None, typer.Option("--dir", help="where data lies (also IRE_DATA; ~/.cache/ire/data otherwise)")
+    Path | None, typer.Option("--dir", help="data folder; default: IRE_DATA, else ~/.cache/ire/data")
 ]
 
 
@@ -18,18 +18,22 @@ def prepare(
     into: Dir = None,
     source: Annotated[
         Path | None,
-        typer.Option("--from", help="what you already have, a folder or archive; downloaded otherwise"),
+        typer.Option("--from", help="folder, archive or file with the data; default: download it"),
     ] = None,
     tokenizer: Annotated[
         str | None,
-        typer.Option(help="texts: a name on Hugging Face (gpt2), a tokenizer.json, or bpe:SIZE to learn one"),
+        typer.Option(
+            help="texts: a tokenizer's name on Hugging Face, a tokenizer.json, or bpe:SIZE to train one; default: gpt2"
+        ),
     ] = None,
     glob: Annotated[
-        str | None, typer.Option(help="texts: which files of the folder are read, as '**/*.py'")
+        str | None, typer.Option(help="texts: pattern of the files to read, as in '**/*.py'")
     ] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="take the place of data that is there")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="replace prepared data that came from another source")
+    ] = False,
 ) -> None:
-    """Download the data of TASK, or take it --from a folder, and write what the task reads."""
+    """Download the data of TASK, or read it --from a folder or archive, and convert it to what the task reads."""
     from trainables.prepare import prepare
 
     prepare(task, into=into, source=source, tokenizer=tokenizer, glob=glob, replace=replace, say=typer.echo)
@@ -37,7 +41,7 @@ def prepare(
 
 @app.command()
 def verify(task: str, into: Dir = None) -> None:
-    """Compare the checksums of the data of TASK."""
+    """Check the prepared data of TASK against its checksums."""
     from trainables.data.folder import data_in
     from trainables.prepare import data_of
 
@@ -52,10 +56,10 @@ def show(
     task: str,
     into: Dir = None,
     sheet: Annotated[
-        Path | None, typer.Option(help="where the sheet of images goes; TASK-data.png here otherwise")
+        Path | None, typer.Option(help="file for the sheet of example images; default: ./TASK-data.png")
     ] = None,
 ) -> None:
-    """Show what TASK trains on: counts, examples, normalisation, speed and the checksums that trials record."""
+    """Show the data of TASK: counts, examples, normalisation, loading speed, and the checksums that trials record."""
     from trainables.data.folder import data_in
     from trainables.show import show
 
@@ -65,7 +69,7 @@ def show(
 
 @app.command("list")
 def list_data(into: Dir = None) -> None:
-    """List the tasks that need data, and whether it is there."""
+    """List the tasks that need data, and where their data is or that it is missing."""
     from trainables.data.folder import data_in
     from trainables.task import load_task, task_names
 

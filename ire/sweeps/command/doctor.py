@@ -1,4 +1,4 @@
-"""`ire doctor`: what a sweep would find on this machine or cluster."""
+"""`ire doctor`: checks what a sweep needs on this machine or cluster."""
 
 import sys
 from pathlib import Path
@@ -13,15 +13,17 @@ from ire.sweeps.watch.console import plain_console
 
 def doctor(
     workers: Annotated[
-        int, typer.Option(min=1, help="let so many workers meet and add up, as those of one trial do")
+        int, typer.Option(min=1, help="check that this many workers of one trial can communicate")
     ] = 1,
-    storage: Annotated[str, typer.Option(help="where experiments would go")] = "experiments",
-    data_dir: Annotated[Path | None, typer.Option(help="where data lies")] = None,
+    storage: Annotated[str, typer.Option(help="where experiments would be stored")] = "experiments",
+    data_dir: Annotated[
+        Path | None, typer.Option(help="data folder; default: IRE_DATA, else ~/.cache/ire/data")
+    ] = None,
     address: Annotated[
-        str | None, typer.Option(help="look at this Ray cluster, too (also RAY_ADDRESS)")
+        str | None, typer.Option(help="also check this Ray cluster; default: RAY_ADDRESS")
     ] = None,
 ) -> None:
-    """Print versions, GPUs, NCCL, disk, token and shared storage, and what would fail."""
+    """Show versions, GPUs, NCCL, disk, cluster token and shared storage, and say what would fail."""
     from ire.sweeps.ray.doctor import findings
     from trainables.data.folder import data_folder, data_in
 
@@ -37,4 +39,4 @@ def doctor(
         console.print(f"would fail: {finding.about}: {finding.fails}", soft_wrap=True, highlight=False)
     if failing:
         sys.exit(1)
-    console.print("nothing that was looked at would fail", highlight=False)
+    console.print("all checks passed", highlight=False)

@@ -1,7 +1,7 @@
-"""What a user reads when a command fails: one line that says what to do, or that it is a bug and where its file is.
+"""The message of a command that fails: one line that says what to do, or that this is a bug and where its traceback is.
 
-Four kinds: a user's mistake (`InvalidInput`), an answer of the system such as a full disk, an exception in a module of
-the user's own, and everything else, which is a bug of ours.
+There are four kinds: a user's mistake (`InvalidInput`), an error of the system such as a full disk, an exception in the
+user's own module, and everything else, which is a bug of ours.
 """
 
 import bdb
@@ -37,7 +37,7 @@ ANSWERS = (
     *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP),
     *(errno.EEXIST, errno.EADDRINUSE, errno.ENOTCONN, errno.EHOSTDOWN, errno.ETXTBSY),
 )
-"""What the system says of the place that it was asked for, and not of the program that asks."""
+"""Errors of the system that concern the place in question, not the program."""
 
 OURS = ("ire", "trainables", "search_spaces")
 
@@ -71,22 +71,22 @@ def explained(error: BaseException) -> tuple[str, int]:
     theirs = place_of_the_user(error)
     what = in_one_line(f"{type(error).__name__}: {error}")
     if theirs is not None:
-        return f"{visible(theirs)}: {what}\n{_written(error, 'the whole traceback is in')}", FAILED
-    return f"{what}\nthis is a bug of ire: {_written(error, 'please report it with this file:')}", FAILED
+        return f"{visible(theirs)}: {what}\n{_written(error, 'the full traceback is in')}", FAILED
+    return f"{what}\nthis is a bug in ire: {_written(error, 'please report it with this file:')}", FAILED
 
 
 def _theirs(error: InvalidInput) -> str:
-    """Where in a user's module the exception arose that a mistake was read from, if one did."""
+    """The place in a user's module where the cause of a reported mistake arose, if there is one."""
     place = place_of_the_user(error.__cause__) if error.__cause__ is not None else None
     return f"\nin {visible(place)}" if place is not None else ""
 
 
 class EndOfInput(Exception):
-    """Carries an `EOFError` past `click`, which takes it for Ctrl-D and prints nothing but "Aborted"."""
+    """Carries an `EOFError` past `click`, which would mistake it for Ctrl-D and print only "Aborted"."""
 
 
 def place_of_the_user(error: BaseException) -> str | None:
-    """Where a module that is neither ours nor installed raised it, as `FILE, line N`; None if none took part."""
+    """The place in a module, neither ours nor installed, that raised it, as `FILE, line N`; None if there is none."""
     if isinstance(error, SyntaxError) and error.filename and _is_the_users(error.filename):
         return f"{error.filename}, line {error.lineno}"
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
@@ -96,11 +96,9 @@ def place_of_the_user(error: BaseException) -> str | None:
 
 
 def _is_the_users(file: str) -> bool:
-    if file.startswith("<"):  # made while running: no file of anybody's
+    if file.startswith("<"):  # generated code, not a file
         return False
-    if not (
-        Path(file).is_absolute() or Path(file).is_file()
-    ):  # of a compiled module, as its builder named it
+    if not (Path(file).is_absolute() or Path(file).is_file()):  # the build path of a compiled module
         return False
     path = Path(file).resolve()
     ours = (Path(__file__).resolve().parents[3] / name for name in OURS)
@@ -138,11 +136,11 @@ def _exit_code(end: SystemExit) -> int:
 
 
 def leave(code: int) -> None:
-    """End the process with `code`, whether or not anybody reads what is still to be written."""
+    """End the process with `code`, even if its output can no longer be written."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except (OSError, ValueError, AttributeError):  # Python would complain of it and end with 120
+        except (OSError, ValueError, AttributeError):  # Python would report this and exit with 120
             try:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
             except (OSError, ValueError, AttributeError):

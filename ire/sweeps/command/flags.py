@@ -1,4 +1,4 @@
-"""The flags of a command, made from the table of options; what is typed behind them becomes the call's values."""
+"""The flags of a command, made from the table of options, and the conversion of what is typed to the call's values."""
 
 import functools
 import inspect
@@ -14,9 +14,9 @@ from ire.sweeps.plan.option import Option
 def with_flags(
     options: Mapping[str, Option], defaults: Mapping[str, Any] | None = None, *, resume: bool = False
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give a command with `**options` a flag for each of them, behind its own parameters.
+    """Give a command with `**options` a flag for each of them, after its own parameters.
 
-    The defaults are those of the call from Python, or of a `resume`, unless `defaults` names others.
+    The defaults are those of the Python call (`sweep()`, or `resume()`), unless `defaults` names others.
     """
 
     def decorated(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -43,7 +43,7 @@ def with_flags(
 
 
 def flags_of(option: Option) -> tuple[str, ...]:
-    """The names of an option's parameters: of a list that may be switched on there are two."""
+    """The names of an option's parameters; a list that can be switched on has two."""
     return (option.name, _values_name(option)) if option.usual else (option.name,)
 
 
@@ -92,7 +92,7 @@ def _values_name(option: Option) -> str:
 
 
 def _value(option: Option, value: Any, given: dict[str, Any]) -> Any:
-    """What the call takes for what was typed; takes the second flag of a list out of `given`."""
+    """The call's value for what was typed; removes the second flag of a list from `given`."""
     flag = option.dashed
     if option.usual:
         text = given.pop(_values_name(option), None)
@@ -110,6 +110,4 @@ def _numbers(flag: str, text: str) -> list[float]:
     try:
         return [float(part) for part in names(text)]
     except ValueError:
-        raise InvalidInput(
-            f"{flag} {text!r}: must be numbers with commas between them, as in 0.5,2"
-        ) from None
+        raise InvalidInput(f"{flag} {text!r}: must be comma-separated numbers, as in 0.5,2") from None

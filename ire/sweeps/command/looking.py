@@ -1,4 +1,4 @@
-"""`ire status` and `ire list`: what a sweep has found and how far it is, without torch and in less than a second."""
+"""`ire status` and `ire list`: a sweep's progress and results, shown without torch and in less than a second."""
 
 import time
 from pathlib import Path
@@ -12,17 +12,21 @@ from rich.text import Text
 from ire.sweeps.watch.console import plain_console
 
 WATCH_SECONDS = 2.0
-"""Between two looks at a running sweep."""
+"""Seconds between two updates of `--watch`."""
 
 Folder = Annotated[
     str, typer.Argument(help="an experiment's folder, or its URI in an object store", show_default=False)
 ]
-Trust = Annotated[bool, typer.Option("--trust", help="run the folder's own modules, which is remembered")]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="run the modules that the folder names; the decision is remembered")
+]
 
 
 def status(
     folder: Folder,
-    watch: Annotated[bool, typer.Option("--watch", help="look again every 2 seconds until it ends")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="update every 2 seconds until the sweep ends")
+    ] = False,
     trust: Trust = False,
 ) -> None:
     """Show the state and the results of a running, interrupted or finished sweep."""
@@ -43,12 +47,12 @@ def status(
 
 
 def listing(
-    folder: Annotated[Path, typer.Argument(help="a folder of experiments")] = Path("experiments"),
+    folder: Annotated[Path, typer.Argument(help="folder that holds the experiments")] = Path("experiments"),
     page: Annotated[
-        bool, typer.Option("--page", help="also write them as `index.html` into the folder")
+        bool, typer.Option("--page", help="also write index.html, with links to the reports, into the folder")
     ] = False,
 ) -> None:
-    """List the experiments in a folder with their state and verdict; with --page, as a page with links to reports."""
+    """List the experiments in a folder with their states and verdicts."""
     from ire.sweeps.report.several import listed, write_index
     from ire.sweeps.report.terminal import as_terminal
 
@@ -61,7 +65,7 @@ def listing(
 
 
 def show(experiment: Any, *, page: Path | None = None) -> None:
-    """Print the results of an experiment, and where everything is."""
+    """Print the results of an experiment and the location of its files."""
     from ire.sweeps.report.remembered import shown
 
     screen = console()
@@ -69,19 +73,19 @@ def show(experiment: Any, *, page: Path | None = None) -> None:
 
 
 def console() -> Console:
-    """The terminal; wide where there is none."""
+    """The console; 200 columns wide if the output is not a terminal."""
     found = plain_console()
     return found if found.is_terminal else plain_console(width=200)
 
 
 def _print(screen: Console, parts: list[RenderableType]) -> None:
-    """Print lines as they are, however long: the terminal wraps them, and paths and commands can be copied."""
+    """Print lines unbroken: the terminal wraps them, so paths and commands can be copied."""
     for part in parts:
         screen.print(part, soft_wrap=isinstance(part, Text), highlight=False)
 
 
 def _looked(folder: str, trust: bool, width: int) -> tuple[list[RenderableType], bool]:
-    """All that is to be shown of an experiment now, and whether it still runs."""
+    """The output for an experiment as it is now, and whether its sweep still runs."""
     from ire.sweeps.experiments.experiment import open_experiment
     from ire.sweeps.records.experiment_home import home_at
     from ire.sweeps.report.remembered import remembered, shown

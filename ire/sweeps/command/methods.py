@@ -1,4 +1,4 @@
-"""What `ire methods` prints: every base optimizer there is, or all that is known of one method."""
+"""What `ire methods` prints: the list of base optimizers, or all the facts about one method."""
 
 from collections.abc import Iterator
 
@@ -17,11 +17,11 @@ from ire.methods.shared import SHARED
 from ire.methods.updates import UPDATES
 
 BYTES = 4
-"""Of a number of an optimizer's state in single precision."""
+"""Of one number of optimizer state in single precision."""
 
 
 def listing() -> Iterator[Table | str]:
-    """Every base optimizer with a name, what goes around it, and how to name one without."""
+    """Every registered base optimizer, the wrappers around it, and the notation for any other optimizer."""
     table = Table("method", "what it is", "from", "state, bytes a parameter", "settings of its own")
     for base in (*bases().values(), *_registered()):
         own = [name for name in (*base.settings, *base.options) if name not in SHARED.settings]
@@ -30,11 +30,12 @@ def listing() -> Iterator[Table | str]:
         own = ["micro_batch", *update.settings]
         table.add_row(f"sgd-{update.name}", update.words, "ire", f"{BYTES}", ", ".join(own))
     yield table
-    yield f"every method: {', '.join(SHARED.settings)}; if given, {', '.join(SHARED.options)}"
-    yield "in front of a base optimizer, sam-: SAM around it; behind, -ire: IRE around that (sgd-ire, sam-muon-ire)"
-    yield "behind any -ire, a control:"
+    yield f"settings of every method: {', '.join(SHARED.settings)}; optional: {', '.join(SHARED.options)}"
+    yield "prefix sam-: SAM around the base optimizer; suffix -ire: IRE around that (sgd-ire, sam-muon-ire)"
+    yield "suffix after -ire: a control, which replaces IRE's mask (adamw-ire-random):"
     yield from (f"  -{name}  {what}" for name, what in CONTROLS.items())
-    yield "any other optimizer: package.module:Class, or short=package.module:Class; `ire methods NAME` shows one"
+    yield "any other optimizer: package.module:Class, or short=package.module:Class"
+    yield "`ire methods NAME` shows one method"
 
 
 def _registered() -> Iterator[Base]:
@@ -44,27 +45,27 @@ def _registered() -> Iterator[Base]:
 
 
 def one(name: str, task: str | None = None) -> Iterator[Table | str]:
-    """All that is known of one method; with a task, what is searched there and what goes into which group."""
+    """The facts about one method; with a task, also its search space and its parameter groups there."""
     method = parse_method(name)
     base = method.base
     yield f"{method.name}: {method.description}"
     yield (
         f"from {base.constructor}; a step costs {method.gradients_per_step(_costs(method))} gradients of a batch; "
-        f"state of the optimizer: {method.state_bytes:g} bytes a parameter, in single precision"
-        + (" at most, or as the class has it" if base.found else "")
+        f"optimizer state: {method.state_bytes:g} bytes a parameter in single precision"
+        + (" (an upper bound, or what the class states)" if base.found else "")
     )
-    table = Table("setting", "what it is", "default", "admissible", "found")
+    table = Table("setting", "what it is", "default", "allowed", "found in")
     for setting, about in method.settings.items():
         table.add_row(setting, about.doc, _default(about), about.interval, _found(base, setting))
     for setting, about in method.options.items():
-        table.add_row(setting, about.doc, "left out", about.interval, _found(base, setting))
+        table.add_row(setting, about.doc, "not set", about.interval, _found(base, setting))
     yield table
     if base.fixed:
         yield "fixed: " + ", ".join(f"{key} = {value!r}" for key, value in base.fixed.items())
     for argument, why in base.unread.items():
-        yield f"not read: {argument} ({why}); {ATTRIBUTE} of the class can fix it"
+        yield f"not a setting: {argument} ({why}); the class's attribute {ATTRIBUTE} can change that"
     for part, why in base.refuses.items():
-        yield f"not with {part}: {why}"
+        yield f"cannot be combined with {part}: {why}"
     if base.source:
         yield f"searched by default: {', '.join(base.searched)} ({base.source})"
     if task is not None:
@@ -87,7 +88,9 @@ def _on_task(method: Method, task: str) -> Iterator[Table | str]:
     settings = method.resolve(space.published(method))
     groups = rehearse(load_task(task), {method: settings}, horizon=space.horizon).get(method.name)
     if groups is None:
-        raise InvalidInput(f"--task {task}: its data is not here, so its model cannot be built")
+        raise InvalidInput(
+            f"--task {task}: its data is missing, so its model cannot be built; `ire data prepare {task}` makes it"
+        )
     yield "groups of parameters:"
     for group in groups:
         yield f"  {group}"

@@ -1,4 +1,4 @@
-"""`ire verdict`: curves of runs that another scheduler has run in, the verdict on them out."""
+"""`ire verdict`: reads the curves of runs that another scheduler trained, and prints the verdict on them."""
 
 import inspect
 from pathlib import Path
@@ -11,23 +11,33 @@ from ire.sweeps.watch.console import plain_console
 
 Files = Annotated[
     list[Path],
-    typer.Argument(help="CSV (.csv, .csv.xz, ...) or Parquet: one row a report", show_default=False),
+    typer.Argument(
+        help="CSV (.csv, .csv.xz, ...) or Parquet files with one row per report", show_default=False
+    ),
 ]
 
 
 def verdict(
     files: Files,
     baseline: Annotated[
-        str | None, typer.Option(help="comma-separated arms: the yardstick; default: the arm 'baseline'")
+        str | None,
+        typer.Option(
+            help="comma-separated arms that the others must beat; default: the arm named 'baseline'"
+        ),
     ] = None,
     clock: Annotated[
         str | None,
-        typer.Option(help="step or gradient_evaluations; default: the latter where they are known"),
+        typer.Option(
+            help="what speed is measured in: step or gradient_evaluations; default: the latter if the table has it"
+        ),
     ] = None,
-    output: Annotated[Path, typer.Option(help="output folder of the report")] = Path("report"),
+    output: Annotated[Path, typer.Option(help="folder that the report is written to")] = Path("report"),
     **columns: str | None,
 ) -> None:
-    """Judge training runs of your own scheduler from their curves: which arm is faster, and what cannot be told."""
+    """Judge runs that your own scheduler trained: from their curves, which arm (variant) is faster than the baseline.
+
+    The report also lists the conditions of a fair comparison that curves alone cannot show.
+    """
     from ire.sweeps.command.flags import names
     from ire.sweeps.experiments.verdict import verdict as judged
     from ire.sweeps.report.curves_report import curves_findings, curves_headline, curves_tables
@@ -45,14 +55,14 @@ def verdict(
 
 
 def _columns() -> list[inspect.Parameter]:
-    """A flag for every role that a column may have."""
+    """A flag for every role of a column."""
     keyword = inspect.Parameter.KEYWORD_ONLY
     return [
         inspect.Parameter(
             name,
             keyword,
             default=None,
-            annotation=Annotated[str | None, typer.Option(help=f"column of {name}: {role.help}")],
+            annotation=Annotated[str | None, typer.Option(help=f"column with {role.help}")],
         )
         for name, role in ROLES.items()
     ]

@@ -1,4 +1,4 @@
-"""TensorBoard on an experiment: it is what remains of the command, and so it ends when the command is ended."""
+"""Starts TensorBoard on an experiment in place of this process, so that ending the command ends TensorBoard."""
 
 import os
 import signal
@@ -14,14 +14,14 @@ ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def view(home: ExperimentHome, options: Sequence[str]) -> int:
-    """Run TensorBoard until it is ended; returns its exit code, if it comes back at all."""
+    """Run TensorBoard until it ends. Returns its exit code, or does not return where it replaces this process."""
     home.fetch("trials")
     logdir = grouped(home.folder, read_records(home.folder).trials.values())
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(logdir), *options]
     if not home.is_mirrored:
         sys.stdout.flush()
-        os.execv(command[0], command)  # this very process: whoever ends it ends TensorBoard
-    viewer = subprocess.Popen(command)  # the mirror must be removed after it
+        os.execv(command[0], command)  # replaces this process: a signal to it reaches TensorBoard
+    viewer = subprocess.Popen(command)  # a child, because the mirror must be removed afterwards
     for number in ENDING:
         signal.signal(number, lambda received, _: viewer.send_signal(received))
     return viewer.wait()

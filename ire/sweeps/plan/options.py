@@ -1,7 +1,7 @@
 """The table of options: a new option of a sweep is one entry here, and every place that knows options reads it.
 
-From an entry come the flags and help of `ire sweep` and `ire resume`, the signatures of `sweep()` and `resume()`, the
-check of the plan, the command in a report that runs the sweep again, and what a resume may change.
+Each entry determines the flags and help of `ire sweep` and `ire resume`, the signatures of `sweep()` and `resume()`,
+the check of the plan, the command that a report prints to run the sweep again, and what a resume may change.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,31 +13,31 @@ from ire.sweeps.plan.option import Option, Resume, options_of
 from ire.trial.spec import PRECISIONS
 
 MIN_STUDIES = 3
-"""From so many studies on a verdict is about methods; from fewer the findings are about configurations."""
+"""With this many studies or more a verdict is about methods; with fewer, about the configurations found."""
 CLOCK_NAMES = ("step", "gradient_evaluations", "wall")
 CURVE = (0.5, 0.7071, 1.4142, 2.0)
 """Horizons of the baseline curve, in multiples of the task's; the point at 1 is the confirm stage."""
 
 
 def factors(values: Sequence[float]) -> str | None:
-    """What `values` must be, if they are not different factors of something."""
+    """The rule that `values` break, or None: they are to be distinct factors near 1, but not 1."""
     good = all(1 / 16 <= value <= 16 and value != 1 for value in values) and len(set(values)) == len(values)
     return None if good else "different factors between 1/16 and 16, without 1"
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedOptions:
-    """What the plan of a sweep holds beside its search space; the order is that of the command's help."""
+    """Options that the plan of a sweep holds besides its search space, in the order of the command's help."""
 
     task: str
     preset: Annotated[
         str | None,
-        Option(help="repeat an experiment of a paper: `ire presets`", repeated="never"),
+        Option(help="repeat a published experiment; `ire presets` lists them", repeated="never"),
     ] = None
     methods: Annotated[
         tuple[str, ...],
         Option(
-            help="comma-separated",
+            help="comma-separated methods to compare",
             inherited="the space's",
             repeated="always",
             resume=Resume(help="comma-separated methods to add"),
@@ -46,8 +46,7 @@ class PlannedOptions:
     baselines: Annotated[
         tuple[str, ...],
         Option(
-            help="comma-separated: the methods that are the yardstick; every other one is judged against the best of "
-            "them. Default: those of `ire methods` without IRE",
+            help="comma-separated methods that the others must beat; default: those of `ire methods` without IRE",
         ),
     ] = ()
     trials: Annotated[
@@ -73,7 +72,7 @@ class PlannedOptions:
     candidates: Annotated[
         int,
         Option(
-            help="best trials of each method that run again, on seeds of their own, before one is chosen",
+            help="how many of each method's best trials run again, on seeds of their own, before the winner is chosen",
             inherited="the space's",
             low=1,
             repeated="always",
@@ -86,8 +85,8 @@ class PlannedOptions:
     studies: Annotated[
         int,
         Option(
-            help="whole searches with their confirm runs, each with seeds and a data split of its own; from three on "
-            "the verdict is about methods",
+            help="studies: whole searches with the runs that confirm their winners, each with its own seeds and data "
+            "split; with three or more the verdict is about methods",
             inherited="the space's",
             low=1,
             repeated="always",
@@ -97,8 +96,8 @@ class PlannedOptions:
     until_decided: Annotated[
         int | None,
         Option(
-            help="add studies until the verdict is clear, up to this many; looking again and again is paid for",
-            inherited="none are added",
+            help="add studies until the verdict is clear, up to this many; its levels allow for the repeated looks",
+            inherited="no study is added",
             low=MIN_STUDIES,
             resume=Resume(help="add studies until the verdict is clear, up to this many"),
         ),
@@ -106,12 +105,12 @@ class PlannedOptions:
     curve: Annotated[
         tuple[float, ...],
         Option(
-            help="run the best baseline at other horizons: speed-ups are read from this curve",
+            help="run the best baseline at other horizons (numbers of steps); speed-ups are read from this curve",
             usual=CURVE,
             values_flag=(
                 "--curve-horizons",
-                "these horizons instead, in multiples of the task's: 0.5,2,4",
-                "add these horizons to it: 0.5,2,4",
+                "horizons of that curve, in multiples of the task's: 0.5,2,4",
+                "add these horizons to the curve: 0.5,2,4",
             ),
             rule=factors,
             repeated="always",
@@ -121,53 +120,59 @@ class PlannedOptions:
     curve_lr: Annotated[
         tuple[float, ...],
         Option(
-            help="at each horizon, the task's own included, also try the learning rate times these factors: 0.5,2",
+            help="at each horizon, the task's own included, also try the learning rate multiplied by these: 0.5,2",
             rule=factors,
         ),
     ] = ()
     warm_start: Annotated[
         str | None,
         Option(
-            help="an experiment's folder: its search trials, in this space or a part of it, inform the search, and "
-            "count as spent",
+            help="folder of an experiment whose search trials inform this search and count as spent; their space is "
+            "this one or a part of it",
         ),
     ] = None
     widen: Annotated[
         bool | None,
         Option(
-            help="let a search move a range that it presses against, within the limits of the space file, for all "
-            "methods that share it, and run half as many trials again",
-            resume=Resume(help="let searches move ranges that they press against, within the space's limits"),
+            help="if the best trial lies at an end of its range, move that end (up to `limits` in the space file) for "
+            "all methods that share the range, and run half as many trials again",
+            resume=Resume(help="move range ends at which a best trial lies, up to the `limits` in the space"),
         ),
     ] = None
     clock: Annotated[
         str | None,
         Option(
-            help="step, gradient_evaluations or wall: the clock of the headline",
-            inherited="wall, if it can be measured quietly, else gradient_evaluations",
+            help="the clock of the headline, i.e. what speed is measured in: step, gradient_evaluations or wall",
+            inherited="wall if the machine is quiet enough to time it, else gradient_evaluations",
             choices=CLOCK_NAMES,
         ),
     ] = None
     controls: Annotated[
         bool,
         Option(
-            help="also run IRE's winners without what makes them IRE, and the published settings",
+            help="also run controls: IRE's winners with a random mask, the inverted mask, gamma = 1 and kappa = 0, "
+            "and every method at its published settings",
             resume=Resume(help="add IRE's controls"),
         ),
     ] = False
     share_prefix: Annotated[
         bool,
         Option(
-            help="train the steps before IRE once for all trials that share them", inherited="the preset's"
+            help="train the steps before IRE's start once for all trials that share them",
+            inherited="the preset's, else no",
         ),
     ] = False
-    compile: Annotated[bool, Option(help="compile the model and IRE's step", fixed=True)] = False
+    compile: Annotated[
+        bool, Option(help="compile the model and IRE's step with torch.compile", fixed=True)
+    ] = False
     deterministic: Annotated[
-        bool, Option(help="only algorithms that give the same bits twice, on a GPU, too: slower", fixed=True)
+        bool, Option(help="use only deterministic algorithms, also on a GPU (slower)", fixed=True)
     ] = False
     external: Annotated[
         str | None,
-        Option(help="EXPERIMENT/TRIAL whose gradient norms the method sgd-external takes", fixed=True),
+        Option(
+            help="EXPERIMENT/TRIAL whose recorded gradient norms the method sgd-external uses", fixed=True
+        ),
     ] = None
     precision: Annotated[
         str,
@@ -178,22 +183,25 @@ class PlannedOptions:
     schedule: Annotated[
         str | None,
         Option(
-            help="of the learning rate: cosine, linear, constant, wsd, inverse-sqrt, or as in 'steps 0.2 0.5 0.8 / 5', "
+            help="learning rate schedule: cosine, linear, constant, wsd, inverse-sqrt, 'steps 0.2 0.5 0.8 / 5' or "
             "'pieces 0:1 0.8:1 1:0'",
             inherited="the space's",
             fixed=True,
         ),
     ] = None
     micro_batches: Annotated[
-        int, Option(help="parts of a worker's share of a batch (accumulation)", low=1, fixed=True)
+        int,
+        Option(
+            help="split a worker's share of a batch into this many parts (accumulation)", low=1, fixed=True
+        ),
     ] = 1
-    workers: Annotated[int, Option(help="workers of one trial", low=1, fixed=True)] = 1
+    workers: Annotated[int, Option(help="workers that train one trial together", low=1, fixed=True)] = 1
     cpus_per_worker: Annotated[int, Option(help="CPUs of each worker", low=1, fixed=True)] = 1
     gpus_per_worker: Annotated[
         float,
         Option(
-            help="GPUs of each worker, or a share of one, as in 0.25; cpu leaves them alone",
-            inherited="1 where there are any",
+            help="GPUs of each worker; 0.25 lets four workers share one, cpu uses none",
+            inherited="1 if there is a GPU",
             low=0,
             named=(("cpu", 0.0),),
             fixed=True,
@@ -203,40 +211,47 @@ class PlannedOptions:
     max_concurrent: Annotated[
         int | None,
         Option(
-            help="cap on trials at a time",
+            help="cap on trials that run at a time",
             inherited="as many as fit",
             low=1,
-            resume=Resume(help="cap on trials at a time from now on"),
+            resume=Resume(help="cap on trials that run at a time, from now on"),
         ),
     ] = None
     max_failures: Annotated[
         int,
         Option(
-            help="restarts of a trial that died or hung",
+            help="restarts allowed for a trial that died or hung",
             low=0,
             repeated="never",
-            resume=Resume(help="restarts of a trial from now on"),
+            resume=Resume(help="restarts allowed for a trial that died or hung, from now on"),
         ),
     ] = 2
     hang_seconds: Annotated[
         float,
         Option(
-            help="a trial silent for this long, and ten times its usual interval, is started again",
+            help="restart a trial after this many seconds without a report, and at least ten usual report intervals",
             low=1,
             repeated="never",
-            resume=Resume(help="silence that counts as a hang from now on"),
+            resume=Resume(help="restart a trial after this many seconds without a report, from now on"),
         ),
     ] = 600.0
     checkpoint_seconds: Annotated[
-        float, Option(help="a live trial saves at most this often", low=0, flag=False, repeated="never")
+        float,
+        Option(
+            help="shortest time between two checkpoints of a running trial",
+            low=0,
+            flag=False,
+            repeated="never",
+        ),
     ] = 60.0
     name: Annotated[
-        str, Option(help="of the experiment", inherited="the task's and the time", repeated="never")
+        str,
+        Option(help="name of the experiment", inherited="the task's name and the time", repeated="never"),
     ]
     data_dir: Annotated[
         str | None,
         Option(
-            help="where data lies, on every machine",
+            help="data folder; it must exist on every machine",
             inherited="IRE_DATA, else ~/.cache/ire/data",
             repeated="never",
         ),
@@ -250,16 +265,18 @@ class PlannedOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class CallOptions:
-    """What a call takes beside what the plan holds: which space, and where the sweep runs and is kept."""
+    """Options of a call that are not part of the plan: the space file, and where the sweep runs and is stored."""
 
-    scale: Annotated[str | None, Option(help="tiny: the scaled-down twin, same as TASK@tiny")] = None
+    scale: Annotated[
+        str | None, Option(help="tiny: the scaled-down version of the task, same as TASK@tiny")
+    ] = None
     space: Annotated[
         Path | str | Mapping[str, Any] | None,
         Option(help="a space file of your own (TOML)", inherited="the task's"),
     ] = None
-    storage: Annotated[str | Path, Option(help="where experiments go: a folder, or s3://bucket/prefix")] = (
-        "experiments"
-    )
+    storage: Annotated[
+        str | Path, Option(help="where experiments are stored: a folder, or s3://bucket/prefix")
+    ] = "experiments"
     address: Annotated[
         str | None,
         Option(
@@ -271,15 +288,18 @@ class CallOptions:
     loggers: Annotated[
         tuple[str, ...],
         Option(
-            help="also log to these: wandb, mlflow (their packages must be installed), or what a package registers",
-            resume=Resume(help="log to these from now on: wandb, mlflow, or what a package registers"),
+            help="comma-separated trackers to log to beside TensorBoard: wandb, mlflow (install '.[trackers]'), or one "
+            "that a package registers",
+            resume=Resume(
+                help="comma-separated trackers from now on: wandb, mlflow, or one that a package registers"
+            ),
         ),
     ] = ()
     inline: Annotated[
         bool,
         Option(
-            help="one trial at a time in this process, without Ray: for a debugger, a notebook, a CI job",
-            resume=Resume(help="continue in this process, one trial at a time and without Ray"),
+            help="run one trial at a time in this process, without Ray: for a debugger, a notebook, a CI job",
+            resume=Resume(help="continue in this process, one trial at a time, without Ray"),
         ),
     ] = False
 
@@ -288,6 +308,6 @@ PLANNED = options_of(PlannedOptions)
 OPTIONS = PLANNED | options_of(CallOptions)
 """By name: every option of `ire sweep` and `sweep()`."""
 RESUMED = {name: option for name, option in OPTIONS.items() if option.resume is not None}
-"""Those of `ire resume` and `resume()`."""
+"""By name: the options that `ire resume` and `resume()` take as well."""
 FIXED = ("task", *(name for name, option in PLANNED.items() if option.fixed))
-"""Fields of the plan that results depend on, beside the space."""
+"""The fields of the plan that results depend on, besides the space."""

@@ -1,4 +1,4 @@
-"""Which column of a table of curves holds what: the names that are understood, and those that the user gives."""
+"""The roles of the columns in a table of curves: the names recognised for each, and those that the user gives."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from ire.invalid_input import InvalidInput, unknown
 
 @dataclass(frozen=True, kw_only=True)
 class Role:
-    """One thing that a column may hold."""
+    """One role of a column."""
 
     help: str
     names: tuple[str, ...]
@@ -18,46 +18,49 @@ class Role:
 
 ROLES = {
     "arm": Role(
-        help="what is compared: an optimizer, an architecture, a data mix; default: the run's name without its number",
+        help="the arm, i.e. the compared variant (an optimizer, an architecture, a data mix); default: arms are the "
+        "runs' names without their numbers",
         names=("arm", "method", "optimizer", "group", "result"),
     ),
     "run": Role(
-        help="tells the runs of an arm apart; default: the seed, else the file's name",
+        help="the name of the run within its arm; default: the seed, else the file's name",
         names=("run", "run_id", "run_name", "trial", "name", "id"),
     ),
     "seed": Role(
-        help="runs of two arms with one seed have the same initialisation and batches", names=("seed",)
+        help="the seed; runs of two arms with the same seed have the same initialisation and batches",
+        names=("seed",),
     ),
     "study": Role(
-        help="which whole search, with its winners' runs, a run belongs to; three or more give a verdict on methods",
+        help="the study, i.e. the search whose winner the run confirms; with three or more studies the verdict is "
+        "about methods",
         names=("study",),
     ),
     "step": Role(
-        help="optimizer steps", names=("step", "_step", "global_step", "trainer_global_step", "iteration")
+        help="the optimizer step", names=("step", "_step", "global_step", "trainer_global_step", "iteration")
     ),
     "horizon": Role(
-        help="steps over which the run's schedule was laid; default: its last step",
+        help="the number of steps of the run's schedule; default: its last step",
         names=("horizon", "of", "max_steps", "total_steps"),
     ),
     "gradients": Role(
-        help="gradient evaluations since the run's start", names=("gradients", "gradient_evaluations")
+        help="the gradient evaluations since the run's start", names=("gradients", "gradient_evaluations")
     ),
     "seconds": Role(
-        help="seconds, counted from anywhere",
+        help="the time in seconds, with any origin",
         names=("seconds", "_runtime", "wall_time", "relative_time_process", "_timestamp"),
     ),
     "val_loss": Role(
-        help="validation loss",
+        help="the validation loss",
         names=(
             *("val_loss", "loss_val_loss", "validation_loss", "valid_loss", "eval_loss", "val", "loss_val"),
             "value",
         ),
     ),
 }
-"""Everything that is read; `step` and `val_loss` must be there."""
+"""All roles; `step` and `val_loss` are required."""
 REQUIRED = ("step", "val_loss")
 NONE = "none"
-"""Given for a role: no column holds it, whatever the columns are called."""
+"""The word a user gives for a role that no column has."""
 
 
 def normal(name: str) -> str:
