@@ -1,23 +1,24 @@
 """How often does a verdict say what is not so? Whole sweeps are simulated, searches included, and judged as real ones.
 
-    python benchmarks/calibration.py [--sweeps 1000] [--protocol 60]
+    python benchmarks/calibration.py [--sweeps 1000] [--protocol 200] [--surface digits]
 
 A study is a search of every method on a response surface (fitted to this project's own results: `stdlib-lm`, whose
 published settings cost 0.12 nats, and `digits`), the choice of a winner, its confirm runs, and the baselines' curves. A
-sweep is three or five of them. Searches draw settings at random; with `--protocol` so many studies a line are searched
-by the protocol itself (TPE, ASHA, selection seeds) instead, and sweeps are drawn from them.
+sweep is three or five of them. Searches draw settings at random; with `--protocol` so many sweeps a line are searched
+by the protocol itself (TPE, ASHA, selection seeds) as well.
 
 faster, slower: the share of sweeps in which the method - of five methods: any - is called so. covers: the share whose
 interval holds the truth. estimate: the geometric mean. could find: the median of what reports call the least speed-up
-that would have been found.
+that would have been found. forecast: the median of what the line before the confirm stage says of that.
 """
 
 import argparse
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,6 +26,9 @@ from ire.sweeps.findings.power import power
 from ire.sweeps.findings.statistics.horizon import ABOVE, BELOW
 from ire.sweeps.findings.statistics.speedup import speed_ups
 from ire.sweeps.findings.statistics.verdict import FASTER, SLOWER, SpeedUp, judge
+
+if TYPE_CHECKING:
+    from ire.sweeps.plan.imported import Imported
 
 FACTORS = (0.5, 0.7071, 1.0, 1.4142, 2.0)
 LONGER = (*FACTORS, 2.8284)
@@ -54,6 +58,10 @@ class Surface:
         excess = np.tensordot(np.array(self.curvature), at**2, axes=1)
         base = self.scale * horizon**-self.slope
         return base * np.exp(excess) if self.is_relative else base + excess
+
+    def before(self, end: float, share: float) -> float:
+        """The loss after a share of the steps of a run that ends at `end`."""
+        return end * share**-self.slope
 
     def drawn(self, loss: np.ndarray, z: np.ndarray) -> np.ndarray:
         """Final losses of runs whose expected ones are `loss`, for standard deviates `z`."""
@@ -109,6 +117,10 @@ class Line:
     """The speed-up of the method that is judged, in gradient evaluations, over the hardest baseline."""
     tails: str = "normal"
     factors: tuple[float, ...] = FACTORS
+    widens: bool = False
+    """Whether the best learning rate lies above its range, which the search may move (`--widen`)."""
+    is_warm: bool = False
+    """Whether all studies begin with the same trials of another experiment (`--warm-start`)."""
 
 
 BASE, SAME = Method(is_baseline=True), Method()
@@ -140,9 +152,11 @@ class Budget:
 BY_PROTOCOL = (
     LINES[0],
     Line(name="with three unused settings", methods=(BASE, Method(unused=True))),
-    next(line for line in LINES if line.truth == 1.5),
+    Line(name="a range that --widen moves", methods=(BASE, SAME), widens=True),
+    Line(name="--warm-start of every study", methods=(BASE, SAME), is_warm=True),
+    *(line for line in LINES if line.truth > 1.1),
 )
-"""The lines that the protocol searches, too."""
+"""The lines that the protocol searches."""
 
 
 BUDGETS = {
@@ -207,51 +221,95 @@ def _measured(
     return np.column_stack([mine, *curve])
 
 
-def protocol_study(line: Line, surface: Surface, budget: Budget, seed: int) -> Study:
-    """A study searched by the protocol itself: a baseline and one method that is another name for it."""
+def protocol_sweep(line: Line, surface: Surface, budget: Budget, number: int) -> tuple[list[Study], float]:
+    """Five studies searched by the protocol itself: a baseline and one method that is another name for it.
+
+    And what the line before the confirm stage forecasts of three such studies.
+    """
+    from ire.sweeps.findings.forecast import forecast
     from ire.sweeps.plan.plan import RULES, Plan
     from ire.sweeps.search.protocol import Protocol
-    from ire.sweeps.search.stages import curve_contests
     from search_spaces.space import parse_space
 
     factors = tuple(f for f in line.factors if f != 1.0)
-    ire = UNUSED if line.methods[1].unused else FIXED
-    space = parse_space(SPACE.format(lr=surface.published_lr, ire=ire), task="digits", source="simulated")
-    names = ("adamw", "adamw-ire")
+    fields = {"lr": surface.published_lr, "ire": UNUSED if line.methods[1].unused else FIXED}
+    fields["top"] = min(3e-2, surface.best_lr / 1.5) if line.widens else 3e-2
+    space = parse_space(SPACE.format(**fields), task="digits", source="simulated")
     plan = Plan(
         name="simulated",
         task="digits",
-        methods=names,
+        methods=NAMES,
         trials=budget.trials,
         confirm_seeds=budget.seeds,
         candidates=budget.candidates,
+        studies=5,
+        widen=line.widens,
+        imported=_imported(line, surface, number) if line.is_warm else None,
         curve=factors,
-        seed=seed,
+        seed=number,
         rules=RULES,
         space=space,
     )
-    draws = np.random.default_rng([seed, 7])
+    draws, told = np.random.default_rng([number, 7]), None
     with tempfile.TemporaryDirectory() as folder:
         protocol = Protocol(plan, Path(folder))
         while trial := protocol.next_trial():
-            spec, method = trial.spec, line.methods[names.index(trial.arm)]
+            spec, method = trial.spec, line.methods[NAMES.index(trial.arm)]
             if spec.timing:
                 protocol.report(trial, _report(spec.horizon, None))
                 continue
-            settings = np.array([spec.settings[k] for k in ("lr", "warmup_fraction", "weight_decay")])
-            common = np.random.default_rng([spec.seed, 1]).standard_normal()
-            z = np.sqrt(0.3) * common + np.sqrt(0.7) * deviates(line.tails, not method.is_baseline, (), draws)
-            expected = method.lower * surface.loss(settings, method.speed * spec.horizon / space.horizon)
-            end = float(surface.drawn(expected, z))
+            if trial.stage == "confirm" and told is None:
+                told = forecast(replace(plan, studies=3), protocol.studies[0].arms)[NAMES[1]]
+            end = _end(line, method, surface, spec.settings, spec.horizon / space.horizon, spec.seed, draws)
             for step in (*spec.rungs, spec.horizon):
-                if not protocol.report(trial, _report(step, end * (1 + 0.25 * (1 - step / spec.horizon)))):
+                loss = surface.before(end, step / spec.horizon)
+                if not protocol.report(trial, _report(step, loss)):
                     break
-        (study,) = protocol.studies
-        baseline, other = (study.arms[name] for name in names)
-        curve = {c.horizon_factor: c.measured for c in curve_contests(study.plan, list(study.arms.values()))}
-        points = [baseline.confirm if f == 1.0 else curve[f] for f in line.factors]
-        losses = [[run.val_loss for run in runs] for runs in (baseline.confirm, *points)]
-        return [np.array(losses).T, np.array([run.val_loss for run in other.confirm])]
+        assert told is not None
+        return [_losses(line, study) for study in protocol.studies], told
+
+
+def _losses(line: Line, study: Any) -> Study:
+    from ire.sweeps.search.stages import curve_contests
+
+    baseline, other = (study.arms[name] for name in NAMES)
+    curve = {c.horizon_factor: c.measured for c in curve_contests(study.plan, list(study.arms.values()))}
+    points = [baseline.confirm if f == 1.0 else curve[f] for f in line.factors]
+    losses = [[run.val_loss for run in runs] for runs in (baseline.confirm, *points)]
+    return [np.array(losses).T, np.array([run.val_loss for run in other.confirm])]
+
+
+def _end(
+    line: Line,
+    method: Method,
+    surface: Surface,
+    settings: Mapping[str, Any],
+    horizon: float,
+    seed: int,
+    draws: np.random.Generator,
+) -> float:
+    """The final loss of a run; runs of one seed have a part of their luck in common."""
+    at = np.array([settings[k] for k in ("lr", "warmup_fraction", "weight_decay")])
+    common = np.random.default_rng([seed, 1]).standard_normal()
+    z = np.sqrt(0.3) * common + np.sqrt(0.7) * deviates(line.tails, not method.is_baseline, (), draws)
+    return float(surface.drawn(method.lower * surface.loss(at, method.speed * horizon), z))
+
+
+def _imported(line: Line, surface: Surface, number: int) -> "Imported":
+    """Ten trials a method of another experiment, drawn at random."""
+    from ire.sweeps.plan.imported import Imported, ImportedTrial
+
+    draws, trials = np.random.default_rng([number, 11]), []
+    for name, method in zip(NAMES, line.methods, strict=True):
+        for i in range(10):
+            settings = {
+                "lr": float(10 ** draws.uniform(np.log10(3e-4), np.log10(3e-2))),
+                "warmup_fraction": float(draws.uniform(0.01, 0.5)),
+                "weight_decay": float(10 ** draws.uniform(-4, np.log10(0.5))),
+            }
+            end = _end(line, method, surface, settings, 1.0, 1000 * number + i, draws)
+            trials.append(ImportedTrial(name=f"{name}-{i}", method=name, settings=settings, value=end))
+    return Imported(source="another", spent=dict.fromkeys(NAMES, 2400), trials=tuple(trials))
 
 
 def _report(step: int, loss: float | None) -> dict:
@@ -264,6 +322,7 @@ def _report(step: int, loss: float | None) -> dict:
     }
 
 
+NAMES = "adamw", "adamw-ire"
 SPACE = """
 description = "simulated"
 horizon = 240
@@ -280,7 +339,7 @@ flatness_batches = 0
 weight_decay = {{ log = [1e-4, 0.5], published = 0.1 }}
 warmup_fraction = {{ linear = [0.01, 0.5], published = 0.05 }}
 [adamw]
-lr = {{ log = [3e-4, 3e-2], published = {lr} }}
+lr = {{ log = [3e-4, {top}], published = {lr}, limits = [1e-6, 10.0] }}
 [ire]
 {ire}
 interval = 1000
@@ -366,13 +425,6 @@ def simulated(line: Line, surface: str, studies: int, sweeps: int, seed: int = 0
     return outcome(line, made, draws)
 
 
-def from_protocol(line: Line, surface: str, bank: Sequence[Study], studies: int, sweeps: int) -> Outcome:
-    """Sweeps drawn from a bank of studies that the protocol searched."""
-    draws = np.random.default_rng([1, studies, len(line.name)])
-    made = ([bank[i] for i in draws.choice(len(bank), studies, replace=False)] for _ in range(sweeps))
-    return outcome(line, made, draws)
-
-
 def _line(name: str, studies: int, found: Outcome) -> str:
     return (
         f"{name:<38} {studies:>3}  {found.faster:>6.3f}  {found.slower:>6.3f}  {found.covers:>6.3f}"
@@ -382,18 +434,22 @@ def _line(name: str, studies: int, found: Outcome) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--sweeps", type=int, default=1000, help="a line")
-    parser.add_argument("--protocol", type=int, default=0, help="studies a line that the protocol searches")
+    parser.add_argument("--sweeps", type=int, default=1000, help="a line, searched at random")
+    parser.add_argument("--protocol", type=int, default=0, help="sweeps a line that the protocol searches")
+    parser.add_argument("--surface", choices=SURFACES, action="append", help="one of them; may be repeated")
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
-    print(f"{options.sweeps} sweeps a line; verdicts in gradient evaluations\n")
+    print(
+        f"{options.sweeps} sweeps a line, {options.protocol} by the protocol; verdicts in gradient evaluations\n"
+    )
     with ProcessPoolExecutor(options.processes) as pool:
-        for surface, budget in BUDGETS.items():
+        for surface in options.surface or SURFACES:
+            budget = BUDGETS[surface]
             print(
                 f"{surface}: {budget.trials} trials, {budget.candidates} candidates, {budget.seeds} seeds a study"
             )
-            print(f"{'':<34} studies  faster  slower  covers  estimate  could find")
-            asked = [(line, studies) for line in LINES for studies in (3, 5)]
+            print(f"{'':<34} studies  faster  slower  covers  estimate  could find  forecast")
+            asked = [(line, studies) for line in LINES for studies in (3, 5) if options.sweeps]
             answers = [
                 pool.submit(simulated, line, surface, studies, options.sweeps) for line, studies in asked
             ]
@@ -401,13 +457,15 @@ def main() -> None:
                 print(_line(line.name, studies, answer.result()), flush=True)
             for line in BY_PROTOCOL if options.protocol else ():
                 jobs = [
-                    pool.submit(protocol_study, line, SURFACES[surface], budget, seed)
-                    for seed in range(options.protocol)
+                    pool.submit(protocol_sweep, line, SURFACES[surface], budget, number)
+                    for number in range(options.protocol)
                 ]
-                bank = [job.result() for job in jobs]
+                sweeps, told = zip(*(job.result() for job in jobs), strict=True)
                 for studies in (3, 5):
-                    found = from_protocol(line, surface, bank, studies, options.sweeps)
-                    print(_line(f"{line.name}, protocol", studies, found), flush=True)
+                    draws = np.random.default_rng([1, studies, len(line.name)])
+                    found = outcome(line, (sweep[:studies] for sweep in sweeps), draws)
+                    words = f"{np.median(told):>10.2f}" if studies == 3 else ""
+                    print(_line(f"{line.name}, protocol", studies, found) + words, flush=True)
             print()
 
 

@@ -3,7 +3,8 @@
 Both the sweep and the report use it, so that "over" and "winner" mean the same in both.
 """
 
-from collections.abc import Iterable
+from bisect import insort
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ire.sweeps.plan.plan import Plan
@@ -20,6 +21,7 @@ class Ledger:
         self.search: list[TrialRecord] = []
         self.later: list[TrialRecord] = []
         """Trials of all stages after the search."""
+        self._runs: dict[tuple[str, str, int | None], list[TrialRecord]] = {}  # the same, for contests
         self.candidates: list[TrialRecord] = []
         """The finished search trials that end best, best first, of equals the earlier: by the space's metric, unless
         the grid of a preset selects by another."""
@@ -32,6 +34,7 @@ class Ledger:
     def set_plan(self, plan: Plan) -> None:
         """Go on with another plan of the study, one with wider ranges and a higher cap."""
         self.plan = plan
+        self._cap = plan.search_trials(self.method)
         self._most_expensive = plan.most_expensive_trial(self.method)
 
     @property
@@ -43,6 +46,8 @@ class Ledger:
         """Enter a trial that has started, and its end if it has already ended."""
         if trial.stage != SEARCH:
             self.later.append(trial)
+            runs = self._runs.setdefault((trial.stage, trial.variant, trial.origin), [])
+            insort(runs, trial, key=lambda run: run.number)
             return trial
         self.search.append(trial)
         if trial.status == RUNNING:
@@ -83,7 +88,7 @@ class Ledger:
     @property
     def may_start(self) -> bool:
         """Whether cap and budget allow one more search trial now, whatever it will cost."""
-        if len(self.search) >= self.plan.search_trials(self.method):
+        if len(self.search) >= self._cap:
             return False
         return self.promised + self._most_expensive <= self.plan.budget
 
@@ -110,7 +115,28 @@ class Ledger:
             for trial in self.candidates
             for lr in rescanned
         ]
-        return SeedContest(self.plan, self.method.name, CONFIRM, entries, self.later, flatness=True)
+        return self.contest(CONFIRM, entries, flatness=True)
+
+    def contest(
+        self,
+        stage: str,
+        entries: Sequence[Entry],
+        *,
+        horizon_factor: float = 1.0,
+        flatness: bool = False,
+        name: str = "",
+    ) -> SeedContest:
+        """A contest of this method with the runs that it has had: see `SeedContest`."""
+        return SeedContest(
+            self.plan,
+            self.method.name,
+            stage,
+            entries,
+            self._runs,
+            horizon_factor=horizon_factor,
+            flatness=flatness,
+            name=name,
+        )
 
     @property
     def winner(self) -> TrialRecord | None:

@@ -28,6 +28,10 @@ class Entry:
     variant: str = ""
 
 
+Runs = Mapping[tuple[str, str, int | None], list[TrialRecord]]
+"""The runs of one arm after its search, by stage, variant and search trial; of each by number."""
+
+
 def at_rate(settings: Mapping[str, Any], factor: float) -> dict[str, Any]:
     """The settings with the learning rate times `factor`; at 1 they need not have one."""
     return dict(settings) if factor == 1 else {**settings, "lr": settings["lr"] * factor}
@@ -42,7 +46,7 @@ class SeedContest:
         arm: str,
         stage: str,
         entries: Sequence[Entry],
-        trials: Sequence[TrialRecord],
+        runs: Runs,
         *,
         horizon_factor: float = 1.0,
         flatness: bool = False,
@@ -51,14 +55,7 @@ class SeedContest:
         """`name` says what is asked, where a stage asks several things."""
         self.arm, self.stage, self.entries, self.horizon_factor = arm, stage, list(entries), horizon_factor
         self.name = name
-        self._plan, self._flatness, self._trials = plan, flatness, trials
-
-    @cached_property
-    def _runs(self) -> dict[tuple[str, str, int | None], list[TrialRecord]]:
-        runs: dict[tuple[str, str, int | None], list[TrialRecord]] = {}
-        for trial in sorted(self._trials, key=lambda trial: trial.number):
-            runs.setdefault((trial.stage, trial.variant, trial.origin), []).append(trial)
-        return runs
+        self._plan, self._flatness, self._runs = plan, flatness, runs
 
     def runs(self, entry: Entry, stage: str) -> list[TrialRecord]:
         """The runs of an entry in the stage `select` or the contest's own, by seed."""

@@ -74,13 +74,13 @@ def curve_contests(plan: Plan, ledgers: Collection[Ledger]) -> list[SeedContest]
     if not plan.curve or len(ledgers) < 2:
         return []
     return [
-        _curve_point(plan, baseline, factor)
+        _curve_point(baseline, plan.curve_lr, factor)
         for baseline in curve_baselines(plan, ledgers)
         for factor in sorted(plan.curve)
     ]
 
 
-def _curve_point(plan: Plan, baseline: Ledger, factor: float) -> SeedContest:
+def _curve_point(baseline: Ledger, rates: Sequence[float], factor: float) -> SeedContest:
     winner, settings = baseline.winner, baseline.settings
     assert winner is not None and settings is not None, "it has been confirmed"
     entries = [
@@ -90,9 +90,9 @@ def _curve_point(plan: Plan, baseline: Ledger, factor: float) -> SeedContest:
             origin=winner.number,
             variant=f"x{factor:g}" + (f"-lr{lr:g}" if lr != 1 else ""),
         )
-        for lr in (1.0, *plan.curve_lr)
+        for lr in (1.0, *rates)
     ]
-    return SeedContest(plan, baseline.method.name, CURVE, entries, baseline.later, horizon_factor=factor)
+    return baseline.contest(CURVE, entries, horizon_factor=factor)
 
 
 def control_contests(plan: Plan, ledger: Ledger) -> list[SeedContest]:
@@ -101,7 +101,7 @@ def control_contests(plan: Plan, ledger: Ledger) -> list[SeedContest]:
     if not plan.controls or contest is None or contest.chosen is None:
         return []
     return [
-        SeedContest(plan, ledger.method.name, CONTROL, entries, ledger.later, flatness=True, name=name)
+        ledger.contest(CONTROL, entries, flatness=True, name=name)
         for name, entries in _control_entries(plan, ledger)
     ]
 
