@@ -1,11 +1,12 @@
 """How often does a verdict say what is not so? Whole sweeps are simulated, searches included, and judged as real ones.
 
-    python benchmarks/calibration.py [--sweeps 1000] [--protocol 200] [--surface digits]
+    python benchmarks/calibration.py [--sweeps 1000] [--protocol 200] [--surface digits] [--write]
 
 A study is a search of every method on a response surface (fitted to this project's own results: `stdlib-lm`, whose
 published settings cost 0.12 nats, and `digits`), the choice of a winner, its confirm runs, and the baselines' curves. A
 sweep is three or five of them. Searches draw settings at random; with `--protocol` so many sweeps a line are searched
-by the protocol itself (TPE, ASHA, selection seeds) as well.
+by the protocol itself (TPE, ASHA, selection seeds) as well. With `--write` the rows go to
+`ire/sweeps/findings/calibration.toml`, from which reports tell what applies to a sweep.
 
 faster, slower: the share of sweeps in which the method - of five methods: any - is called so. covers: the share whose
 interval holds the truth. estimate: the geometric mean. could find: the median of what reports call the least speed-up
@@ -14,22 +15,36 @@ that would have been found. forecast: the median of what the line before the con
 
 import argparse
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import tomli_w
 
+from ire.sweeps.findings import calibration
+from ire.sweeps.findings.calibration import (
+    AT_RANDOM,
+    BY_PROTOCOL,
+    FIVE,
+    UNTIL_DECIDED,
+    WARM,
+    WIDENED,
+    Calibration,
+    calibrations,
+)
+from ire.sweeps.findings.calibration import SAME as SAME_TWICE
 from ire.sweeps.findings.power import power
 from ire.sweeps.findings.statistics.horizon import ABOVE, BELOW
 from ire.sweeps.findings.statistics.speedup import speed_ups
-from ire.sweeps.findings.statistics.verdict import FASTER, SLOWER, SpeedUp, judge
+from ire.sweeps.findings.statistics.verdict import FASTER, NOT_SHOWN, SLOWER, SpeedUp, judge
 
 if TYPE_CHECKING:
     from ire.sweeps.plan.imported import Imported
 
+TABLE = Path(calibration.__file__).with_name("calibration.toml")
 FACTORS = (0.5, 0.7071, 1.0, 1.4142, 2.0)
 LONGER = (*FACTORS, 2.8284)
 """A curve that a true speed-up of 2 does not leave."""
@@ -121,12 +136,14 @@ class Line:
     """Whether the best learning rate lies above its range, which the search may move (`--widen`)."""
     is_warm: bool = False
     """Whether all studies begin with the same trials of another experiment (`--warm-start`)."""
+    until: int | None = None
+    """Studies at most of a sweep that goes on until it is decided (`--until-decided`)."""
 
 
 BASE, SAME = Method(is_baseline=True), Method()
 LINES = (
-    Line(name="the same method twice", methods=(BASE, SAME)),
-    Line(name="five methods, all the same", methods=(BASE, *(SAME,) * 5)),
+    Line(name=SAME_TWICE, methods=(BASE, SAME)),
+    Line(name=FIVE, methods=(BASE, *(SAME,) * 5)),
     Line(
         name="a dear baseline that ends 1 % lower",
         methods=(BASE, Method(is_baseline=True, lower=0.99, cost=2.0), SAME),
@@ -134,8 +151,10 @@ LINES = (
     Line(name="heavy tails", methods=(BASE, SAME), tails="heavy"),
     Line(name="twice the spread", methods=(BASE, SAME), tails="unequal"),
     Line(name="one run in ten bad", methods=(BASE, SAME), tails="bad"),
+    Line(name=UNTIL_DECIDED, methods=(BASE, SAME), until=6),
     Line(name="true speed-up 1.1", methods=(BASE, Method(speed=1.1)), truth=1.1),
     Line(name="true speed-up 1.5", methods=(BASE, Method(speed=1.5)), truth=1.5),
+    Line(name="true speed-up 1.2, --until-decided 6", methods=(BASE, Method(speed=1.2)), truth=1.2, until=6),
     Line(name="true speed-up 2", methods=(BASE, Method(speed=2.0)), truth=2.0, factors=LONGER),
 )
 
@@ -149,19 +168,19 @@ class Budget:
     seeds: int
 
 
-BY_PROTOCOL = (
+OF_PROTOCOL = (
     LINES[0],
     Line(name="with three unused settings", methods=(BASE, Method(unused=True))),
-    Line(name="a range that --widen moves", methods=(BASE, SAME), widens=True),
-    Line(name="--warm-start of every study", methods=(BASE, SAME), is_warm=True),
-    *(line for line in LINES if line.truth > 1.1),
+    Line(name=WIDENED, methods=(BASE, SAME), widens=True),
+    Line(name=WARM, methods=(BASE, SAME), is_warm=True),
+    *(line for line in LINES if line.truth in (1.5, 2.0)),
 )
 """The lines that the protocol searches."""
 
 
 BUDGETS = {
     "stdlib-lm": Budget(trials=10, candidates=1, seeds=3),
-    "digits": Budget(trials=16, candidates=3, seeds=8),
+    "digits": Budget(trials=20, candidates=3, seeds=6),
 }
 Study = list[np.ndarray]
 """Of each method its final losses: (seeds,), of a baseline (seeds, 1 + factors) with its curve behind."""
@@ -370,23 +389,18 @@ def judged(
     return found
 
 
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What many sweeps of one line came to."""
-
-    faster: float
-    slower: float
-    covers: float
-    estimate: float
-    detectable: float
-
-
-def outcome(line: Line, sweeps: Iterator[Sequence[Study]], draws: np.random.Generator) -> Outcome:
+def outcome(
+    line: Line, surface: str, searched: str, sweeps: Iterable[Sequence[Study]], draws: np.random.Generator
+) -> Calibration:
     """The shares of sweeps; coverage and estimate are of the first method that is judged."""
     rows = []
     for studies in sweeps:
-        found = judged(line, studies, draws)
-        verdicts = judge({m: {b: pair[0] for b, pair in over.items()} for m, over in found.items()})
+        for count in range(3, line.until + 1) if line.until else [len(studies)]:
+            found = judged(line, studies[:count], draws)
+            speed_ups = {m: {b: pair[0] for b, pair in over.items()} for m, over in found.items()}
+            verdicts = judge(speed_ups, looks=line.until - 2 if line.until else 1)
+            if any(v.verdict != NOT_SHOWN for v in verdicts.values()):
+                break
         first = next(iter(found))
         hardest = found[first][verdicts[first].against]
         rows.append(
@@ -395,16 +409,21 @@ def outcome(line: Line, sweeps: Iterator[Sequence[Study]], draws: np.random.Gene
                 any(v.verdict == SLOWER for v in verdicts.values()),
                 covers(hardest[0], line.truth),
                 np.log(hardest[0].ratio.value),
-                power(hardest[1][:, 0], studies=len(studies)).least_detectable,
+                power(hardest[1][:, 0], studies=count).least_detectable,
             )
         )
     faster, slower, covered, logs, least = zip(*rows, strict=True)
-    return Outcome(
+    return Calibration(
+        surface=surface,
+        line=line.name,
+        searched=searched,
+        studies=3 if line.until else len(studies),
+        sweeps=len(rows),
         faster=float(np.mean(faster)),
         slower=float(np.mean(slower)),
         covers=float(np.mean(covered)),
-        estimate=float(np.exp(np.mean(logs))),
-        detectable=float(np.median(least)),
+        estimate=round(float(np.exp(np.mean(logs))), 3),
+        could_find=round(float(np.median(least)), 2),
     )
 
 
@@ -415,21 +434,36 @@ def covers(found: SpeedUp, truth: float) -> bool:
     return low and high
 
 
-def simulated(line: Line, surface: str, studies: int, sweeps: int, seed: int = 0) -> Outcome:
+def simulated(line: Line, surface: str, studies: int, sweeps: int, seed: int = 0) -> Calibration:
     """Sweeps of so many studies, their searches drawn at random."""
     draws = np.random.default_rng([seed, studies, len(line.name)])
     made = (
-        [random_study(line, SURFACES[surface], BUDGETS[surface], draws) for _ in range(studies)]
+        [random_study(line, SURFACES[surface], BUDGETS[surface], draws) for _ in range(line.until or studies)]
         for _ in range(sweeps)
     )
-    return outcome(line, made, draws)
+    return outcome(line, surface, AT_RANDOM, made, draws)
 
 
-def _line(name: str, studies: int, found: Outcome) -> str:
+def words(row: Calibration) -> str:
+    """A row of the table."""
+    name = row.line + (", protocol" if row.searched == BY_PROTOCOL else "")
+    studies = "3-6" if "--until-decided" in row.line else row.studies
     return (
-        f"{name:<38} {studies:>3}  {found.faster:>6.3f}  {found.slower:>6.3f}  {found.covers:>6.3f}"
-        f"  {found.estimate:>8.3f}  {found.detectable:>10.2f}"
+        f"{name:<41} {studies:>7}  {row.faster:>6.3f}  {row.slower:>6.3f}  {row.covers:>6.3f}"
+        f"  {row.estimate:>8.3f}  {row.could_find:>10.2f}"
     )
+
+
+def write(rows: Sequence[Calibration]) -> None:
+    """Put the rows in the place of those that were measured before."""
+
+    def key(row: Calibration) -> tuple:
+        return row.surface, row.searched, row.line, row.studies
+
+    calibrations.cache_clear()  # another run may have written
+    merged = {key(row): row for row in (*calibrations(), *rows)}
+    with TABLE.open("wb") as file:
+        tomli_w.dump({"rows": [asdict(row) for row in merged.values()]}, file)
 
 
 def main() -> None:
@@ -437,25 +471,24 @@ def main() -> None:
     parser.add_argument("--sweeps", type=int, default=1000, help="a line, searched at random")
     parser.add_argument("--protocol", type=int, default=0, help="sweeps a line that the protocol searches")
     parser.add_argument("--surface", choices=SURFACES, action="append", help="one of them; may be repeated")
+    parser.add_argument("--write", action="store_true", help="keep the rows for reports")
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
-    print(
-        f"{options.sweeps} sweeps a line, {options.protocol} by the protocol; verdicts in gradient evaluations\n"
-    )
+    print("verdicts in gradient evaluations\n")
     with ProcessPoolExecutor(options.processes) as pool:
         for surface in options.surface or SURFACES:
-            budget = BUDGETS[surface]
+            budget, rows = BUDGETS[surface], []
             print(
-                f"{surface}: {budget.trials} trials, {budget.candidates} candidates, {budget.seeds} seeds a study"
+                f"{surface}: {budget.trials} trials, {budget.candidates} candidates, {budget.seeds} seeds a study; "
+                f"{options.sweeps} sweeps a line, {options.protocol} by the protocol"
             )
-            print(f"{'':<34} studies  faster  slower  covers  estimate  could find  forecast")
-            asked = [(line, studies) for line in LINES for studies in (3, 5) if options.sweeps]
-            answers = [
-                pool.submit(simulated, line, surface, studies, options.sweeps) for line, studies in asked
-            ]
-            for (line, studies), answer in zip(asked, answers, strict=True):
-                print(_line(line.name, studies, answer.result()), flush=True)
-            for line in BY_PROTOCOL if options.protocol else ():
+            print(f"{'':<41} studies  faster  slower  covers  estimate  could find  forecast")
+            asked = [(line, n) for line in LINES for n in ((3,) if line.until else (3, 5)) if options.sweeps]
+            answers = [pool.submit(simulated, line, surface, n, options.sweeps) for line, n in asked]
+            for answer in answers:
+                rows.append(answer.result())
+                print(words(rows[-1]), flush=True)
+            for line in OF_PROTOCOL if options.protocol else ():
                 jobs = [
                     pool.submit(protocol_sweep, line, SURFACES[surface], budget, number)
                     for number in range(options.protocol)
@@ -463,9 +496,12 @@ def main() -> None:
                 sweeps, told = zip(*(job.result() for job in jobs), strict=True)
                 for studies in (3, 5):
                     draws = np.random.default_rng([1, studies, len(line.name)])
-                    found = outcome(line, (sweep[:studies] for sweep in sweeps), draws)
-                    words = f"{np.median(told):>10.2f}" if studies == 3 else ""
-                    print(_line(f"{line.name}, protocol", studies, found) + words, flush=True)
+                    made = [sweep[:studies] for sweep in sweeps]
+                    rows.append(outcome(line, surface, BY_PROTOCOL, made, draws))
+                    forecast = f"{np.median(told):>10.2f}" if studies == 3 else ""
+                    print(words(rows[-1]) + forecast, flush=True)
+            if options.write:
+                write(rows)
             print()
 
 

@@ -3,6 +3,7 @@
 import importlib.util
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 _path = Path(__file__).parents[2] / "benchmarks" / "calibration.py"
@@ -37,6 +38,7 @@ def test_a_true_speed_up_comes_back_and_is_found(name, truth):
 def test_the_protocols_own_searches_are_judged_as_well():
     line, budget = LINES["the same method twice"], calibration.BUDGETS["stdlib-lm"]
     surface = calibration.SURFACES["stdlib-lm"]
-    bank = [calibration.protocol_study(line, surface, budget, seed) for seed in range(3)]
-    found = calibration.from_protocol(line, "stdlib-lm", bank, 3, 1)
+    studies, forecast = calibration.protocol_sweep(line, surface, budget, 0)
+    found = calibration.outcome(line, "stdlib-lm", "by the protocol", [studies], np.random.default_rng(0))
     assert found.estimate == pytest.approx(1.0, rel=0.3)
+    assert 1.05 < forecast < 5

@@ -81,6 +81,7 @@ def test_a_grid_is_tried_whole_and_nothing_else_is(tmp_path):
         "gamma": {"choice": [0.9, 0.8, 0.7], "published": 0.8},
     }
     table["search"] |= {"grid": True, "rungs": []}
+    del table["points"]  # of a grid there are no others
     space = parse_space(toml_text(table), task="digits", source="grid")
     plan = dataclasses.replace(make_plan(methods=("sgd", "sgd-ire")), space=space, curve=())
     protocol = simulate(plan, tmp_path)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ire.sweeps.findings.calibration import calibration_of
 from ire.sweeps.findings.comparison import Comparison
 from ire.sweeps.findings.differences import Difference
 from ire.sweeps.findings.of_functions import is_function
@@ -59,6 +60,7 @@ def as_json(results: Results) -> dict[str, Any]:
         **_widened(comparison),
         **_warm_start(results),
         "judges_methods": comparison.judges_methods,
+        "calibration": asdict(row) if (row := calibration_of(plan, comparison)) else None,
         "baseline": comparison.baseline,
         "horizon": plan.space.horizon,
         "trials": plan.trials,

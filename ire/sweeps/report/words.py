@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 
 from ire.methods.foreign import shortened
+from ire.sweeps.findings.calibration import calibration_of
 from ire.sweeps.findings.comparison import Comparison
 from ire.sweeps.findings.differences import Difference
 from ire.sweeps.findings.power import POWER, SMALL
@@ -121,6 +122,7 @@ def further_findings(results: Results) -> list[str]:
         *_searched_by_default(results),
         *_not_searched(results),
         *_warm_started(results),
+        *_calibrated(results),
     )
     return [shortened(finding) for finding in found]
 
@@ -163,6 +165,17 @@ def _warm_started(results: Results) -> list[str]:
     return [
         f"Searches were warm-started with trials of {imported.source} ({trials}). These cost gradient evaluations that "
         f"count as spent here ({cost}).{studies}"
+    ]
+
+
+def _calibrated(results: Results) -> list[str]:
+    """How often such verdicts are wrong."""
+    found = calibration_of(results.plan, results.comparison)
+    if found is None:
+        return []
+    return [
+        f"Of {found.sweeps} simulated sweeps of {found.surface} ({found.line}), {found.faster:.1%} called a method "
+        f"faster and {found.slower:.1%} slower where none was."
     ]
 
 
