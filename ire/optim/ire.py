@@ -195,7 +195,7 @@ class IRE(Readings, Owner):
                 "update_mask() found no gradients: call backward() on the curvature loss first, as in "
                 "sampled_nll(model(inputs)).backward()"
             )
-        self._refresh(lambda parameters, _: [p.grad for p in parameters], has_gradient)
+        self._refresh(lambda parameters, _: [p.grad for p in parameters if p.grad is not None], has_gradient)
         for p in self.parameters():
             p.grad = None
         self._give_back()
@@ -217,7 +217,8 @@ class IRE(Readings, Owner):
         moving, kappa = self._choices.boosted(self.steps), 0.0
         with without_global_hooks():
             if not moving:
-                loss = self.base.step(closure)
+                # torch's stub has closures that return a float
+                loss = self.base.step(closure)  # pyright: ignore[reportCallIssue, reportArgumentType]
             else:
                 loss = self._gradients(closure)
                 self._refresh_by_itself()
@@ -265,11 +266,6 @@ class IRE(Readings, Owner):
 
     # How
 
-    @property
-    def _inner(self) -> Optimizer:
-        """The optimizer that takes the step, inside SAM if there is one."""
-        return self.base.base if isinstance(self.base, SAM) else self.base
-
     def _gradients(self, closure: Callable[[], Tensor] | None) -> Tensor | None:
         """Bring the gradients up to date; returns the loss."""
         if isinstance(self.base, SAM):
@@ -298,7 +294,8 @@ class IRE(Readings, Owner):
         return self._choices.ranked(self.steps)
 
     def _refresh_by_itself(self) -> None:
-        if self._source.scores is None or not self._refresh_due:
+        scores = self._source.scores
+        if scores is None or not self._refresh_due:
             return
         last = self._memory.refreshed_at
         due = self.settings.start if last is None else last + self.settings.interval
@@ -310,7 +307,7 @@ class IRE(Readings, Owner):
             waited=self.steps - max(due, self._since),
         )
         self._refresh(
-            lambda parameters, number: self._source.scores(parameters, replace(occasion, ranking=number)),
+            lambda parameters, number: scores(parameters, replace(occasion, ranking=number)),
             has_gradient,
         )
 
@@ -329,7 +326,7 @@ class IRE(Readings, Owner):
         known = moving, resting, list(masks.values())
         before = self._boosted_before
         is_old = before is not None and boosts_decay and moving is before[0] and resting == before[1]
-        if is_old and same(known[2], before[2]):
+        if before is not None and is_old and same(known[2], before[2]):
             return before[3:]
         boosts = []
         for (group, p, kappa, gamma), rests in zip(moving, resting, strict=True):

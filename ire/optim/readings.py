@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from ire.optim.mask.refresh import fractions
+from ire.optim.sam import SAM
 from ire.optim.wrapping.choices import Choices
 from ire.optim.wrapping.memory import Memory
 from ire.optim.wrapping.settings import Settings, check_base
@@ -20,7 +21,11 @@ class Readings(Wrapper):
     _memory: Memory
     _choices: Choices
     _kappa_in_force: float
-    _inner: Optimizer
+
+    @property
+    def _inner(self) -> Optimizer:
+        """The optimizer that takes the step, inside SAM if there is one."""
+        return self.base.base if isinstance(self.base, SAM) else self.base
 
     @property
     def settings(self) -> Settings:

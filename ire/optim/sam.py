@@ -117,19 +117,19 @@ class SAM(Wrapper):
 
         In single precision at least: in fp16 a small gradient has the norm 0, and ρ / ‖g‖ soon is infinite.
         """
-        moved = [p for p in self.parameters() if p.grad is not None]
+        moved = [(p, p.grad) for p in self.parameters() if p.grad is not None]
         norms = [
-            torch.linalg.vector_norm(wide(p).abs() * wide(p.grad) if self.adaptive else wide(p.grad))
-            for p in moved
+            torch.linalg.vector_norm(wide(p).abs() * wide(grad) if self.adaptive else wide(grad))
+            for p, grad in moved
         ]
         if not norms:
             return {}
-        norms = [whole(norm).to(local(moved[0]).device) for norm in norms]
+        norms = [whole(norm).to(local(moved[0][0]).device) for norm in norms]
         scale = self.rho / (torch.stack(norms).norm() + 1e-12)
-        origin = {p: local(p).clone() for p in moved}
+        origin = {p: local(p).clone() for p, _ in moved}
         downhill = {p for group in self.param_groups if group.get("maximize") for p in group["params"]}
-        for p in moved:
-            w, g = local(p), wide(local(p.grad))
+        for p, grad in moved:
+            w, g = local(p), wide(local(grad))
             along = wide(w).square().mul_(g) if self.adaptive else g
             w.add_(along * (-scale if p in downhill else scale).to(g))
         return origin

@@ -54,8 +54,9 @@ def _leaves(root: torch.autograd.graph.Node) -> Iterable[Tensor]:
     seen, todo = {root}, [root]
     while todo:
         node = todo.pop()
-        if hasattr(node, "variable"):
-            yield node.variable
+        leaf = getattr(node, "variable", None)
+        if leaf is not None:
+            yield leaf
         for following, _ in node.next_functions:
             if following is not None and following not in seen:
                 seen.add(following)

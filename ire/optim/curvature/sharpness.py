@@ -5,9 +5,13 @@ few passes; the eigenvalue some twenty Hessian-vector products. Each estimate co
 Written here because the libraries that offer them bring a dozen packages, and `ire` needs torch only.
 """
 
+# Torch does not list its foreach and fused kernels.
+# pyright: reportPrivateImportUsage=false
+
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -121,7 +125,7 @@ def largest_eigenvalue(
         torch.randn(p.shape, generator=generator, device="cpu", dtype=torch.float32).to(p) for p in parameters
     ]
     torch._foreach_div_(q, math.sqrt(_dot(q, q)))
-    before: list[Tensor] | None = None
+    before: Sequence[Tensor] | None = None
     diagonal: list[float] = []
     beside: list[float] = []
     while True:
@@ -129,7 +133,7 @@ def largest_eigenvalue(
         diagonal.append(_dot(q, w))
         torch._foreach_add_(w, q, alpha=-diagonal[-1])
         if before is not None:
-            torch._foreach_add_(w, before, alpha=-beside[-1])
+            torch._foreach_add_(w, list(before), alpha=-beside[-1])
         length = math.sqrt(_dot(w, w))
         tridiagonal = torch.diag(torch.tensor(diagonal, dtype=torch.float64, device="cpu"))
         tridiagonal += torch.diag(torch.tensor(beside, dtype=torch.float64, device="cpu"), -1)
@@ -138,7 +142,7 @@ def largest_eigenvalue(
         if residual <= tolerance * abs(value) or len(diagonal) == products or length == 0:
             return Estimate(value, residual)
         beside.append(length)
-        before, q = q, torch._foreach_div(w, length)
+        before, q = q, list(torch._foreach_div(w, length))
 
 
 def hessian_product(losses: Losses, parameters: Sequence[Tensor], vector: Sequence[Tensor]) -> list[Tensor]:
@@ -155,7 +159,7 @@ def hessian_product(losses: Losses, parameters: Sequence[Tensor], vector: Sequen
     for loss in losses:
         with torch.enable_grad():
             first = torch.autograd.grad(loss(), parameters, create_graph=True, materialize_grads=True)
-            along = sum((g * v).sum() for g, v in zip(first, vector, strict=True))
+            along = cast(Tensor, sum((g * v).sum() for g, v in zip(first, vector, strict=True)))
             second = (
                 torch.autograd.grad(along, parameters, materialize_grads=True, allow_unused=True)
                 if along.requires_grad

@@ -51,7 +51,7 @@ class Source:
 
 def _empirical(parameters: Sequence[Tensor], refresh: Refresh) -> Sequence[Tensor] | None:
     """The training gradient itself (after clipping, which does not change the order)."""
-    return [local(p.grad) for p in parameters]
+    return [local(p.grad) for p in parameters if p.grad is not None]  # all that are ranked have one
 
 
 SECOND_MOMENTS = ("exp_avg_sq", "square_avg", "sum")
@@ -101,7 +101,7 @@ class RandomScores(Sequence[Tensor]):
     def __len__(self) -> int:
         return len(self._parameters)
 
-    def __getitem__(self, index: int) -> Tensor:
+    def __getitem__(self, index: int) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride] - no slices
         if index >= len(self):
             raise IndexError(index)
         p = self._parameters[index]

@@ -155,7 +155,7 @@ def _fill(
         # In place: a comparison into a Boolean tensor takes five times as long.
         takes_all = quota is None or 0 < here <= quota
         piece.copy_(bits.le_(threshold) if takes_all else bits.lt_(threshold))
-        if here and not takes_all:
+        if equal is not None and here and not takes_all:
             piece[equal.nonzero().squeeze(1)[:quota]] = 1
         if tally is not None and old is not None:
             tally.before += int(torch.count_nonzero(old))

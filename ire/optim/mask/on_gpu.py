@@ -199,9 +199,12 @@ def _count_digits(lots: Sequence[Lot], found: Tensor, block: int) -> None:
     for place, (shift, width) in enumerate(DIGITS):
         here, bins = counts[place], 1 << width
         for lot in lots:
-            options = {"SHIFT": shift, "WIDTH": width, "BINS": bins, "programs": _programs(lot)}
-            _launch(digit_kernel, lot, block, lot.tiles.count, found, here, **options)
-        pick_kernel[(1,)](found, here, WIDTH=width, BINS=bins)
+            arguments, programs = (lot.tiles.count, found, here), _programs(lot)
+            _launch(
+                digit_kernel, lot, block, *arguments, programs=programs, SHIFT=shift, WIDTH=width, BINS=bins
+            )
+        kernel: Any = pick_kernel  # Triton's stubs want its own constants where Python's do
+        kernel[(1,)](found, here, WIDTH=width, BINS=bins)
 
 
 def _fill(lots: Sequence[Lot], found: Tensor, block: int) -> None:

@@ -32,7 +32,7 @@ def kth_key(blocks: Callable[[], Iterable[Tensor]], k: int, keys: Keys, total: T
 
     A table of 64 Ki counts is added up for each block, which may be overwritten once the next is asked for.
     """
-    prefix, below = 0, 0
+    prefix, below, equal = 0, 0, 0
     for shift, width in keys.digits:
         leading, first = (shift, width) == keys.digits[0], prefix << (shift + width)
         table = torch.zeros(1 << width, dtype=torch.int64, device="cpu")
@@ -48,8 +48,9 @@ def kth_key(blocks: Callable[[], Iterable[Tensor]], k: int, keys: Keys, total: T
         cumulative = counts.cumsum(0)
         digit = int(torch.searchsorted(cumulative, k - below))
         below += int(cumulative[digit] - counts[digit])
+        equal = int(counts[digit])
         prefix = (prefix << width) | digit
-    return Rank(prefix, below, int(counts[digit]))
+    return Rank(prefix, below, equal)
 
 
 class Picker:

@@ -51,14 +51,17 @@ def kth_smallest(
     """The k-th smallest (k from 1) of |values| over all `vectors`; None if any is not finite."""
     bracket = _bracket(vectors, k, keys, total)
     survey = None if bracket is None else _survey(vectors, *bracket, keys, total)
-    if survey is None or not survey.below < k <= survey.below + survey.inside:
+    if bracket is None or survey is None or not survey.below < k <= survey.below + survey.inside:
         return _by_counting(vectors, k, keys, total)
     if not survey.finite:
         return None
-    if survey.few is None:
+    few = survey.few
+    if few is None:
         return Threshold(bracket[0], survey.below, survey.inside, survey.inside_here)
-    key, below, equal = kth_key(lambda: _joined(survey.few), k - survey.below, keys, total)
-    return Threshold(key, survey.below + below, equal, [int((few == key).sum()) for few in survey.few])
+    rank = kth_key(lambda: _joined(few), k - survey.below, keys, total)
+    assert rank is not None  # all are finite
+    here = [int((of_one == rank.key).sum()) for of_one in few]
+    return Threshold(rank.key, survey.below + rank.below, rank.equal, here)
 
 
 def _bracket(vectors: Vectors, k: int, keys: Keys, total: Total) -> tuple[int, int] | None:

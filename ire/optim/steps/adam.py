@@ -8,6 +8,9 @@ Loshchilov & Hutter 2019, Algorithm 2, with Wang et al. 2024, Eq. 4. Adam's own,
 into the gradient instead: g ← g + λ θ.
 """
 
+# Torch does not list its foreach and fused kernels.
+# pyright: reportPrivateImportUsage=false
+
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -61,15 +64,15 @@ class Adam(NamedTuple):
         """The numbers of step t, counted from 1."""
         beta1, beta2 = (float(beta) for beta in group["betas"])
         lr, weight_decay = float(group["lr"]), float(group["weight_decay"]) or None
+        decoupled = weight_decay if group["decoupled_weight_decay"] else None
         unbias, root = 1 - beta1**t, (1 - beta2**t) ** 0.5
-        decoupled = weight_decay and group["decoupled_weight_decay"]
         return cls(
             beta1=beta1,
             beta2=beta2,
             size=lr * root / unbias,
             eps=group["eps"] * root,
-            pull=weight_decay * unbias / root if decoupled and boost_weight_decay else None,
-            plain_decay=lr * weight_decay if decoupled and not boost_weight_decay else None,
+            pull=decoupled * unbias / root if decoupled and boost_weight_decay else None,
+            plain_decay=lr * decoupled if decoupled and not boost_weight_decay else None,
             coupled=None if decoupled else weight_decay,
         )
 
@@ -79,7 +82,12 @@ class Adam(NamedTuple):
         kernel = torch._fused_adamw_ if group["decoupled_weight_decay"] else torch._fused_adam_
         beta1, beta2 = (float(beta) for beta in group["betas"])
         clock = torch.tensor(float(t), dtype=torch.float32, device="cpu")
-        options = {"lr": float(group["lr"]), "beta1": beta1, "beta2": beta2, "eps": float(group["eps"])}
+        options: dict[str, Any] = {
+            "lr": float(group["lr"]),
+            "beta1": beta1,
+            "beta2": beta2,
+            "eps": float(group["eps"]),
+        }
         options |= {"weight_decay": float(group["weight_decay"]), "amsgrad": False, "maximize": False}
         return lambda p, g, m, v: kernel([p], [g], [m], [v], [], [clock], **options)
 

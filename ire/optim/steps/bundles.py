@@ -32,7 +32,7 @@ class Bundle(NamedTuple):
         """(numbers of the rule, κ, jobs); numbers and κ as 0-dimensional tensors in fp32 at least."""
         wide = torch.promote_types(self.jobs[0].p.dtype, torch.float32)
 
-        def tensor(number: float | bool | None) -> Tensor | bool | None:
+        def tensor(number: Any) -> Any:
             if isinstance(number, float):
                 return torch.tensor(number, dtype=wide, device="cpu")
             return number
@@ -40,7 +40,7 @@ class Bundle(NamedTuple):
         numbers = rule.at(self.group, self.time, boost_weight_decay)
         kappa = next((float(job.boost.kappa) for job in self.jobs if job.boost), None)
         jobs = [(job.p, job.g, job.buffers, job.mask, job.boost is not None) for job in self.jobs]
-        return type(numbers)(*map(tensor, numbers)), tensor(kappa), jobs
+        return numbers._make(map(tensor, numbers)), tensor(kappa), jobs
 
 
 def bundled(moves: Sequence[Movement], boosts: Mapping[Tensor, Boost], steps_ahead: int) -> list[Bundle]:

@@ -1,5 +1,8 @@
 """The base's counters of steps, known on the host: to read one from a GPU waits for all that the GPU has to do."""
 
+# Torch does not list its foreach and fused kernels.
+# pyright: reportPrivateImportUsage=false
+
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,10 +15,10 @@ class Counters:
 
     def __init__(self, states: Sequence[dict[str, Any]]) -> None:
         self._states = states
-        self.objects = [state.get("step") for state in states]
+        self.objects: list[Any] = [state.get("step") for state in states]
         self._places = [i for i, counter in enumerate(self.objects) if isinstance(counter, Tensor)]
         self._numbers = [i for i, c in enumerate(self.objects) if c is not None and not isinstance(c, Tensor)]
-        self._tensors = [self.objects[i] for i in self._places]
+        self._tensors: list[Tensor] = [self.objects[i] for i in self._places]
         self._versions = [-1] * len(self._tensors)
         self._counts = [0.0] * len(states)
 

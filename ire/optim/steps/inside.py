@@ -55,7 +55,7 @@ class Inside:
             restore()
             self._best(inner).step(inner, boosts)
 
-        inner.step = boosted
+        inner.step = boosted  # pyright: ignore[reportAttributeAccessIssue] - of one overload
         try:
             base.step()
         finally:

@@ -67,6 +67,7 @@ class Known:
         for i, (p, gradient, own, group) in enumerate(
             zip(self.parameters, self.gradients, buffers, self.groups, strict=True)
         ):
+            assert own is not None  # all fit
             kind = own[0].dtype if own else p.dtype
             key = (p.dtype, gradient.dtype, kind, p.device, *_form(rule, group))
             work = self.works.setdefault(key, Work(group))

@@ -1,5 +1,8 @@
 """The boost inside the update of an optimizer whose formula we know: one pass, nothing copied."""
 
+# Torch does not list its foreach and fused kernels.
+# pyright: reportPrivateImportUsage=false
+
 from collections.abc import Sequence
 
 import torch
@@ -69,12 +72,13 @@ class Native:
                 if p.dtype not in (torch.float32, torch.float64) or not _alike(p, g, *buffers):
                     _update(numbers, kappa, p, g, buffers, mask)
                     continue
-                was = before.like(p).copy_(p) if job.boost and not rebuilds else None
+                boost = job.boost
+                was = before.like(p).copy_(p) if boost and not rebuilds else None
                 fused(p, g, *buffers)
-                if was is not None:
-                    go_on(p, was, mask, job.boost, scratch)
-                elif job.boost:
-                    boost_from_state(numbers, job.boost.kappa, p, g, tuple(buffers), mask, scratch)
+                if boost and was is not None:
+                    go_on(p, was, mask, boost, scratch)
+                elif boost:
+                    boost_from_state(numbers, boost.kappa, p, g, tuple(buffers), mask, scratch)
         torch.autograd.graph.increment_version(written)
 
 

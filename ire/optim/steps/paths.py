@@ -7,7 +7,7 @@ from ire.optim.steps.inside import Inside, inner_of
 from ire.optim.steps.measured import Measured
 from ire.optim.steps.native import Native
 from ire.optim.steps.rebuilt import Rebuilt
-from ire.optim.steps.rules import rule_of
+from ire.optim.steps.rules import Rule, rule_of
 from ire.optim.steps.schedule_free import ScheduleFree, is_schedule_free
 from ire.optim.steps.triton_step import TritonStep
 from ire.optim.tensors.shards import local
@@ -48,7 +48,8 @@ class Paths:
         """The path for the next step of `base`."""
         if self._beside is not None:
             return self._beside
-        if self._rule is None or rule_of(base) is not self._rule:
+        rule = self._rule
+        if rule is None or rule_of(base) is not rule:
             return self._measured
         own_step_matters = (
             "step" in base.__dict__ or base._optimizer_step_pre_hooks or base._optimizer_step_post_hooks
@@ -57,12 +58,13 @@ class Paths:
             return self._measured if own_step_matters else self._triton
         on_cpu = all(local(p).device.type == "cpu" for group in base.param_groups for p in group["params"])
         if own_step_matters or not (on_cpu or self._compiled):
-            return self._rebuilt if self._keep_gradients(base) else self._measured
+            return self._rebuilt if _keep_gradients(rule, base) else self._measured
         return self._native
-
-    def _keep_gradients(self, base: Optimizer) -> bool:
-        return all(self._rule.keeps_gradients(group) for group in base.param_groups)
 
     def _on_gpu(self, base: Optimizer) -> bool:
         first = next((p for group in base.param_groups for p in group["params"]), None)
         return first is not None and not isinstance(first, DTensor) and first.device.type == "cuda"
+
+
+def _keep_gradients(rule: Rule, base: Optimizer) -> bool:
+    return all(rule.keeps_gradients(group) for group in base.param_groups)

@@ -34,7 +34,9 @@ class Rebuilt:
             return
         base.step()
         boosted = {boost.parameter: boost for boost in boosts}
-        moves = [move for move in movements(self.rule, base) if move.parameter in boosted]
+        moved = movements(self.rule, base)
+        assert moved is not None  # as before the step
+        moves = [move for move in moved if move.parameter in boosted]
         bundles = bundled(moves, boosted, steps_ahead=0)
         if self._graph is None:
             self._run_blocks(bundles)
@@ -46,16 +48,18 @@ class Rebuilt:
         for bundle in bundles:
             numbers = self.rule.at(bundle.group, bundle.time, self.boost_weight_decay)
             for job in bundle.jobs:
-                if has_boosted(numbers, job.boost.kappa, job.p, job.buffers, job.mask):
+                assert job.boost is not None  # no others are bundled
+                kappa = job.boost.kappa
+                if has_boosted(numbers, kappa, job.p, job.buffers, job.mask):
                     continue
                 read = [job.g, *job.buffers] + ([] if job.mask is None else [job.mask])
                 count = len(job.buffers)
                 vectors = flat_together([job.p], read)
-                if has_boosted(numbers, job.boost.kappa, vectors[0], *_state(vectors, count)):
+                if has_boosted(numbers, kappa, vectors[0], *_state(vectors, count)):
                     continue
                 for block in blocks(*vectors):
                     buffers, mask = _state(block, count)
-                    boost_from_state(numbers, job.boost.kappa, block[0], block[1], buffers, mask, scratch)
+                    boost_from_state(numbers, kappa, block[0], block[1], buffers, mask, scratch)
 
 
 def _state(tensors: Sequence[Tensor], buffers: int) -> tuple[tuple[Tensor, ...], Tensor | None]:

@@ -39,8 +39,12 @@ class Movement:
 
 def movements(rule: Rule, base: Optimizer) -> list[Movement] | None:
     """All parameters that have a gradient; None if one of them has no state yet, or is nothing for a rule."""
-    found = list(_each(rule, base))
-    return None if any(move is None for move in found) else found
+    found: list[Movement] = []
+    for move in _each(rule, base):
+        if move is None:
+            return None
+        found.append(move)
+    return found
 
 
 def _each(rule: Rule, base: Optimizer) -> Iterator[Movement | None]:

@@ -6,6 +6,9 @@
 torch.optim.SGD with Wang et al. 2024, Eq. 4.
 """
 
+# Torch does not list its foreach and fused kernels.
+# pyright: reportPrivateImportUsage=false
+
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -67,7 +70,8 @@ class SGD(NamedTuple):
     def fused(group: dict[str, Any], t: float) -> Callable[..., object]:
         """torch's fused kernel, as a function of (p, g, b), or (p, g) without momentum."""
         names = ("weight_decay", "momentum", "lr", "dampening")
-        options = {name: float(group[name]) for name in names} | {"nesterov": bool(group["nesterov"])}
+        options: dict[str, Any] = {name: float(group[name]) for name in names}
+        options["nesterov"] = bool(group["nesterov"])
         return lambda p, g, *b: torch._fused_sgd_(
             [p], [g], [*b], maximize=False, is_first_step=False, **options
         )

@@ -11,6 +11,7 @@ import torch
 from torch.optim import Optimizer
 
 from ire.optim.steps.adam import Adam
+from ire.optim.steps.arithmetic import Number
 from ire.optim.steps.boost import Boost
 from ire.optim.steps.known import Known
 from ire.optim.steps.measured import Measured
@@ -29,7 +30,7 @@ class Launch:
         self._table = self._numbers = torch.empty(0)
         self._is_aligned = False
 
-    def stage(self, lengths: list[int], addresses: list[int], numbers: list[float]) -> None:
+    def stage(self, lengths: list[int], addresses: list[int], numbers: list[Number]) -> None:
         """Take the tensors (`COLUMNS` a tensor, `NUMBERS` a row) of the next launch; waits for nothing.
 
         Where nothing but numbers and addresses changes, the device's memory stays the same, so that a captured
@@ -59,6 +60,7 @@ class Launch:
         if self._rule is not Adam:
             kernel = sgd_kernel
             options |= {"MOMENTUM": bool(group["momentum"]), "NESTEROV": bool(group["nesterov"])}
+        assert self._tiles is not None  # staged
         self._tiles.launch(kernel, self._table, self._numbers, **options)
 
 
@@ -107,7 +109,7 @@ class TritonStep:
         known.end()
 
 
-def packed(numbers: Numbers, kappa: float) -> list[float]:
+def packed(numbers: Numbers, kappa: float) -> list[Number]:
     """A row of numbers as the kernels read it; what does not apply is neutral.
 
     1 − β is worked out in double precision: in single precision that of 0.999 is off by 5e-5.

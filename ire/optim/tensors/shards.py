@@ -33,8 +33,9 @@ def part_number(p: Tensor) -> int:
 
 def _number(mesh: DeviceMesh, axes: Sequence[bool]) -> int:
     """This worker's number in row-major order, looking only at the marked axes of the mesh."""
-    number = 0
-    for size, place, looked_at in zip(mesh.shape, mesh.get_coordinate(), axes, strict=True):
+    number, places = 0, mesh.get_coordinate()
+    assert places is not None  # it holds a part
+    for size, place, looked_at in zip(mesh.shape, places, axes, strict=True):
         number = number * size + (place if looked_at else 0)
     return number
 

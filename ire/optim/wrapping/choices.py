@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from ire.optim.tensors.identity import same
-from ire.optim.wrapping.settings import Settings, check_own, kappa_at, of_group
+from ire.optim.wrapping.settings import ByName, Settings, check_own, kappa_at, of_group
 
 _NUMBER = re.compile(r"\.\d+(?=\.|$)")
 
@@ -145,19 +145,21 @@ class Choices:
         yield from together.values()
 
     def _part(self, p: Tensor, names: Mapping[Tensor, str]) -> Hashable:
-        if self.settings.ranked_by == "model":
+        by = self.settings.ranked_by
+        if by == "model":
             return None
-        if self.settings.ranked_by == "tensor":
+        if by == "tensor":
             return id(p)
         name = names.get(p)
-        by = block_of if self.settings.ranked_by == "block" else self.settings.ranked_by
-        return None if name is None else by(name)
+        if name is None:
+            return None
+        return by(name) if callable(by) else block_of(name)
 
     def _of(self, group: dict[str, Any], name: str) -> Any:
         return of_group(group, name, getattr(self.settings, name), self._base)
 
 
-def _own(name: str, by_name: Any) -> tuple[Hashable, Mapping[str, Any]]:
+def _own(name: str, by_name: ByName | None) -> tuple[Hashable, Mapping[str, Any]]:
     """(which pattern, or values, they are from; what it sets) for the parameter of that name."""
     if by_name is None:
         return None, {}

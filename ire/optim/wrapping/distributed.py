@@ -36,7 +36,7 @@ class DistributedState:
         remember: Callable[[Memory], None],
         averages: bool,
     ) -> None:
-        names = {p: _plain(name) for name, p in model.named_parameters()}
+        names: dict[Tensor, str] = {p: _plain(name) for name, p in model.named_parameters()}
         missing = [tuple(p.shape) for p in parameters if p not in names]
         if missing:
             raise ValueError(

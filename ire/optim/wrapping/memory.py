@@ -100,7 +100,8 @@ def unpacked(entry: dict[str, Any] | None, parameters: Sequence[Tensor]) -> Memo
         raise ValueError(
             f"the state dict is that of another model: {detail}; build the model it was saved from"
         )
-    memory = Memory(**{name: entry.get(name) for name in (*NUMBERS, *LATER_NUMBERS)})
+    numbers: dict[str, Any] = {name: entry.get(name) for name in (*NUMBERS, *LATER_NUMBERS)}
+    memory = Memory(**numbers)
     for name in TABLES:
         for i, tensor in entry[name].items():
             if name == "masks" and entry.get("bits"):

@@ -174,7 +174,7 @@ def check_own(settings: Mapping[str, Any], where: str) -> None:
     _check_range(kappa_at(settings.get("kappa", 0), 0), settings.get("gamma", 1), settings.get("lr_max"))
 
 
-def _check_range(kappa: float, gamma: float, lr_max: float | None) -> None:
+def _check_range(kappa: Any, gamma: float, lr_max: float | None) -> None:
     check_number("kappa", kappa)
     check_number("gamma", gamma)
     if not (math.isfinite(kappa) and kappa >= 0):

@@ -1,7 +1,7 @@
 """Several base optimizers as one: Muon for the matrices and AdamW for the rest, say, under one global mask."""
 
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -38,11 +38,11 @@ class SeveralBases(Optimizer):
         super().__setstate__({})  # hooks and profiling names
 
     @property
-    def param_groups(self) -> list[dict[str, Any]]:
+    def param_groups(self) -> list[dict[str, Any]]:  # pyright: ignore[reportIncompatibleVariableOverride] - looked up
         return [group for base in self.bases for group in base.param_groups]
 
     @property
-    def state(self) -> MutableMapping[Tensor, Any]:
+    def state(self) -> MutableMapping[Tensor, Any]:  # pyright: ignore[reportIncompatibleVariableOverride] - looked up
         return _States(self.bases)
 
     @property
@@ -62,8 +62,11 @@ class SeveralBases(Optimizer):
     def __repr__(self) -> str:
         return "[" + ", ".join(map(repr, self.bases)) + "]"
 
+    # torch's stub has closures that return a float
     @torch.no_grad()
-    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
+    def step(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, closure: Callable[[], Tensor] | None = None
+    ) -> Tensor | None:
         """One step of each; a closure is evaluated once."""
         loss = None
         if closure is not None:
@@ -173,4 +176,6 @@ def bases_of(optimizer: Optimizer) -> Sequence[Optimizer]:
 
 def as_one(base: Optimizer | Sequence[Optimizer]) -> Optimizer:
     """A list of optimizers as a single one; one optimizer as it is."""
-    return SeveralBases(base) if isinstance(base, list | tuple) else base
+    if isinstance(base, list | tuple):
+        return SeveralBases(base)
+    return cast(Optimizer, base)  # `Wrapper` refuses anything else

@@ -1,11 +1,13 @@
 """An optimizer around another one: the part that IRE and SAM have in common."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor
-from torch.optim import Optimizer, optimizer
+from torch.optim import Optimizer
+from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 
 class Wrapper(Optimizer):
@@ -33,7 +35,9 @@ class Wrapper(Optimizer):
         return self.base.param_groups
 
     @param_groups.setter
-    def param_groups(self, groups: list[dict[str, Any]]) -> None:
+    def param_groups(  # pyright: ignore[reportIncompatibleVariableOverride] - looked up at every access
+        self, groups: list[dict[str, Any]]
+    ) -> None:
         self.base.param_groups = groups
 
     @property
@@ -41,8 +45,10 @@ class Wrapper(Optimizer):
         return self.base.state
 
     @state.setter
-    def state(self, state: dict[Tensor, Any]) -> None:
-        self.base.state = state
+    def state(  # pyright: ignore[reportIncompatibleVariableOverride] - looked up at every access
+        self, state: dict[Tensor, Any]
+    ) -> None:
+        self.base.state = cast(defaultdict[Tensor, Any], state)
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -105,17 +111,20 @@ class Wrapper(Optimizer):
     def _packed(self, base_state: dict[str, Any]) -> dict[str, Any]:
         return base_state
 
-    def _load(self, packed: dict[str, Any]) -> None:
-        self.base.load_state_dict(packed)
+    def _load(self, state: dict[str, Any]) -> None:
+        self.base.load_state_dict(state)
 
-    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
+    # torch's stub has closures that return a float
+    def step(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, closure: Callable[[], Tensor] | None = None
+    ) -> Tensor | None:
         raise NotImplementedError
 
 
 @contextmanager
 def without_global_hooks() -> Iterator[None]:
     """Let a base step inside a wrapper's step without torch's global step hooks, which see the wrapper's already."""
-    tables = [optimizer._global_optimizer_pre_hooks, optimizer._global_optimizer_post_hooks]
+    tables = [_global_optimizer_pre_hooks, _global_optimizer_post_hooks]
     kept = [dict(table) for table in tables]
     for table in tables:
         table.clear()
