@@ -7,12 +7,14 @@ import ray._private.ray_constants as constants
 import ray._private.state
 import ray._private.worker
 
+from ire.invalid_input import InvalidInput
 from trainables.gang import ray_internals
 from trainables.gang.ray_internals import (
     CALLBACKS,
     CLEANER,
     CONNECT,
     abandoned_placement_groups,
+    check_train,
     dead_processes,
     lacking,
     loopback_only,
@@ -22,6 +24,20 @@ from trainables.gang.ray_internals import (
 
 def test_the_installed_release_lacks_nothing():
     assert lacking() == []
+
+
+def test_the_first_version_of_ray_train_is_refused_with_its_remedy(monkeypatch):
+    check_train()
+    monkeypatch.setenv("RAY_TRAIN_V2_ENABLED", "0")
+    with pytest.raises(InvalidInput, match="RAY_TRAIN_V2_ENABLED=0: .* must be 1 or unset"):
+        check_train()
+
+
+def test_a_release_whose_default_is_the_first_version_of_ray_train_is_refused(monkeypatch):
+    monkeypatch.delenv("RAY_TRAIN_V2_ENABLED", raising=False)
+    monkeypatch.setattr("ray.train.v2._internal.constants.is_v2_enabled", lambda: False)
+    with pytest.raises(InvalidInput, match=r"must be 2\.51 or later"):
+        check_train()
 
 
 def test_a_local_cluster_is_kept_to_loopback_while_it_starts_and_no_longer(monkeypatch):

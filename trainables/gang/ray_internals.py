@@ -12,12 +12,16 @@ from typing import Any
 
 import ray
 
+from ire.invalid_input import InvalidInput
+
 CALLBACKS, CLEANER = "_create_default_callbacks", "PlacementGroupCleanerCallback"
 DATASETS = "DatasetsCallback"
 """Starts a process for Ray's datasets, of which there are none here."""
 CONNECT = ("_connect_and_get_accessor", "_check_connected")
-"""How the state is connected: of newer releases, and of older ones such as 2.50."""
+"""How the state is connected: of newer releases, and of older ones such as 2.51."""
 AUTHENTICATION = "ray._private.authentication.authentication_token_setup"
+TRAIN = "RAY_TRAIN_V2_ENABLED"
+"""Chooses between the two versions of Ray Train; the second is the default from Ray 2.51 on."""
 
 
 def lacking() -> list[str]:
@@ -34,6 +38,22 @@ def lacking() -> list[str]:
     if not hasattr(TorchTrainer, CALLBACKS) and _has_cleaner():
         found.append("with a second cluster on this machine Ray may end gangs that are alive")
     return [f"Ray {ray.__version__} is not known to this version of ire: {line}" for line in found]
+
+
+def check_train() -> None:
+    """Raise `InvalidInput` unless Ray Train V2 is in force: the first version has a process in every gang that takes a
+    CPU of its own, so that a second trial at a time waits for ever. Without: it is taken to be in force.
+    """
+    with contextlib.suppress(ImportError):
+        from ray.train.v2._internal.constants import is_v2_enabled
+
+        if not is_v2_enabled():
+            raise InvalidInput(
+                f"{TRAIN}={os.environ[TRAIN]}: sweeps need Ray Train V2; must be 1 or unset"
+                if TRAIN in os.environ
+                else f"Ray {ray.__version__} is too old: its default is Ray Train V1; must be 2.51 or later: "
+                "pip install -U 'ray[default,tune,train]'"
+            )
 
 
 # Starting and joining a cluster

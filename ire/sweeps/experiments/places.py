@@ -72,6 +72,9 @@ class OnRay:
     @contextlib.contextmanager
     def opened(self, plan: Plan, home: ExperimentHome, lost: Callable[[str], None]) -> Iterator[Capacity]:
         """The place while it is in use; `lost` is called with the reason if the process must end with it."""
+        from trainables.gang.ray_internals import check_train
+
+        check_train()
         with contextlib.ExitStack() as stack:
             if not joins_a_cluster(self._address):
                 self._check_lives = stack.enter_context(leave_if_stuck(lost))
