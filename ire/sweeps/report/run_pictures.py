@@ -160,7 +160,7 @@ def _baseline_curve(comparison: Comparison, rows: Sequence[Row], styles: Mapping
             )
     with_curve = {point.baseline for point in comparison.curve}
     others = [row for row in rows if row.method not in with_curve and row.metric(loss)]
-    spread = np.linspace(-0.09, 0.09, len(others)) if len(others) > 1 else [0.0]
+    spread = np.linspace(-0.09, 0.09, len(others)) if len(others) > 1 else [0.0] * len(others)
     for row, shift in zip(others, spread, strict=True):
         at, style = float(np.exp(shift)), styles[row.method]
         low, high = _mean_interval(row.runs, loss, draws)
