@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ire.trial.scale import split_scale
+from trainables.data.ahead import close
 from trainables.data.batch import Batch, examples
 from trainables.data.originals import Say
 from trainables.data.store import Store
@@ -169,7 +170,6 @@ def _tell_speed(task: Task, say: Say, clock: Callable[[], float] = time.perf_cou
         if clock() - begin > SECONDS:
             break
     rate = count * task.batch_size / (clock() - begin)
-    if hasattr(stream, "close"):
-        stream.close()
+    close(stream)
     tokens = f", {rate * task.context:,.0f} tokens a second" if isinstance(task, LanguageTask) else ""
     say(f"read, decoded and augmented on this CPU: {rate:,.0f} examples a second{tokens}")

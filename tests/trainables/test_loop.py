@@ -135,7 +135,7 @@ def test_gradient_accumulation_is_the_whole_batch_to_rounding():
     ]
     for training in runs:
         training.advance()  # later steps differ more: the sampled labels of the parts are other draws
-    assert runs[0]._loss_sum.item() == pytest.approx(runs[1]._loss_sum.item(), rel=1e-6)
+    assert runs[0].progress.loss_sum.item() == pytest.approx(runs[1].progress.loss_sum.item(), rel=1e-6)
 
 
 def test_batch_norm_statistics_are_updated_once_a_step(make_spec):

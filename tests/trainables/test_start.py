@@ -37,8 +37,8 @@ def test_it_starts_at_the_first_step_whose_mean_loss_is_low_enough(by_loss):
     sums = 0.0
     while training.start == 57:
         training.advance()  # a hundredth of this horizon is one step
-        losses.append(training._loss_sum.item() - sums)
-        sums = training._loss_sum.item()
+        losses.append(training.progress.loss_sum.item() - sums)
+        sums = training.progress.loss_sum.item()
     assert losses[-1] <= 1.5 < min(losses[:-1])
     assert training.start == training.step == len(losses)
     training.advance()

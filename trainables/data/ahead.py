@@ -6,7 +6,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -70,6 +70,12 @@ def _end() -> None:
         closed.set()
     for thread in making:
         thread.join(LAST_ITEM_SECONDS)
+
+
+def close(items: Iterator[Any]) -> None:
+    """End the threads and processes behind a stream now; an iterator that cannot be closed has none."""
+    if end := getattr(items, "close", None):
+        end()
 
 
 def mapped(function: Callable[[T], R], items: Iterator[T], *, threads: int, depth: int) -> Iterator[R]:

@@ -37,7 +37,7 @@ from trainables.training.checkpoint import save_checkpoint
 from trainables.training.hardware import hardware
 from trainables.training.loop import DIVERGED, FINISHED, STOPPED
 from trainables.training.placement import peak_memory_mib
-from trainables.training.training import EXPLODED
+from trainables.training.progress import EXPLODED
 from trainables.training.utilization import gpu_utilization
 
 

@@ -48,7 +48,7 @@ class _BatchNorm(torch.autograd.Function):
         return y
 
     @staticmethod
-    def backward(ctx, g):
+    def backward(ctx, g):  # pyright: ignore[reportIncompatibleMethodOverride] # torch passes them by position
         x, weight, mean, inverse = ctx.saved_tensors
         return *_Backward.apply(g, x, weight, mean, inverse, ctx.eps), None, None, None, None
 
@@ -65,7 +65,7 @@ class _Backward(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, u, a, b):
+    def backward(ctx, u, a, b):  # pyright: ignore[reportIncompatibleMethodOverride] # torch passes them by position
         g, x, weight, mean, inverse, s2, s1 = ctx.saved_tensors
         gx, v, u_sum = BACKWARD(u, x, weight, None, None, mean, inverse, True, ctx.eps, [True, True, True])
         dims = [d for d in range(x.dim()) if d != 1]
@@ -79,18 +79,21 @@ class _Backward(torch.autograd.Function):
         # x̂ = inverse · (x − mean): combinations of x̂ are written as combinations of x
         slope = -inverse * (q2 + weight * t * inverse) / count
         of_x = _combination(
-            [(g, inverse * p), (u, -inverse * k * s2 / count), (x, slope * inverse)],
+            g * _of_channels(inverse * p, g).to(g.dtype),
+            [(u, -inverse * k * s2 / count), (x, slope * inverse)],
             -inverse * q1 / count - slope * inverse * mean,
         )
-        of_g = _combination([(gx, None), (x, a * inverse)], b - a * inverse * mean)
+        of_g = _combination(gx, [(x, a * inverse)], b - a * inverse * mean)
         return of_g, of_x, inverse * t, None, None, None
 
 
-def _combination(terms: list[tuple[Tensor, Tensor | None]], shift: Tensor) -> Tensor:
-    """Σ coefficient · tensor + shift, coefficients (c,) of channels; None is 1 and overwrites its tensor."""
-    first, coefficient = terms[0]
-    shape = [1, -1] + [1] * (first.dim() - 2)
-    total = first if coefficient is None else first * coefficient.view(shape).to(first.dtype)
-    for tensor, coefficient in terms[1:]:
-        total.addcmul_(tensor, coefficient.view(shape).to(total.dtype))
-    return total.add_(shift.view(shape))
+def _combination(total: Tensor, terms: list[tuple[Tensor, Tensor]], shift: Tensor) -> Tensor:
+    """`total` + Σ tensor · coefficient + shift, coefficients and shift (c,) of channels; overwrites `total`."""
+    for tensor, coefficient in terms:
+        total.addcmul_(tensor, _of_channels(coefficient, total).to(total.dtype))
+    return total.add_(_of_channels(shift, total))
+
+
+def _of_channels(values: Tensor, x: Tensor) -> Tensor:
+    """`values` (c,) in the shape that multiplies the channels of `x` (n, c, ...)."""
+    return values.view([1, -1] + [1] * (x.dim() - 2))

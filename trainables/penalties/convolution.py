@@ -47,7 +47,7 @@ class _Convolution(torch.autograd.Function):
         return F.conv2d(x, weight, bias, *how)
 
     @staticmethod
-    def backward(ctx, g):
+    def backward(ctx, g):  # pyright: ignore[reportIncompatibleMethodOverride] # autograd passes them by position
         if g is None:
             return None, None, None, None
         x, weight = ctx.saved_tensors
@@ -69,7 +69,7 @@ class _Gradient(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, u, v):
+    def backward(ctx, u, v):  # pyright: ignore[reportIncompatibleMethodOverride] # autograd passes them by position
         g, x, weight = ctx.saved_tensors
         how, (of_g, of_x, of_weight, *_) = ctx.how, ctx.needs_input_grad
         parts = []
@@ -90,7 +90,7 @@ def _gradients(
 ) -> tuple[Tensor | None, Tensor | None]:
     stride, padding, dilation, groups = how
     found = GRADIENT(g, x, weight, None, stride, padding, dilation, False, [0, 0], groups, [*wanted, False])
-    return tuple(gradient if asked else None for gradient, asked in zip(found, wanted, strict=False))
+    return found[0] if wanted[0] else None, found[1] if wanted[1] else None
 
 
 def _pair(value: int | tuple[int, ...]) -> list[int]:

@@ -36,7 +36,8 @@ def penalized_gradient(
         start=torch.zeros((), device=loss.device),
     )
     curved = [slope for slope in known if slope.requires_grad]
-    cotangents = torch._foreach_mul([slope.detach() for slope in curved], 2 * weight) if curved else []
+    flat = [slope.detach() for slope in curved]
+    cotangents = torch._foreach_mul(flat, 2 * weight) if curved else []  # pyright: ignore[reportPrivateImportUsage]
     gradient = torch.autograd.grad(
         [loss, *curved], parameters, [torch.ones_like(loss), *cotangents], allow_unused=True
     )

@@ -10,7 +10,7 @@ import os
 import re
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import torch
 
@@ -32,7 +32,7 @@ def save_checkpoint(state: dict[str, Any], location: str | Path, *, kept: int | 
     try:
         with _Hashed(os.fdopen(descriptor, "wb")) as file:
             try:
-                torch.save(state, file)
+                torch.save(state, cast(IO[bytes], file))  # `write` and `flush` are all that it uses
             except RuntimeError:  # torch's zip writer trips over its position, and hides what `write` said
                 if file.error is not None:
                     raise file.error from None
@@ -41,7 +41,7 @@ def save_checkpoint(state: dict[str, Any], location: str | Path, *, kept: int | 
     finally:
         temporary.unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # what cannot be deleted now goes with the next
-        for name in _checkpoints(storage)[:-kept] if kept else ():
+        for name, *_ in _checkpoints(storage)[:-kept] if kept else ():
             storage.delete(name)
 
 
@@ -52,8 +52,8 @@ def load_checkpoint(
     if not is_uri(location) and not Path(location).is_dir():
         return None
     storage = open_storage(location)
-    for name in reversed(_checkpoints(storage)):
-        if at_most is not None and int(NAME.fullmatch(name)[1]) > at_most:
+    for name, step, checksum in reversed(_checkpoints(storage)):
+        if at_most is not None and step > at_most:
             continue
         descriptor, scratch = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=storage.scratch())
         os.close(descriptor)
@@ -61,16 +61,17 @@ def load_checkpoint(
         try:
             storage.fetch(name, temporary)
             with temporary.open("rb") as file:
-                if hashlib.file_digest(file, _checksum).hexdigest() == NAME.fullmatch(name)[2]:
+                if hashlib.file_digest(file, _checksum).hexdigest() == checksum:
                     return torch.load(temporary, map_location=map_location, weights_only=True)
         finally:
             temporary.unlink(missing_ok=True)
     return None
 
 
-def _checkpoints(storage: Storage) -> list[str]:
-    """Oldest first."""
-    return [name for name in storage.names() if NAME.fullmatch(name)]
+def _checkpoints(storage: Storage) -> list[tuple[str, int, str]]:
+    """Name, step and checksum of each, oldest first."""
+    matches = map(NAME.fullmatch, storage.names())
+    return [(match[0], int(match[1]), match[2]) for match in matches if match]
 
 
 def _checksum() -> Any:

@@ -24,7 +24,8 @@ class Clock:
         self._device = device
         self._spans = compile_spans() if compiles else None
         self._compiled_before = self._compiled
-        self._started: float | None = None
+        self._is_running = False
+        self._started = self._compiled_at_start = 0.0
         self._steps = 0
         self._skips = False
         self._skipped = 0.0
@@ -37,8 +38,8 @@ class Clock:
         self._skips = self._spans is not None or self._device.type != "cpu"
 
     def start(self) -> None:
-        """Let it run, if it does not yet."""
-        if self._started is None:
+        """Let it run, unless it does already."""
+        if not self._is_running:
             self._begin()
 
     def stepped(self) -> None:
@@ -52,17 +53,17 @@ class Clock:
 
     def stop(self) -> None:
         """Stop it, and add up."""
-        if self._started is not None:
+        if self._is_running:
             elapsed = self._elapsed()
             share = self._skipped if not self._steps else self._skipped and elapsed / self._steps
             self.seconds += elapsed + share
             self.warmup_seconds += self._skipped - share
-        self._started, self._steps, self._skipped = None, 0, 0.0
+        self._is_running, self._steps, self._skipped = False, 0, 0.0
         self.warmup_seconds += self._compiled - self._compiled_before
         self._compiled_before = self._compiled
 
     def _begin(self) -> None:
-        self._started, self._compiled_at_start = self._now(), self._compiled
+        self._is_running, self._started, self._compiled_at_start = True, self._now(), self._compiled
 
     def _elapsed(self) -> float:
         """Seconds since the clock began, without the compiles among them."""

@@ -28,9 +28,7 @@ class Feed:
         """The parts of the next batch."""
         if self._stream is None:
             return [moved(part, self._device) for part in self._parts(next(batches))]
-        if self._ahead is None:
-            self.fetch(batches)
-        parts, self._ahead = self._ahead, None
+        parts, self._ahead = self._ahead or self._copied(batches, self._stream), None
         current = torch.cuda.current_stream(self._device)
         current.wait_stream(self._stream)
         for part in parts:
@@ -41,11 +39,13 @@ class Feed:
 
     def fetch(self, batches: Iterator[Batch]) -> None:
         """Start the copy of the next batch; call it when the device has enough to do."""
-        if self._stream is None:
-            return
+        if self._stream is not None:
+            self._ahead = self._copied(batches, self._stream)
+
+    def _copied(self, batches: Iterator[Batch], stream: torch.cuda.Stream) -> list[Batch]:
         parts = self._parts(next(batches))
-        with torch.cuda.stream(self._stream):
-            self._ahead = [moved(mapped(_pinned, part), self._device) for part in parts]
+        with torch.cuda.stream(stream):
+            return [moved(mapped(_pinned, part), self._device) for part in parts]
 
     def forget(self) -> None:
         """Drop what is ahead: the batches are others now."""

@@ -5,7 +5,7 @@ solutions alone. Nothing here counts as training: the clocks have stopped before
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +27,7 @@ PRODUCTS = 20
 
 def flatness(
     task: Task, model: nn.Module, *, batches: int, parts: int = 1, device: torch.device | str = "cpu"
-) -> dict[str, float | str]:
+) -> Mapping[str, float | str]:
     """The three measures with their errors (`fisher_trace`, `fisher_trace_error`, ...), at `model` as it stands.
 
     H is the Hessian of the training loss, batch norm by running statistics, dropout off. Each batch is cut into

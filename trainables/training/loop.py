@@ -78,7 +78,7 @@ def _trained(
 ) -> str:
     spec, device, rank = training.spec, training.device, training.rank
     state = patiently(lambda: load_checkpoint(checkpoint, map_location=device)) if checkpoint else None
-    shared = SharedPrefix(prefixes, spec) if prefixes and prefix_key(spec) else None
+    shared = SharedPrefix(prefixes, key) if prefixes and (key := prefix_key(spec)) else None
     if state is not None:
         training.load_state_dict(state)
     elif shared and (prefix := shared.find(training)):

@@ -57,12 +57,12 @@ def build_optimizer(
 def _base(method: Method, settings: Mapping[str, Any], model: nn.Module, *, horizon: int) -> Optimizer:
     base, groups = method.base, grouped(method, settings, model)
     own = _one(base, settings, [group for group in groups if not group.is_rest], rate="lr", horizon=horizon)
-    if base.curvature_interval:
+    if base.curvature_interval and base.curvature_scale:
         own = SampledHessian(
             own, interval=settings[base.curvature_interval], gamma=settings[base.curvature_scale]
         )
     left = [group for group in groups if group.is_rest]
-    if not left:
+    if not left or base.rest is None:
         return own
     return SeveralBases([own, _one(base.rest, settings, left, rate="rest_lr", horizon=horizon)])
 

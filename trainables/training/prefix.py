@@ -49,9 +49,9 @@ def prefix_key(spec: TrialSpec) -> str | None:
 class SharedPrefix:
     """The saved prefixes that one trial may begin with, and to which it adds its own; in every worker."""
 
-    def __init__(self, location: str | Path, spec: TrialSpec) -> None:
-        """`location` is the folder, or its URI, of all prefixes of a sweep."""
-        self._location = below(location, prefix_key(spec))
+    def __init__(self, location: str | Path, key: str) -> None:
+        """`location` is the folder, or its URI, of all prefixes of a sweep; `key` is the trial's (`prefix_key`)."""
+        self._location = below(location, key)
         self._known = 0
 
     def find(self, training: Training) -> dict[str, Any] | None:

@@ -1,7 +1,7 @@
 """Builds every arm of a sweep once, on empty weights, before anything starts: constructors complain in time."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -134,7 +134,7 @@ def check_cost(method: Method, settings: Mapping[str, Any], *, horizon: int) -> 
         own = {name: settings[name] for name in (*alone.settings, *alone.options) if name in settings}
         optimizer = build_optimizer(alone, own, toy, horizon=horizon, seed=0)
         set_mode(optimizer, training=True)
-        optimizer.step(closure)
+        cast(Any, optimizer).step(closure)  # torch's stubs want a closure that returns a float
     except Exception:  # it may not like so small a model; the loop counts, too
         return
     check_count(method, settings, taken)

@@ -7,6 +7,7 @@ import torch
 
 from ire.invalid_input import InvalidInput
 from ire.trial.seeds import seed_step
+from trainables.data.ahead import close
 from trainables.data.batch import Batch, equal, examples, leaves
 from trainables.task import Task
 
@@ -61,8 +62,7 @@ def _beginning(task: Task, seed: int, *, start: int, count: int) -> list[Batch]:
     """Batches from `start` on, with torch's global generator in another state at each, as it may be in training."""
     stream = iter(task.train_batches(seed=seed, start=start))
     found = list(itertools.islice(_seeded(stream), count))
-    if hasattr(stream, "close"):
-        stream.close()
+    close(stream)
     if len(found) < count:
         raise InvalidInput(
             f"{task.name}: train_batches ends after {len(found)} batches; it must be endless: begin a new epoch"

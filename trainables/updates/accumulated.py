@@ -4,6 +4,7 @@ Each micro-batch is a forward pass of its own, so batch norm normalises by its s
 its running statistics are updated once for each.
 """
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 
 import torch
@@ -40,6 +41,7 @@ class Accumulated(Update):
         )
         self._weights = weights(batch_size, self._micro_batch)
         self._lambda = setup.settings.get("lambda", 0.0)
+        assert method.update is not None, "the whole batch has an update of its own"
         self._scalar = SCALARS[method.update] if self._lambda else None
         self._length = prescribed_length(method.update, setup.settings, setup.spec)
         self._first = 0  # the number of this worker's first micro-batch
@@ -55,7 +57,7 @@ class Accumulated(Update):
         return self._first + index, 0, 1  # a micro-batch is whole, and another one on every worker
 
     def take(self, parts: list[Batch]) -> Tensor:
-        return self.setup.optimizer.step(lambda: self._gradient(parts))
+        return self.step_optimizer(lambda: self._gradient(parts))
 
     def _gradient(self, parts: list[Batch]) -> Tensor:
         """Set `grad` to what the method steps along, clipped; returns the loss, detached."""
@@ -88,9 +90,9 @@ class Accumulated(Update):
 
     def _micro_gradient(
         self, number: int, batch: Batch, norms: Tensor
-    ) -> tuple[Tensor, list[Tensor | None], Tensor | float]:
+    ) -> tuple[Tensor, Sequence[Tensor | None], Tensor | float]:
         """Loss, gradient and penalty of one micro-batch; enters ‖∇L_M‖ into `norms` if it will be asked for."""
-        t = self.setup
+        t, scalar = self.setup, None
         with t.autocast(), nullcontext() if self._scalar is None else differentiable_twice():
             outputs = t.task.outputs(t.model, batch)
             loss = t.task.loss(outputs, batch)
@@ -99,8 +101,8 @@ class Accumulated(Update):
                 scalar = self._scalar(
                     MicroBatch(task=t.task, batch=batch, outputs=outputs, loss=loss, generator=draws)
                 )
-        if self._scalar is None:
-            gradient = list(torch.autograd.grad(loss, self.parameters, allow_unused=True))
+        if scalar is None:
+            gradient = torch.autograd.grad(loss, self.parameters, allow_unused=True)
             if self.is_watched or (
                 self._length is not None and self._length.asks(self.step, number, len(norms))
             ):
@@ -114,11 +116,14 @@ class Accumulated(Update):
         return loss.detach(), found.gradient, found.penalty
 
 
-def _add(total: list[Tensor | None], gradient: list[Tensor | None], weight: float) -> None:
+def _add(total: list[Tensor | None], gradient: Sequence[Tensor | None], weight: float) -> None:
     """total ← total + weight · gradient; what no micro-batch depends on stays None."""
-    fresh = [i for i, g in enumerate(gradient) if g is not None and total[i] is None]
-    known = [i for i, g in enumerate(gradient) if g is not None and total[i] is not None]
+    known: list[tuple[Tensor, Tensor]] = []
+    for i, (before, g) in enumerate(zip(total, gradient, strict=True)):
+        if g is not None and before is not None:
+            known.append((before, g))
+        elif g is not None:
+            total[i] = g.detach() * weight
     if known:
-        torch._foreach_add_([total[i] for i in known], [gradient[i] for i in known], alpha=weight)
-    for i in fresh:
-        total[i] = gradient[i].detach() * weight
+        sums, terms = map(list, zip(*known, strict=True))
+        torch._foreach_add_(sums, terms, alpha=weight)  # pyright: ignore[reportPrivateImportUsage]

@@ -26,9 +26,11 @@ class Length(Protocol):
 
     def asks(self, step: int, number: int, count: int) -> bool:
         """Whether the norm of micro-batch `number` of `count` is needed at this step of the task."""
+        ...
 
     def __call__(self, step: int, norms: Tensor) -> Tensor | float:
         """The length at this step; `norms` (count,) holds ‖∇L_M‖ of the micro-batches that were asked for."""
+        ...
 
 
 @dataclass(frozen=True)

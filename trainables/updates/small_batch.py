@@ -4,6 +4,8 @@ One step of the task is then several of the optimizer, so that horizon, schedule
 and the same work for every method. The learning rate is constant within a step of the task.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -40,14 +42,15 @@ class SmallBatch(Update):
         t = self.setup
         total = torch.zeros((), device=t.device)
         norms: list[Tensor] = []
-        mean: list[Tensor] | None = None
+        mean: Sequence[Tensor] = ()
         for weight, batch in zip(self._weights, parts, strict=True):
-            total += weight * t.optimizer.step(lambda batch=batch: self._gradient(batch, norms))
+            total += weight * self.step_optimizer(lambda batch=batch: self._gradient(batch, norms))
             self.gradients += weight
             if self.is_watched:
-                scaled = torch._foreach_mul([_gradient(p) for p in self.parameters], weight)
-                mean = scaled if mean is None else torch._foreach_add(mean, scaled)
-        if mean is not None:
+                gradient = [_gradient(p) for p in self.parameters]
+                scaled = torch._foreach_mul(gradient, weight)  # pyright: ignore[reportPrivateImportUsage]
+                mean = torch._foreach_add(mean, scaled) if mean else scaled  # pyright: ignore[reportPrivateImportUsage]
+        if mean:
             self.measure("grad_norm", norm(mean))
             self.measure("micro_grad_norm", torch.stack(norms).mean())
         return total

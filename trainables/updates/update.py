@@ -1,13 +1,14 @@
 """The base of all updates: splits a batch, advances by it, and measures gradients and steps."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from ire.methods.composed import Method
@@ -40,7 +41,11 @@ class Setup:
     def reduce_on_last(self, index: int, parts: Sequence[Batch]) -> AbstractContextManager:
         """DDP averages gradients in the last micro-batch's backward only."""
         last = index == len(parts) - 1
-        return nullcontext() if last or self.world_size == 1 else self.objective.no_sync()
+        return (
+            nullcontext()
+            if last or self.world_size == 1
+            else cast(DistributedDataParallel, self.objective).no_sync()
+        )
 
 
 class Update(ABC):
@@ -76,9 +81,14 @@ class Update(ABC):
         loss = self.take(parts)
         self.clear()
         if origin is not None:
-            moved = torch._foreach_sub([p.detach() for p in self.parameters], origin)
+            now = [p.detach() for p in self.parameters]
+            moved = torch._foreach_sub(now, origin)  # pyright: ignore[reportPrivateImportUsage]
             self.measure("step_length", norm(moved))
         return loss
+
+    def step_optimizer(self, closure: Callable[[], Tensor]) -> Tensor:
+        """One step of the optimizer; returns the loss of `closure`, which torch's own annotations call a float."""
+        return cast(Any, self.setup.optimizer).step(closure)
 
     def clear(self) -> None:
         """Drop all gradients."""

@@ -35,7 +35,7 @@ class WholeBatch(Update):
                 losses.append(self._gradient(parts))
             return losses[-1]
 
-        self.setup.optimizer.step(closure)
+        self.step_optimizer(closure)
         if not losses:
             raise InvalidInput(
                 f"{self.setup.method.label} has taken a step without evaluating its closure: step(closure) must call it"
@@ -55,6 +55,6 @@ class WholeBatch(Update):
                 loss.backward()
             losses.append(loss.detach())
         total = self.clip()
-        if self.is_watched:
+        if self.is_watched and total is not None:
             self.measure("grad_norm", total)
         return sum(losses[1:], start=losses[0])

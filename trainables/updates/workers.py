@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def mean_over_workers(tensors: Sequence[Tensor | None], world_size: int) -> None:
@@ -22,3 +22,16 @@ def sum_over_workers(tensor: Tensor, world_size: int) -> Tensor:
     if world_size > 1:
         dist.all_reduce(tensor)
     return tensor
+
+
+def mean_of_workers(value: Tensor, world_size: int) -> Tensor:
+    """The mean of a tensor over the workers; the tensor itself is left as it is."""
+    return value if world_size == 1 else sum_over_workers(value.clone(), world_size) / world_size
+
+
+def average_buffers(model: nn.Module, world_size: int) -> None:
+    """Replace each worker's batch-norm statistics, and any other floating-point buffer, by the mean."""
+    if world_size > 1:
+        for buffer in model.buffers():
+            if buffer.is_floating_point():
+                buffer.copy_(mean_of_workers(buffer, world_size))
