@@ -29,7 +29,7 @@ def test_the_installed_release_lacks_nothing():
 def test_the_first_version_of_ray_train_is_refused_with_its_remedy(monkeypatch):
     check_train()
     monkeypatch.setenv("RAY_TRAIN_V2_ENABLED", "0")
-    with pytest.raises(InvalidInput, match="RAY_TRAIN_V2_ENABLED=0: .* must be 1 or unset"):
+    with pytest.raises(InvalidInput, match=r"RAY_TRAIN_V2_ENABLED=0: .* must be 1 or unset"):
         check_train()
 
 
