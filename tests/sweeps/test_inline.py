@@ -13,6 +13,7 @@ from small_space import SHORT, space_text
 import ire.sweeps.running.inline as inline
 from ire import resume, sweep
 from ire.invalid_input import InvalidInput
+from ire.sweeps.ray.interruption import terminate_like_interrupt
 from ire.sweeps.records.experiment_home import FolderHome
 from ire.sweeps.records.records import FAILED, FINISHED, RUNNING, read_records
 from ire.sweeps.search.protocol import Protocol
@@ -95,8 +96,13 @@ def test_without_it_a_machine_that_has_no_ray_is_told_of_it(call, tmp_path):
 
 @pytest.mark.parametrize(
     "act",
-    [raising(KeyboardInterrupt), raising(bdb.BdbQuit), lambda: signal.raise_signal(signal.SIGTERM)],
-    ids=["Ctrl-C", "quit in the debugger", "SIGTERM"],
+    [
+        raising(KeyboardInterrupt),
+        raising(bdb.BdbQuit),
+        lambda: signal.raise_signal(signal.SIGTERM),
+        lambda: signal.raise_signal(signal.SIGHUP),
+    ],
+    ids=["Ctrl-C", "quit in the debugger", "SIGTERM", "the terminal closes"],
 )
 def test_ended_from_outside_it_leaves_a_trial_running_and_is_resumed(call, monkeypatch, act):
     monkeypatch.setattr("ire.sweeps.experiments.experiment.write_report", lambda *_: None)
@@ -107,6 +113,15 @@ def test_ended_from_outside_it_leaves_a_trial_running_and_is_resumed(call, monke
     assert experiment.broken_off is None
     assert [t.status for t in read_records(experiment.folder).trials.values()].count(RUNNING) == 1
     assert resume(experiment.folder, inline=True).is_complete
+
+
+def test_where_a_closing_terminal_is_ignored_it_stays_so():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with terminate_like_interrupt(lambda: None):
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_interrupted_and_resumed_it_equals_the_undisturbed_sweep(tmp_path, monkeypatch):

@@ -1,4 +1,6 @@
-"""Ends a sweep from outside: SIGTERM acts like Ctrl-C, cleanly if Ray allows, and soon in any case."""
+"""Ends a sweep from outside: SIGTERM, and SIGHUP of a terminal that closes, act like Ctrl-C, cleanly if Ray allows, and
+soon in any case.
+"""
 
 import contextlib
 import os
@@ -6,13 +8,15 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 
+ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 DEADLINE_SECONDS = 15.0
-"""Seconds that Ray may take to end its processes after SIGTERM; if they also received it, it would take a minute."""
+"""Seconds that Ray may take to end its processes after such a signal; if they also received it, it would take a
+minute."""
 
 
 @contextlib.contextmanager
 def terminate_like_interrupt(farewell: Callable[[], None]) -> Iterator[None]:
-    """Let SIGTERM end a sweep cleanly, as SIGINT does.
+    """Let the signals `ENDING` end a sweep cleanly, as SIGINT does; one that is ignored (`nohup`, `disown`) stays so.
 
     If that takes too long, `farewell` is called and the process exits: everything is already recorded.
     """
@@ -32,9 +36,11 @@ def terminate_like_interrupt(farewell: Callable[[], None]) -> Iterator[None]:
             deadline.start()
         signal.raise_signal(signal.SIGINT)
 
-    before = signal.signal(signal.SIGTERM, terminate)
+    taken = [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, terminate) for number in taken}
     try:
         yield
     finally:
         deadline.cancel()
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
