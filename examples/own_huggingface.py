@@ -5,7 +5,7 @@ ire train own_huggingface.py:train muon
 """
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, Trainer
+from transformers import LlamaConfig, LlamaForCausalLM, PrinterCallback, Trainer
 
 from ire import Trial
 from trainables.huggingface import TrialCallback, test_metrics, training_arguments
@@ -31,16 +31,15 @@ def sequences(count: int, seed: int) -> list[dict[str, torch.Tensor]]:
 def train(trial: Trial) -> None:
     torch.manual_seed(trial.seed)
     model = LlamaForCausalLM(CONFIG)
+    callback = TrialCallback(trial, checkpoint=True)
     trainer = Trainer(
         model=model,
         args=training_arguments(trial, per_device_train_batch_size=16, per_device_eval_batch_size=256),
         train_dataset=sequences(2048, seed=1_000 + trial.study),
         eval_dataset=sequences(256, seed=2_000 + trial.study),
-        optimizers=(
-            trial.build_optimizer(model),
-            None,
-        ),  # the method of the arm's name, its schedule included
-        callbacks=[TrialCallback(trial)],
+        optimizers=(trial.build_optimizer(model), None),  # the arm's method, with its schedule
+        callbacks=[callback],
     )
+    trainer.remove_callback(PrinterCallback)  # the sweep shows the progress
     trial.test_metrics(lambda: test_metrics(trainer, sequences(256, seed=3_000)))
-    trainer.train()
+    trainer.train(resume_from_checkpoint=callback.resume_from)

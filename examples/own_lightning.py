@@ -52,6 +52,8 @@ def train(trial: Trial) -> None:
         return {"loss": F.cross_entropy(module.network(inputs.to(module.device)).cpu(), targets).item()}
 
     trial.test_metrics(tested)
-    trainer = lightning.Trainer(**trainer_arguments(trial), callbacks=[TrialCallback(trial)])
+    callback = TrialCallback(trial, checkpoint=True)
+    trainer = lightning.Trainer(**trainer_arguments(trial), callbacks=[callback])
     shuffled = DataLoader(training, batch_size=64, shuffle=True, drop_last=True)
-    trainer.fit(module, shuffled, DataLoader(validation, batch_size=300))
+    held_out = DataLoader(validation, batch_size=300)
+    trainer.fit(module, shuffled, held_out, ckpt_path=callback.resume_from)

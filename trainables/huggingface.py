@@ -2,13 +2,14 @@
 
 from trainables.huggingface import TrialCallback, training_arguments
 
+callback = TrialCallback(trial, checkpoint=True)  # checkpoint: an interrupted trial continues
 trainer = Trainer(
     model=model,
     args=training_arguments(trial, learning_rate=trial.settings["lr"]),
     train_dataset=..., eval_dataset=...,
-    callbacks=[TrialCallback(trial)],
+    callbacks=[callback],
 )
-trainer.train()
+trainer.train(resume_from_checkpoint=callback.resume_from)
 """
 
 import tempfile
@@ -16,6 +17,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch.distributed as dist
+from torch import Tensor
 from transformers import (
     Trainer,
     TrainerCallback,
@@ -23,17 +26,21 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from ire.invalid_input import InvalidInput
+from trainables.functions.packed_files import packed, unpack
 from trainables.functions.trial import Trial
 
 PREFIX = "eval_"
 UNJUDGED = ("runtime", "samples_per_second", "steps_per_second", "model_preparation_time")
 """What an evaluation of the Trainer says of its own speed."""
+PICKLED = "training_args.bin"
+"""The one file of a checkpoint that runs code when it is read; no resume reads it."""
 
 
 def training_arguments(trial: Trial, **own: Any) -> TrainingArguments:
-    """`TrainingArguments` of a trial: its horizon, seed and device, silent, and without checkpoints of their own.
+    """`TrainingArguments` of a trial: its horizon, seed and device, no progress bar and no checkpoints of their own.
 
     `own` are further arguments, or other values for them. Evaluations happen where the trial asks for them, by the
     callback. Raises `InvalidInput` for an argument that the trial decides.
@@ -63,16 +70,56 @@ class TrialCallback(TrainerCallback):
     `train_loss`. The end of the trial leaves `trainer.train()` as an exception, which ends the training function.
     """
 
-    def __init__(self, trial: Trial, *, loss: str = "eval_loss") -> None:
-        """`loss` is the metric that is the trial's `val_loss`; with several evaluation sets `eval_NAME_loss`."""
-        self._trial, self._loss = trial, loss
+    def __init__(self, trial: Trial, *, loss: str = "eval_loss", checkpoint: bool = False) -> None:
+        """`loss` is the metric that is the trial's `val_loss`; with several evaluation sets `eval_NAME_loss`.
+
+        With `checkpoint` the trial keeps the Trainer's own checkpoint, at most once a minute, after a report; pass
+        `resume_from` to `trainer.train`.
+        """
+        self._trial, self._loss, self._saves = trial, loss, checkpoint
         self._is_due = False
         self._train_loss: float | None = None
         self._metrics: dict[str, Any] = {}
+        self._resumed: tempfile.TemporaryDirectory[str] | None = None
+        self._asked = self._keeps = False
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self._output_dir: str | None = None
+
+    @property
+    def resume_from(self) -> str | None:
+        """The folder of the checkpoint from which the trial continues, or None: it starts from the beginning."""
+        self._asked = True
+        saved = self._trial.saved if self._saves else None
+        if saved is None:
+            return None
+        if self._resumed is None:
+            self._resumed = tempfile.TemporaryDirectory(prefix="ire-huggingface-")
+            unpack(saved["files"], Path(self._resumed.name))
+        return self._resumed.name
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        if not self._saves:
+            return
+        if args.save_only_model:
+            raise InvalidInput(
+                "TrialCallback(checkpoint=True): save_only_model leaves out the optimizer, without which no trial "
+                "continues; set save_only_model=False"
+            )
+        if not self._asked:
+            raise InvalidInput(
+                "TrialCallback(checkpoint=True): pass the checkpoint on, as in "
+                "trainer.train(resume_from_checkpoint=callback.resume_from)"
+            )
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
+        if self._resumed is not None:  # everything has been read
+            self._resumed.cleanup()
+            self._resumed = None
+        self._forget_scratch(args)  # of a save that the Trainer left out
         if self._trial.due(state.global_step):
             self._is_due = control.should_log = control.should_evaluate = True
 
@@ -109,6 +156,37 @@ class TrialCallback(TrainerCallback):
         self._trial.report(
             state.global_step, train_loss=self._train_loss, val_loss=found[self._loss], **further
         )
+        if self._saves and self._trial.save_due():
+            if not control.should_save:  # else the script keeps one of its own, which is read
+                self._scratch = tempfile.TemporaryDirectory(prefix="ire-huggingface-")
+                self._output_dir, args.output_dir = args.output_dir, self._scratch.name
+            self._keeps = control.should_save = True  # the Trainer saves when the evaluation is over
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        if not self._keeps:  # one of the script's own
+            return
+        assert args.output_dir is not None
+        folder = Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
+        files = self._of_all_workers(packed(folder, without=[PICKLED]))
+        self._forget_scratch(args)
+        self._trial.save({"files": files})
+
+    def _of_all_workers(self, files: dict[str, Tensor]) -> dict[str, Tensor]:
+        """On worker 0 with what the others have written: each keeps its own random numbers."""
+        if self._trial.world_size == 1:
+            return files
+        found: list[Any] = [None] * self._trial.world_size
+        dist.gather_object(files, found if self._trial.rank == 0 else None, dst=0)
+        return {name: content for each in reversed(found) for name, content in (each or {}).items()}
+
+    def _forget_scratch(self, args: TrainingArguments) -> None:
+        self._keeps = False
+        if self._scratch is not None and self._output_dir is not None:
+            args.output_dir, self._output_dir = self._output_dir, None
+            self._scratch.cleanup()
+            self._scratch = None
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any

@@ -2,17 +2,27 @@
 
 from trainables.lightning import TrialCallback, trainer_arguments
 
-trainer = lightning.Trainer(**trainer_arguments(trial), callbacks=[TrialCallback(trial)])
-trainer.fit(module, train_loader, validation_loader)
+callback = TrialCallback(trial, checkpoint=True)  # checkpoint: an interrupted trial continues
+trainer = lightning.Trainer(**trainer_arguments(trial), callbacks=[callback])
+trainer.fit(module, train_loader, validation_loader, ckpt_path=callback.resume_from)
 """
 
+import signal
+import tempfile
+import threading
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import lightning
 from lightning.pytorch.callbacks import Callback
 
 from ire.invalid_input import InvalidInput
+from trainables.functions.packed_files import packed, unpack
+from trainables.functions.saved_state import generators, set_generators
 from trainables.functions.trial import Trial
+
+FILE = "trial.ckpt"
 
 
 def trainer_arguments(trial: Trial, **own: Any) -> dict[str, Any]:
@@ -48,9 +58,29 @@ class TrialCallback(Callback):
     exception, which ends the training function.
     """
 
-    def __init__(self, trial: Trial, *, loss: str = "val_loss") -> None:
-        """`loss` is the logged value that is the trial's `val_loss`."""
-        self._trial, self._loss = trial, loss
+    def __init__(self, trial: Trial, *, loss: str = "val_loss", checkpoint: bool = False) -> None:
+        """`loss` is the logged value that is the trial's `val_loss`.
+
+        With `checkpoint` the trial keeps the Trainer's own checkpoint, at most once a minute, after a report; pass
+        `resume_from` to `trainer.fit`.
+        """
+        self._trial, self._loss, self._saves = trial, loss, checkpoint
+        self._asked = False
+        self._resumed: tempfile.TemporaryDirectory[str] | None = None
+        self._epoch_began: Mapping[str, Any] | None = None
+        """The random generators from which the order of this epoch was drawn."""
+
+    @property
+    def resume_from(self) -> str | None:
+        """The file of the checkpoint from which the trial continues, or None: it starts from the beginning."""
+        self._asked = True
+        saved = self._trial.saved if self._saves else None
+        if saved is None:
+            return None
+        if self._resumed is None:
+            self._resumed = tempfile.TemporaryDirectory(prefix="ire-lightning-")
+            unpack(saved["files"], Path(self._resumed.name))
+        return str(Path(self._resumed.name) / FILE)
 
     def setup(self, trainer: "lightning.Trainer", pl_module: "lightning.LightningModule", stage: str) -> None:
         """Let the trial say when the Trainer validates: its own intervals know neither rungs nor the last step."""
@@ -62,6 +92,59 @@ class TrialCallback(Callback):
             )
         loop._should_check_val_fx = lambda data_fetcher: self._is_due(trainer)
         trainer.check_val_every_n_epoch = None
+
+    def on_fit_start(self, trainer: "lightning.Trainer", pl_module: "lightning.LightningModule") -> None:
+        if self._saves and not self._asked:
+            raise InvalidInput(
+                "TrialCallback(checkpoint=True): pass the checkpoint on, as in "
+                "trainer.fit(..., ckpt_path=callback.resume_from)"
+            )
+        self._epoch_began = generators()
+        self._on_interrupt = signal.getsignal(signal.SIGINT)
+
+    def on_exception(
+        self, trainer: "lightning.Trainer", pl_module: "lightning.LightningModule", exception: BaseException
+    ) -> None:
+        """Let Ctrl-C end the sweep: a Trainer ignores it from now on, and ends its process."""
+        if isinstance(exception, KeyboardInterrupt):
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGINT, self._on_interrupt)
+            raise exception
+
+    def on_train_start(self, trainer: "lightning.Trainer", pl_module: "lightning.LightningModule") -> None:
+        if not self._saves:
+            return
+        combined = trainer.fit_loop._combined_loader
+        for loader in [] if combined is None else combined.flattened:
+            if any(getattr(part, "generator", None) for part in (loader, getattr(loader, "sampler", None))):
+                raise InvalidInput(
+                    "TrialCallback(checkpoint=True): a DataLoader has a generator of its own, which no checkpoint "
+                    "keeps; leave generator=... out: trial.seed decides the order of the global one"
+                )
+        if self._resumed is not None:  # and has been read
+            self._resumed.cleanup()
+            self._resumed = None
+            self._skip(trainer)
+
+    def _skip(self, trainer: "lightning.Trainer") -> None:
+        """Draw the order of the interrupted epoch again, and leave out its batches that have been trained on."""
+        saved, fetcher = self._trial.saved, trainer.fit_loop._data_fetcher
+        assert fetcher is not None
+        self._epoch_began = saved["epoch_began"]
+        done = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        if done:
+            set_generators(saved["epoch_began"])
+            iter(fetcher)
+            for _ in range(done):
+                next(fetcher)
+            fetcher.fetched -= done  # the Trainer adds them
+        assert self._trial.saved is not None  # which puts the generators where they were
+
+    def on_train_epoch_start(
+        self, trainer: "lightning.Trainer", pl_module: "lightning.LightningModule"
+    ) -> None:
+        if trainer.current_epoch > 0:  # the first epoch's order has been drawn before
+            self._epoch_began = generators()
 
     def _is_due(self, trainer: "lightning.Trainer") -> bool:
         step = trainer.global_step
@@ -93,3 +176,7 @@ class TrialCallback(Callback):
         }
         further.pop("val_loss", None)
         self._trial.report(trainer.global_step, train_loss=train, val_loss=found[self._loss], **further)
+        if self._saves and self._trial.save_due():
+            with tempfile.TemporaryDirectory(prefix="ire-lightning-") as folder:
+                trainer.save_checkpoint(Path(folder) / FILE, weights_only=False)
+                self._trial.save({"files": packed(Path(folder)), "epoch_began": self._epoch_began})

@@ -1,9 +1,13 @@
 """A Hugging Face and a Lightning trainer that train a trial: what they report, where, and how they end."""
 
+import signal
+import tempfile
+
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.data import DataLoader
 
 from ire.invalid_input import InvalidInput
 from ire.trial.spec import TrialSpec
@@ -12,8 +16,11 @@ from trainables.functions.run import run_function
 from trainables.training.loop import FINISHED, STOPPED
 
 
-def run(function, *, stop_at=None, **fields):
-    """The reports of a trial with a rung at 4 and an end that is no multiple of the interval, and its status."""
+def run(function, *, stop_at=None, checkpoint=None, **fields):
+    """The reports of a trial with a rung at 4 and an end that is no multiple of the interval, and its status.
+
+    With `checkpoint` it saves after every report.
+    """
     usual = {"task": "a.py:train", "method": "adamw", "settings": {"lr": 0.01}, "seed": 3, "horizon": 7}
     spec = TrialSpec(**usual | {"eval_interval": 3, "rungs": (4,)} | fields)
     reports = []
@@ -22,7 +29,8 @@ def run(function, *, stop_at=None, **fields):
         reports.append(report)
         return report["step"] != stop_at
 
-    return reports, run_function(spec, take, function=as_function(function))
+    where = {"checkpoint": checkpoint, "checkpoint_seconds": 0.0}
+    return reports, run_function(spec, take, function=as_function(function), **where)
 
 
 def rows(count):
@@ -38,11 +46,20 @@ class Network(nn.Module):
         self.layer = nn.Linear(4, 3)
 
     def forward(self, inputs, labels=None):
-        logits = self.layer(inputs)
+        logits = self.layer(F.dropout(inputs, 0.2, self.training))
         return {"loss": F.cross_entropy(logits, labels), "logits": logits}
 
 
-def hugging_face(evaluation=None, *, own=None, after=None, loss="eval_loss"):
+def hugging_face(
+    evaluation=None,
+    *,
+    own=None,
+    after=None,
+    loss="eval_loss",
+    checkpoint=False,
+    begun=None,
+    forgets=False,
+):
     pytest.importorskip("accelerate")
     transformers = pytest.importorskip("transformers")
     from trainables.huggingface import TrialCallback, training_arguments
@@ -50,8 +67,11 @@ def hugging_face(evaluation=None, *, own=None, after=None, loss="eval_loss"):
     data = [{"inputs": inputs, "labels": label} for inputs, label in rows(24)]
 
     def train(trial):
+        if begun is not None:
+            begun.append(trial.first_step)
         torch.manual_seed(trial.seed)
         model = Network()
+        callback = TrialCallback(trial, loss=loss, checkpoint=checkpoint)
         trainer = transformers.Trainer(
             model=model,
             args=training_arguments(trial, per_device_train_batch_size=4, **(own or {})),
@@ -59,15 +79,17 @@ def hugging_face(evaluation=None, *, own=None, after=None, loss="eval_loss"):
             eval_dataset=data if evaluation is None else evaluation(data),
             compute_metrics=lambda p: {"accuracy": float((p.predictions.argmax(1) == p.label_ids).mean())},
             optimizers=(trial.build_optimizer(model), None),
-            callbacks=[TrialCallback(trial, loss=loss)],
+            callbacks=[callback],
         )
-        trainer.train()
+        trainer.train(**({} if forgets else {"resume_from_checkpoint": callback.resume_from}))
         (after or (lambda: None))()
 
     return train
 
 
-def lightning_trainer(*, own=None, logged="val_loss"):
+def lightning_trainer(
+    *, own=None, logged="val_loss", checkpoint=False, begun=None, forgets=False, loader=None, step=None
+):
     lightning = pytest.importorskip("lightning")
     from trainables.lightning import TrialCallback, trainer_arguments
 
@@ -77,6 +99,7 @@ def lightning_trainer(*, own=None, logged="val_loss"):
             self.network, self.trial = Network(), trial
 
         def training_step(self, batch, index):
+            (step or (lambda: None))()
             loss = self.network(*batch)["loss"]
             self.log("train_loss", loss)
             return loss
@@ -90,12 +113,16 @@ def lightning_trainer(*, own=None, logged="val_loss"):
             return self.trial.build_optimizer(self.network)
 
     def train(trial):
+        if begun is not None:
+            begun.append(trial.first_step)
         torch.manual_seed(trial.seed)
-        trainer = lightning.Trainer(
-            **trainer_arguments(trial, **(own or {})), callbacks=[TrialCallback(trial)]
-        )
-        loaders = [torch.utils.data.DataLoader(rows(24), batch_size=size) for size in (4, 24)]
-        trainer.fit(Module(trial), *loaders)
+        callback = TrialCallback(trial, checkpoint=checkpoint)
+        trainer = lightning.Trainer(**trainer_arguments(trial, **(own or {})), callbacks=[callback])
+        loaders = [
+            DataLoader(rows(24), batch_size=4, shuffle=True, **(loader or {})),
+            DataLoader(rows(24), batch_size=24),
+        ]
+        trainer.fit(Module(trial), *loaders, **({} if forgets else {"ckpt_path": callback.resume_from}))
 
     return train
 
@@ -188,3 +215,70 @@ def test_what_the_trial_decides_is_refused(trainer, own):
     (name,) = own
     with pytest.raises(InvalidInput, match=rf"{name}=.*the trial decides it"):
         run(trainer(own=own))
+
+
+def losses(reports):
+    return [
+        (report["step"], report["train_loss"], report["val_loss"], report["val_accuracy"])
+        for report in reports
+    ]
+
+
+@TRAINERS
+@pytest.mark.parametrize("interrupted", [4, 6, 10, 14])
+def test_with_a_checkpoint_an_interrupted_trial_continues_bit_for_bit(trainer, interrupted, tmp_path):
+    """Within the first epoch, of six steps, at its end, and within and at the end of another one."""
+    fields, begun = {"horizon": 15, "eval_interval": 2, "rungs": ()}, []
+    whole, _ = run(trainer(), **fields)
+    run(trainer(checkpoint=True, begun=begun), stop_at=interrupted, checkpoint=tmp_path, **fields)
+    torch.rand(3)
+    again, status = run(trainer(checkpoint=True, begun=begun), checkpoint=tmp_path, **fields)
+    assert begun == [0, interrupted - 2]
+    assert status == FINISHED
+    assert losses(again) == losses(whole)
+
+
+@TRAINERS
+def test_a_checkpoint_that_is_not_passed_on_is_one_clear_line(trainer, tmp_path):
+    with pytest.raises(InvalidInput, match=r"pass the checkpoint on, as in trainer\..*callback.resume_from"):
+        run(trainer(checkpoint=True, forgets=True), checkpoint=tmp_path)
+
+
+def test_checkpoints_of_the_scripts_own_stay_where_it_keeps_them(tmp_path):
+    own = {"output_dir": str(tmp_path / "mine"), "save_strategy": "steps", "save_steps": 3}
+    fields, begun = {"horizon": 9, "rungs": ()}, []
+    run(hugging_face(own=own, checkpoint=True), stop_at=9, checkpoint=tmp_path / "trial", **fields)
+    assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == ["checkpoint-3", "checkpoint-6"]
+    run(hugging_face(checkpoint=True, begun=begun), checkpoint=tmp_path / "trial", **fields)
+    assert begun == [6]
+
+
+def test_a_checkpoint_without_the_optimizer_is_refused(tmp_path):
+    with pytest.raises(InvalidInput, match="save_only_model leaves out the optimizer"):
+        run(hugging_face(own={"save_only_model": True}, checkpoint=True), checkpoint=tmp_path)
+
+
+def test_an_order_that_no_checkpoint_keeps_is_refused(tmp_path):
+    trainer = lightning_trainer(loader={"generator": torch.Generator()}, checkpoint=True)
+    with pytest.raises(InvalidInput, match="a DataLoader has a generator of its own"):
+        run(trainer, checkpoint=tmp_path)
+
+
+def test_control_c_leaves_a_lightning_trainer_as_what_it_is():
+    def interrupt():
+        raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        run(lightning_trainer(step=interrupt))
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_no_scratch_folder_is_left_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for trainer in (hugging_face, lightning_trainer):
+        kept = tmp_path / trainer.__name__
+        for stop_at in (4, None):
+            run(trainer(checkpoint=True), stop_at=stop_at, checkpoint=kept)
+        assert not list(tmp_path.glob("ire-huggingface-*"))
+        assert not list(tmp_path.glob("ire-lightning-*"))

@@ -344,6 +344,28 @@ def test_a_state_is_made_only_when_it_is_saved(tmp_path):
         curve(saving(never), checkpoint=tmp_path, checkpoint_seconds=60)
 
 
+def test_what_takes_long_to_save_is_asked_for_first_and_is_no_training_time(tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("trainables.functions.stopwatch.time.perf_counter", lambda: now[0])
+    asked = []
+
+    def slow(trial):
+        for step in range(trial.first_step, trial.horizon):
+            now[0] += 1.0
+            if trial.due(step + 1):
+                trial.report(step + 1, val_loss=1.0)
+                asked.append(trial.save_due())
+                now[0] += 100.0
+                trial.save({})
+
+    reports, _ = curve(slow, checkpoint=tmp_path, checkpoint_seconds=0)
+    assert [report["seconds"] for report in reports] == [2.0, 4.0, 6.0]
+    assert all(asked)
+    asked.clear()
+    curve(slow)
+    assert not any(asked), "nowhere to save"
+
+
 # Alone
 
 

@@ -20,6 +20,7 @@ from types import MappingProxyType
 from typing import Any, NoReturn
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -101,6 +102,7 @@ class Trial:
         self._watch = Stopwatch(self.device)
         self._seconds_of_last_report = 0.0
         self._saved_at = time.monotonic()
+        self._waits_for_save = False
         if state is not None:
             self._load(state)
         self._watch.start(self._step, skip=True)
@@ -337,9 +339,9 @@ class Trial:
         return self._saved
 
     def save(self, state: Any) -> bool:
-        """Keep `state`, tensors and plain Python values, so that the trial can go on from here; after a report.
+        """Keep `state`, tensors and plain Python values, so that the trial can continue from here; after a report.
 
-        Saves once a minute at most, and says whether it did; `state` may be a function that makes it. Only worker 0
+        Saves once a minute at most, and returns whether it did; `state` may be a function that makes it. Only worker 0
         writes. Without any call an interrupted trial starts from the beginning.
         """
         self._check_running()
@@ -347,11 +349,37 @@ class Trial:
             raise InvalidInput(
                 f"trial.save at step {self._step}: its report is due first; call trial.report, then save"
             )
-        late = time.monotonic() - self._saved_at >= self._checkpoint_seconds
-        if self._checkpoint is None or not late or self.rank:
-            return False
         running = self._watch.is_running
-        self._watch.stop(self._step)
+        try:
+            if self.rank or not self._saves_now():
+                return False
+            self._watch.stop(self._step)
+            return self._keep(state)
+        finally:
+            if self._waits_for_save or (running and not self._watch.is_running):
+                self._watch.start(self._step)
+            self._waits_for_save = False
+
+    def save_due(self) -> bool:
+        """Whether `save` keeps a state now: ask before you make one that takes long, and call `save` then.
+
+        From here to `save` is no training time. With several workers ask on all of them: worker 0 decides.
+        """
+        self._check_running()
+        decided = [self._saves_now()]
+        if self.world_size > 1:
+            dist.broadcast_object_list(decided, src=0)
+        if decided[0] and self._watch.is_running:
+            self._watch.stop(self._step)
+            self._waits_for_save = True
+        return decided[0]
+
+    def _saves_now(self) -> bool:
+        return self._checkpoint is not None and time.monotonic() - self._saved_at >= self._checkpoint_seconds
+
+    def _keep(self, state: Any) -> bool:
+        """Write the checkpoint; False if it cannot be written."""
+        assert self._checkpoint is not None
         state = state() if callable(state) else state
         check_plain(state)
         kept = {
@@ -373,9 +401,6 @@ class Trial:
                 raise
             self._on_trouble(error)
             return False
-        finally:
-            if running:
-                self._watch.start(self._step)
         self._saved_at = time.monotonic()
         return True
 
@@ -426,6 +451,9 @@ class Trial:
 
     def _at(self, step: Any) -> int:
         """The loop stands after that step, which is returned as Python's own number."""
+        if self._waits_for_save:  # for a `save` that did not come
+            self._waits_for_save = False
+            self._watch.start(self._step)
         self._step = checked_step(step, self.spec)
         self._watch.stepped(self._step)
         return self._step
