@@ -17,7 +17,14 @@ ROOMS = (
     *("ire.invalid_input", "ire.foreign_text", "ire.extras", "ire.entry_points"),
     *("ire.optim.tensors", "ire.optim.curvature", "ire.optim.wrapping", "ire.optim.mask", "ire.optim.steps"),
     *("ire.optim", "ire.storage", "ire.trial.schedule", "ire.methods", "ire.trial", "ire.toy"),
-    *("trainables.data", "trainables.models", "trainables.task", "trainables.penalties", "trainables.tasks"),
+    *(
+        "trainables.data",
+        "trainables.models",
+        "trainables.attributes",
+        "trainables.task",
+        "trainables.penalties",
+        "trainables.tasks",
+    ),
     *(
         "trainables.prepare",
         "trainables.show",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ire.invalid_input import InvalidInput
 from ire.storage.file_lock import try_lock
-from trainables.data.dataset import DataSet
+from trainables.data.dataset import DataSet, Reading
 from trainables.data.folder import data_folder, data_in
 from trainables.data.originals import Say, fingerprint
 from trainables.data.store import Store, note_origin, open_store
@@ -41,6 +41,7 @@ def prepare(
         if source is not None and not source.exists():
             raise InvalidInput(f"--from {str(source)!r} does not exist; takes {data.accepts}")
         source = source and source.expanduser()
+        how = Reading(tokenizer=tokenizer, glob=glob)
         with _alone(data):
             _recover(data)
             if data.is_prepared and not replace:
@@ -48,25 +49,16 @@ def prepare(
                     say(f"{data.folder} is complete; verifying its checksums")
                     _check_tokenizer(_verified(data, task), tokenizer)
                     return data.folder
-                if _holds(data, task, source, tokenizer, glob):
+                if _holds(data, task, source, how):
                     say(f"{data.folder} is complete, and made of the same files; its checksums are right")
                     return data.folder
-            _make(data, task, source, tokenizer, glob, replace=replace, say=say)
+            _make(data, task, source, how, replace=replace, say=say)
         store = data.open(task=task)
         say(f"{data.name} is ready in {store.folder}: {store.identity}")
         return store.folder
 
 
-def _make(
-    data: DataSet,
-    task: str,
-    source: Path | None,
-    tokenizer: str | None,
-    glob: str | None,
-    *,
-    replace: bool,
-    say: Say,
-) -> None:
+def _make(data: DataSet, task: str, source: Path | None, how: Reading, *, replace: bool, say: Say) -> None:
     """Make the store beside its place and put it there."""
     new = _beside(data, "new")
     is_begun = (new / PROGRESS).is_file()  # of a text, which goes on where it was stopped
@@ -76,11 +68,11 @@ def _make(
         shutil.rmtree(left)
     try:
         downloads = data_folder() / "downloads" / data.name
-        store = data.prepare(source, downloads, say, into=new, tokenizer=tokenizer, glob=glob)
+        store = data.prepare(source, downloads, say, into=new, how=how)
         if data.is_prepared and not replace:
             _check_mended(data, task, store)
         if source is not None:
-            note_origin(store, source=str(source.resolve()), fingerprint=_fingerprint(source, glob))
+            note_origin(store, source=str(source.resolve()), fingerprint=_fingerprint(source, how.glob))
     except InvalidInput:
         if not is_begun:
             shutil.rmtree(new, ignore_errors=True)
@@ -108,7 +100,7 @@ def _fingerprint(source: Path, glob: str | None) -> str:
     return f"{fingerprint(source)}{'' if glob is None else f' {glob}'}"
 
 
-def _holds(data: DataSet, task: str, source: Path, tokenizer: str | None, glob: str | None) -> bool:
+def _holds(data: DataSet, task: str, source: Path, how: Reading) -> bool:
     """Whether the store is sound and of `source`; False if it is damaged, `InvalidInput` if it is sound other data."""
     try:
         store = data.open(task=task)
@@ -116,8 +108,8 @@ def _holds(data: DataSet, task: str, source: Path, tokenizer: str | None, glob: 
     except InvalidInput:
         return False
     origin = store.index.get("made_from", {})
-    if origin.get("fingerprint") == _fingerprint(source, glob):
-        _check_tokenizer(store, tokenizer)
+    if origin.get("fingerprint") == _fingerprint(source, how.glob):
+        _check_tokenizer(store, how.tokenizer)
         return True
     of = f", made from {origin['source']!r}" if origin else ""
     raise InvalidInput(

@@ -6,7 +6,6 @@ there if it is a network and a few numbers, and one file in `search_spaces/`; an
 name says the scale wherever it is recorded.
 """
 
-import copy
 import importlib
 import inspect
 import os
@@ -14,7 +13,6 @@ import pkgutil
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,10 +22,9 @@ from torch.nn import functional as F
 
 from ire.entry_points import TASKS, registered
 from ire.invalid_input import InvalidInput, unknown
-from ire.methods.of_task import KEPT
-from ire.methods.setting import KINDS
 from ire.optim import sampled_nll
 from ire.trial.scale import ORIGINAL, TINY, split_scale
+from trainables.attributes import check_attribute, fresh_copy
 from trainables.data.batch import Batch
 from trainables.data.dataset import DataSet
 
@@ -70,7 +67,7 @@ class Task(ABC):
             return self
         others = vars(self).setdefault("_in_other_studies", {})
         if number not in others:
-            others[number] = self._fresh_copy()
+            others[number] = fresh_copy(self)
             others[number].study = number
         return others[number]
 
@@ -83,12 +80,12 @@ class Task(ABC):
         if not values:
             return self
         for name, value in values.items():
-            self._check_attribute(name, value)
+            check_attribute(self, name, value)
         key = tuple(sorted((name, type(value).__name__, value) for name, value in values.items()))
         others = vars(self).setdefault("_with_other_attributes", {})
         task = others.pop(key, None)
         if task is None:
-            task = self._fresh_copy()
+            task = fresh_copy(self)
             for name, value in values.items():
                 kind = type(getattr(self, name))
                 setattr(task, name, float(value) if kind is float else value)
@@ -96,38 +93,6 @@ class Task(ABC):
         while len(others) > KEPT_COPIES:
             del others[next(iter(others))]
         return task
-
-    def _check_attribute(self, name: str, value: Any) -> None:
-        plain = {
-            key
-            for holder in (*(vars(base) for base in reversed(type(self).__mro__)), vars(self))
-            for key, found in holder.items()
-            if not key.startswith("_") and isinstance(found, bool | int | float | str | None)
-        }
-        plain -= set(KEPT)
-        if name not in plain:
-            raise unknown(
-                "attribute", name, sorted(plain), where=f"the task {self.name}, that a search may set"
-            )
-        own = getattr(self, name)
-        kinds = {bool: bool, int: int, float: (int, float), str: str}.get(type(own), object)
-        if not isinstance(value, kinds) or (isinstance(value, bool) and not isinstance(own, bool | None)):
-            raise InvalidInput(
-                f"task.{name} = {value!r}: must be {KINDS[type(own)]}, as the {own!r} that {self.name} has"
-            )
-
-    def _fresh_copy(self) -> "Task":
-        """A copy of which nothing has been computed yet."""
-        cached = {
-            name
-            for base in type(self).__mro__
-            for name, value in vars(base).items()
-            if isinstance(value, cached_property)
-        }
-        other = copy.copy(self)
-        for name in (*cached, "_in_other_studies", "_with_other_attributes"):
-            vars(other).pop(name, None)
-        return other
 
     def split_seed(self, name: str) -> str:
         """The seed of the split that this study makes of the data set `name`."""

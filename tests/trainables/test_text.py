@@ -15,6 +15,7 @@ from ire.invalid_input import InvalidInput
 from ire.methods.method import parse_method
 from ire.storage.file_lock import try_lock
 from trainables.data import store
+from trainables.data.dataset import Reading
 from trainables.data.folder import VARIABLE
 from trainables.data.store import open_store
 from trainables.data.text import token_writer
@@ -84,7 +85,7 @@ def test_text_and_parquet_give_the_same_tokens(tmp_path, data):
                 lines = path.read_text().splitlines(keepends=True)
                 table = pa.table({"text": lines})
                 parquet.write_table(table, source / f"{path.stem}-00000-of-00001.parquet")
-        stores.append(WIKITEXT103.convert(source, quiet, tokenizer="bpe:300"))
+        stores.append(WIKITEXT103.convert(source, quiet, how=Reading(tokenizer="bpe:300")))
         stores[-1].verify()
         tokens = {s: np.array(stores[-1].array(s)) for s in ("train", "validation", "test")}
         stores[-1] = tokens
@@ -238,7 +239,7 @@ def test_splits_that_are_missing_are_held_out_of_the_training_text(tmp_path, dat
     table = pa.table({"text": [f"document {n} has its own words w{n}" for n in range(2000)]})
     (tmp_path / "text").mkdir()
     parquet.write_table(table, tmp_path / "text" / "all.parquet")
-    store = MINIPILE.convert(tmp_path / "text", quiet, tokenizer="bpe:400")
+    store = MINIPILE.convert(tmp_path / "text", quiet, how=Reading(tokenizer="bpe:400"))
     tokenizer = byte_pairs(str(store.folder / "tokenizer.json"), [])
     texts = {
         split: set(

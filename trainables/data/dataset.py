@@ -1,6 +1,7 @@
 """A data set by name: the place of its store, the error if it is missing, its preparation."""
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from pathlib import Path
 
 from ire.invalid_input import InvalidInput
@@ -9,12 +10,28 @@ from trainables.data.originals import Say, unpacked
 from trainables.data.store import INDEX, Store, open_store
 
 
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How the files of a text are read; other data sets take no such options."""
+
+    tokenizer: str | None = None
+    """`--tokenizer`: None is that of the data set."""
+    glob: str | None = None
+    """`--glob`: which files of a folder are read; None is those whose names are those of texts."""
+
+
+AS_USUAL = Reading()
+
+
 class DataSet(ABC):
     """One data set; several tasks may use it. Stateless: it lies under `data_folder()` / `name`."""
 
     name: str
-    accepts: str
-    """What `--from` accepts, for messages."""
+
+    @property
+    @abstractmethod
+    def accepts(self) -> str:
+        """What `--from` accepts, for messages."""
 
     @property
     def folder(self) -> Path:
@@ -39,25 +56,28 @@ class DataSet(ABC):
         say: Say,
         *,
         into: Path | None = None,
-        tokenizer: str | None = None,
-        glob: str | None = None,
+        how: Reading = AS_USUAL,
     ) -> Store:
-        """Make the store from `source`, or from what can be downloaded, in the folder `into`, by default its own.
-
-        `tokenizer` and `glob` are for texts. Raises `InvalidInput`.
-        """
-        for name, value in (("--tokenizer", tokenizer), ("--glob", glob)):
-            if value is not None:
-                raise InvalidInput(f"{name} {value!r}: {self.name} is not a text data set")
+        """Make the store from `source`, or from what can be downloaded, in `into`; raises `InvalidInput`."""
         if source is None:
             source = self.download(downloads, say)
-        return self.convert(source, say, into=into)
+        return self.convert(source, say, into=into, how=how)
 
-    def convert(self, source: Path, say: Say, *, into: Path | None = None) -> Store:
-        """Make the store in `into` from the folder or archive `source`; raises `InvalidInput` if it is other data."""
+    def convert(self, source: Path, say: Say, *, into: Path | None = None, how: Reading = AS_USUAL) -> Store:
+        """Make the store in the folder `into`, by default its own, from the folder or archive `source`.
+
+        Raises `InvalidInput` if it is other data, or for options of `how` that it does not take.
+        """
+        self.check_is_text(how)
         into = into or self.folder
         with unpacked(source, into, say) as folder:
             return self.read(folder, say, into=into)
+
+    def check_is_text(self, how: Reading) -> None:
+        """Raise `InvalidInput` for options of a text, which most data sets are not."""
+        for name, value in (("--tokenizer", how.tokenizer), ("--glob", how.glob)):
+            if value is not None:
+                raise InvalidInput(f"{name} {value!r}: {self.name} is not a text data set")
 
     @abstractmethod
     def read(self, folder: Path, say: Say, *, into: Path) -> Store:

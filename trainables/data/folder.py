@@ -30,5 +30,5 @@ def data_in(folder: str | os.PathLike | None) -> Iterator[None]:
     finally:
         if folder and before is None:
             del os.environ[VARIABLE]
-        elif folder:
+        elif before is not None:
             os.environ[VARIABLE] = before

@@ -10,9 +10,9 @@ step), too, with any number of workers; training's own random numbers are not to
 
 import itertools
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -107,7 +107,7 @@ def _loader(dataset: Any, workers: int, pinned: bool, sampler: Any = None) -> It
         yield from loader
     finally:
         if workers:
-            loader._shutdown_workers()  # now, not when the garbage is collected
+            cast(Any, loader)._shutdown_workers()  # now, not when the garbage is collected
 
 
 class _From(Sampler[int]):
@@ -207,15 +207,15 @@ class _Epochs(IterableDataset):
     def _first_epoch(self) -> tuple[int, int]:
         """The epoch in which `start` lies, and the steps before it that are read again."""
         try:
-            steps = len(self._dataset) // self._batch_size
+            steps = len(cast(Sized, self._dataset)) // self._batch_size
         except TypeError:
             return 0, self._start
         return divmod(self._start, steps) if steps else (0, self._start)
 
     def _epoch(self, epoch: int, draws: "_Draws") -> Iterator[Any]:
         with draws.used():
-            if hasattr(self._dataset, "set_epoch"):
-                self._dataset.set_epoch(epoch)
+            if set_epoch := getattr(self._dataset, "set_epoch", None):
+                set_epoch(epoch)
             examples = iter(self._dataset)
         while True:
             with draws.used():

@@ -14,6 +14,8 @@ class CausalTransformer(nn.Module):
     embeddings are scaled by √dim.
     """
 
+    sines: Tensor
+
     def __init__(
         self,
         *,

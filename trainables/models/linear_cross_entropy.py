@@ -80,7 +80,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return loss * share
 
     @staticmethod
-    def backward(ctx, outer: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx, outer: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride] # autograd passes them by position
         of_hidden, of_weight = ctx.saved_tensors
         return (
             None if of_hidden is None else of_hidden * outer,

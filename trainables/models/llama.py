@@ -37,7 +37,7 @@ class Llama(nn.Module):
             head_dim=head_dim or dim // heads,
             max_position_embeddings=context,
             tie_word_embeddings=tied,
-            attn_implementation="sdpa",
+            attn_implementation="sdpa",  # pyright: ignore[reportCallIssue] # taken by the base class of all configurations
             use_cache=False,
             bos_token_id=None,
             eos_token_id=None,

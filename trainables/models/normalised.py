@@ -12,6 +12,9 @@ class Normalised(nn.Module):
     Both are of pixels in [0, 1]. Images travel to the device as bytes, a quarter of the traffic.
     """
 
+    mean: Tensor
+    scale: Tensor
+
     def __init__(self, network: nn.Module, *, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         self.network = network

@@ -124,7 +124,7 @@ class Pretrained(nn.Module):
         from transformers import AutoModelForCausalLM
 
         try:
-            self.llama = AutoModelForCausalLM.from_pretrained(name, attn_implementation="sdpa")
+            self.llama: Any = AutoModelForCausalLM.from_pretrained(name, attn_implementation="sdpa")
         except OSError as error:
             first = (str(error).splitlines() or [""])[0]
             raise InvalidInput(

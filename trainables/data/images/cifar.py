@@ -27,14 +27,16 @@ TESTS = ("test", "val", "valid", "validation")
 class Cifar(DataSet):
     """The data set `cifar10` or `cifar100`: uint8 images (n, 3, 32, 32) and labels (n,) of `train` and `test`."""
 
-    accepts = (
-        "the Python or binary batches, images in train/CLASS/*.png and test/CLASS/*.png, or Hugging Face's Parquet "
-        "files; as a folder, .tar(.gz) or .zip"
-    )
-
     def __init__(self, classes: int) -> None:
         self.name = f"cifar{classes}"
         self.classes = classes
+
+    @property
+    def accepts(self) -> str:
+        return (
+            "the Python or binary batches, images in train/CLASS/*.png and test/CLASS/*.png, or Hugging Face's Parquet "
+            "files; as a folder, .tar(.gz) or .zip"
+        )
 
     def read(self, folder: Path, say: Say, *, into: Path) -> Store:
         arrays, names = self._arrays(folder, say)

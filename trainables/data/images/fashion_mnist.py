@@ -31,7 +31,10 @@ class FashionMnist(DataSet):
     """uint8 images (n, 1, 28, 28) and labels (n,) of `train` and `test`."""
 
     name = "fashion-mnist"
-    accepts = "a folder or archive of the original files, train-images-idx3-ubyte(.gz) and the other three"
+
+    @property
+    def accepts(self) -> str:
+        return "a folder or archive of the original files, train-images-idx3-ubyte(.gz) and the other three"
 
     def read(self, folder: Path, say: Say, *, into: Path) -> Store:
         place = next((p for p in wrapped(folder) if _file(p, "train", "images-idx3") is not None), None)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ire.invalid_input import InvalidInput
-from trainables.data.dataset import DataSet
+from trainables.data.dataset import AS_USUAL, DataSet, Reading
 from trainables.data.images.class_folders import Listed, classes_in, find_splits, listed, wrapped
 from trainables.data.images.image_tables import find_tables
 from trainables.data.images.imagenet_files import (
@@ -39,12 +39,16 @@ class ImageNet(DataSet):
     """The files of `train` and `test` (the official validation set), their sizes and their labels."""
 
     name = "imagenet"
-    accepts = (
-        "images in ImageNet's layout, train/CLASS/*.JPEG and val/CLASS/*.JPEG (or a flat val/ with the file of its "
-        "labels), as a folder, .tar or .zip; or Hugging Face's Parquet files"
-    )
 
-    def convert(self, source: Path, say: Say, *, into: Path | None = None) -> Store:
+    @property
+    def accepts(self) -> str:
+        return (
+            "images in ImageNet's layout, train/CLASS/*.JPEG and val/CLASS/*.JPEG (or a flat val/ with the file of its "
+            "labels), as a folder, .tar or .zip; or Hugging Face's Parquet files"
+        )
+
+    def convert(self, source: Path, say: Say, *, into: Path | None = None, how: Reading = AS_USUAL) -> Store:
+        self.check_is_text(how)
         into = into or self.folder
         if source.is_dir():
             return self.read(source, say, into=into)
@@ -142,8 +146,8 @@ def middle(path: Path, side: int) -> Tensor:
 
     with rgb_image(path) as opened:
         scale = round(side * RESIZE) / min(opened.size)
-        size = tuple(max(side, round(length * scale)) for length in opened.size)
-        image = opened.resize(size, Image.Resampling.BILINEAR)
+        width, height = (max(side, round(length * scale)) for length in opened.size)
+        image = opened.resize((width, height), Image.Resampling.BILINEAR)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     pixels = np.asarray(image.crop((left, top, left + side, top + side)))
     return torch.from_numpy(pixels.transpose(2, 0, 1).copy())

@@ -109,7 +109,7 @@ def rand_augment(images: Tensor, draws: Tensor, *, strength: int) -> Tensor:
 
 
 def _applied(
-    images: Tensor, operations: list[tuple[str, int | None]], sign: list[float], *, steps: int
+    images: Tensor, operations: Sequence[tuple[str, int | None]], sign: Sequence[float], *, steps: int
 ) -> Tensor:
     """Each image's own operation, all images of one operation together."""
     result = images.clone()

@@ -39,11 +39,12 @@ class BytePairs:
         self.vocabulary = 1 + max(numbers.values(), default=0)
         """Rows that an embedding needs: one more than the highest number, also where some numbers are not used."""
         self.begin = self._beginning()
-        self._end = next((numbers[end] for end in ENDS if end in numbers), None)
-        if self._end is None:
+        ends = [numbers[end] for end in ENDS if end in numbers]
+        if not ends:
             raise InvalidInput(
                 f"tokenizer {name!r}: must know one of {', '.join(ENDS)}, which ends a document"
             )
+        self._end = ends[0]
 
     @classmethod
     def learnt(cls, pieces: Iterable[Piece], vocabulary: int) -> "BytePairs":
@@ -67,7 +68,7 @@ class BytePairs:
         """The type in which its tokens are stored."""
         return "uint16" if self.vocabulary <= LIMIT else "uint32"
 
-    def encode(self, pieces: Sequence[Piece]) -> list[Sequence[int]]:
+    def encode(self, pieces: Sequence[Piece]) -> list[list[int]]:
         encodings = self._tokenizer.encode_batch([piece.text for piece in pieces], add_special_tokens=False)
         return [
             [*encoding.ids, self._end] if piece.ends else encoding.ids
@@ -114,7 +115,7 @@ class Words(BytePairs):
         tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
         return cls(tokenizer)
 
-    def encode(self, pieces: Sequence[Piece]) -> list[Sequence[int]]:
+    def encode(self, pieces: Sequence[Piece]) -> list[list[int]]:
         texts = [
             " ".join(word for line in piece.text.splitlines() for word in (*line.split(), END_OF_LINE))
             for piece in pieces

@@ -31,17 +31,16 @@ class HoldOut:
         """The split of the next piece."""
         if not self._missing:
             return self._own
-        size, whole = len(piece.text), piece.document is not None and self._is_unit(piece.document)
-        where = self._inside or self._choice(piece.document if whole else size)
-        self._inside = where if whole and not piece.ends else None
+        size, document = len(piece.text), piece.document
+        if document is not None and self._limit is not None and document > self._limit:
+            document = None  # too long to be held out whole
+        where = self._inside or self._choice(size if document is None else document)
+        self._inside = where if document is not None and not piece.ends else None
         self._number += 1
         self._total += size
         if where in self._held:
             self._held[where] += size
         return where
-
-    def _is_unit(self, document: int) -> bool:
-        return self._limit is None or document <= self._limit
 
     def _choice(self, size: int) -> str:
         draw = (1 + derive_seed("held out", self._number) % 1_000_000) / 1_000_000

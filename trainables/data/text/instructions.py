@@ -10,7 +10,7 @@ import numpy as np
 
 from ire.invalid_input import InvalidInput
 from ire.trial.seeds import derive_seed
-from trainables.data.dataset import DataSet
+from trainables.data.dataset import AS_USUAL, DataSet, Reading
 from trainables.data.originals import Say, check_no_pointer, files_below, is_archive, unpacked
 from trainables.data.store import Store, write_store
 from trainables.data.text.encoders import byte_pairs
@@ -37,7 +37,10 @@ class Instructions(DataSet):
     name: str = "alpaca"
     repository: str = "tatsu-lab/alpaca"
     tokenizer: str = "meta-llama/Llama-2-7b-hf"
-    accepts: str = "alpaca_data.json, or .parquet files with the columns instruction, input and output"
+
+    @property
+    def accepts(self) -> str:
+        return "alpaca_data.json, or .parquet files with the columns instruction, input and output"
 
     def prepare(
         self,
@@ -46,14 +49,15 @@ class Instructions(DataSet):
         say: Say,
         *,
         into: Path | None = None,
-        tokenizer: str | None = None,
-        glob: str | None = None,
+        how: Reading = AS_USUAL,
     ) -> Store:
-        if glob is not None:
-            raise InvalidInput(f"--glob {glob!r}: chooses files of a text, and {self.name} is instructions")
+        if how.glob is not None:
+            raise InvalidInput(
+                f"--glob {how.glob!r}: chooses files of a text, and {self.name} is instructions"
+            )
         if source is not None and source.is_file() and is_archive(source):
             with unpacked(source, into or self.folder, say) as folder:
-                return self.prepare(folder, downloads, say, into=into, tokenizer=tokenizer)
+                return self.prepare(folder, downloads, say, into=into, how=how)
         rows = list(self._hub() if source is None else self._local(source))
         for row in rows:
             if not isinstance(row, dict) or not {"instruction", "output"} <= set(row):
@@ -61,7 +65,7 @@ class Instructions(DataSet):
                     f"{source}: an example without instruction and output; takes {self.accepts}"
                 )
         pairs = [self._texts(row) for row in rows]
-        encoder = byte_pairs(tokenizer or self.tokenizer, (Piece(a + b, ends=True) for a, b in pairs))
+        encoder = byte_pairs(how.tokenizer or self.tokenizer, (Piece(a + b, ends=True) for a, b in pairs))
         prompts = encoder.encode([Piece(prompt, ends=False) for prompt, _ in pairs])
         beginnings = [[*encoder.begin, *prompt] for prompt in prompts]
         answers = encoder.encode([Piece(answer, ends=True) for _, answer in pairs])
@@ -105,7 +109,8 @@ class Instructions(DataSet):
         from datasets import load_dataset
 
         try:
-            yield from load_dataset(self.repository, split="train")
+            for row in load_dataset(self.repository, split="train"):
+                yield dict(row)
         except Exception as error:  # of many libraries
             first = (str(error).splitlines() or [""])[0]
             raise InvalidInput(
@@ -113,7 +118,7 @@ class Instructions(DataSet):
             ) from error
 
 
-def _rows(path: Path) -> Any:
+def _rows(path: Path) -> list[dict[str, Any]]:
     if path.suffix == ".parquet":
         import pyarrow.parquet as parquet
 

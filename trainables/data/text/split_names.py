@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ire.invalid_input import InvalidInput
 
-SPLITS = ("train", "validation", "test")
+SPLITS: tuple[str, ...] = ("train", "validation", "test")
 SPLIT_WORDS = {
     "train": ("train", "training", "trainset", "trn"),
     "validation": (
@@ -102,7 +102,7 @@ def _check_sizes(found: Assigned) -> None:
             f"{found.splits['train'][0].name!r} names train; rename them, or take all files with --glob '*'"
         )
     for split in SPLITS[1:]:
-        paths, train = found.splits.get(split, ()), found.splits.get("train", ())
+        paths, train = found.splits.get(split, []), found.splits.get("train", [])
         is_one_of_many = len(paths) == 1 and len(train) >= MANY_DOCUMENTS
         if is_one_of_many and sizes[split] < TINY_SHARE * sizes["train"]:
             raise InvalidInput(

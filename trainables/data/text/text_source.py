@@ -117,7 +117,7 @@ class SavedText:
         except Exception as error:  # of several libraries
             raise InvalidInput(f"{self.root}: cannot be loaded ({_first_line(error)})") from error
         named = dict(loaded) if isinstance(loaded, DatasetDict) else {"train": loaded}
-        found = {split_named(name): rows for name, rows in named.items() if split_named(name)}
+        found = {split: rows for name, rows in named.items() if (split := split_named(str(name)))}
         for rows in found.values():
             if self.column not in rows.column_names:
                 has = ", ".join(rows.column_names)

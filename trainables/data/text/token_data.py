@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ire.invalid_input import InvalidInput
-from trainables.data.dataset import DataSet
+from trainables.data.dataset import AS_USUAL, DataSet, Reading
 from trainables.data.originals import Say, files_below, is_archive, unpacked
 from trainables.data.store import Store, write_index
 from trainables.data.text.encoders import BytePairs, Words, byte_pairs
@@ -42,36 +42,28 @@ class TokenData(DataSet):
         say: Say,
         *,
         into: Path | None = None,
-        tokenizer: str | None = None,
-        glob: str | None = None,
+        how: Reading = AS_USUAL,
     ) -> Store:
         if source is not None:
-            return self.convert(source, say, into=into, tokenizer=tokenizer, glob=glob)
-        if glob is not None:
-            raise InvalidInput(f"--glob {glob!r}: chooses files of a folder; add --from FOLDER")
+            return self.convert(source, say, into=into, how=how)
+        if how.glob is not None:
+            raise InvalidInput(f"--glob {how.glob!r}: chooses files of a folder; add --from FOLDER")
         return self._encoded(
-            self.hub, say, tokenizer, into or self.folder
-        )  # streamed: nothing is downloaded first
+            self.hub, say, how.tokenizer, into or self.folder
+        )  # streamed, not downloaded first
 
-    def convert(
-        self,
-        source: Path,
-        say: Say,
-        *,
-        into: Path | None = None,
-        tokenizer: str | None = None,
-        glob: str | None = None,
-    ) -> Store:
+    def convert(self, source: Path, say: Say, *, into: Path | None = None, how: Reading = AS_USUAL) -> Store:
         into = into or self.folder
         if source.is_file() and not is_archive(source):
-            return self._read(source, say, tokenizer, glob, into)
+            return self._read(source, say, how, into)
         with unpacked(source, into, say) as folder:
-            return self._read(folder, say, tokenizer, glob, into)
+            return self._read(folder, say, how, into)
 
     def read(self, folder: Path, say: Say, *, into: Path) -> Store:
-        return self._read(folder, say, None, None, into)
+        return self._read(folder, say, AS_USUAL, into)
 
-    def _read(self, root: Path, say: Say, tokenizer: str | None, glob: str | None, into: Path) -> Store:
+    def _read(self, root: Path, say: Say, how: Reading, into: Path) -> Store:
+        tokenizer, glob = how.tokenizer, how.glob
         if glob is None and (saved := _saved_below(root)) is not None:
             source = SavedText(saved, self.hub.column, self.hub.rows_are_lines)
             return self._encoded(source, say, tokenizer, into)
@@ -84,7 +76,7 @@ class TokenData(DataSet):
         archives = [path for path in below if is_archive(path)]
         if len(archives) == 1:
             with unpacked(archives[0], into, say) as folder:
-                return self._read(folder, say, tokenizer, glob, into)
+                return self._read(folder, say, how, into)
         which = f" that matches --glob {glob!r}" if glob is not None else ""
         has = f"; has {', '.join(path.name for path in below[:5])}" if below else ""
         raise InvalidInput(f"--from {str(root)!r}: no text there{which}{has}; takes {self.accepts}")

@@ -1,6 +1,6 @@
 """What the Fashion-MNIST tasks share: real images that need no network where Debian's package is installed."""
 
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
 
 from trainables.data.images.fashion_mnist import FashionMnist
 from trainables.tasks.families.small_images import SmallImageTask
@@ -10,8 +10,11 @@ class FashionTask(SmallImageTask):
     """Classification of 28x28 grey images, moved by two pixels at most and mirrored."""
 
     classes = 10
-    statistics: ClassVar = {"mean": (0.2860,), "std": (0.3530,)}
     padding = 2
+
+    @property
+    def statistics(self) -> Mapping[str, Sequence[float]]:
+        return {"mean": (0.2860,), "std": (0.3530,)}
 
     @property
     def data(self) -> FashionMnist:

@@ -6,7 +6,7 @@ A task of this family is a network and a few numbers: see `trainables/tasks/task
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from trainables.data.images.image_batches import ImageSplits
 from trainables.tasks.families.cifar import CifarTask
@@ -25,7 +25,7 @@ class LargeBatchTask(CifarTask):
     label_smoothing = 0.0
     validation_fraction = 0.2
     selects_on_test = False
-    original: Mapping[str, Any] = {"selects_on_test": True}
+    original: ClassVar[Mapping[str, Any]] = {"selects_on_test": True}
 
     @cached_property
     def splits(self) -> ImageSplits:

@@ -1,6 +1,6 @@
 """What the Llama pre-training tasks share (Wang et al. 2024, Fig. 4, Appendix C.2.2): the model, in five numbers."""
 
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -67,9 +67,7 @@ class LlamaTask(LanguageTask):
     def training_loss(self, model: nn.Module, batch: Batch) -> Tensor:
         if not self._in_chunks(model, batch):
             return super().training_loss(model, batch)
-        return linear_cross_entropy(
-            model.hidden(batch[0]).flatten(0, 1), model.output_weight, batch[1].flatten()
-        )
+        return linear_cross_entropy(*_output_layer(model, batch), batch[1].flatten())
 
     def uniforms(
         self,
@@ -89,8 +87,7 @@ class LlamaTask(LanguageTask):
     def sampled_training_loss(self, model: nn.Module, batch: Batch, uniforms: Tensor) -> Tensor:
         targets = batch[1].flatten()
         if self._in_chunks(model, batch):
-            hidden = model.hidden(batch[0]).flatten(0, 1)
-            return linear_cross_entropy(hidden, model.output_weight, targets, uniforms=uniforms)
+            return linear_cross_entropy(*_output_layer(model, batch), targets, uniforms=uniforms)
         logits = self.outputs(model, batch).flatten(0, 1)
         labels = drawn_by_blocks(logits.detach(), uniforms)
         return F.cross_entropy(logits, torch.where(targets == IGNORED, IGNORED, labels))
@@ -98,9 +95,7 @@ class LlamaTask(LanguageTask):
     def evaluation_sums(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         if not self._in_chunks(model, batch):
             return super().evaluation_sums(model, batch)
-        return linear_metric_sums(
-            model.hidden(batch[0]).flatten(0, 1), model.output_weight, batch[1].flatten()
-        )
+        return linear_metric_sums(*_output_layer(model, batch), batch[1].flatten())
 
     def _in_chunks(self, model: nn.Module, batch: Batch) -> bool:
         """Whether logits are made in chunks: not where a compiler keeps those in single precision in registers."""
@@ -113,3 +108,9 @@ class LlamaTask(LanguageTask):
         return (
             is_plain and isinstance(model, Llama) and needs_chunks(batch[1].numel(), len(model.output_weight))
         )
+
+
+def _output_layer(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Input (n, dim) and weight (vocabulary, dim) of a Llama's output layer on a batch."""
+    llama = cast(Llama, model)
+    return llama.hidden(batch[0]).flatten(0, 1), llama.output_weight

@@ -26,8 +26,6 @@ class SmallImageTask(Task):
     """
 
     classes: ClassVar[int]
-    statistics: ClassVar[Mapping[str, Sequence[float]]]
-    """`mean` and `std` of the training images, a channel, of pixels in [0, 1]."""
     batch_size = 128
     label_smoothing = 0.0
     padding = 4
@@ -36,6 +34,11 @@ class SmallImageTask(Task):
     validation_fraction = 0.1
     train_limit: int | None = None
     """Use so many training images only, and the same share of the others."""
+
+    @property
+    @abstractmethod
+    def statistics(self) -> Mapping[str, Sequence[float]]:
+        """`mean` and `std` of the training images, a channel, of pixels in [0, 1]."""
 
     @property
     @abstractmethod
@@ -86,5 +89,5 @@ class SmallImageTask(Task):
         return smoothed_cross_entropy(outputs, batch[1], self.label_smoothing)
 
 
-TINY: Mapping[str, Any] = {"batch_size": 32, "train_limit": 960}
+TINY: dict[str, Any] = {"batch_size": 32, "train_limit": 960}
 """What the scaled-down twins of the family share: 30 steps an epoch."""
