@@ -135,7 +135,7 @@ class Line:
     widens: bool = False
     """Whether the best learning rate lies above its range, which the search may move (`--widen`)."""
     is_warm: bool = False
-    """Whether all studies begin with the same trials of another experiment (`--warm-start`)."""
+    """Whether each study begins with the trials of a study of another experiment (`--warm-start`)."""
     until: int | None = None
     """Studies at most of a sweep that goes on until it is decided (`--until-decided`)."""
 
@@ -315,20 +315,22 @@ def _end(
 
 
 def _imported(line: Line, surface: Surface, number: int) -> "Imported":
-    """Ten trials a method of another experiment, drawn at random."""
+    """Ten trials a method and study of another experiment, drawn at random."""
     from ire.sweeps.plan.imported import Imported, ImportedTrial
 
     draws, trials = np.random.default_rng([number, 11]), []
-    for name, method in zip(NAMES, line.methods, strict=True):
-        for i in range(10):
+    for i in range(50):
+        for name, method in zip(NAMES, line.methods, strict=True):
             settings = {
                 "lr": float(10 ** draws.uniform(np.log10(3e-4), np.log10(3e-2))),
                 "warmup_fraction": float(draws.uniform(0.01, 0.5)),
                 "weight_decay": float(10 ** draws.uniform(-4, np.log10(0.5))),
             }
             end = _end(line, method, surface, settings, 1.0, 1000 * number + i, draws)
-            trials.append(ImportedTrial(name=f"{name}-{i}", method=name, settings=settings, value=end))
-    return Imported(source="another", spent=dict.fromkeys(NAMES, 2400), trials=tuple(trials))
+            trials.append(
+                ImportedTrial(name=f"{name}-{i}", method=name, settings=settings, value=end, study=i % 5)
+            )
+    return Imported(source="another", spent=dict.fromkeys(NAMES, 12000), trials=tuple(trials))
 
 
 def _report(step: int, loss: float | None) -> dict:

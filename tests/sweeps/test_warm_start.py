@@ -1,5 +1,7 @@
 """A sweep that starts from the search trials of another one: what it takes, what it does with them, what it says."""
 
+from dataclasses import replace
+
 import pytest
 from simulated import Killed, make_plan, simulate, table
 from small_space import space_with
@@ -13,7 +15,7 @@ from ire.sweeps.plan.warm_start import warm_started
 from ire.sweeps.records.experiment_home import new_home
 from ire.sweeps.records.records import DIVERGED, FINISHED
 from ire.sweeps.report.facts import as_json
-from ire.sweeps.report.words import further_findings
+from ire.sweeps.report.words import further_findings, headline
 
 
 @pytest.fixture(scope="module")
@@ -87,14 +89,45 @@ def test_their_cost_counts_as_spent(before, tmp_path):
 
 
 def test_the_report_declares_them(before, tmp_path):
-    home = new_home(tmp_path, "simulated")
-    home.create()
-    plan = warm(before)
-    (home.folder / "sweep.toml").write_text(plan.to_toml())
-    results = Results(home, plan, read=simulate(plan, home.folder).records)
+    results = results_of(warm(before), tmp_path)
     said = " ".join(further_findings(results))
     assert "warm-started with trials of earlier (sgd " in said
     assert as_json(results)["warm_start"]["from"] == "earlier"
+
+
+def results_of(plan, folder):
+    home = new_home(folder, "simulated")
+    home.create()
+    (home.folder / "sweep.toml").write_text(plan.to_toml())
+    return Results(home, plan, read=simulate(plan, home.folder).records)
+
+
+def test_a_study_starts_from_the_study_of_its_number_there(before, tmp_path):
+    of_three = replace(warm(before, studies=3), imported=by_turns(warm(before).imported, 3))
+    protocol = simulate(of_three, tmp_path)
+    for number, study in enumerate(protocol.studies):
+        best = of_three.imported.best("sgd", of_three.space.metric, number)
+        assert best.study == number
+        assert study.arms["sgd"].search[1].spec.settings["lr"] == best.settings["lr"]
+    assert Plan.from_toml(of_three.to_toml(), source="sweep.toml").imported == of_three.imported
+
+
+@pytest.mark.parametrize(("there", "about_methods"), [(1, False), (2, False), (3, True)])
+def test_studies_that_start_from_the_same_search_compare_configurations(
+    before, tmp_path, there, about_methods
+):
+    imported = by_turns(warm(before).imported, there)
+    results = results_of(replace(warm(before, studies=3), imported=imported, warm_start=None), tmp_path)
+    assert results.comparison.judges_methods == about_methods
+    said = " ".join([headline(results), *further_findings(results)])
+    assert ("3 studies that start from the same search cannot tell" in said) != about_methods
+    assert "adds the studies that a verdict" not in said
+
+
+def by_turns(imported, studies):
+    """The trials as if so many studies had searched them by turns."""
+    trials = tuple(replace(t, study=number % studies) for number, t in enumerate(imported.trials))
+    return replace(imported, trials=trials)
 
 
 def test_trials_outside_of_what_is_searched_here_are_left_out(before):

@@ -12,7 +12,7 @@ from ire.sweeps.findings.comparison import Comparison
 from ire.sweeps.plan.plan import Plan
 
 SAME, FIVE = "the same method twice", "five methods, all the same"
-WIDENED, WARM = "a range that --widen moves", "--warm-start of every study"
+WIDENED, WARM = "a range that --widen moves", "--warm-start from as many studies"
 UNTIL_DECIDED = "the same method twice, --until-decided 6"
 AT_RANDOM, BY_PROTOCOL = "at random", "by the protocol"
 

@@ -57,6 +57,8 @@ class Comparison:
     """The clock of the headline."""
     clock_reason: str = ""
     """Why it is not wall-clock, if it is not and was not asked to be another."""
+    shares_trials: bool = False
+    """Whether several of the studies start from the same search of another experiment: they have its luck in common."""
 
     @property
     def is_comparable(self) -> bool:
@@ -65,8 +67,8 @@ class Comparison:
 
     @property
     def judges_methods(self) -> bool:
-        """Whether there are enough studies to speak of methods, and not of two configurations."""
-        return self.studies >= MIN_STUDIES
+        """Whether there are enough independent studies to speak of methods, and not of two configurations."""
+        return self.studies >= MIN_STUDIES and not self.shares_trials
 
     @property
     def judged(self) -> str:
@@ -119,6 +121,7 @@ def compare(plan: Plan, records: Records) -> Comparison:
         timing_spread=yardstick.spread,
         clock=clock,
         clock_reason=reason,
+        shares_trials=plan.imported is not None and plan.imported.studies < len(studies),
     )
     found = _judged(found, plan.looks)
     if found.studies < (plan.until_decided or 0) and _is_open(found):

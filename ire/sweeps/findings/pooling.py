@@ -141,9 +141,11 @@ class PooledSweeps:
 
     def _judged(self, clock: str) -> dict[str, Judgement]:
         comparable = all(e.comparison.is_comparable for e in self.experiments)
+        fewest = min(sum(e.comparison.studies for e in s) for s in self.tasks.values())
         if (
             not comparable
-            or min(sum(e.comparison.studies for e in s) for s in self.tasks.values()) < MIN_STUDIES
+            or fewest < MIN_STUDIES
+            or any(e.comparison.shares_trials for e in self.experiments)
         ):
             return {}
         judged: dict[str, Judgement] = {}

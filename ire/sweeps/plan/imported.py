@@ -22,6 +22,8 @@ class ImportedTrial:
     settings: Mapping[str, Any]
     value: float | None
     """Its final metric; None if it diverged."""
+    study: int = 0
+    """Which of the studies there searched it, counted from 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,22 +36,31 @@ class Imported:
     """By method: gradient evaluations of all its search trials, those that were not taken included."""
     trials: tuple[ImportedTrial, ...]
 
-    def of(self, method: str) -> list[ImportedTrial]:
-        """The trials of one method."""
-        return [trial for trial in self.trials if trial.method == method]
+    @property
+    def studies(self) -> int:
+        """How many studies there they come from; one in sweeps of before 0.3, which did not tell."""
+        return 1 + max(trial.study for trial in self.trials)
 
-    def best(self, method: str, metric: Metric) -> ImportedTrial | None:
-        """The one that ended best; None if none finished."""
-        finished = [
-            (metric.cost(t.value), number) for number, t in enumerate(self.of(method)) if t.value is not None
-        ]
-        return self.of(method)[min(finished)[1]] if finished else None
+    def of(self, method: str, study: int | None = None) -> list[ImportedTrial]:
+        """The trials of one method; with `study`, those that this study here starts from.
+
+        It is the study of the same number there. Where there are fewer, several start from the same one.
+        """
+        there = None if study is None else study % self.studies
+        return [t for t in self.trials if t.method == method and there in (None, t.study)]
+
+    def best(self, method: str, metric: Metric, study: int) -> ImportedTrial | None:
+        """The one that ended best of those that a study starts from; None if none finished."""
+        known = self.of(method, study)
+        finished = [(metric.cost(t.value), number) for number, t in enumerate(known) if t.value is not None]
+        return known[min(finished)[1]] if finished else None
 
     def to_dict(self) -> dict[str, Any]:
         """As `sweep.toml` holds it."""
         trials = [
             {"name": t.name, "method": t.method, "settings": dict(t.settings)}
             | ({} if t.value is None else {"value": t.value})
+            | ({"study": t.study} if t.study else {})
             for t in self.trials
         ]
         return {"source": self.source, "spent": dict(self.spent), "trials": trials}
@@ -66,6 +77,7 @@ class Imported:
                         key: _of((bool, int, float, str), value) for key, value in t["settings"].items()
                     },
                     value=None if "value" not in t else float(_of((int, float), t["value"])),
+                    study=_of(int, t.get("study", 0)),
                 )
                 for t in fields["trials"]
             )

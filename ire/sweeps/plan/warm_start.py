@@ -99,4 +99,5 @@ def _taken(plan: Plan, trial: TrialRecord) -> ImportedTrial | None:
         method=trial.arm,
         settings={name: known[name] for name in dimensions if name in taking_part},
         value=value,
+        study=trial.study,
     )

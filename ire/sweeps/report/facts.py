@@ -205,6 +205,7 @@ def _warm_start(results: Results) -> dict[str, Any]:
     return {
         "warm_start": {
             "from": imported.source,
+            "studies": imported.studies,
             "trials": trials,
             "gradient_evaluations": dict(imported.spent),
         }

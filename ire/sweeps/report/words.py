@@ -76,7 +76,7 @@ def _finding(comparison: Comparison) -> str:
 
 
 def _configurations(comparison: Comparison, rows: Sequence[Row]) -> str:
-    """One or two studies: each compares the configurations that its searches happened to find."""
+    """One or two studies, or some that share a search: they compare the configurations that it happened to find."""
     known = [row for row in rows if row.against_best is not None and row.method != comparison.baseline]
     better = [row.method for row in known if row.against_best.shows_better]
     worse = [row.method for row in known if row.against_best.shows_worse]
@@ -89,9 +89,12 @@ def _configurations(comparison: Comparison, rows: Sequence[Row]) -> str:
     if not parts:
         parts.append(f"no configuration is shown to end lower or higher{of} than {yardstick}")
     count = f"{comparison.studies} stud{'y' if comparison.studies == 1 else 'ies'}"
+    if comparison.shares_trials:
+        count += " that start from the same search"
+    can = "" if comparison.shares_trials else f" ({MIN_STUDIES} can)"
     return (
         f"{'; '.join(parts)}. This is about configurations, not methods: {count} cannot tell a better method from a "
-        f"luckier search ({MIN_STUDIES} can)"
+        f"luckier search{can}"
     )
 
 
@@ -161,7 +164,14 @@ def _warm_started(results: Results) -> list[str]:
     names = [name for name in results.plan.methods if imported.of(name)]
     trials = ", ".join(f"{name} {len(imported.of(name))}" for name in names)
     cost = ", ".join(f"{name} {cost}" for name, cost in imported.spent.items())
-    studies = " Studies share them, so they are not quite independent." if results.plan.studies > 1 else ""
+    studies = ""
+    if results.comparison.shares_trials:
+        studies = (
+            f" {results.comparison.studies} studies start from those of {imported.studies} there; for a verdict about "
+            "methods there must be as many."
+        )
+    elif imported.studies > 1:
+        studies = " Each study started from those of one study there."
     return [
         f"Searches were warm-started with trials of {imported.source} ({trials}). These cost gradient evaluations that "
         f"count as spent here ({cost}).{studies}"
@@ -410,7 +420,7 @@ def missing(results: Results) -> list[str]:
             sentences.append(
                 "The baselines' curves have not been run yet, so there is no speed-up and no verdict."
             )
-        elif not comparison.judges_methods and comparison.is_complete:
+        elif comparison.studies < MIN_STUDIES and not comparison.shares_trials and comparison.is_complete:
             sentences.append(
                 f"`ire resume {folder} --studies {MIN_STUDIES}` adds the studies that a verdict about methods needs."
             )

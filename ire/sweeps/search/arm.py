@@ -35,7 +35,7 @@ class Arm(Ledger):
             rungs=search.rungs,
             points=plan.space.grid(self.method) if search.grid else _points(plan, self.method),
             only_points=search.grid,
-            imported=plan.imported.of(method) if plan.imported else (),
+            imported=plan.imported.of(method, plan.study_number) if plan.imported else (),
         )
         self._rungs = Rungs(search.rungs, search.reduction_factor)
 
@@ -88,7 +88,7 @@ class Arm(Ledger):
 def _points(plan: Plan, method: Method) -> list[dict[str, Any]]:
     """What is tried first: the published settings, the best of a warm start, and the points known to be good."""
     points = plan.space.points(method)
-    best = plan.imported.best(method.name, plan.space.metric) if plan.imported else None
+    best = plan.imported.best(method.name, plan.space.metric, plan.study_number) if plan.imported else None
     if best is None or dict(best.settings) in points:
         return points
     return [points[0], dict(best.settings), *points[1:]]
