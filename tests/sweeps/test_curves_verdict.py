@@ -37,11 +37,21 @@ def table(*arms, horizon=1000, seeds=5, noise=0.001, gradients=None, seed=0) -> 
     return pd.DataFrame(rows)
 
 
-def judged(frame: pd.DataFrame, tmp_path, *, name="curves.csv", baselines=("baseline",), **columns):
+def judged(
+    frame: pd.DataFrame,
+    tmp_path,
+    *,
+    name="curves.csv",
+    baselines=("baseline",),
+    metric=None,
+    mode=None,
+    **columns,
+):
     frame.to_parquet(tmp_path / name) if name.endswith("parquet") else frame.to_csv(
         tmp_path / name, index=False
     )
-    return compare_curves(read_curves([tmp_path / name], columns), baselines=baselines)
+    read = read_curves([tmp_path / name], columns, metric=metric, mode=mode)
+    return compare_curves(read, baselines=baselines)
 
 
 def arm(comparison, name):

@@ -12,7 +12,8 @@ from ire.sweeps.watch.console import plain_console
 Files = Annotated[
     list[Path],
     typer.Argument(
-        help="CSV (.csv, .csv.xz, ...) or Parquet files with one row per report", show_default=False
+        help="CSV (.csv, .csv.xz, ...) or Parquet files with one row per report, or folders of TensorBoard event files",
+        show_default=False,
     ),
 ]
 
@@ -25,6 +26,13 @@ def verdict(
             help="comma-separated arms that the others must beat; default: the arm named 'baseline'"
         ),
     ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            help="column or tag of what is compared, if it is not the validation loss; needs --mode"
+        ),
+    ] = None,
+    mode: Annotated[str | None, typer.Option(help="min or max: which value of --metric is better")] = None,
     clock: Annotated[
         str | None,
         typer.Option(
@@ -43,7 +51,7 @@ def verdict(
     from ire.sweeps.report.curves_report import curves_findings, curves_headline, curves_tables
     from ire.sweeps.report.terminal import as_terminal
 
-    found = judged(files, baseline=names(baseline or ""), clock=clock, **columns)
+    found = judged(files, baseline=names(baseline or ""), metric=metric, mode=mode, clock=clock, **columns)
     page = found.report(output)
     console = plain_console()
     console = console if console.is_terminal else plain_console(width=200)

@@ -34,19 +34,25 @@ def verdict(
     curves: str | Path | Sequence[str | Path],
     *,
     baseline: str | Sequence[str] = (),
+    metric: str | None = None,
+    mode: str | None = None,
     clock: str | None = None,
     **columns: str | None,
 ) -> Verdict:
     """Compare the runs in a table of curves, or several, by the rules of a sweep's report.
 
     `curves` are CSV files, compressed or not, or Parquet: one row a report, in columns that are found by their names
-    or named here, as in `arm="optimizer", run="id"`. Exports of Weights & Biases and TensorBoard are understood
-    (docs/verdict.md). `baseline` names the arms that are the yardstick, by default `baseline`. `clock` is that of the
-    headline, `step` or `gradient_evaluations`. Raises `InvalidInput` for what cannot be read or told apart.
+    or named here, as in `arm="optimizer", run="id"`; or folders of TensorBoard's event files. Exports of Weights &
+    Biases and TensorBoard are understood (docs/verdict.md). `baseline` names the arms that are the yardstick, by
+    default `baseline`. `metric` is compared instead of the validation loss, and `mode`, `min` or `max`, says which is
+    better. `clock` is that of the headline, `step` or `gradient_evaluations`.
+
+    Raises `InvalidInput` for what cannot be read or told apart.
     """
     for name in columns:
         if name not in ROLES:
             raise unknown("column of verdict()", name, ROLES)
     paths = [curves] if isinstance(curves, str | Path) else list(curves)
+    read = read_curves(paths, columns, metric=metric, mode=mode)
     baselines = [baseline] if isinstance(baseline, str) else list(baseline)
-    return Verdict(comparison=compare_curves(read_curves(paths, columns), baselines=baselines, clock=clock))
+    return Verdict(comparison=compare_curves(read, baselines=baselines, clock=clock))

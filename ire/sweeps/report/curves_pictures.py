@@ -41,8 +41,9 @@ def curves_pictures(comparison: CurvesComparison) -> list[Picture]:
         Picture(
             name="ends",
             title="Where runs end",
-            caption="Final validation loss of every whole run against its horizon; a line joins a baseline's means.",
-            panels=[_ends(comparison.arms, looks)],
+            caption=f"Final {comparison.value} of every whole run against its horizon; "
+            "a line joins a baseline's means.",
+            panels=[_ends(comparison, looks)],
             styles=looks,
             width=7.5,
             height=4.2,
@@ -71,26 +72,30 @@ def _styles(arms: Sequence[Arm]) -> dict[str, Style]:
     }
 
 
-def _ends(arms: Sequence[Arm], looks: Mapping[str, Style]) -> Panel:
-    series = []
-    for arm in arms:
+def _ends(comparison: CurvesComparison, looks: Mapping[str, Style]) -> Panel:
+    series, value = [], comparison.metric.cost
+    for arm in comparison.arms:
         runs = [(side.horizon, run) for side in arm.sides for run in side.whole]
         series.append(
             Series(
                 name=arm.name,
                 style=looks[arm.name],
                 x=[horizon for horizon, _ in runs],
-                y=[run.loss for _, run in runs],
+                y=[value(run.loss) for _, run in runs],
                 line=False,
                 marked=True,
                 alpha=0.7,
                 notes=[run.name for _, run in runs],
             )
         )
-        means = [(side.horizon, side.loss[0]) for side in arm.curve if side.loss] if arm.is_baseline else []
+        means = (
+            [(side.horizon, value(side.loss[0])) for side in arm.curve if side.loss]
+            if arm.is_baseline
+            else []
+        )
         if len(means) > 1:
             x, y = zip(*means, strict=True)
             series.append(Series(name=arm.name, style=looks[arm.name], x=x, y=y))
     return Panel(
-        x=Axis(label="horizon, steps", log=True), y=Axis(label="final validation loss"), series=series
+        x=Axis(label="horizon, steps", log=True), y=Axis(label=f"final {comparison.value}"), series=series
     )

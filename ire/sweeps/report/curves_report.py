@@ -19,11 +19,17 @@ from ire.sweeps.report.page import rendered
 from ire.sweeps.report.tables import LARGEST_SHOWN, Table
 
 SCHEMA = 1
-NOTE = (
-    "Speed-up: how much longer a baseline would have to run, with a complete schedule, to end at the loss at which the "
-    "arm ends; above 1 is faster. ≥ and ≤ are bounds: the baseline's curve ends there. Intervals are 95 % ones, or at "
-    "the level of the verdict, which is corrected over the arms (Holm). docs/report.md defines all of it."
-)
+
+
+def _note(comparison: CurvesComparison) -> str:
+    metric = comparison.metric
+    better = "" if metric.is_loss else f" Of {metric.name} {metric.better} is better."
+    return (
+        "Speed-up: how much longer a baseline would have to run, with a complete schedule, to end at the "
+        f"{metric.words} at which the arm ends; above 1 is faster.{better} ≥ and ≤ are bounds: the baseline's curve "
+        "ends there. Intervals are 95 % ones, or at the level of the verdict, which is corrected over the arms (Holm). "
+        "docs/report.md defines all of it."
+    )
 
 
 def curves_headline(comparison: CurvesComparison) -> str:
@@ -78,7 +84,15 @@ def _verdicts(comparison: CurvesComparison) -> Table:
     clock = comparison.clock
     return Table(
         title="Arms",
-        heads=["method", "verdict", f"{CLOCKS[clock]} speed-up", "against", "horizon", "loss", "runs"],
+        heads=[
+            "method",
+            "verdict",
+            f"{CLOCKS[clock]} speed-up",
+            "against",
+            "horizon",
+            comparison.metric.words,
+            "runs",
+        ],
         lines=[
             [
                 arm.name + " (baseline)" * arm.is_baseline,
@@ -88,7 +102,7 @@ def _verdicts(comparison: CurvesComparison) -> Table:
                 ", ".join(str(side.horizon) for side in arm.sides)
                 if arm.is_baseline
                 else str(arm.main.horizon),
-                "{:.4f} ± {:.4f}".format(*arm.main.loss) if arm.main.loss else "-",
+                "{:.4f} ± {:.4f}".format(*mean) if (mean := comparison.mean(arm.main)) else "-",
                 f"{len(arm.main.whole)}/{len(arm.main.runs)}",
             ]
             for arm in comparison.arms
@@ -123,10 +137,15 @@ def _clock(comparison: CurvesComparison, clock: str) -> Table:
 
 def _differences(comparison: CurvesComparison) -> Table:
     return Table(
-        title="Final loss minus the baseline's, at equal horizons",
+        title=f"Final {comparison.metric.words} minus the baseline's, at equal horizons",
         heads=["method", "against", "difference", "horizon"],
         lines=[
-            [arm.name, baseline, "{:+.4f} [{:+.4f}, {:+.4f}]".format(*found), str(arm.main.horizon)]
+            [
+                arm.name,
+                baseline,
+                "{:+.4f} [{:+.4f}, {:+.4f}]".format(*comparison.difference(found)),
+                str(arm.main.horizon),
+            ]
             for arm in comparison.challengers
             for baseline, found in arm.differences.items()
         ],
@@ -188,8 +207,11 @@ def curves_json(comparison: CurvesComparison) -> dict[str, Any]:
             "p_slower": found.p_slower,
         }
 
+    metric = comparison.metric
+    objective = {} if metric.is_loss else {"objective": {"metric": metric.name, "mode": metric.mode}}
     return {
         "schema": SCHEMA,
+        **objective,
         "headline": curves_headline(comparison),
         "findings": curves_findings(comparison),
         "clock": comparison.clock,
@@ -204,16 +226,22 @@ def curves_json(comparison: CurvesComparison) -> dict[str, Any]:
                     str(side.horizon): {
                         "runs": len(side.runs),
                         "lost": side.lost,
-                        "mean_loss": side.loss[0] if side.loss else None,
-                        "standard_deviation": side.loss[1] if side.loss else None,
+                        **dict(
+                            zip(
+                                ("mean_loss" if metric.is_loss else "mean", "standard_deviation"),
+                                mean,
+                                strict=True,
+                            )
+                        ),
                     }
                     for side in arm.sides
+                    for mean in [comparison.mean(side) or (None, None)]
                 },
                 "verdict": {clock: judgement.verdict for clock, judgement in arm.judgements.items()},
                 "against": {clock: arm.against(clock) for clock in arm.speed_ups},
                 "speed_up": {clock: speed_up(arm.speed_up(clock)) for clock in arm.speed_ups},
                 "difference": {
-                    name: dict(zip(("value", "low", "high"), found, strict=True))
+                    name: dict(zip(("value", "low", "high"), comparison.difference(found), strict=True))
                     for name, found in arm.differences.items()
                 },
             }
@@ -237,7 +265,7 @@ def write_curves_report(comparison: CurvesComparison, folder: Path) -> Path:
     parts += [line for finding in findings for line in (in_markdown(finding), "")]
     for table in tables:
         parts += [f"**{in_markdown(table.title)}**", "", *markdown_table(table), ""]
-    (folder / "report.md").write_text("\n".join([*parts, NOTE, ""]), encoding="utf-8")
+    (folder / "report.md").write_text("\n".join([*parts, _note(comparison), ""]), encoding="utf-8")
     pictures = curves_pictures(comparison)
     for picture in pictures:
         picture.write(folder)
@@ -250,7 +278,7 @@ def write_curves_report(comparison: CurvesComparison, folder: Path) -> Path:
             findings=findings,
             tables=tables,
             pictures=pictures,
-            note=NOTE,
+            note=_note(comparison),
         ),
         encoding="utf-8",
     )

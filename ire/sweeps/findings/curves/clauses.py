@@ -10,7 +10,7 @@ from ire.sweeps.plan.options import MIN_STUDIES
 
 UNSEEN = {
     "budget": "whether every arm was tuned with the same budget and in the same ranges",
-    "choice": "whether runs or settings were chosen by the losses that are compared",
+    "choice": "whether runs or settings were chosen by the values that are compared",
     "hardware": "whether the machines were alike and quiet, without which there is no verdict on wall-clock,",
 }
 """Clauses that no curve tells of."""
@@ -33,7 +33,8 @@ def curve_clauses(curves: Curves, arms: Sequence[Arm], studies: int, paired: boo
     yield Clause(
         name="curve",
         kept=not single and not unusable,
-        text=f"a speed-up is read from the baseline's final losses at several horizons: {'; '.join(told)}{bounded}",
+        text=f"a speed-up is read from the baseline's final {curves.metric.words} at several horizons: "
+        f"{'; '.join(told)}{bounded}",
     )
     pairs = "runs are paired by seed" if studies < 2 else "arms are paired by study"
     if not paired:
@@ -63,7 +64,7 @@ def _schedules(curves: Curves, arms: Sequence[Arm]) -> Clause:
         if lost:
             text += f"; fewer than {MIN_SEEDS} runs end before the others of their arm, or diverged: {'; '.join(lost)}"
         return Clause(name="schedules", kept=False if lost else None, text=text)
-    text = "every run must end at its horizon with a finite loss"
+    text = f"every run must end at its horizon with a finite {curves.metric.words}"
     if lost:
         text += f"; these did not, and their arms are not judged: {'; '.join(lost)} (--horizon none: runs are read "
         text += "at their last step, wherever their schedule would have ended)"

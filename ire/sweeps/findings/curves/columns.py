@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ire.invalid_input import InvalidInput, unknown
+from ire.trial.metric import LOSS, MODES, Metric
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +69,37 @@ def normal(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", name.lower()) if name else name
 
 
-def chosen_columns(columns: Sequence[str], given: Mapping[str, str | None], *, where: str) -> dict[str, str]:
+def read_metric(name: str | None, mode: str | None, *, val_loss: str | None) -> Metric:
+    """What `--metric` and `--mode` say, the validation loss by default; raises `InvalidInput`."""
+    if name is None:
+        if mode not in (None, "min"):
+            raise InvalidInput(f"--mode {mode}: say of which metric, as in --metric val_accuracy --mode max")
+        return LOSS
+    if val_loss is not None:
+        raise InvalidInput(
+            f"--metric {name} --val-loss {val_loss}: both name what is compared; give one of them"
+        )
+    is_loss = normal(name) in ROLES["val_loss"].names
+    if mode is None and not is_loss:
+        raise InvalidInput(f"--metric {name}: add --mode max if a higher one is better, or --mode min")
+    if mode is not None and mode not in MODES:
+        raise InvalidInput(f"--mode {mode}: must be one of {', '.join(MODES)}")
+    return Metric(name=name, mode=mode or "min")
+
+
+def flag_of(role: str, metric: Metric) -> str:
+    """The option that names the column of a role."""
+    return "--metric" if role == "val_loss" and not metric.is_loss else f"--{role.replace('_', '-')}"
+
+
+def named_as(name: str, there: Sequence[str]) -> str | None:
+    """The one of `there` that is `name`, or is written like it but for case and separators."""
+    return name if name in there else next((each for each in there if normal(each) == normal(name)), None)
+
+
+def chosen_columns(
+    columns: Sequence[str], given: Mapping[str, str | None], *, where: str, metric: Metric = LOSS
+) -> dict[str, str]:
     """By role: the column that holds it, as `given` (or `none`), or by its name; raises `InvalidInput`."""
     by_name = {normal(column): column for column in reversed(columns)}
     found: dict[str, str] = {}
@@ -77,12 +108,15 @@ def chosen_columns(columns: Sequence[str], given: Mapping[str, str | None], *, w
             column = next((by_name[name] for name in ROLES[role].names if name in by_name), None)
         elif column == NONE and NONE not in columns:
             column = None
-        elif column not in columns:
-            raise unknown(f"column for --{role.replace('_', '-')}", column, columns, where=where)
+        else:
+            named = named_as(column, columns)
+            if named is None:
+                raise unknown(f"column for {flag_of(role, metric)}", column, columns, where=where)
+            column = named
         if column is not None:
             found[role] = column
     for role in REQUIRED:
         if role not in found:
             error = unknown(f"column for {role}", role, columns, where=where)
-            raise InvalidInput(f"{error}; name it with --{role.replace('_', '-')}")
+            raise InvalidInput(f"{error}; name it with {flag_of(role, metric)}")
     return found

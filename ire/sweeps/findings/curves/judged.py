@@ -25,6 +25,7 @@ from ire.sweeps.findings.statistics.verdict import (
     judge,
 )
 from ire.sweeps.plan.options import MIN_STUDIES
+from ire.trial.metric import LOSS, VALIDATION, Metric
 from ire.trial.seeds import derive_seed
 
 BASELINE = "baseline"
@@ -42,6 +43,23 @@ class CurvesComparison:
     contract: list[Clause]
     copies: int = 0
     """Runs that were left out as copies of others."""
+    metric: Metric = LOSS
+    """What is compared; what runs, sides and differences hold are its costs, of which lower is better."""
+
+    @property
+    def value(self) -> str:
+        """What is compared, for people: `validation loss`."""
+        is_plain = self.metric.name.startswith(VALIDATION)
+        return f"validation {self.metric.words}" if is_plain else self.metric.name
+
+    def mean(self, side: Side) -> tuple[float, float] | None:
+        """Mean and standard deviation of the metric where the runs of a side end."""
+        return (self.metric.cost(side.loss[0]), side.loss[1]) if side.loss else None
+
+    def difference(self, costs: tuple[float, float, float]) -> tuple[float, float, float]:
+        """A difference of costs and its interval as one of the metric."""
+        value, low, high = map(self.metric.cost, costs)
+        return value, min(low, high), max(low, high)
 
     @property
     def baselines(self) -> list[Arm]:
@@ -93,6 +111,7 @@ def compare_curves(
         paired=paired,
         contract=list(curve_clauses(curves, final, studies, paired)),
         copies=curves.copies,
+        metric=curves.metric,
     )
 
 

@@ -1,4 +1,4 @@
-"""Reads curves of training runs from CSV or Parquet: one row a report, in the forms in which others export them."""
+"""Reads curves of training runs: one row a report, in the forms in which others write and export them."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -9,14 +9,24 @@ import numpy as np
 import pandas as pd
 
 from ire.invalid_input import InvalidInput, unknown
-from ire.sweeps.findings.curves.columns import REQUIRED, ROLES, chosen_columns, normal
+from ire.sweeps.findings.curves.columns import (
+    REQUIRED,
+    ROLES,
+    chosen_columns,
+    flag_of,
+    named_as,
+    normal,
+    read_metric,
+)
+from ire.sweeps.findings.curves.events import holds_events, read_events
 from ire.sweeps.records.records import CONFIRM, CURVE
+from ire.trial.metric import LOSS, Metric
 
 WIDE = re.compile(r"(?P<run>.+) - (?P<metric>.+?)(?P<bound>__MIN|__MAX)?")
 """A column of a chart's export from Weights & Biases."""
 SCALARS = re.compile(r"run-(?P<run>.+)-tag-.+")
 """The name of a file that TensorBoard's page exports."""
-NUMBERED = re.compile(r"(.+?)[-_. /]*(?:seed|run)?[-_. /]*\d+")
+NUMBERED = re.compile(r"(.+?)[-_. /]*(?:seed|run|version)?[-_. /]*\d+")
 """A run's name that ends in a number: what stands before it is its arm."""
 
 COPIED = 3
@@ -36,7 +46,7 @@ class CurveRun:
     steps: np.ndarray
     """Of its reports (k,), rising."""
     losses: np.ndarray
-    """Validation losses (k,)."""
+    """Validation losses (k,), or the costs of another metric: lower is better."""
     gradients_per_step: float | None
     step_seconds: float | None
 
@@ -61,6 +71,7 @@ class Curves:
     columns: Mapping[str, str]
     copies: int = 0
     """Runs that were left out, because their whole curve is another's of their arm."""
+    metric: Metric = LOSS
 
     @property
     def arms(self) -> list[str]:
@@ -68,21 +79,35 @@ class Curves:
         return list(dict.fromkeys(run.arm for run in self.runs))
 
 
-def read_curves(paths: Sequence[str | Path], columns: Mapping[str, str | None] | None = None) -> Curves:
+def read_curves(
+    paths: Sequence[str | Path],
+    columns: Mapping[str, str | None] | None = None,
+    *,
+    metric: str | None = None,
+    mode: str | None = None,
+) -> Curves:
     """Read files of curves; `columns` names the column of a role (`ROLES`) where that is not found by its name.
 
+    `metric` is what is compared instead of the validation loss, and `mode` says whether `min` or `max` is better.
     Raises `InvalidInput` that names the file, the column and, of a bad value, the row.
     """
     given = {role: (columns or {}).get(role) for role in ROLES}
+    compared = read_metric(metric, mode, val_loss=given["val_loss"])
+    given["val_loss"] = given["val_loss"] if metric is None else metric
     parts, found = [], {}
     for path in map(Path, paths):
-        table, named = _in_roles(_read(path), given, path)
+        read = (
+            read_events(path, named_from=path.parent if len(paths) > 1 else None)
+            if holds_events(path)
+            else None
+        )
+        table, named = _in_roles(_read(path) if read is None else read, given, path, compared)
         found |= named
         parts.append(table)
     table = pd.concat(parts, ignore_index=True)
     table = table[table["val_loss"].notna()]
     if table.empty:
-        raise InvalidInput(f"{', '.join(map(str, paths))}: no row has a validation loss")
+        raise InvalidInput(f"{', '.join(map(str, paths))}: no row has a {compared.name}")
     runs = [
         _run(key, part, number)
         for key, rows in table.groupby(["arm", "study", "run"], sort=False)
@@ -92,7 +117,7 @@ def read_curves(paths: Sequence[str | Path], columns: Mapping[str, str | None] |
     for run in runs:
         own = run.name if len(run.steps) < COPIED else ""  # a few losses may be equal by rounding
         kept.setdefault((run.arm, run.study, own, run.steps.tobytes(), run.losses.tobytes()), run)
-    return Curves(runs=list(kept.values()), columns=found, copies=len(runs) - len(kept))
+    return Curves(runs=list(kept.values()), columns=found, copies=len(runs) - len(kept), metric=compared)
 
 
 def _one_after_another(rows: pd.DataFrame) -> list[pd.DataFrame]:
@@ -124,20 +149,17 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def _in_roles(
-    table: pd.DataFrame, given: Mapping[str, str | None], path: Path
+    table: pd.DataFrame, given: Mapping[str, str | None], path: Path, metric: Metric
 ) -> tuple[pd.DataFrame, dict[str, str]]:
     """The table with a column for each role, and the columns that were found."""
     table.columns = [str(column).strip() for column in table.columns]
-    table = _long(table, given["val_loss"], path)
-    given = {
-        role: None if role == "val_loss" and column not in table.columns else column
-        for role, column in given.items()
-    }
-    found = chosen_columns(list(table.columns), given, where=str(path))
+    table, is_other_form = _long(table, given["val_loss"], path, metric)
+    given = {role: None if role == "val_loss" and is_other_form else column for role, column in given.items()}
+    found = chosen_columns(list(table.columns), given, where=str(path), metric=metric)
     roles = pd.DataFrame({role: table[column] for role, column in found.items()})
     for role in found:
         if role in ("step", "horizon", "gradients", "seconds", "val_loss"):
-            roles[role] = _numbers(roles[role], found[role], path, role)
+            roles[role] = _numbers(roles[role], found[role], path, role, metric)
         else:
             roles[role] = _labels(roles[role])
     if "run" not in roles:
@@ -155,8 +177,12 @@ def _in_roles(
     return roles, found
 
 
-def _long(table: pd.DataFrame, val_loss: str | None, path: Path) -> pd.DataFrame:
-    """One row a report: as it is, or from a chart of Weights & Biases, or from TensorBoard's rows of tags."""
+def _long(table: pd.DataFrame, val_loss: str | None, path: Path, metric: Metric) -> tuple[pd.DataFrame, bool]:
+    """One row a report, and whether the values are in a column that `val_loss` does not name.
+
+    As the table is, or from a chart of Weights & Biases, or from TensorBoard's rows of tags.
+    """
+    flag = flag_of("val_loss", metric)
     names = {normal(column): column for column in table.columns}
     if {
         "trial",
@@ -164,29 +190,30 @@ def _long(table: pd.DataFrame, val_loss: str | None, path: Path) -> pd.DataFrame
         "stage",
         "variant",
     } <= names.keys():  # `ire export`: the search chooses and measures nothing
-        return table[table[names["stage"]].isin((CONFIRM, CURVE))]
+        return table[table[names["stage"]].isin((CONFIRM, CURVE))], False
     if "tag" in names and "value" in names:
         tags = list(dict.fromkeys(table[names["tag"]]))
-        wanted = [val_loss] if val_loss else [t for t in tags if normal(str(t)) in ROLES["val_loss"].names]
-        if not wanted or wanted[0] not in tags:
-            raise unknown("tag for --val-loss", val_loss or "val_loss", map(str, tags), where=str(path))
-        return table[table[names["tag"]] == wanted[0]].drop(columns=names["tag"])
+        known = (named_as(name, tags) for name in ([val_loss] if val_loss else ROLES["val_loss"].names))
+        wanted = next(filter(None, known), None)
+        if wanted is None:
+            raise unknown(f"tag for {flag}", val_loss or "val_loss", map(str, tags), where=str(path))
+        return table[table[names["tag"]] == wanted].drop(columns=names["tag"]), True
     wide = {column: match for column in table.columns if (match := WIDE.fullmatch(column))}
     series = {column: match for column, match in wide.items() if not match["bound"]}
     if not series or len(wide) < len(table.columns) - 1:
-        return table
+        return table, False
     metrics = list(dict.fromkeys(match["metric"] for match in series.values()))
-    metric = val_loss or metrics[0]
-    if metric not in metrics or (val_loss is None and len(metrics) > 1):
-        raise unknown("metric for --val-loss", metric if val_loss else "", metrics, where=str(path))
+    chosen = named_as(val_loss, metrics) if val_loss else metrics[0]
+    if chosen is None or (val_loss is None and len(metrics) > 1):
+        raise unknown(f"metric for {flag}", val_loss or "", metrics, where=str(path))
     (step,) = [column for column in table.columns if column not in wide] or [None]
     if step is None:
         raise InvalidInput(f"{path}: has no column of steps beside those of the runs")
     return pd.concat(
         pd.DataFrame({"step": table[step], "run": match["run"], "val_loss": table[column]})
         for column, match in series.items()
-        if match["metric"] == metric
-    )
+        if match["metric"] == chosen
+    ), True
 
 
 def _labels(column: pd.Series) -> pd.Series:
@@ -197,13 +224,13 @@ def _labels(column: pd.Series) -> pd.Series:
     return text.where(~whole, numbers.where(whole, 0).astype(int).astype(str))
 
 
-def _numbers(column: pd.Series, name: str, path: Path, role: str) -> pd.Series:
-    """A column as numbers, empty cells NaN; of losses NaN and infinity, which are spelled out, are infinity."""
+def _numbers(column: pd.Series, name: str, path: Path, role: str, metric: Metric) -> pd.Series:
+    """A column as numbers, empty cells NaN; of what is compared costs, NaN and infinity, spelled out, are infinity."""
     numbers = pd.to_numeric(column, errors="coerce").astype(float)
     spelled = column.astype(str).str.strip().str.lower().isin(("nan", "-nan", "inf", "-inf", "infinity"))
     bad = numbers.isna() & column.notna() & ~spelled
     if role == "val_loss":
-        numbers = numbers.where(~(spelled & column.notna()), np.inf)
+        numbers = metric.cost(numbers).where(~(spelled & column.notna()), np.inf)
     else:
         bad |= spelled & column.notna()
     if bad.any():
