@@ -126,7 +126,8 @@ def test_studies_that_start_from_the_same_search_compare_configurations(
 
 def by_turns(imported, studies):
     """The trials as if so many studies had searched them by turns."""
-    trials = tuple(replace(t, study=number % studies) for number, t in enumerate(imported.trials))
+    finished_first = sorted(imported.trials, key=lambda t: (t.method, t.value is None))
+    trials = tuple(replace(t, study=number % studies) for number, t in enumerate(finished_first))
     return replace(imported, trials=trials)
 
 
