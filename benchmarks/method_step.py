@@ -2,21 +2,29 @@
 
     python benchmarks/method_step.py adamw muon lion
 
-Prints the median over pairs of (step of the method) / (bare step) in CPU time, with quartiles; the aim is 1 +- 0.01.
+Both step the same parameters with the same gradients and the same state, so that nothing but the way to the step
+differs: two models would differ by where in memory they happen to lie, which is worth some percent. Prints the median
+over pairs of (step of the method) / (bare step) in CPU time, with its 99 % interval, and what the same pairs say of the
+bare step against itself; the aim is 1 +- 0.01.
 """
 
 import argparse
-import statistics
+import gc
+import math
 import time
+from collections.abc import Callable, Sequence
 
 import torch
 from torch.optim import Optimizer
 
 from ire.methods.method import parse_method
+from ire.optim.wrapping.several_bases import SeveralBases
 from search_spaces import find_space
 from trainables.task import load_task
 from trainables.training.groups import grouped
 from trainables.training.optimizers import build_optimizer, set_learning_rates
+
+Step = Callable[[], None]
 
 
 def bare(method, settings, model) -> list[Optimizer]:
@@ -29,41 +37,62 @@ def bare(method, settings, model) -> list[Optimizer]:
     return made
 
 
-def seconds(step, repeats: int) -> float:
-    start = time.thread_time()  # of this thread alone: others on the machine do not count
-    for _ in range(repeats):
-        step()
-    return time.thread_time() - start
-
-
-def ratios(name: str, task: str, pairs: int, repeats: int) -> list[float]:
-    """(step by the registry, its learning rates set as the loop does) / (bare step), pair by pair."""
+def steps(name: str, task: str) -> tuple[Step, Step]:
+    """A step by the registry, its learning rates set as the loop does, and the bare one, of the same numbers."""
     method, space = parse_method(name), find_space(task)
     settings = method.resolve(space.published(method))
-    models = [load_task(task).model() for _ in range(2)]
-    ours = build_optimizer(method, settings, models[0], horizon=1000, seed=0)
-    theirs = bare(method, settings, models[1])
-    for model in models:
-        for p in model.parameters():
-            p.grad = torch.full_like(p, 1e-3)
+    model = load_task(task).model()
+    ours = build_optimizer(method, settings, model, horizon=1000, seed=0)
+    theirs = bare(method, settings, model)
+    for own, other in zip(ours.bases if isinstance(ours, SeveralBases) else [ours], theirs, strict=True):
+        other.state = own.state
+    for p in model.parameters():
+        p.grad = torch.full_like(p, 1e-3)
+    rates = [settings["lr"], settings.get("rest_lr", settings["lr"])]
 
     def step_ours() -> None:
         set_learning_rates(ours, method, settings, 0.5)
         ours.step()
 
     def step_theirs() -> None:
-        for optimizer in theirs:
+        for optimizer, rate in zip(theirs, rates, strict=False):
             for group in optimizer.param_groups:
-                group["lr"] = 0.5 * settings["lr"]
+                group["lr"] = 0.5 * rate
             optimizer.step()
 
-    seconds(step_ours, repeats), seconds(step_theirs, repeats)
+    return step_ours, step_theirs
+
+
+def seconds(step: Step, repeats: int) -> float:
+    start = time.thread_time()  # of this thread alone: others on the machine do not count
+    for _ in range(repeats):
+        step()
+    return time.thread_time() - start
+
+
+def ratios(first: Step, second: Step, pairs: int, repeats: int) -> list[float]:
+    """(time of `first`) / (time of `second`), pair by pair; which of them begins takes turns."""
     found = []
     for pair in range(pairs):
-        steps = (step_ours, step_theirs) if pair % 2 else (step_theirs, step_ours)
-        taken = {step: seconds(step, repeats) for step in steps}
-        found.append(taken[step_ours] / taken[step_theirs])
+        if pair % 2:
+            a, b = seconds(first, repeats), seconds(second, repeats)
+        else:
+            b, a = seconds(second, repeats), seconds(first, repeats)
+        found.append(a / b)
     return found
+
+
+def median(values: Sequence[float]) -> tuple[float, float, float]:
+    """The median with the ends of its 99 % interval, from the order of the values alone (a sign test)."""
+    ordered, n = sorted(values), len(values)
+    reach = 2.58 * math.sqrt(n) / 2
+    low, high = max(0, math.floor((n - 1) / 2 - reach)), min(n - 1, math.ceil((n - 1) / 2 + reach))
+    return (ordered[(n - 1) // 2] + ordered[n // 2]) / 2, ordered[low], ordered[high]
+
+
+def line(values: Sequence[float]) -> str:
+    middle, low, high = median(values)
+    return f"{middle:.4f} [{low:.4f}, {high:.4f}]"
 
 
 def main() -> None:
@@ -72,14 +101,19 @@ def main() -> None:
     )
     parser.add_argument("methods", nargs="*", default=["adamw", "sgd", "muon", "lion"])
     parser.add_argument("--task", default="stdlib-lm")
-    parser.add_argument("--pairs", type=int, default=400)
-    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--pairs", type=int, default=3000)
+    parser.add_argument("--repeats", type=int, default=1, help="steps of each in a pair (default 1)")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    gc.disable()  # a collection would fall into one step of a pair
     for name in arguments.methods:
-        found = ratios(name, arguments.task, arguments.pairs, arguments.repeats)
-        low, median, high = statistics.quantiles(found, n=4)
-        print(f"{name}: {median:.3f} [{low:.3f}, {high:.3f}]")
+        ours, theirs = steps(name, arguments.task)
+        seconds(ours, 50), seconds(theirs, 50)
+        found = ratios(ours, theirs, arguments.pairs, arguments.repeats)
+        same = ratios(theirs, theirs, arguments.pairs, arguments.repeats)
+        took = 1e3 * seconds(theirs, 50) / 50
+        print(f"{name}: {line(found)}, bare against itself {line(same)}, {took:.2f} ms a step")
+        gc.collect()
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@
     lr = { log = [1e-4, 1e-2], published = 1e-3 }
     pooling = { choice = ["mean", "max"], published = "mean" }
 
-What a name and a setting mean is the script's affair; `ire.methods.own_arm` says which two settings mean something
+The script decides what a name and a setting mean; `ire.methods.own_arm` says which two settings mean something
 here as well.
 """
 
@@ -25,14 +25,14 @@ SETTING = re.compile(r"[A-Za-z_]\w*")
 BASELINE = "baseline"
 
 TRIALS, BUDGET_PER_TRIAL, STARTUP_TRIALS = 16, 0.75, 5
-"""Of a space with arms that says nothing of its search; it then has one rung, at half the horizon."""
+"""The default `trials` of a space with arms; it then has one rung, at half the horizon."""
 SEEDS, CANDIDATES, STUDIES = 5, 3, 3
 """The same of what comes after it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ArmSpace:
-    """One arm: whether it is part of the yardstick, and what is searched."""
+    """One arm: whether it is a baseline, and what is searched."""
 
     arm: OwnArm
     is_baseline: bool

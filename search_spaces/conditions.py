@@ -41,7 +41,7 @@ class Condition:
         return tuple(name for name, _, _ in self.tests)
 
     def holds(self, settings: Mapping[str, Any]) -> bool:
-        """Whether every test holds; one of a setting that is not there does not."""
+        """Whether every test holds; a test of an absent setting does not."""
         return all(
             name in settings and _test(settings[name], OPERATORS[sign], value)
             for name, sign, value in self.tests
@@ -52,7 +52,7 @@ class Condition:
 
 
 class Conditional(Protocol):
-    """Anything that may have a condition."""
+    """A dimension, which may have a condition."""
 
     @property
     def when(self) -> Condition | None: ...

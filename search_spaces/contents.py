@@ -50,7 +50,7 @@ class Space:
     flatness_batches: int
     """Training batches on which the flatness of a confirmed solution is measured; 0 leaves it out."""
     flatness_points: int
-    """How often it is measured, evenly along a confirm run; 1 is at the end alone."""
+    """How often it is measured, evenly along a confirm run; 1 means only at the end."""
     schedule: str
     """The shape of the learning rate: see `ire.trial.schedule`."""
     epoch_steps: int | None
@@ -66,9 +66,9 @@ class Space:
     metric: Metric = LOSS
     """What search and verdict compare."""
     known: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
-    """By method: points that are known to be good, and tried right after the published one."""
+    """Points of each method that are known to be good; they are tried right after the published one."""
     fixed: Mapping[str, FixedPoint] = field(default_factory=dict)
-    """By method: those that are not searched."""
+    """The methods that are not searched, with their settings."""
 
     def method(self, name: str, *, where: str = "") -> Method:
         """The arm of that name: one of `arms`, or a method; raises `InvalidInput`."""
@@ -80,7 +80,7 @@ class Space:
 
     @property
     def baselines(self) -> tuple[str, ...]:
-        """The arms whose role is that of the yardstick."""
+        """The arms whose role is `baseline`."""
         return tuple(name for name, arm in self.arms.items() if arm.is_baseline)
 
     @property
@@ -139,7 +139,7 @@ class Space:
         return dimensions
 
     def _tables(self, method: Method) -> dict[str, Mapping[str, Dimension]]:
-        """The tables that speak of a method, by name, from the general to the special."""
+        """The tables that apply to a method, by name, from the general to the special."""
         if method.name in self.arms:
             return {f"arms.{method.name}": self.arms[method.name].dimensions}
         tables = {TASK: self.parts.get(TASK, {})}
@@ -167,7 +167,7 @@ class Space:
     def points(self, method: Method) -> list[dict[str, Any]]:
         """What is tried before anything is suggested: the published settings, then the points known to be good.
 
-        Points of the methods that it is built from are tried, too, after its own, unless they lie outside its ranges.
+        Points of the methods that it is built from are also tried, after its own, unless they lie outside its ranges.
         """
         dimensions = self.dimensions(method)
         found = [self._complete(dimensions, {})]
@@ -205,7 +205,7 @@ class Space:
         )
 
     def _table(self, part: Part) -> Mapping[str, Dimension]:
-        """What the file says of a part; of a base optimizer without a table, what it says of itself."""
+        """The table of a part; for a base optimizer without a table, the one that the optimizer brings."""
         default: Mapping[str, Dimension] = {}
         if isinstance(part, Base):
             place = f"{part.name}, by default"
@@ -286,7 +286,7 @@ class Space:
         return max(method.start({"start_fraction": value}, self.horizon) for value in ends(dimension))
 
     def check_rungs(self, method: Method) -> None:
-        """Refuse a first rung before IRE may have begun: it would judge nothing but the base optimizer."""
+        """Refuse a first rung before the latest start of IRE: it would judge only the base optimizer."""
         start = self.latest_start(method)
         if method.ire and self.search.rungs and self.search.rungs[0] <= start:
             high = start / self.horizon

@@ -27,7 +27,7 @@ class Interval:
     integer: bool = False
     when: Condition | None = None
     limits: tuple[float, float] | None = None
-    """How far the ends may be moved; None: not at all."""
+    """How far the ends may be moved; None means not at all."""
 
     def __str__(self) -> str:
         kind = "integer" if self.integer else "log" if self.log else "linear"
@@ -72,7 +72,7 @@ def ends(dimension: Dimension) -> tuple[Any, ...]:
 
 
 def holds(dimension: Dimension, value: Any) -> bool:
-    """Whether a dimension holds `value`; a truth value is no number."""
+    """Whether a dimension holds `value`; a truth value is not a number."""
     if isinstance(dimension, Interval):
         number = isinstance(value, int | float) and not isinstance(value, bool)
         whole = number and (not dimension.integer or float(value).is_integer())

@@ -1,4 +1,4 @@
-"""Reads what a space file knows beforehand: points that are good, and methods whose settings are fixed."""
+"""Reads prior knowledge from a space file: good points, and methods whose settings are fixed."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

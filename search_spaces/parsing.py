@@ -1,4 +1,4 @@
-"""Reads a space file, checked to the last key."""
+"""Reads a space file and checks every key of it."""
 
 import tomllib
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ from search_spaces.search import SAMPLERS, SELECT, Search
 from search_spaces.tables import read_dimensions, settings_of, table_at, whole_number
 
 BY_ANOTHER = 'search and verdict go by [objective], as in metric = "val_accuracy", mode = "max"'
-"""What a message says where another metric was meant."""
+"""Advice in a message about a key that may have been meant as a metric."""
 
 
 def parse_space(text: str, *, task: str, source: str) -> Space:
@@ -161,7 +161,7 @@ def _scaled(table: dict[str, Any], *, scale: str | None, source: str) -> dict[st
 
 
 def overlaid(table: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`over` on top of `table`, table by table down to a setting, whose description is replaced whole."""
+    """`over` on top of `table`, table by table down to a setting, whose description is replaced as a whole."""
     merged = dict(table)
     for key, value in over.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)

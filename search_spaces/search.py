@@ -1,4 +1,4 @@
-"""How much is searched, and what is known beforehand: the numbers of a space file beside its ranges."""
+"""How much is searched, and fixed settings: the numbers of a space file beside its ranges."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ class Search:
     rungs: tuple[int, ...]
     """Optimizer steps at which a trial that is not among the best stops."""
     reduction_factor: int
-    """One in so many trials passes a rung."""
+    """One in this many trials passes a rung."""
     startup_trials: int
     """Trials of a method that are drawn at random before TPE suggests."""
     grid: bool = False
     """Try every combination of the choices, in order, everything else at its published value, and nothing is pruned."""
     select: str = "val_loss"
-    """The final value whose lowest wins a grid: one of `SELECT`. A search that is no grid is judged by validation."""
+    """The final value whose lowest wins a grid: one of `SELECT`. Any other search is judged by validation."""
     measured: bool = False
     """Whether every point of a grid is measured as a winner is: on the test split, and its flatness."""
     sampler: str = "tpe"
@@ -39,4 +39,4 @@ class FixedPoint:
     settings: Mapping[str, Any]
     """Those that the file gives; the others are the published ones."""
     search_cost: int | None = None
-    """Gradient evaluations that finding them took, as its author says; None: unknown."""
+    """Gradient evaluations that finding them took, according to its author; None if unknown."""

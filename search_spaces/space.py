@@ -24,7 +24,7 @@ def find_space(task: str, path: str | Path | None = None) -> Space:
     """The space of `task`: the file at `path`, or the one that comes with the task; raises `InvalidInput`.
 
     A task of the package has it in this folder, one from outside beside its module, as `<its name>.toml`. The
-    space of a scaled-down twin, `NAME@tiny`, is that of the task with what its file's `[tiny]` says instead.
+    space of a scaled-down twin, `NAME@tiny`, is that of the task with the changes under `[tiny]` in its file.
     """
     is_registered = split_scale(task)[0] in registered(TASKS) and split_scale(task)[0] not in space_names()
     if path is None and is_script(task):

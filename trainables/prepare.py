@@ -1,7 +1,7 @@
 """`ire data prepare`: from the original files, here or downloaded, to what tasks read.
 
-A store is made in a folder of its own and takes its place when it is complete, so what lies there is one source's
-data, whole, at any time.
+A store is made in a folder of its own and takes its place when it is complete, so a folder always holds the
+whole data of one source.
 """
 
 import contextlib
@@ -32,8 +32,8 @@ def prepare(
 ) -> Path:
     """Prepare the data of `task` below `into` (the data folder by default) and return its folder.
 
-    It comes from `source`, or is downloaded. A data set that is complete is verified and left alone: other data takes
-    its place with `replace` only. One that is damaged is mended from the source that it was made of. `tokenizer` and
+    It comes from `source`, or is downloaded. A data set that is complete is verified and left alone: other data
+    replaces it only with `replace`. One that is damaged is repaired from the source it was made of. `tokenizer` and
     `glob`, the files of a folder that are read, are for texts: see `trainables.data.text`. Raises `InvalidInput`.
     """
     with data_in(into):
@@ -59,7 +59,7 @@ def prepare(
 
 
 def _make(data: DataSet, task: str, source: Path | None, how: Reading, *, replace: bool, say: Say) -> None:
-    """Make the store beside its place and put it there."""
+    """Make the store beside its place, then move it there."""
     new = _beside(data, "new")
     is_begun = (new / PROGRESS).is_file()  # of a text, which goes on where it was stopped
     if not is_begun:
@@ -170,7 +170,7 @@ def _alone(data: DataSet) -> Iterator[None]:
                 with contextlib.suppress(OSError):  # Windows keeps a file that is open
                     path.unlink()
     finally:
-        for folder in made:  # nothing came of it
+        for folder in made:  # the preparation failed
             with contextlib.suppress(OSError):
                 folder.rmdir()
 

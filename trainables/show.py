@@ -1,4 +1,4 @@
-"""What a task's data looks like, for a person who wants to see it before a sweep: `ire data show TASK`."""
+"""Shows what a task's data looks like before a sweep: `ire data show TASK`."""
 
 import itertools
 import time
@@ -23,15 +23,15 @@ from trainables.tasks.families.language import LanguageTask
 from trainables.tasks.families.small_images import SmallImageTask
 
 EXAMPLES = 5
-"""Shown of each split."""
+"""Number of examples shown of each split."""
 CHARACTERS = 160
-"""Of each text."""
+"""Characters shown of each text."""
 CLASSES = 20
-"""Classes that are counted one by one; of more, the smallest and the largest are."""
+"""Up to this many classes are listed one by one; of more, the smallest and the largest."""
 SECONDS = 2.0
-"""For which batches are timed."""
+"""The time for which batches are read to measure their rate."""
 ENLARGED = 96
-"""Pixels of a side in the sheet, at least."""
+"""Smallest side of an image in the sheet, in pixels."""
 
 
 def show(name: str, *, sheet: Path | None = None, say: Say = print) -> None:

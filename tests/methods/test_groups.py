@@ -1,5 +1,6 @@
 """What goes into which group, and what is made of it."""
 
+import copy
 import logging
 
 import pytest
@@ -10,7 +11,7 @@ from ire.invalid_input import InvalidInput
 from ire.methods.method import parse_method
 from search_spaces import find_space
 from trainables.task import load_task
-from trainables.training.groups import block, grouped, kinds
+from trainables.training.groups import block, grouped, kinds, options
 from trainables.training.optimizers import build_optimizer, set_learning_rates
 from trainables.training.training import Training
 
@@ -86,6 +87,45 @@ def test_muon_takes_hidden_matrices_at_its_rate_and_adamw_the_rest_at_another():
     assert {rates[name] for name in rates if of[name] == "matrices"} == {0.5 * 0.02}
     assert {rates[name] for name in rates if of[name] != "matrices"} == {0.5 * 0.003}
     assert [type(base).__name__ for base in optimizer.bases] == ["Muon", "AdamW"]
+
+
+def test_neighbouring_groups_that_an_optimizer_treats_alike_are_one_for_it():
+    optimizer, _ = built("muon", load_task("stdlib-lm").model())
+    assert [len(group["params"]) for group in optimizer.param_groups] == [8, 21]
+    optimizer, _ = built("muon", load_task("stdlib-lm").model(), decay="matrices")
+    assert [len(group["params"]) for group in optimizer.param_groups] == [
+        8,
+        2,
+        18,
+        1,
+    ]  # in the order of the model
+
+
+@pytest.mark.parametrize("name", ["muon", "muon-ire"])
+def test_a_checkpoint_with_groups_that_are_one_now_continues_bitwise(name, make_spec, monkeypatch):
+    """Checkpoints of versions before 0.3 hold embeddings, vectors and heads of Muon's AdamW apart."""
+    spec = make_spec(name, task="stdlib-lm", horizon=6, eval_interval=3)
+    task, cpu = load_task("stdlib-lm"), torch.device("cpu")
+
+    def apart(groups, settings, rate):
+        return [made for group in groups for made in options([group], settings, rate)]
+
+    with monkeypatch.context() as older:
+        older.setattr("trainables.training.optimizers.options", apart)
+        training = Training(task, spec, device=cpu)
+    assert len(training.optimizer.param_groups) == 4
+    for _ in range(3):
+        training.advance()
+    training.report()
+    state = copy.deepcopy(training.state_dict())
+    now = Training(task, spec, device=cpu)
+    assert len(now.optimizer.param_groups) == 2
+    now.load_state_dict(state)
+    for trial in (training, now):
+        while trial.step < spec.horizon:
+            trial.advance()
+    for a, b in zip(training.model.parameters(), now.model.parameters(), strict=True):
+        assert torch.equal(a, b)
 
 
 def test_blockwise_learning_rates_are_multiples_of_one():

@@ -62,7 +62,9 @@ def test_a_pickle_that_is_more_than_arrays_is_refused(tmp_path, data):
 
     write_cifar(tmp_path / "batches", 10, train=50, test=10)
     (tmp_path / "batches" / "test_batch").write_bytes(pickle.dumps({b"data": Program()}, protocol=2))
-    with pytest.raises(InvalidInput, match=r"test_batch: not a CIFAR batch .*print does not belong there"):
+    with pytest.raises(
+        InvalidInput, match=r"test_batch: not a CIFAR batch .*print is not part of a CIFAR batch"
+    ):
         Cifar(10).convert(tmp_path / "batches", quiet)
     assert not Cifar(10).is_prepared
 
@@ -99,7 +101,7 @@ def test_damage_is_found(tmp_path, data):
     with pytest.raises(InvalidInput, match=r"train-images\.bin is damaged"):
         load_task("cifar10-resnet56").data.open(task="cifar10-resnet56").verify()
     file.write_bytes(content[:-1])
-    with pytest.raises(InvalidInput, match="is missing or has not"):
+    with pytest.raises(InvalidInput, match="is missing or does not have"):
         load_task("cifar10-resnet56").check_data()
 
 

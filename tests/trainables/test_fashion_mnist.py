@@ -53,7 +53,7 @@ def of_labels(path):
 
 @pytest.mark.parametrize(
     ("damage", "message"),
-    [(cut, "truncated"), (of_labels, "begins with 2049, must with 2051")],
+    [(cut, "truncated"), (of_labels, "begins with 2049, must begin with 2051")],
 )
 def test_a_damaged_file_is_named(damage, message, tmp_path, data):
     write_fashion(tmp_path / "original", train=40, test=10)

@@ -177,7 +177,7 @@ def of_the_kit(folder, names):
 @pytest.mark.parametrize("labels", [of_kaggle, of_tiny, of_the_kit])
 def test_a_flat_folder_of_validation_images_has_the_labels_of_its_publisher(labels, tmp_path):
     names = flat(tmp_path / "images")
-    with pytest.raises(InvalidInput, match=r"nothing says which class each has; put LOC_val_solution\.csv"):
+    with pytest.raises(InvalidInput, match=r"no file that lists their classes; put LOC_val_solution\.csv"):
         stored(tmp_path / "images", tmp_path, "imagenet-resnet50")
     labels(tmp_path / "images", names)
     store, _ = stored(tmp_path / "images", tmp_path, "imagenet-resnet50")
@@ -218,7 +218,7 @@ def larger(folder):
     [
         (renamed, r"test: its classes are not those of .*train: 'Frog' only in test/; 'frog' only in train/"),
         (emptied, r"train/frog: a class without images"),
-        (damaged, r"train/frog/0\.png: damaged, or no image"),
+        (damaged, r"train/frog/0\.png: damaged, or not an image"),
         (pointing, r"train/frog/0\.png: is a Git LFS pointer"),
         (larger, r"test/frog/0\.png: 40x40 pixels, must be 32x32"),
     ],
@@ -240,7 +240,9 @@ def test_files_that_are_no_images_are_counted(tmp_path):
         (folder / "train" / "cat" / f"{n}.npy").write_bytes(b"x")
     (folder / "train" / "cat" / "Thumbs.db").write_bytes(b"x")
     _, said = stored(folder, tmp_path)
-    assert any("4 files in train/ are no images and left out: .npy (3), .db (1)" in line for line in said)
+    assert any(
+        "4 files in train/ are not images and are left out: .npy (3), .db (1)" in line for line in said
+    )
 
 
 def test_an_image_that_is_damaged_later_is_named_in_training(tmp_path, monkeypatch):
@@ -250,7 +252,7 @@ def test_an_image_that_is_damaged_later_is_named_in_training(tmp_path, monkeypat
     task = load_task("imagenet-resnet50@tiny")
     for path in (folder / "train").rglob("*.png"):
         path.write_bytes(path.read_bytes()[:50])
-    with pytest.raises(InvalidInput, match=r"train/[ab]/\d+\.png: damaged, or no image"):
+    with pytest.raises(InvalidInput, match=r"train/[ab]/\d+\.png: damaged, or not an image"):
         next(task.train_batches(seed=0, start=0))
 
 

@@ -54,7 +54,7 @@ def test_a_local_cluster_is_kept_to_loopback_while_it_starts_and_no_longer(monke
     [
         (constants, ("ENABLE_RAY_CLUSTER",), "listens on all interfaces"),
         (ray._private.worker, ("_global_node",), "may go unnoticed"),
-        (type(ray._private.state.state), CONNECT, "stays occupied until the sweep ends"),
+        (type(ray._private.state.state), CONNECT, "stay occupied until the sweep ends"),
     ],
 )
 def test_what_a_release_lacks_is_named_and_changes_nothing_else(owner, names, line, monkeypatch):

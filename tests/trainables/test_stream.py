@@ -128,7 +128,7 @@ def test_a_saved_hugging_face_data_set_is_mapped(tmp_path):
     assert identity_of("mine", loaded) == identity_of(
         "mine", saved_dataset(tmp_path / "saved", columns=["ids", "labels"])
     )
-    with pytest.raises(InvalidInput, match="no data set of `save_to_disk`"):
+    with pytest.raises(InvalidInput, match="not a data set that `save_to_disk` wrote"):
         saved_dataset(tmp_path)
 
 

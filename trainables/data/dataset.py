@@ -15,9 +15,9 @@ class Reading:
     """How the files of a text are read; other data sets take no such options."""
 
     tokenizer: str | None = None
-    """`--tokenizer`: None is that of the data set."""
+    """`--tokenizer`; None means the data set's own."""
     glob: str | None = None
-    """`--glob`: which files of a folder are read; None is those whose names are those of texts."""
+    """`--glob`: which files of a folder are read; None means all that look like texts by name."""
 
 
 AS_USUAL = Reading()
@@ -46,7 +46,7 @@ class DataSet(ABC):
 
     @property
     def is_prepared(self) -> bool:
-        """Whether a complete store lies there."""
+        """Whether the folder holds a complete store."""
         return (self.folder / INDEX).is_file()
 
     def prepare(
@@ -81,7 +81,7 @@ class DataSet(ABC):
 
     @abstractmethod
     def read(self, folder: Path, say: Say, *, into: Path) -> Store:
-        """Make the store in `into` from what lies in `folder`; raises `InvalidInput` if that is not the data set."""
+        """Make the store in `into` from the files in `folder`; raises `InvalidInput` if they are another data set."""
 
     def download(self, into: Path, say: Say) -> Path:
         """Fetch the original data below `into` and return what `convert` takes; raises `InvalidInput` offline."""

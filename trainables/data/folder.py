@@ -14,14 +14,14 @@ def data_folder() -> Path:
 
 
 def given_data_folder(folder: str | os.PathLike | None) -> str | None:
-    """The folder that a user chose, by argument or environment, as an absolute path; None if by neither."""
+    """The folder that a user chose, by argument or environment, as an absolute path; None if there is neither."""
     chosen = folder or os.environ.get(VARIABLE)
     return str(Path(chosen).expanduser().resolve()) if chosen else None
 
 
 @contextmanager
 def data_in(folder: str | os.PathLike | None) -> Iterator[None]:
-    """Let this process, and those it starts, look for data in `folder` meanwhile; None changes nothing."""
+    """Let this process, and those it starts, look for data in `folder` inside the block; None changes nothing."""
     before = os.environ.get(VARIABLE)
     if folder:
         os.environ[VARIABLE] = str(Path(folder).expanduser().resolve())

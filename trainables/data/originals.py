@@ -56,14 +56,14 @@ def is_hidden(path: Path, root: Path) -> bool:
 
 
 def files_below(root: Path) -> list[Path]:
-    """All files of a folder but the hidden ones, in order; of a file, itself."""
+    """All files of a folder except hidden ones, in order; for a file, the file alone."""
     if root.is_file():
         return [root]
     return sorted(path for path in root.rglob("*") if path.is_file() and not is_hidden(path, root))
 
 
 def folders_in(folder: Path) -> list[Path]:
-    """The folders in a folder but the hidden ones, in order."""
+    """The folders in a folder except hidden ones, in order."""
     return sorted(path for path in folder.iterdir() if path.is_dir() and not is_hidden(path, folder))
 
 
@@ -78,7 +78,7 @@ def fingerprint(source: Path) -> str:
 
 @contextlib.contextmanager
 def unpacked(source: Path, scratch: Path, say: Say) -> Iterator[Path]:
-    """The folder `source`, or the content of the archive `source` in a folder below `scratch` that goes at the end.
+    """The folder `source`, or the content of the archive `source` unpacked below `scratch` and removed at the end.
 
     Raises `InvalidInput` for anything else, and for an archive that is damaged or would write elsewhere.
     """
@@ -110,7 +110,7 @@ def unpack(archive: Path, into: Path) -> None:
             with zipfile.ZipFile(archive) as opened:
                 opened.extractall(into)
         elif archive.name.lower().endswith(".zst"):
-            import pyarrow  # here: reads zstd, and start-up does without it
+            import pyarrow  # here, to keep start-up light: reads zstd
 
             with (
                 pyarrow.input_stream(str(archive), compression="zstd") as stream,
@@ -122,7 +122,7 @@ def unpack(archive: Path, into: Path) -> None:
                 opened.extractall(into, filter="data")
     except tarfile.FilterError as error:
         raise InvalidInput(
-            f"{archive}: a member is refused, it is no plain file in its own folder ({error}); nothing was taken"
+            f"{archive}: a member is refused: it is not a plain file in its own folder ({error}); nothing was taken"
         ) from error
     except UNREADABLE as error:
         raise InvalidInput(

@@ -22,15 +22,15 @@ def saved_dataset(folder: str | Path, *, columns: Sequence[str] | None = None) -
     try:
         loaded = load_from_disk(str(folder))
     except (FileNotFoundError, ValueError) as error:
-        raise InvalidInput(f"{folder}: no data set of `save_to_disk` ({error})") from error
+        raise InvalidInput(f"{folder}: not a data set that `save_to_disk` wrote ({error})") from error
     return loaded.with_format("torch", columns=None if columns is None else list(columns))
 
 
 class TokenWindows(Dataset):
     """Windows of mapped token files (.bin of nanoGPT and llm.c, .npy), one after another.
 
-    Example n is (inputs, targets), both (context,) int64, the targets one token on. No window spans two files. How a
-    file holds its tokens is found out as for `ire data prepare`; raises `InvalidInput` with its name.
+    Example n is (inputs, targets), both (context,) int64, the targets shifted by one token. No window spans two
+    files. The format of a file is detected as by `ire data prepare`; raises `InvalidInput` with its name.
     """
 
     def __init__(self, files: str | Path | Sequence[str | Path], *, context: int) -> None:

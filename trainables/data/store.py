@@ -40,9 +40,9 @@ class Store:
 
     @cached_property
     def identity(self) -> str:
-        """One line that tells this data from any other: its name, and checksums of arrays, tokenizer and vocabulary.
+        """One line that no other data has: its name, and checksums of arrays, tokenizer and vocabulary.
 
-        Where the data came from and where it lies is no part of it.
+        Where the data came from and where it lies is not part of it.
         """
         arrays = {
             name: [entry["shape"], entry["dtype"], entry["sha256"]]
@@ -98,7 +98,7 @@ def open_store(folder: Path, *, remedy: str, check_sizes: bool = True) -> Store:
         file = folder / entry["file"]
         size = int(np.prod(entry["shape"], dtype=np.int64)) * np.dtype(entry["dtype"]).itemsize
         if not file.is_file() or file.stat().st_size != size:
-            raise InvalidInput(f"{str(file)!r} is missing or has not {size} bytes: {remedy}")
+            raise InvalidInput(f"{str(file)!r} is missing or does not have {size} bytes: {remedy}")
     return Store(folder, index)
 
 

@@ -41,7 +41,7 @@ def batches(
 
     `workers` processes load ahead (one at most for an iterable data set, whose order would depend on their
     number); with `pin_memory`, by default where there is a GPU, batches lie in pinned memory. Each epoch of a
-    map-style data set is a permutation of its own, unless `shuffle` is off. An iterable one is shuffled by
+    map-style data set is a permutation of its own, unless `shuffle` is off. An iterable one shuffles
     itself (`set_epoch` is called with the number of the epoch), or within a `buffer` of so many examples. What
     does not fill a batch is left out of an epoch. `collate` makes a batch of a list of examples. Raises
     `InvalidInput` for less data than one batch.

@@ -35,8 +35,8 @@ class TarShards(Dataset):
     """The examples of some shards, each a dictionary from extension to content, and `__key__`.
 
     `shards` is a pattern (`data/train-{000..127}.tar`, `data/train-*.tar`) or a list of files. Content is decoded by
-    its extension: images to uint8 (3, h, w), `.cls` to a number, `.json`, `.txt`, `.npy`; all else is bytes, since a
-    pickle would be a program. `transform` makes of the dictionary what a batch is to be made of.
+    its extension: images to uint8 (3, h, w), `.cls` to a number, `.json`, `.txt`, `.npy`; all else is bytes, since
+    unpickling can run code. `transform` maps this dictionary to the example that goes into a batch.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What a trial's actor is given: which trial to train, and with which workers; plain data, carried as a Tune config."""
+"""The config of a trial's actor: which trial to train, and with which workers, as plain data."""
 
 from typing import Any, TypedDict
 

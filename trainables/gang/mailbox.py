@@ -1,7 +1,7 @@
 """The mailbox between a Tune trial and the gang that trains it: a small async actor.
 
 The trial posts jobs and collects messages; worker 0 of the gang takes jobs and puts messages. The box keeps
-the current job until it is done, so a gang that was restarted in mid-trial is handed the same job again.
+the current job until it is done, so a gang that was restarted in mid-trial receives the same job again.
 """
 
 import asyncio

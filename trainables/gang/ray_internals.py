@@ -1,6 +1,6 @@
-"""All that is used of Ray beyond its public interface: each with what follows where a release lacks it.
+"""Every use of Ray beyond its public interface, each with the consequence where a release lacks it ("Without: ...").
 
-`lacking` looks when a sweep starts; a test holds it empty for the release that is installed.
+`lacking` lists the consequences when a sweep starts; a test keeps the list empty for the installed release.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from ire.invalid_input import InvalidInput
 
 CALLBACKS, CLEANER = "_create_default_callbacks", "PlacementGroupCleanerCallback"
 DATASETS = "DatasetsCallback"
-"""Starts a process for Ray's datasets, of which there are none here."""
+"""Starts a process for Ray's datasets, which are not used here."""
 CONNECT = ("_connect_and_get_accessor", "_check_connected")
 """How the state is connected: of newer releases, and of older ones such as 2.51."""
 AUTHENTICATION = "ray._private.authentication.authentication_token_setup"
@@ -25,7 +25,7 @@ TRAIN = "RAY_TRAIN_V2_ENABLED"
 
 
 def lacking() -> list[str]:
-    """What this release of Ray does not have, each as one line that says what follows."""
+    """What follows from each thing that this release of Ray lacks, a line each."""
     from ray.train.torch import TorchTrainer
 
     found = []
@@ -34,7 +34,7 @@ def lacking() -> list[str]:
     if _driver() is None:
         found.append("the death of a local cluster may go unnoticed")
     if _state() is None:
-        found.append("what a gang occupied whose controller has died stays occupied until the sweep ends")
+        found.append("the resources of a gang whose controller has died stay occupied until the sweep ends")
     if not hasattr(TorchTrainer, CALLBACKS) and _has_cleaner():
         found.append("with a second cluster on this machine Ray may end gangs that are alive")
     return [f"Ray {ray.__version__} is not known to this version of ire: {line}" for line in found]
@@ -128,9 +128,9 @@ def kill_processes() -> None:
 
 
 def abandoned_placement_groups() -> list[str]:
-    """What gangs of this job occupy whose controllers died, as hexadecimal ids; without: none are known.
+    """Placement groups of this job's gangs whose controllers died, as hexadecimal ids. Without: none are known.
 
-    Ray keeps it until the job ends (ray#54305). The State API knows creators, too, but only where the cluster has a
+    Ray keeps them until the job ends (ray#54305). The State API knows creators, too, but only where the cluster has a
     dashboard.
     """
     state = _state()
@@ -154,7 +154,7 @@ def without_cleaner(trainer: type) -> type:
     without: as Ray does.
 
     The cleaner asks whether the controller is alive, but it asks the cluster that the environment names, or that was
-    started last on the machine: with two of them it takes what is alive for dead. A gang frees what it leaves.
+    started last on the machine: with two of them it mistakes live ones for dead. A gang frees its own.
     """
     create = getattr(trainer, CALLBACKS, None)
     if create is None:

@@ -1,6 +1,6 @@
 """What every worker of a gang does: it takes jobs from the mailbox and trains them, one after another.
 
-It stands apart from `trainables.gang.trainable`, so that the processes that start workers do not import what trains.
+It stands apart from `trainables.gang.trainable`, so that processes that start workers do not import what trains.
 """
 
 import gc

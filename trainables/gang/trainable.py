@@ -30,13 +30,13 @@ COLLECT_SECONDS = 1.0
 """Seconds between checks whether the gang of a silent trial is alive."""
 
 POLL_SECONDS = 0.5
-"""Seconds between looks of Ray Train's controller at its workers (default 2): how late it sees that they ended."""
+"""Seconds between checks of Ray Train's controller on its workers (default 2): how late it notices their end."""
 
 END_SECONDS = 4.0
 """Seconds for a clean end of the gang before its processes are left to Ray."""
 
 REPLACE_SECONDS = 60.0
-"""The same for a gang that is replaced: the new one needs its place on the cluster."""
+"""The same for a gang that is replaced, whose resources the new one needs."""
 
 ANSWER_SECONDS = 15.0
 """A hung worker diagnoses itself; one that has not done so after these seconds is killed."""
@@ -52,11 +52,9 @@ class GangTrainable(Trainable):
         """`function` is the pickled training function of a sweep whose function no file holds."""
         self._function = function
         os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", str(POLL_SECONDS))
-        os.environ.setdefault(
-            "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0"
-        )  # a process of which no worker asks anything
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # a process that no worker uses
         self._gang: Gang = config["gang"]
-        # Not softly: Ray would send it on to a node that has just died, and of which it does not know yet.
+        # Not softly: Ray could move it to a node that has just died, before it notices.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         as_actor: Any = ray.remote(num_cpus=0, scheduling_strategy=cast(Any, here))
         self._mailbox: Any = as_actor(Mailbox).remote()
@@ -141,7 +139,7 @@ class GangTrainable(Trainable):
             remove_placement_group_by_id(self._placement_group)
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Nothing: workers write their own checkpoints, and Tune is not what resumes a sweep."""
+        """Does nothing: workers write their own checkpoints, and a sweep does not resume through Tune."""
 
     def load_checkpoint(self, checkpoint: Any) -> None:
         """Nothing, for the same reason."""

@@ -103,7 +103,7 @@ def drawn(logits: Tensor, uniforms: Tensor) -> Tensor:
 
 @torch.no_grad()
 def drawn_by_blocks(logits: Tensor, uniforms: Tensor, width: int = 128) -> Tensor:
-    """The labels of `drawn` but for rounding, without its arrays of all shares: for a compiler.
+    """The labels of `drawn` up to rounding, without its arrays of all shares: for a compiler.
 
     First the block of `width` labels in which the distribution function passes the number, then the label in it.
     """

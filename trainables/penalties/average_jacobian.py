@@ -1,6 +1,6 @@
 """AJ: the scalar is the sum over classes of the mean output: one row of ones against the Jacobian.
 
-A penalty of the same cost as GN that knows neither loss nor labels (Novack et al. 2023, `AvgJacLoss`).
+A penalty of the same cost as GN that uses neither loss nor labels (Novack et al. 2023, `AvgJacLoss`).
 """
 
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""Batch norm whose second derivative costs what it must: three sums and two linear combinations.
+"""Batch norm with a cheap second derivative: three sums and two linear combinations.
 
 torch differentiates its backward twice in some forty elementwise passes, a third of a penalized step. With
 x̂ = (x − μ)/σ, k = γ/σ, and sums over the M elements of a channel,

@@ -1,7 +1,7 @@
 """A convolution whose second derivative is made of convolutions' own gradients.
 
-For y = x ∗ w, torch expresses the derivative of its backward by convolutions with kernels as large as the image, which
-no library has a fast path for. Both are gradients of convolutions again: for cotangents u of ∂x and v of ∂w,
+For y = x ∗ w, torch expresses the derivative of its backward by convolutions with kernels as large as the image, for
+which no library has a fast path. Both are gradients of convolutions again: for cotangents u of ∂x and v of ∂w,
 
     of ∂y:  u ∗ w + x ∗ v
     of x:   the input gradient of a convolution with kernel v

@@ -1,4 +1,4 @@
-"""The gradient of a loss with a penalized gradient in it, by one double backward.
+"""The gradient of a loss with a gradient penalty, by one double backward.
 
 For a network of convolutions this is three times a plain gradient: 1 forward, 2 backward, 4 backward through the
 backward, 2 for what arrives at the activations.
@@ -13,7 +13,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, kw_only=True)
 class Penalized:
-    """∇(L + λ‖∇s‖²), and the penalty that is in it."""
+    """∇(L + λ‖∇s‖²), and the value of the penalty."""
 
     gradient: list[Tensor | None]
     """One a parameter; None where neither the loss nor the penalty depends on it."""

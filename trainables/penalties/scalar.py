@@ -20,7 +20,7 @@ class MicroBatch:
     loss: Tensor
     """The training loss, the mean over the micro-batch, with its graph."""
     generator: torch.Generator
-    """For what is drawn; on the CPU or the device of `outputs`."""
+    """For random draws; on the CPU or the device of `outputs`."""
 
 
 Scalar = Callable[[MicroBatch], Tensor]

@@ -26,7 +26,7 @@ class Digits(Task):
         images, labels = bundled()
         images = images.float().unsqueeze(1) / 8 - 1
         order = torch.randperm(len(labels), generator=generator("digits", 0))
-        if self.study:  # the test digits stay; the others are dealt anew
+        if self.study:  # the test digits stay; the others are split anew
             rest = order[: -SIZES["test"]]
             dealt = torch.randperm(len(rest), generator=generator("digits", "study", self.study))
             order = torch.cat([rest[dealt], order[-SIZES["test"] :]])
@@ -34,7 +34,7 @@ class Digits(Task):
         return {name: (images[part], labels[part]) for name, part in zip(SIZES, parts, strict=True)}
 
     def data_identity(self) -> str:
-        """What this release of scikit-learn bundles."""
+        """A checksum of the digits that this release of scikit-learn bundles."""
         digest = hashlib.sha256()
         for part in bundled():
             digest.update(part.to(torch.uint8).numpy().tobytes())

@@ -4,7 +4,7 @@ from trainables.tasks.digits import Digits
 
 
 class DigitsLargeBatch(Digits):
-    """Batches of 256, to be split into micro-batches by the methods that do; four steps an epoch."""
+    """Batches of 256, which some methods split into micro-batches; four steps an epoch."""
 
     name = "digits-large-batch"
     batch_size = 256

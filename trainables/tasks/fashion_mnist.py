@@ -1,4 +1,4 @@
-"""A small convolutional network on Fashion-MNIST: the real task that a laptop finishes."""
+"""A small convolutional network on Fashion-MNIST: a real task that a laptop can finish."""
 
 from torch import nn
 

@@ -32,7 +32,7 @@ class StdlibLM(Task):
         files: dict[str, list[bytes]] = {"train": [], "validation": [], "test": []}
         for name, text in corpus().items():
             draw = derive_seed("stdlib-lm", name) % 10
-            if draw and self.study:  # test files stay; the others are dealt anew
+            if draw and self.study:  # test files stay; the others are split anew
                 draw = 1 + derive_seed("stdlib-lm", name, self.study) % 9
             files["test" if draw == 0 else "validation" if draw == 1 else "train"].append(text)
         return {
@@ -41,7 +41,7 @@ class StdlibLM(Task):
         }
 
     def data_identity(self) -> str:
-        """The text is another one with every release of Python, and with what a distribution changes in it."""
+        """The text differs between releases of Python, and with the changes that a distribution makes."""
         digest = hashlib.sha256()
         for name, text in corpus().items():
             digest.update(f"{name} {len(text)}\n".encode() + text)

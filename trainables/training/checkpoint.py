@@ -33,14 +33,14 @@ def save_checkpoint(state: dict[str, Any], location: str | Path, *, kept: int | 
         with _Hashed(os.fdopen(descriptor, "wb")) as file:
             try:
                 torch.save(state, cast(IO[bytes], file))  # `write` and `flush` are all that it uses
-            except RuntimeError:  # torch's zip writer trips over its position, and hides what `write` said
+            except RuntimeError:  # torch's zip writer trips over its position, and hides the error of `write`
                 if file.error is not None:
                     raise file.error from None
                 raise
         storage.put(temporary, f"{state['step']:010d}-{file.checksum}.pt")
     finally:
         temporary.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # what cannot be deleted now goes with the next
+    with contextlib.suppress(OSError):  # a later checkpoint removes what stays
         for name, *_ in _checkpoints(storage)[:-kept] if kept else ():
             storage.delete(name)
 

@@ -20,7 +20,7 @@ class Clock:
     def __init__(self, device: torch.device, *, compiles: bool) -> None:
         self.seconds = 0.0
         self.warmup_seconds = 0.0
-        """What compiles took, and skipped steps beyond their share of `seconds`."""
+        """The time of compiles, and of skipped steps beyond their share of `seconds`."""
         self._device = device
         self._spans = compile_spans() if compiles else None
         self._compiled_before = self._compiled
@@ -33,7 +33,7 @@ class Clock:
     def skip_next(self) -> None:
         """The next step warms something up; the clock is stopped now.
 
-        Has no effect where that is little: on a CPU without compiling.
+        Has no effect on a CPU without compiling, where little needs to warm up.
         """
         self._skips = self._spans is not None or self._device.type != "cpu"
 
@@ -43,7 +43,7 @@ class Clock:
             self._begin()
 
     def stepped(self) -> None:
-        """A step has been taken."""
+        """Count a step that has been taken."""
         if self._skips:
             self._skips = False
             self._skipped = self._elapsed()
@@ -99,5 +99,5 @@ class CompileSpans:
 
 @cache
 def compile_spans() -> CompileSpans:
-    """The one of this process: torch keeps its callbacks for good."""
+    """The only one of this process: torch never removes its callbacks."""
     return CompileSpans()

@@ -1,4 +1,4 @@
-"""What a report says beside its losses: of IRE, of the machine; and which numbers it may hold."""
+"""Columns of a report beside its losses: the state of IRE, the machine; non-finite numbers become None."""
 
 from typing import Any
 

@@ -1,8 +1,8 @@
-"""How the modules of a trial are compiled: so that two processes get the same program.
+"""Compiles the modules of a trial so that two processes get the same program.
 
-Whether a matrix product is padded to a size that tensor cores like is by default decided by a measurement while
-compiling. Of two runs of nanoGPT's loop with a Llama of width 410 on one kind of GPU one took 62 ms a step in 1,410
-launches, the other 72 in 1,266, and what is padded is summed up in another order. Here it is always padded.
+By default torch decides by a measurement while compiling whether a matrix product is padded to a size that suits
+tensor cores. Of two runs of nanoGPT's loop with a Llama of width 410 on one kind of GPU one took 62 ms a step in 1,410
+launches, the other 72 in 1,266, and a padded product is summed in another order. Here products are always padded.
 """
 
 from typing import cast

@@ -1,6 +1,6 @@
 """Bitwise reproducible trials on a GPU: sets torch's switches for a trial and restores them afterwards.
 
-On a CPU nothing is needed. On a GPU a sum of atomic additions (an embedding's gradient, some of cuDNN's weight
+A CPU needs nothing. On a GPU a sum of atomic additions (an embedding's gradient, some of cuDNN's weight
 gradients) has another order each time, and cuDNN's tuner may choose another algorithm in another process.
 """
 
@@ -15,10 +15,10 @@ WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 
 @contextlib.contextmanager
 def determinism(wanted: bool) -> Iterator[None]:
-    """Inside, torch takes deterministic algorithms where it has them, and warns where not; nothing unless `wanted`.
+    """Let torch use deterministic algorithms inside, and warn where it has none; without effect unless `wanted`.
 
-    It only warns because it takes every running sum of floats for one that is not: labels are sampled by one along
-    each row, which is the same every time. cuBLAS reads its variable at its first product in the process.
+    Errors would be wrong: torch treats every running sum of floats as nondeterministic, and labels are sampled by one
+    along each row, which is the same every time. cuBLAS reads its variable at its first product in the process.
     """
     if not wanted:
         yield

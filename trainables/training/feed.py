@@ -1,7 +1,7 @@
 """Batches on their way to the device: copied one step ahead on a stream of their own, so that training never waits.
 
-A copy from ordinary memory waits until the device has done all that was asked of it; one from pinned memory on
-another stream runs beside the step before.
+A copy from ordinary memory waits until the device has finished all queued work; one from pinned memory on another
+stream runs beside the previous step.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ class Feed:
     """Hands out this worker's parts of one batch after another, on the device.
 
     `parts` cuts a batch into them. On an accelerator `fetch` starts the copy of the next ones; elsewhere nothing is
-    ahead, and the parts are those of the batch itself.
+    copied ahead.
     """
 
     def __init__(self, parts: Callable[[Batch], list[Batch]], device: torch.device) -> None:
@@ -38,7 +38,7 @@ class Feed:
         return parts
 
     def fetch(self, batches: Iterator[Batch]) -> None:
-        """Start the copy of the next batch; call it when the device has enough to do."""
+        """Start the copy of the next batch; call it after the work of the current step is queued."""
         if self._stream is not None:
             self._ahead = self._copied(batches, self._stream)
 
@@ -48,7 +48,7 @@ class Feed:
             return [moved(mapped(_pinned, part), self._device) for part in parts]
 
     def forget(self) -> None:
-        """Drop what is ahead: the batches are others now."""
+        """Drop the batch that is ahead, after `batches` was replaced."""
         self._ahead = None
 
 

@@ -1,7 +1,7 @@
 """How flat a solution is: Tr F, Tr H and the largest eigenvalue of H, on fixed training batches.
 
 The batches are the same for every trial of a task, and so are the random probes, so that trials differ in their
-solutions alone. Nothing here counts as training: the clocks have stopped before.
+solutions alone. Nothing here counts as training: the clock is stopped before.
 """
 
 import functools
@@ -56,7 +56,7 @@ def flatness(
                     losses, parameters, products=PRODUCTS, generator=generator("flatness", "start")
                 ),
             }
-    except RuntimeError as error:  # torch.OutOfMemoryError and NotImplementedError are such
+    except RuntimeError as error:  # includes torch.OutOfMemoryError and NotImplementedError
         return {"flatness_error": str(error).splitlines()[0]}
     finally:
         model.train(was_training)
@@ -73,7 +73,7 @@ def _fisher_trace(
 ) -> Estimate:
     """Tr F = B ‖∇L̂_B‖² (Wang et al. 2024, Appendix C), by the task's own sampled labels, whatever its loss.
 
-    Pieces are weighted by B, their number of predictions, so that they are taken for one large batch.
+    Pieces are weighted by B, their number of predictions, so that together they count as one large batch.
     """
     found, counts = [], []
     for index, piece in enumerate(pieces):

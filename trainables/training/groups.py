@@ -100,15 +100,43 @@ def grouped(method: Method, settings: Mapping[str, Any], model: nn.Module) -> li
 
 
 def options(groups: Sequence[Group], settings: Mapping[str, Any], rate: str) -> list[dict[str, Any]]:
-    """The groups as an optimizer takes them; `rate` is the setting of their peak learning rate."""
-    made = []
+    """The groups as an optimizer takes them; `rate` is the setting of their peak learning rate.
+
+    Neighbours that it treats alike are one: each group of an optimizer costs a pass of its own through its kernels.
+    """
+    made: list[dict[str, Any]] = []
     for group in groups:
-        chosen: dict[str, Any] = {"params": list(group.parameters.values())}
+        chosen: dict[str, Any] = {}
         if not group.decays:
             chosen["weight_decay"] = 0.0
         if rate != "lr":
             chosen["rate"] = rate
         if group.multiplier:
             chosen["multiplier"] = float(settings[group.multiplier])
-        made.append(chosen)
+        parameters = list(group.parameters.values())
+        if made and _others(made[-1]) == chosen:
+            made[-1]["params"] += parameters
+        else:
+            made.append({"params": parameters} | chosen)
     return made
+
+
+def regrouped(state: dict[str, Any], groups: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The state dict of an optimizer with these `groups`, from one in which some of them were still several.
+
+    Checkpoints hold groups apart, in the same order, that `options` makes one of now. A state dict that differs in
+    another way is returned as it is.
+    """
+    saved, joined = list(state["param_groups"]), []
+    for group in groups:
+        size, first = len(group["params"]), saved.pop(0) if saved else {"params": []}
+        first = first | {"params": list(first["params"])}
+        while len(first["params"]) < size and saved and _others(saved[0]) == _others(first):
+            first["params"] += saved.pop(0)["params"]
+        joined.append(first)
+    fits = not saved and [len(g["params"]) for g in joined] == [len(g["params"]) for g in groups]
+    return state | {"param_groups": joined} if fits else state
+
+
+def _others(group: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in group.items() if name != "params"}

@@ -9,7 +9,7 @@ import torch
 
 @functools.cache
 def hardware(device: torch.device) -> str:
-    """The model of the GPU, or of the CPU; every worker's is taken to be the same."""
+    """The model of the GPU, or of the CPU; all workers are assumed to have the same."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     try:

@@ -33,7 +33,7 @@ def train(
     rank: int = 0,
     world_size: int = 1,
 ) -> str:
-    """Run one trial and say how it ended: `finished`, `diverged`, or `stopped` because `report` returned False.
+    """Run one trial and return how it ended: `finished`, `diverged`, or `stopped` because `report` returned False.
 
     `report(values, training)` is called after every evaluation, on every worker, and must return the same value
     on all of them. With `checkpoint`, a folder or its URI, the trial continues from the checkpoint there (its

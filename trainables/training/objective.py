@@ -14,7 +14,7 @@ from trainables.task import Batch, Task
 
 @dataclass(frozen=True, kw_only=True)
 class Draw:
-    """Whose labels a curvature pass samples: a generator, and which of how many equal slices of its draw."""
+    """The labels that a curvature pass samples: a generator, and which of how many equal slices of its draw."""
 
     generator: torch.Generator
     rank: int
@@ -24,7 +24,7 @@ class Draw:
 class Objective(nn.Module):
     """A batch to its training loss, a scalar; with `uniforms` to the loss against labels that they draw.
 
-    With `outputs_alone` to the outputs, for a loss that is not to be compiled.
+    With `outputs_alone` to the outputs, for a loss that must not be compiled.
     """
 
     def __init__(self, task: Task, model: nn.Module) -> None:
@@ -43,7 +43,7 @@ class Objective(nn.Module):
 def sampled_loss(objective: nn.Module, task: Task, model: nn.Module, batch: Batch, draw: Draw) -> Tensor:
     """The loss against labels that `model` draws (Wang et al. 2024, Eq. 6); `objective` may be compiled or wrapped.
 
-    Random numbers are drawn out here: a generator inside would break the graph, and a new one compile it anew.
+    Random numbers are drawn outside of the graph: a generator inside would break it, and a new one recompile it.
     """
     how = {"generator": draw.generator, "rank": draw.rank, "world_size": draw.world_size}
     uniforms = task.uniforms(model, batch, **how)

@@ -14,13 +14,13 @@ from trainables.training.optimizers import set_mode, wants_curvature
 STEPS = 6
 """Steps that are timed; the first one warms up and is not counted."""
 GRADIENT = 1e-4
-"""Every entry of the gradients while the optimizer is timed: what it costs does not depend on their values."""
+"""Every entry of the gradients while the optimizer is timed; the cost does not depend on the values."""
 
 
 def optimizer_seconds(optimizer: Optimizer, model: nn.Module, device: torch.device) -> float | None:
     """Seconds of one step without forward, backward and masks; None for an optimizer that cannot step like this.
 
-    The model and the optimizer are of no use afterwards.
+    The model and the optimizer are useless afterwards.
     """
     taken = []
     set_mode(optimizer, training=True)

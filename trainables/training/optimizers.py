@@ -27,7 +27,7 @@ def build_optimizer(
 ) -> Optimizer:
     """The optimizer of `method` over the trainable parameters of `model`.
 
-    `settings` are resolved ones (`Method.resolve`), `horizon` is in steps of the task, each of which is so many
+    `settings` are resolved ones (`Method.resolve`), `horizon` is in steps of the task, each of which takes
     `optimizer_steps`; `seed` feeds the random mask of the control, `compile` compiles IRE's step. `model` may be
     wrapped in DistributedDataParallel.
     """
@@ -71,7 +71,7 @@ def _one(
     base: Base, settings: Mapping[str, Any], groups: Sequence[Group], *, rate: str, horizon: int
 ) -> Optimizer:
     parameters: list[Any] = options(groups, settings, rate)
-    if len(parameters) == 1 and len(parameters[0]) == 1:  # nothing is said of any group
+    if len(parameters) == 1 and len(parameters[0]) == 1:  # one group without options
         parameters = parameters[0]["params"]
     return base.load()(parameters, **base.keywords(settings, horizon=horizon))
 

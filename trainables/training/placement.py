@@ -1,4 +1,4 @@
-"""Places a trial's model on its device: initialised there, with nothing left of an earlier trial."""
+"""Places a trial's model on its device: initialised there, with all memory of earlier trials freed."""
 
 import gc
 
@@ -13,7 +13,7 @@ def model_on(task: Task, device: torch.device) -> nn.Module:
 
     On a GPU its parameters are drawn there, from the GPU's generator, since a CPU takes seconds for hundreds of
     millions of numbers; a task whose initialisation insists on the CPU gets it. Convolutions are kept in
-    channels-last format there, which its tensor cores want.
+    channels-last format there, which suits its tensor cores.
     """
     if device.type != "cuda":
         return task.model().to(device)
@@ -21,7 +21,7 @@ def model_on(task: Task, device: torch.device) -> nn.Module:
     try:
         with device:
             model = task.model()
-    except (RuntimeError, ValueError, TypeError):  # a CPU generator, numpy, a table that was made by hand
+    except (RuntimeError, ValueError, TypeError):  # a CPU generator, numpy, a table made by hand
         torch.set_rng_state(before)
         model = task.model()
     if any(isinstance(module, nn.Conv2d) for module in model.modules()):
@@ -30,7 +30,7 @@ def model_on(task: Task, device: torch.device) -> nn.Module:
 
 
 def release() -> None:
-    """Give back what dead trials still hold; Python's collector knows nothing of a GPU's memory."""
+    """Free the memory of dead trials; Python's collector does not know how full a GPU is."""
     gc.collect()
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         torch.cuda.empty_cache()

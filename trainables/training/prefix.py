@@ -35,12 +35,12 @@ def prefix_key(spec: TrialSpec) -> str | None:
         return None
     method = replace(spec.parsed_method, ire=False, control=None)
     ours = set(IRE.settings)
-    if spec.settings["start_loss"]:  # when it comes depends on how it is looked for
+    if spec.settings["start_loss"]:  # the start then depends on both settings
         ours -= {"start_loss", "start_fraction"}
     settings = {name: value for name, value in spec.settings.items() if name not in ours}
     own = OWN if spec.flatness_points > 1 else (*OWN, "flatness")
     fields = {name: value for name, value in spec.to_dict().items() if name not in own}
-    if spec.data is None:  # as in sweeps that did not record it
+    if spec.data is None:  # as in sweeps of versions that did not record it
         del fields["data"]
     text = json.dumps(fields | {"method": method.name, "settings": settings}, sort_keys=True)
     return f"{method.name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"

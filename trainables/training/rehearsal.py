@@ -1,4 +1,4 @@
-"""Builds every arm of a sweep once, on empty weights, before anything starts: constructors complain in time."""
+"""Builds every arm of a sweep once, on empty weights, before anything starts, so that errors appear at once."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -20,7 +20,7 @@ def rehearse(task: Task, arms: Mapping[Method, Mapping[str, Any]], *, horizon: i
 
     Raises:
         InvalidInput: an arm that cannot be built for this model, with its own message, or one whose step costs more
-            gradients than it says.
+            gradients than it declares.
     """
     found, models = {}, {}
     for method, settings in arms.items():
@@ -28,7 +28,7 @@ def rehearse(task: Task, arms: Mapping[Method, Mapping[str, Any]], *, horizon: i
         try:
             if id(form) not in models:
                 models[id(form)] = form, empty_model(form)  # kept, so that no other has its id
-        except InvalidInput:  # its data lies on the cluster's machines only
+        except InvalidInput:  # the data is on the cluster's machines only
             return {}
         model = models[id(form)][1]
         try:
@@ -77,7 +77,7 @@ def rehearse_attributes(
             form = task.with_attributes({**published, name: value})
             try:
                 empty_model(form)
-            except InvalidInput:  # its data lies on the cluster's machines only
+            except InvalidInput:  # the data is on the cluster's machines only
                 return
             except Exception as error:  # anybody's model
                 lines = str(error).strip().splitlines() or [""]
@@ -87,7 +87,7 @@ def rehearse_attributes(
 
 
 def empty_model(task: Task) -> nn.Module:
-    """The task's model with memory that nobody has written to: as good as free, whatever its size."""
+    """The task's model with uninitialised memory, which costs next to nothing at any size."""
     try:
         with torch.device("meta"):
             model = task.model()
@@ -108,17 +108,17 @@ def check_groups(optimizer: Optimizer, model: nn.Module) -> None:
     wanted = {id(p): name for name, p in model.named_parameters() if p.requires_grad}
     lost = [name for key, name in wanted.items() if held.count(key) != 1]
     if lost:
-        raise InvalidInput(f"{len(lost)} parameters are in no group, or in several: {', '.join(lost[:3])}")
+        raise InvalidInput(f"{len(lost)} parameters are in no group or in several: {', '.join(lost[:3])}")
 
 
 def check_cost(method: Method, settings: Mapping[str, Any], *, horizon: int) -> None:
-    """Take one step on a matrix and a vector, and count how often it wants a gradient.
+    """Take one step on a matrix and a vector, and count how many gradients it evaluates.
 
     Raises:
-        InvalidInput: more often than the method says.
+        InvalidInput: more than the method declares.
     """
     if method.update or method.base.curvature_interval:
-        return  # ours, and counted in tests
+        return  # built in, and counted in tests
     toy = nn.Sequential(nn.Embedding(4, 4), nn.Linear(4, 4), nn.Linear(4, 4))
     taken = 0
 
@@ -135,7 +135,7 @@ def check_cost(method: Method, settings: Mapping[str, Any], *, horizon: int) -> 
         optimizer = build_optimizer(alone, own, toy, horizon=horizon, seed=0)
         set_mode(optimizer, training=True)
         cast(Any, optimizer).step(closure)  # torch's stubs want a closure that returns a float
-    except Exception:  # it may not like so small a model; the loop counts, too
+    except Exception:  # it may refuse so small a model; the loop counts as well
         return
     check_count(method, settings, taken)
 

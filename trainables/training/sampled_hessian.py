@@ -19,7 +19,7 @@ from ire.optim.wrapping.wrapper import Wrapper
 class SampledHessian(Wrapper):
     """`base.step(closure, hessian=...)` with a fresh diagonal every `interval` steps.
 
-    Whether one is due is read off the base's own step count, so a checkpoint needs nothing of this.
+    Whether one is due is read off the base's own step count, so a checkpoint holds nothing of this wrapper.
     """
 
     def __init__(self, base: Optimizer, *, interval: int, gamma: float) -> None:
@@ -44,11 +44,11 @@ class SampledHessian(Wrapper):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
-        loss = cast(Any, self.base).step(closure, hessian=self._hessian)  # no stub has a Hessian
+        loss = cast(Any, self.base).step(closure, hessian=self._hessian)  # torch's stub has no `hessian`
         self._hessian = None
         return loss
 
 
 def predictions(labels: Sequence[Tensor]) -> int:
-    """How many labels the parts of a batch have; those that a loss ignores, which are negative, do not count."""
+    """How many labels the parts of a batch have; labels that a loss ignores, which are negative, do not count."""
     return sum(len(y) if y.is_floating_point() else int((y >= 0).sum()) for y in labels)

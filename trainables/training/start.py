@@ -1,8 +1,8 @@
 """When IRE begins: at a share of the horizon, or earlier, once the training loss has fallen to a level.
 
 The papers switch at a training loss of about 0.1 (CNNs on CIFAR), 0.5 (ViTs on CIFAR) or 1.5 (ResNet-50 on ImageNet;
-Wang et al. 2024, Appendix C.1). A loss is a mean over a hundredth of the horizon, about an epoch there, and is looked
-at only at the end of one: so when a trial begins depends on nothing but its specification.
+Wang et al. 2024, Appendix C.1). A loss is a mean over a hundredth of the horizon, about an epoch there, and is compared
+only at the end of one, so the start depends on the specification of the trial alone.
 """
 
 from collections.abc import Callable
@@ -16,9 +16,9 @@ WINDOWS = 100
 
 
 class LossTrigger:
-    """Watches the training loss of a trial until it is at most `level`; `level` 0 never is.
+    """Watches the training loss of a trial until it is at most `level`; with `level` 0 that never happens.
 
-    `mean` averages a scalar over all workers, so that all decide alike.
+    `mean` averages a scalar over all workers, so that all decide the same.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class LossTrigger:
         return self._level > 0
 
     def reached(self, loss: Tensor, steps: int) -> bool:
-        """Take in the loss of step number `steps` (from 1); True if a mean that ends here is low enough."""
+        """Add the loss of step number `steps` (from 1); True if a window ends here and its mean is low enough."""
         self._sum += loss
         if steps % self._window:
             return False

@@ -1,4 +1,4 @@
-"""Catches a task whose batches are no function of (seed, step) before its first step, when that is cheap."""
+"""Detects a task whose batches are not a function of (seed, step), before its first step, where that is cheap."""
 
 import itertools
 from collections.abc import Iterator
@@ -20,9 +20,9 @@ _checked: set[tuple[type, int]] = set()
 
 
 def check_stream(task: Task, *, seed: int) -> None:
-    """Raise `InvalidInput` if batches 0 and 1 differ when they are made again, or have not `batch_size` examples.
+    """Raise `InvalidInput` if batches 0 and 1 differ when they are made again, or do not have `batch_size` examples.
 
-    A task of the package is left out, since its tests say more; any other is looked at once a process.
+    Tasks of the package are left out, since their tests check more; any other is checked once a process.
     """
     kind = (type(task), task.batch_size)
     if kind in _checked or type(task).__module__.startswith("trainables."):

@@ -26,6 +26,7 @@ from trainables.training.curvature_pass import refresh_curvature
 from trainables.training.evaluation import evaluate
 from trainables.training.feed import Feed
 from trainables.training.flatness import flatness
+from trainables.training.groups import regrouped
 from trainables.training.hardware import hardware
 from trainables.training.objective import EvaluationSums
 from trainables.training.optimizer_time import optimizer_seconds
@@ -67,7 +68,7 @@ class Training:
         )
         self.update = build_update(setup)
         self.data = task.data_identity()
-        """What the trial is trained on, as its checkpoints record it; None if its task does not say."""
+        """The identity of the data, as checkpoints record it; None if the task does not give one."""
         task.check_same_data(spec.data, whose=f"the sweep of {spec.name}")
         check_stream(task, seed=spec.seed)
         self.batches = task.train_batches(seed=spec.seed, start=0)
@@ -109,7 +110,7 @@ class Training:
     def advance(self) -> None:
         """Take one step of the task: one of the optimizer, or several (`trainables.updates`)."""
         self._clock.start()
-        if not self._is_in_training:  # to say so again takes a walk through all modules
+        if not self._is_in_training:  # setting the mode walks through all modules
             self.objective.train()
             set_mode(self.optimizer, training=True)
             self._is_in_training = True
@@ -133,7 +134,7 @@ class Training:
         if self.step == self.start:
             self._clock.stop()
             self._clock.skip_next()  # IRE's own step is compiled in it
-            if not self.spec.reports_at(self.step):  # which sums up, too
+            if not self.spec.reports_at(self.step):  # a report sums up as well
                 self._sum_up()
 
     def _start_at(self, step: int) -> None:
@@ -218,7 +219,7 @@ class Training:
         return flat_fractions(self.optimizer, self.model)
 
     def _sum_up(self) -> None:
-        """Make all that workers have of their own the same: what a checkpoint, written by one of them, may hold."""
+        """Make the sums and buffers of all workers equal, since one worker writes the checkpoint for all."""
         self.progress.loss_sum = mean_of_workers(self.progress.loss_sum, self.world_size)
         self._trigger.settle()
         average_buffers(self.model, self.world_size)
@@ -250,7 +251,7 @@ class Training:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where `state` was taken; raises `InvalidInput` if that was another trial."""
-        self.task.check_same_data(state.get("data"), whose="the checkpoint")  # older ones say nothing of data
+        self.task.check_same_data(state.get("data"), whose="the checkpoint")  # older ones do not record it
         mine, theirs = self._identity(), TrialSpec.from_dict(state["spec"]).to_dict()
         differing = [name for name in mine if theirs[name] != mine[name]]
         if differing:
@@ -270,7 +271,7 @@ class Training:
         lost = self.model.load_state_dict(state["model"], strict=False)
         if lost.unexpected_keys or set(lost.missing_keys) - self._frozen:
             raise RuntimeError(f"the checkpoint does not fit the model: {lost}")
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimizer.load_state_dict(regrouped(state["optimizer"], self.optimizer.param_groups))
         self._is_in_training = False
         self.progress.load(state)
         self._clock.seconds = state["seconds"]

@@ -1,6 +1,6 @@
-"""How busy a GPU is, as its driver counts: the share of the last second or less in which a kernel ran.
+"""How busy a GPU is, as its driver counts it: the share of the last second or less in which a kernel ran.
 
-From NVIDIA's management library itself, since the packages around it are installed nearly nowhere.
+It calls NVIDIA's management library directly, since the packages around it are rarely installed.
 """
 
 import ctypes
@@ -16,7 +16,7 @@ class _Rates(ctypes.Structure):
 
 
 def gpu_utilization(device: torch.device) -> dict[str, float]:
-    """Its share of busy time as a column of a report, all processes on it together; empty where nobody knows."""
+    """Its share of busy time, of all processes together, as a column of a report; empty where it is unknown."""
     library = _library() if device.type == "cuda" else None
     if library is None:
         return {}

@@ -91,7 +91,7 @@ class Accumulated(Update):
     def _micro_gradient(
         self, number: int, batch: Batch, norms: Tensor
     ) -> tuple[Tensor, Sequence[Tensor | None], Tensor | float]:
-        """Loss, gradient and penalty of one micro-batch; enters ‖∇L_M‖ into `norms` if it will be asked for."""
+        """Loss, gradient and penalty of one micro-batch; enters ‖∇L_M‖ into `norms` if it is needed."""
         t, scalar = self.setup, None
         with t.autocast(), nullcontext() if self._scalar is None else differentiable_twice():
             outputs = t.task.outputs(t.model, batch)
@@ -108,7 +108,7 @@ class Accumulated(Update):
             ):
                 norms[number] = norm(gradient)
             return loss.detach(), gradient, 0.0
-        if self.is_watched:  # the penalized gradient does not tell it
+        if self.is_watched:  # it cannot be read off the penalized gradient
             norms[number] = norm(
                 torch.autograd.grad(loss, self.parameters, retain_graph=True, allow_unused=True)
             )

@@ -3,8 +3,8 @@
     g ← ‖·‖ ∇L_B / ‖∇L_B‖
 
 Iterative: ‖∇L_M‖ of a micro-batch M of the same batch. External: the norm that another run recorded at the same step.
-Normalized gradient descent: one. Novack et al. 2023; their released code has none of the three, so the formulas
-follow the paper's description and the remnants of it there.
+Normalized gradient descent: one. Novack et al. 2023; their released code contains none of the three, so the formulas
+follow the paper's description and its remnants in that code.
 """
 
 from bisect import bisect_right
@@ -52,7 +52,7 @@ class OfAMicroBatch:
 
 @dataclass(frozen=True)
 class Recorded:
-    """The norm of another run: that of its last report up to this step, of its first before that."""
+    """The norm of another run: that of its last report up to this step, of its first before there is one."""
 
     norms: Sequence[tuple[int, float]]
     """(steps taken, ‖∇L_M‖) in rising steps."""

@@ -1,4 +1,4 @@
-"""A batch in micro-batches of a given number of examples: their sizes, whose they are, and what each weighs."""
+"""A batch in micro-batches of a given number of examples: their sizes, workers and weights."""
 
 from ire.invalid_input import InvalidInput
 from trainables.data.batch import Batch, chunk, split
@@ -10,9 +10,9 @@ def sizes(batch_size: int, micro_batch: int) -> list[int]:
 
 
 def weights(batch_size: int, micro_batch: int) -> list[float]:
-    """What each micro-batch counts in the mean: its share of the examples.
+    """The weight of each micro-batch in the mean: its share of the examples.
 
-    So the mean over micro-batches of a mean over examples is the mean over the batch, also where the last is
+    With it the mean over micro-batches of a mean over examples is the mean over the batch, also where the last is
     smaller. (The released code of Novack et al. 2023 divides by the full number of micro-batches also where the last
     group of an epoch has fewer, which is a shorter step; batches here are always full.)
     """

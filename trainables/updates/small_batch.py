@@ -73,7 +73,7 @@ def _gradient(p: Tensor) -> Tensor:
 
 
 def check_accumulation(setup: Setup) -> None:
-    """Refuse `spec.micro_batches` for a method that has micro-batches of its own."""
+    """Raise `InvalidInput` for `spec.micro_batches` with a method that has micro-batches of its own."""
     if setup.spec.micro_batches > 1:
         raise InvalidInput(
             f"--micro-batches {setup.spec.micro_batches}: {setup.method.name} splits a batch into micro-batches "

@@ -49,7 +49,7 @@ class Setup:
 
 
 class Update(ABC):
-    """One way from a batch to a step. What it measures, it measures in the step before a report."""
+    """One way from a batch to a step. Measurements are taken in the step before a report."""
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
@@ -57,7 +57,7 @@ class Update(ABC):
         self.step = 0
         """The step of the task that is being taken."""
         self.gradients = 0.0
-        """Gradients of a full batch that the step has taken so far, as they are counted."""
+        """Gradients of a full batch that the step has taken so far."""
         self._measured: dict[str, Tensor] = {}
 
     @abstractmethod
@@ -65,7 +65,7 @@ class Update(ABC):
         """This worker's part of a whole batch, in micro-batches, where the batch lies."""
 
     def labels_of(self, index: int) -> tuple[int, int, int]:
-        """Whose labels part `index` is sampled: the number of its draw, and which of how many equal slices of that."""
+        """The sampled labels of part `index`: the number of the draw, and which of how many equal slices of it."""
         return index, self.setup.rank, self.setup.world_size
 
     @abstractmethod
@@ -104,7 +104,7 @@ class Update(ABC):
         self._measured[name] = value
 
     def measured(self) -> dict[str, float]:
-        """What the last watched step was like: `step_length`, `grad_norm`, and what the method adds."""
+        """Measurements of the last watched step: `step_length`, `grad_norm`, and those that the method adds."""
         return {name: value.item() for name, value in self._measured.items()}
 
     def clip(self) -> Tensor | None:

@@ -9,7 +9,7 @@ from trainables.updates.update import Setup, Update
 
 
 class WholeBatch(Update):
-    """`spec.micro_batches` parts, for memory's sake: their mean gradient is that of the batch."""
+    """`spec.micro_batches` parts, to save memory: their mean gradient is that of the batch."""
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
@@ -31,7 +31,7 @@ class WholeBatch(Update):
         losses: list[Tensor] = []
 
         def closure() -> Tensor:
-            with torch.enable_grad():  # not every optimizer sees to it
+            with torch.enable_grad():  # not every optimizer does
                 losses.append(self._gradient(parts))
             return losses[-1]
 

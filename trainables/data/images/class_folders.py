@@ -37,7 +37,7 @@ def classes_in(folder: Path) -> list[str]:
 def listed(folder: Path, classes: Sequence[str], *, trained: Path, say: Say) -> Listed:
     """The images of each class in `folder`; raises `InvalidInput` unless its classes are `classes`, those of `trained`.
 
-    A class may have folders within. What is not read as an image is counted and told.
+    A class may have folders within. Files that are not images are counted and reported.
     """
     here = classes_in(folder)
     unknown, missing = sorted(set(here) - set(classes)), sorted(set(classes) - set(here))
@@ -58,12 +58,12 @@ def listed(folder: Path, classes: Sequence[str], *, trained: Path, say: Say) -> 
     say(f"{len(paths):,} images of {len(classes)} classes in {folder.name}/")
     if others:
         kinds = ", ".join(f"{kind} ({count})" for kind, count in others.most_common(LISTED))
-        say(f"{others.total():,} files in {folder.name}/ are no images and left out: {kinds}")
+        say(f"{others.total():,} files in {folder.name}/ are not images and are left out: {kinds}")
     return Listed(paths, labels)
 
 
 def find_splits(root: Path, trains: Sequence[str], tests: Sequence[str]) -> tuple[Path, Path] | None:
-    """The folders of training and test images in `root`, or in the only folder in it, and so on; None if nowhere."""
+    """The folders of training and test images in `root`, or in its only folder, and so on; None if there are none."""
     for place in wrapped(root):
         train = next((place / name for name in trains if (place / name).is_dir()), None)
         test = next((place / name for name in tests if (place / name).is_dir()), None)

@@ -1,6 +1,6 @@
 """Fashion-MNIST (Xiao et al. 2017): 60,000 training and 10,000 test images of 28x28 grey pixels, clothes of ten kinds.
 
-Debian and Ubuntu package it (`apt install dataset-fashion-mnist`), so that it is there without a download.
+Debian and Ubuntu package it (`apt install dataset-fashion-mnist`), so no download is needed there.
 """
 
 import gzip
@@ -24,7 +24,7 @@ CLASSES = (
 )
 FILES = {"train": "train", "test": "t10k"}
 MAGIC = {"images-idx3": 2051, "labels-idx1": 2049}
-"""By the end of a file's name, the number that it begins with."""
+"""The magic number with which a file begins, by the end of its name."""
 
 
 class FashionMnist(DataSet):
@@ -66,7 +66,7 @@ class FashionMnist(DataSet):
                 download_url(FashionMNIST.mirrors[0] + file, str(into), file, md5)
         except (OSError, RuntimeError) as error:
             raise InvalidInput(
-                f"cannot download {self.name} ({error}); `apt install dataset-fashion-mnist` where that is, or give "
+                f"cannot download {self.name} ({error}); run `apt install dataset-fashion-mnist` (Debian), or give "
                 f"--from FOLDER: {self.accepts}"
             ) from error
         return into
@@ -88,7 +88,7 @@ def _numbers(folder: Path, name: str, what: str) -> np.ndarray:
         axes = int(what[-1])
         magic, *shape = np.frombuffer(content[: 4 * (1 + axes)], ">i4").tolist()
         if magic != MAGIC[what]:
-            raise ValueError(f"begins with {magic}, must with {MAGIC[what]}")
+            raise ValueError(f"begins with {magic}, must begin with {MAGIC[what]}")
         return np.frombuffer(content[4 * (1 + axes) :], np.uint8).reshape(shape)
     except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise InvalidInput(f"{path}: truncated, or no IDX file ({error}); fetch it again") from error
+        raise InvalidInput(f"{path}: truncated, or not an IDX file ({error}); fetch it again") from error

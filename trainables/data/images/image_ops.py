@@ -1,7 +1,7 @@
 """The image operations of AutoAugment and RandAugment, on whole batches with a magnitude for every image.
 
 Each takes uint8 images (b, 3, h, w) and magnitudes (b,) and gives uint8 images; torchvision's functions of the same
-names, one image at a time, are what they are tested against.
+names, one image at a time, are their reference in tests.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 FILL = 128
-"""What rotation, shear and translation bring into the picture: grey, as in AutoAugment (Cubuk et al. 2019)."""
+"""The pixels that rotation, shear and translation move in: grey, as in AutoAugment (Cubuk et al. 2019)."""
 
 GREY = (0.2989, 0.587, 0.114)
 Operation = Callable[[Tensor, Tensor], Tensor]
@@ -38,7 +38,7 @@ def solarize(images: Tensor, threshold: Tensor) -> Tensor:
 
 
 def autocontrast(images: Tensor, _: Tensor) -> Tensor:
-    """Stretch every channel to 0 ... 255; one of a single value stays."""
+    """Stretch every channel to 0 ... 255; a channel of one value is unchanged."""
     low = images.amin((2, 3), keepdim=True).float()
     high = images.amax((2, 3), keepdim=True).float()
     flat = low == high
@@ -72,7 +72,7 @@ def contrast(images: Tensor, change: Tensor) -> Tensor:
 
 
 def sharpness(images: Tensor, change: Tensor) -> Tensor:
-    """Towards or away from a blur of 3x3 pixels; the border stays."""
+    """Towards or away from a blur of 3x3 pixels; the border is unchanged."""
     kernel = _blur(images.device)
     blurred = images.float()
     inner = F.conv2d(blurred, kernel.expand(images.shape[1], 1, 3, 3), groups=images.shape[1]).round()
@@ -142,7 +142,7 @@ def _grey(images: Tensor) -> Tensor:
 
 @cache
 def _grey_weights(device: torch.device) -> Tensor:
-    """Kept, since to bring numbers to a GPU waits for it."""
+    """Cached, since copying numbers to a GPU waits for the GPU."""
     return torch.tensor(GREY, device=device)[:, None, None]
 
 

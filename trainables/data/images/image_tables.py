@@ -41,7 +41,7 @@ class ImageTables:
                         number += 1
             except (pa.ArrowException, OSError, TypeError, KeyError) as error:
                 reason = (str(error).splitlines() or [type(error).__name__])[0]
-                raise InvalidInput(f"{path}: truncated, or no table of images ({reason})") from error
+                raise InvalidInput(f"{path}: truncated, or not a table of images ({reason})") from error
 
 
 def find_tables(root: Path, labels: Sequence[str]) -> ImageTables | None:

@@ -32,7 +32,7 @@ RESIZE = 256 / 224
 TESTS = ("val", "validation", "valid", "test")
 KAGGLE_FOLDERS = ("ILSVRC/Data/CLS-LOC", "Data/CLS-LOC")
 KEPT = "originals"
-"""The folder of a store in which images lie that have no place of their own."""
+"""The folder of a store that keeps the images of archives and Parquet files."""
 
 
 class ImageNet(DataSet):

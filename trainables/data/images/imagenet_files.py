@@ -34,7 +34,7 @@ def labelled(folder: Path, classes: list[str], root: Path, say: Say) -> Listed:
         name = names.get(path.stem)
         if name not in numbers:
             raise InvalidInput(
-                f"{path}: {source} says {name!r} of it, which is no class of the training images"
+                f"{path}: {source} says {name!r} as its class, which is not a class of the training images"
                 if name
                 else f"{path}: {source} does not say its class"
             )
@@ -43,7 +43,7 @@ def labelled(folder: Path, classes: list[str], root: Path, say: Say) -> Listed:
 
 
 def _names_of(images: list[Path], folder: Path, root: Path) -> tuple[dict[str, str], Path]:
-    """The class of each image by its name, and the file that says so."""
+    """The class of each image by its name, and the file that lists them."""
     places = [folder, root, *list(root.resolve().parents)[:3]]
     if (tiny := folder / TINY).is_file():
         rows = (line.split() for line in tiny.read_text(encoding="utf-8").splitlines())
@@ -64,7 +64,7 @@ def _names_of(images: list[Path], folder: Path, root: Path) -> tuple[dict[str, s
         numbers = map(int, truth.read_text().split())
         return {f"ILSVRC2012_val_{row:08d}": synsets[number] for row, number in enumerate(numbers, 1)}, truth
     raise InvalidInput(
-        f"{folder}: {len(images):,} images without a folder for each class, and nothing says which class each has; put "
+        f"{folder}: {len(images):,} images without a folder for each class, and no file that lists their classes; put "
         f"{KAGGLE} (Kaggle) or the unpacked ILSVRC2012_devkit_t12 (image-net.org) beside it, or sort the images into "
         "val/CLASS/"
     )
@@ -90,7 +90,7 @@ def extracted(tables: ImageTables, into: Path, say: Say) -> list[str]:
         for number, (path, encoded, label) in enumerate(tables.rows(split)):
             if label < 0:
                 raise InvalidInput(
-                    f"{path}: class {label}, as hidden labels are marked; choose a labelled split"
+                    f"{path}: class {label}, which marks a hidden label; choose a labelled split"
                 )
             folder = into / target / f"{label:0{width}d}"
             folder.mkdir(parents=True, exist_ok=True)

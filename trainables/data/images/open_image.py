@@ -17,7 +17,7 @@ SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff"),
     *(".ppm", ".pgm", ".pbm", ".pnm"),
 )
-"""Of the files that are read as images; others are counted and named."""
+"""Suffixes of the files that are read as images; other files are counted and named."""
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, MemoryError)
 """What Pillow raises for damaged files."""
 
@@ -26,8 +26,8 @@ UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, MemoryError)
 def rgb_image(path: Path, content: BinaryIO | None = None) -> Iterator["Image"]:
     """The image in `path`, or in `content` that has that name, as RGB of 8 bits; raises `InvalidInput`.
 
-    Grey images of 16 bits are scaled to 8. A palette and CMYK are converted, transparency is laid on white. Of an
-    animation the first picture counts.
+    Grey images of 16 bits are scaled to 8. A palette and CMYK are converted, transparent pixels become white. The
+    first picture of an animation is used.
     """
     from PIL import Image
 
@@ -39,7 +39,7 @@ def rgb_image(path: Path, content: BinaryIO | None = None) -> Iterator["Image"]:
     except UNREADABLE as error:
         if content is None:
             check_no_pointer(path)
-        raise InvalidInput(f"{path}: damaged, or no image ({error or type(error).__name__})") from error
+        raise InvalidInput(f"{path}: damaged, or not an image ({error or type(error).__name__})") from error
     except Image.DecompressionBombError as error:
         raise InvalidInput(f"{path}: too large to be a picture ({error})") from error
     yield image
@@ -55,7 +55,7 @@ def _as_rgb(opened: "Image", path: Path) -> "Image":
         values = np.asarray(opened).astype(np.int64)
         if values.min() < 0 or values.max() > 65535:
             raise InvalidInput(
-                f"{path}: grey values from {values.min()} to {values.max()}; 8 and 16 bits are read"
+                f"{path}: grey values from {values.min()} to {values.max()}; must be of 8 or 16 bits"
             )
         return Image.fromarray(np.rint(values / 257).astype(np.uint8)).convert("RGB")
     if opened.mode == "F":

@@ -127,12 +127,12 @@ def _applied(
     return result
 
 
-# The same where the draws lie on an accelerator: to look at them would wait for it. Every operation is applied to all
+# The same where the draws lie on an accelerator: looking at them would wait for it. Every operation is applied to all
 # images, and each image takes what its draws say.
 
 
 def auto_augment_on_device(images: Tensor, draws: Tensor) -> Tensor:
-    """As `auto_augment`, without a word to the host."""
+    """As `auto_augment`, without waiting for the device."""
     side = images.shape[-1]
     chosen, *rest = draws.double().unbind(1)
     policy = (chosen * len(CIFAR10_POLICY)).long()
@@ -148,7 +148,7 @@ def auto_augment_on_device(images: Tensor, draws: Tensor) -> Tensor:
 
 
 def rand_augment_on_device(images: Tensor, draws: Tensor, *, strength: int) -> Tensor:
-    """As `rand_augment`, without a word to the host."""
+    """As `rand_augment`, without waiting for the device."""
     steps = (strength,) * len(RAND_OPERATIONS)
     table = _table(RAND_OPERATIONS, steps, 31, images.shape[-1], images.device)
     for which, sign in draws.double().view(len(draws), -1, 2).permute(1, 2, 0):

@@ -15,7 +15,7 @@ from trainables.data.text.readers import Piece
 END_OF_LINE, UNKNOWN = "<eos>", "<unk>"
 END_OF_TEXT = "<|endoftext|>"
 ENDS = (END_OF_TEXT, "</s>", "<|end_of_text|>", "<eos>", "[SEP]")
-"""What a document may end with: as of GPT-2, Llama-2, Llama-3, Gemma and BERT."""
+"""Tokens that may end a document: those of GPT-2, Llama-2, Llama-3, Gemma and BERT."""
 LIMIT = 1 << 16
 """Tokens that 16 bits hold; more are stored in 32."""
 LEARN_FROM = 50_000_000

@@ -50,7 +50,7 @@ class HoldOut:
         return most if lacking[most] >= draw * self._sizes / self._units else self._own
 
     def state(self) -> dict[str, Any]:
-        """What JSON can hold, to go on from."""
+        """A state that JSON can hold and from which `restore` continues."""
         return {name: getattr(self, name) for name in STATE} | {"_held": dict(self._held)}
 
     def restore(self, state: dict[str, Any]) -> None:

@@ -53,7 +53,7 @@ class Instructions(DataSet):
     ) -> Store:
         if how.glob is not None:
             raise InvalidInput(
-                f"--glob {how.glob!r}: chooses files of a text, and {self.name} is instructions"
+                f"--glob {how.glob!r}: chooses files of a text data set, which {self.name} is not"
             )
         if source is not None and source.is_file() and is_archive(source):
             with unpacked(source, into or self.folder, say) as folder:

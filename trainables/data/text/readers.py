@@ -68,7 +68,7 @@ class FileReader:
             while text:
                 if "\0" in text:
                     raise InvalidInput(
-                        f"{self.path}: holds zero bytes, so it is no text, or UTF-16 without a byte-order mark; "
+                        f"{self.path}: holds zero bytes, so it is not text, or is UTF-16 without a byte-order mark; "
                         "convert it first, as in `iconv -f UTF-16LE -t UTF-8`"
                     )
                 following = "".join(file.readlines(self.size))
@@ -202,6 +202,6 @@ def _parsed(line: str, where: str) -> Any:
 
 
 def _guess(error: UnicodeDecodeError) -> str:
-    """A likely encoding of bytes that are no UTF-8."""
+    """A likely encoding of bytes that are not UTF-8."""
     around = error.object[max(0, error.start - 200) : error.start + 200]
     return "CP1252" if any(0x80 <= byte < 0xA0 for byte in around) else "LATIN1"

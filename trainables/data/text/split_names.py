@@ -20,9 +20,9 @@ SPLIT_WORDS = {
 FILLERS = ("of", "part", "shard", "set", "data", "split")
 """Words that may stand beside a split's in a name that says nothing else."""
 ABOUT = re.compile(r"(readme|licen[cs]e|copying|notice|changelog|citation|authors|contributing)\b", re.I)
-"""How the names of files begin that tell about a text."""
+"""Beginnings of the names of files about a text, as readme and licence."""
 FEW = 0.1
-"""Share of the files from which on names that contradict each other are no accident."""
+"""From this share of the files on, names that contradict each other are not an accident."""
 MANY_DOCUMENTS, TINY_SHARE = 50, 1e-3
 
 

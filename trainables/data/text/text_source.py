@@ -145,7 +145,7 @@ class SavedText:
 
 @dataclass(frozen=True)
 class HubText:
-    """A data set of Hugging Face, streamed: nothing but the tokens is kept."""
+    """A data set of Hugging Face, streamed: only the tokens are kept."""
 
     repository: str
     configuration: str | None = None
@@ -157,7 +157,7 @@ class HubText:
 
         try:
             names = get_dataset_split_names(self.repository, self.configuration)
-        except Exception as error:  # of many libraries, and none says more than its text
+        except Exception as error:  # of many libraries
             raise InvalidInput(
                 f"cannot reach {self.repository} on Hugging Face ({type(error).__name__}: {_first_line(error)}); "
                 "offline, give --from FOLDER"

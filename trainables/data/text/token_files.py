@@ -43,7 +43,7 @@ class TokenFile:
 
 
 def token_file(path: Path) -> TokenFile:
-    """Find out how a file holds its tokens; raises `InvalidInput`, with its name, if it is no such file."""
+    """Detect how a file holds its tokens; raises `InvalidInput`, with its name, if it is not a token file."""
     check_no_pointer(path)
     size = path.stat().st_size
     if size == 0:
@@ -84,7 +84,7 @@ def token_files(paths: Sequence[Path]) -> list[TokenFile]:
 
 
 def foreign(path: Path) -> str | None:
-    """What a file is that happens to have the name of a file of tokens; None if it may be one."""
+    """Says what a file is that is not a token file in spite of its name; None if it may be one."""
     with path.open("rb") as file:
         beginning = file.read(16)
         file.seek(max(0, path.stat().st_size - 1))
@@ -142,7 +142,7 @@ def _of_numpy(path: Path) -> TokenFile:
 
 
 def _bare_type(path: Path, size: int) -> str:
-    """uint16, unless every second half of a 32-bit number is as small as those of token numbers are.
+    """uint16, unless every second half of a 32-bit number is as small as in token numbers.
 
     In 16-bit tokens any position of a pair may hold any token; in 32-bit ones the second is the high half, at most 15.
     """

@@ -41,7 +41,7 @@ def write_tokens(
 ) -> Store:
     """Encode every split of `source` into a store of tokens in `folder`, of 16 bits if the vocabulary allows.
 
-    A split that the source has not is held out of its training pieces, a share of `held_out` of the characters each.
+    A split that the source lacks is held out of its training pieces, a share of `held_out` of the characters each.
     What was written before an interrupt is kept, if it was of the same source and encoder.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -137,13 +137,13 @@ class _Progress:
         return self._folder / f".{split}.partial"
 
     def _holds(self, written: tuple[str, int]) -> bool:
-        """Whether a partial file has as much as it is said to; not if it was completed, or is lost."""
+        """Whether a partial file has the tokens recorded for it; False if it was completed or is lost."""
         split, tokens = written
         path = self.partial(split)
         return path.is_file() and path.stat().st_size >= self._width * tokens
 
     def opened(self, split: str):
-        """The partial file of a split, cut to what is known to be whole, to append to."""
+        """The partial file of a split, cut to its valid part and open for appending."""
         path = self.partial(split)
         path.touch()
         file = path.open("r+b")

@@ -1,4 +1,4 @@
-"""What the Fashion-MNIST tasks share: real images that need no network where Debian's package is installed."""
+"""What the Fashion-MNIST tasks share: real images, available offline as a Debian package."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""Label smoothing whose loss can reach zero, so that "IRE starts at training loss 0.1" means what it says."""
+"""Label smoothing whose loss can reach zero, so that "IRE starts at training loss 0.1" can be taken literally."""
 
 import math
 
@@ -11,7 +11,7 @@ def smoothed_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float) ->
 
     `smoothing` is spread evenly over all classes (Szegedy et al. 2016). It is the cross-entropy less the entropy of
     the smoothed targets, a constant: gradients are the same. Wang et al.'s released code spreads it over the other
-    classes only, and is a KL divergence, too; their loss levels (≈ 0.1 on CIFAR) lie below that entropy.
+    classes only, and is a KL divergence as well; their loss levels (≈ 0.1 on CIFAR) lie below that entropy.
     """
     return F.cross_entropy(logits, targets, label_smoothing=smoothing) - entropy(smoothing, logits.shape[-1])
 

@@ -1,4 +1,4 @@
-"""What every language-modelling task shares: tokens from memory maps, made ready while the device computes."""
+"""What every language-modelling task shares: tokens from memory maps, prepared while the device computes."""
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
@@ -16,7 +16,7 @@ AHEAD = 4  # batches
 
 
 class LanguageTask(Task):
-    """Next-token prediction on random windows; the loss is in nats per token. Splits are texts apart."""
+    """Next-token prediction on random windows; the loss is in nats per token. The splits share no text."""
 
     context: int
     """Tokens of a window."""

@@ -23,7 +23,7 @@ class LlamaTask(LanguageTask):
     """Language modelling with a Llama of `layers` blocks.
 
     Where the logits of a batch are more than one chunk, training and evaluation never make them all at once
-    (`trainables.models.linear_cross_entropy`): equal to the plain loss but for rounding. Compiled, they are made in
+    (`trainables.models.linear_cross_entropy`): equal to the plain loss up to rounding. Compiled, they are made in
     autocast's type alone, which needs less memory than the chunks of an unrolled loop: 13.1 GB for Llama-60M, not 16.8.
     """
 
@@ -36,7 +36,7 @@ class LlamaTask(LanguageTask):
     head_dim: int | None = None
     """Dimensions of a head; None is `dim` over `heads`."""
     tied = False
-    """Whether the embedding is the output layer, too."""
+    """Whether the embedding is also the output layer."""
     tiny: ClassVar = {
         "batch_size": 8,
         "context": 64,

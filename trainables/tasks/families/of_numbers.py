@@ -13,7 +13,7 @@ from trainables.task import Task
 
 @cache
 def tables() -> dict[str, dict[str, Any]]:
-    """By the task's name: its numbers."""
+    """The numbers of each task, by its name."""
     path = Path(__file__).parents[1] / "tasks.toml"
     return tomllib.loads(path.read_text(encoding="utf-8"))
 
@@ -38,6 +38,6 @@ def task_class(name: str) -> type[Task]:
 
 
 def _named(package: str, path: str) -> Any:
-    """`module.name` in a package, imported now: some models need what not everybody has installed."""
+    """`module.name` in a package, imported now: some models need optional packages."""
     module, _, name = path.partition(".")
     return getattr(importlib.import_module(f"{package}.{module}"), name)

@@ -33,7 +33,7 @@ class SmallImageTask(Task):
     auto_augment = False
     validation_fraction = 0.1
     train_limit: int | None = None
-    """Use so many training images only, and the same share of the others."""
+    """Use only this many training images, and the same share of the others."""
 
     @property
     @abstractmethod
