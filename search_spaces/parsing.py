@@ -252,6 +252,6 @@ def _check_batches(space: Space) -> None:
     )
     if given and space.batch_unit is None:
         raise InvalidInput(
-            f"{space.source}: give batch_size under [{TASK}], too: its published value is the batch in whose gradients "
+            f"{space.source}: also give batch_size under [{TASK}]: its published value is the batch in whose gradients "
             "budgets are counted"
         )

@@ -34,7 +34,7 @@ from trainables.functions.trial import Trial
 
 PREFIX = "eval_"
 UNJUDGED = ("runtime", "samples_per_second", "steps_per_second", "model_preparation_time")
-"""What an evaluation of the Trainer says of its own speed."""
+"""Suffixes of the speed measurements in an evaluation of the Trainer."""
 PICKLED = "training_args.bin"
 """The one file of a checkpoint that runs code when it is read; no resume reads it."""
 

@@ -70,7 +70,7 @@ def _make(data: DataSet, task: str, source: Path | None, how: Reading, *, replac
         downloads = data_folder() / "downloads" / data.name
         store = data.prepare(source, downloads, say, into=new, how=how)
         if data.is_prepared and not replace:
-            _check_mended(data, task, store)
+            _check_repaired(data, store)
         if source is not None:
             note_origin(store, source=str(source.resolve()), fingerprint=_fingerprint(source, how.glob))
     except InvalidInput:
@@ -118,7 +118,7 @@ def _holds(data: DataSet, task: str, source: Path, how: Reading) -> bool:
     )
 
 
-def _check_mended(data: DataSet, task: str, made: Store) -> None:
+def _check_repaired(data: DataSet, made: Store) -> None:
     """Raise `InvalidInput` if what was made in the place of a damaged store is not the same data."""
     try:
         before = open_store(data.folder, remedy="", check_sizes=False).index["arrays"]

@@ -1,7 +1,7 @@
 """What a workload must provide, and where workloads are found.
 
 A task of our own is one file in `trainables/tasks/` (`stdlib-lm` is `stdlib_lm.py`), or a table in `tasks.toml`
-there if it is a network and a few numbers, and one file in `search_spaces/`; anybody else's is named
+there if it is a network and a few numbers, and one file in `search_spaces/`; any other is named
 `package.module:Class`. Such a name is code that will be run. `NAME@tiny` is the task's scaled-down twin: the
 name says the scale wherever it is recorded.
 """
@@ -268,8 +268,8 @@ def _task_class(name: str) -> type[Task]:
             raise unknown("task class", class_name, tasks, where=module_name)
         if inspect.isfunction(found.data):
             raise InvalidInput(
-                f"task {name!r}: `data` is the property that tells the task's data set, and {class_name} makes it a "
-                "method; call that something else"
+                f"task {name!r}: `data` is the property that holds the task's data set, but {class_name} makes it a "
+                "method; rename the method"
             )
         return found
     if name not in task_names():

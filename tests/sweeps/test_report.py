@@ -193,6 +193,13 @@ def test_a_partial_sweep_says_what_is_missing(run, events):
     assert "incomplete" in (experiment.folder / "report" / "report.md").read_text()
 
 
+def test_the_baseline_curve_is_drawn_where_no_other_method_has_a_confirm_run(run):
+    plan = {"methods": ("sgd", "sgd-ire"), "trials": 3, "curve": (0.5, 2.0), "confirm_seeds": 2}
+    experiment = run(plan=plan, fails=tuple(f"sgd-ire-{i:04d}" for i in range(3)))
+    assert experiment.comparison.curve
+    assert (experiment.report().parent / "baseline-curve.svg").exists()
+
+
 def test_a_method_without_a_winner_is_shown_as_such(run):
     experiment = run(
         plan={"methods": ("sgd", "adamw"), "trials": 3}, fails=tuple(f"adamw-{i:04d}" for i in range(3))

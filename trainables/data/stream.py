@@ -4,8 +4,8 @@
         return batches(self.dataset, batch_size=self.batch_size, seed=seed, start=start, workers=4)
 
 Map-style data sets (a length, and an example for a number) begin at any step at once. Iterable ones are read
-again up to there. Random numbers that a data set draws, from torch, numpy or `random`, are a function of (seed,
-step), too, with any number of workers; training's own random numbers are not touched.
+again up to there. Random numbers that a data set draws, from torch, numpy or `random`, are also a function of
+(seed, step), with any number of workers; training's own random numbers are not touched.
 """
 
 import itertools

@@ -1,6 +1,6 @@
 """WebDataset's shards, plain tar files of `KEY.EXTENSION`, as a map-style data set: any example at once.
 
-The files are indexed once by their headers, which takes a read of each header and no more. So a sweep may shuffle all
+The files are indexed once by their headers, which reads nothing but headers. So a sweep may shuffle all
 examples, and resume at any step; reading them in order is what gave these files their form, and a shuffle over slow
 network disks will be slow.
 """

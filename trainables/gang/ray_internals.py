@@ -42,7 +42,7 @@ def lacking() -> list[str]:
 
 def check_train() -> None:
     """Raise `InvalidInput` unless Ray Train V2 is in force: the first version has a process in every gang that takes a
-    CPU of its own, so that a second trial at a time waits for ever. Without: it is taken to be in force.
+    CPU of its own, so that a second trial at a time never starts. Without: V2 is assumed to be in force.
     """
     with contextlib.suppress(ImportError):
         from ray.train.v2._internal.constants import is_v2_enabled
@@ -91,7 +91,7 @@ def forget_token() -> None:
 def show_the_token_that_is_there() -> None:
     """Show the user's token to a cluster that is joined, unless RAY_AUTH_MODE says otherwise. Without: no tokens.
 
-    Ray (from 2.59) lets `ray start --head` ask for a token where the user has one, which everybody has who once ran a
+    Ray (from 2.59) lets `ray start --head` ask for a token where the user has one, as after a
     sweep on one machine; a driver with an explicit address does not show it by itself.
     """
     log = logging.getLogger(AUTHENTICATION)
@@ -119,7 +119,7 @@ def dead_processes() -> list[str]:
 
 
 def kill_processes() -> None:
-    """Kill what is left of the processes of the cluster that was started here, stopped ones, too; without: nothing."""
+    """Kill the remaining processes of the cluster that was started here, stopped ones included. Without: nothing."""
     node = _local_node()
     for processes in [] if node is None else list(node.all_processes.values()):
         for info in processes:
@@ -130,7 +130,7 @@ def kill_processes() -> None:
 def abandoned_placement_groups() -> list[str]:
     """Placement groups of this job's gangs whose controllers died, as hexadecimal ids. Without: none are known.
 
-    Ray keeps them until the job ends (ray#54305). The State API knows creators, too, but only where the cluster has a
+    Ray keeps them until the job ends (ray#54305). The State API also knows creators, but only where the cluster has a
     dashboard.
     """
     state = _state()

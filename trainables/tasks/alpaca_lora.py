@@ -115,8 +115,8 @@ class AlpacaLora(Task):
 class Pretrained(nn.Module):
     """A causal language model of `transformers`, from Hugging Face's cache, its hub, or a folder; logits in float32.
 
-    Its weights keep the type of the checkpoint, but for float16, whose gradients would underflow without a scaled loss:
-    they become bfloat16, in which Llama-2 was trained.
+    Its weights keep the type of the checkpoint. Only float16 becomes bfloat16, in which Llama-2 was trained: gradients
+    in float16 would underflow without a scaled loss.
     """
 
     def __init__(self, name: str, vocabulary: int) -> None:

@@ -72,5 +72,5 @@ def bundled() -> tuple[Tensor, Tensor]:
     """Images (1797, 8, 8) with values from 0 to 16, in double precision, and labels (1797,) int64."""
     from sklearn.datasets import load_digits  # start-up stays light
 
-    data: Any = load_digits()  # a Bunch: its stub names the tuple of return_X_y, too
+    data: Any = load_digits()  # a Bunch: the stub also allows the tuple of return_X_y
     return torch.from_numpy(data.images), torch.from_numpy(data.target).long()

@@ -36,7 +36,7 @@ def rehearse(task: Task, arms: Mapping[Method, Mapping[str, Any]], *, horizon: i
             check_groups(optimizer, model)
         except InvalidInput:
             raise
-        except Exception as error:  # anybody's constructor
+        except Exception as error:  # of any constructor
             lines = str(error).strip().splitlines() or [""]
             raise InvalidInput(
                 f"--methods {method.label}: cannot be built for this model: {type(error).__name__}: {lines[0]}"
@@ -79,7 +79,7 @@ def rehearse_attributes(
                 empty_model(form)
             except InvalidInput:  # the data is on the cluster's machines only
                 return
-            except Exception as error:  # anybody's model
+            except Exception as error:  # of any model
                 lines = str(error).strip().splitlines() or [""]
                 raise InvalidInput(
                     f"task.{name} = {value!r}: the model cannot be built: {type(error).__name__}: {lines[0]}"

@@ -73,7 +73,6 @@ class Training:
         check_stream(task, seed=spec.seed)
         self.batches = task.train_batches(seed=spec.seed, start=0)
         self._feed = Feed(self.update.parts, device)
-
         self.progress = Progress(device)
         self._full_batches = task.batch_size / spec.batch_unit if spec.batch_unit else 1.0
         self._clock = Clock(device, compiles=spec.compile)
@@ -251,12 +250,12 @@ class Training:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where `state` was taken; raises `InvalidInput` if that was another trial."""
-        self.task.check_same_data(state.get("data"), whose="the checkpoint")  # older ones do not record it
+        self.task.check_same_data(state.get("data"), whose="the checkpoint")  # older ones have none
         mine, theirs = self._identity(), TrialSpec.from_dict(state["spec"]).to_dict()
         differing = [name for name in mine if theirs[name] != mine[name]]
         if differing:
-            told = ", ".join(f"{name} {theirs[name]!r}, now {mine[name]!r}" for name in differing)
-            raise InvalidInput(f"the checkpoint belongs to another trial: {told}; choose another file")
+            changes = ", ".join(f"{name} {theirs[name]!r}, now {mine[name]!r}" for name in differing)
+            raise InvalidInput(f"the checkpoint belongs to another trial: {changes}; choose another file")
         self._load(state)
 
     def begin_with(self, prefix: dict[str, Any]) -> None:
