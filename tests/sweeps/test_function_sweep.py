@@ -121,6 +121,54 @@ def test_a_changed_neighbour_of_the_script_is_told_on_resume(finished, tmp_path)
     assert "train.py" not in changed
 
 
+@pytest.fixture
+def edited(finished, tmp_path):
+    """Resumes an interrupted copy of the sweep with an edited script; returns what is printed and the plan."""
+
+    def resume_with(old, new):
+        folder = cut(finished[0], tmp_path / "cut", trials=8, results=13)
+        code = tmp_path / "code"
+        shutil.copytree(finished[1], code)
+        script = (code / "train.py").read_text()
+        assert old in script
+        (code / "train.py").write_text(script.replace(old, new))
+        text = (folder / "sweep.toml").read_text()
+        (folder / "sweep.toml").write_text(text.replace(str(finished[1]), str(code)))
+        screen = io.StringIO()
+        resume(folder, inline=True, trust=True, console=Console(file=screen, width=300))
+        return screen.getvalue(), read_plan(folder)
+
+    return resume_with
+
+
+def test_a_changed_script_is_probed_again_on_resume(edited):
+    told, plan = edited("manual_seed(trial.seed)", "manual_seed(torch.seed() % 99999)")
+    assert "train.py changed since the last run; trying train.py:train again" in told
+    assert "not paired by seed" in told
+    assert "its earlier trials were paired by seed" in told
+    assert plan.paired is False
+
+
+def test_a_changed_script_that_keeps_to_its_trials_stays_paired(edited):
+    told, plan = edited("noise = 0.01", "noise = 0.02")
+    assert "trying train.py:train again" in told
+    assert "not paired" not in told
+    assert (plan.paired, plan.seeded) == (True, True)
+
+
+def test_a_changed_script_that_does_not_keep_to_its_trials_trains_nothing(edited, tmp_path):
+    with pytest.raises(InvalidInput, match=r"tried for 4 steps as 'baseline'.*val_loss is missing"):
+        edited("val_loss=", "valid_loss=")
+    assert len(read_records(tmp_path / "cut").runs) == 1
+
+
+def test_a_script_that_has_not_changed_is_not_probed_again(finished, tmp_path):
+    folder = cut(finished[0], tmp_path / "cut", trials=8, results=13)
+    screen = io.StringIO()
+    resume(folder, inline=True, console=Console(file=screen, width=300))
+    assert "again ..." not in screen.getvalue()
+
+
 def test_a_strangers_script_is_not_run_before_it_is_trusted(finished, tmp_path):
     folder = cut(finished[0], tmp_path / "cut", trials=8, results=13)
     code = tmp_path / "strange"

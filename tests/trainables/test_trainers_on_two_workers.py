@@ -1,4 +1,4 @@
-"""A Hugging Face and a Lightning trainer with `--workers 2`: in the process group that exists, as Ray Train leaves it."""
+"""A Hugging Face and a Lightning trainer with `--workers 2`: in a process group that exists already."""
 
 import os
 import socket

@@ -24,6 +24,7 @@ from ire.sweeps.experiments.preflight import (
     parameter_groups,
     preflight,
     preflight_again,
+    with_another_probe,
     with_probe,
 )
 from ire.sweeps.findings.comparison import undecided
@@ -53,7 +54,7 @@ from search_spaces import Space, find_space
 from search_spaces.space import parse_space
 from trainables.data.folder import data_in, given_data_folder
 from trainables.functions.at_hand import hold, is_of_no_file, name_of
-from trainables.functions.function import IMPORTING, load_workload
+from trainables.functions.function import IMPORTING, TrainingFunction, load_workload
 from trainables.functions.trial import Trial
 from trainables.task import search_for_modules
 
@@ -283,9 +284,17 @@ def _run(
                     plan, home, lambda reason: last.print(_lost(reason, home, where), soft_wrap=True)
                 )
             )
+            workload = load_workload(plan.task, plan.import_path)
             if protocol is None and needs_probe(plan):
                 plan = with_probe(plan, console, where.probe(plan))
-            workload = load_workload(plan.task, plan.import_path)
+            elif (
+                protocol
+                and isinstance(workload, TrainingFunction)
+                and (names := changed_code(plan, protocol.records))
+            ):
+                _say(console, f"{', '.join(names)} changed since the last run; trying {plan.task} again ...")
+                before, plan = plan, with_another_probe(plan, console, where.probe(plan))
+                changed |= plan != before
             if where.has_other_data:
                 plan = on_data(plan, where.data_identity(plan), is_new=protocol is None)
             room = check_room(room_needed(plan, workload, slots=slots.slots), home.location)
@@ -384,6 +393,17 @@ def _changed_versions(plan: Plan, records: Records) -> list[str]:
         return []
     changed = differences(records.runs[-1]["versions"], versions(plan.task, plan.import_path))
     return [f"resumed with other versions (recorded): {', '.join(changed)}"] if changed else []
+
+
+def changed_code(plan: Plan, records: Records) -> list[str]:
+    """The files of a training function that differ from those of the last run, by name."""
+    if not records.runs:
+        return []
+    before, now = records.runs[-1]["versions"], versions(plan.task, plan.import_path)
+    names = [name for name in now if name == "task" or name.endswith(".py")]
+    return [
+        name if name != "task" else plan.task for name in names if before.get(name, now[name]) != now[name]
+    ]
 
 
 def _lost(reason: str, home: ExperimentHome, where: Place) -> str:

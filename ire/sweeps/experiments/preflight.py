@@ -95,6 +95,22 @@ def with_probe(plan: Plan, console: Console, probed: Probed) -> Plan:
     return replace(plan, paired=probed.paired, seeded=probed.seeded)
 
 
+def with_another_probe(plan: Plan, console: Console, probed: Probed) -> Plan:
+    """The plan of a sweep whose script was changed: it is paired and seeded only if all its trials are."""
+    now = with_probe(plan, console, probed)
+    if plan.paired and not probed.paired:
+        console.print(
+            f"{plan.task}: its earlier trials were paired by seed, and now none are",
+            soft_wrap=True,
+            highlight=False,
+        )
+    return replace(
+        now,
+        paired=plan.paired if now.paired else False,
+        seeded=plan.seeded if now.seeded else False,
+    )
+
+
 def preflight_again(plan: Plan) -> None:
     """The same before a resume, of what can have changed."""
     workload = load_workload(plan.task, plan.import_path)
