@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from simulated import make_plan, simulate
 from typer.testing import CliRunner
@@ -349,6 +351,35 @@ def test_a_value_that_is_no_number_is_named_with_its_row(tmp_path):
 def test_a_yardstick_that_is_missing_is_asked_for(tmp_path, baselines, message):
     with pytest.raises(InvalidInput, match=message):
         judged(table(("one", 3.0), ("two", 2.9)), tmp_path, baselines=baselines)
+
+
+def test_in_parquet_a_loss_that_is_no_number_is_divergence_and_a_missing_one_no_report(tmp_path):
+    frame = table(("baseline", 3.0), ("mine", 2.9), ("missing", 2.9)).drop(columns="horizon")
+    losses = frame.val_loss.tolist()
+    rows = range(len(frame))
+    first = {
+        name: next(i for i in rows if frame.run.iloc[i] == f"{name}-0-1000") for name in ("mine", "missing")
+    }
+    losses[first["mine"] + 1] = float("nan")  # at its horizon
+    losses[first["missing"]] = None  # on its way
+    columns = {name: pa.array(frame[name].tolist()) for name in ("arm", "run", "step")}
+    pq.write_table(pa.table(columns | {"val_loss": pa.array(losses)}), tmp_path / "c.parquet")
+    comparison = compare_curves(read_curves([tmp_path / "c.parquet"]))
+    assert (arm(comparison, "mine").main.lost, arm(comparison, "missing").main.lost) == (1, 0)
+
+
+def test_an_arm_without_a_name_is_named_with_its_row(tmp_path):
+    frame = table(("baseline", 3.0), ("mine", 2.9))
+    frame.loc[2, "arm"] = None
+    with pytest.raises(InvalidInput, match="column 'arm', row 4: is empty; --arm none"):
+        judged(frame, tmp_path)
+
+
+@pytest.mark.parametrize("clock", ["hours", "wall"])
+def test_a_clock_without_a_verdict_is_refused(tmp_path, clock):
+    table(("baseline", 3.0), ("mine", 2.9)).to_csv(tmp_path / "c.csv")
+    with pytest.raises(InvalidInput, match=rf"--clock {clock}: must be one of step, gradient_evaluations"):
+        verdict(tmp_path / "c.csv", clock=clock)
 
 
 @pytest.mark.parametrize(

@@ -64,8 +64,9 @@ def function_spec(
                 raise unknown(f"setting of {method}", name, published, where="--set")
             usual = published.get(name)
             if isinstance(usual, int | float) != isinstance(value, int | float) and usual is not None:
+                kind = "a number" if isinstance(usual, int | float) else "a text"
                 raise InvalidInput(
-                    f"--set {name}={value}: must be of the kind of {usual!r}, its published value"
+                    f"--set {name}={value}: must be {kind}, as its published value {usual!r} is"
                 )
     if horizon is None:
         assert found is not None

@@ -16,6 +16,7 @@ from ire.sweeps.experiments.train_function import (
 )
 from ire.sweeps.records.recorded_norms import recorded_norms
 from ire.trial.report import Report
+from ire.trial.script import is_script
 from ire.trial.spec import TrialSpec
 from search_spaces import Space, find_space
 
@@ -50,7 +51,7 @@ def train_one(
     saves there once a minute and at the end, and continues from what it finds. `external` names the trial, as
     EXPERIMENT/TRIAL, whose gradient norms external grafting takes. Raises `InvalidInput` before training.
     """
-    function = found_function(task) if ":" in task else None
+    function = found_function(task) if ":" in task or is_script(task) else None
     if function is not None:
         check_options(
             {

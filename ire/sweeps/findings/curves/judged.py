@@ -17,7 +17,7 @@ from ire.sweeps.findings.curves.arms import Arm, Side
 from ire.sweeps.findings.curves.clauses import curve_clauses
 from ire.sweeps.findings.curves.runs import Curves
 from ire.sweeps.findings.statistics.draws import RESAMPLES, interval, median_ratios, paired_draws
-from ire.sweeps.findings.statistics.speedup import speed_ups, speed_ups_of_means
+from ire.sweeps.findings.statistics.speedup import CLOCKS, speed_ups, speed_ups_of_means
 from ire.sweeps.findings.statistics.verdict import (
     MIN_SEEDS,
     Judgement,
@@ -28,6 +28,8 @@ from ire.sweeps.plan.options import MIN_STUDIES
 from ire.trial.metric import LOSS, VALIDATION, Metric
 from ire.trial.seeds import derive_seed
 
+JUDGED = ("step", "gradient_evaluations")
+"""Clocks that have a verdict."""
 BASELINE = "baseline"
 """The arm that is the yardstick if none is named."""
 
@@ -82,6 +84,9 @@ def compare_curves(
 
     `clock` is that of the headline: `gradient_evaluations` if the table has them of every run, else `step`.
     """
+    if clock is not None and clock not in JUDGED:
+        why = ": nobody knows how quiet the machines were" if clock in CLOCKS else ""
+        raise InvalidInput(f"--clock {clock}: must be one of {', '.join(JUDGED)}{why}")
     names = _baselines(curves, baselines)
     sides = {name: _sides(curves, name) for name in curves.arms}
     arms = {name: Arm(name=name, is_baseline=name in names, sides=sides[name]) for name in curves.arms}
@@ -98,7 +103,7 @@ def compare_curves(
         for name, arm in arms.items()
     }
     judged: dict[str, dict[str, Judgement]] = {}
-    for each in ("step", "gradient_evaluations"):
+    for each in JUDGED:
         found = {name: arm.speed_ups.get(each, {}) for name, arm in measured.items() if not arm.is_baseline}
         for name, judgement in judge(found).items():
             judged.setdefault(name, {})[each] = judgement

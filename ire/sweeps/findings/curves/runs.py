@@ -131,7 +131,7 @@ def _read(path: Path) -> pd.DataFrame:
     """A file as it is; text columns stay text, so that `nan` is told apart from a cell that is empty."""
     try:
         if path.suffix in (".parquet", ".pq"):
-            return pd.read_parquet(path)
+            return _parquet(path)
         (head,) = pd.read_csv(path, sep="\0", engine="python", nrows=0).columns
         separator = max((",", ";", "\t"), key=head.count)
         return pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, na_values=[""])
@@ -148,6 +148,22 @@ def _read(path: Path) -> pd.DataFrame:
         ) from error
 
 
+def _parquet(path: Path) -> pd.DataFrame:
+    """A Parquet file; NaN is spelled out, so that it is told apart from a value that is missing."""
+    import pyarrow.compute as pc  # start-up stays light
+    import pyarrow.parquet as pq
+    from pyarrow.types import is_floating
+
+    table = pq.read_table(path)
+    frame = table.to_pandas()
+    for name in table.column_names:
+        if name in frame.columns and is_floating(table[name].type):
+            lost = pc.is_nan(table[name]).fill_null(False).to_numpy()  # pyright: ignore
+            if lost.any():
+                frame[name] = frame[name].astype(object).mask(lost, "nan")
+    return frame
+
+
 def _in_roles(
     table: pd.DataFrame, given: Mapping[str, str | None], path: Path, metric: Metric
 ) -> tuple[pd.DataFrame, dict[str, str]]:
@@ -162,6 +178,11 @@ def _in_roles(
             roles[role] = _numbers(roles[role], found[role], path, role, metric)
         else:
             roles[role] = _labels(roles[role])
+    if "arm" in roles and (missing := roles["arm"].isna() & roles["val_loss"].notna()).any():
+        at = int(np.flatnonzero(missing)[0])
+        raise InvalidInput(
+            f"{path}: column {found['arm']!r}, row {at + 2}: is empty; --arm none names arms by their runs"
+        )
     if "run" not in roles:
         scalars = SCALARS.fullmatch(path.stem)
         stem = scalars["run"] if scalars else path.name.split(".")[0]
