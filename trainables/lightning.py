@@ -7,6 +7,7 @@ trainer = lightning.Trainer(**trainer_arguments(trial), callbacks=[callback])
 trainer.fit(module, train_loader, validation_loader, ckpt_path=callback.resume_from)
 """
 
+import logging
 import signal
 import tempfile
 import threading
@@ -23,13 +24,16 @@ from trainables.functions.saved_state import generators, set_generators
 from trainables.functions.trial import Trial
 
 FILE = "trial.ckpt"
+NOTICES = "lightning.pytorch.utilities.rank_zero"
+"""The logger by which a Trainer says which devices it sees, once a trial."""
 
 
 def trainer_arguments(trial: Trial, **own: Any) -> dict[str, Any]:
     """Arguments of `lightning.Trainer`: the trial's horizon and device, silent, and without checkpoints of its own.
 
     `own` are further arguments, or other values for them. Validation happens where the trial asks for it, by the
-    callback. Raises `InvalidInput` for an argument that the trial decides.
+    callback. The Trainer's notices of its devices are turned off, unless their logger has a level already. Raises
+    `InvalidInput` for an argument that the trial decides.
     """
     for name in ("max_steps", "max_epochs", "max_time", "val_check_interval", "check_val_every_n_epoch"):
         if name in own:
@@ -37,6 +41,8 @@ def trainer_arguments(trial: Trial, **own: Any) -> dict[str, Any]:
                 f"trainer_arguments({name}={own[name]!r}): the trial decides it; leave it out, and change horizon or "
                 "eval_interval in the space file"
             )
+    if logging.getLogger(NOTICES).level == logging.NOTSET:
+        logging.getLogger(NOTICES).setLevel(logging.WARNING)
     usual: dict[str, Any] = {
         "accelerator": "gpu" if trial.device.type == "cuda" else "cpu",
         "devices": [trial.device.index or 0] if trial.device.type == "cuda" else 1,
