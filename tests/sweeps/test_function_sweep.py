@@ -162,6 +162,25 @@ def test_a_changed_script_that_does_not_keep_to_its_trials_trains_nothing(edited
     assert len(read_records(tmp_path / "cut").runs) == 1
 
 
+def test_a_changed_module_that_is_imported_only_in_a_trial_is_told_too(finished, tmp_path):
+    code = tmp_path / "code"
+    own_script.write(code)
+    (code / "train.py").write_text(
+        (code / "train.py")
+        .read_text()
+        .replace("import floor\n\n", "")
+        .replace("def train(trial):", "def train(trial):\n    import floor")
+    )
+    options = {"inline": True, "curve": False, "confirm_seeds": 0, "storage": tmp_path, "name": "late"}
+    first = sweep(f"{code / 'train.py'}:train", **options, console=Console(file=io.StringIO()))
+    for name in ("train", "floor"):
+        sys.modules.pop(name)
+    (code / "floor.py").write_text("FLOOR = 0.6\n")
+    screen = io.StringIO()
+    resume(first.folder, inline=True, trials=4, console=Console(file=screen, width=300))
+    assert "floor.py changed since the last run; trying train.py:train again" in screen.getvalue()
+
+
 def test_a_script_that_has_not_changed_is_not_probed_again(finished, tmp_path):
     folder = cut(finished[0], tmp_path / "cut", trials=8, results=13)
     screen = io.StringIO()

@@ -159,3 +159,13 @@ def test_a_script_without_such_a_function_is_refused(script, monkeypatch, text, 
     (script / "own_script.py").write_text(f"{text}\n")
     with pytest.raises(InvalidInput, match=message):
         load_workload("own_script.py:trian", [str(script)])
+
+
+def test_files_known_from_an_earlier_run_are_read_where_they_lie_and_nowhere_else(tmp_path):
+    folder = tmp_path / "code"
+    folder.mkdir()
+    for path in (folder / "known_script.py", folder / "later.py", tmp_path / "outside.py"):
+        path.write_text("")
+    known = ["later.py", "gone.py", "../outside.py", str(tmp_path / "outside.py"), "torch"]
+    found = source_versions("known_script.py:train", [str(folder)], known)
+    assert set(found) == {"known_script.py", "later.py"}

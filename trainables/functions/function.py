@@ -8,7 +8,7 @@ import importlib
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,30 +87,49 @@ def load_workload(task: str, import_path: Iterable[str] = ()) -> Task | Training
     )
 
 
-def source_versions(task: str, import_path: Iterable[str]) -> dict[str, str]:
+def source_versions(task: str, import_path: Iterable[str], known: Iterable[str] = ()) -> dict[str, str]:
     """A checksum of the script of that name, and of what has been imported from its folder so far, by file.
 
     For a function of a module that has been imported, of what has been imported of its package. Nothing is imported
-    here, and what cannot be found has none; empty for a task of any other form.
+    here, and what cannot be found has none; empty for a task of any other form. `known` are files that an earlier run
+    recorded, some of which may be imported only while a trial runs: they are read as they lie there.
     """
     if not is_script(task):
-        return _versions_of_package(*split_scale(task)[0].partition(":")[::2])
+        module_name, _, attribute = split_scale(task)[0].partition(":")
+        return _versions_of_package(module_name, attribute, known)
     file = split_scale(task)[0].partition(":")[0]
     folder = next((folder for folder in [*import_path, os.getcwd()] if (Path(folder) / file).is_file()), None)
     if folder is None:
         return {}
     found = loaded_from(folder)
     script = (Path(folder) / file).read_text(encoding="utf-8", errors="surrogateescape")
-    return Sources(folder=folder, texts={file: script, **found.texts}).checksums()
+    return _checksums(folder, {file: script, **found.texts}, known)
 
 
-def _versions_of_package(module_name: str, attribute: str) -> dict[str, str]:
+def _checksums(folder: str, texts: Mapping[str, str], known: Iterable[str]) -> dict[str, str]:
+    others = {
+        name: (Path(folder) / name).read_text(encoding="utf-8", errors="surrogateescape")
+        for name in known
+        if name.endswith(SUFFIX) and name not in texts and _lies_in(folder, name)
+    }
+    return Sources(folder=folder, texts={**others, **texts}).checksums()
+
+
+def _lies_in(folder: str, name: str) -> bool:
+    """Whether there is such a file in the folder; the name comes from records, which may be a stranger's."""
+    path = (Path(folder) / name).resolve()
+    return path.is_file() and path.is_relative_to(Path(folder).resolve())
+
+
+def _versions_of_package(module_name: str, attribute: str, known: Iterable[str]) -> dict[str, str]:
     module = sys.modules.get(module_name)
     found = getattr(module, attribute, None)
     if module is None or not callable(found) or isinstance(found, type):
         return {}
     folder = _home(module_name, module.__file__)
-    return loaded_from(folder, package=module_name.partition(".")[0]).checksums() if folder else {}
+    if not folder:
+        return {}
+    return _checksums(folder, loaded_from(folder, package=module_name.partition(".")[0]).texts, known)
 
 
 def check_signature(function: Callable[..., Any], *, name: str) -> None:

@@ -391,7 +391,8 @@ def _changed_versions(plan: Plan, records: Records) -> list[str]:
     """A line for a resume under other versions than the last run's."""
     if not records.runs:
         return []
-    changed = differences(records.runs[-1]["versions"], versions(plan.task, plan.import_path))
+    before = records.runs[-1]["versions"]
+    changed = differences(before, versions(plan.task, plan.import_path, before))
     return [f"resumed with other versions (recorded): {', '.join(changed)}"] if changed else []
 
 
@@ -399,7 +400,8 @@ def changed_code(plan: Plan, records: Records) -> list[str]:
     """The files of a training function that differ from those of the last run, by name."""
     if not records.runs:
         return []
-    before, now = records.runs[-1]["versions"], versions(plan.task, plan.import_path)
+    before = records.runs[-1]["versions"]
+    now = versions(plan.task, plan.import_path, before)
     names = [name for name in now if name == "task" or name.endswith(".py")]
     return [
         name if name != "task" else plan.task for name in names if before.get(name, now[name]) != now[name]

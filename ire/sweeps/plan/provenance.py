@@ -5,7 +5,7 @@ import importlib.util
 import os
 import platform
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -18,11 +18,12 @@ LIBRARIES = ("torch", "ray", "optuna", "numpy")
 OURS = ("ire", "trainables", "search_spaces")
 
 
-def versions(task: str, import_path: Sequence[str] = ()) -> dict[str, str]:
+def versions(task: str, import_path: Sequence[str] = (), known: Iterable[str] = ()) -> dict[str, str]:
     """Python, the main libraries, our own release, and a checksum of our code, which tells apart unreleased states.
 
     For a task from outside the package (`package.module:Class`), also a checksum of its module; for a training
-    function, of its file and of what has been imported from its folder or its package, by their names.
+    function, of its file and of what has been imported from its folder or its package, by their names; also of the
+    files among the names `known` from an earlier run, which may not be imported yet.
     """
     found = {"python": platform.python_version(), "ire": _version("ire"), "code": code_checksum()}
     checksum = task_checksum(task)
@@ -30,7 +31,7 @@ def versions(task: str, import_path: Sequence[str] = ()) -> dict[str, str]:
     if is_script(task) or task.partition(":")[0] in sys.modules:
         from trainables.functions.function import source_versions  # brings torch, which reports do without
 
-        found |= source_versions(task, import_path)
+        found |= source_versions(task, import_path, known)
     return found | {name: _version(name) for name in LIBRARIES}
 
 
