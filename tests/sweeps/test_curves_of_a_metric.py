@@ -95,3 +95,36 @@ def test_a_metric_that_is_not_clear_is_one_line(curves, options, message):
 def test_a_metric_is_found_whatever_its_separators_are(curves):
     accuracies().rename(columns={"val_accuracy": "Val/Accuracy"}).to_csv(curves, index=False)
     assert verdict(curves, metric="val_accuracy", mode="max").comparison.challengers[0].speed_up("step")
+
+
+def wandb_chart(frame: pd.DataFrame) -> pd.DataFrame:
+    """The CSV of a chart of Weights & Biases: a column for each run."""
+    wide = frame.pivot(index="step", columns="run", values="val_accuracy")
+    return (
+        wide.rename(columns=lambda run: f"{run} - eval/accuracy")
+        .reset_index()
+        .rename(columns={"step": "Step"})
+    )
+
+
+def wandb_history(frame: pd.DataFrame) -> pd.DataFrame:
+    """`run.history()` of every run: losses in some rows, accuracies in others."""
+    shown = frame.rename(
+        columns={"arm": "group", "run": "id", "step": "_step", "val_accuracy": "eval/accuracy"}
+    )
+    return pd.concat(
+        [shown, shown.assign(**{"eval/accuracy": None, "train/loss": 1.0, "_step": shown._step + 1})]
+    )
+
+
+@pytest.mark.parametrize("form", [wandb_chart, wandb_history])
+@pytest.mark.parametrize("name", ["export.csv", "export.parquet"])
+def test_exports_of_weights_and_biases_are_judged_by_an_accuracy(form, name, tmp_path):
+    frame = accuracies()
+    frame = frame[frame.run.str.endswith("1000")]
+    frame = form(frame.assign(run=frame.run.str.removesuffix("-1000")))
+    path = tmp_path / name
+    frame.to_parquet(path) if name.endswith("parquet") else frame.to_csv(path, index=False)
+    found = verdict(path, metric="eval/accuracy", mode="max").comparison
+    differences = {arm.name: found.difference(arm.differences["baseline"])[0] for arm in found.challengers}
+    assert differences == {"mine": pytest.approx(0.04), "worse": pytest.approx(-0.04)}
