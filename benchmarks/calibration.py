@@ -1,6 +1,6 @@
 """How often does a verdict say what is not so? Whole sweeps are simulated, searches included, and judged as real ones.
 
-    python benchmarks/calibration.py [--sweeps 1000] [--protocol 200] [--surface digits] [--write]
+    python benchmarks/calibration.py [--sweeps 1000] [--protocol 200] [--surface digits] [--line warm] [--write]
 
 A study is a search of every method on a response surface (fitted to this project's own results: `stdlib-lm`, whose
 published settings cost 0.12 nats, and `digits`), the choice of a winner, its confirm runs, and the baselines' curves. A
@@ -473,6 +473,7 @@ def main() -> None:
     parser.add_argument("--sweeps", type=int, default=1000, help="a line, searched at random")
     parser.add_argument("--protocol", type=int, default=0, help="sweeps a line that the protocol searches")
     parser.add_argument("--surface", choices=SURFACES, action="append", help="one of them; may be repeated")
+    parser.add_argument("--line", default="", help="only lines with this in their names")
     parser.add_argument("--write", action="store_true", help="keep the rows for reports")
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
@@ -485,12 +486,15 @@ def main() -> None:
                 f"{options.sweeps} sweeps a line, {options.protocol} by the protocol"
             )
             print(f"{'':<41} studies  faster  slower  covers  estimate  could find  forecast")
-            asked = [(line, n) for line in LINES for n in ((3,) if line.until else (3, 5)) if options.sweeps]
+            lines = [line for line in LINES if options.line in line.name and options.sweeps]
+            asked = [(line, n) for line in lines for n in ((3,) if line.until else (3, 5))]
             answers = [pool.submit(simulated, line, surface, n, options.sweeps) for line, n in asked]
             for answer in answers:
                 rows.append(answer.result())
                 print(words(rows[-1]), flush=True)
             for line in OF_PROTOCOL if options.protocol else ():
+                if options.line not in line.name:
+                    continue
                 jobs = [
                     pool.submit(protocol_sweep, line, SURFACES[surface], budget, number)
                     for number in range(options.protocol)
