@@ -7,14 +7,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from simulated import make_plan, simulate
+from simulated import make_plan, reports_of, simulate
 from small_space import space_with
 
 from ire.sweeps.findings.comparison import compare
 from ire.sweeps.findings.yardstick import TEST, VALIDATION
 from ire.sweeps.plan.plan import RULES, Plan
 from ire.sweeps.records.experiment_home import FolderHome
-from ire.sweeps.records.records import CONFIRM, CONTROL, CURVE, DIVERGED, PRUNED, SEARCH, TIMING
+from ire.sweeps.records.records import CONFIRM, CONTROL, CURVE, DIVERGED, FAILED, PRUNED, SEARCH, TIMING
 from ire.sweeps.report.tables import result_table
 from ire.sweeps.report.words import further_findings, headline
 
@@ -234,3 +234,51 @@ def test_a_sweep_of_before_there_were_studies_is_judged_by_validation_and_asks_f
     assert comparison.is_complete
     assert comparison.clock == "wall"
     assert not [run for run in records.trials.values() if run.stage == TIMING]
+
+
+def without(records, loses, status=FAILED):
+    """The records of a sweep in which some runs were lost."""
+    changed = {name: copy.copy(trial) for name, trial in records.trials.items()}
+    for trial in changed.values():
+        if loses(trial):
+            trial.status = status
+    return SimpleNamespace(trials=changed, runs=records.runs)
+
+
+@pytest.mark.parametrize("count", [1, 2], ids=["one of its runs", "all of its runs"])
+def test_a_faster_method_must_beat_a_baseline_that_lost_confirm_runs(sweep, count):
+    plan, records = sweep
+    lost = without(
+        records, lambda t: (t.arm, t.stage, t.study) == ("sam-sgd", CONFIRM, 0) and t.number < count
+    )
+    comparison = judged(plan, lost, speeds={"sgd-ire": 1.8, "sam-sgd": 4.0})
+    assert verdicts(comparison)["step"] == "not shown"
+    assert comparison.row("sgd-ire").against["step"] == "sam-sgd"
+    slow = judged(plan, lost, speeds={"sgd-ire": 1.8, "sam-sgd": 0.5})
+    assert verdicts(slow)["step"] == ("faster" if count == 1 else "not shown")
+
+
+def test_a_baseline_all_of_whose_runs_in_a_study_diverged_is_beaten(sweep):
+    plan, records = sweep
+    lost = without(records, lambda t: (t.arm, t.stage, t.study) == ("sam-sgd", CONFIRM, 0), DIVERGED)
+    assert verdicts(judged(plan, lost, speeds={"sgd-ire": 1.8}))["step"] == "faster"
+
+
+def test_where_a_curve_has_lost_a_horizon_no_method_is_faster_and_it_is_said(tmp_path, sweep):
+    plan, _ = sweep
+
+    def sam_ends_lower(trial):
+        gain = 0.03 if trial.method.startswith("sam") else 0.0
+        return ({**r, "val_loss": r["val_loss"] and r["val_loss"] - gain} for r in reports_of(trial))
+
+    trials = simulate(plan, tmp_path, reports=sam_ends_lower).records.trials
+    records = SimpleNamespace(trials=trials, runs=[])
+    speeds = {"sgd-ire": 1.8, "sam-sgd": 4.0}
+    assert verdicts(judged(plan, records, speeds=speeds))["step"] == "slower"
+    lost = without(records, lambda t: (t.arm, t.stage, t.study, t.spec.horizon) == ("sam-sgd", CURVE, 0, 96))
+    comparison = judged(plan, lost, speeds=speeds)
+    assert verdicts(comparison)["step"] == "not shown"
+    assert comparison.row("sgd-ire").powers["step"].least_detectable == math.inf
+    assert "nobody knows how sam-sgd would have ended: no method is called faster" in told_by(
+        plan, lost, comparison
+    )

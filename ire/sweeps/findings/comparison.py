@@ -7,8 +7,9 @@ from itertools import groupby
 from ire.sweeps.findings.clause import Clause
 from ire.sweeps.findings.contract import WALL_CLAUSE, clauses
 from ire.sweeps.findings.method_rows import MethodRows
-from ire.sweeps.findings.power import power
+from ire.sweeps.findings.power import POWERLESS, power
 from ire.sweeps.findings.rows import Row
+from ire.sweeps.findings.statistics.horizon import UNKNOWN
 from ire.sweeps.findings.statistics.speedup import CLOCKS
 from ire.sweeps.findings.statistics.verdict import (
     NOT_FINISHED,
@@ -195,7 +196,10 @@ def _with_judgements(found: Comparison, row: Row, judged: Mapping[str, Mapping[s
         if not all(found.row(method).is_finished for method in (row.method, *rivals(judgement, over))):
             judgement = replace(judgement, verdict=NOT_FINISHED)
         judgements[clock] = judgement
-        powers[clock] = power(draws[:, 0], studies=over[name].units, tail=judgement.tails[0])
+        is_read = over[name].whole or over[name].ratio.censored != UNKNOWN
+        powers[clock] = (
+            power(draws[:, 0], studies=over[name].units, tail=judgement.tails[0]) if is_read else POWERLESS
+        )
     return replace(row, speed_ups=speed_ups, against=against, judgements=judgements, powers=powers)
 
 

@@ -26,6 +26,10 @@ class Power:
     """Studies that find `SMALL`; None if more than `MOST_STUDIES`."""
 
 
+POWERLESS = Power(least_detectable=float("inf"), studies_for_small=None)
+"""Where nothing can be read."""
+
+
 def power(draws: np.ndarray, *, studies: int, tail: float = TAIL) -> Power:
     """From the draws (resamples,) of a speed-up over `studies`, tested one-sided at `tail`.
 

@@ -12,9 +12,9 @@ import numpy as np
 
 from ire.sweeps.findings.statistics.draws import median_ratios
 from ire.sweeps.findings.statistics.speedup import CLOCKS, speed_ups
-from ire.sweeps.findings.statistics.verdict import SpeedUp
+from ire.sweeps.findings.statistics.verdict import SpeedUp, unknown_speed_up
 from ire.sweeps.plan.plan import Plan
-from ire.sweeps.records.records import FINISHED, TrialRecord
+from ire.sweeps.records.records import DIVERGED, FINISHED, TrialRecord
 from ire.sweeps.search.ledger import Ledger
 from ire.sweeps.search.stages import baseline_is_settled, best_baseline, curve_baselines, curve_contests, lost
 from ire.sweeps.search.timing import is_timed, step_seconds
@@ -85,19 +85,39 @@ class Yardstick:
         """Whether wall-clock may be judged: by the quiet pass where there is one."""
         return not is_timed(self._plan) or (self.spread is not None and self.spread <= QUIET)
 
+    def rivals(self) -> list[str]:
+        """What a faster method must beat: `baselines`, then those that lost runs, unless all of a study diverged."""
+        first = self._studies[0]
+        names = [name for name, ledger in first.items() if ledger.is_baseline]
+        runs = {name: [study[name].confirm for study in self._studies] for name in names}
+        usable = self.baselines()
+        return usable + [
+            name
+            for name in names
+            if name not in usable
+            and all(runs[name])
+            and not any(all(run.status == DIVERGED for run in of_study) for of_study in runs[name])
+        ]
+
     def over_all(self, method: str, runs: Sequence[Sequence[TrialRecord]], *purpose: str) -> Against:
-        """The speed-ups of `runs`, those of each study, over every baseline but `method` itself."""
+        """The speed-ups of `runs`, those of each study, over every rival but `method` itself.
+
+        Over one that lost what is needed to read one it is not known.
+        """
         found: dict[str, dict[str, SpeedUp]] = {clock: {} for clock in CLOCKS}
         draws: dict[str, dict[str, np.ndarray]] = {clock: {} for clock in CLOCKS}
         if not self.is_settled or not all(map(finished, runs)):
             return Against()
-        for baseline in self.baselines():
-            if baseline == method:
-                continue
+        rivals = [name for name in self.rivals() if name != method]
+        for baseline in rivals:
             by_clock, drawn = self.over(method, runs, baseline, *purpose)
             for clock, speed_up in by_clock.items():
                 found[clock][baseline] = speed_up
                 draws[clock][baseline] = drawn[clock]
+        for clock, over in found.items():
+            for baseline in rivals if over else ():
+                if baseline not in over:
+                    over[baseline], draws[clock][baseline] = unknown_speed_up(len(self._studies))
         return Against(
             speed_ups={clock: over for clock, over in found.items() if over},
             draws={clock: over for clock, over in draws.items() if over},
@@ -137,8 +157,10 @@ class Yardstick:
         generator = np.random.default_rng(derive_seed(self._plan.seed, "bootstrap", *purpose, baseline))
         costs = {
             "step": np.zeros(len(losses)),
-            "gradient_evaluations": self._gradient_costs(units, len(losses)),
         }
+        gradients = self._gradient_costs(units, len(losses))
+        if gradients is not None:
+            costs["gradient_evaluations"] = gradients
         wall = self._wall_costs(method, baseline, units, generator)
         if wall is not None:
             costs["wall"] = wall
@@ -161,8 +183,14 @@ class Yardstick:
             own = [p for p in self.curves if p.study == study and p.baseline == best]
         return {point.factor: point.runs for point in own}
 
-    def _gradient_costs(self, units: list[tuple[Ledger, Sequence[TrialRecord]]], rows: int) -> np.ndarray:
-        logs = [np.log(_gradients_per_step(base.confirm) / _gradients_per_step(mine)) for base, mine in units]
+    def _gradient_costs(
+        self, units: list[tuple[Ledger, Sequence[TrialRecord]]], rows: int
+    ) -> np.ndarray | None:
+        """Logarithms of the ratio of gradients a step, a unit each; None where a side counted none."""
+        pairs = [(_gradients_per_step(base.confirm), _gradients_per_step(mine)) for base, mine in units]
+        if not all(map(all, pairs)):
+            return None
+        logs = [np.log(base / mine) for base, mine in pairs]
         return np.array(logs) if len(logs) == rows else np.full(rows, logs[0])
 
     def _wall_costs(
@@ -180,7 +208,7 @@ class Yardstick:
                 times = step_seconds(base), step_seconds(ledger) if ledger else []
             else:
                 times = _seconds(base.confirm), _seconds(mine)
-            if not all(times):
+            if not all(times) or not all(map(median, times)):
                 return None
             pairs.append(times)
         if len(pairs) == 1:
@@ -198,7 +226,11 @@ class Yardstick:
     def _spread(self) -> float | None:
         """How far apart the turns of a winner lie, as a share of their median; the median over the winners."""
         turns = [step_seconds(ledger) for study in self._studies for ledger in study.values()]
-        spreads = [(max(times) - min(times)) / median(times) for times in turns if len(times) > 1]
+        spreads = [
+            (max(times) - min(times)) / median(times)
+            for times in turns
+            if len(times) > 1 and median(times) > 0
+        ]
         return median(spreads) if spreads else None
 
 

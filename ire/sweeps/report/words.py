@@ -10,6 +10,7 @@ from ire.sweeps.findings.power import POWER, SMALL
 from ire.sweeps.findings.results import Results
 from ire.sweeps.findings.rows import Control, Row
 from ire.sweeps.findings.statistics.draws import LEVEL
+from ire.sweeps.findings.statistics.horizon import UNKNOWN
 from ire.sweeps.findings.statistics.speedup import CLOCKS
 from ire.sweeps.findings.statistics.verdict import (
     FASTER,
@@ -339,8 +340,19 @@ def _lost(comparison: Comparison) -> list[str]:
     curve = [f"{p.baseline} {p.lost} at {p.factor:g} T" for p in comparison.curve if p.lost]
     if curve:
         sentences.append(
-            "Runs of baselines' curves diverged or failed, so nothing is read from these curves: "
-            f"{', '.join(curve)}."
+            "Runs of baselines' curves diverged or failed; a faster method must beat what is left of these curves, and "
+            f"they make none slower: {', '.join(curve)}."
+        )
+    unread = dict.fromkeys(
+        name
+        for row in comparison.rows
+        for over in row.over.speed_ups.values()
+        for name, speed_up in over.items()
+        if speed_up.ratio.censored == UNKNOWN and not speed_up.whole
+    )
+    if unread:
+        sentences.append(
+            f"Runs are lost, so nobody knows how {_and(list(unread))} would have ended: no method is called faster."
         )
     return sentences
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ire.sweeps.findings.statistics.draws import LEVEL, interval
+from ire.sweeps.findings.statistics.draws import LEVEL, RESAMPLES, interval
 from ire.sweeps.findings.statistics.horizon import ABOVE, BELOW, UNKNOWN, WITHIN
 from ire.sweeps.plan.plan import MARGIN
 
@@ -95,6 +95,15 @@ def with_tails(speed_up: SpeedUp, draws: np.ndarray, tails: tuple[float, float])
     )
 
 
+def unknown_speed_up(units: int) -> tuple[SpeedUp, np.ndarray]:
+    """A speed-up that cannot be read, and draws of it: it may be anything."""
+    draws = np.column_stack([np.ones(RESAMPLES), np.full(RESAMPLES, UNKNOWN)])
+    return (
+        speed_up_from_draws(1.0, UNKNOWN, draws[:, 0], draws[:, 1], units=units, whole=False),
+        draws,
+    )
+
+
 def hardest(over: Mapping[str, SpeedUp]) -> str:
     """The baseline that is hardest to beat: that over which the speed-up is smallest."""
     return min(over, key=lambda name: over[name].ratio.value)
@@ -127,12 +136,14 @@ def judge(found: Mapping[str, Mapping[str, SpeedUp]], looks: int = 1) -> dict[st
     """The judgement on each method from its speed-ups over every baseline, by method and baseline.
 
     At most 2.5 % of the sweeps in which no method is faster than the margin call any of them faster, and as many of
-    those in which none is slower call any slower. A method with a speed-up that is not `whole` is not judged.
+    those in which none is slower call any slower. A method is not judged if none of its speed-ups is `whole`: it lost
+    runs. A baseline that lost runs must be beaten in those that are left, which speak for it, but makes none slower.
     A sweep that is judged at several `looks` and goes on until it is decided spends a part of the levels at each
     (Bonferroni), so they hold however often it is looked at.
     """
-    whole = {method: over for method, over in found.items() if over and all(s.whole for s in over.values())}
-    p_faster = {method: max(s.p_faster for s in over.values()) for method, over in whole.items()}
+    whole = {method: {b: s for b, s in over.items() if s.whole} for method, over in found.items()}
+    whole = {method: over for method, over in whole.items() if over}
+    p_faster = {method: max(s.p_faster for s in found[method].values()) for method in whole}
     p_slower = {method: len(over) * min(s.p_slower for s in over.values()) for method, over in whole.items()}
     faster, low = holm(p_faster, TAIL / looks)
     slower, high = holm(p_slower, TAIL / looks)
@@ -142,9 +153,10 @@ def judge(found: Mapping[str, Mapping[str, SpeedUp]], looks: int = 1) -> dict[st
         if verdict == SLOWER:
             against = min(over, key=lambda name: (over[name].p_slower, over[name].ratio.value))
         else:
+            over = found[method]
             against = max(over, key=lambda name: (over[name].p_faster, -over[name].ratio.value))
         judged[method] = Judgement(
-            verdict=verdict, against=against, tails=(low[method], high[method] / len(over))
+            verdict=verdict, against=against, tails=(low[method], high[method] / len(whole[method]))
         )
     return judged
 
