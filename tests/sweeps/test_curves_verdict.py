@@ -47,13 +47,14 @@ def judged(
     baselines=("baseline",),
     metric=None,
     mode=None,
+    clock=None,
     **columns,
 ):
     frame.to_parquet(tmp_path / name) if name.endswith("parquet") else frame.to_csv(
         tmp_path / name, index=False
     )
     read = read_curves([tmp_path / name], columns, metric=metric, mode=mode)
-    return compare_curves(read, baselines=baselines)
+    return compare_curves(read, baselines=baselines, clock=clock)
 
 
 def arm(comparison, name):
@@ -432,3 +433,35 @@ def test_public_logs_of_a_competition_are_told_apart(tmp_path):
     assert not arm(found, "20260611_tailema_2720_submission").judgements, "its runs end before their schedule"
     ratio = arm(found, "20260430_adamh").speed_ups["step"]["20260610_tuned_baseline_3250"].ratio
     assert ratio.censored == ABOVE
+
+
+def test_an_arm_of_a_single_study_is_no_method_however_many_studies_the_baseline_has(tmp_path):
+    base = pd.concat(
+        table(*CURVE_OF_THE_BASELINE).assign(study=study, run=lambda f, n=study: f["run"] + f"-{n}")
+        for study in (1, 2, 3)
+    )
+    mine = table(("mine", 2.92))
+    comparison = judged(pd.concat([base, mine[mine["arm"] == "mine"].assign(study=1)]), tmp_path)
+    assert comparison.studies == 1
+    assert not comparison.judges_methods
+
+
+def test_a_loss_past_the_horizon_is_not_read(tmp_path):
+    frame = table(*CURVE_OF_THE_BASELINE, ("mine", 2.92, 1000))
+    frame["horizon"] = frame["step"].groupby([frame["arm"], frame["run"]]).transform("max")
+    mine = frame["arm"] == "mine"
+    frame.loc[mine & (frame["step"] == 1000), "step"] = 1010
+    comparison = judged(frame, tmp_path)
+    assert arm(comparison, "mine").main.lost == len(arm(comparison, "mine").main.runs)
+    assert not arm(comparison, "mine").judgements
+
+
+@pytest.mark.parametrize("who", ["baseline", "mine"])
+def test_runs_that_ended_before_their_first_step_are_lost(tmp_path, who):
+    frame = table(*CURVE_OF_THE_BASELINE, ("mine", 2.92))
+    crashed = pd.DataFrame(
+        {"arm": who, "run": ["x", "y", "z"], "seed": [7, 8, 9], "step": 0, "val_loss": 9.0}
+    )
+    comparison = judged(pd.concat([frame, crashed]), tmp_path)
+    at_0 = arm(comparison, who).sides[0]
+    assert (at_0.horizon, at_0.lost) == (0, 3)

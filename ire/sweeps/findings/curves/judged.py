@@ -41,6 +41,7 @@ class CurvesComparison:
     arms: list[Arm]
     clock: str
     studies: int
+    """Of every arm, at least."""
     paired: bool
     contract: list[Clause]
     copies: int = 0
@@ -96,7 +97,7 @@ def compare_curves(
             "--clock gradient_evaluations: some runs have none; --gradients names their column, --clock step does "
             "without"
         )
-    studies = len({run.study for run in curves.runs})
+    studies = min(len({run.study for run in curves.runs if run.arm == name}) for name in curves.arms)
     paired = _is_paired(arms, names)
     measured = {
         name: _measured(arm, [arms[n] for n in names], studies, paired, seed) if not arm.is_baseline else arm

@@ -52,10 +52,12 @@ class CurveRun:
 
     @property
     def loss(self) -> float:
-        """At its horizon, or at the last step before it, since some count from 0; infinity if it does not get there."""
-        exact = np.flatnonzero(self.steps == self.horizon)
-        at = int(exact[0] if exact.size else np.searchsorted(self.steps, self.horizon - 1))
-        return float(self.losses[at]) if at < len(self.steps) else np.inf
+        """At its horizon, or one step before it, since some count from 0; infinity if it ended before."""
+        for step in (self.horizon, self.horizon - 1) if self.horizon > 0 else ():
+            at = np.flatnonzero(self.steps == step)
+            if at.size:
+                return float(self.losses[at[0]])
+        return np.inf
 
     @property
     def is_whole(self) -> bool:
