@@ -8,6 +8,9 @@ keys it has, and what they mean, stands here. The metrics of the task stand besi
 from collections.abc import Sequence
 from typing import Any, NotRequired, TypedDict
 
+RESULT_KEYS = ("trial", "method", "stage", "seed", "start", "status", "error", "time")
+"""What `results.jsonl` says of a trial beside its reports: no report has a value of these names."""
+
 MEASURES = ("fisher_trace", "hessian_trace", "largest_eigenvalue")
 """The measures of flatness."""
 

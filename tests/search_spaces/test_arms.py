@@ -4,6 +4,7 @@ import pytest
 
 from ire.invalid_input import InvalidInput
 from ire.methods.own_arm import OwnArm
+from ire.sweeps.plan.plan import Plan
 from search_spaces import Choice, Fixed, Interval
 from search_spaces.space import parse_space
 
@@ -86,3 +87,23 @@ def test_a_mistake_is_named_with_its_place(before, after, message):
 def test_an_unknown_arm_is_refused_with_the_nearest():
     with pytest.raises(InvalidInput, match=r"unknown arm 'mien'.*did you mean 'mine'"):
         parse().method("mien")
+
+
+def test_the_dearest_trial_of_an_arm_has_the_dearest_of_its_optimizers():
+    text = """
+    horizon = 20
+    [arms.baseline]
+    role = "baseline"
+    optimizer = { choice = ["sgd", "sam-sgd"], published = "sgd" }
+    lr = { log = [0.01, 1.0], published = 0.1 }
+    momentum = 0.9
+    weight_decay = 1e-4
+    warmup_fraction = 0.1
+    final_lr_fraction = 0.0
+    rho = 0.05
+    """
+    space = parse_space(text, task="train.py:train", source="train.toml")
+    plan = Plan(
+        name="p", task="train.py:train", methods=("baseline",), trials=8, confirm_seeds=1, seed=0, space=space
+    )
+    assert plan.most_expensive_trial(plan.method("baseline")) == 40

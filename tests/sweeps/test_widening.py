@@ -13,6 +13,7 @@ from ire.sweeps.records.experiment_home import new_home
 from ire.sweeps.records.records import CONFIRM, SEARCH
 from ire.sweeps.report.facts import as_json
 from ire.sweeps.report.words import further_findings
+from ire.sweeps.search.protocol import Protocol
 from ire.sweeps.search.range_ends import edges
 from ire.sweeps.search.widening import Moved, _further, check_limits
 from search_spaces import Interval
@@ -166,3 +167,18 @@ def test_weight_decay_next_to_none_is_no_edge(lr, at_edge):
     plan = make_plan(space=space_with({"sgd": {"lr": {"log": [0.01, 100.0], "published": 0.1}}}))
     settings = SGD.resolve({"lr": lr, "weight_decay": 1e-6})  # in 240 steps
     assert ("weight_decay" in [edge.setting for edge in edges(plan, "sgd", settings)]) is at_edge
+
+
+def test_what_no_method_could_pay_for_is_not_widened(tmp_path):
+    space = space_with(
+        {
+            "horizon": 48,
+            "search": {"rungs": [], "budget_per_trial": 0.25},
+            "sgd": {"lr": {"log": [0.3, 0.5], "published": 0.3, "limits": [1e-3, 10.0]}},
+        }
+    )
+    plan = plan_of(methods=("sam-sgd", "sam-sgd-ire"), trials=10, confirm_seeds=1, space=space)
+    protocol = simulate(plan, tmp_path)
+    assert compare(plan, protocol.records).is_complete
+    again = Protocol(plan, tmp_path)
+    assert again.is_over and again.next_trial() is None

@@ -8,6 +8,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ire.invalid_input import InvalidInput
+from ire.trial.report import RESULT_KEYS
 
 Numbers = dict[str, float | None]
 
@@ -24,6 +25,12 @@ def check_metric(name: str, *, call: str) -> None:
     """Raise `InvalidInput` for a metric that a function cannot report under that name."""
     if name in MEASURED:
         raise InvalidInput(f"{call}: {name!r} is measured, and every report has it; rename yours")
+    if name in RESULT_KEYS:
+        raise InvalidInput(
+            f"{call}: {name!r} is a word of the records; rename yours, to {'val_' + name!r} for example"
+        )
+    if not name or not name.isprintable():
+        raise InvalidInput(f"{call}: {name!r} is no name of a metric: must be characters that can be printed")
     if name.startswith("test_"):
         raise InvalidInput(
             f"{call}: {name!r}: the test split is not looked at before the end; register what computes it instead: "
@@ -45,7 +52,7 @@ def number(name: str, value: Any) -> float | None:
         if isinstance(value, str | bytes):
             raise TypeError
         return float(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InvalidInput(f"{name} is {value!r}, a {type(value).__name__}: must be one number") from error
 
 

@@ -108,6 +108,7 @@ def sweep(
             show_default=False,
         ),
     ] = None,
+    trust: Trust = False,
     **options: Any,
 ) -> None:
     """Tune every method on TASK with the same budget, run each winner again on fresh seeds, and report."""
@@ -117,7 +118,7 @@ def sweep(
     _loading(console, options)
     from ire.sweeps.experiments.launch import sweep as run
 
-    _finish(run(task, console=console, **options), inline=options["inline"])
+    _finish(run(task, trust=trust, console=console, **options), inline=options["inline"])
 
 
 @with_flags(RESUMED, resume=True)

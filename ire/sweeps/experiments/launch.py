@@ -65,6 +65,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 def sweep(
     task: str | Callable[[Trial], Any] | None = None,
     *,
+    trust: bool = False,
     console: Console | None = None,
     **options: Unpack[SweepOptions],
 ) -> Experiment:
@@ -91,7 +92,7 @@ def sweep(
     the data sets on every machine; by default `IRE_DATA` or a folder in the user's cache. `precision` (fp32,
     tf32 or bf16; the preset's otherwise, or fp32), `compile`, `deterministic`, `micro_batches` and `schedule`
     are those of every trial; `external` names the trial, as EXPERIMENT/TRIAL, whose gradient norms external
-    grafting takes.
+    grafting takes. Modules that the folder of `warm_start` names and this user never ran are imported only with `trust`.
 
     Raises `InvalidInput` before anything is started or written. After an interrupt the returned experiment is
     incomplete; if the sweep could not continue, `broken_off` says why. `resume` continues it.
@@ -100,11 +101,11 @@ def sweep(
         raise InvalidInput(
             f'{IMPORTING[-1]} starts a sweep when it is imported: put that below `if __name__ == "__main__":`'
         )
-    return _sweep(task, console or plain_console(), dict(options))
+    return _sweep(task, console or plain_console(), dict(options), trust)
 
 
 def _sweep(
-    task: str | Callable[[Trial], Any] | None, console: Console, options: dict[str, Any]
+    task: str | Callable[[Trial], Any] | None, console: Console, options: dict[str, Any], trust: bool
 ) -> Experiment:
     preset, scale, space = options["preset"], options["scale"], options["space"]
     inherited: dict[str, Any] = {}
@@ -141,7 +142,7 @@ def _sweep(
         "confirm_seeds": found.confirm_seeds,
         "candidates": found.candidates,
         "studies": found.studies,
-        "name": f"{re.sub(r'[^A-Za-z0-9]+', '-', task).strip('-')}-{datetime.now():%Y%m%d-%H%M%S}",
+        "name": f"{_short(task)}-{datetime.now():%Y%m%d-%H%M%S}",
     }
     planned = {}
     for name, option in PLANNED.items():
@@ -177,7 +178,7 @@ def _sweep(
         plan = replace(plan, gpus_per_worker=where.gpus_by_default())
     plan = preflight(plan, console, has_other_data=where.has_other_data)
     if plan.warm_start is not None:
-        warm = warm_started(plan)
+        warm = warm_started(plan, trust=trust)
         plan = warm.plan
         _say(console, warm.words)
     for said in dict.fromkeys(found.searched_by_default(plan.method(name)) for name in plan.methods):
@@ -414,6 +415,11 @@ def _lost(reason: str, home: ExperimentHome, where: Place) -> str:
 
 def _how_to_go_on(home: ExperimentHome, where: Place) -> str:
     return f"interrupted; continue with: {where.command} {home.argument}"
+
+
+def _short(task: str) -> str:
+    """What an experiment is called by default, after its task: its end, where its whole name is long."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", task)[-48:].strip("-")
 
 
 def _new_home(storage: str | Path, name: str) -> ExperimentHome:

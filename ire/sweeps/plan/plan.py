@@ -2,9 +2,10 @@
 
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -197,7 +198,10 @@ class Plan(PlannedOptions):
     def most_expensive_trial(self, method: Method) -> int:
         """Gradient evaluations of a full trial of `method` with the earliest start and smallest interval."""
         if isinstance(method, OwnArm):
-            return method.gradient_evaluations(self._dearest(method), self.space.horizon)
+            return max(
+                method.gradient_evaluations(settings, self.space.horizon)
+                for settings in self._dearest(method)
+            )
         settings = {"kappa": 1.0, "gamma": 0.5, "start_fraction": 0.0, "interval": 1, "lambda": 1.0}
         if method.ire:
             dimensions = self.space.dimensions(method)
@@ -216,12 +220,17 @@ class Plan(PlannedOptions):
         """Gradient evaluations of a full trial of `method` with these settings."""
         return round(method.gradient_evaluations(settings, horizon) * self.space.full_batches(settings))
 
-    def _dearest(self, arm: Method) -> dict[str, Any]:
-        """The settings of an arm of a training function with IRE's masks as early and as often as its space allows."""
-        dimensions, settings = self.space.dimensions(arm), self.space.published(arm)
-        for name in settings.keys() & {"start_fraction", "interval"}:
-            settings[name] = min(ends(dimensions[name]))
-        return settings
+    def _dearest(self, arm: Method) -> Iterator[dict[str, Any]]:
+        """Settings of an arm of a training function, one of which costs most: with each optimizer that it may have, and
+        with IRE's boost at each end, its masks as early and as often as the space allows.
+        """
+        dimensions = self.space.dimensions(arm)
+        varied = [name for name in (OPTIMIZER, "kappa", "gamma") if name in dimensions]
+        for values in product(*(ends(dimensions[name]) for name in varied)):
+            settings = self.space.complete(arm, dict(zip(varied, values, strict=True)))
+            for name in settings.keys() & {"start_fraction", "interval"}:
+                settings[name] = min(ends(dimensions[name]))
+            yield settings
 
     def search_trial(self, method: str, number: int, settings: dict[str, Any]) -> TrialSpec:
         """A trial of the search. Trials of equal number share their seed, whatever the method; in a grid all do."""

@@ -37,7 +37,7 @@ from ire.sweeps.records.event_check import (
     refused,
 )
 from ire.sweeps.records.lines import append_line, numbered_lines, read_lines
-from ire.trial.report import Report
+from ire.trial.report import RESULT_KEYS, Report
 from ire.trial.spec import TrialSpec
 
 __all__ = [
@@ -374,10 +374,6 @@ class Records:
         _make_durable(self._trials_file)
         self.publish()
         return line
-
-
-RESULT_KEYS = ("trial", "method", "stage", "seed", "start", "status", "error", "time")
-"""What `results.jsonl` says of a trial beside its reports."""
 
 
 def read_records(folder: Path) -> Records:

@@ -92,6 +92,11 @@ class Ledger:
             return False
         return self.promised + self._most_expensive <= self.plan.budget
 
+    def may_start_in(self, plan: Plan) -> bool:
+        """Whether another plan of the study, with a higher cap, would allow one more search trial."""
+        dearest = plan.most_expensive_trial(self.method)
+        return len(self.search) < plan.search_trials(self.method) and self.promised + dearest <= plan.budget
+
     @property
     def search_is_over(self) -> bool:
         """Whether no search trial is running or will run."""

@@ -73,7 +73,7 @@ class Widening:
 
 
 def due_widening(plan: Plan, ledgers: Mapping[str, Ledger], before: Sequence[Widening]) -> Widening | None:
-    """What is due in a study; None while it searches, or if nothing can be moved.
+    """What is due in a study; None while it searches, or if nothing can be moved or nobody could pay for a trial then.
 
     `plan` is the study's after what was widened in it `before`.
     """
@@ -90,7 +90,9 @@ def due_widening(plan: Plan, ledgers: Mapping[str, Ledger], before: Sequence[Wid
     if not moved:
         return None
     first = plan.trials - sum(widening.trials for widening in before)
-    return Widening(study=plan.study_number, moved=tuple(moved.values()), trials=math.ceil(SHARE * first))
+    found = Widening(study=plan.study_number, moved=tuple(moved.values()), trials=math.ceil(SHARE * first))
+    wider = widened(plan, [found])
+    return found if any(ledger.may_start_in(wider) for ledger in ledgers.values()) else None
 
 
 def _moved(plan: Plan, method: Method, setting: str, *, is_lower: bool) -> list[Moved]:
