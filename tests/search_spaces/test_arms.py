@@ -92,6 +92,7 @@ def test_an_unknown_arm_is_refused_with_the_nearest():
 def test_the_dearest_trial_of_an_arm_has_the_dearest_of_its_optimizers():
     text = """
     horizon = 20
+    eval_interval = 5
     [arms.baseline]
     role = "baseline"
     optimizer = { choice = ["sgd", "sam-sgd"], published = "sgd" }

@@ -92,7 +92,8 @@ def sweep(
     the data sets on every machine; by default `IRE_DATA` or a folder in the user's cache. `precision` (fp32,
     tf32 or bf16; the preset's otherwise, or fp32), `compile`, `deterministic`, `micro_batches` and `schedule`
     are those of every trial; `external` names the trial, as EXPERIMENT/TRIAL, whose gradient norms external
-    grafting takes. Modules that the folder of `warm_start` names and this user never ran are imported only with `trust`.
+    grafting takes. Modules that the folder of `warm_start` names are imported if this user has run them before, or
+    with `trust`.
 
     Raises `InvalidInput` before anything is started or written. After an interrupt the returned experiment is
     incomplete; if the sweep could not continue, `broken_off` says why. `resume` continues it.
