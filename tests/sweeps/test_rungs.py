@@ -25,6 +25,16 @@ def test_a_step_that_is_no_rung_decides_nothing():
     assert not rungs.goes_on("b", 10, 9.0)
 
 
+def test_a_trial_that_is_found_diverged_at_a_rung_counts_there():
+    rungs = Rungs([10, 20], 2)
+    assert rungs.goes_on("a", 10, 1.0)
+    rungs.diverged("b", 10)
+    rungs.diverged("c", 10)
+    assert rungs.goes_on("d", 10, 1.5)  # two of four pass
+    assert rungs.goes_on("a", 20, 1.0)
+    assert not rungs.goes_on("d", 20, 1.5)  # one of two: none is there that never came
+
+
 def test_a_diverged_trial_counts_as_the_worst_of_its_next_rung():
     with_diverged, without = Rungs([10, 20], 2), Rungs([10, 20], 2)
     for rungs in (with_diverged, without):

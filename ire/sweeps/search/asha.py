@@ -27,8 +27,8 @@ class Rungs:
         return value <= values[max(1, len(values) // self._reduction_factor) - 1]
 
     def diverged(self, trial: str, step: int) -> None:
-        """Count a trial that diverged after `step` as the worst of the next rung."""
-        following = [rung for rung in self._arrived if rung > step]
+        """Count a trial that was found to have diverged at `step` as the worst of the next rung, or of this one."""
+        following = [rung for rung in self._arrived if rung >= step]
         if following and trial not in self._arrived[min(following)]:
             self._arrive(trial, min(following), math.inf)
 

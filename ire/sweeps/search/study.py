@@ -78,12 +78,20 @@ class Study:
     def work(self) -> tuple[int, int]:
         """Gradient evaluations done, and the maximum for the study."""
         done = total = 0
-        arms = self.arms.values()
-        on_curve = curve_baselines(self.plan, arms) if baseline_is_settled(arms) else None
-        for arm in arms:
+        for name, horizons in self.later_horizons().items():
+            arm = self.arms[name]
             done += arm.spent + sum(trial.gradient_evaluations for trial in arm.later)
             total += arm.spent if arm.search_is_over else self.plan.budget
-            is_curve = arm.is_baseline if on_curve is None else arm in on_curve
-            horizons = later_runs(self.plan, arm, is_curve=is_curve)
             total += round(self.plan.most_expensive_trial(arm.method) * sum(horizons))
         return done, max(done, total)
+
+    def later_horizons(self) -> dict[str, list[float]]:
+        """By method: the horizons of all runs after its search, at most, in multiples of the task's."""
+        arms = self.arms.values()
+        on_curve = curve_baselines(self.plan, arms) if baseline_is_settled(arms) else None
+        return {
+            name: later_runs(
+                self.plan, arm, is_curve=arm.is_baseline if on_curve is None else arm in on_curve
+            )
+            for name, arm in self.arms.items()
+        }

@@ -12,7 +12,6 @@ from ire.sweeps.findings.forecast import forecast, forecast_words
 from ire.sweeps.records.records import RUNNING, SEARCH, TIMING
 from ire.sweeps.search.protocol import Protocol
 from ire.sweeps.search.stage_counts import stage_heads, stage_lines, stages_now
-from ire.sweeps.search.stages import later_runs
 from ire.sweeps.search.study import Study
 from ire.sweeps.watch.watcher import Watcher
 
@@ -105,12 +104,10 @@ class Progress(Watcher):
         ended = sum(
             trial.status != RUNNING and trial.stage != TIMING for trial in trials
         )  # turns are no trials
-        plan, arms = self._protocol.plan, self._protocol.arms.values()
-        later = sum(len(later_runs(plan, arm, is_curve=False)) for arm in arms)
-        curve = len(plan.curve) * plan.confirm_seeds if any(arm.is_baseline for arm in arms) else 0
-        search = sum(arm.plan.search_trials(arm.method) for arm in arms)
-        at_most = search + later + (curve if len(arms) > 1 else 0)
-        count = len(self._protocol.studies)
+        studies = self._protocol.studies
+        search = sum(arm.plan.search_trials(arm.method) for arm in self._protocol.arms.values())
+        at_most = search + sum(len(runs) for study in studies for runs in study.later_horizons().values())
+        count = len(studies)
         study = f"study {self._study.number + 1} of {count}" if count > 1 else ""
         parts = [part for part in (study, stages_now(self._protocol.running)) if part]
         place = f"{', '.join(parts)}: " if parts else ""
