@@ -1,4 +1,4 @@
-"""A Hugging Face and a Lightning trainer with `--workers 2`: in a process group that exists already."""
+"""A Hugging Face and a Lightning trainer, and a plain loop, with `--workers 2`: in a process group that exists."""
 
 import os
 import socket
@@ -13,7 +13,24 @@ from ire.trial.spec import TrialSpec
 from trainables.functions.function import as_function
 from trainables.functions.run import run_function
 
-TRAINERS = {"accelerate": hugging_face, "lightning": lightning_trainer}
+
+def plain_loop(*, begun, checkpoint):
+    """A loop whose workers draw other random numbers."""
+
+    def train(trial):
+        torch.manual_seed(100 + trial.rank)
+        begun.append(trial.first_step)
+        assert trial.saved == (None if trial.first_step == 0 else {"step": trial.first_step})
+        for step in range(trial.first_step, trial.horizon):
+            drawn = torch.rand(()).item()
+            if trial.due(step + 1):
+                trial.report(step + 1, train_loss=drawn, val_loss=drawn, val_accuracy=drawn)
+                trial.save({"step": step + 1})
+
+    return train
+
+
+TRAINERS = {"accelerate": hugging_face, "lightning": lightning_trainer, "torch": plain_loop}
 
 
 def work(rank: int, folder: str, port: int, package: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+import torch.distributed as dist
 
 from ire.invalid_input import InvalidInput
 
@@ -44,6 +45,15 @@ def generators() -> dict[str, Any]:
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         state["cuda"] = torch.cuda.get_rng_state_all()
     return state
+
+
+def generators_of_all(world_size: int) -> list[dict[str, Any]]:
+    """The states of every worker, by rank; a collective operation where there are several."""
+    if world_size == 1:
+        return [generators()]
+    found: list[Any] = [None] * world_size
+    dist.all_gather_object(found, generators())
+    return found
 
 
 def set_generators(state: Mapping[str, Any]) -> None:

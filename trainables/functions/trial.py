@@ -30,7 +30,7 @@ from ire.optim import IRE
 from ire.trial.report import Report
 from ire.trial.spec import TrialSpec
 from trainables.functions.numbers import check_metric, finite, finite_values, mean_over_workers, number
-from trainables.functions.saved_state import check_plain, generators, set_generators
+from trainables.functions.saved_state import check_plain, generators, generators_of_all, set_generators
 from trainables.functions.scheduled import scheduled_optimizer
 from trainables.functions.steps import check_due, check_over, checked_step
 from trainables.functions.stopwatch import Stopwatch
@@ -91,6 +91,7 @@ class Trial:
         self._cost = optimizer_of(spec.method, spec.settings)
         self._saved: Any = None
         self._generators: Mapping[str, Any] | None = None
+        self._others: list[dict[str, Any]] = []  # the generators of workers 1, 2, ... at the last report
         self._step = self._first_step = self._reported = 0
         self._gradients: float | None = None
         self._first_loss: float | None = None
@@ -227,7 +228,9 @@ class Trial:
         if self.spec.test and step == self.horizon and self._test is not None:
             values |= {f"test_{name}": value for name, value in self._test().items()}
         numbers = {name: number(name, value) for name, value in values.items()}
-        self._take(step, mean_over_workers(numbers, rank=self.rank, world_size=self.world_size))
+        numbers = mean_over_workers(numbers, rank=self.rank, world_size=self.world_size)
+        self._others = generators_of_all(self.world_size)[1:]
+        self._take(step, numbers)
 
     def _take(self, step: int, numbers: dict[str, float | None]) -> None:
         train_loss, val_loss = numbers.pop("train_loss"), numbers.pop("val_loss")
@@ -391,7 +394,7 @@ class Trial:
             "seconds": self._watch.seconds,
             "setup_seconds": self._watch.setup_seconds,
             "seconds_of_last_report": self._seconds_of_last_report,
-            "generators": generators(),
+            "generators": [generators(), *self._others],
             "state": state,
         }
         try:
@@ -410,7 +413,9 @@ class Trial:
         if differing:
             told = ", ".join(f"{name} {theirs.get(name)!r}, now {mine[name]!r}" for name in differing)
             raise InvalidInput(f"the checkpoint belongs to another trial: {told}; choose another folder")
-        self._saved, self._generators = state["state"], state["generators"]
+        kept = state["generators"]  # of before 0.3 those of worker 0 alone
+        self._generators = kept[self.rank if self.rank < len(kept) else 0] if isinstance(kept, list) else kept
+        self._saved = state["state"]
         self._step = self._first_step = state["step"]
         self.reports = list(state["reports"])
         self._reported = self.reports[-1]["step"] if self.reports else 0
