@@ -1,5 +1,6 @@
 import tomllib
 
+import numpy as np
 import pytest
 from simulated import make_plan
 
@@ -152,3 +153,11 @@ def test_concurrency_is_computed_from_the_nodes(fields, slots):
 def test_a_trial_that_can_never_fit_is_refused_with_the_arithmetic(fields):
     with pytest.raises(InvalidInput, match=r"a trial needs .* and 2 nodes with 12 CPUs and 6 GPUs hold"):
         capacity(make_plan(**fields), NODES)
+
+
+def test_numbers_of_numpy_are_written_as_numbers_and_what_toml_has_no_word_for_is_refused():
+    assert (
+        toml_text({"horizon": np.int64(20), "lr": [np.float64(0.1)]}) == "horizon = 20\nlr = [\n    0.1,\n]\n"
+    )
+    with pytest.raises(InvalidInput, match="a value of what cannot be written as TOML"):
+        toml_text({"what": object()})

@@ -5,6 +5,8 @@ import torch
 from simulated import Killed, make_plan, simulate, table
 
 from ire import open_experiment
+from ire.invalid_input import InvalidInput
+from ire.sweeps.plan.changes import extended
 from ire.sweeps.plan.plan import RULES
 from ire.sweeps.search.protocol import Protocol
 from trainables.task import load_task
@@ -110,3 +112,12 @@ def test_a_study_that_still_runs_does_not_hide_what_the_others_found(tmp_path):
     found = open_experiment(tmp_path).comparison
     assert found.studies == 1 and not found.is_complete
     assert all(row.runs for row in found.rows)
+
+
+def test_until_decided_may_not_be_below_the_studies_nor_be_lowered():
+    with pytest.raises(InvalidInput, match="--until-decided 4: must be at least the 5 of --studies"):
+        plan_of(5, until_decided=4).check()
+    plan = plan_of(3, until_decided=8)
+    with pytest.raises(InvalidInput, match="--until-decided 5: the sweep already has 8"):
+        extended(plan, until_decided=5)
+    assert extended(plan_of(3), until_decided=5).looks == 3

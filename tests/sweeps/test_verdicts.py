@@ -282,3 +282,21 @@ def test_where_a_curve_has_lost_a_horizon_no_method_is_faster_and_it_is_said(tmp
     assert "nobody knows how sam-sgd would have ended: no method is called faster" in told_by(
         plan, lost, comparison
     )
+
+
+def test_a_method_that_counts_no_gradients_has_no_speed_up_in_them(sweep):
+    plan, records = sweep
+    for trial in records.trials.values():
+        if (trial.arm, trial.stage) == ("sgd-ire", CONFIRM):
+            for report in trial.reports:
+                report["gradient_evaluations"] = 0
+    comparison = judged(plan, records, speeds={"sgd-ire": 1.8})
+    assert set(comparison.row("sgd-ire").speed_ups) == {"step", "wall"}
+    assert verdicts(comparison)["step"] == "faster"
+
+
+def test_turns_that_took_no_time_measure_no_wall_clock(sweep):
+    plan, records = sweep
+    comparison = judged(plan, records, step_seconds=dict.fromkeys(METHODS, 0.0))
+    assert "wall" not in comparison.row("sgd-ire").speed_ups
+    assert comparison.clock == "gradient_evaluations"

@@ -54,7 +54,7 @@ def extended(plan: Plan, **changes: Any) -> Plan:
             option.check(value)
             added = (*old, *(item for item in dict.fromkeys(value) if item not in old))
             value = added if option.item is str else tuple(sorted(added))
-        elif option.resume and option.resume.raised and value < old:
+        elif option.resume and option.resume.raised and old is not None and value < old:
             raise InvalidInput(
                 f"{option.dashed} {value}: the sweep already has {old}; a budget can be raised, not lowered"
             )

@@ -99,7 +99,7 @@ class PlannedOptions:
             help="add studies until the verdict is clear, up to this many; its levels allow for the repeated looks",
             inherited="no study is added",
             low=MIN_STUDIES,
-            resume=Resume(help="add studies until the verdict is clear, up to this many"),
+            resume=Resume(help="add studies until the verdict is clear, up to this many", raised=True),
         ),
     ] = None
     curve: Annotated[

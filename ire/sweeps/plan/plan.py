@@ -110,6 +110,11 @@ class Plan(PlannedOptions):
     def check(self) -> None:
         """Raise `InvalidInput` for anything that would make the sweep fail or be meaningless."""
         self.check_options()
+        if self.until_decided is not None and self.until_decided < self.studies:
+            raise InvalidInput(
+                f"--until-decided {self.until_decided}: must be at least the {self.studies} of --studies, with which "
+                "the sweep begins"
+            )
         asking = [name for name in self.methods if self._takes_norms(name)]
         if asking and self.external is None:
             raise InvalidInput(

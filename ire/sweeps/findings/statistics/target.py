@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ire.sweeps.findings.statistics.draws import median_ratios, paired_draws
-from ire.sweeps.findings.statistics.horizon import BELOW, WITHIN
+from ire.sweeps.findings.statistics.draws import RESAMPLES, median_ratios, paired_draws
+from ire.sweeps.findings.statistics.horizon import BELOW, UNKNOWN, WITHIN
 from ire.sweeps.findings.statistics.verdict import Ratio, SpeedUp, speed_up_from_draws
 from ire.trial.metric import LOSS, Metric
 from ire.trial.report import Curve
@@ -72,6 +72,8 @@ def _ratios(
         for side in (baseline, method)
     ]
     times = [np.array([r[key] for r in side[0][-points:]], dtype=float) for side in (baseline, method)]
+    if not all(side[-1] > 0 for side in times):  # one that counts nothing on this clock
+        return np.tile([1.0, UNKNOWN], (1 + RESAMPLES, 1))
     both = np.hstack(stacked)
     means = both.mean(axis=0)[None]
     if generator is not None:
