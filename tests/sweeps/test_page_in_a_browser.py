@@ -30,9 +30,8 @@ def experiment(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def page_file(experiment):
-    live = [picture for picture in pictures_of(experiment) if picture.live]  # the others are images, and slow
     path = experiment.folder / "page.html"
-    path.write_text(as_html(experiment, live), encoding="utf-8")
+    path.write_text(as_html(experiment, pictures_of(experiment)), encoding="utf-8")
     return path
 
 
@@ -92,6 +91,31 @@ def test_pointing_at_a_trial_names_it_with_its_values(opened, experiment):
         assert float(told[2].removeprefix("validation loss (nats): ")) == pytest.approx(
             trial.val_loss, rel=1e-3
         )
+
+
+def test_pointing_at_a_winner_over_kappa_and_gamma_names_its_trial_and_value(opened, experiment):
+    with opened() as page:
+        panel = figure_of(page, "κ and γ").locator(".live").first
+        told = point_at(page, panel, panel.locator(".mark.hollow").first).split("\n")
+        trial = experiment.records.trials[told[1]]
+        assert trial in [winner.trial for winner in experiment.comparison.row("sgd-ire").winners]
+        assert f"kappa {trial.spec.settings['kappa']:.3g}" in told[2]
+        assert told[3] == f"won, loss {trial.val_loss:.4g} at step {trial.step}"
+
+
+def test_pointing_at_a_line_across_all_settings_names_its_trial(opened, experiment):
+    with opened() as page:
+        panel = figure_of(page, "All settings at once").locator(".live").first
+        lines = panel.locator(".line").count()
+        panel.scroll_into_view_if_needed()
+        box = panel.locator(".line").last.bounding_box()
+        page.mouse.move(box["x"], box["y"] + box["height"] / 2)
+        start = panel.locator(".line").last.evaluate("line => line.getPointAtLength(0)['y']")
+        page.mouse.move(box["x"] + 1, panel.bounding_box()["y"] + start)
+        told = page.locator("#tip").inner_text().split("\n")
+        assert told[0] == "sgd" and experiment.records.trials[told[1]].method == "sgd"
+        finished = [t for t in experiment.comparison.row("sgd").search if t.status == "finished"]
+        assert lines == len(finished)
 
 
 def test_a_dragged_box_zooms_and_a_double_click_goes_back(opened):

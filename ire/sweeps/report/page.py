@@ -81,7 +81,6 @@ def _environment() -> Environment:
     )
     environment.globals["text_columns"] = TEXT
     environment.filters |= {
-        "base64": lambda text: base64.b64encode(text.encode()).decode(),
         "live_json": _live_json,
         "repr": repr,
         "shortened": shortened,
@@ -100,6 +99,6 @@ def _with_code(text: str) -> Markup:
 def _live_json(pictures: Sequence[Picture]) -> Markup:
     """What the script draws; no text in it can end the element that it stands in."""
     text = json.dumps(
-        [[panel.live() for panel in picture.live] for picture in pictures], separators=(",", ":")
+        [[panel.live() for panel in picture.panels] for picture in pictures], separators=(",", ":")
     )
     return Markup(text.replace("<", "\\u003c"))

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 from ire.foreign_text import visible
 from ire.methods.foreign import shortened
 from ire.sweeps.report.palette import Style
+from ire.sweeps.report.shade import Field, Shade
 
 DIGITS = 5
 """Of a number on the page."""
@@ -52,6 +54,10 @@ class Series:
     interval: str = BAND
     arrows: Sequence[str] = ()
     """By point: `<`, `>`, `<>` where an end of its interval is only a bound, else empty."""
+    values: Sequence[float] = ()
+    """What the panel's shade colours its points by; none: they have the style's colour."""
+    bars: bool = False
+    """Each point is a bar from 0."""
     line: bool = True
     stepped: bool = False
     """Whether a value holds until the next one."""
@@ -70,8 +76,8 @@ class Series:
     notes: Sequence[str] = ()
     """What hovering says of each point."""
 
-    def live(self) -> dict[str, Any]:
-        """For the page: what differs from the usual alone."""
+    def live(self, shade: Shade | None = None) -> dict[str, Any]:
+        """For the page: only what differs from the usual."""
         style = self.style
         told: dict[str, Any] = {
             "name": shortened(visible(self.name)),
@@ -82,6 +88,8 @@ class Series:
             told |= {"low": _short(self.low), "high": _short(self.high), "interval": self.interval}
         optional = {
             "arrows": list(self.arrows) if any(self.arrows) else None,
+            "colours": shade.colours(self.values) if shade and len(self.values) else None,
+            "bars": self.bars,
             "line": self.line,
             "stepped": self.stepped,
             "marker": style.marker if self.marked else None,
@@ -108,6 +116,10 @@ class Panel:
     """A dotted line across."""
     uprights: Sequence[tuple[float, str]] = ()
     """Lines from bottom to top, solid for `-` and dotted for `:`."""
+    shade: Shade | None = None
+    """What the colours of points and field mean; a bar beside the panel shows it."""
+    field: Field | None = None
+    """What lies below the points, in the colours of `shade`."""
 
     def live(self) -> dict[str, Any]:
         """For the page."""
@@ -115,11 +127,14 @@ class Panel:
             "title": shortened(visible(self.title)),
             "x": self.x.live(),
             "y": self.y.live(),
-            "series": [series.live() for series in self.series],
+            "series": [series.live(self.shade) for series in self.series],
             "level": self.level,
             "uprights": [list(upright) for upright in self.uprights],
+            "shade": self.shade.live() if self.shade else None,
+            "field": self.field.live(self.shade) if self.field and self.shade else None,
         }
 
 
-def _short(values: Sequence[float]) -> list[float]:
-    return [float(f"{value:.{DIGITS}g}") for value in values]
+def _short(values: Sequence[float]) -> list[float | None]:
+    """Rounded, without what JSON cannot say: what is not finite is a gap."""
+    return [float(f"{value:.{DIGITS}g}") if isfinite(value) else None for value in values]

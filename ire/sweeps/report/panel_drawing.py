@@ -1,11 +1,12 @@
 """A panel on the axes of matplotlib: what stands in the figures for print."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ire.methods.foreign import shortened
 from ire.sweeps.report.panel import ALONG_X, BAND, Axis, Panel, Series
+from ire.sweeps.report.shade import Shade
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -13,27 +14,52 @@ if TYPE_CHECKING:
 MANY = 60
 """Lines from which on a panel is an image inside its figure: as paths they would be megabytes."""
 
+CROWDED = 3
+"""Names along an axis from which on their words stand below each other."""
+BAR = 0.6
+"""Height of a bar, of the distance from one to the next."""
+
 
 def draw(panel: Panel, axes: "Axes") -> None:
     """Draw `panel` on `axes`, which were empty."""
     for series in panel.series:
-        _draw(series, axes, rasterized=len(panel.series) > MANY)
+        _draw(series, axes, panel.shade, rasterized=len(panel.series) > MANY)
+    if panel.shade is not None:
+        _shaded(panel, panel.shade, axes)
     if panel.level is not None:
         axes.axhline(panel.level, color="#555555", lw=1, ls=":")
     for at, line in panel.uprights:
         axes.axvline(at, color="#555555", lw=1, ls=line, zorder=0.9)
     _scale(panel.x, axes.set_xscale, axes.set_xlim, axes.xaxis, axes.get_xlim)
     _scale(panel.y, axes.set_yscale, axes.set_ylim, axes.yaxis, axes.get_ylim)
+    axes.grid(visible=not panel.y.ticks, axis="y")
     axes.set_xlabel(panel.x.label)
     axes.set_ylabel(panel.y.label)
     if panel.title:
         axes.set_title(shortened(panel.title))
 
 
-def _draw(series: Series, axes: "Axes", *, rasterized: bool) -> None:
+def _shaded(panel: Panel, shade: Shade, axes: "Axes") -> None:
+    """The field below the points, and the bar beside the panel."""
+    from matplotlib.ticker import FixedLocator, NullLocator
+
+    if panel.field is not None:
+        image = panel.field.rgba(shade)
+        axes.imshow(image, origin="lower", extent=(0, 1, 0, 1), aspect="auto", zorder=0.5)
+    bar = axes.figure.colorbar(shade.mappable(), ax=axes)
+    bar.ax.yaxis.set_major_locator(FixedLocator(shade.ticks))
+    bar.ax.yaxis.set_minor_locator(NullLocator())
+    bar.ax.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
+    bar.outline.set_visible(False)  # type: ignore[operator]
+    axes.grid(visible=False)
+
+
+def _draw(series: Series, axes: "Axes", shade: Shade | None, *, rasterized: bool) -> None:
     style, x, y = series.style, np.asarray(series.x, dtype=float), np.asarray(series.y, dtype=float)
     if not len(x):
         return
+    if series.bars:
+        axes.barh(y, x, color=style.colour, height=BAR)
     if series.line:
         axes.plot(
             x,
@@ -47,13 +73,19 @@ def _draw(series: Series, axes: "Axes", *, rasterized: bool) -> None:
         )
     if len(series.low):
         _intervals(series, axes, x, y)
-    if series.marked:
-        edge = (
-            {"mec": "black"}
-            if series.edged
-            else {"mec": style.colour if series.hollow else "white", "mew": 0.6}
+    if len(series.values) and shade is not None:
+        colours = shade.colours(series.values)
+        axes.scatter(
+            x,
+            y,
+            c=colours,
+            marker=style.marker,
+            s=series.size**2,
+            edgecolors="black",
+            linewidths=0.6,
+            zorder=2,
         )
-        fill = {"mfc": "white", "mew": 1.4, "mec": style.colour} if series.hollow else {}
+    elif series.marked:
         axes.plot(
             x,
             y,
@@ -62,8 +94,17 @@ def _draw(series: Series, axes: "Axes", *, rasterized: bool) -> None:
             ms=series.size,
             ls="",
             alpha=series.alpha,
-            **(edge | fill),
+            **_marker(series),
         )
+
+
+def _marker(series: Series) -> dict[str, Any]:
+    """The edge and the filling of its markers."""
+    if series.style.marker == "x":  # it has an edge alone
+        return {"mec": series.style.colour, "mew": 1.1}
+    if series.hollow:
+        return {"mfc": "white", "mew": 1.4, "mec": series.style.colour}
+    return {"mec": "black"} if series.edged else {"mec": "white", "mew": 0.6}
 
 
 def _intervals(series: Series, axes: "Axes", x: np.ndarray, y: np.ndarray) -> None:
@@ -86,7 +127,10 @@ def _scale(axis: Axis, set_scale, set_limits, ticked, limits) -> None:
     if axis.low is not None or axis.high is not None:
         set_limits(axis.low, axis.high)
     if axis.ticks:
-        ticked.set_ticks([at for at, _ in axis.ticks], [shortened(name) for _, name in axis.ticks])
+        names = [shortened(name) for _, name in axis.ticks]
+        if ticked.axis_name == "x" and len(names) >= CROWDED:
+            names = [name.replace("_", "\n") for name in names]
+        ticked.set_ticks([at for at, _ in axis.ticks], names)
         ticked.set_ticks([], minor=True)
     elif axis.log:
         plain_log_ticks(ticked, *limits())

@@ -1,7 +1,7 @@
 """What every figure has in common: panels that are drawn side by side in a file, and one by one on the page."""
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,6 @@ from ire.sweeps.report.panel import Panel
 from ire.sweeps.report.panel_drawing import draw
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from ire.sweeps.report.palette import Style
@@ -50,23 +49,16 @@ class Picture:
     """Of its files."""
     title: str
     caption: str
-    panels: "Sequence[Panel | Callable[[Axes], None]]"
-    """What the page can draw itself, or else a function that draws on axes."""
+    panels: Sequence[Panel]
     styles: Mapping[str, "Style"] = field(default_factory=dict)
     """What its legend holds."""
     width: float = WIDTH
     height: float = HEIGHT
 
     @property
-    def live(self) -> list[Panel]:
-        """Its panels, if the page can draw every one of them itself; else none."""
-        live = [panel for panel in self.panels if isinstance(panel, Panel)]
-        return live if len(live) == len(self.panels) else []
-
-    @property
     def zooms(self) -> bool:
         """Whether a part of it can be looked at more closely: not where one axis holds names."""
-        return any(not panel.y.ticks for panel in self.live)
+        return any(not panel.y.ticks for panel in self.panels)
 
     @property
     def pixels(self) -> int:
@@ -78,32 +70,28 @@ class Picture:
         """The least width of a panel on the page, where there is so much room."""
         return round(PIXELS * self.width)
 
-    def svgs(self) -> list[str]:
-        """Each panel as an SVG image of its own."""
-        return [self._saved(self._figure([panel], legend=False), "svg").decode() for panel in self.panels]
-
     def write(self, folder: Path) -> None:
         """Write all panels with a legend into `folder`, as SVG and PNG."""
-        figure = self._figure(self.panels, legend=True)
+        figure = self._figure()
         for kind in ("svg", "png"):
             (folder / f"{self.name}.{kind}").write_bytes(self._saved(figure, kind))
 
-    def _figure(self, panels: "Sequence[Panel | Callable[[Axes], None]]", *, legend: bool) -> "Figure":
+    def _figure(self) -> "Figure":
         from matplotlib import rc_context
         from matplotlib.figure import Figure
         from matplotlib.lines import Line2D
 
-        columns = min(COLUMNS, len(panels))
-        rows = -(-len(panels) // columns)
-        size = (self.width * columns, self.height * rows + (0.35 if legend and self.styles else 0))
+        columns = min(COLUMNS, len(self.panels))
+        rows = -(-len(self.panels) // columns)
+        size = (self.width * columns, self.height * rows + (0.35 if self.styles else 0))
         with rc_context(RC):
             figure = Figure(figsize=size, layout="constrained")
             grid = list(figure.subplots(rows, columns, squeeze=False).flat)
-            for panel, axes in zip(panels, grid, strict=False):
-                draw(panel, axes) if isinstance(panel, Panel) else panel(axes)
-            for axes in grid[len(panels) :]:
+            for panel, axes in zip(self.panels, grid, strict=False):
+                draw(panel, axes)
+            for axes in grid[len(self.panels) :]:
                 axes.set_visible(False)
-            if legend and self.styles:
+            if self.styles:
                 handles = [
                     Line2D(
                         [],

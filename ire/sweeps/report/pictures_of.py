@@ -2,11 +2,13 @@
 
 from ire.sweeps.findings.results import Results
 from ire.sweeps.report.forest import forest
+from ire.sweeps.report.kappa_gamma import kappa_gamma_pictures
 from ire.sweeps.report.palette import styles
 from ire.sweeps.report.pictures import Picture
 from ire.sweeps.report.run_pictures import run_pictures
-from ire.sweeps.report.search_pictures import search_pictures
+from ire.sweeps.report.setting_pictures import setting_pictures
 from ire.sweeps.report.trial_pictures import trial_pictures
+from ire.sweeps.report.tuning_pictures import tuning_pictures
 
 
 def pictures_of(results: Results) -> list[Picture]:
@@ -16,6 +18,8 @@ def pictures_of(results: Results) -> list[Picture]:
     return [
         *([verdict] if verdict else []),
         *run_pictures(results, looks),
-        *search_pictures(results, looks),
+        *tuning_pictures(results, looks),
         *trial_pictures(results, looks),
+        *kappa_gamma_pictures(results),
+        *setting_pictures(results, looks),
     ]

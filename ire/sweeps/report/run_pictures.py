@@ -120,7 +120,9 @@ def _curves(comparison: Comparison, rows: Sequence[Row], styles: Mapping[str, St
     baseline = comparison.row(comparison.baseline).metric(metric.name) if comparison.baseline else None
     y = Axis(label=f"validation {metric.words}")
     if metric.is_loss:
-        y = Axis(label="validation loss (nats)", log=True, low=lowest * 0.93, high=top * 1.1)
+        y = Axis(label=f"validation loss{NATS}")
+        if 0 < lowest < top:
+            y = replace(y, log=True, low=lowest * 0.93, high=top * 1.1)
     return Panel(
         x=Axis(label=CLOCK_LABELS[clock], low=0.0),
         y=y,

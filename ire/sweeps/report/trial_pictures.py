@@ -12,7 +12,7 @@ from ire.sweeps.report.palette import Style
 from ire.sweeps.report.panel import Axis, Panel, Series
 from ire.sweeps.report.pictures import Picture
 from ire.sweeps.report.run_pictures import NATS
-from ire.sweeps.report.search_pictures import MAX_SHOWN, told_of
+from ire.sweeps.report.searched import MAX_SHOWN, trial_note
 from ire.trial.metric import Metric
 
 POINTS = 30_000
@@ -88,7 +88,7 @@ def _panel(plan: Plan, row: Row, trials: Sequence[TrialRecord], style: Style, y:
                 y=[report[metric.name] for report in reports],
                 width=2.4 if trial in won else 1.0,
                 alpha=1.0 if trial in won else 0.45,
-                note=f"{told_of(plan, trial)}\n{'won' if trial in won else trial.status}",
+                note=f"{trial_note(plan, trial)}\n{'won' if trial in won else trial.status}",
             )
         )
     return Panel(title=row.method, x=Axis(label="optimizer steps", low=0.0), y=y, series=series)

@@ -11,7 +11,14 @@ function liveFigure(figure, panels) {
       const d = (x - px) ** 2 + (y - py) ** 2;
       if (d < distance) { distance = d; best = { series, i, x, y }; }
     });
-    return best ?? onLine(shown, px, py);
+    return onBar(shown, px, py) ?? best ?? onLine(shown, px, py);
+  }
+  function onBar(shown, px, py) {
+    for (const series of shown) if (series.bars) {
+      const i = series.drawn.points.findIndex(([x, y]) => Math.abs(py - y) < series.drawn.half && px >= series.drawn.zero && px < x + 12);
+      if (i >= 0) return { series, i };
+    }
+    return null;
   }
   function onLine(shown, px, py) {  // between two points that lie far apart
     let best = null, distance = 12;

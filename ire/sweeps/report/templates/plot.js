@@ -15,11 +15,19 @@ const MARKS = {
   ">": r => `M${r} 0L${-r} ${-r}L${-r} ${r}Z`,
 };
 MARKS.x = MARKS.X;
+MARKS["*"] = r => "M" + Array.from({ length: 10 }, (_, i) => {
+  const reach = i % 2 ? 0.45 * r : 1.15 * r, angle = i * Math.PI / 5;
+  return `${reach * Math.sin(angle)} ${-reach * Math.cos(angle)}`;
+}).join("L") + "Z";
+const LETTER = 6.4, BAR = 0.6;  // pixels across; of the distance between two bars
+const cut = (name, room) => (name.length > room ? name.slice(0, room - 1) + "…" : name);
 
 function drawPanel(host, panel, hidden, view) {
   const width = host.clientWidth, height = +host.dataset.height, names = panel.y.ticks.map(t => t[1]);
-  const left = names.length ? Math.min(0.45 * width, 14 + 6.6 * Math.max(...names.map(n => n.length))) : 52;
-  const box = { left, right: width - 12, top: panel.title ? 22 : 8, bottom: height - 38 };
+  const left = names.length ? Math.min(0.45 * width, (panel.y.label ? 28 : 14) + 6.6 * Math.max(...names.map(n => n.length))) : 52;
+  const right = width - (panel.shade ? 62 : 12), below = panel.x.ticks.map(t => cut(t[1], 16)), longest = LETTER * Math.max(0, ...below.map(n => n.length));
+  const slanted = below.length > 1 && longest > 0.75 * (right - left) / below.length, foot = panel.x.label ? 38 : 22;
+  const box = { left, right, top: panel.title ? 22 : 8, bottom: height - (slanted ? Math.min(0.4 * height, foot + 0.57 * longest - 8) : foot) };
   const shown = panel.series.filter(s => !hidden.has(s.name));
   const all = key => shown.flatMap(s => [...s[key], ...(s.low && (s.interval === "x") === (key === "x") ? [...s.low, ...s.high] : [])]);
   const axis = key => (view ? { ...panel[key], low: view[key][0], high: view[key][1] } : panel[key]);
@@ -31,12 +39,12 @@ function drawPanel(host, panel, hidden, view) {
   const frame = node("g", { class: "axes" }, svg), marks = node("g", { "clip-path": `url(#${clip})` }, svg);
   for (const [at, name] of x.ticks) if (x(at) >= box.left - 1 && x(at) <= box.right + 1) {
     node("path", { class: "grid", d: `M${x(at)} ${box.top}V${box.bottom}` }, frame);
-    node("text", { x: x(at), y: box.bottom + 14, "text-anchor": "middle" }, frame, name);
+    if (slanted) node("text", { transform: `translate(${x(at) + 3} ${box.bottom + 12}) rotate(-35)`, "text-anchor": "end" }, frame, cut(name, 16));
+    else node("text", { x: x(at), y: box.bottom + 14, "text-anchor": "middle" }, frame, name);
   }
   for (const [at, name] of y.ticks) if (y(at) >= box.top - 1 && y(at) <= box.bottom + 1) {
     if (!names.length) node("path", { class: "grid", d: `M${box.left} ${y(at)}H${box.right}` }, frame);
-    const room = Math.floor((left - 8) / 6.4), cut = name.length > room ? name.slice(0, room - 1) + "…" : name;
-    node("text", { x: box.left - 6, y: y(at) + 4, "text-anchor": "end" }, frame, cut);
+    node("text", { x: box.left - 6, y: y(at) + 4, "text-anchor": "end" }, frame, cut(name, Math.floor((left - 8) / LETTER)));
   }
   node("path", { class: "edge", d: `M${box.left} ${names.length ? box.bottom : box.top}V${box.bottom}H${box.right}` }, frame);
   node("text", { x: (box.left + box.right) / 2, y: height - 6, "text-anchor": "middle" }, frame, panel.x.label);
@@ -44,14 +52,25 @@ function drawPanel(host, panel, hidden, view) {
   if (panel.title) node("text", { class: "title", x: (box.left + box.right) / 2, y: 13, "text-anchor": "middle" }, frame, panel.title);
   for (const [at, line] of panel.uprights) node("path", { class: line === "-" ? "upright" : "upright dotted", d: `M${x(at)} ${box.top}V${box.bottom}` }, marks);
   if (panel.level !== null) node("path", { class: "upright dotted", d: `M${box.left} ${y(panel.level)}H${box.right}` }, marks);
+  if (panel.field) node("image", { href: panel.field, x: x(0), y: y(1), width: x(1) - x(0), height: y(0) - y(1), preserveAspectRatio: "none" }, marks);
+  if (panel.shade) drawShade(panel.shade, box, node("linearGradient", { id: `${clip}s`, x1: 0, x2: 0, y1: 1, y2: 0 }, svg.firstChild), frame);
   for (const series of shown) series.drawn = drawSeries(series, x, y, marks);
   host.replaceChildren(svg);
   return { svg, box, x, y, shown };
 }
 
+function drawShade({ colours, ticks }, box, gradient, parent) {  // what the colours mean
+  const left = box.right + 10, tall = box.bottom - box.top;
+  colours.forEach((colour, i) => node("stop", { offset: i / (colours.length - 1), "stop-color": colour }, gradient));
+  node("rect", { class: "shade", x: left, y: box.top, width: 9, height: tall, fill: `url(#${gradient.id})` }, parent);
+  for (const [share, name] of ticks) node("text", { x: left + 13, y: box.bottom - share * tall + (share ? share < 1 ? 4 : 9 : 0) }, parent, name);
+}
+
 function drawSeries(s, x, y, parent) {
   const group = node("g", { class: "series", style: `--ink:${s.colour};--dark:${s.dark}`, opacity: s.alpha ?? 1 }, parent);
-  const points = s.x.map((v, i) => [x(v), y(s.y[i])]);
+  const at = (scale, v) => (v === null ? NaN : scale(v)), points = s.x.map((v, i) => [at(x, v), at(y, s.y[i])]);
+  const half = s.bars ? BAR / 2 * Math.abs(y(1) - y(0)) : 0;
+  if (s.bars) for (const [px, py] of points) node("rect", { class: "bars", x: x(0), y: py - half, width: Math.max(0, px - x(0)), height: 2 * half }, group);
   if (s.low && s.interval === "band") {
     const upper = s.high.map((v, i) => `${points[i][0]} ${y(v)}`), lower = s.low.map((v, i) => `${points[i][0]} ${y(v)}`).reverse();
     node("path", { class: "band", d: `M${upper.join("L")}L${lower.join("L")}Z` }, group);
@@ -64,10 +83,13 @@ function drawSeries(s, x, y, parent) {
     });
   });
   if (s.line) {
-    const step = s.stepped ? ([px, py], i) => (i ? `H${px}V${py}` : `M${px} ${py}`) : ([px, py], i) => `${i ? "L" : "M"}${px} ${py}`;
-    node("path", { class: s.dashed ? "line dashed" : "line", "stroke-width": s.width, d: points.map(step).join("") }, group);
+    const known = i => points[i]?.every(Number.isFinite), step = ([px, py], i) =>  // what is not known is a gap
+      !known(i) ? "" : !known(i - 1) ? `M${px} ${py}` : s.stepped ? `H${px}V${py}` : `L${px} ${py}`;
+    node("path", { class: s.dashed ? "line dashed" : "line", style: `--thick:${s.width}px`, d: points.map(step).join("") }, group);
   }
-  if (s.marker) for (const [px, py] of points)
-    node("path", { class: `mark${s.hollow ? " hollow" : ""}${s.edged ? " edged" : ""}`, d: (MARKS[s.marker] ?? MARKS.o)(s.size * 0.62), transform: `translate(${px} ${py})` }, group);
-  return { group, points };
+  const kind = ["mark", s.hollow && "hollow", s.edged && "edged", "xX".includes(s.marker) && "cross", s.colours && "shaded"].filter(Boolean).join(" ");
+  if (s.marker) points.forEach(([px, py], i) => {
+    if (Number.isFinite(px + py)) node("path", { class: kind, d: (MARKS[s.marker] ?? MARKS.o)(s.size * 0.62), transform: `translate(${px} ${py})`, ...(s.colours && { style: `--series:${s.colours[i]}` }) }, group);
+  });
+  return { group, points, half, zero: x(0) };
 }

@@ -1,0 +1,87 @@
+"""A value as a colour: what the points of a panel, the field between them and the bar beside them have in common."""
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.cm import ScalarMappable
+
+TICKS = 4
+"""Numbers beside the colour bar."""
+STOPS = 9
+"""Colours that the page's bar runs through."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shade:
+    """Colours from `low` to `high`; the brightest is the best value."""
+
+    low: float
+    high: float
+    log: bool
+    """Whether equal ratios, not equal differences, are equally far apart in colour."""
+    lower_is_better: bool
+
+    @staticmethod
+    def over(values: Sequence[float], *, log: bool, lower_is_better: bool) -> "Shade":
+        """The colours that span `values`; logarithmic only where all of them are positive."""
+        low, high = float(min(values)), float(max(values))
+        log = log and low > 0
+        least = 0.01 * low if log else 1e-9
+        return Shade(low=low, high=max(high, low + least), log=log, lower_is_better=lower_is_better)
+
+    @property
+    def ticks(self) -> list[float]:
+        """A few values from end to end, evenly spaced on the scale."""
+        return [
+            float(tick) for tick in (np.geomspace if self.log else np.linspace)(self.low, self.high, TICKS)
+        ]
+
+    def mappable(self) -> "ScalarMappable":
+        """The same for matplotlib."""
+        from matplotlib.cm import ScalarMappable
+        from matplotlib.colors import LogNorm, Normalize
+
+        norm = (LogNorm if self.log else Normalize)(self.low, self.high)
+        return ScalarMappable(norm=norm, cmap="cividis_r" if self.lower_is_better else "cividis")
+
+    def colours(self, values: Sequence[float]) -> list[str]:
+        """By value: its colour, as `#rrggbb`."""
+        from matplotlib.colors import to_hex
+
+        return [to_hex(colour) for colour in self.mappable().to_rgba(np.asarray(values, dtype=float))]
+
+    def live(self) -> dict[str, Any]:
+        """The bar beside the panel, from its lower end up, for the page."""
+        scale = np.geomspace if self.log else np.linspace
+        ticks = [[i / (TICKS - 1), f"{tick:.3g}"] for i, tick in enumerate(self.ticks)]
+        return {"colours": self.colours(scale(self.low, self.high, STOPS).tolist()), "ticks": ticks}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Field:
+    """Values on a square grid that spans 0 to 1 on both axes, the first row at the bottom."""
+
+    values: np.ndarray
+    """Rows by columns."""
+    opacity: np.ndarray
+    """Of the same shape, 0 to 1."""
+
+    def rgba(self, shade: Shade) -> np.ndarray:
+        """Rows by columns by four, 0 to 1."""
+        found = np.asarray(shade.mappable().to_rgba(self.values), dtype=float)
+        found[..., 3] = self.opacity
+        return found
+
+    def live(self, shade: Shade) -> str:
+        """As an image in a `data:` address, for the page."""
+        from matplotlib.image import imsave
+
+        buffer = io.BytesIO()
+        imsave(buffer, self.rgba(shade), origin="lower", format="png")
+        return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
