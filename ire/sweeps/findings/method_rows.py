@@ -50,12 +50,12 @@ class MethodRows:
             winners=[
                 Winner(
                     study=ledger.study,
-                    trial=ledger.winner,
-                    settings=ledger.settings,
+                    trial=winner,
+                    settings=settings,
                     is_published=won_as_published(ledger),
                 )
                 for ledger in ledgers
-                if ledger.winner
+                if (winner := ledger.winner) and (settings := ledger.settings) is not None
             ],
             search=search,
             statuses=_count(search),
@@ -98,8 +98,8 @@ class MethodRows:
         found = [
             edge
             for ledger in ledgers
-            if ledger.winner
-            for edge in edges(ledger.plan, ledger.method.name, ledger.settings)
+            if (settings := ledger.settings) is not None
+            for edge in edges(ledger.plan, ledger.method.name, settings)
         ]
         counts = Counter((edge.setting, edge.is_lower) for edge in found)
         shown = {key for key, count in counts.items() if 2 * count > len(ledgers)}
@@ -168,11 +168,11 @@ class MethodRows:
             contests = [c for c in control_contests(ledger.plan, ledger) if c.name != PUBLISHED]
             points = [(c.name, c.chosen, finished(c.measured)) for c in contests if c.chosen is not None]
             points = [(name, entry.settings, runs) for name, entry, runs in points if len(runs) > 1]
-            mine = finished(ledger.confirm)
-            if not points or len(mine) < 2:
+            mine, settings = finished(ledger.confirm), ledger.settings
+            if not points or len(mine) < 2 or settings is None:
                 return None
-            points.append((IRE, ledger.settings, mine))
-            studies.append([self._point(name, own, runs, ledger.settings) for name, own, runs in points])
+            points.append((IRE, settings, mine))
+            studies.append([self._point(name, own, runs, settings) for name, own, runs in points])
         model = fitted(studies)
         if model is None:
             return None

@@ -92,8 +92,9 @@ class PooledSweeps:
         generator = np.random.default_rng(derive_seed("several", method, baseline, clock))
         values, draws, sides, draw_sides, counts, whole = [], [], [], [], [], True
         for studies in self.tasks.values():
-            found = [e.comparison.row(method).over.speed_ups.get(clock, {}).get(baseline) for e in studies]
-            if any(speed_up is None for speed_up in found):
+            of_each = [e.comparison.row(method).over.speed_ups.get(clock, {}) for e in studies]
+            found = [over[baseline] for over in of_each if baseline in over]
+            if len(found) < len(studies):
                 return None
             whole &= all(speed_up.whole for speed_up in found)
             logs = np.log([speed_up.ratio.value for speed_up in found])

@@ -115,7 +115,7 @@ class Results:
     def elapsed_seconds(self) -> float:
         """From the start of the first trial to the end of the last, idle time between resumes included."""
         trials = self.records.trials.values()
-        starts, ends = [t.started for t in trials], [t.ended for t in trials if t.ended]
+        starts, ends = [t.started for t in trials if t.started], [t.ended for t in trials if t.ended]
         return (max(ends) - min(starts)).total_seconds() if ends else 0.0
 
 

@@ -78,7 +78,8 @@ class Yardstick:
             return ledger.mean_cost is not None and is_whole
 
         usable = [name for name in names if all(is_usable(study[name], study) for study in self._studies)]
-        return sorted(usable, key=lambda name: fmean(study[name].mean_cost for study in self._studies))
+        costs = {name: [study[name].mean_cost for study in self._studies] for name in usable}
+        return sorted(usable, key=lambda name: fmean(cost for cost in costs[name] if cost is not None))
 
     @property
     def is_timed(self) -> bool:
@@ -179,8 +180,8 @@ class Yardstick:
     def _points(self, study: int, baseline: str) -> dict[float, list[TrialRecord]]:
         own = [p for p in self.curves if p.study == study and p.baseline == baseline]
         if len(own) < 2:
-            best = best_baseline(self._studies[study].values()).method.name
-            own = [p for p in self.curves if p.study == study and p.baseline == best]
+            best = best_baseline(self._studies[study].values())
+            own = [p for p in self.curves if best and p.study == study and p.baseline == best.method.name]
         return {point.factor: point.runs for point in own}
 
     def _gradient_costs(

@@ -35,18 +35,16 @@ class Side:
         if len(studies) > 1:
             there = sorted({run.study for run in self.whole})
             return {study: fmean(run.loss for run in self.whole if run.study == study) for study in there}
-        keys = [run.seed for run in self.whole]
-        if None in keys or len(set(keys)) < len(keys):
-            keys = list(range(len(keys)))
-        return dict(zip(keys, (run.loss for run in self.whole), strict=True))
+        seeds = [run.seed for run in self.whole if run.seed is not None]
+        if len(set(seeds)) < len(self.whole):
+            return {position: run.loss for position, run in enumerate(self.whole)}
+        return dict(zip(seeds, (run.loss for run in self.whole), strict=True))
 
     @property
     def has_seeds(self) -> bool:
         """Whether its units are studies, or runs told apart by seed."""
-        seeds = [run.seed for run in self.whole]
-        return len({run.study for run in self.runs}) > 1 or (
-            None not in seeds and len(set(seeds)) == len(seeds)
-        )
+        seeds = {run.seed for run in self.whole if run.seed is not None}
+        return len({run.study for run in self.runs}) > 1 or len(seeds) == len(self.whole)
 
     @property
     def is_usable(self) -> bool:

@@ -5,7 +5,7 @@ with a single horizon a speed-up is only bounded. The unit is a study, if the ta
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, median
 
@@ -15,7 +15,7 @@ from ire.invalid_input import InvalidInput, unknown
 from ire.sweeps.findings.clause import Clause
 from ire.sweeps.findings.curves.arms import Arm, Side
 from ire.sweeps.findings.curves.clauses import curve_clauses
-from ire.sweeps.findings.curves.runs import Curves
+from ire.sweeps.findings.curves.runs import CurveRun, Curves
 from ire.sweeps.findings.statistics.draws import RESAMPLES, interval, median_ratios, paired_draws
 from ire.sweeps.findings.statistics.speedup import CLOCKS, speed_ups, speed_ups_of_means
 from ire.sweeps.findings.statistics.verdict import (
@@ -215,20 +215,27 @@ def _costs(mine: Side, at: Side, generator: np.random.Generator, *, by_study: bo
     What a step of the baseline costs over one of the arm, and how much longer the horizon is at which it is read.
     """
     studies = sorted(mine.units) if by_study else [None]
-    parts = [
-        [[run for run in side.whole if study in (None, run.study)] for side in (at, mine)]
-        for study in studies
-    ]
     scale = np.full(len(studies) if by_study else 1 + RESAMPLES, np.log(at.horizon / mine.horizon))
     costs = {"step": scale}
-    gradients = [[[run.gradients_per_step for run in runs] for runs in part] for part in parts]
-    if all(None not in values for part in gradients for values in part):
+
+    def values(side: Side, study: str | int | None, of: Callable[[CurveRun], float | None]) -> list[float]:
+        """Of the runs in a study, as infinity where one is not known."""
+        found = [of(run) for run in side.whole if study in (None, run.study)]
+        return [np.inf if value is None else value for value in found]
+
+    def pairs(of: Callable[[CurveRun], float | None]) -> list[tuple[list[float], list[float]]]:
+        """The baseline's and the arm's by study; empty where a run has none."""
+        found = [(values(at, study, of), values(mine, study, of)) for study in studies]
+        return found if all(np.isfinite(own).all() for pair in found for own in pair) else []
+
+    if gradients := pairs(lambda run: run.gradients_per_step):
         logs = np.array([np.log(fmean(base) / fmean(own)) for base, own in gradients])
         costs["gradient_evaluations"] = scale + logs
-    seconds = [[[run.step_seconds for run in runs] for runs in part] for part in parts]
-    if all(None not in values and min(values) > 0 for part in seconds for values in part):
+    seconds = pairs(lambda run: run.step_seconds)
+    if seconds and all(min(own) > 0 for pair in seconds for own in pair):
         if by_study:
             costs["wall"] = scale + np.array([np.log(median(base) / median(own)) for base, own in seconds])
         else:
-            costs["wall"] = scale + np.log(median_ratios(*map(np.array, seconds[0]), generator))
+            base, own = map(np.array, seconds[0])
+            costs["wall"] = scale + np.log(median_ratios(base, own, generator))
     return costs

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,11 @@ from ire.sweeps.findings.curves.columns import (
 from ire.sweeps.findings.curves.events import holds_events, read_events
 from ire.sweeps.records.records import CONFIRM, CURVE
 from ire.trial.metric import LOSS, Metric
+
+Table = Any
+"""A `pandas.DataFrame`: by pandas' own hints, what is selected from one may be of any type."""
+Column = Any
+"""A `pandas.Series`."""
 
 WIDE = re.compile(r"(?P<run>.+) - (?P<metric>.+?)(?P<bound>__MIN|__MAX)?")
 """A column of a chart's export from Weights & Biases."""
@@ -106,7 +112,7 @@ def read_curves(
         table, named = _in_roles(_read(path) if read is None else read, given, path, compared)
         found |= named
         parts.append(table)
-    table = pd.concat(parts, ignore_index=True)
+    table: Table = pd.concat(parts, ignore_index=True)
     table = table[table["val_loss"].notna()]
     if table.empty:
         raise InvalidInput(f"{', '.join(map(str, paths))}: no row has a {compared.name}")
@@ -122,14 +128,14 @@ def read_curves(
     return Curves(runs=list(kept.values()), columns=found, copies=len(runs) - len(kept), metric=compared)
 
 
-def _one_after_another(rows: pd.DataFrame) -> list[pd.DataFrame]:
+def _one_after_another(rows: Table) -> list[Table]:
     """The runs in one log: each time the first step comes again, another one begins."""
     steps = rows["step"].to_numpy()
     begins = (steps == steps[0]) & (np.append(steps[0] + 1, steps[:-1]) > steps[0])
     return [part for _, part in rows.groupby(begins.cumsum(), sort=False)]
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _read(path: Path) -> Table:
     """A file as it is; text columns stay text, so that `nan` is told apart from a cell that is empty."""
     try:
         if path.suffix in (".parquet", ".pq"):
@@ -150,7 +156,7 @@ def _read(path: Path) -> pd.DataFrame:
         ) from error
 
 
-def _parquet(path: Path) -> pd.DataFrame:
+def _parquet(path: Path) -> Table:
     """A Parquet file; NaN is spelled out, so that it is told apart from a value that is missing."""
     import pyarrow.compute as pc  # start-up stays light
     import pyarrow.parquet as pq
@@ -167,14 +173,14 @@ def _parquet(path: Path) -> pd.DataFrame:
 
 
 def _in_roles(
-    table: pd.DataFrame, given: Mapping[str, str | None], path: Path, metric: Metric
-) -> tuple[pd.DataFrame, dict[str, str]]:
+    table: Table, given: Mapping[str, str | None], path: Path, metric: Metric
+) -> tuple[Table, dict[str, str]]:
     """The table with a column for each role, and the columns that were found."""
     table.columns = [str(column).strip() for column in table.columns]
     table, is_other_form = _long(table, given["val_loss"], path, metric)
     given = {role: None if role == "val_loss" and is_other_form else column for role, column in given.items()}
     found = chosen_columns(list(table.columns), given, where=str(path), metric=metric)
-    roles = pd.DataFrame({role: table[column] for role, column in found.items()})
+    roles: Table = pd.DataFrame({role: table[column] for role, column in found.items()})
     for role in found:
         if role in ("step", "horizon", "gradients", "seconds", "val_loss"):
             roles[role] = _numbers(roles[role], found[role], path, role, metric)
@@ -200,7 +206,7 @@ def _in_roles(
     return roles, found
 
 
-def _long(table: pd.DataFrame, val_loss: str | None, path: Path, metric: Metric) -> tuple[pd.DataFrame, bool]:
+def _long(table: Table, val_loss: str | None, path: Path, metric: Metric) -> tuple[Table, bool]:
     """One row a report, and whether the values are in a column that `val_loss` does not name.
 
     As the table is, or from a chart of Weights & Biases, or from TensorBoard's rows of tags.
@@ -239,17 +245,18 @@ def _long(table: pd.DataFrame, val_loss: str | None, path: Path, metric: Metric)
     ), True
 
 
-def _labels(column: pd.Series) -> pd.Series:
+def _labels(column: Column) -> Column:
     """A column as text, whole numbers without a point, empty cells None."""
-    numbers = pd.to_numeric(column, errors="coerce")
+    numbers: Column = pd.to_numeric(column, errors="coerce")
     whole = numbers.notna() & (numbers % 1 == 0)
     text = column.astype(str).str.strip().where(column.notna(), None)
     return text.where(~whole, numbers.where(whole, 0).astype(int).astype(str))
 
 
-def _numbers(column: pd.Series, name: str, path: Path, role: str, metric: Metric) -> pd.Series:
+def _numbers(column: Column, name: str, path: Path, role: str, metric: Metric) -> Column:
     """A column as numbers, empty cells NaN; of what is compared costs, NaN and infinity, spelled out, are infinity."""
-    numbers = pd.to_numeric(column, errors="coerce").astype(float)
+    numbers: Column = pd.to_numeric(column, errors="coerce")
+    numbers = numbers.astype(float)
     spelled = column.astype(str).str.strip().str.lower().isin(("nan", "-nan", "inf", "-inf", "infinity"))
     bad = numbers.isna() & column.notna() & ~spelled
     if role == "val_loss":
@@ -263,7 +270,7 @@ def _numbers(column: pd.Series, name: str, path: Path, role: str, metric: Metric
     return numbers
 
 
-def _run(key: tuple, rows: pd.DataFrame, number: int) -> CurveRun:
+def _run(key: tuple, rows: Table, number: int) -> CurveRun:
     arm, study, name = key
     name = f"{name} ({number})" if number > 1 else name
     rows = rows.drop_duplicates(subset=["step", "val_loss"]).sort_values("step")

@@ -87,7 +87,8 @@ def _ratios(
     scale = 1.0
     if clock == "wall":
         times_a_step = _step_seconds(baseline), _step_seconds(method)
-        scale = median_ratios(*times_a_step, generator, resamples=len(means) - 1)
+        draws = generator or np.random.default_rng(0)  # without a generator none are drawn
+        scale = median_ratios(*times_a_step, draws, resamples=len(means) - 1)
     ratios = scale * needed / np.where(misses, times[1][-1], reached)
     return np.stack([ratios, np.where(misses, BELOW, WITHIN)], axis=1)
 
