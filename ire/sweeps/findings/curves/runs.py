@@ -166,7 +166,7 @@ def _parquet(path: Path) -> Table:
     frame = table.to_pandas()
     for name in table.column_names:
         if name in frame.columns and is_floating(table[name].type):
-            lost = pc.is_nan(table[name]).fill_null(False).to_numpy()  # pyright: ignore
+            lost = pc.is_nan(table[name]).fill_null(False).to_numpy()  # pyright: ignore[reportAttributeAccessIssue] - made at import
             if lost.any():
                 frame[name] = frame[name].astype(object).mask(lost, "nan")
     return frame
