@@ -81,7 +81,12 @@ def sweep_with(task, *, seed=0, studies=5, baselines=("b",), **over_b):
         )
         rows[method] = row_of(method, {"b": (value, censored, draws)}, baselines)
     comparison = SimpleNamespace(
-        baseline="b", row=rows.get, is_comparable=True, studies=studies, clock="step"
+        baseline="b",
+        row=rows.get,
+        is_comparable=True,
+        shares_trials=False,
+        studies=studies,
+        clock="step",
     )
     return SimpleNamespace(
         plan=SimpleNamespace(task=task, methods=tuple(rows), seed=seed), comparison=comparison

@@ -1,6 +1,7 @@
 """The definitions as literal tables: small curves with the answer worked out beside them."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -268,7 +269,17 @@ def test_what_is_as_fast_as_a_cheap_baseline_is_not_faster_for_a_dear_one_that_e
 def test_lost_runs_make_no_verdict():
     whole, lost = judged(1.2, 1.5), judged(1.2, 1.5, whole=False)
     assert verdict_of({"a": whole}) == FASTER
-    assert judge({"m": {"a": lost}}) == judge({"m": {"a": whole, "b": lost}}) == judge({"m": {}}) == {}
+    assert judge({"m": {"a": lost}}) == judge({"m": {}}) == {}
+
+
+def test_a_baseline_that_lost_runs_must_be_beaten_and_beats_nobody():
+    sure, unsure = judged(1.2, 1.5, p_faster=0.01), judged(0.9, 1.5, p_faster=0.5, whole=False)
+    slow = judged(0.5, 0.8, p_faster=0.9, p_slower=0.001)
+    assert verdict_of({"a": sure, "b": replace(sure, whole=False)}) == FASTER
+    found = judge({"m": {"a": sure, "b": unsure}})["m"]
+    assert (found.verdict, found.against) == (NOT_SHOWN, "b")
+    assert verdict_of({"a": sure, "b": slow}) == SLOWER
+    assert verdict_of({"a": sure, "b": replace(slow, whole=False)}) == NOT_SHOWN
 
 
 @pytest.mark.parametrize(
