@@ -101,6 +101,8 @@ start_fraction = 0.5
             "first rung 30 is not after the latest start of sgd-ire",
         ),
         (["sweep", "nowhere.tasks:Mine"], "cannot import 'nowhere.tasks'"),
+        (["train", "digits", "sgd", "--seed", "-1"], "--seed -1: must be a whole number from 0 to"),
+        (["train", "digits", "sgd", "--threads", "-2"], "--threads -2: must be a whole number from 1"),
         (["train", "digits", "sgd", "--set", "lr"], "--set 'lr': must be NAME=VALUE"),
         (["train", "digits", "sgd", "--set", "lr=fast"], "lr = 'fast' in --set: must be a number"),
         (["train", "digits", "sgd", "--set", "lr=0.1", "--set", "lr=0.2"], "--set lr is given twice"),
@@ -179,3 +181,12 @@ def test_one_method_is_shown_with_its_settings_ranges_and_groups():
 
 def test_a_task_without_a_method_is_refused():
     assert "also name a method" in str(invoke("methods", "--task", "digits").exception)
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"), [("ire sw", "sweep"), ("ire sweep digits --inl", "--inline")]
+)
+def test_the_shell_completes_commands_and_options(typed, completed):
+    asked = {"_IRE_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    shown = CliRunner().invoke(app, [], prog_name="ire", env=asked)
+    assert completed in shown.output.split()

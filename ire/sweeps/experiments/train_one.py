@@ -51,6 +51,9 @@ def train_one(
     saves there once a minute and at the end, and continues from what it finds. `external` names the trial, as
     EXPERIMENT/TRIAL, whose gradient norms external grafting takes. Raises `InvalidInput` before training.
     """
+    for name, value, low in (("--seed", seed, 0), ("--threads", threads, 1)):
+        if not low <= value < 2**31:
+            raise InvalidInput(f"{name} {value}: must be a whole number from {low} to {2**31 - 1}")
     function = found_function(task) if ":" in task or is_script(task) else None
     if function is not None:
         check_options(
