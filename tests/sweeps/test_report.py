@@ -224,6 +224,20 @@ def test_what_an_error_says_is_shown_as_it_is_on_every_page(run, capsys):
     assert "<script>alert" not in page
 
 
+def test_tables_break_no_number_and_no_name_on_a_terminal_of_any_usual_width(run, capsys):
+    methods = ("sgd", "sam-sgd", "sam-sgd-ire")
+    experiment = run(plan={"methods": methods, "confirm_seeds": 2, "studies": 3, "curve": (0.5, 2.0)})
+    rows, clock = experiment.comparison.rows, experiment.comparison.clock
+    whole = {word for row in rows for word in (row.method, *str(row.speed_ups[clock]).split())}
+    whole |= {winner.trial.name for row in rows for winner in row.winners}
+    for width in (60, 79, 80, 100, 200):
+        for table in terminal_tables(experiment, width):
+            Console(width=width).print(table)
+        lines = capsys.readouterr().out.splitlines()
+        assert max(map(len, lines)) <= width
+        assert whole <= {word for line in lines for word in line.split()}, width
+
+
 def test_no_baseline_is_said(run):
     experiment = run(plan={"methods": ("sgd-ire",)})
     assert "there is no baseline to compare with" in as_markdown(experiment)

@@ -12,11 +12,17 @@ from ire.sweeps.report.words import further_findings
 
 WIDE = 140
 """Columns of a terminal from which on every column of a table is shown."""
+SMALL = 80
+"""Columns of a terminal below which only those of a table are shown that say most."""
+ESSENTIAL = ("method", "study", "verdict", "against", "winner", "control", "method lower?")
+SPEED_UP = "speed-up"
+WITHIN = "within 1 % after"
+"""How many trials a search needed; where there is less room the head says `to 1 %` and the cells a number."""
 MANY = 8
 """Columns from which on there is one space between them in place of two."""
 NARROW = {
     "Controls": ("method", "control", "method's loss minus control's", "method lower?", "runs"),
-    "Search": ("method", "study", "finished", "pruned", "within 1 % after", "winner"),
+    "Search": ("method", "study", "finished", "pruned", WITHIN, "winner"),
 }
 """What is shown of a table, by how its title begins, where there is less room; the report has the rest."""
 
@@ -24,17 +30,33 @@ NARROW = {
 def terminal_tables(results: Results | Shown, width: int = 80) -> list[Table]:
     """Results, controls if there are any, the search, and faults if there were any, for a terminal of that `width`."""
     found = results if isinstance(results, Shown) else shown(results)
-    return [as_terminal(table if width >= WIDE else narrowed(table)) for table in found.tables]
+    return [as_terminal(table if width >= WIDE else narrowed(table, width)) for table in found.tables]
 
 
-def narrowed(told: tables.Table) -> tables.Table:
-    """The columns of a table that fit 80 characters; baselines have a star."""
-    kept = next((heads for start, heads in NARROW.items() if told.title.startswith(start)), told.heads)
-    at = [i for i, head in enumerate(told.heads) if head in kept]
+def narrowed(told: tables.Table, width: int) -> tables.Table:
+    """The columns of a table that fit 80 characters, or 60 where there are fewer; baselines have a star."""
+    known = next((heads for start, heads in NARROW.items() if told.title.startswith(start)), None)
+    is_small = width < SMALL and (known is not None or any(head.endswith(SPEED_UP) for head in told.heads))
+    at = [
+        i
+        for i, head in enumerate(told.heads)
+        if (known is None or head in known) and (not is_small or head in ESSENTIAL or head.endswith(SPEED_UP))
+    ]
+
+    def head(name: str) -> str:
+        if name == WITHIN:
+            return "to 1 %"
+        return SPEED_UP if is_small and name.endswith(SPEED_UP) else name
+
+    def cell(name: str, text: str) -> str:
+        return text.removesuffix(" trials").removesuffix(" trial") if name == WITHIN else text
+
     return tables.Table(
         title=told.title,
-        heads=[told.heads[i] for i in at],
-        lines=[[line[i].replace(" (baseline)", " *") for i in at] for line in told.lines],
+        heads=[head(told.heads[i]) for i in at],
+        lines=[
+            [cell(told.heads[i], line[i]).replace(" (baseline)", " *") for i in at] for line in told.lines
+        ],
     )
 
 
