@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from ire.entry_points import TASKS, registered
 from ire.invalid_input import InvalidInput
 from ire.sweeps.command.flags import with_flags
 from ire.sweeps.command.looking import console
+from ire.sweeps.command.plain_table import plain_table
 from ire.sweeps.plan.options import OPTIONS
 
 Task = Annotated[
@@ -25,7 +25,7 @@ def tasks() -> None:
     """List the tasks: what can be trained."""
     from search_spaces import find_space, space_names
 
-    table = Table("task", "steps", "what it is")
+    table = plain_table("task", "steps", "what it is")
     for name in (*space_names(), *(name for name in registered(TASKS) if name not in space_names())):
         space = find_space(name)
         table.add_row(name, str(space.horizon), space.description)
@@ -39,10 +39,13 @@ def presets() -> None:
     """List the published experiments that `ire sweep --preset NAME` repeats."""
     from ire.sweeps.plan.preset import load_preset, preset_names
 
-    table = Table("preset", "what it is", "task", "methods")
+    screen = console()
     for preset in map(load_preset, preset_names()):
-        table.add_row(preset.name, preset.title, preset.task, ", ".join(preset.methods))
-    console().print(table)
+        screen.print(preset.name, style="bold", highlight=False)
+        screen.print(f"    {preset.title}", highlight=False, markup=False, soft_wrap=True)
+        screen.print(
+            f"    {preset.task}: {', '.join(preset.methods)}", highlight=False, markup=False, soft_wrap=True
+        )
 
 
 def methods(
@@ -58,7 +61,7 @@ def methods(
 
     if name is None and task is not None:
         raise InvalidInput(f"--task {task}: also name a method, as in `ire methods adamw --task {task}`")
-    for line in listing() if name is None else one(name, task):
+    for line in listing(console().width) if name is None else one(name, task):
         console().print(line, soft_wrap=isinstance(line, str), highlight=False)
 
 
@@ -86,7 +89,7 @@ def spaces(task: Task, *, scale: str | None, space: str | None) -> None:
             f"what is compared: {found.metric.name}, {found.metric.better} is better", highlight=False
         )
     for name in found.methods:
-        table = Table("setting", "searched", "published", title=name, title_justify="left")
+        table = plain_table("setting", "searched", "published", title=name)
         method = found.method(name)
         for setting, dimension in found.dimensions(method).items():
             table.add_row(setting, str(dimension), str(dimension.published))
@@ -110,7 +113,7 @@ def toy(
     """Draw the IRE paper's two-dimensional example (Fig. 1) and check the effective rate of its Table 7."""
     from ire.toy.figure import draw_figure, laws
 
-    table = Table("SAM", "eta", "rho", "kappa", "predicted rate", "measured", "ratio", "with IRE")
+    table = plain_table("SAM", "eta", "rho", "kappa", "predicted rate", "measured", "ratio", "with IRE")
     for law in laws():
         table.add_row(*law.cells())
     console().print(table)

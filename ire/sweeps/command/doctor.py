@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
+from ire.sweeps.command.plain_table import plain_table
 from ire.sweeps.watch.console import plain_console
 
 
@@ -30,7 +30,7 @@ def doctor(
     console = plain_console()
     with data_in(data_dir):
         found = list(findings(storage=storage, data_dir=data_folder(), address=address, workers=workers))
-    table = Table("what", "found")
+    table = plain_table("what", "found")
     for finding in found:
         table.add_row(finding.about, Text(finding.text))
     console.print(table)

@@ -15,21 +15,32 @@ from ire.methods.registry import base_of, bases
 from ire.methods.setting import Setting
 from ire.methods.shared import SHARED
 from ire.methods.updates import UPDATES
+from ire.sweeps.command.plain_table import plain_table
 
 BYTES = 4
 """Of one number of optimizer state in single precision."""
+WIDE = 100
+"""Columns of a terminal from which on there is room for the state of each optimizer."""
 
 
-def listing() -> Iterator[Table | str]:
-    """Every registered base optimizer, the wrappers around it, and the notation for any other optimizer."""
-    table = Table("method", "what it is", "from", "state, bytes a parameter", "settings of its own")
+def listing(width: int) -> Iterator[Table | str]:
+    """Every registered base optimizer, the wrappers around it, and the notation for any other optimizer.
+
+    A terminal of a small `width` has no column for the state, which `ire methods NAME` tells, too.
+    """
+    is_wide = width >= WIDE
+    heads = ["method", "what it is", "from", *["state"] * is_wide, "settings of its own"]
+    table = plain_table(*heads, least={"from": 17, "settings of its own": 20})
     for base in (*bases().values(), *_registered()):
         own = [name for name in (*base.settings, *base.options) if name not in SHARED.settings]
-        table.add_row(base.name, base.words, base.package, f"{BYTES * base.state_tensors:g}", ", ".join(own))
+        state = [f"{BYTES * base.state_tensors:g} B"] * is_wide
+        table.add_row(base.name, base.words, base.package, *state, ", ".join(own))
     for update in UPDATES.values():
         own = ["micro_batch", *update.settings]
-        table.add_row(f"sgd-{update.name}", update.words, "ire", f"{BYTES}", ", ".join(own))
+        table.add_row(f"sgd-{update.name}", update.words, "ire", *[f"{BYTES} B"] * is_wide, ", ".join(own))
     yield table
+    if is_wide:
+        yield "state: bytes a parameter"
     yield f"settings of every method: {', '.join(SHARED.settings)}; optional: {', '.join(SHARED.options)}"
     yield "prefix sam-: SAM around the base optimizer; suffix -ire: IRE around that (sgd-ire, sam-muon-ire)"
     yield "suffix after -ire: a control, which replaces IRE's mask (adamw-ire-random):"
@@ -54,7 +65,7 @@ def one(name: str, task: str | None = None) -> Iterator[Table | str]:
         f"optimizer state: {method.state_bytes:g} bytes a parameter in single precision"
         + (" (an upper bound, or what the class states)" if base.found else "")
     )
-    table = Table("setting", "what it is", "default", "allowed", "found in")
+    table = plain_table("setting", "what it is", "default", "allowed", "found in")
     for setting, about in method.settings.items():
         table.add_row(setting, about.doc, _default(about), about.interval, _found(base, setting))
     for setting, about in method.options.items():
@@ -78,7 +89,7 @@ def _on_task(method: Method, task: str) -> Iterator[Table | str]:
     from trainables.training.rehearsal import rehearse
 
     space = find_space(task)
-    table = Table("setting", "searched", "published", title=f"on {task}", title_justify="left")
+    table = plain_table("setting", "searched", "published", title=f"on {task}")
     for setting, dimension in space.dimensions(method).items():
         table.add_row(setting, str(dimension), str(dimension.published))
     yield table
