@@ -91,7 +91,7 @@ def swept(cluster, tmp_path_factory):
         *("--curve-horizons", "0.5", "--storage", str(storage), "--name", "tiny", "--max-concurrent", "1"),
         address=cluster,
     )
-    output, _ = process.communicate(timeout=400)
+    output, _ = process.communicate(timeout=900)
     assert process.returncode == 0, output
     return storage / "tiny", output
 
@@ -272,7 +272,7 @@ def test_every_fault_is_survived_or_told_and_the_other_trials_are_untouched(clus
     wait_for(lambda: results.exists() and results.read_text().count('"trial": "sgd-0005"') > 0, seconds=300)
     (actor,) = [p for p in processes(cluster) if p.name().startswith("ray::ResourceTr")]
     actor.kill()
-    output, _ = process.communicate(timeout=400)
+    output, _ = process.communicate(timeout=900)
     assert process.returncode == 0, output
     experiment = open_experiment(tmp_path / "faults")
     ended = {trial.number: trial for trial in experiment.records.trials.values() if trial.stage == "search"}
@@ -323,7 +323,7 @@ def test_a_grid_that_shares_its_steps_through_ray_is_bitwise_the_one_in_a_proces
         *("--max-concurrent", "2"),
         address=cluster,
     )
-    output, _ = process.communicate(timeout=400)
+    output, _ = process.communicate(timeout=900)
     assert process.returncode == 0, output
     assert "trained once" in output
     assert "shared prefixes" in output
