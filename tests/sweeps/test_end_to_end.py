@@ -199,7 +199,7 @@ def test_interrupted_or_killed_and_resumed_it_equals_the_undisturbed_sweep(
         assert f"ire resume {location}" in output
     assert not open_experiment(location).is_complete
     again = start("resume", location, address=cluster)
-    output, _ = again.communicate(timeout=400)
+    output, _ = again.communicate(timeout=900)
     assert again.returncode == 0, output
     resumed = home_at(location)
     assert rows(resumed.folder) == rows(folder)
@@ -228,7 +228,7 @@ def test_begun_in_one_process_and_resumed_on_ray_or_the_other_way_round_it_is_th
     assert process.returncode == 130, output
     assert not open_experiment(location).is_complete
     again = launch("resume", location, *(["--address", cluster] if begins_inline else ["--inline"]))
-    output, _ = again.communicate(timeout=400)
+    output, _ = again.communicate(timeout=900)
     assert again.returncode == 0, output
     assert rows(Path(location)) == rows(swept[0])
     assert [run["slots"] for run in read_records(Path(location)).runs] == [1, 1]
