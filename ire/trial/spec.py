@@ -95,6 +95,20 @@ class TrialSpec:
                 del fields[name]
         return fields
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a checkpoint must share: the fields without the name, and without the data, which has its own check."""
+        return {name: value for name, value in self.to_dict().items() if name not in ("name", "data")}
+
+    def differences(self, saved: Mapping[str, Any]) -> list[str]:
+        """What a saved `identity` says otherwise, each as `horizon 20, now 40`."""
+        mine, theirs = self.identity, TrialSpec.from_dict(saved).identity
+        return [
+            f"{name} {theirs.get(name)!r}, now {mine.get(name)!r}"
+            for name in {**mine, **theirs}
+            if theirs.get(name) != mine.get(name)
+        ]
+
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> "TrialSpec":
         """The inverse of `to_dict`."""

@@ -465,3 +465,14 @@ def test_runs_that_ended_before_their_first_step_are_lost(tmp_path, who):
     comparison = judged(pd.concat([frame, crashed]), tmp_path)
     at_0 = arm(comparison, who).sides[0]
     assert (at_0.horizon, at_0.lost) == (0, 3)
+
+
+def test_a_method_is_not_faster_than_every_baseline_if_one_of_them_lost_its_runs(tmp_path):
+    other = [("other", loss, horizon) for _, loss, horizon in CURVE_OF_THE_BASELINE]
+    frame = table(*CURVE_OF_THE_BASELINE, *other, ("mine", 2.92))
+    both = ("baseline", "other")
+    assert arm(judged(frame, tmp_path, baselines=both), "mine").judgements["step"].verdict == "faster"
+    frame.loc[frame["arm"] == "other", "val_loss"] = np.inf
+    comparison = judged(frame, tmp_path, baselines=both)
+    assert arm(comparison, "mine").judgements["step"].verdict == "not shown"
+    assert arm(comparison, "mine").against("step") == "other"

@@ -89,7 +89,7 @@ def sweep_with(task, *, seed=0, studies=5, baselines=("b",), **over_b):
         clock="step",
     )
     return SimpleNamespace(
-        plan=SimpleNamespace(task=task, methods=tuple(rows), seed=seed), comparison=comparison
+        plan=SimpleNamespace(task=task, methods=tuple(rows), seed=seed, looks=1), comparison=comparison
     )
 
 

@@ -47,13 +47,13 @@ def generators() -> dict[str, Any]:
     return state
 
 
-def generators_of_all(world_size: int) -> list[dict[str, Any]]:
-    """The states of every worker, by rank; a collective operation where there are several."""
+def generators_of_others(world_size: int) -> list[dict[str, Any]]:
+    """The states of workers 1, 2, ...; a collective operation."""
     if world_size == 1:
-        return [generators()]
+        return []
     found: list[Any] = [None] * world_size
     dist.all_gather_object(found, generators())
-    return found
+    return found[1:]
 
 
 def set_generators(state: Mapping[str, Any]) -> None:

@@ -30,7 +30,7 @@ from ire.optim import IRE
 from ire.trial.report import Report
 from ire.trial.spec import TrialSpec
 from trainables.functions.numbers import check_metric, finite, finite_values, mean_over_workers, number
-from trainables.functions.saved_state import check_plain, generators, generators_of_all, set_generators
+from trainables.functions.saved_state import check_plain, generators, generators_of_others, set_generators
 from trainables.functions.scheduled import scheduled_optimizer
 from trainables.functions.steps import check_due, check_over, checked_step
 from trainables.functions.stopwatch import Stopwatch
@@ -229,7 +229,7 @@ class Trial:
             values |= {f"test_{name}": value for name, value in self._test().items()}
         numbers = {name: number(name, value) for name, value in values.items()}
         numbers = mean_over_workers(numbers, rank=self.rank, world_size=self.world_size)
-        self._others = generators_of_all(self.world_size)[1:]
+        self._others = generators_of_others(self.world_size)
         self._take(step, numbers)
 
     def _take(self, step: int, numbers: dict[str, float | None]) -> None:
@@ -386,7 +386,7 @@ class Trial:
         state = state() if callable(state) else state
         check_plain(state)
         kept = {
-            "spec": self._identity(),
+            "spec": self.spec.identity,
             "step": self._step,
             "reports": self.reports,
             "gradients": self._gradients,
@@ -408,12 +408,10 @@ class Trial:
         return True
 
     def _load(self, state: Mapping[str, Any]) -> None:
-        mine, theirs = self._identity(), state["spec"]
-        differing = [name for name in mine if theirs.get(name) != mine[name]]
-        if differing:
-            told = ", ".join(f"{name} {theirs.get(name)!r}, now {mine[name]!r}" for name in differing)
+        if differing := self.spec.differences(state["spec"]):
+            told = ", ".join(differing)
             raise InvalidInput(f"the checkpoint belongs to another trial: {told}; choose another folder")
-        kept = state["generators"]  # of before 0.3 those of worker 0 alone
+        kept = state["generators"]  # in older checkpoints those of worker 0 alone
         self._generators = kept[self.rank if self.rank < len(kept) else 0] if isinstance(kept, list) else kept
         self._saved = state["state"]
         self._step = self._first_step = state["step"]
@@ -441,9 +439,6 @@ class Trial:
             return {}
         fractions = self._optimizer.flat_fractions()
         return {name: fractions[p] for name, p in self._model.named_parameters() if p in fractions}
-
-    def _identity(self) -> dict[str, Any]:
-        return {name: value for name, value in self.spec.to_dict().items() if name not in ("name", "data")}
 
     def _check_running(self, step: int = 0) -> None:
         if self.status is not None:

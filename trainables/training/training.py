@@ -235,7 +235,7 @@ class Training:
         """All that the specification and the step do not determine; valid after `report` and where IRE starts."""
         state = self.model.state_dict()
         return {
-            "spec": self._identity(),
+            "spec": self.spec.identity,
             "data": self.data,
             **self.progress.state(),
             "gradient_evaluations": self.gradient_evaluations,
@@ -251,10 +251,8 @@ class Training:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where `state` was taken; raises `InvalidInput` if that was another trial."""
         self.task.check_same_data(state.get("data"), whose="the checkpoint")  # older ones have none
-        mine, theirs = self._identity(), TrialSpec.from_dict(state["spec"]).to_dict()
-        differing = [name for name in mine if theirs[name] != mine[name]]
-        if differing:
-            changes = ", ".join(f"{name} {theirs[name]!r}, now {mine[name]!r}" for name in differing)
+        if differing := self.spec.differences(state["spec"]):
+            changes = ", ".join(differing)
             raise InvalidInput(f"the checkpoint belongs to another trial: {changes}; choose another file")
         self._load(state)
 
@@ -294,7 +292,3 @@ class Training:
     def _frozen(self) -> set[str]:
         """Parameters that are never trained: every model of the task has the same, a checkpoint needs none."""
         return {name for name, p in self.model.named_parameters() if not p.requires_grad}
-
-    def _identity(self) -> dict[str, Any]:
-        """The identity of a trial: its specification except the name; for data, see `check_same_data`."""
-        return {name: value for name, value in self.spec.to_dict().items() if name not in ("name", "data")}

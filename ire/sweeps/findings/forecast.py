@@ -3,8 +3,7 @@
 The standard error of a method's speed-up over a baseline is that of the difference of their final costs, over the
 slope of cost in log horizon. The former is taken from the search: how far the best of as many trials would be off if
 the trials had been drawn again. The latter is that of the baseline's best run in its second half, where a run with a
-schedule of its own would end lower. In simulated sweeps (`benchmarks/calibration.py`) the median of the guess is what
-reports find later on `digits` (1.31 and 1.32), and too cautious on `stdlib-lm` (1.77 and 1.30).
+schedule of its own would end lower. How close the guess comes in simulated sweeps stands in docs/report.md.
 """
 
 import math

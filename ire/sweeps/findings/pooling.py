@@ -151,7 +151,10 @@ class PooledSweeps:
             return {}
         judged: dict[str, Judgement] = {}
         for names in (self.references, [name for name in self.methods if name not in self.references]):
-            judged |= judge({m: {b: pair[0] for b, pair in self.pairs(m, clock).items()} for m in names})
+            looks = max(e.plan.looks for e in self.experiments)
+            judged |= judge(
+                {m: {b: pair[0] for b, pair in self.pairs(m, clock).items()} for m in names}, looks
+            )
         return {
             method: judgement
             if all(

@@ -86,7 +86,7 @@ class Yardstick:
         """Whether wall-clock may be judged: by the quiet pass where there is one."""
         return not is_timed(self._plan) or (self.spread is not None and self.spread <= QUIET)
 
-    def rivals(self) -> list[str]:
+    def to_beat(self) -> list[str]:
         """What a faster method must beat: `baselines`, then those that lost runs, unless all of a study diverged."""
         first = self._studies[0]
         names = [name for name, ledger in first.items() if ledger.is_baseline]
@@ -101,7 +101,7 @@ class Yardstick:
         ]
 
     def over_all(self, method: str, runs: Sequence[Sequence[TrialRecord]], *purpose: str) -> Against:
-        """The speed-ups of `runs`, those of each study, over every rival but `method` itself.
+        """The speed-ups of `runs`, those of each study, over every baseline to beat but `method` itself.
 
         Over one that lost what is needed to read one it is not known.
         """
@@ -109,14 +109,14 @@ class Yardstick:
         draws: dict[str, dict[str, np.ndarray]] = {clock: {} for clock in CLOCKS}
         if not self.is_settled or not all(map(finished, runs)):
             return Against()
-        rivals = [name for name in self.rivals() if name != method]
-        for baseline in rivals:
+        to_beat = [name for name in self.to_beat() if name != method]
+        for baseline in to_beat:
             by_clock, drawn = self.over(method, runs, baseline, *purpose)
             for clock, speed_up in by_clock.items():
                 found[clock][baseline] = speed_up
                 draws[clock][baseline] = drawn[clock]
         for clock, over in found.items():
-            for baseline in rivals if over else ():
+            for baseline in to_beat if over else ():
                 if baseline not in over:
                     over[baseline], draws[clock][baseline] = unknown_speed_up(len(self._studies))
         return Against(

@@ -38,7 +38,7 @@ class Imported:
 
     @property
     def studies(self) -> int:
-        """How many studies there they come from; one in sweeps of before 0.3, which did not tell."""
+        """How many studies there they come from; one in older sweeps, which did not record it."""
         return 1 + max(trial.study for trial in self.trials)
 
     def of(self, method: str, study: int | None = None) -> list[ImportedTrial]:

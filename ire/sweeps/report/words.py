@@ -185,8 +185,9 @@ def _calibrated(results: Results) -> list[str]:
     if found is None:
         return []
     return [
-        f"Of {found.sweeps} simulated sweeps of {found.surface} ({found.line}), {found.faster:.1%} called a method "
-        f"faster and {found.slower:.1%} slower where none was."
+        f"How often such verdicts are wrong: of {found.sweeps} simulated sweeps with losses like those of "
+        f"{found.surface} ({found.line}), {found.faster:.1%} called a method faster and {found.slower:.1%} called one "
+        "slower."
     ]
 
 
@@ -340,8 +341,8 @@ def _lost(comparison: Comparison) -> list[str]:
     curve = [f"{p.baseline} {p.lost} at {p.factor:g} T" for p in comparison.curve if p.lost]
     if curve:
         sentences.append(
-            "Runs of baselines' curves diverged or failed; a faster method must beat what is left of these curves, and "
-            f"they make none slower: {', '.join(curve)}."
+            f"Some runs of the baselines' curves diverged or failed ({', '.join(curve)}). What is left of these curves "
+            "can keep a method from being called faster, but it makes none slower."
         )
     unread = dict.fromkeys(
         name
@@ -352,7 +353,8 @@ def _lost(comparison: Comparison) -> list[str]:
     )
     if unread:
         sentences.append(
-            f"Runs are lost, so nobody knows how {_and(list(unread))} would have ended: no method is called faster."
+            f"So many runs of {_and(list(unread))} are lost that no comparison with it is possible, so no method is "
+            "called faster."
         )
     return sentences
 

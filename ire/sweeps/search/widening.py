@@ -82,9 +82,9 @@ def due_widening(plan: Plan, ledgers: Mapping[str, Ledger], before: Sequence[Wid
         return None
     moved: dict[tuple[str, str], Moved] = {}
     for ledger in ledgers.values():
-        if ledger.settings is None:
+        if not ledger.candidates:
             continue
-        for edge in edges(plan, ledger.method.name, ledger.settings):
+        for edge in edges(plan, ledger.method.name, ledger.candidates[0].spec.settings):
             for found in _moved(plan, ledger.method, edge.setting, is_lower=edge.is_lower):
                 moved.setdefault((found.table, found.setting), found)
     if not moved:

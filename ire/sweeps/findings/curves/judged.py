@@ -23,6 +23,7 @@ from ire.sweeps.findings.statistics.verdict import (
     Judgement,
     SpeedUp,
     judge,
+    unknown_speed_up,
 )
 from ire.sweeps.plan.options import MIN_STUDIES
 from ire.trial.metric import LOSS, VALIDATION, Metric
@@ -184,6 +185,10 @@ def _measured(arm: Arm, baselines: Sequence[Arm], studies: int, paired: bool, se
             draws.setdefault(clock, {})[baseline.name] = drawn[clock]
         if at.horizon == mine.horizon and mine.is_usable and at.is_usable:
             differences[baseline.name] = _difference(mine, at, generator, paired=joint)
+    for clock, over in by_clock.items():
+        for baseline in baselines:
+            if baseline.name not in over:  # it lost its runs, or does not count on this clock
+                over[baseline.name], draws[clock][baseline.name] = unknown_speed_up(len(mine.units))
     return replace(arm, speed_ups=by_clock, draws=draws, differences=differences)
 
 
