@@ -29,7 +29,7 @@ from transformers import (
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from ire.invalid_input import InvalidInput
-from trainables.functions.packed_files import packed, unpack
+from trainables.functions.packed_files import KeptFiles, packed
 from trainables.functions.trial import Trial
 
 PREFIX = "eval_"
@@ -76,38 +76,32 @@ class TrialCallback(TrainerCallback):
         With `checkpoint` the trial keeps the Trainer's own checkpoint, at most once a minute, after a report; pass
         `resume_from` to `trainer.train`.
         """
-        self._trial, self._loss, self._saves = trial, loss, checkpoint
+        self._trial, self._loss = trial, loss
+        self._kept = KeptFiles(trial) if checkpoint else None
         self._is_due = False
         self._train_loss: float | None = None
         self._metrics: dict[str, Any] = {}
-        self._resumed: tempfile.TemporaryDirectory[str] | None = None
-        self._asked = self._keeps = False
+        self._keeps = False
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._output_dir: str | None = None
 
     @property
     def resume_from(self) -> str | None:
         """The folder of the checkpoint from which the trial continues, or None: it starts from the beginning."""
-        self._asked = True
-        saved = self._trial.saved if self._saves else None
-        if saved is None:
-            return None
-        if self._resumed is None:
-            self._resumed = tempfile.TemporaryDirectory(prefix="ire-huggingface-")
-            unpack(saved["files"], Path(self._resumed.name))
-        return self._resumed.name
+        folder = self._kept.folder() if self._kept else None
+        return None if folder is None else str(folder)
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        if not self._saves:
+        if self._kept is None:
             return
         if args.save_only_model:
             raise InvalidInput(
                 "TrialCallback(checkpoint=True): save_only_model leaves out the optimizer, without which no trial "
                 "continues; set save_only_model=False"
             )
-        if not self._asked:
+        if not self._kept.is_asked:
             raise InvalidInput(
                 "TrialCallback(checkpoint=True): pass the checkpoint on, as in "
                 "trainer.train(resume_from_checkpoint=callback.resume_from)"
@@ -116,9 +110,8 @@ class TrialCallback(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        if self._resumed is not None:  # everything has been read
-            self._resumed.cleanup()
-            self._resumed = None
+        if self._kept is not None:
+            self._kept.forget()
         self._forget_scratch(args)  # of a save that the Trainer left out
         if self._trial.due(state.global_step):
             self._is_due = control.should_log = control.should_evaluate = True
@@ -156,7 +149,7 @@ class TrialCallback(TrainerCallback):
         self._trial.report(
             state.global_step, train_loss=self._train_loss, val_loss=found[self._loss], **further
         )
-        if self._saves and self._trial.save_due():
+        if self._kept is not None and self._trial.save_due():
             if not control.should_save:  # else the script keeps one of its own, which is read
                 self._scratch = tempfile.TemporaryDirectory(prefix="ire-huggingface-")
                 self._output_dir, args.output_dir = args.output_dir, self._scratch.name

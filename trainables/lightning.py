@@ -19,7 +19,7 @@ import lightning
 from lightning.pytorch.callbacks import Callback
 
 from ire.invalid_input import InvalidInput
-from trainables.functions.packed_files import packed, unpack
+from trainables.functions.packed_files import KeptFiles, packed
 from trainables.functions.saved_state import generators, set_generators
 from trainables.functions.trial import Trial
 
@@ -70,23 +70,16 @@ class TrialCallback(Callback):
         With `checkpoint` the trial keeps the Trainer's own checkpoint, at most once a minute, after a report; pass
         `resume_from` to `trainer.fit`.
         """
-        self._trial, self._loss, self._saves = trial, loss, checkpoint
-        self._asked = False
-        self._resumed: tempfile.TemporaryDirectory[str] | None = None
+        self._trial, self._loss = trial, loss
+        self._kept = KeptFiles(trial) if checkpoint else None
         self._epoch_began: Mapping[str, Any] | None = None
         """The random generators from which the order of this epoch was drawn."""
 
     @property
     def resume_from(self) -> str | None:
         """The file of the checkpoint from which the trial continues, or None: it starts from the beginning."""
-        self._asked = True
-        saved = self._trial.saved if self._saves else None
-        if saved is None:
-            return None
-        if self._resumed is None:
-            self._resumed = tempfile.TemporaryDirectory(prefix="ire-lightning-")
-            unpack(saved["files"], Path(self._resumed.name))
-        return str(Path(self._resumed.name) / FILE)
+        folder = self._kept.folder() if self._kept else None
+        return None if folder is None else str(folder / FILE)
 
     def setup(self, trainer: "lightning.Trainer", pl_module: "lightning.LightningModule", stage: str) -> None:
         """Let the trial say when the Trainer validates: its own intervals know neither rungs nor the last step."""
@@ -100,7 +93,7 @@ class TrialCallback(Callback):
         trainer.check_val_every_n_epoch = None
 
     def on_fit_start(self, trainer: "lightning.Trainer", pl_module: "lightning.LightningModule") -> None:
-        if self._saves and not self._asked:
+        if self._kept is not None and not self._kept.is_asked:
             raise InvalidInput(
                 "TrialCallback(checkpoint=True): pass the checkpoint on, as in "
                 "trainer.fit(..., ckpt_path=callback.resume_from)"
@@ -118,7 +111,7 @@ class TrialCallback(Callback):
             raise exception
 
     def on_train_start(self, trainer: "lightning.Trainer", pl_module: "lightning.LightningModule") -> None:
-        if not self._saves:
+        if self._kept is None:
             return
         combined = trainer.fit_loop._combined_loader
         for loader in [] if combined is None else combined.flattened:
@@ -127,9 +120,7 @@ class TrialCallback(Callback):
                     "TrialCallback(checkpoint=True): a DataLoader has a generator of its own, which no checkpoint "
                     "keeps; leave generator=... out: trial.seed decides the order of the global one"
                 )
-        if self._resumed is not None:  # and has been read
-            self._resumed.cleanup()
-            self._resumed = None
+        if self._kept.forget():
             self._skip(trainer)
 
     def _skip(self, trainer: "lightning.Trainer") -> None:
@@ -182,7 +173,7 @@ class TrialCallback(Callback):
         }
         further.pop("val_loss", None)
         self._trial.report(trainer.global_step, train_loss=train, val_loss=found[self._loss], **further)
-        if self._saves and self._trial.save_due():
+        if self._kept is not None and self._trial.save_due():
             with tempfile.TemporaryDirectory(prefix="ire-lightning-") as folder:
                 trainer.save_checkpoint(Path(folder) / FILE, weights_only=False)
                 self._trial.save({"files": packed(Path(folder)), "epoch_began": self._epoch_began})

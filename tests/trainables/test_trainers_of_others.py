@@ -282,3 +282,4 @@ def test_no_scratch_folder_is_left_behind(tmp_path, monkeypatch):
             run(trainer(checkpoint=True), stop_at=stop_at, checkpoint=kept)
         assert not list(tmp_path.glob("ire-huggingface-*"))
         assert not list(tmp_path.glob("ire-lightning-*"))
+        assert not list(tmp_path.glob("ire-checkpoint-*"))

@@ -1,5 +1,6 @@
 """A trainer's own checkpoint, a folder of files, as plain tensors, so that `trial.save` keeps it."""
 
+import tempfile
 from collections.abc import Collection, Mapping
 from pathlib import Path, PurePosixPath
 
@@ -8,6 +9,36 @@ import torch
 from torch import Tensor
 
 from ire.invalid_input import InvalidInput
+from trainables.functions.trial import Trial
+
+
+class KeptFiles:
+    """The checkpoint that an interrupted trial has kept, unpacked until the trainer has read it."""
+
+    def __init__(self, trial: Trial) -> None:
+        self._trial = trial
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self.is_asked = False
+        """Whether the script has asked for it, and so passes it on."""
+
+    def folder(self) -> Path | None:
+        """Where its files are; None if the trial starts from the beginning."""
+        self.is_asked = True
+        saved = self._trial.saved
+        if saved is None:
+            return None
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="ire-checkpoint-")
+            unpack(saved["files"], Path(self._folder.name))
+        return Path(self._folder.name)
+
+    def forget(self) -> bool:
+        """Remove the files, which have been read; whether there were any."""
+        if self._folder is None:
+            return False
+        self._folder.cleanup()
+        self._folder = None
+        return True
 
 
 def packed(folder: Path, *, without: Collection[str] = ()) -> dict[str, Tensor]:
