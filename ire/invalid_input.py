@@ -6,6 +6,9 @@ import errno
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+GUARD = 'put what only the script itself runs below `if __name__ == "__main__":`'
+"""The remedy for a script that does more than define things when it is imported."""
+
 
 class InvalidInput(ValueError):
     """A user's mistake: one line that names the value, the allowed ones, the place and the remedy."""
@@ -22,6 +25,12 @@ def writable(folder: Path) -> Iterator[None]:
         raise InvalidInput(
             f"{str(folder)!r} cannot be written to ({error.strerror}): name another folder with --output"
         ) from error
+
+
+def exited(what: str, end: SystemExit, *, remedy: str) -> InvalidInput:
+    """The error for `what`, a user's code, that called `sys.exit`: it must end neither a worker nor a whole sweep."""
+    code = "" if end.code is None else repr(end.code)
+    return InvalidInput(f"{what} called sys.exit({code}); {remedy}")
 
 
 def unknown(kind: str, value: object, allowed: Iterable[str], *, where: str = "") -> InvalidInput:

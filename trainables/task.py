@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ire.entry_points import TASKS, registered
-from ire.invalid_input import InvalidInput, unknown
+from ire.invalid_input import GUARD, InvalidInput, exited, unknown
 from ire.optim import sampled_nll
 from ire.trial.scale import ORIGINAL, TINY, split_scale
 from trainables.attributes import check_attribute, fresh_copy
@@ -262,6 +262,8 @@ def _task_class(name: str) -> type[Task]:
             module = importlib.import_module(module_name)
         except ImportError as error:
             raise InvalidInput(f"task {name!r}: cannot import {module_name!r} ({error})") from error
+        except SystemExit as end:
+            raise exited(f"task {name!r}: the import of {module_name!r}", end, remedy=GUARD) from end
         found = getattr(module, class_name, None)
         if not (isinstance(found, type) and issubclass(found, Task)):
             tasks = [key for key, value in vars(module).items() if _is_task(value)]

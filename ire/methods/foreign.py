@@ -20,7 +20,7 @@ from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
-from ire.invalid_input import InvalidInput, unknown
+from ire.invalid_input import GUARD, InvalidInput, exited, unknown
 from ire.methods.ire import IRE
 from ire.methods.part import Base
 from ire.methods.rest import as_rest
@@ -88,6 +88,8 @@ def read_class(name: str, named: Callable[[str], Base]) -> Base:
         module = import_module(found["module"])
     except ImportError as error:
         raise InvalidInput(f"method {name!r}: cannot import {found['module']!r} ({error})") from error
+    except SystemExit as end:
+        raise exited(f"method {name!r}: the import of {found['module']!r}", end, remedy=GUARD) from end
     loaded = getattr(module, found["name"], None)
     if loaded is None and found["module"] == "torch":  # torch:NAdam
         return read_class(name.replace("torch:", "torch.optim:"), named)

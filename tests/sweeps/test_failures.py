@@ -58,6 +58,13 @@ def test_a_defect_is_called_one_and_its_traceback_is_in_a_private_file(capsys, t
     assert "\x1b" not in text
 
 
+def test_an_exit_in_a_users_module_fails_the_command_and_names_the_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "their_exit.py").write_text("import sys\n\nsys.exit(0)\n")
+    assert run(lambda: importlib.import_module("their_exit")) == 1
+    assert capsys.readouterr().err == f"ire: {tmp_path}/their_exit.py, line 3, in <module>: sys.exit(0)\n"
+
+
 def test_an_exception_in_a_users_module_is_shown_as_theirs_with_its_line(tmp_path, monkeypatch, capsys):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))

@@ -149,7 +149,7 @@ def test_a_trial_that_raises_fails_alone(tmp_path, monkeypatch):
     run(tmp_path, replace(small_plan(), confirm_seeds=0))
     ended = read_records(tmp_path).trials
     assert ended["adamw-0001"].status == FAILED
-    assert "SystemExit: no more of this" in ended["adamw-0001"].error
+    assert "task 'digits' called sys.exit('no more of this'); raise an exception" in ended["adamw-0001"].error
     assert ended["adamw-0000"].status == FINISHED
     assert {trial.status for trial in ended.values()} >= {FINISHED, FAILED}
 

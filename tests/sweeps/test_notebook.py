@@ -122,9 +122,18 @@ def test_a_function_of_the_script_that_runs_is_recorded_by_the_scripts_path(tmp_
 
 def test_a_script_that_sweeps_when_it_is_imported_is_refused(tmp_path):
     (tmp_path / "endless.py").write_text("from ire import sweep\n\ndef train(trial): ...\n\nsweep(train)\n")
-    message = r"endless\.py:train starts a sweep when it is imported: put that below `if __name__"
+    message = r"endless\.py:train starts a sweep when it is imported: put the call below `if __name__"
     with pytest.raises(InvalidInput, match=message):
         load_workload("endless.py:train", [str(tmp_path)])
+    assert not IMPORTING
+
+
+def test_a_script_that_exits_when_it_is_imported_is_refused(tmp_path):
+    (tmp_path / "exits.py").write_text("import sys\n\ndef train(trial): ...\n\nsys.exit(train(None))\n")
+    with pytest.raises(
+        InvalidInput, match=r"import of 'exits' called sys.exit\(\); put what only the script"
+    ):
+        load_workload("exits.py:train", [str(tmp_path)])
     assert not IMPORTING
 
 

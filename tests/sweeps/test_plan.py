@@ -2,6 +2,7 @@ import tomllib
 
 import numpy as np
 import pytest
+from own_script import SPACE
 from simulated import make_plan
 
 from ire.invalid_input import InvalidInput
@@ -88,6 +89,40 @@ def test_a_value_of_another_type_is_one_line_that_names_the_file(changed, messag
     assert str(raised.value).startswith(f"{tmp_path}/sweep.toml")
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def with_lr(lr: str) -> Plan:
+    """The plan of a training function with two arms, of which `mine` has the learning rate `lr` of TOML."""
+    text = SPACE.replace("lr = { log = [1e-2, 1.0], published = 0.1 }\ntwist", f"{lr}\ntwist")
+    space = parse_space(text, task="train.py:train", source="train.toml")
+    return make_plan(task=space.task, methods=("baseline", "mine"), curve_lr=(0.5, 2.0), space=space)
+
+
+@pytest.mark.parametrize(
+    ("lr", "why"),
+    [
+        ("", "it has no setting lr"),
+        (
+            'lr = { choice = ["low", "high"], published = "low" }',
+            r"its lr is choice \['low', 'high'\], not a number",
+        ),
+        ("lr = { choice = [0.1, true], published = 0.1 }", r"its lr is choice \[0.1, True\], not a number"),
+        ('lr = "auto"', "its lr is fixed 'auto', not a number"),
+        (
+            'lr = { log = [1e-2, 1.0], published = 0.1, when = "twist == false" }',
+            "its trials have an lr only when twist == false",
+        ),
+    ],
+)
+def test_a_learning_rate_that_cannot_be_multiplied_is_refused_before_anything_runs(lr, why):
+    message = f"--curve-lr 0.5,2: the learning rate of mine cannot be multiplied: {why}; leave the option out"
+    with pytest.raises(InvalidInput, match=f"^{message}$"):
+        with_lr(lr).check()
+
+
+@pytest.mark.parametrize("lr", ["lr = 0.1", "lr = { choice = [0.1, 1], published = 0.1 }"])
+def test_a_learning_rate_that_is_a_number_can_be_multiplied(lr):
+    with_lr(lr).check()
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])

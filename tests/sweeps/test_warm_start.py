@@ -162,7 +162,10 @@ def test_trials_that_do_not_say_what_is_searched_here_are_left_out(before):
             "metric 'val_accuracy, max', there 'val_loss, min'",
         ),
         ({"task": "stdlib-lm"}, "task 'stdlib-lm', there 'digits'"),
-        ({"warm_start": "nowhere"}, "nowhere' is not an experiment folder"),
+        (
+            {"warm_start": "nowhere"},
+            "--warm-start: '.*nowhere' is not an experiment folder.*`ire list` shows",
+        ),
     ],
 )
 def test_an_experiment_that_tells_nothing_about_this_one_is_refused(before, fields, message):

@@ -1,6 +1,7 @@
 """A trial that runs out of memory fails with advice; its worker stays, and trains the next."""
 
 import gc
+import sys
 import weakref
 from types import SimpleNamespace
 
@@ -8,6 +9,8 @@ import pytest
 import torch
 
 import trainables.gang.serving as gang
+from ire.trial.spec import TrialSpec
+from trainables.functions.function import as_function
 from trainables.gang.out_of_memory import advice, is_out_of_memory
 
 
@@ -78,6 +81,20 @@ def test_the_next_trial_runs_in_the_same_worker_and_nothing_of_the_dead_one_is_l
     (error, is_well), last = trials.ends
     assert "--micro-batches 2" in error and "Traceback" in error and is_well
     assert last == (None, False) and len(held) == 3
+
+
+def test_a_function_that_exits_fails_its_trial_and_is_no_lost_worker(monkeypatch):
+    def train(trial):
+        sys.exit(3)
+
+    trials = Trials(
+        monkeypatch,
+        [TrialSpec(task="train.py:train", method="mine", settings={}, seed=0, horizon=4, eval_interval=2)],
+    )
+    monkeypatch.setattr(gang, "load_workload", lambda *_: as_function(train))
+    gang._serve(trials, [])
+    ((error, _),) = trials.ends
+    assert "train, after step 0, called sys.exit(3); raise an exception to fail the trial" in error
 
 
 def test_any_other_error_ends_the_gang(monkeypatch, make_spec):

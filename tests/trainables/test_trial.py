@@ -1,6 +1,7 @@
 """The handle of a training function: what it asks, what it refuses, and how a trial of it ends and resumes."""
 
 import math
+import sys
 
 import pytest
 import torch
@@ -161,6 +162,29 @@ def reports_at(*steps, **values):
 def test_a_misstep_is_one_clear_line(function, message):
     with pytest.raises(InvalidInput, match=message):
         curve(function)
+
+
+@pytest.mark.parametrize("code", [None, 0, 2, "no more of this"])
+def test_a_function_that_exits_fails_its_trial(code):
+    def train(trial):
+        trial.due(1)
+        sys.exit(code)
+
+    shown = "" if code is None else repr(code)
+    with pytest.raises(
+        InvalidInput, match=rf"^train, after step 1, called sys.exit\({shown}\); raise an exc"
+    ):
+        curve(train)
+
+
+def test_an_exit_after_the_last_report_changes_nothing():
+    def train(trial):
+        try:
+            falling(trial)
+        finally:
+            sys.exit(1)
+
+    assert curve(train)[1] == FINISHED
 
 
 def test_the_generators_are_seeded_before_the_function_is_called():

@@ -15,7 +15,7 @@ from typing import Any
 
 from ire.entry_points import TASKS, registered
 from ire.extras import extra_of
-from ire.invalid_input import InvalidInput, unknown
+from ire.invalid_input import GUARD, InvalidInput, exited, unknown
 from ire.trial.scale import split_scale
 from ire.trial.script import SUFFIX, is_script
 from trainables.functions.at_hand import held, is_of_no_file
@@ -69,6 +69,8 @@ def load_workload(task: str, import_path: Iterable[str] = ()) -> Task | Training
         extra = extra_of(error.name or "")
         remedy = f": pip install 'ire[{extra}]'" if extra else ""
         raise InvalidInput(f"task {name!r}: cannot import {module_name!r} ({error}){remedy}") from error
+    except SystemExit as end:
+        raise exited(f"task {name!r}: the import of {module_name!r}", end, remedy=GUARD) from end
     finally:
         IMPORTING.pop()
     found = getattr(module, attribute, None)

@@ -8,12 +8,13 @@ from typing import Any
 
 import torch
 
+from ire.invalid_input import exited
 from ire.storage.storage import patiently
 from ire.trial.report import Report
 from ire.trial.seeds import seed_step
 from ire.trial.spec import TrialSpec
 from trainables.functions.function import TrainingFunction
-from trainables.functions.trial import Trial
+from trainables.functions.trial import NO_EXIT, Trial
 from trainables.task import Task
 from trainables.training.checkpoint import load_checkpoint
 from trainables.training.determinism import determinism
@@ -41,7 +42,10 @@ def run_trial(
     if isinstance(workload, TrainingFunction):
         return run_function(spec, report, function=workload, **where, **worker)
     own = {"keep_last": keep_last, "prefixes": prefixes, "on_prefix": on_prefix}
-    return train(spec, report, task=workload, **where, **worker, **own)
+    try:
+        return train(spec, report, task=workload, **where, **worker, **own)
+    except SystemExit as end:
+        raise exited(f"task {spec.task!r}", end, remedy=NO_EXIT) from end
 
 
 def run_function(

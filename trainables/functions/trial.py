@@ -11,7 +11,6 @@
 The same handle serves a sweep, `ire train`, a debugger and a notebook; nothing here knows of Ray.
 """
 
-import contextlib
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -24,7 +23,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ire.invalid_input import InvalidInput
+from ire.invalid_input import InvalidInput, exited
 from ire.methods.own_arm import GRADIENTS, OPTIMIZER, optimizer_of, own_arm
 from ire.optim import IRE
 from ire.trial.report import Report
@@ -40,6 +39,9 @@ from trainables.training.loop import DIVERGED, FINISHED, STOPPED
 from trainables.training.placement import peak_memory_mib
 from trainables.training.progress import EXPLODED
 from trainables.training.utilization import gpu_utilization
+
+NO_EXIT = "raise an exception to fail the trial: one that is done is ended by its last report"
+"""The remedy for training code that calls `sys.exit`."""
 
 
 class TrialEnded(BaseException):
@@ -139,12 +141,18 @@ class Trial:
     def run(self, function: Callable[["Trial"], Any]) -> "Trial":
         """Call `function` with this trial until it ends; returns the trial, whose `status` and `reports` say how.
 
-        Raises `InvalidInput` if the function returns before the trial has ended.
+        Raises `InvalidInput` if the function returns, or calls `sys.exit`, before the trial has ended.
         """
-        with contextlib.suppress(TrialEnded):
+        name = getattr(function, "__name__", "the function")
+        try:
             function(self)
+        except TrialEnded:
+            pass
+        except SystemExit as end:
+            if self.status is None:
+                raise exited(f"{name}, after step {self._step},", end, remedy=NO_EXIT) from end
         if self.status is None:
-            check_over(getattr(function, "__name__", "the function"), self.spec, reported=self._reported)
+            check_over(name, self.spec, reported=self._reported)
         return self
 
     # What is asked

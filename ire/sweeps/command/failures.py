@@ -77,8 +77,12 @@ def explained(error: BaseException) -> tuple[str, int]:
 
 def _theirs(error: InvalidInput) -> str:
     """The place in a user's module where the cause of a reported mistake arose, if there is one."""
-    place = place_of_the_user(error.__cause__) if error.__cause__ is not None else None
-    return f"\nin {visible(place)}" if place is not None else ""
+    cause = error.__cause__
+    while cause is not None:
+        if place := place_of_the_user(cause):
+            return f"\nin {visible(place)}"
+        cause = cause.__cause__
+    return ""
 
 
 class EndOfInput(Exception):
@@ -129,6 +133,10 @@ def _written(error: BaseException, words: str) -> str:
 
 
 def _exit_code(end: SystemExit) -> int:
+    """Of a command that exits; a user's module that does so fails the command, whatever its code is."""
+    if place := place_of_the_user(end):
+        print(f"ire: {visible(place)}: sys.exit({end.code!r})", file=Output(sys.stderr, waits=True))
+        return FAILED
     if end.code is None or isinstance(end.code, int):
         return end.code or 0
     print(end.code, file=Output(sys.stderr, waits=True))

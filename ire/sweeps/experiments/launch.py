@@ -100,7 +100,7 @@ def sweep(
     """
     if IMPORTING:
         raise InvalidInput(
-            f'{IMPORTING[-1]} starts a sweep when it is imported: put that below `if __name__ == "__main__":`'
+            f'{IMPORTING[-1]} starts a sweep when it is imported: put the call below `if __name__ == "__main__":`'
         )
     return _sweep(task, console or plain_console(), dict(options), trust)
 

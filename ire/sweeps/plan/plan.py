@@ -148,8 +148,11 @@ class Plan(PlannedOptions):
             method = self.method(name, where="--methods")
             if self.compile and method.differentiates_twice:
                 raise InvalidInput(f"--compile: {name} differentiates twice, which a compiled model cannot")
-            if self.curve_lr and "lr" not in self.space.dimensions(method):
-                raise InvalidInput(f"--curve-lr: {name} has no setting lr; leave the option out")
+            if self.curve_lr and (why := self._lr_cannot_vary(method)):
+                raise InvalidInput(
+                    f"--curve-lr {','.join(f'{factor:g}' for factor in self.curve_lr)}: the learning rate of {name} "
+                    f"cannot be multiplied: {why}; leave the option out"
+                )
             self.space.check_rungs(method)
             method.resolve(self.space.published(method), where=self.space.source)
             cost = self.most_expensive_trial(method)
@@ -160,6 +163,18 @@ class Plan(PlannedOptions):
                     f"does not cover one full trial of {name}, {cost}; raise --trials to "
                     f"{-(-cost // round(self.space.search.budget_per_trial * self.space.horizon))} or more"
                 )
+
+    def _lr_cannot_vary(self, method: Method) -> str | None:
+        """Why `--curve-lr` cannot multiply the learning rate of `method`; None if it can."""
+        lr = self.space.dimensions(method).get("lr")
+        if lr is None:
+            return "it has no setting lr"
+        if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in ends(lr)):
+            return f"its lr is {lr}, not a number"
+        default = method.settings.get("lr")
+        if lr.when is not None and (default is None or default.default is None):
+            return f"its trials have an lr only when {lr.when}"
+        return None
 
     @property
     def looks(self) -> int:

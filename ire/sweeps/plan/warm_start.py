@@ -31,8 +31,11 @@ def warm_started(plan: Plan, *, trust: bool = False) -> WarmStart:
     Only finished and diverged search trials are taken: what a pruned one would have come to is not known.
     """
     assert plan.warm_start is not None
-    home = home_at(plan.warm_start)
-    other = read_plan(home.folder, trust=trust)
+    try:
+        home = home_at(plan.warm_start)
+        other = read_plan(home.folder, trust=trust)
+    except InvalidInput as error:
+        raise InvalidInput(f"--warm-start: {error}") from error
     where = f"--warm-start {home.location}"
     if plan.space.search.grid:
         raise InvalidInput(f"{where}: a grid tries all of its points and starts from nothing; leave it out")

@@ -257,7 +257,9 @@ def home_at(location: str | Path) -> ExperimentHome:
     home = StoreHome(str(location).rstrip("/")) if store else FolderHome(Path(location).resolve())
     home.open()
     if not (home.folder / "sweep.toml").is_file():
-        raise InvalidInput(f"{home.location!r} is not an experiment folder: it has no sweep.toml")
+        raise InvalidInput(
+            f"{home.location!r} is not an experiment folder: it has no sweep.toml; `ire list` shows the experiments"
+        )
     return home
 
 

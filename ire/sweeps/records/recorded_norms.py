@@ -22,7 +22,10 @@ def recorded_norms(source: str) -> tuple[tuple[int, float], ...]:
             f"--external {source!r}: must be an experiment folder and a trial in it, as in "
             "experiments/NAME/sgd-small-0000"
         )
-    trials = read_records(home_at(location).folder).trials
+    try:
+        trials = read_records(home_at(location).folder).trials
+    except InvalidInput as error:
+        raise InvalidInput(f"--external: {error}") from error
     if name not in trials:
         raise unknown("trial", name, trials, where=f"--external {location}")
     reports = trials[name].reports

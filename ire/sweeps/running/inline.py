@@ -87,7 +87,7 @@ class InlineRun(Run):
             )
         except bdb.BdbQuit:  # `quit` in the debugger ends the sweep, and the trial is resumed
             raise KeyboardInterrupt from None
-        except (Exception, SystemExit) as error:
+        except Exception as error:
             text = traceback.format_exc()
             if is_out_of_memory(error):
                 text = f"{advice(error, trial.spec)}\n{text}"
