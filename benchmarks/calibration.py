@@ -1,16 +1,16 @@
-"""How often does a verdict say what is not so? Whole sweeps are simulated, searches included, and judged as real ones.
+"""Measures how often verdicts are wrong: simulates whole sweeps, searches included, and judges them as real ones.
 
     python benchmarks/calibration.py [--sweeps 1000] [--protocol 200] [--surface digits] [--line warm] [--write]
 
 A study is a search of every method on a response surface (fitted to this project's own results: `stdlib-lm`, whose
 published settings cost 0.12 nats, and `digits`), the choice of a winner, its confirm runs, and the baselines' curves. A
-sweep is three or five of them. Searches draw settings at random; with `--protocol` so many sweeps a line are searched
-by the protocol itself (TPE, ASHA, selection seeds) as well. With `--write` the rows go to
-`ire/sweeps/findings/calibration.toml`, from which reports tell what applies to a sweep.
+sweep is three or five of them. Searches draw settings at random; `--protocol N` adds N sweeps a line that the protocol
+itself searches (TPE, ASHA, selection seeds). `--write` saves the rows in `ire/sweeps/findings/calibration.toml`, from
+which each report quotes the row that applies to its sweep.
 
-faster, slower: the share of sweeps in which the method - of five methods: any - is called so. covers: the share whose
-interval holds the truth. estimate: the geometric mean. could find: the median of what reports call the least speed-up
-that would have been found. forecast: the median of what the line before the confirm stage says of that.
+faster, slower: the share of sweeps in which the method (any of them, where there are five) is called that. covers: the
+share whose interval holds the truth. estimate: the geometric mean. could find: the median of the least speed-up that,
+according to the reports, would have been found. forecast: the median of its forecast before the confirm stage.
 """
 
 import argparse
@@ -53,7 +53,7 @@ CLOCK = "gradient_evaluations"
 
 @dataclass(frozen=True, kw_only=True)
 class Surface:
-    """Expected final loss by settings and horizon: what a search looks for the minimum of."""
+    """The expected final loss by settings and horizon, which a search minimises."""
 
     best_lr: float
     published_lr: float
@@ -67,7 +67,7 @@ class Surface:
     is_relative: bool
 
     def loss(self, settings: np.ndarray, horizon: float) -> np.ndarray:
-        """Of settings (..., 3): learning rate, warm-up, weight decay."""
+        """The expected loss at settings (..., 3): learning rate, warm-up, weight decay."""
         lr, warmup, decay = np.moveaxis(settings, -1, 0)
         at = np.stack([np.log10(lr / self.best_lr), warmup - 0.4, np.log10(decay / 3e-3)])
         excess = np.tensordot(np.array(self.curvature), at**2, axes=1)
@@ -75,7 +75,7 @@ class Surface:
         return base * np.exp(excess) if self.is_relative else base + excess
 
     def before(self, end: float, share: float) -> float:
-        """The loss after a share of the steps of a run that ends at `end`."""
+        """The loss after a share of the steps of a run whose final loss is `end`."""
         return end * share**-self.slope
 
     def drawn(self, loss: np.ndarray, z: np.ndarray) -> np.ndarray:
@@ -187,7 +187,7 @@ Study = list[np.ndarray]
 
 
 def deviates(tails: str, is_method: bool, shape: tuple[int, ...], draws: np.random.Generator) -> np.ndarray:
-    """Standard deviates of runs: normal, or with what real runs do worse."""
+    """Standard deviates of runs: normal, or with the irregularities of real runs."""
     z = draws.standard_normal(shape)
     if tails == "heavy":
         return draws.standard_t(3, shape) / np.sqrt(3)
@@ -307,7 +307,7 @@ def _end(
     seed: int,
     draws: np.random.Generator,
 ) -> float:
-    """The final loss of a run; runs of one seed have a part of their luck in common."""
+    """The final loss of a run; runs with the same seed share a part of their noise."""
     at = np.array([settings[k] for k in ("lr", "warmup_fraction", "weight_decay")])
     common = np.random.default_rng([seed, 1]).standard_normal()
     z = np.sqrt(0.3) * common + np.sqrt(0.7) * deviates(line.tails, not method.is_baseline, (), draws)
@@ -376,7 +376,7 @@ start_fraction = { linear = [0.01, 0.4], published = 0.05 }"""
 def judged(
     line: Line, studies: Sequence[Study], draws: np.random.Generator
 ) -> dict[str, Mapping[str, tuple]]:
-    """Speed-ups of every method that is no baseline over every baseline, with their draws: a sweep of these studies."""
+    """What a sweep with these studies finds: each challenger's speed-up over each baseline, with its draws."""
     baselines = [i for i, method in enumerate(line.methods) if method.is_baseline]
     factors, found = np.array(line.factors), {}
     for i, method in enumerate(line.methods):
@@ -430,14 +430,14 @@ def outcome(
 
 
 def covers(found: SpeedUp, truth: float) -> bool:
-    """Whether an interval holds the truth; a bound holds everything beyond it."""
+    """Whether an interval holds the truth; a one-sided bound holds everything beyond it."""
     low = found.low.censored == BELOW or found.low.value <= truth * (1 + 1e-9)
     high = found.high.censored == ABOVE or found.high.value >= truth * (1 - 1e-9)
     return low and high
 
 
 def simulated(line: Line, surface: str, studies: int, sweeps: int, seed: int = 0) -> Calibration:
-    """Sweeps of so many studies, their searches drawn at random."""
+    """Sweeps with the given number of studies, whose searches draw their settings at random."""
     draws = np.random.default_rng([seed, studies, len(line.name)])
     made = (
         [random_study(line, SURFACES[surface], BUDGETS[surface], draws) for _ in range(line.until or studies)]
@@ -457,7 +457,7 @@ def words(row: Calibration) -> str:
 
 
 def write(rows: Sequence[Calibration]) -> None:
-    """Put the rows in the place of those that were measured before."""
+    """Replace the rows that were measured before."""
 
     def key(row: Calibration) -> tuple:
         return row.surface, row.searched, row.line, row.studies

@@ -1,4 +1,4 @@
-"""Measures the seconds from `ire sweep digits --inline` to its first recorded report, and what they are spent on.
+"""Measures the seconds from `ire sweep digits --inline` to its first recorded report, and where they go.
 
     python benchmarks/first_report.py [--runs 5]
 

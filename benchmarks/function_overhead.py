@@ -1,9 +1,9 @@
-"""What a training function's handle costs: a trial of some 30 s against the same loop run bare.
+"""Measures what a training function's handle costs: a trial of some 30 s against the same loop run bare.
 
     python benchmarks/function_overhead.py [--seconds 30] [--rounds 3]
 
 The loop trains a small network, reports 20 times and saves its state after each report (kept once a minute). Bare and
-as a trial take turns, and seconds are of the CPU, so that other processes disturb little. Beside their ratio stands the
+as a trial take turns, and CPU seconds are counted, so that other processes disturb little. Also printed is the
 time inside the handle's own calls and around the function: seeding, reports, saving, restoring the process.
 """
 
@@ -28,7 +28,7 @@ CALLS = ("report", "save")
 
 
 class Bare:
-    """What the loop asks of a trial, for nothing."""
+    """A stand-in for the handle that does nothing."""
 
     first_step, saved, seed, device = 0, None, 0, torch.device("cpu")
 
@@ -88,7 +88,7 @@ def seconds(call: Callable[[], None]) -> float:
 
 
 def inside(horizon: int) -> float:
-    """Seconds of a whole trial outside of the loop's own work: in the handle, and before and after the function."""
+    """Seconds of a whole trial outside the loop's own work: in the handle, and before and after the function."""
     spent, loop = 0.0, 0.0
     originals = {name: getattr(Trial, name) for name in CALLS}
 

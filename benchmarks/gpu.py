@@ -1,4 +1,4 @@
-"""What must be known of the project on a GPU, in stages that print a few lines each.
+"""Measures the project on a GPU, in stages that print a few lines each.
 
 `--device cpu --tiny` runs all of them anywhere.
 
@@ -7,9 +7,9 @@
 machine   copies, products, launches: the units of what follows
 exact     the masks of the GPU against those of the CPU
 step      every way of stepping, on the shapes of Llama-60M and -229M, against torch's fused AdamW
-refresh   a new mask: ours, and by a sort
+refresh   a new mask: by our kernels, and by a sort
 training  launches and waits of a whole training step, refresh and report apart
-resume    is a trial the same twice, and resumed: bitwise?
+resume    whether a trial repeated, and one resumed, are bitwise the same
 memory    what a worker holds after each of many trials, and after one that ran out of memory
 llama     tokens a second beside nanoGPT's loop on the same model
 """

@@ -1,7 +1,7 @@
-"""How long one call takes on a GPU, what it launches, and where it waits; on a CPU the operations that would.
+"""Measures one call on a GPU: its time, its launches, its synchronisations; on a CPU, the operations that would launch.
 
-Host milliseconds last until Python has control back, with nothing queued before; queued ones are of one call among many
-in a row, synchronised once: what training sees.
+Host milliseconds end when Python has control back, with nothing queued before. Queued milliseconds are those of one
+call among many in a row, synchronised once, as in training.
 """
 
 import collections
@@ -64,7 +64,7 @@ def queued_ms(call: Callable[[], object], device: torch.device, calls: int = 20,
 
 
 def peak_mib(call: Callable[[], object], device: torch.device) -> float:
-    """What a call allocates beside what is there before it."""
+    """The peak of what a call allocates, in MiB, without what was allocated before it."""
     if device.type != "cuda":
         call()
         return 0.0

@@ -1,4 +1,4 @@
-"""Whole trials on a GPU: what a training step launches, where it waits, whether bits come again, what memory holds."""
+"""Whole trials on a GPU: launches and synchronisations of a training step, bitwise repetition, memory held."""
 
 import gc
 import weakref
@@ -17,7 +17,7 @@ from trainables.training.training import Training
 
 
 def spec_of(task: str, method: str, *, horizon: int, **fields: object) -> TrialSpec:
-    """A trial with the published settings of its space, IRE from the first step on."""
+    """A trial with the published settings of its space, with IRE from the first step on."""
     arm = parse_method(method)
     settings = find_space(task).published(arm) | ({"start_fraction": 0.0} if arm.ire else {})
     fields = {"seed": 0, "eval_interval": horizon} | fields

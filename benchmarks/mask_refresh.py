@@ -1,8 +1,8 @@
-"""What a refresh of the mask costs: the exact radix selection against topk, kthvalue and sort of all.
+"""Measures what a refresh of the mask costs: the exact radix selection against topk, kthvalue and sort of all values.
 
     python benchmarks/mask_refresh.py [--rounds 7] [--threads 1]
 
-Also the whole training step of a small language model with a refresh every 10 steps, for each source.
+Also times the whole training step of a small language model with a refresh every 10 steps, for each curvature source.
 """
 
 import argparse
@@ -92,7 +92,7 @@ def training(rounds: int, compiled: bool, interval: int = 10) -> None:
     """What `interval` steps with one refresh cost, over as many of fused AdamW.
 
     Put together from steps with and without a refresh, timed in turn with plain ones, in processor seconds:
-    a shared machine would bury some per cent under its own changes of speed.
+    on a shared machine, changes of speed would hide a few per cent.
     """
     torch.manual_seed(0)
     tokens = torch.randint(0, 4096, (8, 129))

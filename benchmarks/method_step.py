@@ -1,11 +1,11 @@
-"""What a method costs over the optimizer inside it: the same step through the registry and by the bare class, in turns.
+"""Measures what a method costs over the optimizer inside it: a step through the registry and a bare one, in turns.
 
     python benchmarks/method_step.py adamw muon lion
 
 Both step the same parameters with the same gradients and the same state, so that nothing but the way to the step
 differs: two models would differ by where in memory they happen to lie, which is worth some percent. Prints the median
-over pairs of (step of the method) / (bare step) in CPU time, with its 99 % interval, and what the same pairs say of the
-bare step against itself; the aim is 1 +- 0.01.
+over pairs of (step of the method) / (bare step) in CPU time, with its 99 % interval, and the same for the bare step
+against itself; the aim is 1 +- 0.01.
 """
 
 import argparse
@@ -28,7 +28,7 @@ Step = Callable[[], None]
 
 
 def bare(method, settings, model) -> list[Optimizer]:
-    """What a person would write: the constructors, and nothing of ours."""
+    """The optimizer as a user would construct it, without our code."""
     made, groups = [], grouped(method, settings, model)
     for base, is_rest in ((method.base, False), (method.base.rest, True)):
         parameters = [p for group in groups if group.is_rest == is_rest for p in group.parameters.values()]
@@ -38,7 +38,7 @@ def bare(method, settings, model) -> list[Optimizer]:
 
 
 def steps(name: str, task: str) -> tuple[Step, Step]:
-    """A step by the registry, its learning rates set as the loop does, and the bare one, of the same numbers."""
+    """A step through the registry, with learning rates set as the loop sets them, and the bare step."""
     method, space = parse_method(name), find_space(task)
     settings = method.resolve(space.published(method))
     model = load_task(task).model()

@@ -1,11 +1,11 @@
-"""What a boosted step costs: every way of stepping against torch's fused step, and against the plain way.
+"""Measures what a boosted step costs: every path against torch's fused step, and against the straightforward way.
 
     python benchmarks/optimizer_step.py [--rounds 15] [--threads 1] [--device cpu]
 
 Prints medians [quartiles] of ratios within interleaved pairs: base and variant run one after the other, in
-alternating order, so that slow phases of the machine hit both; processor seconds with one thread, else
-wall-clock, on a GPU its own events. Memory is counted from the profiler's
-allocator events: bytes a parameter that a step holds at its peak beside what is kept.
+alternating order, so that slow phases of the machine hit both. Time is processor seconds with one thread, wall-clock
+with several, CUDA events on a GPU. Memory is counted from the profiler's
+allocator events: bytes a parameter that a step holds at its peak, without what it keeps.
 """
 
 import argparse
@@ -52,7 +52,7 @@ BASES = {
 
 
 class Straightforward:
-    """The published algorithm as one would write it down: three copies, a Boolean mask, `topk` of all."""
+    """The published algorithm, written down directly: three copies, a Boolean mask, `topk` of all values."""
 
     def __init__(self, base: Optimizer) -> None:
         self.base = base
@@ -108,7 +108,7 @@ def measured(base: Optimizer, **settings) -> IRE:
 
 
 def without_kernels(make: Callable[..., IRE]) -> Callable[..., IRE]:
-    """The same where there is no C compiler: torch's own kernels, on cache blocks."""
+    """The same without a C compiler: torch's own kernels, on cache blocks."""
 
     def build_without(base: Optimizer, **settings) -> IRE:
         optimizer = make(base, **settings)
@@ -139,7 +139,7 @@ def synchronise(device: str) -> None:
 
 
 def clock() -> float:
-    """Processor seconds of this process: on a shared machine others' time slices would count otherwise.
+    """Processor seconds of this process, so that other processes on the machine do not count.
 
     With several threads these would add up, so it is wall-clock then.
     """
@@ -222,7 +222,7 @@ def report(model: str, base: str, rounds: int, device: str, compiled: bool) -> N
 
 
 def kept(optimizer: IRE) -> int:
-    """Bytes that IRE keeps beside the base's state."""
+    """Bytes that IRE keeps in addition to the base's state."""
     tables: list[dict[Tensor, Tensor]] = [optimizer._memory.masks, optimizer._memory.averages]
     return sum(t.numel() * t.element_size() for table in tables for t in table.values())
 

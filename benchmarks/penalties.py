@@ -1,11 +1,11 @@
-"""What the methods of Novack et al. 2023 cost: time and memory of a step of each over plain SGD on the same data.
+"""Measures what the methods of Novack et al. 2023 cost: time and memory of a step over plain SGD on the same data.
 
     python benchmarks/penalties.py [--rounds 9] [--model resnet8] [--device cpu]
 
 Prints medians [quartiles] of ratios within interleaved pairs: plain SGD and the method run one after the other, in
-alternating order, on batches in the same micro-batches. On the CPU one thread is used and its own time is counted, not
-the clock on the wall, so that other work on the machine does not; on a GPU the clock, synchronised. Memory is the
-peak that a step holds beside what is there before it, from the profiler's allocator events (GPU: torch's own count).
+alternating order, on batches in the same micro-batches. On the CPU, one thread is used and its processor time counted,
+so that other work on the machine does not count; on a GPU, synchronised wall-clock. Memory is the peak that a step
+allocates, from the profiler's allocator events (GPU: torch's own count).
 """
 
 import argparse
@@ -80,7 +80,7 @@ def training(method: str, model: str, micro_batch: int, device: str) -> Training
 
 
 def seconds(step: Callable[[], object], device: str) -> float:
-    """Of the process's own time on the CPU, of the clock on a GPU."""
+    """Processor seconds of this process on the CPU, wall-clock on a GPU."""
     clock = time.process_time if device == "cpu" else time.perf_counter
     if device == "cuda":
         torch.cuda.synchronize()
@@ -92,7 +92,7 @@ def seconds(step: Callable[[], object], device: str) -> float:
 
 
 def ratios(reference: Training, variant: Training, rounds: int, device: str) -> tuple[list[float], float]:
-    """variant / reference of pairs, and the reference's median seconds."""
+    """The ratios variant / reference of all pairs, and the reference's median seconds."""
     found, times = [], []
     for number in range(rounds):
         first, second = (reference, variant) if number % 2 else (variant, reference)
@@ -104,7 +104,7 @@ def ratios(reference: Training, variant: Training, rounds: int, device: str) -> 
 
 
 def peak_bytes(step: Callable[[], object], device: str) -> int:
-    """What a step holds at most beside what there was before it."""
+    """The peak of what a step allocates, in bytes."""
     if device == "cuda":
         torch.cuda.synchronize()
         before = torch.cuda.memory_allocated()

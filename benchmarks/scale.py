@@ -1,6 +1,6 @@
-"""What a very long sweep costs its driver: 10,000 trials and 1,000,000 reports, with trials that take no time.
+"""Measures what a very long sweep costs its driver: 10,000 trials and 1,000,000 reports, with trials that take no time.
 
-Searcher, rungs, records and report are the real ones; only training is left out. Prints the driver's time for each
+Search, ASHA, records and report are the real ones; only training is left out. Prints the driver's time for each
 tenth of the reports, which must not grow, its memory, and how long a resume and a report of the folder take.
 
     python benchmarks/scale.py [--trials 10000] [--reports 100]
@@ -37,7 +37,7 @@ def plan(trials: int, reports: int) -> Plan:
     each = math.ceil(trials / len(METHODS))
     needed = math.ceil(
         2.2 * each / space.search.budget_per_trial
-    )  # the cap on trials is to bind, not the budget
+    )  # so that the cap on trials binds, not the budget
     return Plan(
         name="scale",
         task="digits",

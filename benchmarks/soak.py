@@ -1,8 +1,8 @@
-"""Does a sweep survive what happens in months? Small sweeps, something bad at random moments, and then a comparison.
+"""Disturbs small sweeps at random moments, with the faults that months of running bring, and compares what they record.
 
-Each round starts a sweep, disturbs it until it is over - resumed each time that it ends early - and compares its
-records with the undisturbed sweep, loss by loss. Everything random comes from the seed of the round, so a round that
-differs can be run again alone.
+Each round starts a sweep, disturbs it until it is complete (resuming it whenever it ends early), and compares its
+records with those of the undisturbed sweep, loss by loss. The round's seed decides every random draw, so a round that
+differs can be repeated alone.
 
     python benchmarks/soak.py --rounds 100                   # simulated trials, real driver: seconds a round
     python benchmarks/soak.py --rounds 20 --real             # real training on Ray: minutes a round
@@ -30,7 +30,7 @@ from soak_records import BETWEEN_RUNS, MOST_RUNS, damage, rows
 
 
 def simulated_round(folder: Path, draws: random.Random, done: Counter[str]) -> None:
-    """Disturb a sweep of simulated trials until it is over."""
+    """Disturb a sweep of simulated trials until it is complete."""
     folder.mkdir(exist_ok=True)
     context = multiprocessing.get_context("fork")  # everything is imported already
     for _ in range(MOST_RUNS):
@@ -66,7 +66,7 @@ def reference(work: Path, *, real: bool) -> list[tuple[Any, ...]]:
 
 
 def soak(rounds: int, *, seed: int = 0, real: bool = False, say: Callable[[str], None] = print) -> list[int]:
-    """Run so many rounds, from the one of `seed` on; returns the seeds of those that differed."""
+    """Run `rounds` rounds from seed `seed` on; return the seeds of those that differed."""
     work, done, differ = Path(tempfile.mkdtemp(prefix="ire-soak-")), Counter(), []
     whole = reference(work, real=real)
     for number in range(seed, seed + rounds):

@@ -1,4 +1,4 @@
-"""The driver that `soak.py` disturbs: the real one, around simulated or real trials, and a fault at a random moment."""
+"""The driver that `soak.py` disturbs: the real driver, with simulated or real trials and a fault at a random moment."""
 
 import contextlib
 import errno
@@ -68,7 +68,7 @@ def simulated_run(folder: Path, faults: Sequence[str], seed: int, *, leaves: boo
 
 
 def _train(tune: TuneRun, faults: Sequence[str], draws: random.Random) -> None:
-    """Play the cluster: hand trials out, and their messages in."""
+    """Simulate the cluster: hand out trials and deliver their messages."""
     coming = {draws.randrange(1, WRITES): fault for fault in faults}
     count = 0
     while not tune.protocol.is_over and not tune.cannot_go_on:
@@ -94,7 +94,7 @@ def _train(tune: TuneRun, faults: Sequence[str], draws: random.Random) -> None:
 
 
 def _reports(trial: TrialRecord) -> Iterator[dict[str, Any]]:
-    """A loss that falls to a floor, the higher the farther lr is from 0.05; a large lr diverges."""
+    """A loss that falls to a floor, which rises with the distance of lr from 0.05; a large lr diverges."""
     spec, method = trial.spec, parse_method(trial.method)
     lr = spec.settings["lr"]
     floor = 0.05 + 0.1 * abs(math.log10(lr / 0.05)) + 1e-3 * (spec.seed % 97) / 97
@@ -117,7 +117,7 @@ def _reports(trial: TrialRecord) -> Iterator[dict[str, Any]]:
 
 @contextlib.contextmanager
 def disturbed(faults: Sequence[str], draws: random.Random) -> Iterator[None]:
-    """Let each of `faults` happen inside, at a random write of the records."""
+    """A context in which each of `faults` happens at a random write of the records."""
     append, now, pause = records.append_line, records._now, storage.time.sleep
     coming = [(draws.randrange(1, WRITES), FAULTS[fault]) for fault in faults if fault in FAULTS]
     count = 0
@@ -178,7 +178,7 @@ def _away(path: Path, line: dict, append: Append, draws: random.Random, since: i
 
 
 def _wrong_answer(path: Path, line: dict, append: Append, draws: random.Random, since: int) -> None:
-    """The line is written, and the storage says that it is not."""
+    """A write that succeeds while the storage reports that it failed."""
     if since == 0:
         append(path, line)
         raise OSError(errno.EIO, "Input/output error", str(path))

@@ -52,7 +52,7 @@ def real_sweep(folder: Path) -> None:
 
 
 def real_round(folder: Path, draws: random.Random, done: Counter[str]) -> None:
-    """Disturb a sweep until it is over."""
+    """Disturb a sweep until it is complete."""
     for _ in range(MOST_RUNS):
         fault = draws.choice((*FAULTS, *ON_PROCESSES))
         if not (folder / "trials.jsonl").exists():
@@ -78,7 +78,7 @@ def real_round(folder: Path, draws: random.Random, done: Counter[str]) -> None:
 
 
 def _command(folder: Path, fault: str, seed: int) -> list[str]:
-    """Start the sweep in `folder`, or resume it; `fault` befalls its driver."""
+    """Start the sweep in `folder`, or resume it, with `fault` in its driver."""
     if folder.exists():
         command = ["resume", str(folder)]
     else:
@@ -87,7 +87,7 @@ def _command(folder: Path, fault: str, seed: int) -> list[str]:
 
 
 def below(driver: int, kind: str) -> list[psutil.Process]:
-    """The processes of one kind that a driver has started: Ray's own by their program, workers by their title."""
+    """The processes of one kind below a driver: Ray's own, found by program name; workers, found by process title."""
     found = []
     for process in psutil.Process(driver).children(recursive=True):
         with contextlib.suppress(psutil.Error):
@@ -127,7 +127,7 @@ def _size(path: Path) -> int:
 
 
 def _ended(driver: subprocess.Popen, draws: random.Random) -> int:
-    """Wait for the driver, which goes on or is killed when it is stopped; raises `AssertionError` if it hangs."""
+    """Wait for the driver (a stopped one is continued or killed); raises `AssertionError` if it hangs."""
     deadline = time.monotonic() + HANG_SECONDS
     while (code := driver.poll()) is None:
         if time.monotonic() > deadline:

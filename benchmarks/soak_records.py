@@ -1,4 +1,4 @@
-"""What `soak.py` does to the records of a sweep while nobody writes them, and what it compares of them."""
+"""How `soak.py` damages the records of a sweep between runs, and which parts of them it compares."""
 
 import random
 from pathlib import Path
@@ -17,7 +17,7 @@ BETWEEN_RUNS = ("torn line", "doubled line", "events lost", "last events lost", 
 
 
 def rows(folder: Path) -> list[tuple[Any, ...]]:
-    """What must be equal in two sweeps."""
+    """What must be equal in two sweeps: every trial and its reports, without times."""
     return [
         (
             trial.spec,
@@ -31,7 +31,7 @@ def rows(folder: Path) -> list[tuple[Any, ...]]:
 
 
 def damage(folder: Path, what: str, draws: random.Random) -> None:
-    """Do to the records what `what` says, as a power cut, a storage or a person would."""
+    """Damage the records as `what` says: as a power cut, a storage or a person would."""
     path = folder / ("trials.jsonl" if "event" in what else draws.choice(("trials.jsonl", "results.jsonl")))
     if what == "last reports lost":
         path = folder / "results.jsonl"

@@ -1,8 +1,8 @@
-"""What a whole sweep costs beyond its training: wall-clock over pure training time, after start-up.
+"""Measures what a whole sweep costs beyond its training: wall-clock over pure training time, after start-up.
 
     python benchmarks/sweep_overhead.py [--trials 11] [--max-concurrent N]
 
-Runs a digits sweep of four methods (40 trials by default) through the whole system. Pure training time is what the
+Runs a digits sweep of four methods (40 trials by default) through the whole system. Pure training time is the time that
 workers spend in optimizer steps; evaluation, reports, records, TensorBoard, Optuna and Tune are the overhead.
 Start-up ends when every slot has finished its first trial.
 """
@@ -37,7 +37,7 @@ def main() -> None:
     slots = given.max_concurrent
     warm = max(sorted(trial.ended for trial in trials[:slots]))
     measured = [trial for trial in trials if trial.ended > warm]
-    # a trial that was under way when start-up ended counts with its share after it
+    # a trial that was running when start-up ended counts by the share that came after
     training = sum(
         trial.seconds
         * min(1.0, (trial.ended - warm).total_seconds() / (trial.ended - trial.started).total_seconds())

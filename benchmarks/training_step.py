@@ -1,10 +1,10 @@
-"""What a training step costs beside the plainest correct loop, and how long it waits for data.
+"""Measures what a training step costs beside a plain correct loop, and how long it waits for data.
 
     python benchmarks/training_step.py --data-dir DIR [--task cifar10-resnet56@tiny ...] [--device cuda]
 
 Both loops train the same model on the same batches with torch's own optimizer, in turns of `--steps` steps; the plain
 one makes its batches itself. With `--compile` both are compiled, the loss included. Model-FLOP utilisation is the
-operations that torch counts in forward and backward, over what a large matrix product reaches here in the same type.
+rate of operations that torch counts in forward and backward, over the rate of a large matrix product of the same type.
 """
 
 import argparse
@@ -37,7 +37,7 @@ MATRIX = 2048
 
 
 class Timed:
-    """An iterator that sums up how long it is waited for."""
+    """An iterator that sums up the time spent waiting for it."""
 
     def __init__(self, items: Iterator) -> None:
         self._items, self.seconds = items, 0.0
@@ -53,7 +53,7 @@ class Timed:
 
 
 class Plain:
-    """The loop that one would write down: a batch, a gradient, a step."""
+    """A plain loop: a batch, a gradient, a step."""
 
     def __init__(
         self, task: Task, lr: float, *, base: str, device: torch.device, precision: str, compile: bool
@@ -100,7 +100,7 @@ def synchronise(device: torch.device) -> None:
 
 
 def peak(device: torch.device, precision: str) -> float:
-    """Operations a second in the product of two large matrices."""
+    """Floating-point operations a second in the product of two large matrices."""
     kind = torch.bfloat16 if precision == "bf16" else torch.float32
     a = torch.randn(MATRIX, MATRIX, device=device, dtype=kind)
     return 2 * MATRIX**3 / min(timed(lambda: a @ a, 3, device) for _ in range(3))

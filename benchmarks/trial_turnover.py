@@ -1,4 +1,4 @@
-"""From one trial to the next: the warm gang against a TorchTrainer per trial, side by side in one run.
+"""Measures the time from one trial to the next: the warm gang against a TorchTrainer per trial, in one run.
 
     python benchmarks/trial_turnover.py [--trials 55] [--textbook-trials 4]
 
@@ -29,7 +29,7 @@ HERE = Path(__file__).parent
 
 
 def marks_of(folder: Path) -> list[dict]:
-    """What the trials noted, in order, and an empty file for the next run."""
+    """The marks that the trials logged, in order; empties the file for the next run."""
     path = folder / "marks.jsonl"
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     path.unlink()

@@ -2,7 +2,7 @@
 
     python examples/ire_in_40_lines.py
 
-trains with both and prints how far apart they are. `tests/optim/test_readable_twin.py` compares them step by step.
+trains with both and prints the largest difference. `tests/optim/test_readable_twin.py` compares them step by step.
 Wang et al. 2024, "Improving Generalization and Convergence by Enhancing Implicit Regularization", Algorithm 1.
 """
 

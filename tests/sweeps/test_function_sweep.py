@@ -13,6 +13,7 @@ import pytest
 import tomli_w
 from rich.console import Console
 from simulated import make_plan
+from trial_rows import rows
 
 from ire import open_experiment, resume, sweep
 from ire.invalid_input import InvalidInput
@@ -28,15 +29,6 @@ from ire.trial.seeds import derive_seed
 from search_spaces.space import parse_space
 from trainables.functions.at_hand import name_of
 from trainables.functions.probe import Probed
-
-CLOCKS = ("seconds", "steps_per_second", "warmup_seconds", "optimizer_seconds")
-
-
-def rows(folder):
-    return [
-        (t.spec, t.stage, t.status, [{k: v for k, v in r.items() if k not in CLOCKS} for r in t.reports])
-        for t in read_records(folder).trials.values()
-    ]
 
 
 @pytest.fixture(autouse=True)

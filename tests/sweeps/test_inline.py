@@ -4,11 +4,11 @@ import bdb
 import signal
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from inline_sweep import run, small_plan
 from small_space import SHORT, space_text
+from trial_rows import rows
 
 import ire.sweeps.running.inline as inline
 from ire import resume, sweep
@@ -18,21 +18,6 @@ from ire.sweeps.records.experiment_home import FolderHome
 from ire.sweeps.records.records import FAILED, FINISHED, RUNNING, read_records
 from ire.sweeps.search.protocol import Protocol
 from trainables.training.training import Training
-
-CLOCKS = ("seconds", "steps_per_second", "optimizer_seconds")
-
-
-def rows(folder: Path) -> list:
-    return [
-        (
-            t.spec,
-            t.stage,
-            t.number,
-            t.status,
-            [{k: v for k, v in r.items() if k not in CLOCKS} for r in t.reports],
-        )
-        for t in read_records(folder).trials.values()
-    ]
 
 
 @pytest.fixture

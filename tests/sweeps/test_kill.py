@@ -9,23 +9,7 @@ from pathlib import Path
 
 import pytest
 from inline_sweep import run
-
-from ire.sweeps.records.records import read_records
-
-CLOCKS = ("seconds", "steps_per_second")
-
-
-def rows(folder: Path) -> list:
-    return [
-        (
-            t.spec,
-            t.stage,
-            t.number,
-            t.status,
-            [{k: v for k, v in r.items() if k not in CLOCKS} for r in t.reports],
-        )
-        for t in read_records(folder).trials.values()
-    ]
+from trial_rows import rows
 
 
 @pytest.fixture(scope="module")

@@ -6,19 +6,18 @@ import inline_sweep
 import pytest
 from inline_sweep import grid_plan
 from simulated import make_plan, simulate, table
+from trial_rows import rows, without_clocks
 
 from ire.invalid_input import InvalidInput
 from ire.methods.method import parse_method
 from ire.sweeps.experiments.experiment import open_experiment
-from ire.sweeps.records.records import FAILED, read_records
+from ire.sweeps.records.records import FAILED
 from ire.sweeps.report import as_json, as_markdown
 from ire.sweeps.search.protocol import Protocol
 from ire.trial.spec import TrialSpec
 from search_spaces.space import find_space
 from trainables.training.loop import FINISHED, train
 from trainables.training.prefix import prefix_key, prefix_steps
-
-CLOCKS = ("seconds", "steps_per_second")
 
 
 def make_spec(method="sgd-ire", horizon=48, eval_interval=8, **settings):
@@ -38,7 +37,7 @@ def make_spec(method="sgd-ire", horizon=48, eval_interval=8, **settings):
 def trained(spec, **options):
     reports = []
     assert train(spec, lambda r, _: reports.append(r) or True, **options) == FINISHED
-    return [{key: value for key, value in r.items() if key not in CLOCKS} for r in reports]
+    return [without_clocks(r) for r in reports]
 
 
 def test_trials_share_a_prefix_if_they_differ_in_ires_settings_alone():
@@ -137,19 +136,6 @@ def test_a_trial_with_a_checkpoint_of_its_own_goes_on_from_that(tmp_path):
     )
     assert again == alone
     assert not begun
-
-
-def rows(folder):
-    return [
-        (
-            t.spec,
-            t.stage,
-            t.number,
-            t.status,
-            [{k: v for k, v in r.items() if k not in CLOCKS} for r in t.reports],
-        )
-        for t in read_records(folder).trials.values()
-    ]
 
 
 @pytest.mark.slow

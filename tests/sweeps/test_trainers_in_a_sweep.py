@@ -2,9 +2,11 @@
 
 import io
 import sys
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
+from trial_rows import rows
 
 from ire import resume, sweep
 from ire.sweeps.records.records import FINISHED, read_records
@@ -113,7 +115,6 @@ lr = { log = [1e-3, 1e-1], published = 1e-2 }
 lr = { log = [1e-3, 1e-1], published = 2e-2 }
 """
 
-CLOCKS = ("seconds", "steps_per_second", "warmup_seconds")
 TRAINERS = pytest.mark.parametrize(
     ("trainer", "package"), [(HUGGING_FACE, "accelerate"), (LIGHTNING, "lightning")], ids=["hf", "lightning"]
 )
@@ -149,24 +150,15 @@ def start(tmp_path, monkeypatch):
     sys.modules.pop("train", None)
 
 
-def rows(folder):
-    return [
-        (t.spec.to_dict(), t.status, [{k: v for k, v in r.items() if k not in CLOCKS} for r in t.reports])
-        for t in read_records(folder).trials.values()
-    ]
-
-
 @TRAINERS
 def test_an_interrupted_sweep_of_a_trainer_continues_and_equals_the_undisturbed_one(start, trainer, package):
     pytest.importorskip(package)
     whole, _ = start(trainer, checkpoint=True, interrupted=False)
     begun, script = start(trainer, checkpoint=True, interrupted=True)
     resume(begun, inline=True, console=Console(file=io.StringIO()))
-    mine, theirs = rows(begun), rows(whole)
-    for ours in (*mine, *theirs):
-        ours[0].pop("task", None)
-    assert mine == theirs
-    assert {status for _, status, _ in mine} == {FINISHED}
+    mine, theirs = ([(replace(row[0], task=""), *row[1:]) for row in rows(found)] for found in (begun, whole))
+    assert mine == theirs, "but for where their scripts lie"
+    assert {status for _, _, _, status, _ in mine} == {FINISHED}
     assert "6\n" in (script / "begun").read_text().splitlines(keepends=True), "it continued in the middle"
 
 

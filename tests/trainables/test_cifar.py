@@ -10,7 +10,6 @@ from PIL import Image
 from small_data import write_cifar
 
 from ire.invalid_input import InvalidInput
-from trainables.data.folder import VARIABLE
 from trainables.data.images.cifar import Cifar
 from trainables.data.images.image_batches import hold_out
 from trainables.prepare import prepare
@@ -20,13 +19,6 @@ from trainables.tasks.families.label_smoothing import entropy, smoothed_cross_en
 
 def quiet(_):
     pass
-
-
-@pytest.fixture
-def data(tmp_path, monkeypatch):
-    """An empty data folder."""
-    monkeypatch.setenv(VARIABLE, str(tmp_path / "data"))
-    return tmp_path / "data"
 
 
 @pytest.mark.parametrize("classes", [10, 100])

@@ -7,7 +7,6 @@ import pytest
 from small_data import write_fashion
 
 from ire.invalid_input import InvalidInput
-from trainables.data.folder import VARIABLE
 from trainables.data.images import fashion_mnist
 from trainables.data.images.fashion_mnist import DEBIAN, FashionMnist
 from trainables.prepare import prepare
@@ -21,13 +20,6 @@ needs_the_package = pytest.mark.skipif(
 
 def quiet(_):
     pass
-
-
-@pytest.fixture
-def data(tmp_path, monkeypatch):
-    """An empty data folder."""
-    monkeypatch.setenv(VARIABLE, str(tmp_path / "data"))
-    return tmp_path / "data"
 
 
 def test_pixels_and_labels_are_those_of_the_files(tmp_path, data):

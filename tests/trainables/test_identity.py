@@ -24,13 +24,6 @@ def quiet(_):
 
 
 @pytest.fixture
-def data(tmp_path, monkeypatch):
-    """An empty data folder."""
-    monkeypatch.setenv(VARIABLE, str(tmp_path / "data"))
-    return tmp_path / "data"
-
-
-@pytest.fixture
 def texts(tmp_path):
     """Two texts of the same words in another order."""
     write_text(tmp_path / "A")

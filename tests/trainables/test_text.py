@@ -33,13 +33,6 @@ def quiet(_):
     pass
 
 
-@pytest.fixture
-def data(tmp_path, monkeypatch):
-    """An empty data folder."""
-    monkeypatch.setenv(VARIABLE, str(tmp_path / "data"))
-    return tmp_path / "data"
-
-
 def test_words_are_split_at_white_space_and_lines_end(tmp_path, data):
     folder = tmp_path / "text"
     folder.mkdir()
