@@ -1,17 +1,18 @@
 """Whether verdicts keep their word: whole sweeps of methods of known speed, searches included."""
 
-import importlib.util
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-_path = Path(__file__).parents[2] / "benchmarks" / "calibration.py"
-_spec = importlib.util.spec_from_file_location("calibration", _path)
-calibration = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(calibration)
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+import calibration
+from simulated_lines import BUDGETS, SURFACES
+from simulated_lines import LINES as ALL_LINES
+from simulated_studies import protocol_sweep
 
-LINES = {line.name: line for line in calibration.LINES}
+LINES = {line.name: line for line in ALL_LINES}
 SWEEPS = 150
 """So few that a rate of 2.5 % comes out above 6 % once in a hundred times: gross errors show."""
 
@@ -36,9 +37,9 @@ def test_a_true_speed_up_comes_back_and_is_found(name, truth):
 
 
 def test_the_protocols_own_searches_are_judged_as_well():
-    line, budget = LINES["the same method twice"], calibration.BUDGETS["stdlib-lm"]
-    surface = calibration.SURFACES["stdlib-lm"]
-    studies, forecast = calibration.protocol_sweep(line, surface, budget, 0)
+    line, budget = LINES["the same method twice"], BUDGETS["stdlib-lm"]
+    surface = SURFACES["stdlib-lm"]
+    studies, forecast = protocol_sweep(line, surface, budget, 0)
     found = calibration.outcome(line, "stdlib-lm", "by the protocol", [studies], np.random.default_rng(0))
     assert found.estimate == pytest.approx(1.0, rel=0.3)
     assert 1.05 < forecast < 5
