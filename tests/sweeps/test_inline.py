@@ -100,6 +100,15 @@ def test_ended_from_outside_it_leaves_a_trial_running_and_is_resumed(call, monke
     assert resume(experiment.folder, inline=True).is_complete
 
 
+def test_sigterm_ends_a_sweep_that_a_script_has_started_in_the_background():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with pytest.raises(KeyboardInterrupt), terminate_like_interrupt(lambda: None):
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_where_a_closing_terminal_is_ignored_it_stays_so():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:

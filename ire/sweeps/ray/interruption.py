@@ -34,6 +34,8 @@ def terminate_like_interrupt(farewell: Callable[[], None]) -> Iterator[None]:
     def terminate(*_: object) -> None:
         with contextlib.suppress(RuntimeError):  # asked twice
             deadline.start()
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell script started it in the background
+            raise KeyboardInterrupt
         signal.raise_signal(signal.SIGINT)
 
     taken = [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]
