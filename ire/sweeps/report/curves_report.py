@@ -166,7 +166,9 @@ def curves_findings(comparison: CurvesComparison) -> list[str]:
     clock, found = comparison.clock, []
     for arm in comparison.challengers:
         judgement, speed_up = arm.judgements.get(clock), arm.speed_up(clock)
-        if judgement is None or judgement.verdict != NOT_SHOWN or speed_up.ratio.censored != WITHIN:
+        if judgement is None or speed_up is None:
+            continue
+        if judgement.verdict != NOT_SHOWN or speed_up.ratio.censored != WITHIN:
             continue
         draws = arm.draws[clock][judgement.against][:, 0]
         least = power(draws, studies=speed_up.units, tail=judgement.tails[0]).least_detectable
@@ -239,7 +241,9 @@ def curves_json(comparison: CurvesComparison) -> dict[str, Any]:
                 },
                 "verdict": {clock: judgement.verdict for clock, judgement in arm.judgements.items()},
                 "against": {clock: arm.against(clock) for clock in arm.speed_ups},
-                "speed_up": {clock: speed_up(arm.speed_up(clock)) for clock in arm.speed_ups},
+                "speed_up": {
+                    clock: speed_up(found) for clock in arm.speed_ups if (found := arm.speed_up(clock))
+                },
                 "difference": {
                     name: dict(zip(("value", "low", "high"), comparison.difference(found), strict=True))
                     for name, found in arm.differences.items()

@@ -1,6 +1,6 @@
 """The report as plain data: `report.json`, whose schema is described in docs/report.md and versioned here."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -170,13 +170,16 @@ def _row(results: Results, row: Row) -> dict[str, Any]:
 def _measured(comparison: Comparison, measured: Measured) -> dict[str, Any]:
     names = [f"{split}_{name}" for split in ("val", "test") for name in comparison.metrics]
     of_mask = ("mask_overlap", "zero_curvature")
-    found = {name: measured.metric(name) for name in (*names, *MEASURES, *of_mask)}
+
+    def reached(names: Iterable[str]) -> dict[str, dict[str, float]]:
+        return {name: _mean_std(found) for name in names if (found := measured.metric(name))}
+
     return {
         "confirm_runs": len(measured.runs),
         "lost_runs": measured.lost,
-        "metrics": {name: _mean_std(found[name]) for name in names if found[name]},
-        "flatness": {name: _mean_std(found[name]) for name in MEASURES if found[name]},
-        "mask": {name: _mean_std(found[name]) for name in of_mask if found[name]},
+        "metrics": reached(names),
+        "flatness": reached(MEASURES),
+        "mask": reached(of_mask),
         "final_val_losses": _by_study(measured.runs, "val_loss"),
         "final_test_losses": _by_study(measured.runs, "test_loss"),
         **_final_values(comparison, lambda name: _by_study(measured.runs, name)),

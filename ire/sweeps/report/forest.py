@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from ire.sweeps.findings.comparison import Comparison
+from ire.sweeps.findings.differences import Difference
 from ire.sweeps.findings.results import Results
 from ire.sweeps.findings.rows import Row
 from ire.sweeps.findings.statistics.horizon import ABOVE, BELOW, UNKNOWN
@@ -47,10 +48,15 @@ def forest(results: Results, styles: Mapping[str, Style]) -> Picture | None:
         )
         title = "The verdict"
     else:
-        rows = [row for row in comparison.rows if row.against_best and row.method != comparison.baseline]
-        if not rows:
+        differences = [
+            (row, row.against_best)
+            for row in comparison.rows
+            if row.against_best and row.method != comparison.baseline
+        ]
+        if not differences:
             return None
-        panels = [_differences(comparison, rows, styles)]
+        rows = [row for row, _ in differences]
+        panels = [_differences(comparison, differences, styles)]
         caption = f"Left of 0 is lower than {comparison.baseline}, the best baseline; 95 % intervals."
         title = "Final losses beside the best baseline's"
     return Picture(
@@ -99,11 +105,13 @@ def _arrows(found: SpeedUp) -> str:
     return left + (">" if found.high.censored in (ABOVE, UNKNOWN) else "")
 
 
-def _differences(comparison: Comparison, rows: Sequence[Row], styles: Mapping[str, Style]) -> Panel:
-    found = [row.against_best for row in rows]
+def _differences(
+    comparison: Comparison, found: Sequence[tuple[Row, Difference]], styles: Mapping[str, Style]
+) -> Panel:
+    """Final losses minus the best baseline's, a line a row."""
     return Panel(
         x=Axis(label=f"final loss minus that of {comparison.baseline}"),
-        y=_methods(rows),
+        y=_methods([row for row, _ in found]),
         uprights=((0.0, "-"),),
         series=[
             Series(
@@ -120,7 +128,7 @@ def _differences(comparison: Comparison, rows: Sequence[Row], styles: Mapping[st
                 size=7,
                 notes=[str(difference)],
             )
-            for i, (row, difference) in enumerate(zip(rows, found, strict=True))
+            for i, (row, difference) in enumerate(found)
         ],
     )
 

@@ -25,6 +25,7 @@ from ire.sweeps.report.words import further_findings, headline, notes
 
 SCRIPT = ("scale.js", "plot.js", "hover.js", "sort.js", "start.js")
 """The page's script, in the order in which it is put together."""
+TEMPLATES = PackageLoader("ire.sweeps.report")
 
 
 def as_html(results: Results, pictures: Sequence[Picture]) -> str:
@@ -67,14 +68,13 @@ def rendered(template: str, **content: Any) -> str:
 
 @cache
 def _script() -> str:
-    loader = _environment().loader
-    return "".join(loader.get_source(_environment(), name)[0] for name in SCRIPT)
+    return "".join(TEMPLATES.get_source(_environment(), name)[0] for name in SCRIPT)
 
 
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("ire.sweeps.report"),
+        loader=TEMPLATES,
         autoescape=True,
         undefined=StrictUndefined,
         finalize=lambda value: value if isinstance(value, Markup) else Markup(in_html(value)),

@@ -8,6 +8,7 @@ triangles.
 from collections.abc import Sequence
 from colorsys import hls_to_rgb, rgb_to_hls
 from dataclasses import dataclass
+from typing import Literal
 
 from ire.methods.composed import Method
 
@@ -15,6 +16,8 @@ OTHERS = ("#000000", "#8C8C2E", "#7A4B2A", "#5B5B5B", "#88419D", "#B07AA1", "#4D
 """For every method whose base has no hues of its own, in the order of the sweep."""
 CONTROL_COLOUR = "#8A8A8A"
 
+Line = Literal["-", ":"] | tuple[int, tuple[int, ...]]
+"""Solid, dotted, or an offset and the lengths of dashes and gaps, as matplotlib takes them."""
 
 LIGHTNESS_ON_DARK = 0.62
 """At least, of 1, of a colour on a dark page."""
@@ -27,7 +30,7 @@ class Style:
     """How a method looks."""
 
     colour: str
-    line: str | tuple[int, tuple[int, ...]]
+    line: Line
     marker: str
 
     @property
@@ -41,9 +44,11 @@ class Style:
 
 def styles(methods: Sequence[Method]) -> dict[str, Style]:
     """The style of each method of a sweep, by its name."""
-    found, spare = {}, iter(OTHERS * len(methods))
+    found: dict[str, Style] = {}
+    spare = iter(OTHERS * len(methods))
     for method in methods:
-        line, marker = ("-", "^") if method.ire else ((0, (5, 2)), "o")
+        line: Line = "-" if method.ire else (0, (5, 2))
+        marker = "^" if method.ire else "o"
         hues = method.hues
         colour = hues[int(method.ire)] if hues else next(spare)
         if method.control:

@@ -5,10 +5,15 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
+import numpy as np
+
 from ire.foreign_text import visible
 from ire.methods.foreign import shortened
 from ire.sweeps.report.palette import Style
 from ire.sweeps.report.shade import Field, Shade
+
+Numbers = Sequence[float] | np.ndarray
+"""Values of the points of a series, in their order: an array has one axis."""
 
 DIGITS = 5
 """Of a number on the page."""
@@ -46,11 +51,11 @@ class Series:
 
     name: str
     style: Style
-    x: Sequence[float]
-    y: Sequence[float]
-    low: Sequence[float] = ()
+    x: Numbers
+    y: Numbers
+    low: Numbers = ()
     """Lower ends of the intervals of the points; as many as points, or none."""
-    high: Sequence[float] = ()
+    high: Numbers = ()
     interval: str = BAND
     arrows: Sequence[str] = ()
     """By point: `<`, `>`, `<>` where an end of its interval is only a bound, else empty."""
@@ -135,6 +140,6 @@ class Panel:
         }
 
 
-def _short(values: Sequence[float]) -> list[float | None]:
+def _short(values: Numbers) -> list[float | None]:
     """Rounded, without what JSON cannot say: what is not finite is a gap."""
     return [float(f"{value:.{DIGITS}g}") if isfinite(value) else None for value in values]

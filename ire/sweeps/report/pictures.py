@@ -4,7 +4,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ire.methods.foreign import shortened
 from ire.sweeps.report.panel import Panel
@@ -12,10 +12,11 @@ from ire.sweeps.report.panel_drawing import draw
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from matplotlib.typing import RcKeyType
 
     from ire.sweeps.report.palette import Style
 
-RC = {
+RC: "dict[RcKeyType, Any]" = {
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,

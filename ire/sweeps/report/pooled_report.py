@@ -1,6 +1,7 @@
 """The report of several sweeps: a table of all tasks, geometric means, and performance profiles."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from ire.sweeps.findings.statistics.verdict import FASTER
 from ire.sweeps.plan.options import MIN_STUDIES
 from ire.sweeps.report.markdown import markdown_table
 from ire.sweeps.report.page import rendered
-from ire.sweeps.report.palette import styles
+from ire.sweeps.report.palette import Style, styles
 from ire.sweeps.report.panel import Axis, Panel, Series
 from ire.sweeps.report.pictures import Picture
 from ire.sweeps.report.tables import Table
@@ -57,9 +58,9 @@ def pooled_headline(sweeps: PooledSweeps) -> str:
     if not told:
         return f"No verdict {over}: it takes {MIN_STUDIES} studies of each task, and baselines that all sweeps have"
     faster = [
-        f"{name} {sweeps.pooled(name, sweeps.clock)[1]} against {sweeps.pooled(name, sweeps.clock)[0]}"
+        f"{name} {pooled[1]} against {pooled[0]}"
         for name, word in told.items()
-        if word == FASTER
+        if word == FASTER and (pooled := sweeps.pooled(name, sweeps.clock))
     ]
     if not faster:
         return f"No method is shown to be faster than every tuned baseline {over}, in {clock}"
@@ -120,7 +121,7 @@ def profiles(sweeps: PooledSweeps) -> Picture | None:
     )
 
 
-def _profiles(ratios: dict[str, np.ndarray], looks: dict) -> Panel:
+def _profiles(ratios: Mapping[str, np.ndarray], looks: Mapping[str, Style]) -> Panel:
     finite = np.concatenate([found[np.isfinite(found)] for found in ratios.values()])
     at = np.geomspace(1, max(4.0, 1.1 * finite.max(initial=1.0)), 500)
     series = [

@@ -161,12 +161,13 @@ def _baseline_curve(comparison: Comparison, rows: Sequence[Row], styles: Mapping
                 )
             )
     with_curve = {point.baseline for point in comparison.curve}
-    others = [row for row in rows if row.method not in with_curve and row.metric(loss)]
+    others = [
+        (row, reached[0]) for row in rows if row.method not in with_curve and (reached := row.metric(loss))
+    ]
     spread = np.linspace(-0.09, 0.09, len(others)) if len(others) > 1 else [0.0] * len(others)
-    for row, shift in zip(others, spread, strict=True):
+    for (row, value), shift in zip(others, spread, strict=True):
         at, style = float(np.exp(shift)), styles[row.method]
         low, high = _mean_interval(row.runs, loss, draws)
-        value = row.metric(loss)[0]
         if "step" in row.speed_ups:
             ends = [at, row.speed_ups["step"].ratio.value]
             series.append(
@@ -209,12 +210,11 @@ def _mean_interval(runs: Sequence[TrialRecord], loss: str, draws: np.random.Gene
 def _flatness(rows: Sequence[Row], styles: Mapping[str, Style], name: str, label: str) -> Panel:
     def points(measured: Measured, style: Style, words: str, **looks: Any) -> Series:
         runs = [run for run in measured.runs if run.reports[-1].get(name) is not None]
-        ends = [run.reports[-1] for run in runs]
         return Series(
             name=words,
             style=style,
-            x=[end[name] for end in ends],
-            y=[end["test_loss"] for end in ends],
+            x=[run.final(name) for run in runs],
+            y=[run.final("test_loss") for run in runs],
             line=False,
             marked=True,
             notes=[run.name for run in runs],

@@ -89,7 +89,7 @@ def paper(results: Results) -> Table:
             beside.method,
             beside.metric.replace("_", " "),
             f"{beside.paper:.4f}",
-            "" if beside.ours is None else _plus_minus((beside.ours, beside.spread)),
+            "" if beside.ours is None or beside.spread is None else _plus_minus((beside.ours, beside.spread)),
             "" if beside.difference is None else f"{beside.difference:+.4f}",
         ]
         for beside in beside_the_paper(results)

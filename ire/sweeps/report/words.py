@@ -78,9 +78,13 @@ def _finding(comparison: Comparison) -> str:
 
 def _configurations(comparison: Comparison, rows: Sequence[Row]) -> str:
     """One or two studies, or some that share a search: they compare the configurations that it happened to find."""
-    known = [row for row in rows if row.against_best is not None and row.method != comparison.baseline]
-    better = [row.method for row in known if row.against_best.shows_better]
-    worse = [row.method for row in known if row.against_best.shows_worse]
+    known = {
+        row.method: row.against_best
+        for row in rows
+        if row.against_best is not None and row.method != comparison.baseline
+    }
+    better = [method for method, difference in known.items() if difference.shows_better]
+    worse = [method for method, difference in known.items() if difference.shows_worse]
     parts, yardstick, metric = [], f"the one found for {comparison.baseline}", comparison.metric
     of = "" if metric.is_loss else f" in {metric.words}"
     if better:

@@ -1,7 +1,7 @@
 """The console of commands and sweeps: escapes control characters, hides secrets, survives the loss of its reader."""
 
 from collections.abc import Iterable
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
@@ -25,17 +25,13 @@ class _Console(Console):
         self._output: Output | None = None
         super().__init__(**options)
 
-    @property
+    @Console.file.getter
     def file(self) -> IO[str]:
         """The file that it prints to: the current `sys.stdout`, unless one was given."""
-        file = Console.file.fget(self)
+        file = super().file
         if self._output is None or not self._output.is_around(file):
             self._output = Output.around(file, waits=self._waits)
-        return self._output
-
-    @file.setter
-    def file(self, file: IO[str]) -> None:
-        Console.file.fset(self, file)
+        return cast("IO[str]", self._output)  # what it does not do itself the file inside does
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """As `rich` does, with text made safe: the last step through which all output passes."""

@@ -9,11 +9,13 @@ from rich.table import Table
 
 from ire.methods.foreign import shortened
 from ire.sweeps.findings.forecast import forecast, forecast_words
-from ire.sweeps.records.records import RUNNING, SEARCH, TIMING
+from ire.sweeps.records.records import RUNNING, SEARCH, TIMING, TrialRecord
+from ire.sweeps.search.ledger import Ledger
 from ire.sweeps.search.protocol import Protocol
 from ire.sweeps.search.stage_counts import stage_heads, stage_lines, stages_now
 from ire.sweeps.search.study import Study
 from ire.sweeps.watch.watcher import Watcher
+from ire.trial.report import Report
 
 LINE_SECONDS = 10.0
 """Maximum seconds between two lines of a log."""
@@ -49,7 +51,12 @@ class Progress(Watcher):
                 "starting workers: each is a process that imports torch and loads the data ..."
             )
 
-    def reported(self, trial, report, flat_fractions) -> None:
+    @property
+    def _sweep(self) -> Protocol:
+        assert self._protocol is not None, "opened() comes before every other event"
+        return self._protocol
+
+    def reported(self, trial: TrialRecord, report: Report, flat_fractions: dict[str, float]) -> None:
         if self._first_report is None:
             self._first_report = time.monotonic()
             if self._live is None and not self._in_process:
@@ -58,13 +65,13 @@ class Progress(Watcher):
     def noticed(self, text: str) -> None:
         self._console.print(text, style="bold yellow", soft_wrap=True, highlight=False)
 
-    def started(self, trial) -> None:
+    def started(self, trial: TrialRecord) -> None:
         """Before the first confirm runs, when the searches of their study are over: what the sweep can resolve."""
-        arms = self._protocol.studies[trial.study].arms
+        arms = self._sweep.studies[trial.study].arms
         if self._said or not all(arm.search_is_over for arm in arms.values()):
             return
         self._said = True
-        plan = self._protocol.plan
+        plan = self._sweep.plan
         if line := forecast_words(forecast(plan, arms), max(plan.studies, plan.until_decided or 0)):
             self._console.print(line, soft_wrap=True, highlight=False)
 
@@ -89,40 +96,40 @@ class Progress(Watcher):
         best = "  ".join(
             f"{shortened(name)} {_best(arm)}" for name, arm in self._study.arms.items() if arm.winner
         )
-        best = f"; best {self._protocol.plan.space.selects.name}: {best}" if best else ""
+        best = f"; best {self._sweep.plan.space.selects.name}: {best}" if best else ""
         return f"[{_clock(time.monotonic() - self._began)}] {self._headline()}{best}"
 
     @property
     def _study(self) -> Study:
         """The study that the sweep is at: the last one of which a trial has started."""
-        studies = self._protocol.studies
+        studies = self._sweep.studies
         begun = [study for study in studies if any(arm.search for arm in study.arms.values())]
         return begun[-1] if begun else studies[0]
 
     def _headline(self) -> str:
-        trials = self._protocol.records.trials.values()
+        trials = self._sweep.records.trials.values()
         ended = sum(
             trial.status != RUNNING and trial.stage != TIMING for trial in trials
         )  # turns are no trials
-        studies = self._protocol.studies
-        search = sum(arm.plan.search_trials(arm.method) for arm in self._protocol.arms.values())
+        studies = self._sweep.studies
+        search = sum(arm.plan.search_trials(arm.method) for arm in self._sweep.arms.values())
         at_most = search + sum(len(runs) for study in studies for runs in study.later_horizons().values())
         count = len(studies)
         study = f"study {self._study.number + 1} of {count}" if count > 1 else ""
-        parts = [part for part in (study, stages_now(self._protocol.running)) if part]
+        parts = [part for part in (study, stages_now(self._sweep.running)) if part]
         place = f"{', '.join(parts)}: " if parts else ""
         return f"{place}{ended} trials done of at most {at_most}, {self._now()}, {self._time_left()}"
 
     def _now(self) -> str:
         """How many trials run; before the first report their workers are still starting."""
-        running = len(self._protocol.running)
+        running = len(self._sweep.running)
         if self._first_report is not None or self._in_process:
             return f"{running} running"
         waited = time.monotonic() - self._began
         return f"{running} starting for {waited:.0f} s (their workers import torch and load the data)"
 
     def _time_left(self) -> str:
-        done, total = self._protocol.work()
+        done, total = self._sweep.work()
         if self._first_report is None or done <= self._done_before:
             return "time left: unknown until the first reports"
         rate = (done - self._done_before) / (time.monotonic() - self._first_report + 1e-9)
@@ -144,7 +151,7 @@ class Progress(Watcher):
         return table
 
 
-def _best(arm) -> str:
+def _best(arm: Ledger) -> str:
     return f"{arm.winner.final(arm.plan.space.selects.name):.4f}" if arm.winner else "-"
 
 

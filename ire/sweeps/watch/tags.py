@@ -2,7 +2,7 @@
 
 import math
 
-from ire.trial.report import MEASURES, Report
+from ire.trial.report import MEASURES, Report, value
 
 # TensorBoard shows groups by letter: `loss` is the first, and open.
 GROUPS = {
@@ -35,7 +35,7 @@ TAGS = {name: f"{group}/{name}" for group, names in GROUPS.items() for name in n
 def scalars(report: Report) -> dict[str, float]:
     """The numbers of a report by their names; what is not finite is NaN."""
     return {
-        TAGS.get(name, f"metric/{name}"): math.nan if value is None else value
-        for name, value in report.items()
-        if name not in ("step", "diverged") and not isinstance(value, str)
+        TAGS.get(name, f"metric/{name}"): math.nan if found is None else found
+        for name in report
+        if name not in ("step", "diverged") and not isinstance(found := value(report, name), str)
     }

@@ -11,8 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
-from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
+from tensorboard.compat.proto.summary_pb2 import (
+    Summary,  # pyright: ignore[reportAttributeAccessIssue] - made at import
+    SummaryMetadata,  # pyright: ignore[reportAttributeAccessIssue]
+)
+from tensorboard.plugins.hparams.api_pb2 import (
+    STATUS_FAILURE,  # pyright: ignore[reportAttributeAccessIssue]
+    STATUS_SUCCESS,  # pyright: ignore[reportAttributeAccessIssue]
+    Experiment,  # pyright: ignore[reportAttributeAccessIssue]
+    MetricName,  # pyright: ignore[reportAttributeAccessIssue]
+)
+from tensorboard.plugins.hparams.plugin_data_pb2 import (
+    HParamsPluginData,  # pyright: ignore[reportAttributeAccessIssue]
+    SessionEndInfo,  # pyright: ignore[reportAttributeAccessIssue]
+    SessionStartInfo,  # pyright: ignore[reportAttributeAccessIssue]
+)
 from torch.utils.tensorboard import SummaryWriter
 
 from ire.foreign_text import visible
@@ -53,14 +66,14 @@ class TensorBoard(Watcher):
     def opened(self, protocol: Protocol) -> None:
         plan, self._protocol = protocol.plan, protocol
         self._searched = {name: settings_that_vary(plan, name) for name in plan.methods}
-        experiment = api_pb2.Experiment(name=plan.name, description=f"{plan.task}: {plan.methods}")
+        experiment = Experiment(name=plan.name, description=f"{plan.task}: {plan.methods}")
         for name, is_first in columns(
             plan
         ).items():  # the page sorts by `differs`, then by name, and ticks five
             experiment.hparam_infos.add(name=name, differs=is_first)
         metric = plan.space.metric
         for tag in (*END_METRICS, *(() if metric.is_loss else (f"final_{metric.name}",))):
-            experiment.metric_infos.add(name=api_pb2.MetricName(tag=f"{OUTCOME}/{tag}"), display_name=tag)
+            experiment.metric_infos.add(name=MetricName(tag=f"{OUTCOME}/{tag}"), display_name=tag)
         writer = self._writer("")
         _add_hparams(writer, "experiment", experiment=experiment)
         writer.flush()
@@ -70,10 +83,10 @@ class TensorBoard(Watcher):
         """Write recorded events that a killed run did not write."""
         trials = [trial for trial in protocol.records.trials.values() if trial.stage != TIMING]
         stored = {name.split("/")[0] for name in open_storage(self._home.below("trials")).names()}
-        killed = max((trial.ended or trial.started for trial in trials), default=None)
+        killed = max((time for trial in trials if (time := trial.ended or trial.started)), default=None)
         to_come = {trial.name for trial in protocol.settled}  # of their end the run itself will tell
         for trial in trials:
-            if trial.name in stored and trial.ended and trial.ended < killed - IN_DOUBT:
+            if trial.name in stored and trial.ended and killed and trial.ended < killed - IN_DOUBT:
                 continue
             step, is_closed = -1, False
             if trial.name in stored:
@@ -91,9 +104,8 @@ class TensorBoard(Watcher):
     def started(self, trial: TrialRecord) -> None:
         if trial.stage == TIMING:
             return
-        start = plugin_data_pb2.SessionStartInfo(
-            group_name=trial.name, start_time_secs=trial.started.timestamp()
-        )
+        assert trial.started is not None, "the start is recorded before it is shown"
+        start = SessionStartInfo(group_name=trial.name, start_time_secs=trial.started.timestamp())
         values = {
             "method": trial.method,
             "stage": trial.stage,
@@ -140,9 +152,10 @@ class TensorBoard(Watcher):
             trial.status + (f"\n\n    {visible(trial.error)}" if trial.error else ""),
             trial.step,
         )
+        assert trial.ended is not None, "the end is recorded before it is shown"
         good = trial.status in (FINISHED, PRUNED)
-        end = plugin_data_pb2.SessionEndInfo(
-            status=api_pb2.STATUS_SUCCESS if good else api_pb2.STATUS_FAILURE,
+        end = SessionEndInfo(
+            status=STATUS_SUCCESS if good else STATUS_FAILURE,
             end_time_secs=trial.ended.timestamp(),
         )
         _add_hparams(writer, "session_end_info", session_end_info=end)
@@ -163,16 +176,14 @@ class TensorBoard(Watcher):
 
     def _mark_winners(self) -> None:
         """Say which search trials won: a column of the HParams tab, and a text with their settings."""
-        won = {
-            name: arm
-            for name, arm in (self._protocol.arms.items() if self._protocol else ())
-            if arm.winner is not None and arm.winner_is_final
-        }
-        for name, arm in won.items():
-            self._writer(arm.winner.name).add_scalar(f"{OUTCOME}/{WON}", 1.0, arm.winner.step)
+        for name, arm in self._protocol.arms.items() if self._protocol else ():
+            winner, settings = arm.winner, arm.settings
+            if winner is None or settings is None or not arm.winner_is_final:
+                continue
+            self._writer(winner.name).add_scalar(f"{OUTCOME}/{WON}", 1.0, winner.step)
             searched = self._searched.get(arm.method.name, ())
-            settings = [f"{key} = {arm.settings[key]!r}" for key in searched if key in arm.settings]
-            text = "\n".join(["", arm.winner.name, *settings]).replace("\n", "\n    ")  # as code
+            lines = [f"{key} = {settings[key]!r}" for key in searched if key in settings]
+            text = "\n".join(["", winner.name, *lines]).replace("\n", "\n    ")  # as code
             self._writer("").add_text(f"winner/{name}", visible(text))
 
     def _writer(self, run: str) -> SummaryWriter:
@@ -201,9 +212,10 @@ def _written(run: Path) -> tuple[int, bool]:
 
 
 def _add_hparams(writer: SummaryWriter, tag: str, **content: Any) -> None:
-    data = plugin_data_pb2.HParamsPluginData(version=0, **content)
+    data = HParamsPluginData(version=0, **content)
     metadata = SummaryMetadata(
         plugin_data=SummaryMetadata.PluginData(plugin_name="hparams", content=data.SerializeToString())
     )
     summary = Summary(value=[Summary.Value(tag=f"_hparams_/{tag}", metadata=metadata)])
+    assert writer.file_writer is not None, "it is open"
     writer.file_writer.add_summary(summary)
