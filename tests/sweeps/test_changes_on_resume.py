@@ -11,7 +11,7 @@ from small_space import space_with
 import ire.sweeps.records.records as records_module
 from ire.invalid_input import InvalidInput
 from ire.sweeps.experiments import launch
-from ire.sweeps.experiments.launch import _changed_versions
+from ire.sweeps.experiments.run_plan import _changed_versions
 from ire.sweeps.plan.changes import check_identity, extended, identity
 from ire.sweeps.plan.plan import Plan, read_plan
 from ire.sweeps.plan.provenance import code_checksum, differences, versions

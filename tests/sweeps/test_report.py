@@ -297,7 +297,7 @@ def test_the_command_that_runs_it_again_makes_the_same_plan(run, monkeypatch, fi
         plans.append(plan)
         raise Killed
 
-    monkeypatch.setattr("ire.sweeps.experiments.launch._run", stop)
+    monkeypatch.setattr("ire.sweeps.experiments.launch.run_plan", stop)
     monkeypatch.setattr("ire.sweeps.experiments.places.this_machine", lambda: [Node(cpus=8, gpus=0)])
     words = shlex.split(as_json(experiment)["reproduce"])
     assert words[0] == "ire"
@@ -326,7 +326,7 @@ def test_the_command_that_repeats_a_preset_does_so_with_its_choices(
         plans.append(plan)
         raise Killed
 
-    monkeypatch.setattr("ire.sweeps.experiments.launch._run", stop)
+    monkeypatch.setattr("ire.sweeps.experiments.launch.run_plan", stop)
     monkeypatch.setattr("ire.sweeps.experiments.places.this_machine", lambda: [Node(cpus=8, gpus=0)])
     monkeypatch.setattr("trainables.task.Task.check_data", lambda self: None)
     monkeypatch.setattr("trainables.task.Task.data_identity", lambda self: None)

@@ -12,7 +12,7 @@ from ire.storage.credentials import VARIABLE, with_credentials, without_credenti
 from ire.storage.storage import below, open_storage
 from ire.sweeps.command.app import app
 from ire.sweeps.experiments.experiment import open_experiment
-from ire.sweeps.experiments.launch import _absolute
+from ire.sweeps.experiments.planning import _absolute
 from ire.sweeps.records.experiment_home import StoreHome, home_at, new_home
 from ire.sweeps.report import as_json, as_markdown
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from ire.invalid_input import InvalidInput
 from ire.storage.storage import open_storage
 from ire.sweeps.command.app import app
-from ire.sweeps.experiments.launch import _write_plan
+from ire.sweeps.experiments.run_plan import _write_plan
 from ire.sweeps.records.experiment_home import FolderHome, new_home
 from trainables.task import load_task
 

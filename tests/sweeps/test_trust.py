@@ -67,7 +67,7 @@ def test_looking_at_it_runs_nothing_and_a_resume_is_refused_with_the_file(folder
 
 
 def test_trust_is_asked_for_once(folder, monkeypatch):
-    monkeypatch.setattr("ire.sweeps.experiments.launch._run", lambda plan, *_, **__: plan)
+    monkeypatch.setattr("ire.sweeps.experiments.launch.run_plan", lambda plan, *_, **__: plan)
     resume(folder, trust=True)
     assert ran(folder)
     resume(folder)
@@ -82,13 +82,13 @@ def test_trust_is_asked_for_once(folder, monkeypatch):
 
 
 def test_what_this_user_has_run_is_trusted(folder, monkeypatch):
-    monkeypatch.setattr("ire.sweeps.experiments.launch._run", lambda plan, *_, **__: plan)
+    monkeypatch.setattr("ire.sweeps.experiments.launch.run_plan", lambda plan, *_, **__: plan)
     trust.remember([next(folder.glob("strange_*")).name], [str(folder)])
     resume(folder)
 
 
 def test_without_a_place_for_notes_it_is_asked_for_each_time(folder, monkeypatch, tmp_path):
-    monkeypatch.setattr("ire.sweeps.experiments.launch._run", lambda plan, *_, **__: plan)
+    monkeypatch.setattr("ire.sweeps.experiments.launch.run_plan", lambda plan, *_, **__: plan)
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
     resume(folder, trust=True)

@@ -141,7 +141,10 @@ def reports_at(*steps, **values):
         (reports_at(), "returned before its trial was over: the horizon is 6 steps, and it never reported"),
         (reports_at(8), "gone on to step 8, past the horizon of 6 steps: end its loop at trial.horizon"),
         (reports_at(0), "step = 0: must be the number of optimizer steps taken, from 1"),
-        (reports_at(2, val_loss=None), r"report\(2\): val_loss is missing"),
+        (
+            reports_at(2, val_loss=None),
+            r"report\(2\) without val_loss, which the search minimizes: pass it each time",
+        ),
         (reports_at(2, accuracy="high"), "accuracy is 'high', a str: must be one number"),
         (reports_at(2, accuracy=torch.ones(3)), r"accuracy has the shape \(3,\): must be one number"),
         (reports_at(2, seconds=1.0), "'seconds' is measured, and every report has it"),
@@ -151,7 +154,7 @@ def reports_at(*steps, **values):
         (reports_at(2, accuracy=10**400), "accuracy is 1000.*must be one number"),
         (reports_at(2, test_loss=1.0), "'test_loss': the test split is not looked at before the end"),
         (lambda trial: trial.due(7), "gone on to step 7, past the horizon of 6 steps"),
-        (lambda trial: trial.log("val_loss", 1.0), "trial.report has it"),
+        (lambda trial: trial.log("val_loss", 1.0), "trial.report takes it"),
         (lambda trial: trial.count(gradients=-1), "must be a number of at least 0"),
         (
             lambda trial: trial.build_optimizer(nn.Linear(2, 2)),
@@ -248,7 +251,7 @@ def test_counted_gradients_are_reported_up_to_what_the_space_says_of_a_step():
     spec = make(settings={"gradients_per_step": 2})
     assert [report["gradient_evaluations"] for report in curve(counting(1.5), spec)[0]] == [3, 6, 9]
     with pytest.raises(
-        InvalidInput, match=r"counted 6 gradients in 2 steps.*foresees 4.*gradients_per_step = 3"
+        InvalidInput, match=r"counted 6 gradients in 2 steps.*budget of 4.*gradients_per_step = 3"
     ):
         curve(counting(3), spec)
 
@@ -457,5 +460,5 @@ def test_a_metric_of_the_objective_that_is_not_finite_is_divergence():
 
 
 def test_a_report_without_the_metric_of_the_objective_is_refused():
-    with pytest.raises(InvalidInput, match="val_acc is missing, by which trials are compared"):
+    with pytest.raises(InvalidInput, match="without val_acc, by which trials are compared"):
         curve(scored, make(metric="val_acc"))
