@@ -182,3 +182,11 @@ def test_a_dark_page_has_light_ink(opened):
         ink, paper = page.evaluate("(s => [s.color, s.backgroundColor])(getComputedStyle(document.body))")
         bright = [sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in (ink, paper)]
         assert bright[0] > 600 and bright[1] < 120
+
+
+def test_on_paper_nothing_is_cut_off(opened):
+    with opened() as page:
+        page.emulate_media(media="print")
+        page.set_viewport_size({"width": 690, "height": 1000})  # the text of a sheet of A4
+        edges = "[...document.querySelectorAll('main table, main svg')].map(e => e.getBoundingClientRect().right)"
+        assert max(page.evaluate(edges)) <= 690

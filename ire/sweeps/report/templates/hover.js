@@ -79,5 +79,7 @@ function liveFigure(figure, panels) {
     key.setAttribute("aria-pressed", String(!hide));
     live.forEach(draw);
   });
-  new ResizeObserver(() => live.forEach(each => { if (each.host.clientWidth !== each.drawn?.svg.width.baseVal.value) draw(each); })).observe(figure);
+  new ResizeObserver(() => live.forEach(each => {  // on paper a figure is the one on the screen, scaled
+    if (!matchMedia("print").matches && each.host.clientWidth !== each.drawn?.svg.width.baseVal.value) draw(each);
+  })).observe(figure);
 }
