@@ -177,6 +177,7 @@ def test_one_method_is_shown_with_its_settings_ranges_and_groups():
     groups = invoke("methods", "muon", "--task", "stdlib-lm").output
     assert "matrices: 8 tensors, 98,304 numbers" in groups
     assert "embeddings: 2 tensors, 20,480 numbers" in groups
+    assert "blocks.*.linear1.weight (2)" in groups, "names that differ in numbers alone are one"
 
 
 def test_a_task_without_a_method_is_refused():

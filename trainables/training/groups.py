@@ -40,7 +40,8 @@ class Group:
 
     def __str__(self) -> str:
         count = sum(p.numel() for p in self.parameters.values())
-        return f"{self.name}: {len(self.parameters)} tensors, {count:,} numbers"
+        tensors = len(self.parameters)
+        return f"{self.name}: {tensors} tensor{'s' * (tensors != 1)}, {count:,} numbers"
 
 
 def kinds(model: nn.Module) -> dict[str, str]:

@@ -1,6 +1,8 @@
 """What `ire methods` prints: the list of base optimizers, or all the facts about one method."""
 
-from collections.abc import Iterator
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
 
 from rich.table import Table
 
@@ -105,7 +107,13 @@ def _on_task(method: Method, task: str) -> Iterator[Table | str]:
     yield "groups of parameters:"
     for group in groups:
         yield f"  {group}"
-        yield f"    {', '.join(group.parameters)}"
+        yield f"    {', '.join(_folded(group.parameters))}"
+
+
+def _folded(names: Iterable[str]) -> list[str]:
+    """Names that differ in numbers alone as one: `blocks.*.weight (12)`."""
+    counts = Counter(re.sub(r"(?<=[._])\d+(?=\.)", "*", name) for name in names)
+    return [name if count == 1 else f"{name} ({count})" for name, count in counts.items()]
 
 
 def _costs(method: Method) -> dict[str, float]:
