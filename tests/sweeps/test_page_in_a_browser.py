@@ -188,5 +188,7 @@ def test_on_paper_nothing_is_cut_off(opened):
     with opened() as page:
         page.emulate_media(media="print")
         page.set_viewport_size({"width": 690, "height": 1000})  # the text of a sheet of A4
-        edges = "[...document.querySelectorAll('main table, main svg')].map(e => e.getBoundingClientRect().right)"
+        edges = (
+            "[...document.querySelectorAll('main table, main svg')].map(e => e.getBoundingClientRect().right)"
+        )
         assert max(page.evaluate(edges)) <= 690
