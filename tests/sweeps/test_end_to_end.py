@@ -26,7 +26,7 @@ from ire.invalid_input import InvalidInput
 from ire.storage.storage import below, open_storage
 from ire.sweeps.plan.plan import RULES
 from ire.sweeps.ray.cluster import check_shared
-from ire.sweeps.records.experiment_home import home_at
+from ire.sweeps.records.open_home import home_at
 from ire.sweeps.records.records import DIVERGED, FAILED, FINISHED, PRUNED, RUNNING, TIMING, read_records
 from trainables.gang.trainable import GangTrainable, remove_abandoned_placement_groups
 from trainables.task import load_task

@@ -13,16 +13,18 @@ import pytest
 from simulated import Killed, make_plan, simulate, table
 
 import ire.sweeps.experiments.launch
-import ire.sweeps.records.experiment_home
 import ire.sweeps.records.experiment_lock
+import ire.sweeps.records.store_home
 from ire import open_experiment
 from ire.invalid_input import InvalidInput
 from ire.storage.storage import ObjectStore, below, open_storage
 from ire.sweeps.plan.changes import extended
 from ire.sweeps.ray.tune_run import TuneRun
-from ire.sweeps.records.experiment_home import FAN_IN, FolderHome, StoreHome, home_at, new_home
+from ire.sweeps.records.experiment_home import FolderHome
 from ire.sweeps.records.experiment_lock import LockLost, since_boot
+from ire.sweeps.records.open_home import home_at, new_home
 from ire.sweeps.records.records import read_records
+from ire.sweeps.records.store_home import FAN_IN, StoreHome
 from ire.sweeps.search.protocol import Protocol
 from ire.sweeps.watch.publisher import Publisher
 from ire.trial.message import Message, Trouble
@@ -85,7 +87,7 @@ def test_killed_and_resumed_where_the_disk_is_empty_it_equals_the_undisturbed_sw
 
 def test_segments_are_merged_so_that_there_are_never_many(s3, monkeypatch):
     fan_in = 4  # three levels of merges with few segments
-    monkeypatch.setattr(ire.sweeps.records.experiment_home, "FAN_IN", fan_in)
+    monkeypatch.setattr(ire.sweeps.records.store_home, "FAN_IN", fan_in)
     home = start(below(s3, "merged"), make_plan())
     lines = [f'{{"line": {number}}}\n' for number in range(fan_in**3 + 3 * fan_in // 2)]
     with home.locked():
@@ -149,7 +151,7 @@ def test_status_and_report_work_on_a_uri(s3):
 
 HOLD = """
 import sys
-from ire.sweeps.records.experiment_home import home_at
+from ire.sweeps.records.open_home import home_at
 with home_at(sys.argv[1]).locked():
     print("locked", flush=True)
     sys.stdin.read()

@@ -8,7 +8,7 @@ from test_study import studies
 
 from ire.sweeps.findings.comparison import compare
 from ire.sweeps.findings.results import Results
-from ire.sweeps.records.experiment_home import new_home
+from ire.sweeps.records.open_home import new_home
 from ire.sweeps.report.facts import as_json
 from ire.sweeps.report.words import further_findings, headline
 from ire.sweeps.search.timing import is_timed

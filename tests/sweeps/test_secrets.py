@@ -13,7 +13,8 @@ from ire.storage.storage import below, open_storage
 from ire.sweeps.command.app import app
 from ire.sweeps.experiments.experiment import open_experiment
 from ire.sweeps.experiments.planning import _absolute
-from ire.sweeps.records.experiment_home import StoreHome, home_at, new_home
+from ire.sweeps.records.open_home import home_at, new_home
+from ire.sweeps.records.store_home import StoreHome
 from ire.sweeps.report import as_json, as_markdown
 
 KEY, SECRET = "AKIAEXAMPLE", "SECRET%2FSECRET"

@@ -14,7 +14,8 @@ from ire.invalid_input import InvalidInput
 from ire.storage.storage import open_storage
 from ire.sweeps.command.app import app
 from ire.sweeps.experiments.run_plan import _write_plan
-from ire.sweeps.records.experiment_home import FolderHome, new_home
+from ire.sweeps.records.experiment_home import FolderHome
+from ire.sweeps.records.open_home import new_home
 from trainables.task import load_task
 
 

@@ -10,7 +10,7 @@ from ire.sweeps.experiments.experiment import Experiment
 from ire.sweeps.findings.comparison import compare
 from ire.sweeps.findings.contract import clauses
 from ire.sweeps.plan.plan import Plan
-from ire.sweeps.records.experiment_home import new_home
+from ire.sweeps.records.open_home import new_home
 from ire.sweeps.watch.tensorboard import TensorBoard
 
 WSD = {

@@ -8,8 +8,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 from ire.storage.storage import below
-from ire.sweeps.records.experiment_home import FolderHome, StoreHome
+from ire.sweeps.records.experiment_home import FolderHome
 from ire.sweeps.records.records import RUNNING, TIMING
+from ire.sweeps.records.store_home import StoreHome
 from ire.sweeps.search.protocol import Protocol
 from ire.sweeps.watch.run_groups import grouped
 from ire.sweeps.watch.tags import GROUPS

@@ -12,7 +12,7 @@ from ire.sweeps.findings.contract import clauses
 from ire.sweeps.findings.results import Results
 from ire.sweeps.plan.plan import Plan
 from ire.sweeps.plan.warm_start import warm_started
-from ire.sweeps.records.experiment_home import new_home
+from ire.sweeps.records.open_home import new_home
 from ire.sweeps.records.records import DIVERGED, FINISHED
 from ire.sweeps.report.facts import as_json
 from ire.sweeps.report.words import further_findings, headline

@@ -9,7 +9,7 @@ from ire.methods.method import parse_method
 from ire.sweeps.findings.comparison import compare
 from ire.sweeps.findings.results import Results
 from ire.sweeps.plan.plan import Plan
-from ire.sweeps.records.experiment_home import new_home
+from ire.sweeps.records.open_home import new_home
 from ire.sweeps.records.records import CONFIRM, SEARCH
 from ire.sweeps.report.facts import as_json
 from ire.sweeps.report.words import further_findings

@@ -202,7 +202,7 @@ def tensorboard(
 ) -> None:
     """Serve the curves and the HParams tab of a sweep with TensorBoard, whose own options can be added."""
     from ire.sweeps.command.viewer import view
-    from ire.sweeps.records.experiment_home import home_at
+    from ire.sweeps.records.open_home import home_at
 
     sys.exit(view(home_at(folder), ["--host", host, "--port", str(port), *context.args]))
 

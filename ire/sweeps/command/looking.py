@@ -87,7 +87,7 @@ def _print(screen: Console, parts: list[RenderableType]) -> None:
 def _looked(folder: str, trust: bool, width: int) -> tuple[list[RenderableType], bool]:
     """The output for an experiment as it is now, and whether its sweep still runs."""
     from ire.sweeps.experiments.experiment import open_experiment
-    from ire.sweeps.records.experiment_home import home_at
+    from ire.sweeps.records.open_home import home_at
     from ire.sweeps.report.remembered import remembered, shown
     from ire.sweeps.report.state import RUNS, state_of
     from ire.sweeps.report.terminal import as_terminal

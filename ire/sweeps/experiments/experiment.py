@@ -11,7 +11,8 @@ from ire.methods.foreign import shortened
 from ire.sweeps.findings.results import Results
 from ire.sweeps.findings.rows import Winner
 from ire.sweeps.plan.plan import read_plan
-from ire.sweeps.records.experiment_home import ExperimentHome, home_at
+from ire.sweeps.records.experiment_home import ExperimentHome
+from ire.sweeps.records.open_home import home_at
 from ire.sweeps.report import headline, write_report
 from ire.sweeps.report.fragment import as_fragment
 from ire.sweeps.report.tables import result_table

@@ -23,7 +23,8 @@ from ire.sweeps.plan.options import OPTIONS, RESUMED
 from ire.sweeps.plan.plan import Plan, read_plan
 from ire.sweeps.plan.trust import check_trusted, classes_in_plan, remember, task_modules
 from ire.sweeps.plan.warm_start import warm_started
-from ire.sweeps.records.experiment_home import ExperimentHome, home_at, new_home
+from ire.sweeps.records.experiment_home import ExperimentHome
+from ire.sweeps.records.open_home import home_at, new_home
 from ire.sweeps.search.protocol import Protocol
 from ire.sweeps.search.widening import check_limits
 from ire.sweeps.watch.console import plain_console

@@ -11,7 +11,7 @@ from typing import Any
 from ire.invalid_input import InvalidInput
 from ire.sweeps.plan.imported import Imported, ImportedTrial
 from ire.sweeps.plan.plan import Plan, read_plan
-from ire.sweeps.records.experiment_home import home_at
+from ire.sweeps.records.open_home import home_at
 from ire.sweeps.records.records import DIVERGED, FINISHED, SEARCH, TrialRecord, read_records
 from search_spaces.conditions import active
 from search_spaces.dimensions import holds

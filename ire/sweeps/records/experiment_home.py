@@ -1,22 +1,16 @@
-"""Where an experiment lives: a folder, or an object store whose small files are mirrored in a temporary folder.
+"""The place where an experiment is stored, as everything else sees it: a folder of this machine with its small files.
 
-Everything else works on a folder. An object store cannot append, so there the records are numbered segments,
-read as one; checkpoints go to the store directly, from the workers.
+An experiment lives in a folder, or in an object store (`ire.sweeps.records.store_home`).
 """
 
 import contextlib
 import os
-import re
 import shlex
-import tempfile
-import threading
 from abc import ABC, abstractmethod
 from pathlib import Path
 
-from ire.foreign_text import without_secrets
-from ire.invalid_input import InvalidInput
-from ire.storage.storage import below, check_uri, is_uri, open_storage, patiently
-from ire.sweeps.records.experiment_lock import Lease, folder_locked
+from ire.storage.storage import below, open_storage
+from ire.sweeps.records.experiment_lock import folder_locked
 
 RECORDS = ("results.jsonl", "trials.jsonl")
 """In the order of publication: an event states how many results preceded it."""
@@ -24,22 +18,8 @@ RECORDS = ("results.jsonl", "trials.jsonl")
 OUTPUTS = ("report/", "export/")
 """Outputs that any reader of an experiment may add."""
 
-PUBLISHED = ("sweep.toml", "optuna.log", "ray.log", "trials/", *OUTPUTS)
-"""What is copied to an object store besides the records; of `trials/` only TensorBoard's event files."""
-
 PREFIXES = "prefixes"
 """Folder of the states that trials share; used until the sweep is complete."""
-
-FAN_IN = 16
-"""Number of segments that are merged into one."""
-
-READ_ATTEMPTS = 10
-"""Attempts of a reader to list segments while a writer merges them."""
-
-CREDENTIALS = (
-    "its credentials come from the environment (AWS_ACCESS_KEY_ID, ...) or are given in the URI each time"
-)
-"""What may be wrong with a store that cannot be read: none are kept."""
 
 
 class ExperimentHome(ABC):
@@ -129,175 +109,3 @@ class FolderHome(ExperimentHome):
 
     def fetch(self, folder: str) -> None:
         """Nothing: the folder is the place."""
-
-
-class StoreHome(ExperimentHome):
-    """A prefix of an object store."""
-
-    is_mirrored = True
-
-    def __init__(self, location: str) -> None:
-        self._store = open_storage(location)
-        self.location = location = self._store.location
-        self._mirror = tempfile.TemporaryDirectory(prefix="ire-")
-        self.folder = Path(self._mirror.name)
-        self._segments: dict[str, list[tuple[int, int, int]]] = {name: [] for name in RECORDS}
-        """By file: first byte, end and level of each segment, gapless."""
-        self._published: dict[Path, tuple[float, int]] = {}
-        self._publishing = threading.Lock()
-        self._lease = Lease(self._store, location)
-
-    @property
-    def exists(self) -> bool:
-        """Whether an experiment lives here."""
-        return "sweep.toml" in self._store.names()
-
-    def create(self) -> None:
-        """Nothing: a store has no folders."""
-
-    def open(self) -> None:
-        for attempt in range(READ_ATTEMPTS):
-            try:
-                return self._open()
-            except OSError as error:
-                merged = isinstance(error, FileNotFoundError)  # by a running sweep, since they were listed
-                if not merged or attempt == READ_ATTEMPTS - 1:
-                    raise InvalidInput(
-                        f"{self.location!r} cannot be read ({error}); {CREDENTIALS}"
-                    ) from error
-
-    def _open(self) -> None:
-        names = self._store.names()
-        if "sweep.toml" in names:
-            self._store.fetch("sweep.toml", self.folder / "sweep.toml")
-        for name in reversed(RECORDS):  # events first: no event may tell of results that are not there yet
-            self._segments[name].clear()
-            self._fetch_segments(name, [n for n in names if n.startswith(f"{name}/")])
-
-    def _fetch_segments(self, name: str, names: list[str]) -> None:
-        spans = sorted((_span(n) for n in names), key=lambda span: (span[0], -span[1]))
-        end = 0
-        with (self.folder / name).open("wb") as file:
-            for first, last in spans:
-                if last <= end:  # merged into a longer one
-                    continue
-                if first > end:
-                    raise InvalidInput(f"{self.location}: {name} lacks the bytes from {end} to {first}")
-                file.write(self._store.read(f"{name}/{_segment(first, last)}")[end - first :])
-                self._segments[name].append((end, last, 0))
-                end = last
-
-    def fetch(self, folder: str) -> None:
-        for name in self._store.names(folder):
-            target = self.folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            self._store.fetch(name, target)
-
-    def clear(self, folder: str) -> None:
-        with contextlib.suppress(OSError):
-            self._lease.check_not_lost()
-            self._store.delete(folder)
-
-    def publish_records(self) -> None:
-        self._lease.check()
-        with self._publishing:
-            for name in RECORDS:
-                self._publish_tail(name)
-
-    def _publish_tail(self, name: str) -> None:
-        path, segments = self.folder / name, self._segments[name]
-        end = path.stat().st_size if path.exists() else 0
-        first = segments[-1][1] if segments else 0
-        if end > first:
-            self._put_segment(name, (first, end, 0))
-        while len(segments) >= FAN_IN and len({level for *_, level in segments[-FAN_IN:]}) == 1:
-            merged = segments[-FAN_IN:]
-            del segments[-FAN_IN:]
-            self._put_segment(name, (merged[0][0], merged[-1][1], merged[0][2] + 1))
-            for first, last, _ in merged:
-                self.clear(f"{name}/{_segment(first, last)}")
-
-    def _put_segment(self, name: str, segment: tuple[int, int, int]) -> None:
-        first, last, _ = segment
-        with (self.folder / name).open("rb") as file:
-            file.seek(first)
-            content = file.read(last - first)
-        patiently(lambda: self._store.write(f"{name}/{_segment(first, last)}", content))
-        self._segments[name].append(segment)
-
-    def publish(self) -> None:
-        self.publish_records()
-        self._publish_files(PUBLISHED)
-
-    def publish_outputs(self) -> None:
-        self._lease.check_not_lost()
-        self._publish_files(OUTPUTS)
-
-    def _publish_files(self, names: tuple[str, ...]) -> None:
-        for path in sorted(self.folder.rglob("*")):
-            name = str(path.relative_to(self.folder))
-            if not path.is_file() or not name.startswith(names):
-                continue
-            if name.startswith("trials/") and ".tfevents." not in path.name:
-                continue
-            state = path.stat()
-            if self._published.get(path) != (state.st_mtime, state.st_size):
-                content = path.read_bytes()
-                patiently(lambda name=name, content=content: self._store.write(name, content))
-                self._published[path] = (state.st_mtime, state.st_size)
-
-    def locked(self) -> contextlib.AbstractContextManager[None]:
-        return self._lease.held()
-
-
-def home_at(location: str | Path) -> ExperimentHome:
-    """The home of the experiment at a folder or URI; raises `InvalidInput` if there is none."""
-    if store := is_uri(location):
-        check_uri(location)
-    home = StoreHome(str(location).rstrip("/")) if store else FolderHome(Path(location).resolve())
-    home.open()
-    if not (home.folder / "sweep.toml").is_file():
-        raise InvalidInput(
-            f"{home.location!r} is not an experiment folder: it has no sweep.toml; `ire list` shows the experiments"
-        )
-    return home
-
-
-def new_home(storage: str | Path, name: str) -> ExperimentHome:
-    """The home of a new experiment; raises `InvalidInput` if it is impossible. Writes nothing."""
-    if is_uri(storage):
-        home = StoreHome(below(storage, name))
-        try:
-            exists = home.exists
-        except OSError as error:
-            raise InvalidInput(
-                f"--storage {without_secrets(str(storage))!r}: cannot be read ({error}); {CREDENTIALS}"
-            ) from error
-        if exists:
-            raise _exists(home)
-        return home
-    home = FolderHome((Path(storage) / name).resolve())
-    if home.folder.exists() or os.path.lexists(Path(storage) / name):  # a link would lead out of the storage
-        raise _exists(home)
-    parent = next(path for path in home.folder.parents if path.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise InvalidInput(
-            f"--storage {str(storage)!r}: {str(parent)!r} is not a folder that can be written to"
-        )
-    return home
-
-
-def _exists(home: ExperimentHome) -> InvalidInput:
-    return InvalidInput(
-        f"experiment {home.location!r} exists: choose another --name, or `ire resume {home.argument}`"
-    )
-
-
-def _segment(first: int, last: int) -> str:
-    return f"{first:015d}-{last:015d}.jsonl"
-
-
-def _span(name: str) -> tuple[int, int]:
-    found = re.fullmatch(r".*/(\d+)-(\d+)\.jsonl", name)
-    assert found is not None, name
-    return int(found[1]), int(found[2])

@@ -3,7 +3,7 @@
 from ire.invalid_input import InvalidInput, unknown
 from ire.methods.updates import UPDATES
 from ire.storage.credentials import without_credentials
-from ire.sweeps.records.experiment_home import home_at
+from ire.sweeps.records.open_home import home_at
 from ire.sweeps.records.records import read_records
 
 NORM = "micro_grad_norm"
