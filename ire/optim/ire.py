@@ -120,6 +120,11 @@ class IRE(Readings, Owner):
         super().__init__(as_one(base))
         if any(isinstance(it, IRE) for it in inside(self.base)):
             raise ValueError("IRE around IRE would boost twice; wrap the base once, with the larger kappa")
+        if any(isinstance(it, SAM) for it in inside(self._inner)):
+            raise ValueError(
+                "SAM evaluates the closure, so it belongs directly inside IRE: IRE(SAM(base), ...), for several "
+                "optimizers IRE(SAM([first, second]), ...)"
+            )
         check_base(self._inner, settings)
         self._source = source_named(curvature)
         self._memory = Memory()

@@ -22,7 +22,7 @@ from ire.optim.curvature.leftovers import Owner
 from ire.optim.steps.arithmetic import wide
 from ire.optim.tensors.shards import local, whole
 from ire.optim.wrapping.bases import inside
-from ire.optim.wrapping.settings import check_closure, check_number
+from ire.optim.wrapping.settings import check_closure, check_number, check_switch
 from ire.optim.wrapping.several_bases import as_one, bases_of
 from ire.optim.wrapping.wrapper import Wrapper, without_global_hooks
 
@@ -41,7 +41,7 @@ class SAM(Wrapper):
     under plain `DistributedDataParallel`, all workers climb along the averaged gradient.
 
     Raises:
-        ValueError: ρ is not a finite number >= 0, or the base evaluates the closure by itself.
+        ValueError: an argument of the wrong type or outside its range, or a base that cannot be wrapped.
     """
 
     def __init__(
@@ -57,11 +57,19 @@ class SAM(Wrapper):
             raise ValueError(
                 f"rho must be finite and >= 0, got {rho}; 0.05 is the usual choice, 0 is the base alone"
             )
+        check_switch("adaptive", adaptive)
+        if model is not None and not isinstance(model, nn.Module):
+            raise ValueError(f"model must be a torch.nn.Module or None, got {type(model).__name__}")
         super().__init__(as_one(base))
-        if any(isinstance(it, Owner) for it in inside(self.base)):
-            raise ValueError(
-                "SAM around IRE would hide its curvature passes; nest them as IRE(SAM(base), ...)"
-            )
+        for each in inside(self.base):
+            if isinstance(each, Owner):
+                raise ValueError(
+                    "SAM around IRE would hide its curvature passes; nest them as IRE(SAM(base), ...)"
+                )
+            if isinstance(each, SAM):
+                raise ValueError(
+                    "SAM around SAM would need four gradients a step; wrap the base once, with one rho"
+                )
         for each in bases_of(self.base):
             check_closure(each, "SAM")
         self.rho = rho
@@ -127,7 +135,7 @@ class SAM(Wrapper):
         norms = [whole(norm).to(local(moved[0][0]).device) for norm in norms]
         scale = self.rho / (torch.stack(norms).norm() + 1e-12)
         origin = {p: local(p).clone() for p, _ in moved}
-        downhill = {p for group in self.param_groups if group.get("maximize") for p in group["params"]}
+        downhill = _maximized(self.base)
         for p, grad in moved:
             w, g = local(p), wide(local(grad))
             along = wide(w).square().mul_(g) if self.adaptive else g
@@ -139,3 +147,18 @@ class SAM(Wrapper):
 
     def _descent_pass(self) -> AbstractContextManager:
         return nullcontext() if self.model is None else frozen_batch_norm(self.model)
+
+
+def _maximized(base: Optimizer) -> set[Tensor]:
+    """The parameters whose objective the base maximises.
+
+    torch has the option in each group, pytorch_optimizer as an attribute of the optimizer. A wrapper that maximises
+    around an optimizer that maximises flips the sign twice.
+    """
+    found: set[Tensor] = set()
+    for each in bases_of(base):
+        flips = sum(vars(it).get("maximize") is True for it in inside(each))
+        for group in each.param_groups:
+            if (flips + bool(group.get("maximize"))) % 2:
+                found.update(group["params"])
+    return found

@@ -6,6 +6,7 @@ import torch
 from ire import IRE, SAM
 
 NAN = float("nan")
+NAMED = [("p", torch.nn.Parameter(torch.ones(3)))]
 
 
 @pytest.mark.parametrize(
@@ -41,10 +42,23 @@ NAN = float("nan")
         ({"ranked_by": "layer"}, "one of model, block, tensor, .* got 'layer'"),
         ({"by_name": {"*": {"kappa": 0}}}, "need the names of the parameters"),
         ({"ranked_by": "block"}, "need the names of the parameters"),
+        ({"ranked_by": ["block"]}, r"one of model, block, tensor, .* got \['block'\]"),
+        ({"by_name": "*norm*"}, r"by_name must be a dict of settings by pattern, .* got '\*norm\*'"),
+        ({"by_name": [("*", {})]}, "by_name must be a dict"),
+        (
+            {"by_name": {"*": 0}, "named_parameters": NAMED},
+            r"by_name\['\*'\] must be a dict of settings, .* got 0",
+        ),
+        (
+            {"by_name": lambda name: 2, "named_parameters": NAMED},
+            r"by_name\('p'\) must be a dict of settings",
+        ),
+        ({"named_parameters": torch.nn.Linear(1, 1)}, "pairs of a name and a parameter, .* got Linear"),
+        ({"named_parameters": [torch.ones(3)]}, "pairs of a name and a parameter, .* got list"),
     ],
 )
-def test_a_bad_setting_is_named(settings, message, make_model):
-    base = torch.optim.SGD(make_model().parameters(), lr=0.1)
+def test_a_bad_setting_is_named(settings, message):
+    base = torch.optim.SGD([NAMED[0][1]], lr=0.1)
     with pytest.raises(ValueError, match=message):
         IRE(base, **{"kappa": 1, "gamma": 0.5} | settings)
 
@@ -112,6 +126,14 @@ def test_a_base_that_evaluates_the_closure_itself_is_refused(build, wrap, make_m
 def test_a_second_ire_is_refused(wrap, between, make_model):
     once = IRE(torch.optim.SGD(make_model().parameters(), lr=0.1), kappa=1, gamma=1)
     with pytest.raises(ValueError, match=r"boost twice|IRE\(SAM\(base\), ...\)"):
+        wrap(between(once))
+
+
+@pytest.mark.parametrize("wrap", [SAM, lambda base: IRE(base, kappa=1, gamma=1)])
+@pytest.mark.parametrize("between", [lambda it: SAM(it), lambda it: [it]])
+def test_sam_that_would_never_get_the_closure_is_refused(wrap, between, make_model):
+    once = SAM(torch.optim.SGD(make_model().parameters(), lr=0.1))
+    with pytest.raises(ValueError, match=r"SAM around SAM|belongs directly inside IRE"):
         wrap(between(once))
 
 

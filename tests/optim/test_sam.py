@@ -154,18 +154,54 @@ def test_a_bad_rho_is_named(rho, message):
         SAM(torch.optim.SGD(batch_norm_model().parameters(), lr=0.1), rho=rho)
 
 
+@pytest.mark.parametrize(
+    "setting, message",
+    [
+        ({"adaptive": "no"}, "adaptive must be True or False, got 'no'"),
+        ({"adaptive": None}, "adaptive must be True or False, got None"),
+        ({"model": "resnet"}, "model must be a torch.nn.Module or None, got str"),
+    ],
+)
+def test_a_bad_setting_is_named(setting, message):
+    with pytest.raises(ValueError, match=message):
+        SAM(torch.optim.SGD(batch_norm_model().parameters(), lr=0.1), **setting)
+
+
 def test_a_missing_closure_is_named():
     model = batch_norm_model()
     with pytest.raises(ValueError, match=r"call step\(closure\)"):
         SAM(torch.optim.SGD(model.parameters(), lr=0.1)).step()
 
 
+MAXIMIZING = {
+    "SGD": lambda ps, maximize: torch.optim.SGD(ps, lr=0.01, maximize=maximize),
+    "AdamW by foreach": lambda ps, maximize: torch.optim.AdamW(ps, maximize=maximize, foreach=True),
+    "several": lambda ps, maximize: [torch.optim.SGD(ps, lr=0.01, maximize=maximize)],
+    # with the option as an attribute
+    "Lion": lambda ps, maximize: extra().Lion(ps, lr=0.01, maximize=maximize),
+    "SGDW": lambda ps, maximize: extra().load_optimizer("sgdw")(ps, lr=0.01, maximize=maximize),
+    "Lookahead": lambda ps, maximize: extra().Lookahead(extra().AdaBelief(ps, maximize=maximize)),
+    "ScheduleFreeWrapper": lambda ps, maximize: extra().ScheduleFreeWrapper(
+        torch.optim.SGD(ps, lr=0.01), maximize=maximize
+    ),
+    "a wrapper that maximises around one that maximises": lambda ps, maximize: extra().ScheduleFreeWrapper(
+        torch.optim.SGD(ps, lr=0.01, maximize=True), maximize=not maximize
+    ),
+}
+
+
+def extra():
+    return pytest.importorskip("pytorch_optimizer", reason="an optional extra: pip install ire[optimizers]")
+
+
 @pytest.mark.parametrize("adaptive", [False, True])
-def test_maximising_minus_the_loss_is_minimising_it(adaptive):
+@pytest.mark.parametrize("name", MAXIMIZING)
+def test_maximising_minus_the_loss_is_minimising_it(name, adaptive):
     ends = []
     for sign in (1, -1):
         p = nn.Parameter(torch.tensor([1.0, 2.0], dtype=torch.float64))
-        base = torch.optim.SGD([p], lr=0.01, maximize=sign < 0)
+        base = MAXIMIZING[name]([p], sign < 0)
+        getattr(base, "train", lambda: None)()
         optimizer = SAM(base, rho=0.5, adaptive=adaptive)
 
         def closure(p=p, sign=sign, optimizer=optimizer):
@@ -177,7 +213,7 @@ def test_maximising_minus_the_loss_is_minimising_it(adaptive):
         for _ in range(3):
             optimizer.step(closure)
         ends.append(p.detach())
-    assert torch.equal(*ends)
+    assert torch.equal(*ends) and not torch.equal(ends[0], torch.tensor([1.0, 2.0], dtype=torch.float64))
 
 
 def test_a_group_that_maximises_climbs_down_beside_one_that_climbs_up():

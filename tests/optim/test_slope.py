@@ -28,6 +28,11 @@ NESTED = {
     "ScheduleFreeAdamW(decoupling_c)": lambda library, ps: library.ScheduleFreeAdamW(
         ps, lr=0.01, decoupling_c=20
     ),
+    "PCGrad(Lookahead(SGD))": lambda library, ps: library.PCGrad(
+        library.Lookahead(torch.optim.SGD(ps, lr=0.01))
+    ),
+    "Lookahead(ScheduleFreeSGD)": lambda library, ps: library.Lookahead(library.ScheduleFreeSGD(ps, lr=0.01)),
+    "OrthoGrad(AdamW)": lambda library, ps: library.OrthoGrad(torch.optim.AdamW(ps, lr=0.01)),
 }
 REFUSED = {
     **{f"torch {name}": "evaluates its closure|sparse gradients" for name in ("LBFGS", "SparseAdam")},
@@ -52,14 +57,17 @@ SINGLE_STEPS = {
     "torch Adafactor": "scales steps by the size of the weights",
     "adafactor": "scales steps by the size of the weights",
     "adalite": "scales steps by the size of the weights",
+    "adamp": "removes what points along the weights",
     "amos": "decays the weights",
     "fromage": "scales steps and weights by the size of the weights",
     "lamb": "scales steps by the size of the weights",
     "lars": "scales steps by the size of the weights",
-    "prodigy": "estimates its rate from the distance gone",
+    "OrthoGrad(AdamW)": "removes what points along the weights",
+    "prodigy": "estimates its rate from the distance covered",
+    "sgdp": "removes what points along the weights",
     "spectralsphere": "keeps the weights on a sphere",
 }
-"""Bases whose own step depends on the weights or on the distance gone: only one step out of equal states compares."""
+"""Bases whose own step depends on the weights or on the distance covered: only a single step compares."""
 ELSEWHERE = {
     "adahessian": "differentiates the gradient: test_conformance has sophiah",
     "adammini": "takes a module",
@@ -99,8 +107,9 @@ def build(name, parameters):
         groups = [{"params": parameters, "use_muon": True}] if name in MUONS else parameters
         base = kind(groups, **({"lr": 0.01} if takes_lr else {}), **ARGUMENTS.get(name, {}))
     for group in base.param_groups:
-        if "weight_decay" in group:
-            group["weight_decay"] = 0.0
+        for name in group:
+            if name in ("weight_decay", "weight_decay_1d"):
+                group[name] = 0.0
     getattr(base, "train", lambda: None)()
     return base
 
@@ -136,7 +145,14 @@ def test_covers_one_plus_kappa_times_the_distance(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["torch AdamW", "torch SGD", *NESTED, "schedulefreesgd", "schedulefreeradam"]
+    "name",
+    [
+        "torch AdamW",
+        "torch SGD",
+        "schedulefreesgd",
+        "schedulefreeradam",
+        *(n for n in NESTED if n not in SINGLE_STEPS),
+    ],
 )
 def test_only_the_mask_goes_further(name):
     if not name.startswith("torch"):
@@ -164,6 +180,47 @@ def test_what_cannot_be_boosted_is_refused_with_what_works(name):
     base = kind(model, **ARGUMENTS.get(name, {}))
     with pytest.raises(ValueError, match=REFUSED[name]):
         IRE(base, kappa=KAPPA, gamma=0.5)
+
+
+@pytest.mark.parametrize("around", ["Lookahead", "OrthoGrad", "PCGrad", "ScheduleFreeWrapper"])
+def test_a_wrapper_around_a_refused_base_is_refused(around):
+    p = nn.Parameter(torch.ones(3))
+    base = getattr(library(), around)(library().MADGRAD([p]))
+    with pytest.raises(ValueError, match=rf"around {around} around MADGRAD, .* use IRE\(Adagrad"):
+        IRE(base, kappa=1, gamma=0.5)
+
+
+@pytest.mark.parametrize("name", ["AdamWScheduleFreeReference", "SGDScheduleFreeReference"])
+def test_a_schedule_free_base_that_stores_x_and_y_is_boosted_in_all_three(name):
+    schedulefree = pytest.importorskip("schedulefree")
+    ends = []
+    for kappa in (0.0, KAPPA):
+        start, slope = probe(torch.float64)
+        p = nn.Parameter(start.clone())
+        base = getattr(schedulefree, name)([p], lr=0.01)
+        base.train()
+        optimizer = IRE(base, kappa=kappa, gamma=1)
+        for _ in range(STEPS):
+            p.grad = slope.clone()
+            optimizer.step()
+        in_training = p.detach() - start
+        optimizer.eval()
+        ends.append((in_training, p.detach() - start))
+    for alone, boosted in zip(*ends, strict=True):
+        torch.testing.assert_close(boosted, (1 + KAPPA) * alone)
+
+
+def test_a_wrapper_that_is_no_optimizer_of_torch_is_refused_with_the_nesting():
+    class Averaging:
+        def __init__(self, base):
+            self.param_groups = base.param_groups
+
+        def step(self):
+            """Steps the base and averages."""
+
+    base = Averaging(torch.optim.SGD([nn.Parameter(torch.ones(3))], lr=0.1))
+    with pytest.raises(TypeError, match=r"got Averaging, .* nest Averaging\(IRE\(...\)\) instead"):
+        IRE(base, kappa=1, gamma=0.5)
 
 
 def test_a_subclass_of_a_refused_one_is_refused_and_without_a_boost_none_is():

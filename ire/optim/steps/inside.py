@@ -1,7 +1,7 @@
-"""The boost for a base that steps another optimizer and then does something with where that went.
+"""The boost for a base that steps another optimizer and then changes the result.
 
-Lookahead pulls the parameters back to slow weights every k steps, and a schedule-free wrapper averages. What is boosted
-is the step of the optimizer inside, the fast weights: the same as to nest the other way round, `Lookahead(IRE(base))`.
+Lookahead pulls the parameters back to slow weights every k steps, and a schedule-free wrapper averages. The boost goes
+to the step of the optimizer inside, the fast weights, as in the nesting `Lookahead(IRE(base))`.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,9 +10,11 @@ from typing import Any, Protocol
 from torch.optim import Optimizer
 
 from ire.optim.steps.boost import Boost
+from ire.optim.steps.schedule_free import is_schedule_free
+from ire.optim.wrapping.bases import INNER
 
 STEPS_INSIDE = {"Lookahead": ("optimizer", "_base_optimizer"), "ScheduleFreeWrapper": ("optimizer",)}
-"""Class -> what it may call the optimizer that it steps: pytorch_optimizer, torch_optimizer and timm have them."""
+"""Class -> attributes that may hold the optimizer it steps, in pytorch_optimizer, torch_optimizer and timm."""
 
 
 class Path(Protocol):
@@ -22,17 +24,22 @@ class Path(Protocol):
 
 
 def inner_of(base: Optimizer) -> Optimizer | None:
-    """The optimizer that `base` steps and whose step is to be boosted; None for all others."""
+    """The optimizer inside `base` whose step is boosted; None if the boost belongs to the step of `base` itself.
+
+    Any other wrapper, such as OrthoGrad, counts only if its optimizer keeps a sequence of weights of its own.
+    """
     for kind in type(base).__mro__:
         for name in STEPS_INSIDE.get(kind.__name__, ()):
             inner = vars(base).get(name)
             if isinstance(inner, Optimizer):
                 return inner
-    return None
+    held = (vars(base).get(name) for name in INNER)
+    wrapped = (it for it in held if isinstance(it, Optimizer))
+    return next((it for it in wrapped if is_schedule_free(it) or inner_of(it) is not None), None)
 
 
 class Inside:
-    """Lets the base step as it does, and boosts the step of the optimizer inside when it comes."""
+    """Runs the base's own step, and boosts the step of the optimizer inside when the base calls it."""
 
     name = "inside"
 

@@ -45,22 +45,23 @@ INNER = ("optimizer", "_base_optimizer", "base_optimizer", "optim", "base")
 
 
 def check_kind(base: Optimizer) -> None:
-    """Check that a boost of this base's steps lasts, and that nothing inside is boosted already.
+    """Check that a boost of this base's steps lasts; every optimizer that it wraps is checked too.
 
     Raises:
-        ValueError: it does not.
+        ValueError: the boost would be undone or would grow, or the base evaluates its closure by itself.
     """
-    names = [kind.__name__ for kind in type(base).__mro__]
-    ours = type(base).__module__.startswith("ire.")
-    refused = next((name for name in names if name in OWN_COPY), None)
-    if refused is not None:
-        raise ValueError(
-            f"IRE cannot be put around {type(base).__name__}, which keeps its own copy of the parameters and steps "
-            f"back to it, so that a boost is undone or grows without bound; {OWN_COPY[refused]}"
-        )
-    refused = next((name for name in names if name in OWN_CLOSURE), None)
-    if refused is not None and not ours:
-        raise ValueError(f"IRE cannot be put around {type(base).__name__}: {OWN_CLOSURE[refused]}")
+    for each in inside(base):
+        names = [kind.__name__ for kind in type(each).__mro__]
+        where = type(each).__name__ if each is base else f"{type(base).__name__} around {type(each).__name__}"
+        refused = next((name for name in names if name in OWN_COPY), None)
+        if refused is not None:
+            raise ValueError(
+                f"IRE cannot be put around {where}, which keeps its own copy of the parameters and steps "
+                f"back to it, so that a boost is undone or grows without bound; {OWN_COPY[refused]}"
+            )
+        refused = next((name for name in names if name in OWN_CLOSURE), None)
+        if refused is not None and not type(each).__module__.startswith("ire."):
+            raise ValueError(f"IRE cannot be put around {where}: {OWN_CLOSURE[refused]}")
 
 
 def inside(optimizer: Optimizer) -> Iterator[Optimizer]:

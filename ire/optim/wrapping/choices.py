@@ -46,7 +46,7 @@ class Choices:
     ) -> None:
         self._base = base
         self.settings = settings
-        self._names = {p: name for name, p in named_parameters or ()}
+        self._names = _names_of(named_parameters)
         self._own: dict[Tensor, tuple[Hashable, Mapping[str, Any]]] = {}
         self._looked_at: set[Tensor] = set()
         self._groups: list[dict[str, Any]] = []
@@ -159,12 +159,27 @@ class Choices:
         return of_group(group, name, getattr(self.settings, name), self._base)
 
 
+def _names_of(named_parameters: Iterable[tuple[str, Tensor]] | None) -> dict[Tensor, str]:
+    mistake = (
+        "named_parameters must be pairs of a name and a parameter, as model.named_parameters() gives them, got "
+        f"{type(named_parameters).__name__}"
+    )
+    try:
+        names = {p: name for name, p in named_parameters or ()}
+    except (TypeError, ValueError) as error:
+        raise ValueError(mistake) from error
+    if not all(isinstance(p, Tensor) and isinstance(name, str) for p, name in names.items()):
+        raise ValueError(mistake)
+    return names
+
+
 def _own(name: str, by_name: ByName | None) -> tuple[Hashable, Mapping[str, Any]]:
     """(which pattern, or values, they are from; what it sets) for the parameter of that name."""
     if by_name is None:
         return None, {}
     if callable(by_name):
-        found = by_name(name) or {}
+        given = by_name(name)
+        found = {} if given is None else given
         check_own(found, f"by_name({name!r})")
         return tuple(sorted(found.items(), key=str)), found
     pattern = next((pattern for pattern in by_name if fnmatchcase(name, pattern)), None)

@@ -52,8 +52,12 @@ class Settings:
         kappa = kappa_at(self.kappa, self.start) if isinstance(self.start, int) else self.kappa
         _check_range(kappa, self.gamma, self.lr_max)
         for name in ("boost_weight_decay", "compile", "pack_masks"):
-            if not isinstance(getattr(self, name), bool):
-                raise ValueError(f"{name} must be True or False, got {getattr(self, name)!r}")
+            check_switch(name, getattr(self, name))
+        if not (self.by_name is None or callable(self.by_name) or isinstance(self.by_name, Mapping)):
+            raise ValueError(
+                'by_name must be a dict of settings by pattern, as in {"*norm*": {"kappa": 0}}, or a function of a '
+                f"parameter's name, got {self.by_name!r}"
+            )
         if not isinstance(self.seed, Integral) or isinstance(self.seed, bool):
             raise ValueError(f"seed must be a whole number, got {self.seed!r}")
         if not callable(self.ranked_by) and self.ranked_by not in RANKINGS:
@@ -168,7 +172,9 @@ def check_own(settings: Mapping[str, Any], where: str) -> None:
     Raises:
         ValueError: an unknown setting, or one outside its range.
     """
-    unknown = sorted(set(settings) - set(OF_GROUPS))
+    if not isinstance(settings, Mapping):
+        raise ValueError(f'{where} must be a dict of settings, as in {{"kappa": 0}}, got {settings!r}')
+    unknown = sorted(map(str, set(settings) - set(OF_GROUPS)))
     if unknown:
         raise ValueError(f"{where} sets {', '.join(unknown)}; allowed are {', '.join(OF_GROUPS)}")
     _check_range(kappa_at(settings.get("kappa", 0), 0), settings.get("gamma", 1), settings.get("lr_max"))
@@ -194,13 +200,23 @@ def _check_range(kappa: Any, gamma: float, lr_max: float | None) -> None:
 
 
 def check_number(name: str, value: Any) -> None:
-    """Check that this is a number at all.
+    """Check that this is a number.
 
     Raises:
-        ValueError: it is not; a Boolean is none.
+        ValueError: it is not; a Boolean does not count as one.
     """
     if not isinstance(value, Real) or isinstance(value, bool):
         raise ValueError(f"{name} must be a number, got {value!r}")
+
+
+def check_switch(name: str, value: Any) -> None:
+    """Check that this is a Boolean.
+
+    Raises:
+        ValueError: it is not; a string such as "no" would count as true.
+    """
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} must be True or False, got {value!r}")
 
 
 def check_base(base: Optimizer, settings: Settings) -> None:

@@ -24,8 +24,7 @@ class Wrapper(Optimizer):
     def __init__(self, base: Optimizer) -> None:
         if not isinstance(base, Optimizer):
             raise TypeError(
-                f"base must be a torch.optim.Optimizer, got {type(base).__name__}; "
-                "build it first, as in torch.optim.AdamW(model.parameters(), lr=6e-4)"
+                f"base must be a torch.optim.Optimizer, got {_no_optimizer(base, type(self).__name__)}"
             )
         self.base = base
         super().__setstate__({})  # hooks and profiling names; no parameter lists of its own
@@ -137,6 +136,14 @@ def without_global_hooks() -> Iterator[None]:
 
 def _replaced(returned: dict[str, Any] | None, given: dict[str, Any]) -> dict[str, Any]:
     return given if returned is None else returned
+
+
+def _no_optimizer(base: object, wrapper: str) -> str:
+    """What was given as a base, and what to give instead."""
+    name = type(base).__name__
+    if callable(getattr(base, "step", None)) and hasattr(base, "param_groups"):
+        return f"{name}, which is no subclass of it; if it wraps an optimizer, nest {name}({wrapper}(...)) instead"
+    return f"{name}; build it first, as in torch.optim.AdamW(model.parameters(), lr=6e-4)"
 
 
 def _lasting(optimizer: Optimizer) -> dict[str, Any]:
