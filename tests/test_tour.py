@@ -9,7 +9,8 @@ import pytest
 import typer
 
 from ire.sweeps.command.app import app
-from ire.sweeps.report.words import further_findings, headline
+from ire.sweeps.report.further_findings import further_findings
+from ire.sweeps.report.headline_sentence import headline
 
 DOCS = Path(__file__).parents[1] / "docs"
 TEXT = (DOCS / "tour.md").read_text(encoding="utf-8")

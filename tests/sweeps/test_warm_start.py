@@ -15,7 +15,8 @@ from ire.sweeps.plan.warm_start import warm_started
 from ire.sweeps.records.open_home import new_home
 from ire.sweeps.records.records import DIVERGED, FINISHED
 from ire.sweeps.report.facts import as_json
-from ire.sweeps.report.words import further_findings, headline
+from ire.sweeps.report.further_findings import further_findings
+from ire.sweeps.report.headline_sentence import headline
 
 
 @pytest.fixture(scope="module")

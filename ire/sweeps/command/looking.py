@@ -53,7 +53,7 @@ def listing(
     ] = False,
 ) -> None:
     """List the experiments in a folder with their states and verdicts."""
-    from ire.sweeps.report.several import listed, write_index
+    from ire.sweeps.report.experiment_list import listed, write_index
     from ire.sweeps.report.terminal import as_terminal
 
     screen, found = console(), listed(folder)

@@ -6,10 +6,10 @@ from pathlib import Path
 from ire.foreign_text import without_secrets
 from ire.sweeps.findings.results import Results
 from ire.sweeps.report.facts import as_json
+from ire.sweeps.report.headline_sentence import headline
 from ire.sweeps.report.markdown import as_markdown
 from ire.sweeps.report.remembered import remember
 from ire.sweeps.report.terminal import terminal_findings, terminal_tables
-from ire.sweeps.report.words import headline
 
 __all__ = ["as_json", "as_markdown", "headline", "terminal_findings", "terminal_tables", "write_report"]
 

@@ -1,7 +1,6 @@
 """The report on curves that somebody else has made: verdict, speed-ups, and what the curves cannot tell."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,8 @@ from ire.sweeps.plan.options import MIN_STUDIES
 from ire.sweeps.report.curves_pictures import curves_pictures
 from ire.sweeps.report.markdown import markdown_table
 from ire.sweeps.report.page import rendered
-from ire.sweeps.report.tables import LARGEST_SHOWN, Table
+from ire.sweeps.report.sentence_parts import names_joined
+from ire.sweeps.report.table import LARGEST_SHOWN, Table
 
 SCHEMA = 1
 
@@ -38,7 +38,7 @@ def curves_headline(comparison: CurvesComparison) -> str:
     judged = [arm for arm in comparison.challengers if clock in arm.judgements]
     if not judged:
         return "no verdict: too few whole runs, see the contract"
-    baselines = _and([arm.name for arm in comparison.baselines])
+    baselines = names_joined([arm.name for arm in comparison.baselines])
     methods = comparison.judges_methods
     parts = []
     for verdict in (FASTER, SLOWER):
@@ -49,7 +49,7 @@ def curves_headline(comparison: CurvesComparison) -> str:
         what = "" if methods else "the configurations of " if len(arms) > 1 else "the configuration of "
         are = "are" if len(arms) > 1 else "is"
         parts.append(
-            f"{what}{_and([arm.name for arm in arms])} {are} {verdict} than {baselines}, in {words}: {told}"
+            f"{what}{names_joined([arm.name for arm in arms])} {are} {verdict} than {baselines}, in {words}: {told}"
         )
     if not parts:
         what = "arm" if methods else "configuration"
@@ -287,7 +287,3 @@ def write_curves_report(comparison: CurvesComparison, folder: Path) -> Path:
         encoding="utf-8",
     )
     return page
-
-
-def _and(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

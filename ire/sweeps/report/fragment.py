@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ire.foreign_text import in_html
-from ire.sweeps.report.tables import TEXT, Table
+from ire.sweeps.report.table import TEXT, Table
 
 
 def as_fragment(headline: str, table: Table, page: Path | None = None) -> str:

@@ -2,9 +2,12 @@
 
 from ire.foreign_text import in_markdown, in_one_line
 from ire.sweeps.findings.results import Results
-from ire.sweeps.report.facts import reproduce, versions
-from ire.sweeps.report.tables import Table, tables
-from ire.sweeps.report.words import further_findings, headline, notes
+from ire.sweeps.report.definitions import notes
+from ire.sweeps.report.further_findings import further_findings
+from ire.sweeps.report.headline_sentence import headline
+from ire.sweeps.report.reproduce import reproduce, versions
+from ire.sweeps.report.table import Table
+from ire.sweeps.report.tables import tables
 
 
 def as_markdown(results: Results) -> str:

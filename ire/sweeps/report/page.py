@@ -18,10 +18,14 @@ from markupsafe import Markup
 from ire.foreign_text import in_html
 from ire.methods.foreign import shortened
 from ire.sweeps.findings.results import Results
-from ire.sweeps.report.facts import reproduce, versions
+from ire.sweeps.report.definitions import notes
+from ire.sweeps.report.further_findings import further_findings
+from ire.sweeps.report.headline_sentence import headline
 from ire.sweeps.report.pictures import Picture
-from ire.sweeps.report.tables import TEXT, all_trials, tables
-from ire.sweeps.report.words import further_findings, headline, notes
+from ire.sweeps.report.reproduce import reproduce, versions
+from ire.sweeps.report.search_tables import all_trials
+from ire.sweeps.report.table import TEXT
+from ire.sweeps.report.tables import tables
 
 SCRIPT = ("scale.js", "plot.js", "hover.js", "sort.js", "start.js")
 """The page's script, in the order in which it is put together."""

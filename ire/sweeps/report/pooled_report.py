@@ -12,13 +12,13 @@ from ire.sweeps.findings.pooling import MIN_PROFILE_TASKS, PooledSweeps, profile
 from ire.sweeps.findings.statistics.speedup import CLOCKS
 from ire.sweeps.findings.statistics.verdict import FASTER
 from ire.sweeps.plan.options import MIN_STUDIES
+from ire.sweeps.report.headline_sentence import headline
 from ire.sweeps.report.markdown import markdown_table
 from ire.sweeps.report.page import rendered
 from ire.sweeps.report.palette import Style, styles
 from ire.sweeps.report.panel import Axis, Panel, Series
 from ire.sweeps.report.pictures import Picture
-from ire.sweeps.report.tables import Table
-from ire.sweeps.report.words import headline
+from ire.sweeps.report.table import Table
 
 SCHEMA = 2
 

@@ -13,8 +13,13 @@ from typing import Any
 
 from ire.sweeps.findings.results import Results
 from ire.sweeps.records.records import RUNNING
-from ire.sweeps.report.tables import Table, controls, faults, result_table, searches
-from ire.sweeps.report.words import further_findings, headline
+from ire.sweeps.report.conduct_tables import faults
+from ire.sweeps.report.control_tables import controls
+from ire.sweeps.report.further_findings import further_findings
+from ire.sweeps.report.headline_sentence import headline
+from ire.sweeps.report.search_tables import searches
+from ire.sweeps.report.table import Table
+from ire.sweeps.report.verdict_tables import result_table
 
 FILE = "status.json"
 SCHEMA = 1

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ire.sweeps.findings.results import Results
 from ire.sweeps.records.in_use import user_of
 from ire.sweeps.records.records import RUNNING
-from ire.sweeps.report.tables import Table
+from ire.sweeps.report.table import Table
 from ire.sweeps.search.ledger import Ledger
 from ire.sweeps.search.stage_counts import stage_heads, stage_lines, stages_now
 from ire.sweeps.search.widening import study_plan

@@ -1,14 +1,14 @@
 """The report's tables on a terminal or in a log: what `ire status` and the end of a sweep show."""
 
 from rich.box import SIMPLE_HEAD
-from rich.table import Table
+from rich.table import Table as RichTable
 from rich.text import Text
 
 from ire.foreign_text import in_one_line
 from ire.sweeps.findings.results import Results
-from ire.sweeps.report import tables
+from ire.sweeps.report.further_findings import further_findings
 from ire.sweeps.report.remembered import Shown, shown
-from ire.sweeps.report.words import further_findings
+from ire.sweeps.report.table import TEXT, Table
 
 WIDE = 140
 """Columns of a terminal from which on every column of a table is shown."""
@@ -27,13 +27,13 @@ NARROW = {
 """What is shown of a table, by how its title begins, where there is less room; the report has the rest."""
 
 
-def terminal_tables(results: Results | Shown, width: int = 80) -> list[Table]:
+def terminal_tables(results: Results | Shown, width: int = 80) -> list[RichTable]:
     """Results, controls if there are any, the search, and faults if there were any, for a terminal of that `width`."""
     found = results if isinstance(results, Shown) else shown(results)
     return [as_terminal(table if width >= WIDE else narrowed(table, width)) for table in found.tables]
 
 
-def narrowed(told: tables.Table, width: int) -> tables.Table:
+def narrowed(told: Table, width: int) -> Table:
     """The columns of a table that fit 80 characters, or 60 where there are fewer; baselines have a star."""
     known = next((heads for start, heads in NARROW.items() if told.title.startswith(start)), None)
     is_small = width < SMALL and (known is not None or any(head.endswith(SPEED_UP) for head in told.heads))
@@ -51,7 +51,7 @@ def narrowed(told: tables.Table, width: int) -> tables.Table:
     def cell(name: str, text: str) -> str:
         return text.removesuffix(" trials").removesuffix(" trial") if name == WITHIN else text
 
-    return tables.Table(
+    return Table(
         title=told.title,
         heads=[head(told.heads[i]) for i in at],
         lines=[
@@ -60,9 +60,9 @@ def narrowed(told: tables.Table, width: int) -> tables.Table:
     )
 
 
-def as_terminal(told: tables.Table) -> Table:
+def as_terminal(told: Table) -> RichTable:
     """A table as `rich` prints it."""
-    table = Table(
+    table = RichTable(
         title=told.title,
         title_justify="left",
         title_style="bold",
@@ -73,7 +73,7 @@ def as_terminal(told: tables.Table) -> Table:
     for name in told.heads:
         table.add_column(
             name,
-            justify="left" if name in tables.TEXT else "right",
+            justify="left" if name in TEXT else "right",
             overflow="fold",
             no_wrap=name in ("method", "control"),
         )

@@ -9,10 +9,10 @@ from ire.invalid_input import InvalidInput, writable
 from ire.sweeps.findings.results import Results
 from ire.sweeps.plan.plan import read_plan
 from ire.sweeps.records.open_home import home_at
+from ire.sweeps.report.headline_sentence import headline
 from ire.sweeps.report.remembered import remembered
 from ire.sweeps.report.state import BROKEN_OFF, FINISHED, RUNS, state_of
-from ire.sweeps.report.tables import Table
-from ire.sweeps.report.words import headline
+from ire.sweeps.report.table import Table
 
 UNREADABLE = "cannot be read"
 INDEX = "index.html"

@@ -1,0 +1,47 @@
+"""A table of a report as data, and the texts of its cells."""
+
+from dataclasses import dataclass
+
+from ire.foreign_text import visible
+from ire.methods.foreign import shortened
+from ire.sweeps.findings.rows import Measured
+
+TEXT = (
+    *("method", "control", "what it is", "verdict", "against", "clock", "winner", "settings", "clause", ""),
+    *("trial", "event", "cause", "status", "experiment", "started", "task"),
+)
+"""Columns that hold words; the others hold numbers."""
+
+LARGEST_SHOWN = 100
+"""What would have to be larger than this to be found is nothing that will be."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table with a title, column heads and cells."""
+
+    title: str
+    heads: list[str]
+    lines: list[list[str]]
+
+    def __post_init__(self) -> None:
+        """Methods stand here by their short names."""
+        object.__setattr__(self, "heads", [shortened(head) for head in self.heads])
+        object.__setattr__(self, "lines", [[shortened(cell) for cell in line] for line in self.lines])
+
+
+def speed_up(measured: Measured, clock: str) -> str:
+    return str(measured.speed_ups.get(clock, "-"))
+
+
+def plus_minus(value: tuple[float, float] | None, *, digits: int = 4, fixed: bool = True) -> str:
+    if not value:
+        return "-"
+    kind = f".{digits}f" if fixed else f".{digits - 1}g"
+    return f"{value[0]:{kind}} ±{value[1]:{kind if fixed else '.2g'}}"
+
+
+def last_line(text: str) -> str:
+    """The line of a traceback that says most, and no more than a table can hold."""
+    last = visible(text).strip().rpartition("\n")[2].strip()
+    return last if len(last) <= 160 else f"{last[:157]}..."
