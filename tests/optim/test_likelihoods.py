@@ -144,6 +144,30 @@ def test_sigmoids_of_one_logit_and_of_several_labels(outputs, squeezed, weighted
     torch.testing.assert_close(shape.numel() * found, exact, rtol=1e-10, atol=1e-14)
 
 
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+def test_weighted_elements_that_do_not_count_are_left_out(likelihood, monkeypatch):
+    """The weight of a label that does not count may have no root."""
+    model, x, labels = head(2), rows(), torch.tensor([[1.0, -100.0], [0.0, 1.0]], dtype=F64)
+    counts = labels != -100
+    weight = torch.tensor([[0.5, 1.0], [2.0, 0.3]], dtype=F64)
+    arguments = {"likelihood": likelihood, "targets": labels, "weight": weight}
+    pos_weight = torch.tensor([3.0, 2.0], dtype=F64)
+    if likelihood == "bernoulli":
+        arguments["pos_weight"] = pos_weight
+
+    def loss(z):
+        z, y, w = z[counts], labels[counts], weight[counts]
+        if likelihood == "gaussian":
+            return (w * (z - y).square()).mean()
+        of_labels = pos_weight.expand(2, 2)[counts]
+        return F.binary_cross_entropy_with_logits(z, y, weight=w, pos_weight=of_labels)
+
+    exact = gauss_newton(model, lambda m: m(x), loss)
+    outcomes = bits(model(x)) if likelihood == "bernoulli" else signs(model(x), 0.5)
+    found = expected_squares(model, lambda m: m(x), monkeypatch, arguments, outcomes)
+    torch.testing.assert_close(counts.sum() * found, exact, rtol=1e-10, atol=1e-14)
+
+
 @pytest.mark.parametrize("variance, factor", [(0.5, 1.0), (1.0, 0.5)])
 def test_gaussian_regression(variance, factor, monkeypatch):
     model, x, y = head(2), rows(), torch.zeros(ROWS, 2, dtype=F64)
@@ -199,11 +223,32 @@ def test_elements_that_do_not_count_have_no_gradient():
         ((2, 5), {"pos_weight": torch.ones(1)}, "belongs to likelihood='bernoulli'"),
         ((2, 5), {"likelihood": "gaussian", "variance": 0}, "variance must be finite and > 0, got 0"),
         ((2, 5), {"label_smoothing": 1.0}, r"label_smoothing must be in \[0, 1\), got 1.0"),
+        ((2, 5), {"label_smoothing": "0.1"}, "label_smoothing must be a number, got '0.1'"),
+        ((2, 5), {"variance": None}, "variance must be a number, got None"),
+        ((2, 5), {"rank": 0.0}, "rank must be a whole number, got 0.0"),
+        ((2, 5), {"class_axis": "1"}, "class_axis='1' is no axis"),
+        ((2, 5), {"class_axis": True}, "class_axis=True is no axis"),
+        ((2, 5), {"targets": [1, 2]}, "targets must be a tensor, got list"),
+        ((2, 5), {"targets": torch.ones(2, 5)}, "if they are probabilities of classes leave them out"),
+        ((2, 5), {"targets": LABELS, "weight": [1.0] * 5}, "weight must be a tensor, got list"),
+        (
+            (2, 5),
+            {"likelihood": "bernoulli", "weight": torch.ones(2)},
+            r"must broadcast .* \(2, 5\), got \(2,\)",
+        ),
+        ((2, 5), {"likelihood": "gaussian", "weight": torch.ones(3, 2, 5)}, "weight must broadcast"),
     ],
 )
 def test_shapes_and_settings_without_a_meaning_are_refused(shape, arguments, message):
     with pytest.raises(ValueError, match=message):
         sampled_nll(torch.zeros(shape), **arguments)
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.complex64])
+@pytest.mark.parametrize("likelihood", ["categorical", "bernoulli", "gaussian"])
+def test_logits_that_are_no_real_numbers_are_refused(dtype, likelihood):
+    with pytest.raises(ValueError, match="logits must be real floating-point numbers, got"):
+        sampled_nll(torch.zeros(2, 3, dtype=dtype), likelihood=likelihood)
 
 
 def test_the_trace_counts_every_position_once():

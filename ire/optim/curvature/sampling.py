@@ -10,6 +10,7 @@ labels anew each time; the training labels are read only to know which positions
 
 import math
 from collections.abc import Callable
+from numbers import Integral, Real
 
 import torch
 import torch.nn.functional as F
@@ -62,12 +63,7 @@ def sampled_nll(
     Raises:
         ValueError: shapes do not match or have no meaning, or an argument is outside its range.
     """
-    if not 0 <= rank < world_size:
-        raise ValueError(f"rank must be in [0, world_size), got rank={rank} and world_size={world_size}")
-    if not 0 <= label_smoothing < 1:
-        raise ValueError(f"label_smoothing must be in [0, 1), got {label_smoothing}")
-    if not (variance > 0 and math.isfinite(variance)):
-        raise ValueError(f"variance must be finite and > 0, got {variance}; 0.5 is that of mse_loss")
+    _check_numbers(rank, world_size, label_smoothing, variance)
     logits = _classes_last(logits, targets, likelihood, class_axis)
     _check_weights(logits, targets, likelihood, weight, pos_weight)
     counts = None if targets is None else targets != ignore_index
@@ -76,9 +72,9 @@ def sampled_nll(
         labels = draw(logits.detach(), generator, rank, world_size)
         losses = _element_losses(logits, labels, likelihood, variance)
         importance = _importance_of_elements(logits, targets, weight, pos_weight)
-        if importance is not None:
-            losses = losses * importance.sqrt()
-        return announced(losses.mean() if counts is None else losses[counts].mean())
+        if counts is not None:  # before the product: a root of what does not count may be NaN
+            losses, importance = losses[counts], None if importance is None else importance[counts]
+        return announced((losses if importance is None else losses * importance.sqrt()).mean())
 
     labels = _draw(logits.detach(), generator, rank, world_size)
     if counts is not None:
@@ -117,6 +113,11 @@ def positions(
 
 def _classes_last(logits: Tensor, targets: Tensor | None, likelihood: str, class_axis: int | None) -> Tensor:
     """`logits` with the classes at the end, once it is clear where they are."""
+    for name, given in (("logits", logits), ("targets", targets)):
+        if not isinstance(given, Tensor) and (given is not None or name == "logits"):
+            raise ValueError(f"{name} must be a tensor, got {type(given).__name__}")
+    if not logits.is_floating_point():
+        raise ValueError(f"logits must be real floating-point numbers, got {logits.dtype}")
     shape = tuple(logits.shape)
     if likelihood not in LIKELIHOODS:
         raise ValueError(f"likelihood must be one of {', '.join(LIKELIHOODS)}, got {likelihood!r}")
@@ -127,8 +128,9 @@ def _classes_last(logits: Tensor, targets: Tensor | None, likelihood: str, class
             raise ValueError(f"targets must have the shape of logits, {shape}, got {tuple(targets.shape)}")
         return logits
     if class_axis is not None:
-        if not -logits.dim() <= class_axis < logits.dim():
-            raise ValueError(f"class_axis={class_axis} is no axis of logits of shape {shape}")
+        is_whole = isinstance(class_axis, Integral) and not isinstance(class_axis, bool)
+        if not (is_whole and -logits.dim() <= class_axis < logits.dim()):
+            raise ValueError(f"class_axis={class_axis!r} is no axis of logits of shape {shape}")
         logits = logits.movedim(class_axis, -1)
     elif logits.dim() < 2:
         raise ValueError(
@@ -142,16 +144,31 @@ def _classes_last(logits: Tensor, targets: Tensor | None, likelihood: str, class
         )
     if logits.shape[-1] < 2:
         raise ValueError(
-            f"logits of shape {shape} have {logits.shape[-1]} class along the class axis, which is always drawn; use "
-            "likelihood='bernoulli' for a single logit"
+            f"logits of shape {shape} have {logits.shape[-1]} class along the class axis, so every label is the same; "
+            "use likelihood='bernoulli' for a single logit"
         )
     if targets is not None and targets.shape != logits.shape[:-1]:
         raise ValueError(
             f"targets must have the shape of logits without the class axis, {tuple(logits.shape[:-1])}, "
             f"got {tuple(targets.shape)}; if the classes are not last name their axis, class_axis=1 for "
-            "(N, C, ...)"
+            "(N, C, ...); if they are probabilities of classes leave them out, the curvature is the same"
         )
     return logits
+
+
+def _check_numbers(rank: int, world_size: int, label_smoothing: float, variance: float) -> None:
+    for name, number in (("rank", rank), ("world_size", world_size)):
+        if not isinstance(number, Integral) or isinstance(number, bool):
+            raise ValueError(f"{name} must be a whole number, got {number!r}")
+    if not 0 <= rank < world_size:
+        raise ValueError(f"rank must be in [0, world_size), got rank={rank} and world_size={world_size}")
+    for name, number in (("label_smoothing", label_smoothing), ("variance", variance)):
+        if not isinstance(number, Real) or isinstance(number, bool):
+            raise ValueError(f"{name} must be a number, got {number!r}")
+    if not 0 <= label_smoothing < 1:
+        raise ValueError(f"label_smoothing must be in [0, 1), got {label_smoothing}")
+    if not (variance > 0 and math.isfinite(variance)):
+        raise ValueError(f"variance must be finite and > 0, got {variance}; 0.5 is that of mse_loss")
 
 
 def _check_weights(
@@ -161,6 +178,13 @@ def _check_weights(
     weight: Tensor | None,
     pos_weight: Tensor | None,
 ) -> None:
+    for name, given in (("weight", weight), ("pos_weight", pos_weight)):
+        if given is not None and not isinstance(given, Tensor):
+            raise ValueError(f"{name} must be a tensor, got {type(given).__name__}")
+        if given is not None and likelihood != "categorical" and not _broadcasts(given, logits):
+            raise ValueError(
+                f"{name} must broadcast to the shape of logits, {tuple(logits.shape)}, got {tuple(given.shape)}"
+            )
     if pos_weight is not None and likelihood != "bernoulli":
         raise ValueError(f"pos_weight belongs to likelihood='bernoulli', got {likelihood!r}")
     if weight is not None and likelihood == "categorical" and weight.shape != logits.shape[-1:]:
@@ -185,7 +209,14 @@ def _importance_of_elements(
     if pos_weight is not None:
         assert targets is not None
         factors.append(1 + (pos_weight - 1) * targets.to(_wide(logits)))
-    return math.prod(factors[1:], start=factors[0]) if factors else None
+    return math.prod(factors[1:], start=factors[0]).expand_as(logits) if factors else None
+
+
+def _broadcasts(weight: Tensor, logits: Tensor) -> bool:
+    try:
+        return torch.broadcast_shapes(weight.shape, logits.shape) == logits.shape
+    except RuntimeError:
+        return False
 
 
 def _element_losses(logits: Tensor, labels: Tensor, likelihood: str, variance: float) -> Tensor:
