@@ -39,7 +39,7 @@ from ire.optim.wrapping.settings import (
     decoupled_decay,
     keep_groups_settings,
 )
-from ire.optim.wrapping.several_bases import as_one, bases_of
+from ire.optim.wrapping.several_bases import as_one, bases_of, innermost
 from ire.optim.wrapping.wrapper import without_global_hooks
 
 
@@ -188,12 +188,19 @@ class IRE(Readings, Owner):
         if loss is not None:
             gradients = gradients_of(loss, self.parameters())
             self._refresh(lambda parameters, _: [gradients[p] for p in parameters], gradients.__contains__)
+            self._leftovers.forget()
             return
         if self._spent is not None and self._spent.left(p for some, _ in self._ranked() for p in some):
             raise ValueError(
                 "the gradients still hold those of the last step: call optimizer.zero_grad() after step(), "
                 "before the curvature backward, or the mask would rank their sum. If they were cleared otherwise, "
                 "do it with set_to_none=True, or ask optimizer.curvature_due after it"
+            )
+        if self._leftovers.is_late:
+            raise ValueError(
+                "the parameters already had gradients when the curvature backward began: the mask would rank their "
+                "sum, and the training gradients would be lost. Run the curvature backward and update_mask() before "
+                "the training backward, or use update_mask(loss)"
             )
         if not any(has_gradient(p) for p in self.parameters()):
             raise ValueError(
@@ -305,7 +312,7 @@ class IRE(Readings, Owner):
         last = self._memory.refreshed_at
         due = self.settings.start if last is None else last + self.settings.interval
         occasion = Refresh(
-            base=self._inner,
+            base=innermost(self._inner),
             seed=self.settings.seed,
             number=self._memory.refreshes,
             steps=self.steps,

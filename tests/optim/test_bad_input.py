@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ire import IRE, SAM
+from ire import IRE, SAM, sampled_nll
 
 NAN = float("nan")
 NAMED = [("p", torch.nn.Parameter(torch.ones(3)))]
@@ -178,6 +178,9 @@ CLEARING = {
     "model, in place": lambda model, optimizer: model.zero_grad(set_to_none=False),
     "optimizer": lambda model, optimizer: optimizer.zero_grad(),
     "optimizer, in place": lambda model, optimizer: optimizer.zero_grad(set_to_none=False),
+    "by data, which counts no version": lambda model, optimizer: [
+        p.grad.data.zero_() for p in model.parameters()
+    ],
 }
 
 
@@ -232,6 +235,38 @@ def test_one_gradient_that_was_not_cleared_is_enough(left, make_model, make_batc
     model(make_batch(1)[0]).sum().backward()
     with pytest.raises(ValueError, match="still hold those of the last step"):
         optimizer.update_mask()
+
+
+@pytest.mark.parametrize("start", [0, 1])
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_training_backward_before_the_curvature_is_noticed(start, parts, make_model, make_batch):
+    """The training gradients would be ranked and then lost, so that the step moves nothing."""
+    model = make_model()
+    optimizer = IRE(torch.optim.SGD(model.parameters(), lr=0.1), kappa=1, gamma=0.5, start=start)
+    for _ in range(start):
+        model(make_batch(0)[0]).sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    model(make_batch(0)[0]).sum().backward()
+    for part in make_batch(1)[0].chunk(parts):
+        sampled_nll(model(part)).backward()
+    with pytest.raises(ValueError, match="already had gradients when the curvature backward began"):
+        optimizer.update_mask()
+    model.zero_grad()
+    for part in make_batch(1)[0].chunk(2):
+        sampled_nll(model(part)).backward()
+    optimizer.update_mask()
+    assert optimizer.flat_fraction == 0.5
+
+
+def test_training_gradients_stay_if_the_curvature_has_gradients_of_its_own(make_model, make_batch):
+    model = make_model()
+    optimizer = IRE(torch.optim.SGD(model.parameters(), lr=0.1), kappa=1, gamma=0.5)
+    model(make_batch(0)[0]).sum().backward()
+    kept = [p.grad.clone() for p in model.parameters()]
+    optimizer.update_mask(sampled_nll(model(make_batch(1)[0])))
+    assert all(torch.equal(p.grad, g) for p, g in zip(model.parameters(), kept, strict=True))
+    optimizer.step()
 
 
 def attached(model, buffers):

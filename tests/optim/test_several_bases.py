@@ -1,14 +1,16 @@
 """Several optimizers on one model: wrapped together under one mask, or beside an IRE that leaves them alone."""
 
 import copy
+import functools
 import io
 
 import pytest
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
+from torch.utils.checkpoint import checkpoint
 
-from ire import IRE, SAM, sampled_nll
+from ire import IRE, SAM, fisher_trace, sampled_nll
 from ire.optim.wrapping.several_bases import SeveralBases
 
 
@@ -68,6 +70,32 @@ def test_resumes_in_lock_step(make_model, train, vector):
     for thing, state in zip((second, resumed), torch.load(file, weights_only=True), strict=True):
         thing.load_state_dict(state)
     assert train(second, resumed, 5, 12) == losses and torch.equal(vector(second), vector(straight))
+
+
+@pytest.mark.parametrize("name", ["Lookahead", "ScheduleFreeWrapper", "TRAC"])
+def test_a_base_that_saves_its_state_in_a_form_of_its_own_resumes(name, make_model, train, vector):
+    library = pytest.importorskip(
+        "pytorch_optimizer", reason="an optional extra: pip install ire[optimizers]"
+    )
+
+    def built():
+        model = make_model()
+        inner = torch.optim.SGD(model[0].parameters(), lr=0.1, momentum=0.9)
+        bases = [getattr(library, name)(inner), torch.optim.AdamW(model[2].parameters(), lr=0.01)]
+        getattr(bases[0], "train", lambda: None)()
+        kappa = 0 if name == "TRAC" else 2  # which IRE refuses to boost
+        return model, IRE(bases, kappa=kappa, gamma=0.6, interval=3)
+
+    (model, optimizer), (second, resumed) = built(), built()
+    train(model, optimizer, 0, 7)
+    file = io.BytesIO()
+    torch.save([model.state_dict(), optimizer.state_dict()], file)
+    train(second, resumed, 0, 2)
+    file.seek(0)
+    for thing, state in zip((second, resumed), torch.load(file, weights_only=True), strict=True):
+        thing.load_state_dict(state)
+    assert train(second, resumed, 7, 14) == train(model, optimizer, 7, 14)
+    assert torch.equal(vector(second), vector(model))
 
 
 def test_schedules_and_settings_of_groups_reach_all(make_model, train):
@@ -162,6 +190,32 @@ def test_a_second_optimizer_is_left_the_gradients_it_had(gradient, parts, make_m
         assert p.grad is None if old is None else torch.equal(p.grad, old)
     cross_entropy(model(inputs), labels).backward()
     assert set(first.flat_fractions()) == set(body.parameters())
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+@pytest.mark.parametrize("function", [lambda model: model, lambda model: functools.partial(model.forward)])
+def test_a_second_optimizer_behind_a_checkpoint_is_left_alone(reentrant, function, make_model, make_batch):
+    """A re-entrant checkpoint hides what it computes from autograd's graph."""
+    model = make_model()
+    first = IRE(torch.optim.SGD(model[0].parameters(), lr=0.1), kappa=1, gamma=0.5)
+    inputs = make_batch(0)[0].requires_grad_()
+    logits = checkpoint(function(model), inputs, use_reentrant=reentrant)
+    sampled_nll(logits).backward()
+    assert model[2].weight.grad is not None
+    first.update_mask()
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_a_measurement_between_two_steps_is_no_pass(make_model, make_batch):
+    """What the second optimizer had then must not come back after it was cleared."""
+    model = make_model()
+    first = IRE(torch.optim.SGD(model[0].parameters(), lr=0.1), kappa=1, gamma=0.5)
+    cross_entropy(model(make_batch(0)[0]), make_batch(0)[1]).backward()
+    fisher_trace(model, [make_batch(1)[0]])
+    model.zero_grad()
+    sampled_nll(model(make_batch(1)[0])).backward()
+    first.update_mask()
+    assert all(p.grad is None for p in model.parameters())
 
 
 def test_two_boosted_optimizers_share_one_pass(make_model, make_batch):

@@ -102,9 +102,56 @@ def test_second_moment_says_so_if_no_state_ever_comes(make_model, make_batch):
     model = make_model()
     optimizer = wrap(model, "second_moment", Hidden)
     train_step(model, optimizer, make_batch(0))
-    with pytest.raises(ValueError, match="found no state of any parameter in Hidden after 1 steps"):
+    with pytest.raises(ValueError, match="found no state of 4 of 4 parameters in Hidden after 1 steps"):
         train_step(model, optimizer, make_batch(1))
     assert optimizer.steps == 1
+
+
+class HalfHidden(torch.optim.AdamW):
+    """Keeps the state of some parameters only, as a worker's part of a sharded optimizer."""
+
+    def step(self, closure=None):
+        super().step(closure)
+        del self.state[self.param_groups[0]["params"][0]]
+
+
+def test_second_moment_says_so_if_the_state_of_one_parameter_never_comes(make_model, make_batch):
+    model = make_model()
+    optimizer = wrap(model, "second_moment", HalfHidden)
+    with pytest.raises(ValueError, match="found no state of 1 of 4 parameters in HalfHidden after 10 steps"):
+        for step in range(20):
+            train_step(model, optimizer, make_batch(step))
+
+
+class Factored(torch.optim.AdamW):
+    """One average a row, as Adafactor keeps them."""
+
+    def step(self, closure=None):
+        super().step(closure)
+        for p, state in self.state.items():
+            state["exp_avg_sq"] = torch.ones(len(p))
+
+
+def test_second_moment_of_rows_is_refused(make_model, make_batch):
+    model = make_model()
+    optimizer = wrap(model, "second_moment", Factored)
+    train_step(model, optimizer, make_batch(0))
+    with pytest.raises(ValueError, match=r"squared gradient of each coordinate, .* got Factored"):
+        train_step(model, optimizer, make_batch(1))
+
+
+@pytest.mark.parametrize("name", ["Lookahead", "ScheduleFreeWrapper", "PCGrad"])
+def test_second_moment_is_found_in_the_optimizer_that_a_wrapper_steps(name, make_model, make_batch):
+    library = pytest.importorskip(
+        "pytorch_optimizer", reason="an optional extra: pip install ire[optimizers]"
+    )
+    model = make_model()
+    base = getattr(library, name)(torch.optim.AdamW(model.parameters(), lr=0.01))
+    getattr(base, "train", lambda: None)()
+    optimizer = wrap(model, "second_moment", lambda *_, **__: base)
+    for step in range(3):
+        train_step(model, optimizer, make_batch(step))
+    assert optimizer.flat_fraction == pytest.approx(0.6, abs=0.02) and optimizer.kappa_in_force > 0
 
 
 def test_second_moment_waits_for_a_parameter_that_joins_late(make_model, make_batch):

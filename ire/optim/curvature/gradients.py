@@ -1,4 +1,4 @@
-"""Gradients for the curvature: those of a loss on a graph that training will use again, and none left from a step."""
+"""Gradients for the curvature: those of a loss on a graph that training uses again, and none left over from a step."""
 
 import weakref
 from collections.abc import Callable, Iterable, Sequence
@@ -18,8 +18,8 @@ def has_gradient(p: Tensor) -> bool:
 def gradients_of(loss: Tensor, parameters: Sequence[Tensor]) -> dict[Tensor, Tensor]:
     """∇loss by parameter, averaged over the workers of the default process group; the graph is kept.
 
-    `loss.backward()` would not do under `DistributedDataParallel`: it reduces the first of two backward
-    passes only, without an error, so that masks or even training gradients come to differ between workers.
+    `loss.backward()` fails under `DistributedDataParallel`: of two backward passes only the first is reduced,
+    without an error, so masks or even training gradients would differ between workers.
     Parameters that the loss does not depend on are left out; with several workers they count as zero.
 
     Raises:
@@ -47,30 +47,30 @@ def gradients_of(loss: Tensor, parameters: Sequence[Tensor]) -> dict[Tensor, Ten
 
 
 class Spent:
-    """The gradients that a step has used, and that have to be cleared before the next curvature backward.
+    """The gradients that a step has used, which must be cleared before the next curvature backward.
 
-    A gradient counts as cleared once it was seen as None, exchanged, or zero. Identity alone does not tell:
+    A gradient counts as cleared once it was seen as None, replaced, or zero. Identity alone is not enough:
     `DistributedDataParallel` with `gradient_as_bucket_view`, and loops with static gradient buffers, attach the
     same tensor again. So with `watch` every parameter is also inspected when the curvature backward reaches it.
     """
 
     def __init__(self, parameters: Sequence[Tensor], *, watch: bool) -> None:
         gradients = [p.grad for p in parameters]
-        self._of_step = parameters, [None if g is None else (weakref.ref(g), g._version) for g in gradients]
-        self._found: dict[int, tuple[Tensor, weakref.ref, int]] | None = None
+        self._of_step = parameters, [None if g is None else weakref.ref(g) for g in gradients]
+        self._found: dict[int, tuple[Tensor, weakref.ref]] | None = None
         watched = [p for p, *_ in self._left.values() if p.requires_grad] if watch else []
         self._hooks = [p.register_hook(self._looks_at(p)) for p in watched]
 
     @property
-    def _left(self) -> dict[int, tuple[Tensor, weakref.ref, int]]:
-        """(parameter, its gradient, which version of it) by the parameter's id; put together when it is asked for."""
+    def _left(self) -> dict[int, tuple[Tensor, weakref.ref]]:
+        """(parameter, its gradient) by the parameter's id; built on first use."""
         if self._found is None:
             pairs = zip(*self._of_step, strict=True)
-            self._found = {id(p): (p, *entry) for p, entry in pairs if entry is not None}
+            self._found = {id(p): (p, gradient) for p, gradient in pairs if gradient is not None}
         return self._found
 
     def look(self) -> None:
-        """Forget the gradients that have been cleared since."""
+        """Forget the gradients that were cleared since the step."""
         self._found = {key: entry for key, entry in self._left.items() if not _cleared(*entry)}
 
     def left(self, parameters: Iterable[Tensor]) -> bool:
@@ -81,14 +81,14 @@ class Spent:
         )
 
     def forget(self) -> None:
-        """Everything was cleared."""
+        """Forget all of them: everything was cleared."""
         self._found = {}
         for hook in self._hooks:
             hook.remove()
         self._hooks = []
 
     def _looks_at(self, p: Tensor) -> Callable[[Tensor], None]:
-        """A hook that runs before autograd adds to p.grad."""
+        """A hook for p, which runs before autograd adds to p.grad."""
         left = weakref.ref(self)
 
         def look(_: Tensor) -> None:
@@ -99,11 +99,14 @@ class Spent:
         return look
 
 
-def _cleared(p: Tensor, gradient: weakref.ref, version: int) -> bool:
-    """Whether p.grad is another one than it was, or was set to zero in place since."""
-    if p.grad is None or p.grad is not gradient():
-        return True
-    if p.grad._version == version:
+def _cleared(p: Tensor, gradient: weakref.ref) -> bool:
+    """Whether p.grad is another tensor than after the step, or zero."""
+    return p.grad is not gradient() or not holds_something(p)
+
+
+def holds_something(p: Tensor) -> bool:
+    """Whether p has a gradient that is not zero everywhere."""
+    if p.grad is None:
         return False
     values = local(p.grad) if p.grad.layout == torch.strided else p.grad._values()
-    return not values.any()
+    return bool(values.any())

@@ -1,20 +1,29 @@
-"""Restores the gradients that a curvature pass changes in parameters of other optimizers.
+"""Watches the backward pass of `sampled_nll`: which gradients were there before it.
 
 A backward pass writes into every parameter that its loss depends on. `IRE` clears its own parameters; those of a
-second optimizer on the same model would keep the curvature's gradient and add the training gradient to it.
+second optimizer on the same model would keep the curvature's gradient and add the training gradient to it, so their
+gradients are restored. Gradients in the optimizer's own parameters mean that the training backward came first:
+the mask would rank a sum, and the training gradients would be lost.
 """
 
+import functools
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from ire.optim.curvature.gradients import holds_something
 
 _OWNERS: "weakref.WeakSet[Owner]" = weakref.WeakSet()
+_ANNOUNCES = ContextVar("announces", default=True)
 
 
 class Owner:
-    """An optimizer that wants curvature gradients, and keeps the books about what else a pass writes to."""
+    """An optimizer that needs curvature gradients, and records what was there before a pass."""
 
     def _keep_books(self) -> None:
         self._leftovers = Leftovers()
@@ -25,15 +34,25 @@ class Owner:
         raise NotImplementedError
 
     def _give_back(self) -> None:
-        """Give other optimizers' parameters the gradients that they had before the pass."""
+        """Restore the gradients that other optimizers' parameters had before the pass."""
         done = self._leftovers.put_back()
         for owner in _OWNERS:
             owner._leftovers.forget(done)
 
 
+@contextmanager
+def unannounced() -> Iterator[None]:
+    """Losses made inside write into no `grad`: a measurement with `torch.autograd.grad` is no curvature pass."""
+    token = _ANNOUNCES.set(False)
+    try:
+        yield
+    finally:
+        _ANNOUNCES.reset(token)
+
+
 def announced(loss: Tensor) -> Tensor:
-    """`loss`, whose backward first saves the gradients of other optimizers that it would change."""
-    if torch.compiler.is_compiling() or loss.grad_fn is None or not len(_OWNERS):
+    """`loss`, whose backward first records the gradients that it would change."""
+    if torch.compiler.is_compiling() or loss.grad_fn is None or not len(_OWNERS) or not _ANNOUNCES.get():
         return loss
     leaves = [weakref.ref(leaf) for leaf in _leaves(loss.grad_fn)]
 
@@ -42,42 +61,59 @@ def announced(loss: Tensor) -> Tensor:
         wanted = {owner: owner._wanted() for owner in list(_OWNERS)}
         others = [leaf for leaf in alive if not any(leaf in wants for wants in wanted.values())]
         for owner, wants in wanted.items():
-            if not wants.isdisjoint(alive):
-                owner._leftovers.note(others)
+            own = wants.intersection(alive)
+            if own:
+                owner._leftovers.note(others, own)
 
     loss.register_hook(note)  # holds no part of the graph, which would then never be freed
     return loss
 
 
 def _leaves(root: torch.autograd.graph.Node) -> Iterable[Tensor]:
-    """The leaves of a graph; what a re-entrant checkpoint or FSDP keeps outside of it is not found."""
+    """The leaves of a graph, those of modules under a re-entrant checkpoint included; FSDP's are not found."""
     seen, todo = {root}, [root]
     while todo:
         node = todo.pop()
         leaf = getattr(node, "variable", None)
         if leaf is not None:
             yield leaf
+        yield from _checkpointed(getattr(node, "run_function", None))
         for following, _ in node.next_functions:
             if following is not None and following not in seen:
                 seen.add(following)
                 todo.append(following)
 
 
+def _checkpointed(function: Any) -> Iterable[Tensor]:
+    """The parameters of a function that `torch.utils.checkpoint` runs again in the backward pass."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    module = getattr(function, "__self__", function)
+    return module.parameters() if isinstance(module, nn.Module) else ()
+
+
 class Leftovers:
-    """The gradients that other optimizers' parameters had before a curvature pass."""
+    """The gradients that were there before a curvature pass, which may have several parts."""
 
     def __init__(self) -> None:
         self._before: dict[Tensor, Tensor | None] = {}
+        self._has_begun = False
+        self.is_late = False
+        """Whether the optimizer's own parameters held gradients when the pass began."""
 
-    def note(self, parameters: Iterable[Tensor]) -> None:
-        """Remember the gradients of `parameters`, unless an earlier part of this pass has."""
-        for p in parameters:
+    def note(self, others: Iterable[Tensor], own: Iterable[Tensor]) -> None:
+        """A part of the pass begins; gradients of `others` that an earlier part recorded stay as recorded."""
+        held = any(map(holds_something, own))
+        self.is_late = held and (self.is_late or not self._has_begun)
+        self._has_begun = True
+        for p in others:
             if p not in self._before:
                 self._before[p] = None if p.grad is None else p.grad.detach().clone()
 
     def put_back(self) -> list[Tensor]:
-        """Give these parameters the gradients that they had; returns the parameters."""
-        found, self._before = self._before, {}
+        """Restore the gradients of the others and end the pass; returns their parameters."""
+        found = self._before
+        self._end()
         for p, before in found.items():
             if before is not None and p.grad is not None:
                 p.grad.copy_(before)  # in place: it may be a view of a bucket
@@ -86,9 +122,12 @@ class Leftovers:
         return list(found)
 
     def forget(self, parameters: Iterable[Tensor] | None = None) -> None:
-        """Drop what is remembered, of all parameters or of these."""
+        """Drop what is recorded: of these parameters, or everything, which ends the pass."""
         if parameters is None:
-            self._before.clear()
+            self._end()
         else:
             for p in parameters:
                 self._before.pop(p, None)
+
+    def _end(self) -> None:
+        self._before, self._has_begun, self.is_late = {}, False, False

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ire.optim.curvature.batch_norm import frozen_batch_norm
+from ire.optim.curvature.leftovers import unannounced
 from ire.optim.curvature.sampling import positions, sampled_nll
 
 Losses = Sequence[Callable[[], Tensor]]
@@ -60,7 +61,7 @@ def fisher_trace(
     parameters = [p for p in model.parameters() if p.requires_grad]
     form = {"ignore_index": ignore_index, "likelihood": likelihood, "class_axis": class_axis}
     found, counts = [], []
-    with frozen_batch_norm(model):
+    with frozen_batch_norm(model), unannounced():
         for batch in batches:
             inputs, targets = batch if isinstance(batch, tuple | list) else (batch, None)
             for _ in range(draws):

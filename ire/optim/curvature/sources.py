@@ -21,16 +21,16 @@ class Refresh:
     """The refresh for which scores are computed."""
 
     base: Optimizer
-    """The optimizer that takes the steps."""
+    """The optimizer that takes the steps, inside wrappers such as Lookahead."""
     seed: int
     number: int
-    """How many refreshes were before it."""
+    """How many refreshes came before it."""
     ranking: int = 0
-    """Which of the sets of parameters that are ranked by themselves, counted from 0."""
+    """Number of the set of parameters that is ranked, counted from 0."""
     steps: int = 0
-    """How many steps the base has taken inside this `IRE`."""
+    """Steps that the base has taken inside this `IRE`."""
     waited: int = 0
-    """For how many steps this refresh has been due."""
+    """Steps for which this refresh has been due."""
 
 
 Scores = Callable[[Sequence[Tensor], Refresh], Sequence[Tensor] | None]
@@ -55,39 +55,44 @@ def _empirical(parameters: Sequence[Tensor], refresh: Refresh) -> Sequence[Tenso
 
 
 SECOND_MOMENTS = ("exp_avg_sq", "square_avg", "sum")
-"""What Adam and its kin, RMSprop and Adadelta, and Adagrad call their (averaged) squared gradient."""
+"""Names of the (averaged) squared gradient: in Adam and its variants, in RMSprop and Adadelta, in Adagrad."""
+
+
+PATIENCE = 10
+"""Steps for which a refresh waits until the base has a state of every parameter."""
 
 
 def _second_moment(parameters: Sequence[Tensor], refresh: Refresh) -> Sequence[Tensor] | None:
     """What the base has averaged up to the step before; None while it has taken no step with some of them.
 
     Raises:
-        ValueError: it keeps no such average, or none where torch's optimizers have it.
+        ValueError: the base keeps no such average, or not where torch's optimizers keep it.
     """
-    moments = []
+    moments, missing = [], 0
     for p in parameters:
         state = refresh.base.state.get(p, {})
-        if not state or (
-            "step" in state and not float(state["step"])
-        ):  # Adagrad's are there from the beginning
-            if refresh.waited and not any(refresh.base.state.get(q) for q in parameters):
-                raise ValueError(
-                    f"curvature='second_moment' found no state of any parameter in {type(refresh.base).__name__} after "
-                    f"{refresh.steps} steps: it keeps none under base.state[parameter] (ZeroRedundancyOptimizer "
-                    "does not, for one). Use curvature='empirical' or 'sampled' with it, or another base"
-                )
-            return None
+        has_stepped = float(state.get("step", 1)) > 0  # Adagrad has a state before its first step
+        if not state or not has_stepped:
+            missing += 1
+            continue
         name = next((name for name in SECOND_MOMENTS if name in state), None)
-        if name is None:
+        if name is None or local(state[name]).shape != local(p).shape:  # factored, or one number a tensor
             raise ValueError(no_second_moment(refresh.base))
         moments.append(local(state[name]))
-    return moments
+    if refresh.waited >= (PATIENCE if moments else 1) and missing:
+        raise ValueError(
+            f"curvature='second_moment' found no state of {missing} of {len(parameters)} parameters in "
+            f"{type(refresh.base).__name__} after {refresh.steps} steps: it keeps none under base.state[parameter] "
+            "(ZeroRedundancyOptimizer is one that does not). Use curvature='empirical' or 'sampled' with it, or "
+            "another base"
+        )
+    return None if missing else moments
 
 
 def no_second_moment(base: Optimizer) -> str:
     return (
-        f"curvature='second_moment' needs a base that averages squared gradients, as Adam, AdamW or RMSprop "
-        f"do, got {type(base).__name__}; use curvature='empirical' or 'sampled' with it"
+        f"curvature='second_moment' needs a base that averages the squared gradient of each coordinate, as Adam, AdamW "
+        f"or RMSprop do, got {type(base).__name__}; use curvature='empirical' or 'sampled' with it"
     )
 
 

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from ire.optim.curvature.sources import SECOND_MOMENTS, SOURCES, Source, no_second_moment, source_named
 from ire.optim.wrapping.bases import check_kind
-from ire.optim.wrapping.several_bases import bases_of
+from ire.optim.wrapping.several_bases import bases_of, innermost
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -295,7 +295,8 @@ def decoupled_decay(group: dict[str, Any], base: Optimizer) -> float:
 
 
 def _may_have_second_moment(base: Optimizer) -> bool:
-    """False only when it is certain before the first step; the first refresh looks at the state itself."""
+    """False only if it is certain before the first step; the first refresh checks the state itself."""
+    base = innermost(base)
     states = [state for state in base.state.values() if state]
     if states:
         return all(any(name in state for name in SECOND_MOMENTS) for state in states)

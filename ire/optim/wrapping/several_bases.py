@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from ire.optim.wrapping.bases import inside
 from ire.optim.wrapping.wrapper import Wrapper
 
 
@@ -87,17 +88,26 @@ class SeveralBases(Optimizer):
         )
 
     def state_dict(self) -> dict[str, Any]:
+        """Parameters and groups numbered through; what a base saves in a form of its own (Lookahead) is in `own`."""
         state: dict[int, Any] = {}
         groups: list[dict[str, Any]] = []
+        own_forms: dict[int, dict[str, Any]] = {}
         first = 0
-        for base in self.bases:
-            own = base.state_dict()
-            state |= {first + index: entry for index, entry in own["state"].items()}
+        for number, base in enumerate(self.bases):
+            saved = base.state_dict()
+            if set(saved) == {"state", "param_groups"} and all(
+                isinstance(key, int) for key in saved["state"]
+            ):
+                state |= {first + index: entry for index, entry in saved["state"].items()}
+            else:
+                own_forms[number] = saved
+                saved = {"param_groups": _numbered(base)}
             groups += [
-                group | {"params": [first + i for i in group["params"]]} for group in own["param_groups"]
+                group | {"params": [first + i for i in group["params"]]} for group in saved["param_groups"]
             ]
-            first += sum(len(group["params"]) for group in own["param_groups"])
-        return {"state": state, "param_groups": groups}
+            first += sum(len(group["params"]) for group in saved["param_groups"])
+        together = {"state": state, "param_groups": groups}
+        return together | {"own": own_forms} if own_forms else together
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load what `state_dict` gave; nothing has changed if the groups do not fit.
@@ -112,15 +122,19 @@ class SeveralBases(Optimizer):
                 "the state dict has other parameter groups than these optimizers: "
                 f"{[len(group['params']) for group in saved]} parameters instead of {sizes}"
             )
-        for base in self.bases:
+        own_forms = state_dict.get("own", {})
+        for number, base in enumerate(self.bases):
             groups = [saved.pop(0) for _ in base.param_groups]
+            if number in own_forms:
+                base.load_state_dict(own_forms[number])
+                continue
             # Numbers, or names as torch.distributed.checkpoint has them: what counts is their order.
-            number = {key: i for i, key in enumerate(key for group in groups for key in group["params"])}
+            place = {key: i for i, key in enumerate(key for group in groups for key in group["params"])}
             base.load_state_dict(
                 {
-                    "state": {number[key]: it for key, it in state_dict["state"].items() if key in number},
+                    "state": {place[key]: it for key, it in state_dict["state"].items() if key in place},
                     "param_groups": [
-                        group | {"params": [number[key] for key in group["params"]]} for group in groups
+                        group | {"params": [place[key] for key in group["params"]]} for group in groups
                     ],
                 }
             )
@@ -169,9 +183,27 @@ class _States(MutableMapping[Tensor, Any]):
         return sum(len(base.state) for base in self._bases)
 
 
+def _numbered(base: Optimizer) -> list[dict[str, Any]]:
+    """The groups of a base, each parameter replaced by its number."""
+    groups, first = [], 0
+    for group in base.param_groups:
+        last = first + len(group["params"])
+        groups.append(group | {"params": list(range(first, last))})
+        first = last
+    return groups
+
+
 def bases_of(optimizer: Optimizer) -> Sequence[Optimizer]:
     """The optimizers that take the steps: those of `SeveralBases`, else the one itself."""
     return optimizer.bases if isinstance(optimizer, SeveralBases) else (optimizer,)
+
+
+def innermost(optimizer: Optimizer) -> Optimizer:
+    """The optimizer that a wrapper such as Lookahead steps, with the state of the step; any other one is itself."""
+    if isinstance(optimizer, SeveralBases):
+        return SeveralBases([innermost(base) for base in optimizer.bases])
+    *_, last = inside(optimizer)
+    return last
 
 
 def as_one(base: Optimizer | Sequence[Optimizer]) -> Optimizer:
