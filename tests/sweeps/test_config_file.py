@@ -90,9 +90,9 @@ def test_the_space_may_be_a_path_beside_the_file_or_a_table(tmp_path):
     ("text", "message"),
     [
         ("trails = 4", "unknown option 'trails' in .*did you mean 'trials'"),
-        ("trials = 4", "must name a task"),
-        ("task = 4", "must name a task"),
-        ('task = "digits"\nspace = 3', "must be the path of a space file, or a table"),
+        ("trials = 4", "needs a task"),
+        ("task = 4", "needs a task"),
+        ('task = "digits"\nspace = 3', "must be the path of a space file or a table"),
         ('task = "digits"\ntrials = {a = 1}', "must be text, a number"),
         ("schema = 99", "reads 1"),
         ("task =", "not TOML"),

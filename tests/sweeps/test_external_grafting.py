@@ -75,7 +75,9 @@ def test_a_name_without_a_folder_is_refused():
 
 
 def test_a_sweep_says_what_is_missing_or_not_needed(folder):
-    with pytest.raises(InvalidInput, match=r"sgd-external takes its gradient norms.*name it with --external"):
+    with pytest.raises(
+        InvalidInput, match=r"sgd-external takes its gradient norms.*name that trial with --external"
+    ):
         make_plan(methods=("sgd-external",)).check()
     with pytest.raises(InvalidInput, match="no method of the sweep takes norms"):
         make_plan(methods=("sgd",), external=f"{folder}/sgd-small-0000").check()

@@ -74,7 +74,7 @@ def test_another_file_is_refused(text, tmp_path):
         ({"task": 3}, "task = 3"),
         ({"import_path": "x"}, "import_path = 'x': must be a list of folders"),
         ({"rules": 99}, "rules = 99"),
-        ({"schema": 99}, "schema 99, and this version of ire reads 1: a newer one"),
+        ({"schema": 99}, "schema 99, but this version of ire reads 1: a newer version"),
         ({"future": 2}, "unknown key 'future': a newer version"),
         ({"versions": [{}]}, "[versions]: must be a table of texts"),
         ({"space": None}, "not the sweep.toml of an experiment folder"),

@@ -219,7 +219,7 @@ def test_a_resume_waits_for_steps_that_are_there_no_more(tmp_path):
 
 
 def test_a_sweep_without_anything_to_share_is_refused():
-    with pytest.raises(InvalidInput, match="no method of the sweep is an IRE"):
+    with pytest.raises(InvalidInput, match="no method of the sweep has IRE"):
         make_plan(methods=("sgd",), share_prefix=True, controls=True).check()
     with pytest.raises(InvalidInput, match=r"for grids .* and for controls"):
         make_plan(share_prefix=True).check()

@@ -1,1 +1,1 @@
-"""What defines a sweep: its plan, the paper's presets, and what a resume may change."""
+"""What defines a sweep: its options, its plan, the papers' presets, and what a resume may change."""

@@ -1,4 +1,4 @@
-"""What a sweep compares, and what it may cost: its arms, its baselines, and budgets in gradient evaluations."""
+"""What a sweep compares and what it may cost: its arms, its baselines, and budgets in gradient evaluations."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -22,14 +22,14 @@ class BudgetedPlan(PlannedOptions):
     import_path: tuple[str, ...] = ()
     """Folders where a task from outside the package is found, on every machine."""
     rules: int = 1
-    """The rules of judgement: 1 before there were studies, 2 since."""
+    """The version of the rules of judgement: 1 is older than studies, 2 is current."""
     data: str | None = None
-    """What the task is trained on (`Task.data_identity`); None if the task does not say, or in older sweeps."""
+    """Identity of the training data (`Task.data_identity`); None if the task has none, and in older sweeps."""
     imported: Imported | None = None
-    """What `warm_start` brought."""
+    """The trials taken from the experiment `warm_start`."""
     paired: bool | None = None
-    """Whether a training function's first losses follow from its seed, so that runs are compared in pairs; None for a
-    task, whose losses do."""
+    """Whether the seed of a training function determines its first losses, so that runs can be compared in pairs; None
+    for a task, where it always does."""
     seeded: bool | None = None
     """Whether another seed changes the first losses of a training function; None for a task."""
     space: Space
@@ -40,14 +40,14 @@ class BudgetedPlan(PlannedOptions):
 
     @property
     def named_methods(self) -> tuple[str, ...]:
-        """Every name that a trial's method may have: the arms, and what they build their optimizer of."""
+        """Every method name that a trial may have: the arms, and the methods of which they build their optimizers."""
         built = [arm.dimensions[OPTIMIZER] for arm in self.space.arms.values() if OPTIMIZER in arm.dimensions]
         return (*self.methods, *(str(value) for dimension in built for value in ends(dimension)))
 
     def is_baseline(self, method: Method) -> bool:
-        """Whether the method is part of the yardstick: by name, or of ours and without IRE where none is named.
+        """Whether the method is a baseline: one of `baselines`, or if these are empty, any of ours without IRE.
 
-        Where every arm comes from outside the package, those without IRE are the yardstick.
+        If every arm comes from outside the package, all arms without IRE are baselines.
         """
         if self.baselines:
             return method.name in self.baselines or method.label in self.baselines
@@ -56,9 +56,9 @@ class BudgetedPlan(PlannedOptions):
 
     @property
     def budget(self) -> int:
-        """Gradient evaluations that each method may spend on its search, pruned work included.
+        """Gradient evaluations that each method may spend on its search, including pruned trials.
 
-        A grid is tried whole: its budget is what the largest of the methods' grids may cost.
+        A grid is searched completely: its budget is the largest cost of any method's grid.
         """
         if self.space.search.grid:
             methods = map(self.method, self.methods)
@@ -66,9 +66,9 @@ class BudgetedPlan(PlannedOptions):
         return round(self.trials * self.space.search.budget_per_trial * self.space.horizon)
 
     def search_cost(self, method: Method, spent: int) -> int | None:
-        """What finding the settings of `method` cost, of which `spent` in this sweep; None if nobody knows.
+        """Gradient evaluations of the search for the settings of `method`, `spent` of them here; None if unknown.
 
-        Trials of a warm start count. Of a method that is not searched it is what its space file says.
+        Trials of a warm start count. For a method that is not searched the space file states the cost.
         """
         if self.space.is_searched(method):
             return spent + (self.imported.spent.get(method.name, 0) if self.imported else 0)
@@ -76,7 +76,7 @@ class BudgetedPlan(PlannedOptions):
         return None if known is None or known.search_cost is None else known.search_cost + spent
 
     def search_trials(self, method: Method) -> int:
-        """Cap on the search trials of `method`: in a grid, its points; one where nothing is searched."""
+        """Maximum number of search trials of `method`: the points of a grid; 1 if nothing is searched."""
         if self.space.search.grid:
             return len(self.space.grid(method))
         return self.trials if self.space.is_searched(method) else 1
@@ -107,8 +107,9 @@ class BudgetedPlan(PlannedOptions):
         return round(method.gradient_evaluations(settings, horizon) * self.space.full_batches(settings))
 
     def _dearest(self, arm: Method) -> Iterator[dict[str, Any]]:
-        """Settings of an arm of a training function, one of which costs most: with each optimizer that it may have, and
-        with IRE's boost at each end, its masks as early and as often as the space allows.
+        """Settings of a training function's arm that include the most expensive one.
+
+        They cover each optimizer and each end of IRE's boost, with masks as early and as often as the space allows.
         """
         dimensions = self.space.dimensions(arm)
         varied = [name for name in (OPTIMIZER, "kappa", "gamma") if name in dimensions]

@@ -1,4 +1,4 @@
-"""What a resume may change in a sweep: it may add to it, but not make trials incomparable."""
+"""What a resume may change in a sweep: it may add to the sweep, but not make trials incomparable."""
 
 import hashlib
 from dataclasses import replace
@@ -27,22 +27,20 @@ def check_identity(plan: Plan, records: Records, *, source: str) -> None:
     if not records.runs:
         return
     before, now = records.runs[0]["identity"], identity(plan)
-    older = {
-        name: option.default for name, option in PLANNED.items()
-    }  # for an option younger than the records
+    older = {name: option.default for name, option in PLANNED.items()}  # of options newer than the records
     before = {name: before.get(name, older.get(name)) for name in now}
     changed = [f"{name} was {before[name]!r}, is {now[name]!r}" for name in now if before[name] != now[name]]
     if changed:
         raise InvalidInput(
-            f"{source}: {'; '.join(changed)}: its new trials could not be compared with those on record; "
-            "put it back, or start another sweep"
+            f"{source}: {'; '.join(changed)}: new trials could not be compared with the recorded ones; "
+            "undo the change, or start another sweep"
         )
 
 
 def extended(plan: Plan, **changes: Any) -> Plan:
     """`plan` with the changes of a resume; raises `InvalidInput`.
 
-    Lists grow, switches are turned on, budgets are raised, and what is None (or false) stays as it is.
+    Lists grow, switches are turned on, budgets are raised; a change that is None or false changes nothing.
     """
     larger = {}
     for name, value in changes.items():

@@ -1,4 +1,4 @@
-"""A sweep from a file: `ire sweep CONFIG.toml` reads what a person wrote, and the `sweep.toml` that a sweep wrote."""
+"""Reads a sweep from a file: `ire sweep CONFIG.toml` takes a handwritten file, or the `sweep.toml` of a sweep."""
 
 import tomllib
 from dataclasses import fields
@@ -15,14 +15,14 @@ from search_spaces import Space
 from search_spaces.space import parse_space
 
 OF_A_SWEEP = ("schema", "versions", "rules", "import_path", "data")
-"""What a sweep writes that no option says: it is found anew."""
+"""Keys of a `sweep.toml` that are not options: a new sweep determines them again."""
 
 
 def read_config(path: str | Path) -> dict[str, Any]:
-    """The task and the options that a file names, as `ire.sweep` takes them; raises `InvalidInput`.
+    """The task and the options in a file, as `ire.sweep` takes them; raises `InvalidInput`.
 
-    Keys are the names of options, with underscores. `space` is a path beside the file, the space itself as a table, or
-    what a sweep has written. The name of a sweep that has run is left out, since its folder exists.
+    Keys are the names of options, with underscores. `space` is a path relative to the file, the space itself as a
+    table, or the form that a sweep writes. The name in a `sweep.toml` is dropped, since its folder exists.
     """
     source, table = str(path), _table(Path(path))
     is_written = "schema" in table
@@ -43,7 +43,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
             found["scale"] = split_scale(str(found.pop("task")))[1]
         return found
     if not isinstance(task, str):
-        raise InvalidInput(f"{source}: must name a task, as in task = 'digits', or a preset")
+        raise InvalidInput(f"{source}: needs a task, as in task = 'digits', or a preset")
     if "space" in table:
         found["space"] = _space(table["space"], task, Path(path))
     return found
@@ -62,11 +62,11 @@ def _check_written(table: dict[str, Any], source: str) -> None:
     known = {field.name for field in fields(Plan)} | set(OF_A_SWEEP)
     for key in table:
         if key not in known:
-            raise InvalidInput(f"{source}: unknown key {key!r}: a newer version of ire has written it")
+            raise InvalidInput(f"{source}: unknown key {key!r}: a newer version of ire wrote the file")
 
 
 def _value(key: str, value: Any, source: str) -> Any:
-    """A list as a tuple; a table or a date is no option."""
+    """The value of an option, a list as a tuple; raises `InvalidInput` for a table or a date."""
     if isinstance(value, list):
         return tuple(value)
     if not isinstance(value, str | int | float | bool):
@@ -80,7 +80,7 @@ def _space(value: Any, task: str, path: Path) -> Space | Path:
     if isinstance(value, str):
         return path.parent / value
     if not isinstance(value, dict):
-        raise InvalidInput(f"{path}: space = {value!r}: must be the path of a space file, or a table")
+        raise InvalidInput(f"{path}: space = {value!r}: must be the path of a space file or a table")
     if set(value) == {"source", "text"} and all(isinstance(text, str) for text in value.values()):
         return parse_space(value["text"], task=task, source=value["source"])
     return parse_space(tomli_w.dumps(value), task=task, source=f"{path}, [space]")

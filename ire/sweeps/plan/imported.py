@@ -1,6 +1,6 @@
 """Search trials of another experiment that a sweep starts from (`--warm-start`), as its `sweep.toml` holds them.
 
-They are copied, so that a sweep can be resumed and reported wherever the other experiment is.
+They are copied, so that the sweep can be resumed and reported without the other experiment.
 """
 
 import math
@@ -17,46 +17,46 @@ class ImportedTrial:
     """One search trial of another experiment."""
 
     name: str
-    """There."""
+    """Its name in that experiment."""
     method: str
     settings: Mapping[str, Any]
     value: float | None
     """Its final metric; None if it diverged."""
     study: int = 0
-    """Which of the studies there searched it, counted from 0."""
+    """The study of that experiment to which it belongs, counted from 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Imported:
-    """What was taken from another experiment."""
+    """The trials taken from another experiment."""
 
     source: str
-    """Its name there."""
+    """The name of that experiment."""
     spent: Mapping[str, int]
-    """By method: gradient evaluations of all its search trials, those that were not taken included."""
+    """Gradient evaluations of all its search trials, by method, including trials that were not taken."""
     trials: tuple[ImportedTrial, ...]
 
     @property
     def studies(self) -> int:
-        """How many studies there they come from; one in older sweeps, which did not record it."""
+        """Number of studies they come from; 1 in older sweeps, which did not record it."""
         return 1 + max(trial.study for trial in self.trials)
 
     def of(self, method: str, study: int | None = None) -> list[ImportedTrial]:
-        """The trials of one method; with `study`, those that this study here starts from.
+        """The trials of one method; with `study`, only those from which that study of this sweep starts.
 
-        It is the study of the same number there. Where there are fewer, several start from the same one.
+        These are the trials of the study with the same number there. If there are fewer, several studies share one.
         """
         there = None if study is None else study % self.studies
         return [t for t in self.trials if t.method == method and there in (None, t.study)]
 
     def best(self, method: str, metric: Metric, study: int) -> ImportedTrial | None:
-        """The one that ended best of those that a study starts from; None if none finished."""
+        """The best finished trial from which `study` starts; None if none finished."""
         known = self.of(method, study)
         finished = [(metric.cost(t.value), number) for number, t in enumerate(known) if t.value is not None]
         return known[min(finished)[1]] if finished else None
 
     def to_dict(self) -> dict[str, Any]:
-        """As `sweep.toml` holds it."""
+        """The table in `sweep.toml`."""
         trials = [
             {"name": t.name, "method": t.method, "settings": dict(t.settings)}
             | ({} if t.value is None else {"value": t.value})

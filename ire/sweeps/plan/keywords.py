@@ -1,7 +1,7 @@
-"""The options of `sweep()` and `resume()` as an editor and a type checker see them.
+"""The options of `sweep()` and `resume()` for editors and type checkers.
 
-`options.py` is what counts: no tool that does not run it can read it, so its names and types stand here once more. A
-test compares them.
+`options.py` is authoritative, but tools that do not run it cannot read it. So its names and types are repeated here,
+and a test compares them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 
 
 class SweepOptions(TypedDict, total=False):
-    """Those of `sweep()`; see `PlannedOptions` and `CallOptions` for what each one is."""
+    """Options of `sweep()`; `PlannedOptions` and `CallOptions` describe each."""
 
     preset: str | None
     methods: Sequence[str] | None
@@ -52,7 +52,7 @@ class SweepOptions(TypedDict, total=False):
 
 
 class ResumeOptions(TypedDict, total=False):
-    """Those of `resume()`; what is None or false stays as it is."""
+    """Options of `resume()`; None and false change nothing."""
 
     methods: Sequence[str] | None
     trials: int | None

@@ -1,4 +1,4 @@
-"""Refuses batches that workers or micro-batches cannot divide, before anything starts."""
+"""Refuses batch sizes that workers or micro-batches do not divide, before anything starts."""
 
 from ire.invalid_input import InvalidInput
 from ire.methods.composed import Method
@@ -11,7 +11,7 @@ from trainables.updates.micro_batches import check_split
 def check_batches(plan: Plan, *, batch_size: int) -> None:
     """Raise `InvalidInput` unless workers and micro-batches divide every batch of the sweep.
 
-    `batch_size` is that of the task, where no other is searched.
+    `batch_size` is the task's, in examples; it is used unless the batch size is searched.
     """
     workers, parts = plan.workers, f"--workers {plan.workers}"
     if plan.micro_batches > 1:
@@ -25,13 +25,13 @@ def check_batches(plan: Plan, *, batch_size: int) -> None:
         searched = plan.space.dimensions(method).get(BATCH_SIZE)
         if isinstance(searched, Interval) and (workers * plan.micro_batches > 1 or method.update):
             raise InvalidInput(
-                f"{plan.space.source}: {BATCH_SIZE} is searched as {searched}, and workers or micro-batches must "
+                f"{plan.space.source}: {BATCH_SIZE} is searched as {searched}, but workers and micro-batches must "
                 "divide it: use choice = [...]"
             )
 
 
 def check_micro_batches(space: Space, methods: tuple[str, ...], *, batch_size: int, workers: int) -> None:
-    """Raise `InvalidInput` unless every micro-batch size of the space suits batch and workers."""
+    """Raise `InvalidInput` unless every micro-batch size of the space fits batch and workers."""
     for name in methods:
         method = space.method(name)
         if method.update is None:

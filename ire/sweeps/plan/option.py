@@ -1,4 +1,4 @@
-"""The description of one option of a sweep, from which command line, Python call, checks and reports are made."""
+"""The description of one sweep option; command line, Python call, checks and reports are made from it."""
 
 import functools
 import inspect
@@ -22,7 +22,7 @@ PLURALS = {int: "whole numbers", float: "numbers", str: "names"}
 
 @dataclass(frozen=True, kw_only=True)
 class Resume:
-    """What a resume may do to an option: a list grows, a switch is turned on, anything else gets another value."""
+    """How a resume may change an option: extend a list, turn on a switch, or replace any other value."""
 
     help: str
     raised: bool = False
@@ -31,34 +31,34 @@ class Resume:
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """One option of a sweep; it stands in the annotation of a field, which gives it name, type and default."""
+    """One option of a sweep, in the annotation of a field that provides its name, type and default."""
 
     help: str
     inherited: str = ""
-    """Whose value it takes where none is given ("the space's"); the call's default is then None."""
+    """The source of its value if none is given ("the space's"); the call's default is then None."""
     low: float | None = None
     """The lowest value allowed."""
     choices: tuple[str, ...] = ()
     named: tuple[tuple[str, float], ...] = ()
-    """Of a number: words that may be said in its place, and what they stand for."""
+    """For a number: words accepted in its place, and their values."""
     rule: Callable[[Any], str | None] | None = None
-    """Says what a value must be if it is not that."""
+    """Returns what a value must be, or None if the value is valid."""
     resume: Resume | None = None
-    """What a resume may do to it, if anything."""
+    """How a resume may change it; None if it may not."""
     fixed: bool = False
     """Whether results depend on it, so that a resume with another value is refused."""
     repeated: Literal["always", "unless default", "never"] = "unless default"
-    """Whether the command that runs a sweep again names it."""
+    """When the command that reproduces a sweep contains it."""
     flag: bool = True
-    """Whether the command line has it."""
+    """Whether it is on the command line."""
     usual: tuple[Any, ...] = ()
-    """Of a list that may be switched on: the values that true stands for."""
+    """For a list that can be switched on: the values that true stands for."""
     values_flag: tuple[str, str, str] = ("", "", "")
-    """Of such a list: the flag that takes values, its help, and its help on a resume."""
+    """For such a list: the flag that takes values, its help, and its help in `ire resume`."""
     name: str = ""
     type: Any = None
     default: Any = REQUIRED
-    """That of the field, or `REQUIRED`."""
+    """The default of the field, or `REQUIRED`."""
 
     @property
     def dashed(self) -> str:
@@ -74,23 +74,23 @@ class Option:
 
     @property
     def item(self) -> Any:
-        """The type of one value of a list; None for what is no list."""
+        """The item type of a list; None for other types."""
         return get_args(self.base)[0] if get_origin(self.base) is tuple else None
 
     @property
     def call_default(self) -> Any:
-        """What the call from Python has as default."""
+        """The default in the signature of `sweep()`."""
         if self.usual:
             return True
         return None if self.inherited or self.default is REQUIRED else self.default
 
     @property
     def resume_default(self) -> Any:
-        """The same of a resume: nothing changes."""
+        """The default in the signature of `resume()`, which changes nothing."""
         return False if self.usual or self.base is bool else None
 
     def taken(self, value: Any) -> Any:
-        """`value` as the field holds it: a tuple for any sequence, and for a switch the values that it stands for."""
+        """`value` as stored in the field: any sequence as a tuple, and true as the `usual` values."""
         if self.item is not None and not isinstance(value, str):
             if isinstance(value, bool) or value is None:
                 value = self.usual if value else ()
@@ -100,14 +100,14 @@ class Option:
         return _number(value) if self.base in (int, float) else value
 
     def _spelled(self, text: str) -> Any:
-        """A number that was given as text, or by one of its names; other text as it is, for `check` to refuse."""
+        """The number that a text or one of `named` stands for; other text unchanged, which `check` refuses."""
         try:
             return dict(self.named)[text] if text in dict(self.named) else self.base(text)
         except ValueError:
             return text
 
     def check(self, value: Any) -> None:
-        """Raise `InvalidInput` for a value of another type, below the lowest, or against the rule."""
+        """Raise `InvalidInput` for a value of another type, below `low`, outside `choices`, or against `rule`."""
         must, number = None, value
         if value is None and (self.default is None or type(None) in get_args(self.type)):
             return
@@ -127,7 +127,7 @@ class Option:
             raise InvalidInput(f"{self.dashed} {shown}: must be {must}")
 
     def words(self, value: Any) -> str:
-        """`value` as it is typed behind `ire sweep`."""
+        """`value` as typed after `ire sweep`."""
         if isinstance(value, bool):
             return self.dashed if value else f"--no-{self.dashed[2:]}"
         if isinstance(value, tuple):
@@ -138,7 +138,7 @@ class Option:
 
 
 def options_of(*tables: type) -> dict[str, Option]:
-    """By name: the options that stand in the annotations of dataclasses, in their order."""
+    """The options in the annotations of dataclasses, by name and in order."""
     found = {}
     for table in tables:
         hints = get_type_hints(table, include_extras=True)
@@ -152,9 +152,9 @@ def options_of(*tables: type) -> dict[str, Option]:
 
 
 def takes(options: Mapping[str, Any]) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Make a function with `**options` take these alone, by keyword and with these defaults, as its signature says.
+    """Make a function with `**options` accept exactly these keywords with these defaults, also in its signature.
 
-    A call with another name is a `TypeError` that suggests the nearest one.
+    A call with another name raises `TypeError` with the nearest name.
     """
 
     def decorated(function: Callable[P, R]) -> Callable[P, R]:
@@ -192,7 +192,7 @@ def _is(kind: type, value: Any) -> bool:
 
 
 def _number(value: Any) -> Any:
-    """A whole or real number of another library as Python's own; anything else as it is."""
+    """A number of another library as a Python number; anything else unchanged."""
     if isinstance(value, bool):
         return value
     if isinstance(value, Integral):

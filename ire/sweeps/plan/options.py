@@ -1,7 +1,7 @@
-"""The table of options: a new option of a sweep is one entry here, and every place that knows options reads it.
+"""The table of options: a new option of a sweep is one entry here, and everything that uses options reads it.
 
 Each entry determines the flags and help of `ire sweep` and `ire resume`, the signatures of `sweep()` and `resume()`,
-the check of the plan, the command that a report prints to run the sweep again, and what a resume may change.
+the check of the plan, the command in the report that reproduces the sweep, and what a resume may change.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,21 +13,21 @@ from ire.sweeps.plan.option import Option, Resume, options_of
 from ire.trial.spec import PRECISIONS
 
 MIN_STUDIES = 3
-"""With this many studies or more a verdict is about methods; with fewer, about the configurations found."""
+"""A verdict on at least this many studies is about methods; on fewer, about the configurations found."""
 CLOCK_NAMES = ("step", "gradient_evaluations", "wall")
 CURVE = (0.5, 0.7071, 1.4142, 2.0)
 """Horizons of the baseline curve, in multiples of the task's; the point at 1 is the confirm stage."""
 
 
 def factors(values: Sequence[float]) -> str | None:
-    """The rule that `values` break, or None: they are to be distinct factors near 1, but not 1."""
+    """The rule that `values` break, or None: they must be distinct factors near 1, without 1."""
     good = all(1 / 16 <= value <= 16 and value != 1 for value in values) and len(set(values)) == len(values)
-    return None if good else "different factors between 1/16 and 16, without 1"
+    return None if good else "distinct factors between 1/16 and 16, without 1"
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedOptions:
-    """Options that the plan of a sweep holds besides its search space, in the order of the command's help."""
+    """Options in the plan of a sweep besides its search space, in the order of the command's help."""
 
     task: str
     preset: Annotated[
@@ -46,17 +46,17 @@ class PlannedOptions:
     baselines: Annotated[
         tuple[str, ...],
         Option(
-            help="comma-separated methods that the others must beat; default: those of `ire methods` without IRE",
+            help="comma-separated methods that the others must beat; default: the methods without IRE",
         ),
     ] = ()
     trials: Annotated[
         int,
         Option(
-            help="cap on search trials of each method",
+            help="maximum number of search trials of each method",
             inherited="the space's",
             low=1,
             repeated="always",
-            resume=Resume(help="raise each method's cap and budget to this", raised=True),
+            resume=Resume(help="raise each method's maximum and budget to this", raised=True),
         ),
     ]
     confirm_seeds: Annotated[
@@ -72,7 +72,7 @@ class PlannedOptions:
     candidates: Annotated[
         int,
         Option(
-            help="how many of each method's best trials run again, on seeds of their own, before the winner is chosen",
+            help="how many of each method's best trials run again, on separate seeds, before the winner is chosen",
             inherited="the space's",
             low=1,
             repeated="always",
@@ -80,13 +80,13 @@ class PlannedOptions:
     ] = 1
     seed: Annotated[
         int,
-        Option(help="decides every random draw of the sweep", low=0, fixed=True, repeated="always"),
+        Option(help="determines every random draw of the sweep", low=0, fixed=True, repeated="always"),
     ] = 0
     studies: Annotated[
         int,
         Option(
-            help="studies: whole searches with the runs that confirm their winners, each with its own seeds and data "
-            "split; with three or more the verdict is about methods",
+            help="number of studies: complete searches with confirmed winners, each with its own seeds and data split; "
+            "with three or more the verdict is about methods",
             inherited="the space's",
             low=1,
             repeated="always",
@@ -127,8 +127,8 @@ class PlannedOptions:
     warm_start: Annotated[
         str | None,
         Option(
-            help="folder of an experiment whose search trials inform this search and count as spent; their space is "
-            "this one or a part of it",
+            help="folder of an experiment whose search trials inform this search and count as spent; its space must "
+            "be this one or a part of it",
         ),
     ] = None
     widen: Annotated[
@@ -142,7 +142,7 @@ class PlannedOptions:
     clock: Annotated[
         str | None,
         Option(
-            help="the clock of the headline, i.e. what speed is measured in: step, gradient_evaluations or wall",
+            help="the clock of the headline, i.e. the unit of speed: step, gradient_evaluations or wall",
             inherited="wall if the machine is quiet enough to time it, else gradient_evaluations",
             choices=CLOCK_NAMES,
         ),
@@ -211,10 +211,10 @@ class PlannedOptions:
     max_concurrent: Annotated[
         int | None,
         Option(
-            help="cap on trials that run at a time",
+            help="maximum number of trials that run at a time",
             inherited="as many as fit",
             low=1,
-            resume=Resume(help="cap on trials that run at a time, from now on"),
+            resume=Resume(help="maximum number of trials that run at a time, from now on"),
         ),
     ] = None
     max_failures: Annotated[
@@ -229,7 +229,7 @@ class PlannedOptions:
     hang_seconds: Annotated[
         float,
         Option(
-            help="restart a trial after this many seconds without a report, and at least ten usual report intervals",
+            help="restart a trial after this many seconds without a report, but not before ten usual report intervals",
             low=1,
             repeated="never",
             resume=Resume(help="restart a trial after this many seconds without a report, from now on"),
@@ -258,7 +258,7 @@ class PlannedOptions:
     ] = None
 
     def check_options(self) -> None:
-        """Raise `InvalidInput` for an option whose value is not allowed, whatever the others are."""
+        """Raise `InvalidInput` for an option whose own value is not allowed."""
         for name, option in PLANNED.items():
             option.check(getattr(self, name))
 
@@ -306,8 +306,8 @@ class CallOptions:
 
 PLANNED = options_of(PlannedOptions)
 OPTIONS = PLANNED | options_of(CallOptions)
-"""By name: every option of `ire sweep` and `sweep()`."""
+"""Every option of `ire sweep` and `sweep()`, by name."""
 RESUMED = {name: option for name, option in OPTIONS.items() if option.resume is not None}
-"""By name: the options that `ire resume` and `resume()` take as well."""
+"""The options that `ire resume` and `resume()` also take, by name."""
 FIXED = ("task", *(name for name, option in PLANNED.items() if option.fixed))
-"""The fields of the plan that results depend on, besides the space."""
+"""The fields of the plan on which results depend, besides the space."""

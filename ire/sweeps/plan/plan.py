@@ -21,11 +21,11 @@ from search_spaces.space import parse_space
 
 SCHEMA = 1
 MARGIN = 1.05
-"""A method is called faster only if it is shown to be faster than this."""
+"""A method is called faster only if its speed-up is shown to exceed this factor."""
 RULES = 2
-"""The rules of a sweep that starts now."""
+"""The rules of a new sweep (`Plan.rules`)."""
 SELECTION_SEEDS = 3
-"""Number of seeds on which candidates compete; none of them is used for measuring."""
+"""Number of seeds on which candidates compete; none of them is used for confirmation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,14 +48,14 @@ class Plan(PlannedTrials):
         self.check_options()
         if self.until_decided is not None and self.until_decided < self.studies:
             raise InvalidInput(
-                f"--until-decided {self.until_decided}: must be at least the {self.studies} of --studies, with which "
-                "the sweep begins"
+                f"--until-decided {self.until_decided}: must be at least --studies ({self.studies}), with which the "
+                "sweep begins"
             )
         asking = [name for name in self.methods if self._takes_norms(name)]
         if asking and self.external is None:
             raise InvalidInput(
-                f"{asking[0]} takes its gradient norms from a trial of an earlier sweep: name it with --external, "
-                "as in --external experiments/NAME/sgd-small-0000"
+                f"{asking[0]} takes its gradient norms from a trial of an earlier sweep: name that trial with "
+                "--external, as in --external experiments/NAME/sgd-small-0000"
             )
         if self.external is not None:
             if not asking:
@@ -65,16 +65,16 @@ class Plan(PlannedTrials):
             self._norms  # noqa: B018 - raises
         if self.share_prefix and not any(self.method(name).ire for name in self.methods):
             raise InvalidInput(
-                "--share-prefix: no method of the sweep is an IRE, and only their trials share steps"
+                "--share-prefix: no method of the sweep has IRE, and only trials with IRE share steps"
             )
         if self.share_prefix and not (self.space.search.grid or self.controls):
             raise InvalidInput(
-                "--share-prefix: no two trials of the search share their base settings and seed, and there are no "
-                "--controls; it is for grids ([search] grid = true, as in the presets) and for controls"
+                "--share-prefix: no two search trials share their base settings and seed, and there are no "
+                "--controls; the option is for grids ([search] grid = true, as in the presets) and for controls"
             )
         check_schedule(self.schedule or self.space.schedule, where="--schedule")
         if not self.methods:
-            raise InvalidInput("--methods is empty: name at least one, `ire methods` lists them")
+            raise InvalidInput("--methods is empty: name at least one method; `ire methods` lists them")
         check_different(self.methods, self.method)
         labels = {label for name in self.methods for label in (name, self.method(name).label)}
         for name in self.baselines:
@@ -83,7 +83,9 @@ class Plan(PlannedTrials):
         for name in self.methods:
             method = self.method(name, where="--methods")
             if self.compile and method.differentiates_twice:
-                raise InvalidInput(f"--compile: {name} differentiates twice, which a compiled model cannot")
+                raise InvalidInput(
+                    f"--compile: {name} needs second derivatives, which a compiled model does not support"
+                )
             if self.curve_lr and (why := self._lr_cannot_vary(method)):
                 raise InvalidInput(
                     f"--curve-lr {','.join(f'{factor:g}' for factor in self.curve_lr)}: the learning rate of {name} "
@@ -114,12 +116,12 @@ class Plan(PlannedTrials):
 
     @property
     def looks(self) -> int:
-        """How often the verdict is looked at: after each study from the third on, with --until-decided."""
+        """Number of interim verdicts with --until-decided: one after each study from the third on; else 1."""
         return max(1, (self.until_decided or 0) - max(self.studies, MIN_STUDIES) + 1)
 
     @property
     def registered(self) -> dict[str, Any]:
-        """What was fixed about the verdict before anything ran; a later change is told in the report."""
+        """What is fixed about the verdict before anything runs; the report lists later changes."""
         return {
             "margin": MARGIN,
             "clock": self.clock or "wall",
@@ -134,7 +136,7 @@ class Plan(PlannedTrials):
     # sweep.toml
 
     def to_toml(self) -> str:
-        """The plan as the text of `sweep.toml`, with the versions it was made with and its space file whole."""
+        """The plan as the text of `sweep.toml`, with the current versions and the whole space file."""
         table = {"schema": SCHEMA} | asdict(self)
         table["imported"] = self.imported.to_dict() if self.imported else None
         table["versions"] = versions(self.task, self.import_path)
@@ -149,8 +151,8 @@ class Plan(PlannedTrials):
             schema = table.pop("schema")
             if schema != SCHEMA:
                 raise InvalidInput(
-                    f"{source}: schema {schema!r}, and this version of ire reads {SCHEMA}: a newer one has written it; "
-                    "upgrade to read this experiment"
+                    f"{source}: schema {schema!r}, but this version of ire reads {SCHEMA}: a newer version wrote the "
+                    "file; upgrade to read this experiment"
                 )
             space = table.pop("space")
             _check_texts(table.pop("versions"), where=f"{source}, [versions]")
@@ -168,7 +170,7 @@ class Plan(PlannedTrials):
 
 @dataclass(frozen=True, kw_only=True)
 class StudyPlan(Plan):
-    """What a plan says of one of its studies."""
+    """The plan of one study other than the first."""
 
     of_study: int
 
@@ -178,9 +180,9 @@ class StudyPlan(Plan):
 
 
 def read_plan(folder: Path, *, trust: bool = False) -> Plan:
-    """The plan of an experiment folder; raises `InvalidInput` if it is none.
+    """The plan of an experiment folder; raises `InvalidInput` if the folder has none.
 
-    Methods from outside the package are imported to read it, so they must be trusted (`ire.sweeps.plan.trust`).
+    Reading it imports methods from outside the package, so they must be trusted (`ire.sweeps.plan.trust`).
     """
     path = folder / "sweep.toml"
     if not path.is_file():
@@ -188,7 +190,7 @@ def read_plan(folder: Path, *, trust: bool = False) -> Plan:
     try:
         text = path.read_bytes().decode()
     except UnicodeDecodeError as error:
-        raise InvalidInput(f"{path}: it is not UTF-8 ({error}): put it back from a copy") from error
+        raise InvalidInput(f"{path}: the file is not UTF-8 ({error}): restore it from a copy") from error
     text = text.replace("\r\n", "\n")
     classes, import_path = classes_in_plan(text)
     if trust:
@@ -205,7 +207,7 @@ def _checked(values: dict[str, Any], plan: type, *, source: str) -> dict[str, An
     for name, value in values.items():
         if name not in known:
             raise InvalidInput(
-                f"{source}: unknown key {name!r}: a newer version of ire has written it; upgrade to read this "
+                f"{source}: unknown key {name!r}: a newer version of ire wrote the file; upgrade to read this "
                 "experiment"
             )
         if name in PLANNED:
@@ -223,7 +225,7 @@ def _checked(values: dict[str, Any], plan: type, *, source: str) -> dict[str, An
             raise InvalidInput(f"{source}: {name} = {values[name]!r}: must be true or false")
     if not isinstance(rules, int) or not 1 <= rules <= RULES:
         raise InvalidInput(
-            f"{source}: rules = {rules!r}: must be at most {RULES}, or a newer version of ire reads it"
+            f"{source}: rules = {rules!r}: must be from 1 to {RULES}; newer rules need a newer version of ire"
         )
     return values
 

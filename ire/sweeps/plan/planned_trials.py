@@ -1,4 +1,4 @@
-"""The trials of a sweep: for each stage, the specification that follows from the plan."""
+"""The trials of a sweep: the specification of a trial in each stage, as the plan determines it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,24 +14,24 @@ from ire.trial.spec import TrialSpec
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedTrials(BudgetedPlan):
-    """A plan that specifies its trials. Equal plans specify equal trials."""
+    """A plan that specifies its trials; equal plans specify equal trials."""
 
     @property
     def study_number(self) -> int:
-        """Which of the sweep's studies this is the plan of: see `study`."""
+        """The number of the study that this plan describes, counted from 0."""
         return 0
 
     @property
     def prefix(self) -> str:
-        """What the names of this study's trials begin with."""
+        """The prefix of the trial names of this study; empty in the first study."""
         return f"study{self.study_number + 1}-" if self.study_number else ""
 
     def shares_prefix(self, stage: str) -> bool:
-        """Whether a trial of that stage may find another one with its first steps."""
+        """Whether trials of that stage may share their first steps."""
         return self.share_prefix and (self.space.search.grid if stage in (SEARCH, SELECT) else self.controls)
 
     def search_trial(self, method: str, number: int, settings: dict[str, Any]) -> TrialSpec:
-        """A trial of the search. Trials of equal number share their seed, whatever the method; in a grid all do."""
+        """A search trial. Trials of equal number share their seed across methods; in a grid all trials share one."""
         return TrialSpec(
             task=self.task,
             method=method,
@@ -58,9 +58,9 @@ class PlannedTrials(BudgetedPlan):
         horizon_factor: float = 1.0,
         flatness: bool = False,
     ) -> TrialSpec:
-        """A trial after the search, never pruned. Trials of equal number share their seed, whatever stage and method.
+        """A trial after the search, never pruned. Trials of equal number share their seed across stages and methods.
 
-        A trial that `selects` has one of the seeds that are kept for choosing, and does not see the test split.
+        A trial that `selects` uses a seed reserved for choosing between candidates, and never sees the test split.
         """
         return TrialSpec(
             task=self.task,
@@ -78,9 +78,10 @@ class PlannedTrials(BudgetedPlan):
         )
 
     def probe_trials(self, *, steps: int, eval_interval: int) -> list[TrialSpec]:
-        """Short trials of a training function before the sweep: its first arm, again, with another seed; all others.
+        """Short trials of a training function before the sweep: its first arm three times, then every other arm once.
 
-        The second one is also tested, and its values are thrown away.
+        The second trial repeats the first and also evaluates the test split, whose values are discarded; the third has
+        another seed.
         """
         first, *others = self.methods
         tries = [
@@ -105,7 +106,7 @@ class PlannedTrials(BudgetedPlan):
         ]
 
     def timing_trial(self, name: str, method: str, settings: Mapping[str, Any], steps: int) -> TrialSpec:
-        """A turn of the quiet pass: `steps` steps at most, with the whole schedule laid over them."""
+        """One turn of the quiet pass: at most `steps` steps, over which the whole schedule runs."""
         steps = min(steps, self.space.horizon)
         return TrialSpec(
             task=self.task,
@@ -122,7 +123,7 @@ class PlannedTrials(BudgetedPlan):
 
     @property
     def _execution(self) -> dict[str, Any]:
-        """What all trials of the sweep have in common of how they are run."""
+        """Fields that are equal in all trials of the study."""
         return {
             "study": self.study_number,
             "threads": self.cpus_per_worker,

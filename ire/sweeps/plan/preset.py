@@ -1,8 +1,8 @@
-"""The paper's experiments by name: which task, methods, grid and seeds, and what the paper reports beside ours.
+"""The papers' experiments by name: task, methods, grid and seeds, and the values that the paper reports.
 
-A preset is a TOML file in `presets/`. Its `[space]` goes over the space of its task as a grid: settings with a
-`choice` are tried in every combination, all others stand at their published values, as in the papers. So a preset
-answers "do we find what they found", and not "which method is best when all are tuned": that is a sweep without one.
+A preset is a TOML file in `presets/`. Its `[space]` overrides the space of its task and makes it a grid: settings with
+a `choice` are tried in every combination, and all others keep their published values, as in the papers. So a preset
+answers "do we reproduce their result", while a sweep without one answers "which method is best when all are tuned".
 """
 
 import tomllib
@@ -18,7 +18,7 @@ from search_spaces.space import Space, find_space, overlaid, parse_space
 
 GRID = {"grid": True, "rungs": []}
 SIZES = ("horizon", "eval_interval", "epoch_steps", "micro")
-"""Values that a scaled-down twin defines itself, whatever the experiment's are."""
+"""Values that the scaled-down twin of a task keeps, whatever the experiment sets."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,15 +32,15 @@ class Preset:
     seeds: int
     """Confirm runs of each method's best point."""
     share_prefix: bool
-    """Whether the base settings of IRE's trials are all the same, so that they share their first steps."""
+    """Whether all of IRE's trials have equal base settings, so that they share their first steps."""
     curve: tuple[float, ...]
-    """Horizons of the baseline, in multiples of the task's."""
+    """Horizons of the baseline curve, in multiples of the task's."""
     precision: str
     overrides: Mapping[str, Any]
     paper: Mapping[str, Mapping[str, float]]
-    """Reported values by method and metric, accuracies as shares; empty where they are not known."""
+    """The paper's values by method and metric, accuracies as fractions; empty if unknown."""
     paper_of: str | None
-    """The step of these values, if not the last one as for ours."""
+    """The step at which the paper took these values; None for the last one, which ours are from."""
 
     def space(self, scale: str | None = None) -> Space:
         """The grid, for the task or for its scaled-down twin."""
@@ -61,7 +61,7 @@ def preset_names() -> list[str]:
 
 
 def load_preset(name: str) -> Preset:
-    """The preset of that name; raises `InvalidInput` with the nearest ones."""
+    """The preset of that name; raises `InvalidInput` with the nearest names."""
     if name not in preset_names():
         raise unknown("preset", name, preset_names())
     table = tomllib.loads(

@@ -1,4 +1,4 @@
-"""What a run of a sweep was made with: versions, code and machine, recorded each time it is started or resumed."""
+"""The versions, code and machine of a run, recorded whenever a sweep is started or resumed."""
 
 import hashlib
 import importlib.util
@@ -19,24 +19,24 @@ OURS = ("ire", "trainables", "search_spaces")
 
 
 def versions(task: str, import_path: Sequence[str] = (), known: Iterable[str] = ()) -> dict[str, str]:
-    """Python, the main libraries, our own release, and a checksum of our code, which tells apart unreleased states.
+    """Versions of Python, the main libraries and ire, and a checksum of our code, which identifies unreleased states.
 
-    For a task from outside the package (`package.module:Class`), also a checksum of its module; for a training
-    function, of its file and of what has been imported from its folder or its package, by their names; also of the
-    files among the names `known` from an earlier run, which may not be imported yet.
+    For a task from outside the package (`package.module:Class`) also a checksum of its module. For a training function
+    also checksums, by name, of its file, of every file imported from its folder or package, and of the files in `known`
+    from an earlier run, which may not be imported yet.
     """
     found = {"python": platform.python_version(), "ire": _version("ire"), "code": code_checksum()}
     checksum = task_checksum(task)
     found |= {"task": checksum} if checksum else {}
     if is_script(task) or task.partition(":")[0] in sys.modules:
-        from trainables.functions.function import source_versions  # brings torch, which reports do without
+        from trainables.functions.function import source_versions  # imports torch, which reports do not need
 
         found |= source_versions(task, import_path, known)
     return found | {name: _version(name) for name in LIBRARIES}
 
 
 def machine() -> dict[str, Any]:
-    """The machine that drives the sweep."""
+    """The machine that runs the sweep's driver."""
     import torch
 
     from trainables.training.hardware import hardware
@@ -46,7 +46,7 @@ def machine() -> dict[str, Any]:
 
 
 def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """What changed between two `versions`, each as `torch 2.14.0 -> 2.15.0`."""
+    """The changes between two `versions`, each as `torch 2.14.0 -> 2.15.0`."""
     return [
         f"{name} {before[name]} -> {now[name]}"
         for name in now
@@ -56,7 +56,7 @@ def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 
 @cache
 def code_checksum() -> str:
-    """Twelve hexadecimal digits that change with every change of our packages' source."""
+    """A checksum of our packages' source, twelve hexadecimal digits."""
     digest = hashlib.sha256()
     for package in OURS:
         spec = importlib.util.find_spec(package)
@@ -69,7 +69,7 @@ def code_checksum() -> str:
 
 
 def task_checksum(task: str) -> str | None:
-    """The same for the module of a task from outside the package; None for one of ours, or if it has no file here."""
+    """The checksum of the module of a task from outside the package; None for our tasks, and without a file here."""
     if is_of_no_file(task):
         return source_checksum(task)
     module, colon, _ = task.partition(":")
@@ -77,7 +77,7 @@ def task_checksum(task: str) -> str | None:
         return None
     try:
         spec = importlib.util.find_spec(module)
-    except (ImportError, ValueError):  # its package is not there, or it has no specification
+    except (ImportError, ValueError):  # its package is missing, or has no specification
         return None
     if spec is None or not spec.has_location or spec.origin is None:
         return None

@@ -1,8 +1,8 @@
-"""Whose code an experiment's folder may run: what is installed, what this user has run before, and what they allow.
+"""Which code an experiment folder may run: what is installed, what this user has run before, and what they allow.
 
-A folder names its task, and methods from outside, as `module:Class`, and where these modules lie. Its own maker has run
-them; of somebody else's folder that is a way to run code on this machine. So the file of each module is found without
-importing it, and one that is neither installed nor was run before is refused until `--trust` is given, once.
+A folder names its task and foreign methods as `module:Class`, and the folders of these modules. Their author has run
+them, but another person's folder could run any code on this machine. So the file of each module is located without
+importing it, and a module that is neither installed nor was run before is refused until `--trust` is given once.
 """
 
 import importlib.machinery
@@ -23,9 +23,9 @@ from ire.trial.script import SUFFIX
 
 
 def classes_in_plan(text: str) -> tuple[list[str], list[str]]:
-    """The modules of the methods in the text of a `sweep.toml`, its space included, and where they may lie.
+    """The modules of the methods in the text of a `sweep.toml` and its space, and the folders to search for them.
 
-    Nothing is parsed beyond TOML, and what is none has no methods.
+    The text is only parsed as TOML; text that is not TOML has no methods.
     """
     table = _table(text)
     space = table.get("space")
@@ -36,7 +36,7 @@ def classes_in_plan(text: str) -> tuple[list[str], list[str]]:
 
 
 def task_modules(task: str) -> list[str]:
-    """The module of a task from outside the package; none of one of ours."""
+    """The module of a task from outside the package, as a list; empty for one of our tasks."""
     module, colon, _ = task.partition(":")
     return [module] if colon else []
 
@@ -47,13 +47,13 @@ def check_trusted(modules: Iterable[str], import_path: Iterable[str], *, source:
         file = found_at(module, import_path)
         if file is not None and not _is_installed(file) and str(file) not in _remembered():
             raise InvalidInput(
-                f"{source} names {module!r}, whose code would run from {str(file)!r}, and this user has not run it "
-                "before: if you trust it, add --trust (from Python: trust=True), once"
+                f"{source} names {module!r}, whose code would run from {str(file)!r}; this user has not run it "
+                "before: if you trust it, add --trust once (from Python: trust=True)"
             )
 
 
 def remember(modules: Iterable[str], import_path: Iterable[str]) -> None:
-    """Note that this user has run these modules, or allows them; nothing happens where there is no place for notes."""
+    """Note that this user has run or allowed these modules; does nothing if the note cannot be written."""
     files = {str(file) for module in modules if (file := found_at(module, import_path)) is not None}
     new = sorted(file for file in files - _remembered() if not _is_installed(Path(file)))
     if not new:
@@ -67,21 +67,21 @@ def remember(modules: Iterable[str], import_path: Iterable[str]) -> None:
 
 
 def check_methods(trials: Iterable[TrialRecord], methods: Iterable[str]) -> None:
-    """Raise `InvalidInput` if a trial is of a class that no method of the plan names: to read it would import it.
+    """Raise `InvalidInput` if a trial names a class that no method of the plan names; reading it would import it.
 
-    `methods` are the plan's, and what its space names as the optimizer of an arm.
+    `methods` are those of the plan and the optimizers that its space names for arms.
     """
     known = {found["module"] for name in methods for found in CLASS.finditer(name)}
     for trial in trials:
         for name in (trial.method, trial.arm, str(trial.spec.settings.get(OPTIMIZER))):
             if any(found["module"] not in known for found in CLASS.finditer(name)):
-                raise InvalidInput(f"the records hold a trial of {name!r}, which sweep.toml does not name")
+                raise InvalidInput(f"the records hold a trial of {name!r}, which is not in sweep.toml")
 
 
 def found_at(module: str, import_path: Iterable[str]) -> Path | None:
     """The file or folder of a module's top level, as an import would find it, or None; nothing is imported.
 
-    A training function's module may be a file, `train.py`: one in the first of these folders that has it.
+    A training function's module may be a file name, `train.py`, which is looked up in these folders, in order.
     """
     if module.endswith(SUFFIX):
         scripts = (Path(folder) / module for folder in (*import_path, os.getcwd()))
@@ -110,7 +110,7 @@ def _notes() -> Path:
 def _remembered() -> set[str]:
     try:
         return {json.loads(line) for line in _notes().read_text().splitlines()}
-    except (OSError, ValueError, RuntimeError):  # the last one for a user without a home
+    except (OSError, ValueError, RuntimeError):  # RuntimeError: a user without a home
         return set()
 
 
@@ -126,7 +126,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _all_texts(value: Any) -> Iterator[str]:
-    """The texts in a value, in its lists and in its tables."""
+    """All strings in a value, including those nested in lists and tables."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict | list):
@@ -135,7 +135,7 @@ def _all_texts(value: Any) -> Iterator[str]:
 
 
 def _keys(table: Any) -> Iterator[str]:
-    """Every key of nested tables, what default_methods lists, and what is said of the optimizer of an arm."""
+    """Every key of nested tables, the entries of default_methods, and the strings in `optimizer` of an arm."""
     if isinstance(table, dict):
         yield from _texts(table.get("default_methods", ()))
         yield from _all_texts(table.get(OPTIMIZER))

@@ -1,7 +1,7 @@
 """Takes search trials from another experiment, whose space is that of the sweep or a part of it (`--warm-start`).
 
-They tell the sampler what is known, and the best of each method is run again right after the published settings, with
-the seeds and the split of each study. What they cost counts as spent by the search of their method.
+The sampler learns from them, and the best trial of each method runs again right after the published settings, with the
+seeds and the split of each study. Their cost counts as spent by the search of their method.
 """
 
 from collections import Counter
@@ -19,16 +19,16 @@ from search_spaces.dimensions import holds
 
 @dataclass(frozen=True, kw_only=True)
 class WarmStart:
-    """What a plan has been given, and a line about it."""
+    """A plan with imported trials, and a line for the user about them."""
 
     plan: Plan
     words: str
 
 
 def warm_started(plan: Plan, *, trust: bool = False) -> WarmStart:
-    """The plan of a sweep with the trials that `plan.warm_start` names; raises `InvalidInput` if they tell nothing.
+    """`plan` with the trials of the experiment `plan.warm_start`; raises `InvalidInput` if none is applicable.
 
-    Only finished and diverged search trials are taken: what a pruned one would have come to is not known.
+    Only finished and diverged search trials are taken, since the final loss of a pruned trial is unknown.
     """
     assert plan.warm_start is not None
     try:
@@ -38,12 +38,12 @@ def warm_started(plan: Plan, *, trust: bool = False) -> WarmStart:
         raise InvalidInput(f"--warm-start: {error}") from error
     where = f"--warm-start {home.location}"
     if plan.space.search.grid:
-        raise InvalidInput(f"{where}: a grid tries all of its points and starts from nothing; leave it out")
+        raise InvalidInput(f"{where}: a grid tries all of its points anyway; leave the option out")
     differing = [
         f"{what} {mine!r}, there {theirs!r}" for what, mine, theirs in _fixed(plan, other) if mine != theirs
     ]
     if differing:
-        raise InvalidInput(f"{where}: its trials tell nothing about this sweep: {'; '.join(differing)}")
+        raise InvalidInput(f"{where}: its trials do not apply to this sweep: {'; '.join(differing)}")
     records = read_records(home.folder)
     found, spent, seen = [], Counter[str](), Counter[str]()
     for trial in records.trials.values():
@@ -55,8 +55,8 @@ def warm_started(plan: Plan, *, trust: bool = False) -> WarmStart:
             found.append(taken)
     if not found:
         raise InvalidInput(
-            f"{where}: none of its search trials has ended, is of {', '.join(plan.methods)} and lies in the ranges of "
-            "this sweep"
+            f"{where}: none of its search trials has ended, belongs to {', '.join(plan.methods)} and lies in the "
+            "ranges of this sweep"
         )
     imported = Imported(source=other.name, spent=dict(spent), trials=tuple(found))
     counts = ", ".join(
@@ -64,13 +64,13 @@ def warm_started(plan: Plan, *, trust: bool = False) -> WarmStart:
     )
     return WarmStart(
         plan=replace(plan, imported=imported),
-        words=f"warm start from {other.name}: {counts} search trials, which cost {sum(spent.values())} gradient "
-        "evaluations; the others were pruned or failed, or lie outside of what is searched here",
+        words=f"warm start from {other.name}: {counts} search trials, at a cost of {sum(spent.values())} gradient "
+        "evaluations; the others were pruned, failed, or lie outside the ranges of this sweep",
     )
 
 
 def _fixed(plan: Plan, other: Plan) -> list[tuple[str, Any, Any]]:
-    """What trials must have in common to tell anything about each other: its name and both values."""
+    """What the trials of both sweeps must have in common: its name, and the value in each plan."""
     both = plan.data is not None and other.data is not None
     metric, theirs = plan.space.metric, other.space.metric
     return [
@@ -84,11 +84,11 @@ def _fixed(plan: Plan, other: Plan) -> list[tuple[str, Any, Any]]:
 
 
 def _taken(plan: Plan, trial: TrialRecord) -> ImportedTrial | None:
-    """The trial in the dimensions of the sweep; None if it lies outside of them."""
+    """The trial in the dimensions of this sweep; None if it lies outside of them."""
     method = plan.method(trial.arm)
     dimensions, settings = plan.space.dimensions(method), trial.spec.settings
     if set(settings) - set(dimensions):
-        return None  # something was varied there that is not here
+        return None  # it has a setting that this space lacks
     known = {name: settings[name] for name in dimensions if name in settings}
     taking_part = active(dimensions, known, where=plan.space.source)
     if not all(holds(dimensions[name], known[name]) for name in taking_part):
