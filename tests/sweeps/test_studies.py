@@ -115,7 +115,7 @@ def test_a_study_that_still_runs_does_not_hide_what_the_others_found(tmp_path):
 
 
 def test_until_decided_may_not_be_below_the_studies_nor_be_lowered():
-    with pytest.raises(InvalidInput, match=r"--until-decided 4: must be at least --studies \\(5\\)"):
+    with pytest.raises(InvalidInput, match=r"--until-decided 4: must be at least --studies \(5\)"):
         plan_of(5, until_decided=4).check()
     plan = plan_of(3, until_decided=8)
     with pytest.raises(InvalidInput, match="--until-decided 5: the sweep already has 8"):

@@ -1,1 +1,1 @@
-"""The protocol of a sweep, without Ray: which trial comes next, and whether it continues."""
+"""The protocol of a sweep, without Ray: which trial runs next, and whether it continues."""

@@ -1,6 +1,6 @@
-"""An arm: one method's part in a sweep, with the study that suggests its trials and the rungs that judge them.
+"""An arm: one method in a sweep, with the Optuna study that suggests its trials and the rungs that prune them.
 
-Methods never see each other's values, so none prunes or misleads another.
+Methods never see each other's values, so no method prunes or misleads another.
 """
 
 from typing import Any
@@ -40,12 +40,12 @@ class Arm(Ledger):
         self._rungs = Rungs(search.rungs, search.reduction_factor)
 
     def widen(self, plan: Plan) -> None:
-        """Go on in wider ranges, those of `plan`."""
+        """Continue the search in the wider ranges of `plan`."""
         self.set_plan(plan)
         self._study.widen(plan.space.dimensions(self.method))
 
     def coming(self) -> TrialSpec | None:
-        """What `next_search_trial` will run, where that is known before the study is asked: in a grid."""
+        """The trial that `next_search_trial` will return, if it is known in advance, as in a grid; else None."""
         number = len(self.search)
         points = self.plan.space.grid(self.method) if self.plan.space.search.grid else ()
         if number >= len(points):
@@ -54,7 +54,7 @@ class Arm(Ledger):
         return self.plan.search_trial(self.method.name, number, settings)
 
     def next_search_trial(self) -> TrialRecord:
-        """Ask the study for the next trial of the search, to be entered with `add`; `may_start` must hold."""
+        """Ask the Optuna study for the next search trial; requires `may_start`, and the caller passes it to `add`."""
         number = len(self.search)
         spec = self.plan.search_trial(self.method.name, number, self._study.suggest(number))
         return TrialRecord(spec=spec, stage=SEARCH, number=number)
@@ -79,14 +79,14 @@ class Arm(Ledger):
         return FINISHED if report["step"] >= trial.spec.horizon else None
 
     def ended(self, trial: TrialRecord) -> None:
-        """Enter the end of a trial, here and in the study."""
+        """Record the end of a trial here and in the Optuna study."""
         super().ended(trial)
         if trial.stage == SEARCH:
             self._study.tell(trial)
 
 
 def _points(plan: Plan, method: Method) -> list[dict[str, Any]]:
-    """What is tried first: the published settings, the best of a warm start, and the points known to be good."""
+    """The first points to try: published settings, the best of a warm start, and points known to be good."""
     points = plan.space.points(method)
     best = plan.imported.best(method.name, plan.space.metric, plan.study_number) if plan.imported else None
     if best is None or dict(best.settings) in points:

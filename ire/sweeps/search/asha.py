@@ -1,8 +1,8 @@
-"""Asynchronous successive halving for the trials of one method (Li et al. 2020), and nothing else.
+"""Asynchronous successive halving (ASHA) for the trials of one method (Li et al. 2020), and nothing else.
 
 A trial that reaches a rung (a step at which trials are compared) continues if its value is among the best 1/eta
-of all values at that rung so far, its own included; the first trial always continues. A decision depends on
-nothing but the values so far, in their order.
+of all values at that rung so far, including its own; the first trial always continues. A decision depends only on the
+values so far, in their order.
 """
 
 import bisect
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 
 class Rungs:
-    """The rungs of one method; `steps` are optimizer steps, of values the lower is the better."""
+    """The rungs of one method; `steps` are optimizer steps, and lower values are better."""
 
     def __init__(self, steps: Sequence[int], reduction_factor: int) -> None:
         self._arrived: dict[int, dict[str, float]] = {step: {} for step in steps}
@@ -19,7 +19,7 @@ class Rungs:
         self._reduction_factor = reduction_factor
 
     def goes_on(self, trial: str, step: int, value: float) -> bool:
-        """Record `value` of `trial` at `step` and decide; True at a step that is no rung."""
+        """Record `value` of `trial` at `step` and decide; True at a step that is not a rung."""
         if step not in self._arrived:
             return True
         self._arrive(trial, step, value)

@@ -1,4 +1,4 @@
-"""What one method has done so far, and what its caps and budget still allow: arithmetic on its trials alone.
+"""The trials of one method so far, and what its budget still allows: arithmetic on its trials alone.
 
 Both the sweep and the report use it, so that "over" and "winner" mean the same in both.
 """
@@ -21,9 +21,9 @@ class Ledger:
         self.search: list[TrialRecord] = []
         self.later: list[TrialRecord] = []
         """Trials of all stages after the search."""
-        self._runs: dict[tuple[str, str, int | None], list[TrialRecord]] = {}  # the same, for contests
+        self._runs: dict[tuple[str, str, int | None], list[TrialRecord]] = {}  # the same trials, for contests
         self.candidates: list[TrialRecord] = []
-        """The finished search trials that end best, best first, of equals the earlier: by the space's metric, unless
+        """The best finished search trials, best first, the earlier of equal ones first; by the space's metric, unless
         the grid of a preset selects by another."""
         self._running: dict[str, TrialRecord] = {}  # of the search
         self._spent_by_ended = 0
@@ -32,18 +32,18 @@ class Ledger:
                 self.add(trial)
 
     def set_plan(self, plan: Plan) -> None:
-        """Go on with another plan of the study, one with wider ranges and a higher cap."""
+        """Continue with another plan of the study, with wider ranges and more trials."""
         self.plan = plan
         self._cap = plan.search_trials(self.method)
         self._most_expensive = plan.most_expensive_trial(self.method)
 
     @property
     def is_baseline(self) -> bool:
-        """Whether the method is part of the yardstick."""
+        """Whether the method is a baseline."""
         return self.plan.is_baseline(self.method)
 
     def add(self, trial: TrialRecord) -> TrialRecord:
-        """Enter a trial that has started, and its end if it has already ended."""
+        """Add a started trial, and its end if it has already ended."""
         if trial.stage != SEARCH:
             self.later.append(trial)
             runs = self._runs.setdefault((trial.stage, trial.variant, trial.origin), [])
@@ -57,7 +57,7 @@ class Ledger:
         return trial
 
     def ended(self, trial: TrialRecord) -> None:
-        """Enter the end of a trial."""
+        """Record the end of a trial."""
         if self._running.pop(trial.name, None):
             self._close(trial)
 
@@ -74,7 +74,7 @@ class Ledger:
 
     @property
     def spent(self) -> int:
-        """Gradient evaluations of all search trials so far, pruned ones included."""
+        """Gradient evaluations of all search trials so far, including pruned ones."""
         return self._spent_by_ended + sum(trial.gradient_evaluations for trial in self._running.values())
 
     @property
@@ -87,26 +87,26 @@ class Ledger:
 
     @property
     def may_start(self) -> bool:
-        """Whether cap and budget allow one more search trial now, whatever it will cost."""
+        """Whether one more search trial is allowed now, whatever its cost within the space."""
         if len(self.search) >= self._cap:
             return False
         return self.promised + self._most_expensive <= self.plan.budget
 
     def may_start_in(self, plan: Plan) -> bool:
-        """Whether another plan of the study, with a higher cap, would allow one more search trial."""
+        """Whether another plan of the study, with more trials, would allow one more search trial."""
         dearest = plan.most_expensive_trial(self.method)
         return len(self.search) < plan.search_trials(self.method) and self.promised + dearest <= plan.budget
 
     @property
     def search_is_over(self) -> bool:
-        """Whether no search trial is running or will run."""
+        """Whether no search trial is running or will start."""
         return not self.may_start and not self._running
 
-    # After it
+    # After the search
 
     @property
     def confirmation(self) -> SeedContest | None:
-        """The candidates' contest; None before the search is over, without a candidate, or if none is planned."""
+        """The contest of the candidates; None before the search is over, without candidates, or if none is planned."""
         if not self.plan.confirm_seeds or not self.search_is_over or not self.candidates:
             return None
         rescanned = (1.0, *self.plan.curve_lr) if self.plan.rules > 1 else (1.0,)
@@ -131,7 +131,7 @@ class Ledger:
         flatness: bool = False,
         name: str = "",
     ) -> SeedContest:
-        """A contest of this method with the runs that it has had: see `SeedContest`."""
+        """A contest of this method with its runs so far: see `SeedContest`."""
         return SeedContest(
             self.plan,
             self.method.name,
@@ -145,7 +145,7 @@ class Ledger:
 
     @property
     def winner(self) -> TrialRecord | None:
-        """The search trial whose settings stand for the method: the best so far until `confirmation` has chosen."""
+        """The search trial whose settings represent the method: the best so far until `confirmation` has chosen."""
         contest = self.confirmation
         chosen = contest.chosen if contest else None
         if chosen is None:
@@ -154,7 +154,7 @@ class Ledger:
 
     @property
     def settings(self) -> dict[str, Any] | None:
-        """The settings that stand for the method: the winner's, with the learning rate that a re-scan chose."""
+        """The settings that represent the method: the winner's, with the learning rate chosen by `--curve-lr`."""
         contest = self.confirmation
         if contest is not None and contest.chosen is not None:
             return dict(contest.chosen.settings)
@@ -162,14 +162,14 @@ class Ledger:
 
     @property
     def mean_cost(self) -> float | None:
-        """Mean final cost of the finished confirm runs, by the space's metric: lower is better; None without any."""
+        """Mean final cost of the finished confirm runs in the space's metric, lower is better; None without any."""
         metric = self.plan.space.metric
         costs = [metric.cost(run.final(metric.name)) for run in self.confirm if run.status == FINISHED]
         return sum(costs) / len(costs) if costs else None
 
     @property
     def gradients_per_step(self) -> float:
-        """Gradient evaluations per step of the confirm runs so far; of one, infinity, before there are any."""
+        """Mean gradient evaluations per step of the confirm runs so far; infinity before there are any."""
         runs = [run for run in self.confirm if run.step]
         return sum(run.gradient_evaluations / run.step for run in runs) / len(runs) if runs else float("inf")
 

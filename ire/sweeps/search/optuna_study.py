@@ -2,8 +2,8 @@
 
 Ray's own OptunaSearch tells Optuna that pruned trials are complete and leaves diverged ones running forever
 (ray#5459, and NaN in `tell`). Here a finished trial is COMPLETE, a pruned one PRUNED with its values at the
-rungs, a diverged one PRUNED without any, which TPE ranks behind every other (FAIL it would ignore and walk
-into the same corner again), and a failed one FAIL. The true status is the user attribute `status`.
+rungs, a diverged one PRUNED without values, and a failed one FAIL. TPE ranks a PRUNED trial without values behind all
+others, while it would ignore FAIL and suggest the same region again. The user attribute `status` is the true status.
 """
 
 import warnings
@@ -32,25 +32,25 @@ STATES = {FINISHED: TrialState.COMPLETE, PRUNED: TrialState.PRUNED, DIVERGED: Tr
 
 
 def fresh_storage(path: Path) -> BaseStorage:
-    """An empty Optuna journal at `path`, in place of an older one: the records rebuild it."""
+    """An empty Optuna journal at `path`, which replaces an older one; the records rebuild its content."""
     path.unlink(missing_ok=True)
     path.with_name(f"{path.name}.lock").unlink(
         missing_ok=True
-    )  # of a process that was killed: Optuna waits for it
+    )  # left by a killed process; Optuna would wait for it
     return JournalStorage(JournalFileBackend(str(path)))
 
 
 BEST, LATEST = 64, 192
-"""The trials of a long search that the sampler sees: TPE's good group is among the best, and 256 represent the rest."""
+"""The trials of a long search that the sampler sees: `BEST` holds TPE's good group, `LATEST` stands for the rest."""
 
 
 class MethodStudy:
     """Suggests settings for the trials of one method.
 
-    A suggestion depends only on (seed, method, trial number, the trials so far): the sampler is created anew
-    for each, so there is no generator state to lose. TPE's time grows with the trials it looks at, so it looks
-    at a window: all trials at first; once they are twice `BEST` + `LATEST`, so many of the best and the latest.
-    The journal in `storage` holds all of them, for people and their dashboards.
+    A suggestion depends only on (seed, method, trial number, the trials so far): each one creates a new sampler, so
+    there is no generator state to lose. TPE's time grows with the number of trials it considers, so it considers a
+    window: all trials until there are twice `BEST` + `LATEST` of them, then the `BEST` best and the `LATEST` latest.
+    The journal in `storage` holds all trials, for people and their dashboards.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class MethodStudy:
         sampler: str = "tpe",
         imported: Sequence[ImportedTrial] = (),
     ) -> None:
-        """Trial number n is the nth of `points`, by default the published one; with `only_points` there are no others.
+        """Trial number n is the nth of `points`, by default the published point; with `only_points` no others follow.
 
         Trials are ranked by `metric`, the validation loss by default; `sampler` is one of
         `search_spaces.search.SAMPLERS`. `imported` trials are known from the beginning.
@@ -95,12 +95,12 @@ class MethodStudy:
         }
 
     def widen(self, dimensions: Mapping[str, Dimension]) -> None:
-        """Suggest from wider ranges from now on; the trials so far count as drawn from them."""
+        """Suggest from wider ranges from now on; previous trials count as drawn from them."""
         self._set_dimensions(dimensions)
         self._window = self._window.in_ranges(self._distributions)
 
     def suggest(self, number: int) -> dict[str, Any]:
-        """The settings of trial `number`, which must be the next: those of its point, or what the sampler suggests."""
+        """The settings of trial `number`, which must be the next one: those of its point, or the sampler's."""
         self._slide_window()
         if number < len(self._points) or self._only_points:
             settings = self._taking_part(self._fixed | dict(self._points[number]))
@@ -137,20 +137,20 @@ class MethodStudy:
         return {name: value for name, value in settings.items() if name in names}
 
     def _searched(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Those of a trial's settings that were searched; of one whose condition does not hold there is a default."""
+        """The searched settings of a trial, without those whose condition does not hold (they have their default)."""
         known = {name: settings[name] for name in self._dimensions if name in settings}
         names = self._taking_part(known)
         return {name: known[name] for name in self._distributions if name in names}
 
     def restore(self, number: int, settings: Mapping[str, Any]) -> None:
-        """Add a trial that was suggested earlier to the study again, as running."""
+        """Add a trial that was suggested before a resume, as running."""
         self._slide_window()
         params = self._searched(settings)
         self._window.add(number, self._running(params))
         self._journal.add(number, self._running(params))
 
     def tell(self, record: TrialRecord) -> None:
-        """The outcome of a trial."""
+        """Record the outcome of a trial."""
         values = {}
         if record.status in (FINISHED, PRUNED):
             for report in record.reports:
@@ -189,13 +189,13 @@ class MethodStudy:
                 seed=seed,
                 n_startup_trials=self._startup_trials,
                 multivariate=True,
-                group=self._is_conditional,  # what takes part together is sampled together
+                group=self._is_conditional,  # settings that occur together are sampled jointly
                 constant_liar=True,
             )
 
 
 class _Trials:
-    """The trials of one Optuna study, by our own numbers."""
+    """The trials of one Optuna study, addressed by our own numbers."""
 
     def __init__(self, storage: BaseStorage, name: str, metric: Metric) -> None:
         self._storage, self._name, self._metric = storage, name, metric
@@ -220,7 +220,7 @@ class _Trials:
     def end(
         self, number: int, state: TrialState, values: Mapping[int, float], attributes: Mapping[str, Any]
     ) -> None:
-        """The last of the intermediate `values`, by step, is the trial's value."""
+        """End a trial; `values` are its intermediate values by step, the last of which is its final value."""
         trial = self._trials[number]
         for name, value in attributes.items():
             self._storage.set_trial_user_attr(trial, name, value)
@@ -230,7 +230,7 @@ class _Trials:
         self._storage.set_trial_state_values(trial, state, value)
 
     def in_ranges(self, distributions: Mapping[str, BaseDistribution]) -> "_Trials":
-        """A copy in which every trial was drawn from these ranges: TPE leaves out settings whose range has changed."""
+        """A copy in which every trial was drawn from these ranges; TPE ignores settings whose range has changed."""
         copy = _Trials(InMemoryStorage(), self._name, self._metric)
         for number, trial_id in self._trials.items():
             trial = self._storage.get_trial(trial_id)
@@ -239,7 +239,7 @@ class _Trials:
         return copy
 
     def best_and_latest(self) -> "_Trials":
-        """A copy of what matters: running trials, the `BEST` finished and the `LATEST` ended ones."""
+        """A copy with the running trials, the `BEST` best finished ones, and the `LATEST` latest ended ones."""
         trials = {number: self._storage.get_trial(trial) for number, trial in self._trials.items()}
         running = [number for number, trial in trials.items() if not trial.state.is_finished()]
         ended = [number for number in trials if number not in running]
@@ -259,7 +259,7 @@ def _suggested(trial: optuna.Trial, name: str, found: BaseDistribution) -> Any:
             return trial.suggest_int(name, found.low, found.high, log=found.log)
         case CategoricalDistribution():
             return trial.suggest_categorical(name, found.choices)
-    raise TypeError(f"{found} is no distribution of a search space")
+    raise TypeError(f"{found} is not a distribution of a search space")
 
 
 def distribution(dimension: Dimension) -> BaseDistribution:

@@ -23,7 +23,7 @@ from ire.trial.spec import TrialSpec
 
 
 class Protocol:
-    """The studies of a sweep and their turns. `folder` is the experiment's; its records are replayed first."""
+    """The studies of a sweep, which take turns. Starts by replaying the records in `folder`, the experiment's."""
 
     def __init__(
         self,
@@ -36,20 +36,20 @@ class Protocol:
     ) -> None:
         """`check` inspects the recorded runs before anything is repaired or started, and may raise.
 
-        `undecided` says whether another study is due when all so far are over (`--until-decided`).
+        `undecided` says whether another study is needed when all studies so far are over (`--until-decided`).
         """
         self.plan = plan
         self.records = Records(folder, publish=publish)
-        self._faults: Counter[str] = Counter()  # of this run: a resume is a new beginning
+        self._faults: Counter[str] = Counter()  # of this run: a resume starts counting again
         self._storage, self._undecided = fresh_storage(folder / "optuna.log"), undecided
-        self._decided_at = 0  # how many studies there were when the verdict was found to be clear
+        self._decided_at = 0  # number of studies with which the verdict was clear
         self.studies = [Study(plan, number, self._storage) for number in range(plan.studies)]
         self._running: dict[str, TrialRecord] = {}
         self._prefixes = Prefixes()
         self.interrupted: list[TrialRecord] = []
         """Trials that were running when the records ended; they start first."""
         self.settled: list[TrialRecord] = []
-        """Trials whose last report was recorded, but not their end: they were ended while replaying."""
+        """Trials that the replay ended, because their last report was recorded but not their end."""
         self._replay(check)
 
     def _replay(self, check: Callable[[Records], None]) -> None:
@@ -72,8 +72,8 @@ class Protocol:
                         arm.ended(event.trial)
             except (KeyError, IndexError, TypeError) as error:
                 raise InvalidInput(
-                    f"the records of {event.trial.name} do not match sweep.toml ({error!r}): put that back as "
-                    "it was, or the records from a copy"
+                    f"the records of {event.trial.name} do not match sweep.toml ({error!r}): restore "
+                    "sweep.toml, or the records from a copy"
                 ) from error
         for trial in self.records.trials.values():
             if trial.status != RUNNING:
@@ -84,7 +84,7 @@ class Protocol:
             else:
                 self.interrupted.append(trial)
 
-    # Questions
+    # State
 
     @property
     def is_over(self) -> bool:
@@ -111,7 +111,7 @@ class Protocol:
 
     @property
     def arms(self) -> dict[str, Arm]:
-        """Every arm by a name for people: the method's, with the study behind it from the second one on."""
+        """Every arm by its display name: the method's, followed by the study from the second study on."""
         return {
             arm.method.name + (f" (study {study.number + 1})" if study.number else ""): arm
             for study in self.studies
@@ -124,7 +124,7 @@ class Protocol:
         return sum(done), sum(total)
 
     def _waits(self, spec: TrialSpec | None, stage: str) -> bool:
-        """Whether a running trial will soon share steps from which this one could start."""
+        """Whether a running trial will soon store a prefix from which this one could start."""
         return (
             spec is not None
             and self.plan.shares_prefix(stage)
@@ -134,9 +134,9 @@ class Protocol:
     # Events
 
     def next_trial(self) -> TrialRecord | None:
-        """The next trial to run, recorded as started; None if there is none now, or none any more (`is_over`).
+        """The next trial to run, recorded as started; None if none can start now, or the sweep `is_over`.
 
-        Interrupted trials first; then those of the first study that has something to run; at last the quiet pass.
+        Interrupted trials come first, then those of the first study that has any, and finally the quiet pass.
         """
         if self.interrupted:
             trial = self.interrupted.pop(0)
@@ -157,7 +157,7 @@ class Protocol:
 
     @property
     def _another_is_due(self) -> bool:
-        """Whether the verdict on the studies so far, which are over, asks for one more."""
+        """Whether the verdict on the studies so far, all of them over, needs one more study."""
         count = len(self.studies)
         if self._decided_at == count or count >= (self.plan.until_decided or 0):
             return False
@@ -166,7 +166,7 @@ class Protocol:
         return self._decided_at != count
 
     def _grow(self, count: int) -> None:
-        """Have so many studies, if the plan allows them."""
+        """Add studies up to `count`, as far as the plan allows."""
         for number in range(
             len(self.studies), min(count, max(self.plan.studies, self.plan.until_decided or 0))
         ):
@@ -194,11 +194,11 @@ class Protocol:
         self._faults[trial.name] += 1
         if self._faults[trial.name] > self.plan.max_failures:
             times = self._faults[trial.name]
-            self.end(trial, FAILED, f"it was interrupted {times} times, the last time by: {kind}: {cause}")
+            self.end(trial, FAILED, f"it was interrupted {times} times, most recently by: {kind}: {cause}")
         return trial.status == RUNNING
 
     def hand_out_again(self, trial: TrialRecord) -> None:
-        """No worker trains a running trial any more: it starts next."""
+        """Start a running trial next, because no worker trains it any more."""
         del self._running[trial.name]
         self.interrupted.append(trial)
 

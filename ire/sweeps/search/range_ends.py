@@ -1,4 +1,4 @@
-"""Winners at the edge of what was searched: there the best may lie outside, and the comparison is not finished."""
+"""Finds winners at an end of a searched range: better settings may lie outside, so the comparison is not finished."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,11 +9,12 @@ from ire.sweeps.plan.plan import Plan
 from search_spaces import Choice, Dimension, Fixed, Interval
 
 NEAR = 0.05
-"""Share of a dimension's range, on its own scale, that counts as its edge."""
+"""Share of a dimension's range, on its own scale, that counts as its end."""
 DECAY = "weight_decay"
 NEGLIGIBLE = 1e-3
+"""Weight decay that shrinks weights by a smaller share in a whole trial counts as none."""
 MIN_CHOICES = 3
-"""Of fewer numbers to choose from each is an end."""
+"""A choice of fewer numbers has no ends: each of its numbers would be one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +33,7 @@ class Edge:
 
 
 def edges(plan: Plan, method: str, settings: Mapping[str, Any]) -> list[Edge]:
-    """The settings of a winner that lie at an end of the range they were searched in, and may go on behind it."""
+    """The settings of a winner at an end of their searched range, where values beyond that end are admissible."""
     arm = plan.method(method)
     found, admissible = [], arm.settings | arm.options
     taking_part = plan.space.active(arm, settings)
@@ -46,20 +47,20 @@ def edges(plan: Plan, method: str, settings: Mapping[str, Any]) -> list[Edge]:
             continue
         value, lower = end
         if lower and name == DECAY and _is_off(value, settings, plan.space.horizon):
-            continue  # less of it is none of it
+            continue  # smaller values change nothing
         if name in admissible and value == (admissible[name].low if lower else admissible[name].high):
-            continue  # there is nothing behind it
+            continue  # values beyond this end are not admissible
         found.append(Edge(method=method, setting=name, value=settings[name], end=value, is_lower=lower))
     return found
 
 
 def _is_off(decay: float, settings: Mapping[str, Any], horizon: int) -> bool:
-    """Whether so little weight decay shrinks weights by a share of less than `NEGLIGIBLE` in a whole trial."""
+    """Whether this weight decay shrinks weights by a share below `NEGLIGIBLE` in a whole trial."""
     return settings.get("lr", math.inf) * decay * horizon < NEGLIGIBLE
 
 
 def _end(dimension: Dimension, value: Any) -> tuple[float, bool] | None:
-    """The end of a dimension at which `value` lies and whether that is the lower one; None if at neither."""
+    """The end of a dimension at which `value` lies, and whether it is the lower one; None if it lies at neither."""
     if isinstance(dimension, Interval):
         low, high, ends = dimension.low, dimension.high, (dimension.low, dimension.high)
         if dimension.log:

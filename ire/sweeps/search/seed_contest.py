@@ -1,9 +1,8 @@
-"""One question after the search: which of these settings, and how well do they do? The answer uses two kinds of
-seeds.
+"""Chooses between settings after the search, and measures the chosen ones, on two separate kinds of seeds.
 
-Several entries first run against each other on the selection seeds, and the one of the best mean is chosen;
-what is chosen then runs on the confirm seeds. The runs that choose never measure: the best of several noisy
-means looks better than it is.
+Several entries first compete on the selection seeds, and the entry with the best mean is chosen; it then runs on the
+confirm seeds. Runs that choose are never used for measuring, since the best of several noisy means looks better than it
+is.
 """
 
 import math
@@ -19,7 +18,7 @@ from ire.sweeps.records.records import FINISHED, RUNNING, SELECT, TrialRecord
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """Settings that may run."""
+    """Settings that compete."""
 
     method: str
     settings: Mapping[str, Any]
@@ -29,11 +28,11 @@ class Entry:
 
 
 Runs = Mapping[tuple[str, str, int | None], list[TrialRecord]]
-"""The runs of one arm after its search, by stage, variant and search trial; of each by number."""
+"""The runs of one arm after its search, by stage, variant and search trial, each list in order of number."""
 
 
 def at_rate(settings: Mapping[str, Any], factor: float) -> dict[str, Any]:
-    """The settings with the learning rate times `factor`; at 1 they need not have one."""
+    """The settings with the learning rate times `factor`; with a factor of 1 they need not have one."""
     return dict(settings) if factor == 1 else {**settings, "lr": settings["lr"] * factor}
 
 
@@ -52,13 +51,13 @@ class SeedContest:
         flatness: bool = False,
         name: str = "",
     ) -> None:
-        """`name` says what is asked, where a stage asks several things."""
+        """`name` identifies the contest within a stage that has several."""
         self.arm, self.stage, self.entries, self.horizon_factor = arm, stage, list(entries), horizon_factor
         self.name = name
         self._plan, self._flatness, self._runs = plan, flatness, runs
 
     def runs(self, entry: Entry, stage: str) -> list[TrialRecord]:
-        """The runs of an entry in the stage `select` or the contest's own, by seed."""
+        """The runs of an entry in a stage, `select` or the contest's own, by seed."""
         return self._runs.get((stage, entry.variant, entry.origin), [])
 
     @cached_property
@@ -86,7 +85,7 @@ class SeedContest:
 
     @property
     def measured(self) -> list[TrialRecord]:
-        """The runs of what was chosen, by seed."""
+        """The runs of the chosen entry, by seed."""
         return self.runs(self.chosen, self.stage) if self.chosen else []
 
     @property
@@ -97,12 +96,12 @@ class SeedContest:
 
     @property
     def runs_in_all(self) -> int:
-        """Number of runs in total."""
+        """Total number of runs."""
         choosing = len(self.entries) * SELECTION_SEEDS if len(self.entries) > 1 else 0
         return choosing + self._plan.confirm_seeds
 
     def next_trial(self) -> TrialRecord | None:
-        """The next run to start; None if all have started, or none may before others end."""
+        """The next run to start; None if all have started, or the others must end first."""
         if len(self.entries) > 1:
             for number in range(SELECTION_SEEDS):
                 for entry in self.entries:

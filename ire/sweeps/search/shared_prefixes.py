@@ -1,4 +1,4 @@
-"""Decides which trial waits for a prefix, steps before the boost that another trial is training (`--share-prefix`)."""
+"""Decides which trial waits for a prefix: steps before the boost that another trial is training (`--share-prefix`)."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -9,13 +9,13 @@ from trainables.training.prefix import prefix_key, prefix_steps
 
 
 class Prefixes:
-    """What is known of the prefixes of a sweep from what its trials report in this run."""
+    """The prefixes of a sweep, as far as the reports of this run show them."""
 
     def __init__(self) -> None:
         self._saved: defaultdict[str, set[int]] = defaultdict(set)
-        """By key: the steps at which a state was left."""
+        """Steps at which a state was stored, by key."""
         self._of: dict[str, tuple[str | None, int]] = {}
-        """By trial: key and steps of its prefix."""
+        """Key and steps of each trial's prefix, by name of the trial."""
 
     def learn(self, trial: TrialRecord) -> None:
         """Update from the last report of a trial."""
@@ -42,5 +42,5 @@ class Prefixes:
 
 
 def _has_left(trial: TrialRecord, steps: int) -> bool:
-    """Whether IRE boosts already: since step `steps`, or earlier for a low loss."""
+    """Whether the trial's boost has started: at step `steps`, or earlier because of a low loss."""
     return trial.step >= steps or (bool(trial.reports) and trial.reports[-1].get("ire_start") is not None)

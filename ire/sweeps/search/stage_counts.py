@@ -1,4 +1,4 @@
-"""How far each method of one study has come, stage by stage: what the progress display and `ire status` show."""
+"""The progress of each method of one study, stage by stage, for the progress display and `ire status`."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -38,7 +38,7 @@ def stage_heads(plan: Plan) -> list[str]:
 
 
 def stage_lines(plan: Plan, ledgers: Mapping[str, Ledger]) -> list[list[str]]:
-    """A line a method, under `stage_heads`; `plan` and `ledgers` are of one study."""
+    """One line per method, with the columns `stage_heads`; `plan` and `ledgers` belong to one study."""
     on_curve = curve_baselines(plan, ledgers.values()) if plan.curve and len(ledgers) > 1 else []
     return [_line(plan, ledger, is_curve=ledger in on_curve) for ledger in ledgers.values()]
 
@@ -67,6 +67,6 @@ def _of(count: int, planned: int | None) -> str:
 
 
 def stages_now(trials: Iterable[TrialRecord]) -> str:
-    """The stages of the trials that run, in words; empty if none does."""
+    """The stages of the running trials, in words; empty if none is running."""
     running = {trial.stage for trial in trials if trial.status == RUNNING}
     return " and ".join(words for stage, words in STAGE_WORDS.items() if stage in running)

@@ -1,7 +1,7 @@
-"""What runs after the search, and when: the confirm runs, the baseline curve and the controls.
+"""The stages after the search: confirm runs, baseline curve and controls.
 
-All of it follows from the plan and the trials so far, so nothing needs to be remembered: the sweep asks for what
-may run next, the report for what has been found.
+They follow from the plan and the trials so far, without further state. The sweep uses them to choose the next run, the
+report to read the results.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -21,25 +21,25 @@ CONTROL_WORDS = {
     **CONTROLS,
     PUBLISHED: "published settings, not tuned",
 }
-"""What each control is, in words."""
+"""A description of each control."""
 
 
 def lost(runs: Collection[TrialRecord]) -> int:
-    """How many runs diverged or failed."""
+    """The number of runs that diverged or failed."""
     return sum(run.status in (DIVERGED, FAILED) for run in runs)
 
 
 def best_baseline(ledgers: Collection[Ledger]) -> Ledger | None:
-    """The baseline whose confirm runs so far end best on average, in validation; None without any.
+    """The baseline with the best mean final validation of its confirm runs so far; None without any.
 
-    One that lost runs to divergence or errors is the best only if all others lost some as well.
+    A baseline that lost runs to divergence or errors is the best only if all others lost some as well.
     """
     confirmed = [ledger for ledger in ledgers if ledger.is_baseline and ledger.mean_cost is not None]
     return min(confirmed, key=lambda ledger: (lost(ledger.confirm) > 0, ledger.mean_cost), default=None)
 
 
 def baseline_is_settled(ledgers: Collection[Ledger]) -> bool:
-    """Whether every baseline that has a candidate has been confirmed, and there is one."""
+    """Whether at least one baseline has candidates, and every baseline with candidates has been confirmed."""
     baselines = [ledger for ledger in ledgers if ledger.is_baseline]
     contests = [ledger.confirmation for ledger in baselines]
     return all(
@@ -49,11 +49,11 @@ def baseline_is_settled(ledgers: Collection[Ledger]) -> bool:
 
 
 def curve_baselines(plan: Plan, ledgers: Collection[Ledger]) -> list[Ledger]:
-    """The baselines whose curves are run: the best one, and those that end higher but cost less per step.
+    """The baselines whose curves are run: the best one, and those with a higher final loss but a lower cost per step.
 
-    What is best per step need not be best per gradient or second. A baseline that neither ends lower nor costs less
-    than another is best on no clock. Empty before every baseline has been confirmed. Sweeps of before there were
-    studies (`rules` 1) have the curve of the best baseline alone.
+    The best baseline per step need not be the best per gradient or per second, but a baseline with neither a lower loss
+    nor a lower cost than another is not the best on any clock. Empty before every baseline has been confirmed. Sweeps
+    older than studies (`rules` 1) run the curve of the best baseline alone.
     """
     best = best_baseline(ledgers) if baseline_is_settled(ledgers) else None
     if best is None:
@@ -70,7 +70,7 @@ def curve_baselines(plan: Plan, ledgers: Collection[Ledger]) -> list[Ledger]:
 
 
 def curve_contests(plan: Plan, ledgers: Collection[Ledger]) -> list[SeedContest]:
-    """The points of the baselines' curves except the task's own horizon, shortest first; empty without a baseline."""
+    """The points of the baselines' curves, shortest first, without the task's horizon; empty without a baseline."""
     if not plan.curve or len(ledgers) < 2:
         return []
     return [
@@ -96,7 +96,7 @@ def _curve_point(baseline: Ledger, rates: Sequence[float], factor: float) -> See
 
 
 def control_contests(plan: Plan, ledger: Ledger) -> list[SeedContest]:
-    """The controls of one method, each on the confirm seeds; empty before its winner is settled."""
+    """The controls of one method, each on the confirm seeds; empty before its winner is final."""
     contest = ledger.confirmation
     if not plan.controls or contest is None or contest.chosen is None:
         return []
@@ -107,16 +107,16 @@ def control_contests(plan: Plan, ledger: Ledger) -> list[SeedContest]:
 
 
 STRENGTHS = (1.0, 0.25, 0.5, 0.125, 2.0, 0.0625, 4.0)
-"""Factors of kappa at which a control is tried: the strength that suits a mask need not suit what replaces it."""
+"""Factors of kappa at which a control is tuned: the best kappa for a mask need not be best for its replacement."""
 RATES = (1.0, 2.0, 0.5, 4.0, 0.25, 1.4142, 0.7071)
-"""The same of the learning rate, for the control without a boost."""
+"""Factors of the learning rate at which the control without a boost is tuned."""
 
 
 def _control_entries(plan: Plan, ledger: Ledger) -> Iterator[tuple[str, list[Entry]]]:
-    """Each control of a method and the settings among which its own are chosen.
+    """The name of each control of a method, with the entries among which its settings are chosen.
 
-    As many as candidates, between which the method's own settings were chosen last; one in sweeps of before there were
-    studies.
+    There are as many entries as candidates, so that a control is tuned as far as the method in its last stage; one
+    entry in sweeps older than studies.
     """
     method, winner, settings = ledger.method, ledger.winner, ledger.settings
     assert winner is not None and settings is not None, "its contest has chosen"
@@ -141,13 +141,13 @@ def _control_entries(plan: Plan, ledger: Ledger) -> Iterator[tuple[str, list[Ent
             control = replace(method, control=name)
             own = {key: value for key, value in settings.items() if key in control.settings}
             yield name, entries(name, control.name, own, "kappa", STRENGTHS)
-    if not won_as_published(ledger):  # else they have been confirmed
+    if not won_as_published(ledger):  # else the published settings have been confirmed
         published = plan.space.published(method)
         yield PUBLISHED, [Entry(method=method.name, settings=published, origin=0, variant=PUBLISHED)]
 
 
 def won_as_published(ledger: Ledger) -> bool:
-    """Whether the published settings, which are those of trial 0, stand for the method as they are."""
+    """Whether the winner has exactly the published settings, which are those of trial 0."""
     winner, settings = ledger.winner, ledger.settings
     if winner is None or settings is None:
         return False
@@ -155,23 +155,23 @@ def won_as_published(ledger: Ledger) -> bool:
 
 
 def contests(plan: Plan, ledgers: Mapping[str, Ledger]) -> Iterator[list[SeedContest]]:
-    """What may run now or has run after the search, in the order of the stages."""
+    """The contests after the search that have run or may run now, in the order of the stages."""
     yield [contest for ledger in ledgers.values() if (contest := ledger.confirmation)]
     yield curve_contests(plan, ledgers.values())
     yield [contest for ledger in ledgers.values() for contest in control_contests(plan, ledger)]
 
 
 def is_over(plan: Plan, ledgers: Mapping[str, Ledger]) -> bool:
-    """Whether every search and everything after it has ended."""
+    """Whether every search and all stages after it have ended."""
     return all(ledger.search_is_over for ledger in ledgers.values()) and all(
         contest.is_over for stage in contests(plan, ledgers) for contest in stage
     )
 
 
 def later_runs(plan: Plan, ledger: Ledger, *, is_curve: bool) -> list[float]:
-    """The horizons, in multiples of the task's, of all runs after one method's search, at most.
+    """The horizons of at most all runs after one method's search, in multiples of the task's.
 
-    With `is_curve` it is the baseline whose curve is run.
+    With `is_curve` the method is a baseline whose curve is run.
     """
     candidates = len(ledger.candidates) if ledger.search_is_over else plan.candidates
     if not plan.confirm_seeds or not candidates:

@@ -1,7 +1,7 @@
-"""One study of a sweep: a search of every method and the confirm runs of its winners.
+"""One study of a sweep: a search for every method and the confirm runs of the winners.
 
-A study has seeds and a split of the training data of its own. It shares only the plan with the others, so the
-results of studies are independent draws of the outcome of tuning a method.
+A study has its own seeds and its own split of the training data, and shares only the plan with other studies. So the
+results of studies are independent samples of the outcome of tuning a method.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,11 +17,11 @@ from ire.sweeps.search.widening import Widening, due_widening, widened
 from ire.trial.spec import TrialSpec
 
 Waits = Callable[[TrialSpec | None, str], bool]
-"""Whether a trial of that stage should wait for steps that a running one will share."""
+"""Whether a trial of that stage should wait for a prefix that a running trial will store."""
 
 
 class Study:
-    """The arms of one study and their turns."""
+    """The arms of one study, which take turns."""
 
     def __init__(self, plan: Plan, number: int, storage: BaseStorage) -> None:
         """`plan` is the sweep's; studies count from 0."""
@@ -31,23 +31,24 @@ class Study:
 
     @property
     def may_search(self) -> bool:
-        """Whether any method may still start a search trial, in wider ranges perhaps."""
+        """Whether any method may still start a search trial, possibly in wider ranges."""
         return any(arm.may_start for arm in self.arms.values()) or self._due_widening() is not None
 
     def _due_widening(self) -> Widening | None:
         return due_widening(self.plan, self.arms, self.widenings)
 
     def widen(self, widening: Widening) -> None:
-        """Go on in wider ranges, with more trials for every method."""
+        """Continue in wider ranges, with more trials for every method."""
         self.widenings.append(widening)
         self.plan = widened(self.plan, [widening])
         for arm in self.arms.values():
             arm.widen(self.plan)
 
     def next_trial(self, waits: Waits) -> TrialRecord | None:
-        """The trial to start next: search trials first, the method with the fewest before the others; then, of
-        methods whose search is over, confirm runs, the curve and the controls, the contest with the fewest
-        first.
+        """The trial to start next; None if none can start now.
+
+        Search trials come first, that of the method with the fewest before the others. For methods whose search is
+        over, confirm runs, curves and controls follow, in each stage the contest with the fewest runs first.
         """
         widening = self._due_widening()
         if widening is not None:
@@ -59,9 +60,9 @@ class Study:
         return self.next_after_search(waits)
 
     def next_after_search(self, waits: Waits) -> TrialRecord | None:
-        """The next run that is no search trial; None if there is none now.
+        """The next run after the search; None if none can start now.
 
-        Where a search may widen its ranges, winners are those of searches that all are over.
+        If searches may widen their ranges, no such run starts before every search is over.
         """
         if self.plan.widen and not all(arm.search_is_over for arm in self.arms.values()):
             return None
@@ -86,7 +87,7 @@ class Study:
         return done, max(done, total)
 
     def later_horizons(self) -> dict[str, list[float]]:
-        """By method: the horizons of all runs after its search, at most, in multiples of the task's."""
+        """The horizons of at most all runs after the search, by method, in multiples of the task's horizon."""
         arms = self.arms.values()
         on_curve = curve_baselines(self.plan, arms) if baseline_is_settled(arms) else None
         return {

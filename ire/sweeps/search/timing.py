@@ -1,11 +1,11 @@
 """The quiet pass at the end of a sweep: the winners take turns, one short run at a time, while nothing else runs.
 
-Times of trials that shared the machine with others say little about the methods. Here every winner trains `STEPS` steps
-with the whole of its schedule laid over them, so that masks cost their share, and the methods alternate: what
-disturbs the machine for a while disturbs them all alike.
+Times of trials that shared the machine with others say little about the methods. Here every winner trains `STEPS`
+steps, over which its whole schedule runs, so that masks cost their share. The methods alternate, so that a temporary
+disturbance of the machine affects all of them equally.
 
-Only times of one pass are compared. Where a resume brings another winner into a study whose pass has gone by, a method
-that was added or a better trial, all winners of that study take turns again.
+Only times of one pass are compared. If a resume brings a new winner into a study whose pass is over, by an added method
+or a better trial, all winners of that study take turns again.
 """
 
 from collections.abc import Sequence
@@ -16,9 +16,9 @@ from ire.sweeps.records.records import TIMING, TrialRecord
 from ire.sweeps.search.ledger import Ledger
 
 ROUNDS = 5
-"""Turns of each winner in a pass; the first warms up and is not counted."""
+"""Turns of each winner in a pass; the first is a warm-up and is not counted."""
 STEPS = 40
-"""Optimizer steps of one turn, at most."""
+"""Maximum number of optimizer steps of one turn."""
 
 
 def is_timed(plan: Plan) -> bool:
@@ -27,7 +27,7 @@ def is_timed(plan: Plan) -> bool:
 
 
 def timing_turns(plan: Plan, ledgers: Sequence[Ledger]) -> list[TrialRecord]:
-    """Every turn of every winner, in order; `ledgers` are those of all studies, which must be over."""
+    """All turns of all winners, in order; `ledgers` are those of all studies, which must be over."""
     if not is_timed(plan):
         return []
     winners = [ledger for ledger in ledgers if ledger.confirm]
@@ -41,10 +41,10 @@ def timing_turns(plan: Plan, ledgers: Sequence[Ledger]) -> list[TrialRecord]:
 
 
 def _pass(winners: Sequence[Ledger]) -> int:
-    """Which pass, counted from 0, the winners of one study are in: a new one if one of them came too late for the last.
+    """The number of the current pass of a study's winners, from 0: a new pass if a winner was too late for the last.
 
-    The rounds of a pass follow each other, so whoever has no turn in its first round, while somebody has one in its
-    second, was not there.
+    The rounds of a pass follow each other. So a winner without a turn in the first round was too late once another
+    winner has a turn in the second.
     """
     taken = [{run.number for run in _turns(ledger)} for ledger in winners]
     last = max((number for numbers in taken for number in numbers), default=0) // ROUNDS
@@ -54,7 +54,7 @@ def _pass(winners: Sequence[Ledger]) -> int:
 
 
 def _turns(ledger: Ledger) -> list[TrialRecord]:
-    """The turns that the winner has had; a winner of before a raised budget had turns, too, and they are left out."""
+    """The turns of the current winner; those of an earlier winner, from before a raised budget, are left out."""
     contest = ledger.confirmation
     return contest.runs(contest.chosen, TIMING) if contest is not None and contest.chosen is not None else []
 
@@ -79,7 +79,7 @@ def _turn(plan: Plan, ledger: Ledger, number: int) -> TrialRecord:
 
 
 def optimizer_share(ledger: Ledger) -> float | None:
-    """What the optimizer alone takes of a winner's steps, by the same turns; None where it is not known."""
+    """The optimizer's share of a winner's step time in the same turns, in 0 to 1; None if unknown."""
     shares = [
         seconds * run.step / run.seconds
         for run in _counted(ledger)
@@ -89,12 +89,12 @@ def optimizer_share(ledger: Ledger) -> float | None:
 
 
 def step_seconds(ledger: Ledger) -> list[float]:
-    """Seconds per step of a winner's turns in its last pass, without the first; empty before there are any."""
+    """Seconds per step in each turn of a winner's last pass, without the warm-up; empty before there are any."""
     return [run.seconds / run.step for run in _counted(ledger)]
 
 
 def _counted(ledger: Ledger) -> list[TrialRecord]:
-    """The turns of a winner's last pass that have been measured and do not warm up."""
+    """The measured turns of a winner's last pass, without the warm-up."""
     turns = _turns(ledger)
     last = max((run.number for run in turns), default=0) // ROUNDS
     return [run for run in turns if run.number > last * ROUNDS and run.step]

@@ -1,9 +1,9 @@
-"""Moves a range that a search presses against, within the limits of its space file (`--widen`).
+"""Moves the end of a range at which a winner lies, within the limits in the space file (`--widen`).
 
-When every search of a study is over and a method's best trial lies at an end of its range, the end is moved by half of
-the range, for all methods that share it, and every method of the study may run half as many search trials again. So a
-study ends with winners inside of their ranges, or at limits that somebody has set. Each study widens by itself: it
-belongs to the search, of which studies are independent draws. Verdicts play no part in it.
+When every search of a study is over and a method's best trial lies at an end of a range, that end is moved by half of
+the range, for all methods that share the range, and every method of the study may run half as many search trials again.
+So the winners of a study lie inside their ranges, or at limits that the user set. Each study widens separately, since
+widening is part of the search and studies are independent searches. It does not depend on verdicts.
 """
 
 import math
@@ -21,9 +21,9 @@ from search_spaces import Interval
 from search_spaces.ranges import limits, with_ranges
 
 MOST = 3
-"""How often the ranges of a study are widened."""
+"""Maximum number of widenings in a study."""
 SHARE = 0.5
-"""Of a range, on its own scale, by which an end is moved; and of the trials, by which a cap is raised."""
+"""Share of a range, on its own scale, by which an end is moved; and share of `trials` by which their maximum rises."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class Moved:
     """A range that was moved."""
 
     table: str
-    """Where the space file has it, as `shared` or `methods.sgd-ire`."""
+    """Its table in the space file, as `shared` or `methods.sgd-ire`."""
     setting: str
     old: tuple[float, float]
     new: tuple[float, float]
@@ -43,14 +43,14 @@ class Moved:
 
 @dataclass(frozen=True, kw_only=True)
 class Widening:
-    """What was moved in one study at a time, and by how many trials every method's cap was raised for it."""
+    """Ranges moved together in one study, and the search trials that every method gained by it."""
 
     study: int
     moved: tuple[Moved, ...]
     trials: int
 
     def to_dict(self) -> dict[str, Any]:
-        """As the records hold it."""
+        """The form in the records."""
         ranges = [
             {"table": m.table, "setting": m.setting, "old": list(m.old), "new": list(m.new)}
             for m in self.moved
@@ -73,9 +73,9 @@ class Widening:
 
 
 def due_widening(plan: Plan, ledgers: Mapping[str, Ledger], before: Sequence[Widening]) -> Widening | None:
-    """What is due in a study; None while it searches, or if nothing can be moved or nobody could pay for a trial then.
+    """The widening that is due in a study; None while it searches, or if no range can be moved or no budget is left.
 
-    `plan` is the study's after what was widened in it `before`.
+    `plan` is the study's plan after the widenings `before`.
     """
     over = all(ledger.search_is_over for ledger in ledgers.values())
     if not plan.widen or len(before) >= MOST or not over:
@@ -96,7 +96,7 @@ def due_widening(plan: Plan, ledgers: Mapping[str, Ledger], before: Sequence[Wid
 
 
 def _moved(plan: Plan, method: Method, setting: str, *, is_lower: bool) -> list[Moved]:
-    """That end of a range moved, in every table from which a method of the sweep has this very range."""
+    """That end of a range moved, in every table from which a method of the sweep takes the same range."""
     space = plan.space
     dimension = space.dimensions(method)[setting]
     new = _further(dimension, is_lower=is_lower) if isinstance(dimension, Interval) else None
@@ -114,7 +114,7 @@ def _moved(plan: Plan, method: Method, setting: str, *, is_lower: bool) -> list[
 
 
 def _further(dimension: Interval, *, is_lower: bool) -> tuple[float, float] | None:
-    """The range with one end moved; None if it is at its limit, or has none."""
+    """The range with one end moved; None if that end is at its limit, or the range has no limits."""
     if dimension.limits is None:
         return None
     low, high = dimension.low, dimension.high
@@ -130,13 +130,13 @@ def _further(dimension: Interval, *, is_lower: bool) -> tuple[float, float] | No
 
 
 def has_room(plan: Plan, edge: Edge) -> bool:
-    """Whether the range at whose end a winner lies may be moved further there."""
+    """Whether the end of a range at which a winner lies may be moved further."""
     dimension = plan.space.dimensions(plan.method(edge.method))[edge.setting]
     return isinstance(dimension, Interval) and _further(dimension, is_lower=edge.is_lower) is not None
 
 
 def widened(plan: Plan, widenings: Sequence[Widening]) -> Plan:
-    """The plan of a study after what was widened in it, its ranges and its cap."""
+    """The plan of a study after its widenings, with wider ranges and more trials."""
     for widening in widenings:
         ranges = {(moved.table, moved.setting): moved.new for moved in widening.moved}
         plan = replace(plan, space=with_ranges(plan.space, ranges), trials=plan.trials + widening.trials)
@@ -144,17 +144,17 @@ def widened(plan: Plan, widenings: Sequence[Widening]) -> Plan:
 
 
 def of_study(trials: Iterable[TrialRecord], study: int) -> list[Widening]:
-    """What was widened in a study, as its trials have it on record."""
+    """The widenings of a study, from the records of its trials."""
     return [Widening.from_dict(trial.widened) for trial in trials if trial.widened and trial.study == study]
 
 
 def study_plan(plan: Plan, study: int, trials: Iterable[TrialRecord]) -> Plan:
-    """The plan of one study of a sweep, with all that was widened in it."""
+    """The plan of one study of a sweep after all its widenings."""
     return widened(plan.study(study), of_study(trials, study))
 
 
 def widest(plan: Plan, widenings: Sequence[Widening]) -> Plan:
-    """The sweep's plan with the widest range that any study has of each setting, for what looks at all of them."""
+    """The sweep's plan with the widest range of each setting in any study, for views of all studies."""
     ranges: dict[tuple[str, str], tuple[float, float]] = {}
     for widening in widenings:
         for moved in widening.moved:
@@ -164,7 +164,7 @@ def widest(plan: Plan, widenings: Sequence[Widening]) -> Plan:
 
 
 def check_limits(plan: Plan) -> None:
-    """Raise `InvalidInput` if no range of a sweep with --widen has limits, or if it could not be run at these."""
+    """Raise `InvalidInput` if a sweep with --widen has no range with limits, or could not run at these limits."""
     if not plan.widen:
         return
     methods = [plan.method(name) for name in plan.methods]
@@ -176,7 +176,7 @@ def check_limits(plan: Plan) -> None:
         if isinstance(dimension, Interval)
     ):
         raise InvalidInput(
-            f"--widen: no range in {plan.space.source} has limits, between which it may be moved; add them, as in "
+            f"--widen: no range in {plan.space.source} has limits within which it may be moved; add them, as in "
             "lr = { log = [0.01, 1.0], published = 0.1, limits = [1e-3, 10.0] }"
         )
     at_limits = with_ranges(plan.space, known)
