@@ -80,11 +80,11 @@ def test_a_run_without_a_number_at_its_end_is_lost_whichever_is_better(curves):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"metric": "val_accuracy"}, "add --mode max if a higher one is better"),
+        ({"metric": "val_accuracy"}, "add --mode max if higher is better"),
         ({"metric": "val_accuracy", "mode": "high"}, "--mode high: must be one of min, max"),
-        ({"mode": "max"}, "say of which metric"),
+        ({"mode": "max"}, "also name the metric"),
         ({"metric": "val_acuracy", "mode": "max"}, "column for --metric 'val_acuracy'.*'val_accuracy'"),
-        ({"metric": "val_accuracy", "mode": "max", "val_loss": "val_error"}, "both name what is compared"),
+        ({"metric": "val_accuracy", "mode": "max", "val_loss": "val_error"}, "both name the compared metric"),
     ],
 )
 def test_a_metric_that_is_not_clear_is_one_line(curves, options, message):

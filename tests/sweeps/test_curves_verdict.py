@@ -321,7 +321,11 @@ def test_the_files_of_tensorboards_page_are_runs(tmp_path):
             {},
             r"unknown column for val_loss .*did you mean .*loss2.*name it with --val-loss",
         ),
-        ({}, {"arm": "none", "run": "horizon"}, "has two losses at step 500: --run names the column"),
+        (
+            {},
+            {"arm": "none", "run": "horizon"},
+            "has two losses at step 500: name the column that distinguishes runs with --run",
+        ),
     ],
 )
 def test_a_column_that_is_not_there_is_named_with_the_nearest(tmp_path, change, columns, message):
@@ -344,7 +348,7 @@ def test_a_value_that_is_no_number_is_named_with_its_row(tmp_path):
 @pytest.mark.parametrize(
     ("baselines", "message"),
     [
-        ([], "name the yardstick with --baseline, one or more of: one, two"),
+        ([], "name one or more baselines with --baseline: one, two"),
         (["on"], "unknown arm for --baseline 'on': did you mean 'one'"),
         (["one", "two"], "every arm is a baseline"),
     ],
@@ -372,7 +376,7 @@ def test_in_parquet_a_loss_that_is_no_number_is_divergence_and_a_missing_one_no_
 def test_an_arm_without_a_name_is_named_with_its_row(tmp_path):
     frame = table(("baseline", 3.0), ("mine", 2.9))
     frame.loc[2, "arm"] = None
-    with pytest.raises(InvalidInput, match="column 'arm', row 4: is empty; --arm none"):
+    with pytest.raises(InvalidInput, match="column 'arm', row 4: the cell is empty; --arm none"):
         judged(frame, tmp_path)
 
 

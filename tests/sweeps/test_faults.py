@@ -181,7 +181,7 @@ def test_a_trial_that_dies_too_often_is_given_up_and_the_others_go_on(run):
     fault = Message(trouble=Trouble(kind="workers lost", cause="killed"))
     assert [tune.message(trial.name, fault) for _ in range(3)] == [True, True, False]
     assert trial.status == FAILED
-    assert trial.error == "it was interrupted 3 times, the last time by: workers lost: killed"
+    assert trial.error == "it was interrupted 3 times, most recently by: workers lost: killed"
     assert told.texts[-1].startswith("sgd-0000: workers lost; given up")
     finish(tune)
     folder = tune.protocol.records._trials_file.parent

@@ -128,7 +128,7 @@ def test_a_learning_rate_that_is_a_number_can_be_multiplied(lr):
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
 def test_a_file_that_is_not_utf_8_is_refused(encoding, tmp_path):
     (tmp_path / "sweep.toml").write_bytes(make_plan(name="é").to_toml().encode(encoding, "backslashreplace"))
-    with pytest.raises(InvalidInput, match=r"sweep\.toml: it is not UTF-8"):
+    with pytest.raises(InvalidInput, match=r"sweep\.toml: the file is not UTF-8"):
         read_plan(tmp_path)
 
 

@@ -35,7 +35,7 @@ TRAINED = (
     *("precision", "compile", "deterministic", "micro_batches", "schedule", "external"),
     *("scale", "data_dir", "space"),
 )
-"""The options of a sweep that `ire train` has, too."""
+"""The options of a sweep that `ire train` also has."""
 
 
 @app.callback(invoke_without_command=True)
@@ -132,7 +132,7 @@ def resume(folder: Folder, trust: Trust = False, **options: Any) -> None:
 
 
 def _loading(console: Console, options: Mapping[str, Any]) -> None:
-    """Print what is being loaded before the slow imports."""
+    """Print what is loading, before the slow imports."""
     what = "torch" if options["inline"] else "torch and Ray"
     console.print(f"loading {what} ...", style="dim", highlight=False)
 

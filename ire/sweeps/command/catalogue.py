@@ -22,7 +22,7 @@ Task = Annotated[
 
 
 def tasks() -> None:
-    """List the tasks: what can be trained."""
+    """List the tasks that can be trained."""
     from search_spaces import find_space, space_names
 
     table = plain_table("task", "steps", "what it is")
@@ -31,7 +31,7 @@ def tasks() -> None:
         table.add_row(name, str(space.horizon), space.description)
     console().print(table)
     console().print(
-        "a task of your own: train.py:train or package.module:Class, with its space file beside it or named by --space"
+        "your own task: train.py:train or package.module:Class, with a space file beside it or given by --space"
     )
 
 
@@ -78,7 +78,7 @@ def spaces(task: Task, *, scale: str | None, space: str | None) -> None:
     screen.print(f"{task}: {found.description}")
     screen.print(
         f"horizon {found.horizon} steps, report every {found.eval_interval}; search: at most {search.trials} trials "
-        f"and {search.trials * search.budget_per_trial * found.horizon:g} gradient evaluations a method, "
+        f"and {search.trials * search.budget_per_trial * found.horizon:g} gradient evaluations per method, "
         f"pruning at steps {list(search.rungs)}, where one trial in {search.reduction_factor} continues; "
         f"confirm: {found.confirm_seeds} seeds",
         soft_wrap=True,
@@ -86,7 +86,7 @@ def spaces(task: Task, *, scale: str | None, space: str | None) -> None:
     )
     if not found.metric.is_loss:
         screen.print(
-            f"what is compared: {found.metric.name}, {found.metric.better} is better", highlight=False
+            f"compared metric: {found.metric.name}, {found.metric.better} is better", highlight=False
         )
     for name in found.methods:
         table = plain_table("setting", "searched", "published", title=name)
@@ -101,7 +101,7 @@ def spaces(task: Task, *, scale: str | None, space: str | None) -> None:
             values = ", ".join(f"{key} {value}" for key, value in point.items() if key in varied)
             screen.print(f"trial {number} runs a known point: {values}", soft_wrap=True, highlight=False)
         if not found.is_searched(method):
-            screen.print("not searched: run once, then on the confirm seeds", highlight=False)
+            screen.print("not searched: runs once, then on the confirm seeds", highlight=False)
         said = found.searched_by_default(method)
         if said:
             screen.print(said, soft_wrap=True, highlight=False)
@@ -119,7 +119,7 @@ def toy(
     console().print(table)
     kept = all(law.holds for law in laws())
     console().print(
-        f"the rate grows as 1 + kappa, and the stable direction is left alone: {'yes' if kept else 'NO'}"
+        f"the rate grows as 1 + kappa, and the stable direction is unaffected: {'yes' if kept else 'NO'}"
     )
     console().print(f"figure: {draw_figure(out)}", soft_wrap=True, highlight=False)
     if not kept:

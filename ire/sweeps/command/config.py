@@ -1,4 +1,4 @@
-"""Options from a file: flags typed after `ire sweep CONFIG.toml` override what the file says."""
+"""Options from a file: flags typed after `ire sweep CONFIG.toml` override those in the file."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -30,7 +30,7 @@ def given(context: Context, options: Mapping[str, Option]) -> set[str]:
 
 
 def from_file(path: str, options: Mapping[str, Any], typed: set[str]) -> tuple[str | None, dict[str, Any]]:
-    """The task and the options of a call: those of the file at `path`, overridden by those that were typed."""
+    """The task and the options of a call: those in the file at `path`, overridden by the typed ones."""
     from ire.sweeps.plan.config import read_config  # imports numpy, which most commands do not need
 
     found = read_config(path)

@@ -1,4 +1,4 @@
-"""The message of a command that fails: one line that says what to do, or that this is a bug and where its traceback is.
+"""The message of a failed command: one line that says what to do, or that this is a bug and where its traceback is.
 
 There are four kinds: a user's mistake (`InvalidInput`), an error of the system such as a full disk, an exception in the
 user's own module, and everything else, which is a bug of ours.
@@ -37,7 +37,7 @@ ANSWERS = (
     *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP),
     *(errno.EEXIST, errno.EADDRINUSE, errno.ENOTCONN, errno.EHOSTDOWN, errno.ETXTBSY),
 )
-"""Errors of the system that concern the place in question, not the program."""
+"""Errors of the system that concern a file or another resource, not the program."""
 
 OURS = ("ire", "trainables", "search_spaces")
 
@@ -58,7 +58,7 @@ def run(command: Callable[[], object]) -> int:
 
 
 def explained(error: BaseException) -> tuple[str, int]:
-    """What to print of an exception, and the exit code."""
+    """The message for an exception, and the exit code."""
     if isinstance(error, InvalidInput):
         return visible(error) + _theirs(error), MISTAKE
     if isinstance(error, EndOfInput):
@@ -90,7 +90,7 @@ class EndOfInput(Exception):
 
 
 def place_of_the_user(error: BaseException) -> str | None:
-    """The place in a module, neither ours nor installed, that raised it, as `FILE, line N`; None if there is none."""
+    """The place in a module, neither ours nor installed, that raised `error`, as `FILE, line N`; None if none did."""
     if isinstance(error, SyntaxError) and error.filename and _is_the_users(error.filename):
         return f"{error.filename}, line {error.lineno}"
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
@@ -113,7 +113,7 @@ def _is_the_users(file: str) -> bool:
 
 
 def _written(error: BaseException, words: str) -> str:
-    """Write the traceback to a file that only this user can read; returns `words` and its path."""
+    """Write the traceback to a file that only this user can read; returns `words` followed by its path."""
     text = "\n".join(
         (
             f"command: {' '.join(sys.argv)}",
@@ -133,7 +133,7 @@ def _written(error: BaseException, words: str) -> str:
 
 
 def _exit_code(end: SystemExit) -> int:
-    """Of a command that exits; a user's module that does so fails the command, whatever its code is."""
+    """The exit code of a command that exits; an exit in a user's module is a failure, whatever its code."""
     if place := place_of_the_user(end):
         print(f"ire: {visible(place)}: sys.exit({end.code!r})", file=Output(sys.stderr, waits=True))
         return FAILED

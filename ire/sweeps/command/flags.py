@@ -1,4 +1,4 @@
-"""The flags of a command, made from the table of options, and the conversion of what is typed to the call's values."""
+"""Makes the flags of a command from the table of options, and converts typed text to the values of the call."""
 
 import functools
 import inspect
@@ -43,7 +43,7 @@ def with_flags(
 
 
 def flags_of(option: Option) -> tuple[str, ...]:
-    """The names of an option's parameters; a list that can be switched on has two."""
+    """The parameter names of an option; a list that can be switched on has two."""
     return (option.name, _values_name(option)) if option.usual else (option.name,)
 
 
@@ -58,7 +58,7 @@ def _default(option: Option, resume: bool) -> Any:
 
 
 def _flags(option: Option, default: Any, resume: bool) -> list[inspect.Parameter]:
-    """The flag of an option; of a list that may be switched on a second one, which takes values."""
+    """The flag of an option, and for a list that can be switched on a second flag that takes values."""
     text = option.resume.help if resume and option.resume else option.help
     if option.inherited and default is None and not resume:
         text += f"; default: {option.inherited}"
@@ -68,7 +68,7 @@ def _flags(option: Option, default: Any, resume: bool) -> list[inspect.Parameter
             _parameter(option.name, bool, default, text, None if default else option.dashed),
             _parameter(_values_name(option), str | None, None, later if resume else first, flag),
         ]
-    if option.base is bool:  # with --no- only where that says something
+    if option.base is bool:  # --no- only where it differs from the default
         kind, spelled = (
             bool if default is not None else bool | None,
             option.dashed if default is False or not option.inherited else None,
@@ -92,7 +92,7 @@ def _values_name(option: Option) -> str:
 
 
 def _value(option: Option, value: Any, given: dict[str, Any]) -> Any:
-    """The call's value for what was typed; removes the second flag of a list from `given`."""
+    """The value of the call for typed text; removes the second flag of a list from `given`."""
     flag = option.dashed
     if option.usual:
         text = given.pop(_values_name(option), None)

@@ -20,15 +20,16 @@ from ire.methods.updates import UPDATES
 from ire.sweeps.command.plain_table import plain_table
 
 BYTES = 4
-"""Of one number of optimizer state in single precision."""
+"""Bytes of one number of optimizer state in single precision."""
 WIDE = 100
-"""Columns of a terminal from which on there is room for the state of each optimizer."""
+"""Minimum width of a terminal, in characters, that has room for the state of each optimizer."""
 
 
 def listing(width: int) -> Iterator[Table | str]:
     """Every registered base optimizer, the wrappers around it, and the notation for any other optimizer.
 
-    A terminal of a small `width` has no column for the state, which `ire methods NAME` tells, too.
+    `width` is that of the terminal, in characters. A narrow one has no column for the state, which `ire methods NAME`
+    also shows.
     """
     is_wide = width >= WIDE
     heads = ["method", "what it is", "from", *["state"] * is_wide, "settings of its own"]
@@ -42,7 +43,7 @@ def listing(width: int) -> Iterator[Table | str]:
         table.add_row(f"sgd-{update.name}", update.words, "ire", *[f"{BYTES} B"] * is_wide, ", ".join(own))
     yield table
     if is_wide:
-        yield "state: bytes a parameter"
+        yield "state: bytes per parameter"
     yield f"settings of every method: {', '.join(SHARED.settings)}; optional: {', '.join(SHARED.options)}"
     yield "prefix sam-: SAM around the base optimizer; suffix -ire: IRE around that (sgd-ire, sam-muon-ire)"
     yield "suffix after -ire: a control, which replaces IRE's mask (adamw-ire-random):"
@@ -58,13 +59,13 @@ def _registered() -> Iterator[Base]:
 
 
 def one(name: str, task: str | None = None) -> Iterator[Table | str]:
-    """The facts about one method; with a task, also its search space and its parameter groups there."""
+    """The facts about one method; with a task, also its search space and parameter groups on that task."""
     method = parse_method(name)
     base = method.base
     yield f"{method.name}: {method.description}"
     yield (
         f"from {base.constructor}; a step costs {method.gradients_per_step(_costs(method))} gradients of a batch; "
-        f"optimizer state: {method.state_bytes:g} bytes a parameter in single precision"
+        f"optimizer state: {method.state_bytes:g} bytes per parameter in single precision"
         + (" (an upper bound, or what the class states)" if base.found else "")
     )
     table = plain_table("setting", "what it is", "default", "allowed", "found in")
@@ -87,7 +88,7 @@ def one(name: str, task: str | None = None) -> Iterator[Table | str]:
 
 def _on_task(method: Method, task: str) -> Iterator[Table | str]:
     from search_spaces import find_space
-    from trainables.task import load_task  # brings torch, as building a model does
+    from trainables.task import load_task  # imports torch, which building a model needs
     from trainables.training.rehearsal import rehearse
 
     space = find_space(task)
@@ -102,7 +103,7 @@ def _on_task(method: Method, task: str) -> Iterator[Table | str]:
     groups = rehearse(load_task(task), {method: settings}, horizon=space.horizon).get(method.name)
     if groups is None:
         raise InvalidInput(
-            f"--task {task}: its data is missing, so its model cannot be built; `ire data prepare {task}` makes it"
+            f"--task {task}: its data is missing, so its model cannot be built: run `ire data prepare {task}`"
         )
     yield "groups of parameters:"
     for group in groups:
@@ -111,7 +112,7 @@ def _on_task(method: Method, task: str) -> Iterator[Table | str]:
 
 
 def _folded(names: Iterable[str]) -> list[str]:
-    """Names that differ in numbers alone as one: `blocks.*.weight (12)`."""
+    """The names, those that differ only in numbers as one: `blocks.*.weight (12)`."""
     counts = Counter(re.sub(r"(?<=[._])\d+(?=\.)", "*", name) for name in names)
     return [name if count == 1 else f"{name} ({count})" for name, count in counts.items()]
 

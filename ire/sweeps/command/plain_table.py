@@ -1,4 +1,4 @@
-"""The tables of lists that commands print: no cell is cut off, and names stay whole."""
+"""The tables in which commands print lists: no cell is truncated, and names stay on one line."""
 
 from collections.abc import Mapping
 
@@ -7,9 +7,9 @@ from rich.table import Table
 
 
 def plain_table(*heads: str, title: str | None = None, least: Mapping[str, int] | None = None) -> Table:
-    """An empty table. Cells that are too long go on in the next line, but for the first column's.
+    """An empty table with these columns. Long cells wrap, except in the first column.
 
-    `least` has the columns that need so many characters.
+    `least` gives minimum widths of columns, in characters.
     """
     table = Table(title=title, title_justify="left", title_style="bold", pad_edge=False, box=SIMPLE_HEAD)
     for number, head in enumerate(heads):

@@ -1,4 +1,4 @@
-"""`ire verdict`: reads the curves of runs that another scheduler trained, and prints the verdict on them."""
+"""`ire verdict`: reads the curves of runs that another scheduler trained, and prints a verdict on them."""
 
 import inspect
 from pathlib import Path
@@ -29,20 +29,20 @@ def verdict(
     metric: Annotated[
         str | None,
         typer.Option(
-            help="column or tag of what is compared, if it is not the validation loss; needs --mode"
+            help="column or tag of the compared metric, if it is not the validation loss; needs --mode"
         ),
     ] = None,
     mode: Annotated[str | None, typer.Option(help="min or max: which value of --metric is better")] = None,
     clock: Annotated[
         str | None,
         typer.Option(
-            help="what speed is measured in: step or gradient_evaluations; default: the latter if the table has it"
+            help="unit of speed: step or gradient_evaluations; default: the latter if the table has it"
         ),
     ] = None,
     output: Annotated[Path, typer.Option(help="folder that the report is written to")] = Path("report"),
     **columns: str | None,
 ) -> None:
-    """Judge runs that your own scheduler trained: from their curves, which arm (variant) is faster than the baseline.
+    """Judge runs of your own scheduler: find from their curves which arm (variant) is faster than the baseline.
 
     The report also lists the conditions of a fair comparison that curves alone cannot show.
     """

@@ -1,4 +1,4 @@
-"""Starts TensorBoard on an experiment in place of this process, so that ending the command ends TensorBoard."""
+"""Replaces this process by TensorBoard on an experiment, so that ending the command ends TensorBoard."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def view(home: ExperimentHome, options: Sequence[str]) -> int:
-    """Run TensorBoard until it ends. Returns its exit code, or does not return where it replaces this process."""
+    """Run TensorBoard until it ends; returns its exit code, or does not return if it replaces this process."""
     home.fetch("trials")
     logdir = grouped(home.folder, read_records(home.folder).trials.values())
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(logdir), *options]

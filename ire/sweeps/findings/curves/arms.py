@@ -1,4 +1,4 @@
-"""The arms of a table of curves: their runs by horizon, and what was found of each."""
+"""The arms in a table of curves: their runs by horizon, and the findings about each."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,12 +25,12 @@ class Side:
 
     @property
     def lost(self) -> int:
-        """Runs that ended before their horizon, or without a finite loss."""
+        """Number of runs that ended before their horizon, or without a finite loss."""
         return len(self.runs) - len(self.whole)
 
     @cached_property
     def units(self) -> dict[str | int, float]:
-        """Mean final loss by study; of one study, final losses by seed, or by position where there are no seeds."""
+        """Mean final loss by study; within a single study, final losses by seed, or by position without seeds."""
         studies = {run.study for run in self.runs}
         if len(studies) > 1:
             there = sorted({run.study for run in self.whole})
@@ -42,13 +42,13 @@ class Side:
 
     @property
     def has_seeds(self) -> bool:
-        """Whether its units are studies, or runs told apart by seed."""
+        """Whether its units are studies, or runs with distinct seeds."""
         seeds = {run.seed for run in self.whole if run.seed is not None}
         return len({run.study for run in self.runs}) > 1 or len(seeds) == len(self.whole)
 
     @property
     def is_usable(self) -> bool:
-        """Whether its spread is known and no run of it was lost."""
+        """Whether its spread is known and none of its runs was lost."""
         return not self.lost and len(self.units) >= MIN_SEEDS
 
     @property
@@ -60,7 +60,7 @@ class Side:
 
 @dataclass(frozen=True, kw_only=True)
 class Arm:
-    """One arm and what is said about it; the mappings are empty for a baseline, or where nothing can be said."""
+    """One arm and the findings about it; the mappings are empty for a baseline, or without findings."""
 
     name: str
     is_baseline: bool
@@ -70,24 +70,24 @@ class Arm:
     """By clock and baseline."""
     draws: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
     judgements: Mapping[str, Judgement] = field(default_factory=dict)
-    """By clock; none on wall-clock, which nobody has measured quietly."""
+    """By clock; not on wall-clock, since the machines may have been busy."""
     differences: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
-    """By baseline that has runs at its horizon: final loss minus the baseline's, and its 95 % interval."""
+    """Final loss minus the baseline's and its 95 % interval, by baseline with runs at its horizon."""
 
     @property
     def main(self) -> Side:
-        """The horizon with the most runs, of equals the longest: where the arm is judged."""
+        """The side on which the arm is judged: the horizon with the most runs, the longest of equal ones."""
         return max(self.sides, key=lambda side: (len(side.runs), side.horizon))
 
     @property
     def curve(self) -> list[Side]:
-        """Horizons at which a baseline is read: those that carry a judgement, else all that have whole runs."""
+        """The horizons of a baseline's curve: all usable ones, else all with whole runs only."""
         return [side for side in self.sides if side.is_usable] or [
             side for side in self.sides if side.whole and not side.lost
         ]
 
     def against(self, clock: str) -> str | None:
-        """The baseline that decides on a clock: the judgement's, else the one over which the speed-up is smallest."""
+        """The decisive baseline on a clock: the judgement's, else the one with the smallest speed-up over it."""
         over = self.speed_ups.get(clock)
         if not over:
             return None

@@ -1,4 +1,4 @@
-"""The fairness contract as far as curves tell: what is kept, what is broken, and what cannot be checked."""
+"""The fairness contract as far as curves show it: clauses that are kept, broken, or cannot be checked."""
 
 from collections.abc import Iterator, Sequence
 
@@ -11,61 +11,61 @@ from ire.sweeps.plan.options import MIN_STUDIES
 UNSEEN = {
     "budget": "whether every arm was tuned with the same budget and in the same ranges",
     "choice": "whether runs or settings were chosen by the values that are compared",
-    "hardware": "whether the machines were alike and quiet, without which there is no verdict on wall-clock,",
+    "hardware": "whether the machines were equal and otherwise idle, as a verdict on wall-clock needs,",
 }
-"""Clauses that no curve tells of."""
+"""Clauses that curves cannot show."""
 
 
 def curve_clauses(curves: Curves, arms: Sequence[Arm], studies: int, paired: bool) -> Iterator[Clause]:
-    """The contract of a sweep, each clause as far as the table tells."""
+    """The contract of a sweep, each clause as far as the table shows it."""
     baselines = [arm for arm in arms if arm.is_baseline]
     unusable = [arm.name for arm in baselines if not any(side.is_usable for side in arm.sides)]
     yield Clause(
         name="runs",
         kept=not unusable,
-        text=f"every arm that is judged has {MIN_SEEDS} runs or more at its horizon, and none was lost"
-        + (f"; of {', '.join(unusable)} no horizon has" if unusable else ""),
+        text=f"every judged arm has at least {MIN_SEEDS} runs at its horizon, and none was lost"
+        + (f"; {', '.join(unusable)} has no such horizon" if unusable else ""),
     )
     yield _schedules(curves, arms)
     single = [arm.name for arm in baselines if len(arm.curve) == 1]
-    told = [f"{a.name} at {', '.join(str(s.horizon) for s in a.curve) or 'no horizon'}" for a in baselines]
+    known = [f"{a.name} at {', '.join(str(s.horizon) for s in a.curve) or 'no horizon'}" for a in baselines]
     bounded = f"; with one horizon ({', '.join(single)}) it is only bounded" if single else ""
     yield Clause(
         name="curve",
         kept=not single and not unusable,
         text=f"a speed-up is read from the baseline's final {curves.metric.words} at several horizons: "
-        f"{'; '.join(told)}{bounded}",
+        f"{'; '.join(known)}{bounded}",
     )
     pairs = "runs are paired by seed" if studies < 2 else "arms are paired by study"
     if not paired:
-        pairs = "the arms' runs have no common seeds, so intervals are those of independent runs"
+        pairs = "the runs of the arms share no seeds, so intervals assume independent runs"
     yield Clause(name="seeds", kept=paired or None, text=pairs)
     yield Clause(
         name="studies",
         kept=studies >= MIN_STUDIES or None,
-        text=f"{studies} stud{'y' if studies == 1 else 'ies'}; a verdict about methods needs {MIN_STUDIES} whole "
-        "searches of every arm (--study names their column), fewer compare the configurations that were run",
+        text=f"{studies} stud{'y' if studies == 1 else 'ies'}; a verdict about methods needs {MIN_STUDIES} complete "
+        "searches of every arm (--study names their column), fewer only compare configurations",
     )
-    cost = "steps are converted into gradient evaluations by what they cost"
+    cost = "steps are converted into gradient evaluations by their cost"
     if "gradients" not in curves.columns:
-        cost = "whether a step costs the same in every arm is not known: there is no column of gradient evaluations"
+        cost = "the cost of a step in each arm is unknown: there is no column of gradient evaluations"
     yield Clause(name="cost of a step", kept="gradients" in curves.columns or None, text=cost)
     for name, text in UNSEEN.items():
         yield Clause(name=name, kept=None, text=f"{text} is not in the curves")
 
 
 def _schedules(curves: Curves, arms: Sequence[Arm]) -> Clause:
-    """Whether every run ended where its schedule did."""
+    """Whether every run ended at the end of its schedule."""
     lost = [f"{s.arm} {s.lost} of {len(s.runs)} at {s.horizon}" for a in arms for s in a.sides if s.lost]
     if "horizon" not in curves.columns:
-        text = (
-            "whether every run ended with its schedule complete is not known: there is no column of horizons"
-        )
+        text = "it is unknown whether every run completed its schedule: there is no column of horizons"
         if lost:
-            text += f"; fewer than {MIN_SEEDS} runs end before the others of their arm, or diverged: {'; '.join(lost)}"
+            text += f"; fewer than {MIN_SEEDS} runs of an arm end before the others, or diverged: {'; '.join(lost)}"
         return Clause(name="schedules", kept=False if lost else None, text=text)
     text = f"every run must end at its horizon with a finite {curves.metric.words}"
     if lost:
-        text += f"; these did not, and their arms are not judged: {'; '.join(lost)} (--horizon none: runs are read "
-        text += "at their last step, wherever their schedule would have ended)"
+        text += (
+            f"; these did not, and their arms are not judged: {'; '.join(lost)} (--horizon none reads runs "
+        )
+        text += "at their last step, whatever their schedule)"
     return Clause(name="schedules", kept=not lost, text=text)

@@ -1,4 +1,4 @@
-"""The roles of the columns in a table of curves: the names recognised for each, and those that the user gives."""
+"""The roles of the columns in a table of curves, and how they are found: by recognised names or the user's."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ class Role:
 
     help: str
     names: tuple[str, ...]
-    """Names by which it is found, in lower case with `_` for everything but letters and digits."""
+    """Recognised names, in lower case with `_` for everything but letters and digits."""
 
 
 ROLES = {
@@ -61,7 +61,7 @@ ROLES = {
 """All roles; `step` and `val_loss` are required."""
 REQUIRED = ("step", "val_loss")
 NONE = "none"
-"""The word a user gives for a role that no column has."""
+"""The name that a user gives for a role without a column."""
 
 
 def normal(name: str) -> str:
@@ -70,18 +70,18 @@ def normal(name: str) -> str:
 
 
 def read_metric(name: str | None, mode: str | None, *, val_loss: str | None) -> Metric:
-    """What `--metric` and `--mode` say, the validation loss by default; raises `InvalidInput`."""
+    """The metric of `--metric` and `--mode`, by default the validation loss; raises `InvalidInput`."""
     if name is None:
         if mode not in (None, "min"):
-            raise InvalidInput(f"--mode {mode}: say of which metric, as in --metric val_accuracy --mode max")
+            raise InvalidInput(f"--mode {mode}: also name the metric, as in --metric val_accuracy --mode max")
         return LOSS
     if val_loss is not None:
         raise InvalidInput(
-            f"--metric {name} --val-loss {val_loss}: both name what is compared; give one of them"
+            f"--metric {name} --val-loss {val_loss}: both name the compared metric; give one of them"
         )
     is_loss = normal(name) in ROLES["val_loss"].names
     if mode is None and not is_loss:
-        raise InvalidInput(f"--metric {name}: add --mode max if a higher one is better, or --mode min")
+        raise InvalidInput(f"--metric {name}: add --mode max if higher is better, else --mode min")
     if mode is not None and mode not in MODES:
         raise InvalidInput(f"--mode {mode}: must be one of {', '.join(MODES)}")
     return Metric(name=name, mode=mode or "min")
@@ -93,14 +93,14 @@ def flag_of(role: str, metric: Metric) -> str:
 
 
 def named_as(name: str, there: Sequence[str]) -> str | None:
-    """The one of `there` that is `name`, or is written like it but for case and separators."""
+    """The entry of `there` that equals `name`, at least apart from case and separators; None if none does."""
     return name if name in there else next((each for each in there if normal(each) == normal(name)), None)
 
 
 def chosen_columns(
     columns: Sequence[str], given: Mapping[str, str | None], *, where: str, metric: Metric = LOSS
 ) -> dict[str, str]:
-    """By role: the column that holds it, as `given` (or `none`), or by its name; raises `InvalidInput`."""
+    """The column of each role: the `given` one (or `none`), else one with a recognised name; raises `InvalidInput`."""
     by_name = {normal(column): column for column in reversed(columns)}
     found: dict[str, str] = {}
     for role, column in given.items():

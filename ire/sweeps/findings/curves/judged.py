@@ -1,7 +1,8 @@
-"""What curves show: every arm against every baseline, by the definitions and the statistics of a sweep's report.
+"""Judges every arm in curves against every baseline, with the definitions and statistics of a sweep's report.
 
-A run is read at its horizon alone, where its schedule is complete. A baseline's runs at several horizons are its curve;
-with a single horizon a speed-up is only bounded. The unit is a study, if the table names them, else a run.
+A run is read only at its horizon, where its schedule is complete. A baseline's runs at several horizons are its
+curve; with a single horizon a speed-up is only bounded. The statistical unit is a study if the table names studies, else
+a run.
 """
 
 from collections import Counter
@@ -17,7 +18,7 @@ from ire.sweeps.findings.curves.arms import Arm, Side
 from ire.sweeps.findings.curves.clauses import curve_clauses
 from ire.sweeps.findings.curves.runs import CurveRun, Curves
 from ire.sweeps.findings.statistics.draws import RESAMPLES, interval, median_ratios, paired_draws
-from ire.sweeps.findings.statistics.speedup import CLOCKS, speed_ups, speed_ups_of_means
+from ire.sweeps.findings.statistics.speedup import speed_ups, speed_ups_of_means
 from ire.sweeps.findings.statistics.verdict import (
     MIN_SEEDS,
     Judgement,
@@ -32,36 +33,36 @@ from ire.trial.seeds import derive_seed
 JUDGED = ("step", "gradient_evaluations")
 """Clocks that have a verdict."""
 BASELINE = "baseline"
-"""The arm that is the yardstick if none is named."""
+"""The arm that is the baseline if none is named."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CurvesComparison:
-    """All arms, baselines first, and the clauses of the contract as far as curves tell."""
+    """All arms, baselines first, and the clauses of the contract as far as curves show them."""
 
     arms: list[Arm]
     clock: str
     studies: int
-    """Of every arm, at least."""
+    """Number of studies that every arm has at least."""
     paired: bool
     contract: list[Clause]
     copies: int = 0
-    """Runs that were left out as copies of others."""
+    """Number of runs left out as copies of others."""
     metric: Metric = LOSS
-    """What is compared; what runs, sides and differences hold are its costs, of which lower is better."""
+    """The compared metric; runs, sides and differences hold its costs, of which lower is better."""
 
     @property
     def value(self) -> str:
-        """What is compared, for people: `validation loss`."""
+        """The compared metric in words: `validation loss`."""
         is_plain = self.metric.name.startswith(VALIDATION)
         return f"validation {self.metric.words}" if is_plain else self.metric.name
 
     def mean(self, side: Side) -> tuple[float, float] | None:
-        """Mean and standard deviation of the metric where the runs of a side end."""
+        """Mean and standard deviation of the metric at the end of the runs of a side; None without whole runs."""
         return (self.metric.cost(side.loss[0]), side.loss[1]) if side.loss else None
 
     def difference(self, costs: tuple[float, float, float]) -> tuple[float, float, float]:
-        """A difference of costs and its interval as one of the metric."""
+        """A difference of costs (value, low, high), as a difference in the metric."""
         value, low, high = map(self.metric.cost, costs)
         return value, min(low, high), max(low, high)
 
@@ -75,19 +76,19 @@ class CurvesComparison:
 
     @property
     def judges_methods(self) -> bool:
-        """Whether there are enough studies to speak of methods, and not of the configurations that were run."""
+        """Whether there are enough studies for a verdict about methods rather than configurations."""
         return self.studies >= MIN_STUDIES
 
 
 def compare_curves(
     curves: Curves, *, baselines: Sequence[str] = (), clock: str | None = None, seed: int = 0
 ) -> CurvesComparison:
-    """Judge every arm against every one of `baselines` (default: the arm of that name); raises `InvalidInput`.
+    """Judge every arm against all `baselines` (default: the arm named baseline); raises `InvalidInput`.
 
-    `clock` is that of the headline: `gradient_evaluations` if the table has them of every run, else `step`.
+    `clock` is the clock of the headline; by default `gradient_evaluations` if every run has them, else `step`.
     """
     if clock is not None and clock not in JUDGED:
-        why = ": nobody knows how quiet the machines were" if clock in CLOCKS else ""
+        why = "; the machines may have been busy, so wall-clock has no verdict" if clock == "wall" else ""
         raise InvalidInput(f"--clock {clock}: must be one of {', '.join(JUDGED)}{why}")
     names = _baselines(curves, baselines)
     sides = {name: _sides(curves, name) for name in curves.arms}
@@ -95,8 +96,8 @@ def compare_curves(
     has_gradients = all(run.gradients_per_step is not None for run in curves.runs)
     if clock == "gradient_evaluations" and not has_gradients:
         raise InvalidInput(
-            "--clock gradient_evaluations: some runs have none; --gradients names their column, --clock step does "
-            "without"
+            "--clock gradient_evaluations: some runs have none; name their column with --gradients, or use "
+            "--clock step"
         )
     studies = min(len({run.study for run in curves.runs if run.arm == name}) for name in curves.arms)
     paired = _is_paired(arms, names)
@@ -128,17 +129,17 @@ def _baselines(curves: Curves, given: Sequence[str]) -> list[str]:
             raise unknown("arm for --baseline", name, curves.arms)
     names = list(given) or [name for name in curves.arms if name == BASELINE]
     if not names:
-        raise InvalidInput(f"name the yardstick with --baseline, one or more of: {', '.join(curves.arms)}")
+        raise InvalidInput(f"name one or more baselines with --baseline: {', '.join(curves.arms)}")
     if len(names) == len(curves.arms):
         raise InvalidInput(
-            f"{', '.join(names)}: every arm is a baseline, so there is nothing to judge; --arm names the column that "
-            "tells arms apart"
+            f"{', '.join(names)}: every arm is a baseline, so there is nothing to judge; name the column that "
+            "distinguishes arms with --arm"
         )
     return names
 
 
 def _sides(curves: Curves, arm: str) -> list[Side]:
-    """An arm by horizon. Without recorded horizons, a few runs that end earlier than the rest count as lost there."""
+    """The sides of an arm. Without recorded horizons, a few runs that end earlier than the others count as lost."""
     runs = [run for run in curves.runs if run.arm == arm]
     counts = Counter(run.horizon for run in runs)
     if "horizon" not in curves.columns:
@@ -150,7 +151,7 @@ def _sides(curves: Curves, arm: str) -> list[Side]:
 
 
 def _is_paired(arms: Mapping[str, Arm], baselines: Sequence[str]) -> bool:
-    """Whether every side that is read has the same units, told apart by study or seed."""
+    """Whether all sides that are read have the same units, identified by study or seed."""
     sides = [side for name in baselines for side in arms[name].curve]
     sides += [arm.main for arm in arms.values() if not arm.is_baseline and arm.main.is_usable]
     units = {frozenset(side.units) for side in sides}
@@ -158,7 +159,7 @@ def _is_paired(arms: Mapping[str, Arm], baselines: Sequence[str]) -> bool:
 
 
 def _measured(arm: Arm, baselines: Sequence[Arm], studies: int, paired: bool, seed: int) -> Arm:
-    """An arm with its speed-ups over every baseline; `whole` is false where they cannot carry a judgement."""
+    """The arm with its speed-ups over every baseline; `whole` is false if they allow no judgement."""
     by_clock: dict[str, dict[str, SpeedUp]] = {}
     draws: dict[str, dict[str, np.ndarray]] = {}
     differences = {}
@@ -187,7 +188,7 @@ def _measured(arm: Arm, baselines: Sequence[Arm], studies: int, paired: bool, se
             differences[baseline.name] = _difference(mine, at, generator, paired=joint)
     for clock, over in by_clock.items():
         for baseline in baselines:
-            if baseline.name not in over:  # it lost its runs, or does not count on this clock
+            if baseline.name not in over:  # it lost its runs, or has no values on this clock
                 over[baseline.name], draws[clock][baseline.name] = unknown_speed_up(len(mine.units))
     return replace(arm, speed_ups=by_clock, draws=draws, differences=differences)
 
@@ -195,7 +196,7 @@ def _measured(arm: Arm, baselines: Sequence[Arm], studies: int, paired: bool, se
 def _difference(
     mine: Side, at: Side, generator: np.random.Generator, *, paired: bool
 ) -> tuple[float, float, float]:
-    """The arm's mean final loss minus the baseline's, and its 95 % interval."""
+    """The arm's mean final loss minus the baseline's, and the 95 % interval of the difference."""
     if paired:
         values = np.array([[mine.units[key] - at.units[key]] for key in mine.units])
         return float(values.mean()), *interval(paired_draws(values, generator)[:, 0])
@@ -204,7 +205,7 @@ def _difference(
 
 
 def _independent_means(sides: Sequence[Side], generator: np.random.Generator) -> np.ndarray:
-    """Mean losses (1 + resamples, sides): the values, then draws of each side by itself."""
+    """Mean losses (1 + resamples, sides): the observed means, then resampled ones, each side separately."""
     drawn: dict[int, np.ndarray] = {}
     for side in sides:
         if side.horizon not in drawn or side is sides[0]:
@@ -215,21 +216,21 @@ def _independent_means(sides: Sequence[Side], generator: np.random.Generator) ->
 
 
 def _costs(mine: Side, at: Side, generator: np.random.Generator, *, by_study: bool) -> dict[str, np.ndarray]:
-    """By clock: logarithms, of each study or (1 + resamples,), that turn a ratio of horizons into a speed-up.
+    """Logarithms, by clock, that convert a ratio of horizons to a speed-up; (studies,), or else (1 + resamples,).
 
-    What a step of the baseline costs over one of the arm, and how much longer the horizon is at which it is read.
+    They are those of the cost of a baseline step over one of the arm, times the ratio of the horizons they are read at.
     """
     studies = sorted(mine.units) if by_study else [None]
     scale = np.full(len(studies) if by_study else 1 + RESAMPLES, np.log(at.horizon / mine.horizon))
     costs = {"step": scale}
 
     def values(side: Side, study: str | int | None, of: Callable[[CurveRun], float | None]) -> list[float]:
-        """Of the runs in a study, as infinity where one is not known."""
+        """The values of a side's runs in a study, infinity if unknown."""
         found = [of(run) for run in side.whole if study in (None, run.study)]
         return [np.inf if value is None else value for value in found]
 
     def pairs(of: Callable[[CurveRun], float | None]) -> list[tuple[list[float], list[float]]]:
-        """The baseline's and the arm's by study; empty where a run has none."""
+        """The values of baseline and arm in each study; empty if any run has none."""
         found = [(values(at, study, of), values(mine, study, of)) for study in studies]
         return found if all(np.isfinite(own).all() for pair in found for own in pair) else []
 

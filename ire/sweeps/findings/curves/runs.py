@@ -13,7 +13,7 @@ from ire.sweeps.findings.curves.tables import Table, read_table
 from ire.trial.metric import LOSS, Metric
 
 COPIED = 3
-"""Reports from which on two equal curves are one run that was exported twice."""
+"""Two equal curves with at least this many reports are one run that was exported twice."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,9 +25,9 @@ class CurveRun:
     seed: str | None
     study: str
     horizon: int
-    """Steps over which its schedule was laid, as recorded or else its last step."""
+    """Steps of its schedule if recorded, else its last step."""
     steps: np.ndarray
-    """Of its reports (k,), rising."""
+    """Steps of its reports (k,), rising."""
     losses: np.ndarray
     """Validation losses (k,), or the costs of another metric: lower is better."""
     gradients_per_step: float | None
@@ -35,7 +35,7 @@ class CurveRun:
 
     @property
     def loss(self) -> float:
-        """At its horizon, or one step before it, since some count from 0; infinity if it ended before."""
+        """The loss at its horizon, or one step before, since some count from 0; infinity if it ended earlier."""
         for step in (self.horizon, self.horizon - 1) if self.horizon > 0 else ():
             at = np.flatnonzero(self.steps == step)
             if at.size:
@@ -44,23 +44,23 @@ class CurveRun:
 
     @property
     def is_whole(self) -> bool:
-        """Whether it ended at its horizon with a number."""
+        """Whether it ended at its horizon with a finite loss."""
         return bool(np.isfinite(self.loss))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Curves:
-    """The runs of one or more files, and which roles their columns fill."""
+    """The runs in one or more files, and the columns found for each role."""
 
     runs: list[CurveRun]
     columns: Mapping[str, str]
     copies: int = 0
-    """Runs that were left out, because their whole curve is another's of their arm."""
+    """Number of runs left out because their whole curve equals that of another run of their arm."""
     metric: Metric = LOSS
 
     @property
     def arms(self) -> list[str]:
-        """In their order."""
+        """The names of the arms, in order of appearance."""
         return list(dict.fromkeys(run.arm for run in self.runs))
 
 
@@ -71,10 +71,10 @@ def read_curves(
     metric: str | None = None,
     mode: str | None = None,
 ) -> Curves:
-    """Read files of curves; `columns` names the column of a role (`ROLES`) where that is not found by its name.
+    """Read files of curves; `columns` names the columns of roles (`ROLES`) that are not found by name.
 
-    `metric` is what is compared instead of the validation loss, and `mode` says whether `min` or `max` is better.
-    Raises `InvalidInput` that names the file, the column and, of a bad value, the row.
+    `metric` is compared instead of the validation loss; `mode`, `min` or `max`, says which value is better. Raises
+    `InvalidInput` with the file, the column and, for an invalid value, the row.
     """
     given = {role: (columns or {}).get(role) for role in ROLES}
     compared = read_metric(metric, mode, val_loss=given["val_loss"])
@@ -101,7 +101,7 @@ def read_curves(
 
 
 def _one_after_another(rows: Table) -> list[Table]:
-    """The runs in one log: each time the first step comes again, another one begins."""
+    """The runs in one log; each return to the first step begins another run."""
     steps = rows["step"].to_numpy()
     begins = (steps == steps[0]) & (np.append(steps[0] + 1, steps[:-1]) > steps[0])
     return [part for _, part in rows.groupby(begins.cumsum(), sort=False)]
@@ -117,7 +117,7 @@ def _run(key: tuple, rows: Table, number: int) -> CurveRun:
     if rows["step"].duplicated().any():
         step = rows["step"][rows["step"].duplicated()].iloc[0]
         raise InvalidInput(
-            f"{where} has two losses at step {step:.0f}: --run names the column that tells runs apart"
+            f"{where} has two losses at step {step:.0f}: name the column that distinguishes runs with --run"
         )
     horizons, seeds = rows["horizon"].dropna().unique(), rows["seed"].dropna().unique()
     for role, values in (("horizon", horizons), ("seed", seeds)):

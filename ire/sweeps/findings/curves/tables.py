@@ -19,7 +19,7 @@ from ire.sweeps.records.records import CONFIRM, CURVE
 from ire.trial.metric import Metric
 
 Table = Any
-"""A `pandas.DataFrame`: by pandas' own hints, what is selected from one may be of any type."""
+"""A `pandas.DataFrame`; by pandas' own type hints, a selection from one may have any type."""
 Column = Any
 """A `pandas.Series`."""
 
@@ -28,27 +28,26 @@ WIDE = re.compile(r"(?P<run>.+) - (?P<metric>.+?)(?P<bound>__MIN|__MAX)?")
 SCALARS = re.compile(r"run-(?P<run>.+)-tag-.+")
 """The name of a file that TensorBoard's page exports."""
 NUMBERED = re.compile(r"(.+?)[-_. /]*(?:seed|run|version)?[-_. /]*\d+")
-"""A run's name that ends in a number: what stands before it is its arm."""
+"""A run's name that ends in a number; the part before it is its arm."""
 
 
 def read_table(
     path: Path, given: Mapping[str, str | None], metric: Metric, *, is_one_of_several: bool
 ) -> tuple[Table, dict[str, str]]:
-    """The reports of a file or folder, one a row, with a column for each role (`ROLES`); the columns found, by role.
+    """A table with one report per row and one column per role (`ROLES`), and the columns of the file found by role.
 
-    Costs of `metric` are in the column `val_loss`. `given` names columns by role. Runs of a folder that
+    The column `val_loss` has the costs of `metric`; `given` names columns by role. The runs of a folder that
     `is_one_of_several` are named relative to its parent. Raises `InvalidInput`.
     """
-    if (
-        holds_events(path)
-        and (events := read_events(path, named_from=path.parent if is_one_of_several else None)) is not None
-    ):
-        return _in_roles(events, given, path, metric)
-    return _in_roles(_read(path), given, path, metric)
+    if holds_events(path):
+        table = read_events(path, named_from=path.parent if is_one_of_several else None)
+    else:
+        table = _read(path)
+    return _in_roles(table, given, path, metric)
 
 
 def _read(path: Path) -> Table:
-    """A file as it is; text columns stay text, so that `nan` is told apart from a cell that is empty."""
+    """The content of a file; text columns stay text, which distinguishes `nan` from an empty cell."""
     try:
         if path.suffix in (".parquet", ".pq"):
             return _parquet(path)
@@ -64,12 +63,12 @@ def _read(path: Path) -> Table:
         ) from error
     except Exception as error:  # lzma, zlib and arrow have exceptions of their own
         raise InvalidInput(
-            f"{path}: is damaged or of another format: {type(error).__name__}: {error}"
+            f"{path}: the file is damaged or has another format: {type(error).__name__}: {error}"
         ) from error
 
 
 def _parquet(path: Path) -> Table:
-    """A Parquet file; NaN is spelled out, so that it is told apart from a value that is missing."""
+    """The content of a Parquet file; NaN becomes the text `nan`, which distinguishes it from a missing value."""
     import pyarrow.compute as pc  # start-up stays light
     import pyarrow.parquet as pq
     from pyarrow.types import is_floating
@@ -87,7 +86,7 @@ def _parquet(path: Path) -> Table:
 def _in_roles(
     table: Table, given: Mapping[str, str | None], path: Path, metric: Metric
 ) -> tuple[Table, dict[str, str]]:
-    """The table with a column for each role, and the columns that were found."""
+    """The table with one column per role, and the columns found by role."""
     table.columns = [str(column).strip() for column in table.columns]
     table, is_other_form = _long(table, given["val_loss"], path, metric)
     given = {role: None if role == "val_loss" and is_other_form else column for role, column in given.items()}
@@ -101,7 +100,7 @@ def _in_roles(
     if "arm" in roles and (missing := roles["arm"].isna() & roles["val_loss"].notna()).any():
         at = int(np.flatnonzero(missing)[0])
         raise InvalidInput(
-            f"{path}: column {found['arm']!r}, row {at + 2}: is empty; --arm none names arms by their runs"
+            f"{path}: column {found['arm']!r}, row {at + 2}: the cell is empty; --arm none names arms by their runs"
         )
     if "run" not in roles:
         scalars = SCALARS.fullmatch(path.stem)
@@ -119,9 +118,9 @@ def _in_roles(
 
 
 def _long(table: Table, val_loss: str | None, path: Path, metric: Metric) -> tuple[Table, bool]:
-    """One row a report, and whether the values are in a column that `val_loss` does not name.
+    """A table with one report per row, and whether its values are in a column that `val_loss` does not name.
 
-    As the table is, or from a chart of Weights & Biases, or from TensorBoard's rows of tags.
+    The given table is in that form, or a chart of Weights & Biases, or TensorBoard's rows of tags.
     """
     flag = flag_of("val_loss", metric)
     names = {normal(column): column for column in table.columns}
@@ -149,7 +148,7 @@ def _long(table: Table, val_loss: str | None, path: Path, metric: Metric) -> tup
         raise unknown(f"metric for {flag}", val_loss or "", metrics, where=str(path))
     (step,) = [column for column in table.columns if column not in wide] or [None]
     if step is None:
-        raise InvalidInput(f"{path}: has no column of steps beside those of the runs")
+        raise InvalidInput(f"{path}: the file has no column of steps beside those of the runs")
     return pd.concat(
         pd.DataFrame({"step": table[step], "run": match["run"], "val_loss": table[column]})
         for column, match in series.items()
@@ -158,7 +157,7 @@ def _long(table: Table, val_loss: str | None, path: Path, metric: Metric) -> tup
 
 
 def _labels(column: Column) -> Column:
-    """A column as text, whole numbers without a point, empty cells None."""
+    """A column as text: whole numbers without a decimal point, empty cells as None."""
     numbers: Column = pd.to_numeric(column, errors="coerce")
     whole = numbers.notna() & (numbers % 1 == 0)
     text = column.astype(str).str.strip().where(column.notna(), None)
@@ -166,7 +165,7 @@ def _labels(column: Column) -> Column:
 
 
 def _numbers(column: Column, name: str, path: Path, role: str, metric: Metric) -> Column:
-    """A column as numbers, empty cells NaN; of what is compared costs, NaN and infinity, spelled out, are infinity."""
+    """A column as numbers, empty cells as NaN; the compared metric as costs, where a written NaN or inf is infinity."""
     numbers: Column = pd.to_numeric(column, errors="coerce")
     numbers = numbers.astype(float)
     spelled = column.astype(str).str.strip().str.lower().isin(("nan", "-nan", "inf", "-inf", "infinity"))
@@ -178,5 +177,7 @@ def _numbers(column: Column, name: str, path: Path, role: str, metric: Metric) -
     if bad.any():
         at = int(np.flatnonzero(bad)[0])
         remedy = "" if role in REQUIRED else f"; --{role} none leaves the column out"
-        raise InvalidInput(f"{path}: column {name!r}, row {at + 2}: {column.iloc[at]!r} is no number{remedy}")
+        raise InvalidInput(
+            f"{path}: column {name!r}, row {at + 2}: {column.iloc[at]!r} is not a number{remedy}"
+        )
     return numbers
