@@ -324,7 +324,7 @@ def test_the_files_of_tensorboards_page_are_runs(tmp_path):
         (
             {},
             {"arm": "none", "run": "horizon"},
-            "has two losses at step 500: name the column that distinguishes runs with --run",
+            "two losses at step 500: name the column that distinguishes runs",
         ),
     ],
 )

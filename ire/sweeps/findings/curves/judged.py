@@ -1,8 +1,8 @@
 """Judges every arm in curves against every baseline, with the definitions and statistics of a sweep's report.
 
 A run is read only at its horizon, where its schedule is complete. A baseline's runs at several horizons are its
-curve; with a single horizon a speed-up is only bounded. The statistical unit is a study if the table names studies, else
-a run.
+curve; with a single horizon a speed-up is only bounded. The statistical unit is a study if the table names studies,
+else a run.
 """
 
 from collections import Counter
