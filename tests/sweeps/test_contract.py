@@ -84,7 +84,7 @@ def test_hardware_is_that_of_the_quiet_pass_where_there_is_one(tmp_path):
         run.reports[-1].update(hardware="elsewhere")
     for run in turns:
         run.reports[-1].update(hardware="here")
-    assert judged(protocol)["hardware"].text == "all timed on here"
+    assert judged(protocol)["hardware"].text == "all runs were timed on here"
     turns[0].reports[-1].update(hardware="there")
     assert judged(protocol)["hardware"].kept is False
 

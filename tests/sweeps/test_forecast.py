@@ -1,4 +1,4 @@
-"""What a sweep says that it will be able to show, before anything is confirmed."""
+"""What a sweep says that it will be able to show, forecast before the confirm runs."""
 
 import io
 import math
@@ -83,7 +83,7 @@ def test_the_line_comes_once_with_the_first_run_that_is_no_search_trial(tmp_path
     while trial := protocol.next_trial():
         before = lines.getvalue()
         progress.started(trial)
-        said += [trial.stage] * ("before anything is confirmed" in lines.getvalue().removeprefix(before))
+        said += [trial.stage] * ("forecast before the confirm runs" in lines.getvalue().removeprefix(before))
         for report in reports_of(trial):
             if not protocol.report(trial, report):
                 break

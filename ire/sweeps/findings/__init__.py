@@ -1,1 +1,1 @@
-"""From records to what may be said: comparison, fairness contract, and the paper's numbers beside ours."""
+"""From records to findings: comparison, fairness contract, and the papers' numbers beside ours."""

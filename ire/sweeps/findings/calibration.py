@@ -1,6 +1,6 @@
-"""How often verdicts like that of a sweep were wrong in simulations: what `benchmarks/calibration.py` has measured.
+"""How often verdicts on similar sweeps were wrong in simulations, as measured by `benchmarks/calibration.py`.
 
-`calibration.toml` beside this file holds its rows. A sweep is told the row that is most like it.
+`calibration.toml` beside this file has its rows. A report shows the row that is most similar to the sweep.
 """
 
 import tomllib
@@ -19,33 +19,33 @@ AT_RANDOM, BY_PROTOCOL = "at random", "by the protocol"
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """One line of the benchmark: many simulated sweeps in which the truth was known."""
+    """One row of the benchmark: many simulated sweeps with known truth."""
 
     surface: str
-    """The task whose results the simulated losses were fitted to."""
+    """The task to whose results the simulated losses were fitted."""
     line: str
-    """What was compared."""
+    """The comparison that was simulated."""
     searched: str
     """How settings were suggested: at random, or by the protocol (TPE, ASHA)."""
     studies: int
-    """Of each sweep; where sweeps went on until they were decided, at least."""
+    """Number of studies of each sweep; the minimum if sweeps continued until they were decided."""
     sweeps: int
-    """How many were simulated."""
+    """Number of simulated sweeps."""
     faster: float
-    """The share that called a method faster."""
+    """Share of sweeps that called a method faster."""
     slower: float
-    """The share that called a method slower."""
+    """Share of sweeps that called a method slower."""
     covers: float
-    """The share whose interval held the truth."""
+    """Share of sweeps whose interval contained the truth."""
     estimate: float
-    """The geometric mean of the estimates."""
+    """Geometric mean of the estimated speed-ups."""
     could_find: float
-    """The median of the smallest true speed-ups that reports said they would have found."""
+    """Median of the smallest detectable speed-ups that the reports stated."""
 
 
 @lru_cache(maxsize=1)
 def calibrations() -> tuple[Calibration, ...]:
-    """Every row that has been measured."""
+    """All measured rows."""
     text = files("ire.sweeps.findings").joinpath("calibration.toml").read_text(encoding="utf-8")
     return tuple(Calibration(**row) for row in tomllib.loads(text)["rows"])
 
@@ -53,9 +53,9 @@ def calibrations() -> tuple[Calibration, ...]:
 def calibration_of(plan: Plan, comparison: Comparison) -> Calibration | None:
     """The row for a sweep whose verdicts are about methods; None for one that judges configurations.
 
-    It is of the sweep's own task where that was simulated, else of the task on which verdicts were wrong most often; of
-    five methods if more than one is compared with the baselines; with no more studies than the sweep has; searched by
-    the protocol where that was simulated.
+    The row has the sweep's task if that was simulated, else the task on which verdicts were wrong most often; five
+    methods if the sweep compares more than one with the baselines; at most as many studies as the sweep; and a search
+    by the protocol if that was simulated.
     """
     if not comparison.judges_methods:
         return None

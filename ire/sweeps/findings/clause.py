@@ -1,4 +1,4 @@
-"""One clause of the fairness contract, and when two ranges are the same for it."""
+"""One clause of the fairness contract, and when the contract considers two ranges equal."""
 
 from dataclasses import dataclass, replace
 
@@ -11,14 +11,14 @@ class Clause:
 
     name: str
     kept: bool | None
-    """None: it cannot be judged yet."""
+    """None if it cannot be judged yet."""
     text: str
     word: str = ""
-    """What is said in place of `kept`, where that is neither yes nor no nor later."""
+    """A word shown instead of `kept`, if that is neither yes nor no nor later."""
 
 
 def same_range(one: Dimension, other: Dimension) -> bool:
-    """Whether the same is searched, wherever it starts."""
+    """Whether two dimensions search the same values, apart from their published ones."""
     if isinstance(one, Fixed) or type(one) is not type(other):
         return one == other
     return replace(one, published=other.published) == other

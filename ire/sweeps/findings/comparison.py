@@ -1,4 +1,4 @@
-"""What a sweep has found so far: one row a method, computed from the plan and the records alone."""
+"""The findings of a sweep so far: one row per method, computed from the plan and the records alone."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,47 +33,47 @@ from ire.trial.metric import Metric
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """All rows of a sweep and the baselines that they are measured against."""
+    """All rows of a sweep, and the baselines against which they are measured."""
 
     rows: list[Row]
     studies: int
-    """How many the sweep has so far: those in which anything has run."""
+    """Number of studies so far in which anything has run."""
     widenings: list[Widening]
-    """What searches have moved, by study."""
+    """Widened ranges, by study."""
     judged_on: str
-    """`test` or `validation`: the split whose values are compared."""
+    """The split whose values are compared: `test` or `validation`."""
     metric: Metric
-    """What is compared."""
+    """The compared metric."""
     baseline: str | None
-    """The best tuned baseline at equal steps: the best mean of the final metric in validation over its confirm runs."""
+    """The best tuned baseline at equal steps: the one with the best mean final validation of its confirm runs."""
     curve: list[CurvePoint]
-    """The baselines at rising horizons in every study, the task's own among them."""
+    """The baselines at rising horizons in every study, including the task's horizon."""
     contract: list[Clause]
     is_complete: bool
     metrics: list[str]
-    """The task's metrics without their split: loss first."""
+    """The task's metrics without their split, loss first."""
     timing_spread: float | None
-    """How far apart the turns of the quiet pass lie, as a share; None without one."""
+    """Spread of the turns of the quiet pass, as a share of their median; None without one."""
     clock: str
     """The clock of the headline."""
     clock_reason: str = ""
-    """Why it is not wall-clock, if it is not and was not asked to be another."""
+    """Why the clock is not wall-clock, if the user chose no other; else empty."""
     shares_trials: bool = False
-    """Whether several of the studies start from the same search of another experiment: they have its luck in common."""
+    """Whether several studies start from the same search of another experiment, so that they are not independent."""
 
     @property
     def is_comparable(self) -> bool:
-        """Whether no clause of the contract is broken; that of equal hardware concerns wall-clock alone."""
+        """Whether no clause of the contract is broken, except the one on hardware, which only concerns wall-clock."""
         return all(clause.kept is not False for clause in self.contract if clause.name != WALL_CLAUSE)
 
     @property
     def judges_methods(self) -> bool:
-        """Whether there are enough independent studies to speak of methods, and not of two configurations."""
+        """Whether there are enough independent studies for a verdict about methods rather than configurations."""
         return self.studies >= MIN_STUDIES and not self.shares_trials
 
     @property
     def judged(self) -> str:
-        """The value of a report that is compared, such as `test_loss`."""
+        """The compared value of a report, such as `test_loss`."""
         return self.metric.on_test if self.judged_on == TEST else self.metric.name
 
     @property
@@ -85,7 +85,7 @@ class Comparison:
         return next(row for row in self.rows if row.method == method)
 
     def curve_of(self, baseline: str) -> dict[float, list[TrialRecord]]:
-        """The finished runs of a baseline's curve, of all studies, by horizon."""
+        """The finished runs of a baseline's curve in all studies, by horizon."""
         points = sorted((p for p in self.curve if p.baseline == baseline), key=lambda p: p.factor)
         return {
             f: [run for p in group for run in p.runs] for f, group in groupby(points, key=lambda p: p.factor)
@@ -101,7 +101,7 @@ def compare(plan: Plan, records: Records) -> Comparison:
         for own in (study_plan(plan, number, trials) for number in range(max(begun, 1)))
     ]
     over = [number for number, study in enumerate(studies) if _study_is_over(study, records)]
-    if over:  # one that still runs must not hide what the others found
+    if over:  # a study that still runs must not hide the findings of the others
         studies = studies[: len(over)] if over == list(range(len(over))) else studies
     yardstick = Yardstick(plan, studies)
     methods = MethodRows(plan, studies, yardstick)
@@ -144,7 +144,7 @@ def _study_is_over(study: Mapping[str, Ledger], records: Records) -> bool:
 
 
 def _clock(plan: Plan, contract: Sequence[Clause], yardstick: Yardstick) -> tuple[str, str]:
-    """The clock of the headline, and why it is not wall-clock where nobody asked for another."""
+    """The clock of the headline, and why it is not wall-clock if the user chose no other."""
     if plan.clock is not None:
         return plan.clock, ""
     if any(clause.name == WALL_CLAUSE and clause.kept is False for clause in contract):
@@ -154,13 +154,13 @@ def _clock(plan: Plan, contract: Sequence[Clause], yardstick: Yardstick) -> tupl
             return "gradient_evaluations", "the quiet pass that measures wall-clock has not run"
         return (
             "gradient_evaluations",
-            f"the machine was not quiet: turns of the same winner took times {yardstick.spread:.0%} apart",
+            f"the machine was not quiet: times of the same winner differed by {yardstick.spread:.0%}",
         )
     return "wall", ""
 
 
 def undecided(plan: Plan, records: Records) -> bool:
-    """Whether a verdict of the headline is still open that more studies may settle."""
+    """Whether more studies may settle a verdict of the headline that is still open."""
     return _is_open(compare(plan, records))
 
 
@@ -170,11 +170,11 @@ def _is_open(found: Comparison) -> bool:
 
 
 def _judged(found: Comparison, looks: int) -> Comparison:
-    """Add the judgements, and intervals at their levels."""
+    """Add the judgements, and the intervals at their levels."""
     judged: dict[str, dict[str, Judgement]] = {}
     if found.is_comparable and found.judges_methods:
         for clock in CLOCKS:
-            for family in (True, False):  # baselines are judged among themselves
+            for family in (True, False):  # baselines are judged only against each other
                 rows = [row for row in found.rows if row.is_baseline == family]
                 judged.setdefault(clock, {}).update(
                     judge({r.method: r.over.speed_ups.get(clock, {}) for r in rows}, looks)

@@ -1,7 +1,7 @@
-"""The fairness contract: what must be equal between methods for their comparison to mean anything.
+"""The fairness contract: what must be equal between methods for a meaningful comparison.
 
-Each clause is checked against the plan before a sweep starts, and against the records in its report. One that is
-broken makes the comparison "not comparable", in words; one that cannot be judged yet says so.
+Each clause is checked against the plan before a sweep starts, and against the records in its report. A broken clause
+makes the comparison "not comparable"; a clause that cannot be judged yet says so.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -22,17 +22,17 @@ from ire.sweeps.search.ledger import Ledger
 from ire.sweeps.search.stages import best_baseline
 
 SPENT_TOLERANCE = 1.33
-"""A search that spent more than so many times the best baseline's had another budget, whatever was offered."""
+"""A search that spent more than this multiple of the best baseline's breaks the clause on budgets."""
 WALL_CLAUSE = "hardware"
 
 
 def broken_before(plan: Plan) -> list[Clause]:
-    """Clauses that a plan breaks before anything has run."""
+    """The clauses that a plan breaks before anything has run."""
     return [clause for clause in (_ranges(plan),) if clause.kept is False]
 
 
 def clauses(plan: Plan, studies: Sequence[Mapping[str, Ledger]]) -> Iterator[Clause]:
-    """Every clause, judged from the plan and what has run in all studies: kept if it is kept in each."""
+    """Every clause, judged from the plan and the runs of all studies; a clause is kept if every study keeps it."""
     by_study = [list(_of_study(next(iter(study.values())).plan, list(study.values()))) for study in studies]
     for same in zip(*by_study, strict=True):
         kept = (
@@ -70,7 +70,7 @@ def _trials(plan: Plan, ledgers: Collection[Ledger]) -> Clause:
 
 
 def _not_searched(plan: Plan, ledgers: Collection[Ledger]) -> str:
-    """Which methods have settings that nothing searches, in words; a grid of one point is a grid."""
+    """The methods that are not searched, in words; a grid of one point counts as a search."""
     if plan.space.search.grid:
         return ""
     names = [ledger.method.label for ledger in ledgers if not plan.space.is_searched(ledger.method)]
@@ -79,15 +79,15 @@ def _not_searched(plan: Plan, ledgers: Collection[Ledger]) -> str:
 
 def _budget(plan: Plan, ledgers: Collection[Ledger]) -> Clause:
     spent = {ledger.method.name: _cost(plan, ledger) for ledger in ledgers}
-    told = ", ".join(
+    amounts = ", ".join(
         f"{name} {'an unknown number' if value is None else value}" for name, value in spent.items()
     )
-    text = f"each method may spend {plan.budget} gradient evaluations on its search; spent: {told}"
+    text = f"each method may spend {plan.budget} gradient evaluations on its search; spent: {amounts}"
     best = best_baseline(ledgers)
     if best is None or not all(ledger.search_is_over for ledger in ledgers):
         return Clause(name="budget", kept=None, text=text)
     least = spent[best.method.name]
-    if least is None:  # of what is known of the others they may be compared with each other
+    if least is None:  # the methods with a known cost can still be compared
         best = min(
             (ledger for ledger in ledgers if spent[ledger.method.name] is not None),
             key=lambda ledger: (not ledger.is_baseline, spent[ledger.method.name]),
@@ -98,13 +98,13 @@ def _budget(plan: Plan, ledgers: Collection[Ledger]) -> Clause:
     over = [name for name, value in known.items() if least and value > SPENT_TOLERANCE * least]
     if over:
         text += (
-            f"; {' and '.join(over)} spent more than {SPENT_TOLERANCE:g} times what {best.method.name} did"
+            f"; {' and '.join(over)} spent more than {SPENT_TOLERANCE:g} times as much as {best.method.name}"
         )
     return Clause(name="budget", kept=not over, text=text)
 
 
 def _cost(plan: Plan, ledger: Ledger) -> int | None:
-    """What finding a method's settings cost, here and elsewhere; a grid of one point was tried here."""
+    """Cost of the search for a method's settings, here and elsewhere; that of a grid is spent here."""
     if plan.space.search.grid:
         return ledger.spent
     return plan.search_cost(ledger.method, ledger.spent)
@@ -118,7 +118,7 @@ def _ranges(plan: Plan) -> Clause:
         method = plan.method(name)
         mine = space.dimensions(method)
         for base in (plan.method(each) for each in method.ancestors if each in plan.methods):
-            if {name, base.name} & set(space.fixed):  # what is not searched has no range
+            if {name, base.name} & set(space.fixed):  # a method that is not searched has no ranges
                 continue
             theirs = space.dimensions(base)
             differing += [
@@ -133,21 +133,19 @@ def _ranges(plan: Plan) -> Clause:
             text=f"searched in different ranges: {'; '.join(differing)}",
         )
     return Clause(
-        name="ranges", kept=True, text="every setting is searched in the range of what the method is built on"
+        name="ranges",
+        kept=True,
+        text="every setting has the same range as in the methods that the method is built on",
     )
 
 
 def _ranges_of_arms(plan: Plan) -> Clause:
-    """What settings of one name mean is the script's affair, so a difference is told, and breaks nothing."""
+    """The script defines the meaning of settings, so different ranges are reported but do not break the clause."""
     differing = differing_ranges(plan)
     if differing:
-        text = (
-            f"searched in different ranges: {'; '.join(differing)}; fair only if they mean different things"
-        )
+        text = f"searched in different ranges: {'; '.join(differing)}; fair only if the settings differ in meaning"
         return Clause(name="ranges", kept=None, word="they differ", text=text)
-    return Clause(
-        name="ranges", kept=True, text="every setting is searched in the range that the baselines have for it"
-    )
+    return Clause(name="ranges", kept=True, text="every setting has the same range as in the baselines")
 
 
 def _seeds(plan: Plan, ledgers: Collection[Ledger]) -> Clause:
@@ -191,11 +189,11 @@ def _hardware(ledgers: Collection[Ledger]) -> Clause:
     timed = turns or _measured(ledgers)  # the quiet pass, if there is one
     found = sorted({str(run.reports[-1].get("hardware")) for run in timed} - {"None"})
     if not found:
-        return Clause(name=WALL_CLAUSE, kept=None, text="no hardware is on record yet")
+        return Clause(name=WALL_CLAUSE, kept=None, text="no hardware has been recorded yet")
     if len(found) > 1:
         return Clause(
             name=WALL_CLAUSE,
             kept=False,
             text=f"runs were timed on different hardware ({', '.join(found)}): wall-clock is not comparable",
         )
-    return Clause(name=WALL_CLAUSE, kept=True, text=f"all timed on {found[0]}")
+    return Clause(name=WALL_CLAUSE, kept=True, text=f"all runs were timed on {found[0]}")

@@ -1,4 +1,4 @@
-"""How much two methods differ in what their runs end with: paired by study and seed, with an interval."""
+"""How much two methods differ in the final values of their runs, paired by study and seed, with an interval."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,23 +14,23 @@ from ire.sweeps.records.records import TrialRecord
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """Final loss, or metric, minus another's, with its 95 % interval over studies, or over the seeds of one."""
+    """Final loss or metric minus another's, with its 95 % interval over studies, or over the seeds of one study."""
 
     value: float
     low: float
     high: float
     units: int
     is_better_above: bool = False
-    """Whether the first is better where the difference is above 0; below it for a loss."""
+    """Whether a difference above 0 means that the first is better; false for a loss."""
 
     @property
     def shows_better(self) -> bool:
-        """Whether the first of the two ends better, by the interval."""
+        """Whether the interval shows that the first of the two is better."""
         return self.units >= MIN_SEEDS and (self.low > 0 if self.is_better_above else self.high < 0)
 
     @property
     def shows_worse(self) -> bool:
-        """Whether the first of the two ends worse, by the interval."""
+        """Whether the interval shows that the first of the two is worse."""
         return self.units >= MIN_SEEDS and (self.high < 0 if self.is_better_above else self.low > 0)
 
     def __str__(self) -> str:
@@ -50,9 +50,9 @@ def difference(
     paired: bool,
     is_better_above: bool,
 ) -> Difference | None:
-    """The mean difference in the `value` of finished runs, over studies; over seeds in one study.
+    """The mean difference in the `value` of finished runs, over studies, or over seeds within one study.
 
-    `paired` runs of a seed are drawn together; else each side is drawn by itself. None if in some study no seed has
+    `paired` runs of one seed are drawn together, otherwise each side separately. None if a study has no seed that
     finished on both sides.
     """
     parts = []

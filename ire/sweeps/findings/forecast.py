@@ -1,9 +1,9 @@
-"""What a sweep will be able to show, guessed before anything is confirmed: from the spread that its search has seen.
+"""Estimates before the confirm runs what a sweep will be able to show, from the spread of values in its search.
 
-The standard error of a method's speed-up over a baseline is that of the difference of their final costs, over the
-slope of cost in log horizon. The former is taken from the search: how far the best of as many trials would be off if
-the trials had been drawn again. The latter is that of the baseline's best run in its second half, where a run with a
-schedule of its own would end lower. How close the guess comes in simulated sweeps stands in docs/report.md.
+The standard error of a method's speed-up over a baseline is the standard error of the difference of their final costs,
+divided by the slope of cost over log horizon. The former comes from the search: the spread of its best cost when its
+trials are resampled. The latter is the slope of the baseline's best run in its second half, although a run with its own
+complete schedule would end lower. docs/report.md has the accuracy of the estimate in simulated sweeps.
 """
 
 import math
@@ -24,14 +24,14 @@ from ire.trial.seeds import derive_seed
 RESAMPLES = 2000
 LARGEST = 100
 MIN_TRIALS = 4
-"""Fewer ended trials than this say nothing about a spread."""
+"""Minimum number of ended trials from which a spread is estimated."""
 
 
 def forecast(plan: Plan, study: Mapping[str, Ledger]) -> dict[str, float]:
-    """By challenger: the smallest true speed-up that is found with a power of 80 %, in steps; infinity for none.
+    """The smallest true speed-up in steps that is found with a power of 80 %, by challenger; infinity for none.
 
-    `study` holds the ledgers of a study whose searches are over. Empty for fewer studies than a verdict takes, without
-    a baseline, or where too few trials have ended.
+    `study` has the ledgers of a study whose searches are over. Empty with fewer studies than a verdict needs, without a
+    baseline, or if too few trials have ended.
     """
     metric = plan.space.metric
     studies = max(plan.studies, plan.until_decided or 0)
@@ -53,7 +53,7 @@ def forecast(plan: Plan, study: Mapping[str, Ledger]) -> dict[str, float]:
 
 
 def _spread(plan: Plan, ledger: Ledger) -> float | None:
-    """How far the best cost of a search is off, as a standard deviation: by drawing its trials again."""
+    """The standard deviation of a search's best cost, by resampling its trials; None with too few trials."""
     costs = trial_costs(ledger.search, plan.space.metric)
     if not plan.space.is_searched(ledger.method):
         return 0.0
@@ -65,7 +65,7 @@ def _spread(plan: Plan, ledger: Ledger) -> float | None:
 
 
 def _slope(ledger: Ledger, metric: Metric) -> float | None:
-    """By how much the cost of the best run falls as its steps grow e-fold, over its second half; None if it rises."""
+    """The decrease in cost per e-fold of steps in the second half of the best run; None if the cost does not fall."""
     end, middle = ledger.candidates[0].reports[-1], ledger.candidates[0].middle
     assert middle is not None
     first, last = (metric.cost(report[metric.name]) for report in (middle, end))
@@ -75,7 +75,7 @@ def _slope(ledger: Ledger, metric: Metric) -> float | None:
 
 
 def forecast_words(found: Mapping[str, float], studies: int) -> str:
-    """The line before the confirm stage; empty if there is nothing to say."""
+    """The line before the confirm stage; empty without a forecast."""
     if not found:
         return ""
     least = {
@@ -83,6 +83,6 @@ def forecast_words(found: Mapping[str, float], studies: int) -> str:
     }
     parts = ", ".join(f"{shortened(name)} {value}" for name, value in least.items())
     return (
-        f"before anything is confirmed: by the spread of the search, {studies} studies find a true speed-up in steps "
-        f"from about these on, in {POWER:.0%} of such sweeps: {parts} (a rough guess)"
+        f"forecast before the confirm runs, from the spread of the search: with {studies} studies, {POWER:.0%} of such "
+        f"sweeps find true speed-ups in steps of at least about: {parts} (a rough estimate)"
     )

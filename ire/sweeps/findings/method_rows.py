@@ -1,4 +1,4 @@
-"""Makes the rows of a comparison: what each method's trials and runs come to, in all studies together."""
+"""Makes the rows of a comparison from each method's trials and runs in all studies."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ class MethodRows:
         self._is_paired = plan.paired is not False
 
     def row(self, method: str) -> Row:
-        """What a method's runs show; its judgements are added when all rows are there."""
+        """The row of one method; its judgements are added once all rows exist."""
         ledgers = [study[method] for study in self._studies]
         search = [trial for ledger in ledgers for trial in ledger.search]
         confirm = [run for ledger in ledgers for run in ledger.confirm]
@@ -94,7 +94,7 @@ class MethodRows:
         return [study[method].confirm for study in self._studies]
 
     def _edges(self, ledgers: Sequence[Ledger]) -> list[Edge]:
-        """The ends against which the winners of more than half of the studies press."""
+        """The ends of ranges at which the winners of more than half of the studies lie."""
         found = [
             edge
             for ledger in ledgers
@@ -138,7 +138,7 @@ class MethodRows:
                 by_name.setdefault(contest.name, []).append((ledger, contest))
         found = []
         for name, of_studies in by_name.items():
-            own, contests = zip(*of_studies, strict=True)  # published settings are none where they won
+            own, contests = zip(*of_studies, strict=True)  # studies without this control are missing
             measured = [contest.measured for contest in contests]
             runs = [run for part in measured for run in finished(part)]
             if not runs:
@@ -219,7 +219,7 @@ class MethodRows:
         others: Sequence[Sequence[TrialRecord]],
         *purpose: str,
     ) -> Difference | None:
-        """The difference in what is judged."""
+        """The difference in the judged value."""
         return difference(
             mine,
             others,
@@ -230,7 +230,7 @@ class MethodRows:
         )
 
     def _value(self, run: TrialRecord) -> float:
-        """What a run ends with; a control that has not seen the test split is compared by validation."""
+        """The final value of a run; controls without test values are compared by validation."""
         value = run.reports[-1].get(self._judged)
         return run.final(self._metric.name) if value is None else value
 

@@ -1,10 +1,10 @@
-"""What a method's controls would come to if curvature did not matter: only how large a step is, on average.
+"""Predicts a method's controls under the null hypothesis that only the mean step length matters, not curvature.
 
     loss = base + c (ln m - x)²
 
-with m the mean length of a step in multiples of the unboosted one: 1 for `kappa0` (its learning rate counts), 1 + κa
-for IRE, whose mask holds a share a of the step's length, 1 + κγ for a random mask, 1 + κ(1 - a) for the inverted one,
-1 + κ for γ = 1. Where this model predicts the losses of IRE and its controls, they are no evidence of curvature.
+where m is the mean length of a step in multiples of the unboosted one: 1 for `kappa0` (times its learning rate), 1 + κa
+for IRE, whose mask has a share a of the step's length, 1 + κγ for a random mask, 1 + κ(1 - a) for the inverted one,
+1 + κ for γ = 1. If this model predicts the losses of IRE and its controls, they are no evidence for curvature.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,9 +17,9 @@ from ire.sweeps.search.stages import KAPPA_0
 
 IRE = "ire"
 MIN_LEFT = 1
-"""Degrees of freedom that a fit must leave to be a test: there are four parameters."""
+"""Minimum residual degrees of freedom of a fit with four parameters, so that it can be tested."""
 FITS = 0.05
-"""The model is not rejected above this p value."""
+"""The model is rejected at or below this p value."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class Point:
     kappa: float
     gamma: float
     lr_ratio: float
-    """Its learning rate over that of IRE."""
+    """Its learning rate divided by that of IRE."""
     loss: float
     error: float
 
@@ -40,9 +40,9 @@ class NullModel:
     """The model fitted to a method and its controls."""
 
     predicted: Mapping[str, float]
-    """Mean cost by control, over the studies; of a comparison the value that it stands for."""
+    """Mean cost over the studies, by control; in a comparison the metric's value instead of the cost."""
     p: float
-    """Of the misfit: small if step size alone does not explain the losses."""
+    """p value of the misfit: small if step length alone does not explain the losses."""
 
     @property
     def fits(self) -> bool:
@@ -50,7 +50,7 @@ class NullModel:
 
 
 def multiplier(point: Point, share: float) -> float:
-    """The mean length of a step in multiples of the unboosted one, for a mask that holds `share` of it."""
+    """The mean step length in multiples of the unboosted one, for a mask with a `share` of the step's length."""
     boosted = {
         KAPPA_0: 0.0,
         IRE: point.kappa * share,
@@ -63,13 +63,13 @@ def multiplier(point: Point, share: float) -> float:
 
 
 def fitted(studies: Sequence[Sequence[Point]]) -> NullModel | None:
-    """The model fitted in each study by itself; None with too few controls for a test."""
+    """The model, fitted in each study separately; None with too few controls for a test."""
     misfit, left = 0.0, 0
     predicted: dict[str, list[float]] = {}
     for points in studies:
         if len(points) - 4 < MIN_LEFT or any(point.error <= 0 for point in points):
             return None
-        from scipy.optimize import least_squares  # slow to import, and most sweeps have nothing to fit yet
+        from scipy.optimize import least_squares  # slow to import, and few sweeps need it
 
         losses, errors = (np.array([getattr(p, name) for p in points]) for name in ("loss", "error"))
 

@@ -1,4 +1,4 @@
-"""What the fairness contract says of a training function: what its probe has found, and what nobody can check."""
+"""The clauses of the fairness contract for a training function: findings of its probe, and what cannot be checked."""
 
 from collections.abc import Iterator
 
@@ -10,27 +10,27 @@ UNCHECKED = "cannot be checked"
 
 
 def is_function(plan: Plan) -> bool:
-    """Whether a sweep is of a training function, and not of a task."""
+    """Whether a sweep runs a training function rather than a task."""
     return plan.paired is not None or bool(plan.space.arms)
 
 
 def function_clauses(plan: Plan) -> Iterator[Clause]:
-    """The further clauses of a sweep of a training function; none for a task."""
+    """The additional clauses for a training function; none for a task."""
     if not is_function(plan):
         return
     yield Clause(
         name="form",
         kept=True,
-        text=f"{plan.task} is a training function: an interrupted trial continues from what the function saved, or "
-        "starts from the beginning",
+        text=f"{plan.task} is a training function: an interrupted trial continues from the state that the function "
+        "saved, or starts from the beginning",
     )
     yield Clause(
         name="pairs",
         kept=True if plan.paired else None,
         word="" if plan.paired else "not paired" if plan.paired is False else UNCHECKED,
-        text="the same seed gives the same first losses: runs of two arms on one seed are compared as a pair"
+        text="equal seeds give equal first losses: runs of two arms with the same seed are compared in pairs"
         if plan.paired
-        else "not paired by seed: the same seed gave other first losses, so intervals treat runs as unrelated"
+        else "not paired by seed: equal seeds gave different first losses, so intervals treat runs as independent"
         if plan.paired is False
         else "the function was not probed",
     )
@@ -38,26 +38,26 @@ def function_clauses(plan: Plan) -> Iterator[Clause]:
         yield Clause(
             name="fresh seeds",
             kept=plan.seeded,
-            text="another seed gives other losses: runs on fresh seeds are draws"
+            text="another seed gives other losses: runs on fresh seeds are independent"
             if plan.seeded
-            else "another seed gives the same losses: runs on fresh seeds are one run, repeated",
+            else "another seed gives the same losses: runs on fresh seeds repeat one run",
         )
     yield Clause(
         name="batches",
         kept=None,
         word=UNCHECKED,
-        text="that batch t depends on the seed and t alone, in every arm; it is the function's own",
+        text="whether batch t depends only on the seed and t, in every arm; the function makes the batches",
     )
     yield Clause(
         name="gradients",
         kept=None,
         word=UNCHECKED,
-        text="that a step costs the gradients which the space says and the function counts",
+        text="whether a step costs as many gradients as the space states and the function counts",
     )
 
 
 def differing_ranges(plan: Plan) -> list[str]:
-    """Settings of one name that an arm searches in another range than a baseline; with one meaning it is unfair."""
+    """Settings of equal name whose range differs between an arm and a baseline; unfair if the meaning is the same."""
     found = []
     for name in plan.methods:
         arm = plan.method(name)

@@ -1,4 +1,4 @@
-"""The paper's numbers beside ours, for a sweep that repeats one of its experiments."""
+"""A paper's numbers beside ours, for a sweep that repeats one of its experiments."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ SECONDS_PER_STEP = "seconds_per_step"
 
 @dataclass(frozen=True, kw_only=True)
 class Beside:
-    """One number of the paper and ours."""
+    """One number of the paper, and ours."""
 
     method: str
     metric: str
     paper: float
     ours: float | None
-    """The mean over the confirm seeds; None before there are any."""
+    """The mean over the confirm seeds; None before there are any runs."""
     spread: float | None
 
     @property

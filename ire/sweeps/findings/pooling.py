@@ -1,7 +1,7 @@
 """Several sweeps together: each method's speed-up on every task, their geometric mean, and performance profiles.
 
-Folders of one task are studies of it: whole searches that were repeated with other seeds and nothing else. A task's
-interval is then over its studies, else over its seeds; tasks are what they are and not resampled.
+Folders of one task are studies of it: complete searches that differ only in their seeds. A task's interval is then over
+its studies, else over its seeds; tasks are not resampled.
 """
 
 import itertools
@@ -32,24 +32,24 @@ from ire.sweeps.plan.plan import Plan
 from ire.trial.seeds import derive_seed
 
 MIN_PROFILE_TASKS = 3
-"""With fewer tasks a profile is no more than the table."""
+"""With fewer tasks a profile shows no more than the table."""
 REPEATED = ("methods", "trials", "candidates", "confirm_seeds", "studies", "curve", "curve_lr")
-"""What studies of a task have in common beside that which their trials have."""
+"""Fields that studies of a task have in common besides those of their trials."""
 LARGEST = 50.0
-"""Logarithm of what is as good as an infinite ratio: two studies bound very little."""
+"""Logarithms of ratios are clipped here: two studies may bound a ratio so little that it overflows."""
 
 
 @dataclass(frozen=True)
 class PooledSweeps:
-    """Experiments that are looked at together."""
+    """Experiments that are reported together."""
 
     experiments: Sequence[Results]
 
     def check(self) -> None:
-        """Raise `InvalidInput` if they have no method in common, or those of one task are not studies of it."""
+        """Raise `InvalidInput` if they have no method in common, or those of one task are not its studies."""
         if not self.methods:
             names = ", ".join(e.plan.name for e in self.experiments)
-            raise InvalidInput(f"{names} have no method in common: give sweeps that share some")
+            raise InvalidInput(f"{names} have no method in common: give sweeps that share at least one")
         for studies in self.tasks.values():
             for first, second in itertools.combinations(studies, 2):
                 _check_studies(first.plan, second.plan)
@@ -66,19 +66,19 @@ class PooledSweeps:
 
     @cached_property
     def methods(self) -> list[str]:
-        """The methods that every experiment has."""
+        """The methods of every experiment."""
         first, *others = (experiment.plan.methods for experiment in self.experiments)
         return [method for method in first if all(method in other for other in others)]
 
     @cached_property
     def clock(self) -> str:
-        """Wall-clock, unless one of the experiments cannot be compared on it."""
+        """Wall-clock, unless an experiment cannot be compared on it."""
         clocks = {experiment.comparison.clock for experiment in self.experiments}
         return "wall" if clocks == {"wall"} else "gradient_evaluations"
 
     @cached_property
     def references(self) -> list[str]:
-        """The baselines that every experiment has: what is pooled is a pair, the same two methods on every task."""
+        """The baselines of every experiment; speed-ups are pooled for pairs of equal methods on every task."""
         return [
             name for name in self.methods if all(e.comparison.row(name).is_baseline for e in self.experiments)
         ]
@@ -86,8 +86,8 @@ class PooledSweeps:
     def pair(self, method: str, baseline: str, clock: str) -> tuple[SpeedUp, np.ndarray] | None:
         """The geometric mean over the tasks of a method's speed-up over one baseline, and its draws (resamples, 2).
 
-        None if it is not known on every task. Where a task has several experiments its mean is drawn from them; else
-        its draws are its own, over its studies. Bounds of both kinds together bound nothing.
+        None if it is unknown on a task. The mean of a task with several experiments is drawn from these; otherwise its
+        draws are those of the experiment, over its studies. Lower and upper bounds together give no bound.
         """
         generator = np.random.default_rng(derive_seed("several", method, baseline, clock))
         values, draws, sides, draw_sides, counts, whole = [], [], [], [], [], True
@@ -122,7 +122,7 @@ class PooledSweeps:
         return speed_up, pooled
 
     def pairs(self, method: str, clock: str) -> dict[str, tuple[SpeedUp, np.ndarray]]:
-        """Those over every reference but the method itself."""
+        """The pooled speed-ups over every reference except the method itself, and their draws."""
         if (method, clock) not in self._pairs:
             found = {name: self.pair(method, name, clock) for name in self.references if name != method}
             self._pairs[method, clock] = {name: pair for name, pair in found.items() if pair is not None}
@@ -137,7 +137,7 @@ class PooledSweeps:
         return {clock: self._judged(clock) for clock in CLOCKS}
 
     def judgements(self, clock: str) -> dict[str, Judgement]:
-        """The judgement on each method over all tasks, as in one sweep; none where a task has too few studies."""
+        """The judgement on each method over all tasks, as in one sweep; empty if a task has too few studies."""
         return self._by_clock[clock]
 
     def _judged(self, clock: str) -> dict[str, Judgement]:
@@ -186,8 +186,8 @@ class PooledSweeps:
     def profile_ratios(self, clock: str) -> Mapping[str, np.ndarray]:
         """For each method the ratios (tasks,) of its time to the task's target and the fastest method's.
 
-        A missed target is infinity. The target is the final loss of the best baseline (as AlgoPerf's, Dahl et al.
-        2023); of several studies of a task the median counts. Empty below three tasks.
+        A missed target is infinity. The target is the final loss of the best baseline (as in AlgoPerf, Dahl et al.
+        2023); a task with several studies counts by their median. Empty below three tasks.
         """
         if len(self.tasks) < MIN_PROFILE_TASKS:
             return {}
@@ -212,7 +212,7 @@ def _check_studies(first: Plan, second: Plan) -> None:
     both = f"{first.name} and {second.name} are both of {first.task}"
     if first.seed == second.seed:
         raise InvalidInput(
-            f"{both} and have the same seed, {first.seed}: studies of a task repeat it with other seeds (`--seed`)"
+            f"{both} and have the same seed, {first.seed}: studies of a task need different seeds (`--seed`)"
         )
     one, other = (
         identity(plan) | {name: getattr(plan, name) for name in REPEATED} | {"data": None}
@@ -225,29 +225,29 @@ def _check_studies(first: Plan, second: Plan) -> None:
     ]
     if differing:
         raise InvalidInput(
-            f"{both}, but differ in {', '.join(differing)}: they are no studies of one thing; report them apart"
+            f"{both}, but differ in {', '.join(differing)}, so they are not studies of one task; report them separately"
         )
 
 
 def _check_data(first: Plan, second: Plan) -> None:
-    """Raise `InvalidInput` if two sweeps used different data under one name; what was not recorded may be the same."""
+    """Raise `InvalidInput` if two sweeps used different data under one name; unrecorded data may be equal."""
     one, other = first.data, second.data
     if one is None or other is None or one == other or one.split()[0] != other.split()[0]:
         return
     raise InvalidInput(
         f"{first.name} was run on the data {one!r}, {second.name} on {other!r}: they cannot be compared; report them "
-        "apart"
+        "separately"
     )
 
 
 def _side(censored: np.ndarray) -> np.ndarray:
-    """How the means (r,) of rows (r, k) of bounds and values are bounded."""
+    """The bounds of the means (r,) of rows (r, k) of values and bounds."""
     below, above = (np.isin(censored, (side, UNKNOWN)).any(axis=1) for side in (BELOW, ABOVE))
     return np.where(below & above, UNKNOWN, np.where(below, BELOW, np.where(above, ABOVE, WITHIN)))
 
 
 def _time(results: Results, method: str, clock: str) -> float:
-    """Time of a method to the target, in multiples of the best baseline's."""
+    """Time of a method to the target, in multiples of the best baseline's time."""
     if method == results.comparison.baseline:
         return 1.0
     found = results.comparison.row(method).time_to_target.get(clock)

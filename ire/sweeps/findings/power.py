@@ -1,4 +1,4 @@
-"""What a comparison could have shown: the least speed-up that it would have found, and what a smaller one takes."""
+"""What a comparison could have shown: the smallest detectable speed-up, and the studies that a smaller one needs."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,31 +10,31 @@ from ire.sweeps.findings.statistics.verdict import MARGIN, TAIL
 from ire.sweeps.plan.options import MIN_STUDIES
 
 POWER = 0.8
-"""The share of sweeps in which what is called detectable is found."""
+"""Share of sweeps that find a detectable speed-up."""
 SMALL = 1.2
-"""A speed-up that is worth having: how many studies would find it is told beside what this sweep can find."""
+"""A speed-up worth having; reports state how many studies would find it."""
 MOST_STUDIES = 100
 
 
 @dataclass(frozen=True, kw_only=True)
 class Power:
-    """What could have been found on one clock."""
+    """The detectable speed-ups on one clock."""
 
     least_detectable: float
     """The smallest true speed-up that is called faster in four of five such sweeps."""
     studies_for_small: int | None
-    """Studies that find `SMALL`; None if more than `MOST_STUDIES`."""
+    """Number of studies that would find `SMALL`; None if more than `MOST_STUDIES`."""
 
 
 POWERLESS = Power(least_detectable=float("inf"), studies_for_small=None)
-"""Where nothing can be read."""
+"""The power if no speed-up can be read."""
 
 
 def power(draws: np.ndarray, *, studies: int, tail: float = TAIL) -> Power:
-    """From the draws (resamples,) of a speed-up over `studies`, tested one-sided at `tail`.
+    """The power of a one-sided test at `tail`, from the draws (resamples,) of a speed-up over `studies`.
 
-    Draws of a mean over n studies are t variates of n - 1 degrees of freedom, scaled by its standard error; a spread is
-    read off their quartiles, which bounds leave alone.
+    Draws of a mean over n studies are t variates with n - 1 degrees of freedom, scaled by the standard error. The error
+    is read from their quartiles, which bounds do not affect.
     """
     low, high = np.quantile(np.log(np.maximum(draws, 1e-9)), [0.25, 0.75])
     error = (high - low) / (2 * special.stdtrit(studies - 1, 0.75)) if studies > 1 else np.inf
@@ -47,7 +47,7 @@ def power(draws: np.ndarray, *, studies: int, tail: float = TAIL) -> Power:
 
 
 def least_detectable(error: float, studies: int, tail: float) -> float:
-    """The smallest speed-up found with `POWER` where its logarithm has this standard error."""
+    """The smallest speed-up found with probability `POWER` if its logarithm has this standard error."""
     if studies < 2 or not np.isfinite(error):
         return float("inf")
     return float(MARGIN * np.exp(min(_shift(studies - 1, tail) * error, 50.0)))
@@ -55,7 +55,7 @@ def least_detectable(error: float, studies: int, tail: float) -> float:
 
 @lru_cache(maxsize=4096)
 def _shift(df: int, tail: float) -> float:
-    """How many standard errors a t test of `df` degrees of freedom, one-sided at `tail`, finds with `POWER`."""
+    """The shift in standard errors that a one-sided t test at `tail` with `df` degrees of freedom detects."""
     critical = special.stdtrit(df, 1 - tail)
     low, high = 0.0, 1e4
     for _ in range(60):  # the power rises with the shift

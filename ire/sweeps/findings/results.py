@@ -1,6 +1,6 @@
-"""What the records of a sweep say, read once: plan, trials, curves, winners and their comparison.
+"""The results of a sweep, from records that are read once: plan, trials, curves, winners and their comparison.
 
-This is what a report is made of. `ire.sweeps.experiments` adds what acts on a folder.
+Reports are made from it. `ire.sweeps.experiments` adds the actions on a folder.
 """
 
 from dataclasses import dataclass
@@ -25,28 +25,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Results:
-    """What an experiment folder holds at the moment it was opened. Reading it never unpickles anything."""
+    """The content of an experiment folder when it was opened. Reading it never unpickles anything."""
 
     home: ExperimentHome
     plan: Plan
     broken_off: str | None = None
-    """Why the run that has just ended could not go on, if it could not."""
+    """Why the run that has just ended could not continue; None if it could."""
     read: Records | None = None
-    """The records, where somebody has read them already."""
+    """The records, if they have been read already."""
 
     @property
     def folder(self) -> Path:
-        """Where its small files are on this machine."""
+        """The folder of its small files on this machine."""
         return self.home.folder
 
     @property
     def disk_use(self) -> str:
-        """How much room it takes, checkpoints included."""
+        """Its size including checkpoints, in words."""
         return megabytes(open_storage(self.location).size())
 
     @property
     def location(self) -> str:
-        """Where it lives: the folder, or the URI of an object store."""
+        """Its folder, or its URI in an object store."""
         return self.home.location
 
     @cached_property
@@ -61,14 +61,14 @@ class Results:
 
     @cached_property
     def importances(self) -> dict[str, dict[str, float] | None]:
-        """Of each method, the importance of its settings; None with too few completed trials."""
+        """The importance of each method's settings, in 0 to 1; None with too few finished trials."""
         return {
             row.method: importances(self.widest_plan, row.method, row.search) for row in self.comparison.rows
         }
 
     @cached_property
     def widest_plan(self) -> Plan:
-        """The plan with the widest ranges that any of its studies has searched."""
+        """The plan with the widest ranges that any of its studies searched."""
         return widest(self.plan, self.comparison.widenings)
 
     @property
@@ -78,14 +78,14 @@ class Results:
 
     @cached_property
     def trials(self) -> "pd.DataFrame":
-        """One row a trial: stage, status, seed, settings (`settings.lr`, ...), cost and last values."""
+        """One row per trial: stage, status, seed, settings (`settings.lr`, ...), cost and last values."""
         import pandas as pd
 
         return pd.DataFrame([_trial_row(trial) for trial in self.records.trials.values()])
 
     @cached_property
     def curves(self) -> "pd.DataFrame":
-        """One row a report: trial, method, stage, seed, step, costs, losses and metrics."""
+        """One row per report: trial, method, stage, seed, step, costs, losses and metrics."""
         import pandas as pd
 
         return pd.DataFrame(
@@ -94,7 +94,7 @@ class Results:
 
     @cached_property
     def winners(self) -> "pd.DataFrame":
-        """One row a method and study: its winner, and the mean of its confirm runs in that study."""
+        """One row per method and study: its winner, and the mean of its confirm runs in that study."""
         import pandas as pd
 
         rows = []
@@ -113,7 +113,7 @@ class Results:
 
     @property
     def elapsed_seconds(self) -> float:
-        """From the start of the first trial to the end of the last, idle time between resumes included."""
+        """Seconds from the start of the first trial to the end of the last, including idle time between resumes."""
         trials = self.records.trials.values()
         starts, ends = [t.started for t in trials if t.started], [t.ended for t in trials if t.ended]
         return (max(ends) - min(starts)).total_seconds() if ends else 0.0

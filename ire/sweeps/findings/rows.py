@@ -1,4 +1,4 @@
-"""One row a method: its runs, and how they compare with the baselines and with its own controls."""
+"""One row per method: its runs, and how they compare with the baselines and with its own controls."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from ire.sweeps.search.range_ends import Edge
 from ire.sweeps.search.stages import PUBLISHED
 
 MIN_FULL = 2
-"""Finished trials that a search must have to count as one."""
+"""Minimum number of finished trials in a search."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,16 +23,16 @@ class Measured:
     """Runs of one method or control on the confirm seeds of every study, and how they compare with the baselines."""
 
     runs: list[TrialRecord]
-    """Finished ones, by study and seed."""
+    """The finished runs, by study and seed."""
     lost: int = 0
-    """Runs that diverged or failed: they have no curve, and no verdict may rest on the others."""
+    """Number of runs that diverged or failed; no verdict may rest on the other runs alone."""
     speed_ups: Mapping[str, SpeedUp] = field(default_factory=dict)
-    """By clock, over the baseline that is hardest to beat on it; empty without a baseline curve or a common seed."""
+    """By clock, over the hardest baseline on that clock; empty without a baseline curve or a common seed."""
     against: Mapping[str, str] = field(default_factory=dict)
-    """By clock: that baseline."""
+    """That baseline, by clock."""
 
     def metric(self, name: str) -> tuple[float, float] | None:
-        """Mean and standard deviation over the runs of a value of the last report."""
+        """Mean and standard deviation over the runs of a value in the last report; None if no run has it."""
         values = [run.reports[-1][name] for run in self.runs if run.reports[-1].get(name) is not None]
         if not values:
             return None
@@ -45,81 +45,81 @@ class Control(Measured):
 
     name: str
     against_method: Difference | None
-    """The method's final value minus the control's: what the method owes to what the control lacks."""
+    """The method's final value minus the control's: the effect of what the control lacks."""
     is_tuned: bool = False
-    """Whether its own strength was re-scanned, with as many points as the method's last step of tuning."""
+    """Whether its strength was tuned, with as many points as the last step of the method's tuning."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Winner:
-    """The settings that stand for a method in one study."""
+    """The settings that represent a method in one study."""
 
     study: int
     trial: TrialRecord
     settings: Mapping[str, Any]
     is_published: bool
-    """Whether they are the published ones."""
+    """Whether they are the published settings."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row(Measured):
-    """One method's results; None or empty where there is none yet."""
+    """One method's results; None or empty if not available yet."""
 
     method: str
     is_baseline: bool
     winners: list[Winner]
-    """By study."""
+    """One per study."""
     search: list[TrialRecord]
-    """Of all studies."""
+    """The search trials of all studies."""
     statuses: dict[str, int]
-    """Search trials by status."""
+    """Number of search trials by status."""
     spent: int
     """Gradient evaluations of all searches."""
     training_seconds: float
-    """Of all searches, their trials one after the other."""
+    """Total training seconds of all search trials."""
     confirm_statuses: dict[str, int]
     edges: list[Edge]
-    """Settings of winners at the end of their range, in more than half of the studies."""
+    """Ranges at whose ends the winners of more than half of the studies lie."""
     optimizer_share: float | None = None
-    """What the optimizer alone takes of a step, measured in the quiet pass; None where it is not known."""
+    """The optimizer's share of the step time in the quiet pass, in 0 to 1; None if unknown."""
     is_searched: bool = True
-    """Whether anything was searched; else its settings are fixed in the space file."""
+    """Whether the method was searched; otherwise its settings are fixed in the space file."""
     over: Against = field(default_factory=Against)
     """Speed-ups over every baseline."""
     judgements: Mapping[str, Judgement] = field(default_factory=dict)
-    """By clock, corrected over the methods; empty without a curve, or from fewer than three studies."""
+    """By clock, corrected for the number of methods; empty without a curve, or with fewer than three studies."""
     powers: Mapping[str, Power] = field(default_factory=dict)
-    """By clock: what could have been found."""
+    """Detectable speed-ups, by clock."""
     validation_speed_ups: Mapping[str, SpeedUp] = field(default_factory=dict)
-    """As `speed_ups`, from the losses by which settings were chosen."""
+    """As `speed_ups`, from the validation losses by which settings were chosen."""
     time_to_target: Mapping[str, SpeedUp] = field(default_factory=dict)
     best_run: Mapping[str, Ratio] = field(default_factory=dict)
-    """Of the first search's best run against the baseline's best: the ratio that the literature quotes."""
+    """Time to target of the first search's best run against the baseline's best run: the ratio in the literature."""
     against_best: Difference | None = None
-    """Against the best baseline."""
+    """Difference to the best baseline."""
     against_base: Difference | None = None
-    """Against the method without IRE, tuned by itself."""
+    """Difference to the method without IRE, tuned on its own."""
     controls: list[Control] = field(default_factory=list)
     null_model: NullModel | None = None
-    """What its controls would come to if only the step's mean length counted; None without enough of them."""
+    """Predicted results of its controls if only the mean step length mattered; None with too few controls."""
     unsettled: list[str] = field(default_factory=list)
-    """Controls from which nothing can be told yet: runs of theirs or of the method are missing, diverged or failed."""
+    """Controls without a result: some of their runs or the method's are missing, diverged or failed."""
 
     @property
     def verdicts(self) -> dict[str, str]:
-        """By clock."""
+        """The verdict by clock."""
         return {clock: judgement.verdict for clock, judgement in self.judgements.items()}
 
     @property
     def is_starved(self) -> bool:
-        """Whether too few trials ran to the end for its search to count as one."""
+        """Whether too few search trials finished for its search to count."""
         return (
             self.is_searched and bool(self.winners) and self.statuses[FINISHED] < MIN_FULL * len(self.winners)
         )
 
     @property
     def is_finished(self) -> bool:
-        """Whether its tuning has ended: no winners press against a range, and enough trials ran to the end."""
+        """Whether its tuning is finished: winners lie inside their ranges, and enough search trials finished."""
         return not self.edges and not self.is_starved
 
     @property
@@ -129,7 +129,7 @@ class Row(Measured):
 
 
 def published(row: Row) -> Measured | None:
-    """The method with its published settings: a control, or the method itself if they won in every study."""
+    """The method at its published settings: a control, or the method itself if these won in every study."""
     if row.winners and all(winner.is_published for winner in row.winners):
         return row
     return next((control for control in row.controls if control.name == PUBLISHED), None)

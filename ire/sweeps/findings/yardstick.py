@@ -1,7 +1,7 @@
 """The tuned baselines, and how methods are measured against each of them.
 
-What is compared is how runs end: on the test split where the task has one, which nothing was chosen by. A unit of the
-comparison is a study; within a single study it is a seed.
+The compared values are those at the end of runs, on the test split if the task has one, since nothing was chosen by it.
+The statistical unit is a study; within a single study it is a seed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ from ire.trial.seeds import derive_seed
 
 TEST, VALIDATION = "test", "validation"
 QUIET = 0.1
-"""The quiet pass was quiet if the turns of a winner differ by no more than this share of their median, by and large."""
+"""Largest spread of a winner's turns in a quiet pass, as a share of their median (`Yardstick.spread`)."""
 
 Studies = Sequence[Mapping[str, Ledger]]
 """The ledgers of each study, by method."""
@@ -33,24 +33,24 @@ class CurvePoint:
     """A baseline at one horizon, in one study."""
 
     factor: float
-    """In multiples of the task's horizon."""
+    """Its horizon, in multiples of the task's."""
     runs: list[TrialRecord]
     lost: int = 0
-    """Runs that diverged or failed."""
+    """Number of runs that diverged or failed."""
     study: int = 0
     baseline: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Against:
-    """A method's speed-ups over every tuned baseline, by clock and baseline, and the draws behind them."""
+    """A method's speed-ups over every tuned baseline, by clock and baseline, and the draws of each (resamples, 2)."""
 
     speed_ups: Mapping[str, Mapping[str, SpeedUp]] = field(default_factory=dict)
     draws: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
 
 
 def finished(runs: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """Those of the runs that finished."""
+    """The finished runs among `runs`."""
     return [run for run in runs if run.status == FINISHED]
 
 
@@ -66,9 +66,9 @@ class Yardstick:
         self.spread = self._spread()
 
     def baselines(self) -> list[str]:
-        """The baselines that have been confirmed in every study, the one that ends best in validation first.
+        """The baselines that have been confirmed in every study, best mean final validation first.
 
-        One that lost runs is no yardstick, unless its study has no better one.
+        A baseline that lost runs is left out, unless it is the best one of its study.
         """
         first = self._studies[0]
         names = [name for name, ledger in first.items() if ledger.is_baseline]
@@ -83,11 +83,14 @@ class Yardstick:
 
     @property
     def is_timed(self) -> bool:
-        """Whether wall-clock may be judged: by the quiet pass where there is one."""
+        """Whether wall-clock may be judged: if a sweep has a quiet pass, it must have been quiet."""
         return not is_timed(self._plan) or (self.spread is not None and self.spread <= QUIET)
 
     def to_beat(self) -> list[str]:
-        """What a faster method must beat: `baselines`, then those that lost runs, unless all of a study diverged."""
+        """The baselines that a faster method must beat: `baselines`, then those with lost runs.
+
+        A baseline is left out if all its runs in some study diverged.
+        """
         first = self._studies[0]
         names = [name for name, ledger in first.items() if ledger.is_baseline]
         runs = {name: [study[name].confirm for study in self._studies] for name in names}
@@ -101,9 +104,9 @@ class Yardstick:
         ]
 
     def over_all(self, method: str, runs: Sequence[Sequence[TrialRecord]], *purpose: str) -> Against:
-        """The speed-ups of `runs`, those of each study, over every baseline to beat but `method` itself.
+        """The speed-ups of `runs`, one sequence per study, over every baseline to beat except `method` itself.
 
-        Over one that lost what is needed to read one it is not known.
+        A speed-up is unknown over a baseline that lost the runs needed for it.
         """
         found: dict[str, dict[str, SpeedUp]] = {clock: {} for clock in CLOCKS}
         draws: dict[str, dict[str, np.ndarray]] = {clock: {} for clock in CLOCKS}
@@ -134,7 +137,7 @@ class Yardstick:
     ) -> tuple[dict[str, SpeedUp], dict[str, np.ndarray]]:
         """The speed-ups by clock over one baseline, and their draws; empty without a curve or a common seed.
 
-        A study reads the baseline's own curve, or that of its best baseline where this one has none.
+        Each study uses the baseline's own curve, or that of its best baseline if this one has none.
         """
         value = self._metric.on_test if (split or self.judged_on) == TEST else self._metric.name
         factors = np.array(sorted({1.0, *self._plan.curve}))
@@ -170,7 +173,7 @@ class Yardstick:
         )
 
     def _ends(self, runs: Sequence[TrialRecord], name: str) -> dict[int, float]:
-        """What runs end with, as costs, by the number of their seed."""
+        """The final costs of runs, by the number of their seed."""
         return {
             run.number: self._metric.cost(run.final(name))
             for run in finished(runs)
@@ -187,7 +190,7 @@ class Yardstick:
     def _gradient_costs(
         self, units: list[tuple[Ledger, Sequence[TrialRecord]]], rows: int
     ) -> np.ndarray | None:
-        """Logarithms of the ratio of gradients a step, a unit each; None where a side counted none."""
+        """Logarithms of the ratio of gradients per step, one per unit; None if a side counted none."""
         pairs = [(_gradients_per_step(base.confirm), _gradients_per_step(mine)) for base, mine in units]
         if not all(map(all, pairs)):
             return None
@@ -201,7 +204,7 @@ class Yardstick:
         units: list[tuple[Ledger, Sequence[TrialRecord]]],
         generator: np.random.Generator,
     ) -> np.ndarray | None:
-        """Logarithms of the ratio of step times, a unit each, or draws of it within one study; None if not known."""
+        """Logarithms of the ratio of step times, one per unit, or draws of it within one study; None if unknown."""
         pairs = []
         for number, (base, mine) in enumerate(units):
             if is_timed(self._plan):
@@ -217,7 +220,7 @@ class Yardstick:
         return np.array([np.log(median(one) / median(other)) for one, other in pairs])
 
     def _judged_on(self) -> str:
-        """The test split where every measured run has seen it; in sweeps of before there were studies validation."""
+        """The test split if every confirm run evaluated it, except in sweeps older than studies; else validation."""
         runs = [
             run for study in self._studies for ledger in study.values() for run in finished(ledger.confirm)
         ]
@@ -225,7 +228,7 @@ class Yardstick:
         return TEST if known and self._plan.rules > 1 else VALIDATION
 
     def _spread(self) -> float | None:
-        """How far apart the turns of a winner lie, as a share of their median; the median over the winners."""
+        """The range of a winner's turn times as a share of their median; the median over the winners."""
         turns = [step_seconds(ledger) for study in self._studies for ledger in study.values()]
         spreads = [
             (max(times) - min(times)) / median(times)
@@ -236,7 +239,7 @@ class Yardstick:
 
 
 def _curve(plan: Plan, study: Mapping[str, Ledger]) -> list[CurvePoint]:
-    """The points of every curve of a study, the task's own horizon among them, by baseline and rising horizons."""
+    """The points of every curve of a study, including the task's horizon, by baseline and rising horizon."""
     ledgers = list(study.values())
     own = ledgers[0].plan
     points = []
