@@ -337,7 +337,7 @@ def test_a_column_that_is_not_there_is_named_with_the_nearest(tmp_path, change, 
 def test_a_value_that_is_no_number_is_named_with_its_row(tmp_path):
     frame = table(("baseline", 3.0), ("mine", 2.9)).astype({"val_loss": object})
     frame.loc[3, "val_loss"] = "3,1"
-    with pytest.raises(InvalidInput, match=r"column 'val_loss', row 5: '3,1' is no number$"):
+    with pytest.raises(InvalidInput, match=r"column 'val_loss', row 5: '3,1' is not a number$"):
         judged(frame, tmp_path)
     with pytest.raises(
         InvalidInput, match=r"column 'arm', row 2: 'baseline' .*--seconds none leaves the column out"

@@ -217,9 +217,9 @@ def test_an_optimizer_that_the_space_does_not_name_is_no_trial_of_the_sweep(fini
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"compile": True}, "--compile: a training function has a loop of its own"),
-        ({"precision": "bf16"}, "--precision: a training function has a loop of its own"),
-        ({"micro_batches": 2}, "--micro-batches: a training function has a loop of its own"),
+        ({"compile": True}, "--compile: a training function has its own loop"),
+        ({"precision": "bf16"}, "--precision: a training function has its own loop"),
+        ({"micro_batches": 2}, "--micro-batches: a training function has its own loop"),
         ({"methods": ["mien"]}, "unknown arm 'mien'.*did you mean 'mine'"),
         ({"methods": ["sgd"]}, "unknown arm 'sgd'"),
     ],
@@ -234,7 +234,7 @@ def test_what_a_function_cannot_obey_is_refused_before_anything_is_written(tmp_p
 def test_a_task_does_not_take_a_space_with_arms(tmp_path):
     own_script.write(tmp_path)
     with pytest.raises(
-        InvalidInput, match=r"has \[arms\], which are for training functions, and digits is a"
+        InvalidInput, match=r"has \[arms\], which are for training functions, but digits is a"
     ):
         sweep("digits", space=tmp_path / "train.toml", inline=True, storage=tmp_path)
 

@@ -95,7 +95,7 @@ def test_another_process_resumes_it_only_with_the_function_and_says_so(call, ano
 def test_a_resume_of_a_function_that_is_found_by_its_name_takes_no_other(call, tmp_path):
     name = own_script.write(tmp_path / "code")
     experiment = call(name, space=None)
-    with pytest.raises(InvalidInput, match=r"train\.py:train is found by its name: leave the function out"):
+    with pytest.raises(InvalidInput, match=r"train\.py:train is found by its name; leave the function out"):
         resume(experiment.folder, in_no_file(), inline=True)
 
 
@@ -159,7 +159,7 @@ def test_a_changed_function_has_another_checksum(call):
 @pytest.mark.parametrize(
     ("function", "options", "message"),
     [
-        (in_no_file(), {"space": None}, "a function that no file holds needs its space"),
+        (in_no_file(), {"space": None}, "a function that is not in a file needs a space"),
         (
             in_no_file(),
             {"space": SPACE | {"horizn": 3}},

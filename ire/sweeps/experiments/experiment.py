@@ -1,4 +1,4 @@
-"""An experiment folder, opened: its results as data frames, its report, its export."""
+"""An open experiment folder: its results as data frames, its verdict and its report."""
 
 from dataclasses import dataclass
 from math import inf
@@ -20,17 +20,17 @@ from ire.sweeps.report.verdict_tables import result_table
 
 @dataclass(frozen=True)
 class Experiment(Results):
-    """The results of a folder, and what can be done with them."""
+    """The results of a folder, and the actions on them."""
 
     @property
     def verdict(self) -> str:
-        """What was found, in one sentence: the headline of the report."""
+        """The result in one sentence: the headline of the report."""
         return headline(self)
 
     def best_settings(self, method: str) -> dict[str, Any]:
-        """The settings that stand for a method; of several studies those whose runs end best in validation.
+        """The settings that represent a method: those of the study with the best mean final validation.
 
-        Raises `InvalidInput` for a method that is not part of the sweep, or of which no trial has finished yet.
+        Raises `InvalidInput` for a method that is not part of the sweep, or has no finished trial yet.
         """
         names = {name: row for row in self.comparison.rows for name in (row.method, shortened(row.method))}
         if method not in names:
@@ -54,8 +54,8 @@ class Experiment(Results):
     def report(self, folder: Path | None = None) -> Path:
         """Write `report.html`, `report.md`, `report.json` and every figure; returns the path of the HTML page.
 
-        They go into `report/` of the experiment, or into another `folder`; raises `InvalidInput` if that cannot be
-        written to.
+        They are written to `report/` of the experiment, or to another `folder`; raises `InvalidInput` if that cannot
+        be written to.
         """
         with writable(folder or self.folder / "report"):
             page = write_report(self, folder)

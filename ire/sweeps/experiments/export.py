@@ -1,4 +1,4 @@
-"""An experiment as tidy tables for other tools: one row a trial, one row a report, in CSV and Parquet."""
+"""Exports an experiment as tidy tables: one row per trial and one row per report, in CSV and Parquet."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -36,7 +36,7 @@ def _written(results: Results, folder: Path) -> list[Path]:
 
 
 def _with_texts(frame: "pd.DataFrame", show: Callable[[str], str]) -> "pd.DataFrame":
-    """The frame with every text as `show` has it."""
+    """The frame with `show` applied to every text."""
     texts = {
         str(name): column.map(lambda cell: show(cell) if isinstance(cell, str) else cell)
         for name, column in frame.items()

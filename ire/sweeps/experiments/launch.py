@@ -48,28 +48,28 @@ def sweep(
     """Tune every method with the same budget, confirm the winners on fresh seeds, and report.
 
     `task` is a name (`ire tasks`), `package.module:Class`, or a training function: itself, or `train.py:train`, or
-    `package.module:train`; `scale="tiny"` selects a task's scaled-down twin. A function that no file holds, such as a
-    notebook's, is known to this process alone: `resume` takes it again in another one.
-    `methods` and numbers that are not given come from its search space, or from `space`: a TOML file, or the same as
-    a dictionary. `preset` repeats an experiment of a paper (`ire presets`) instead, and names the task and its grid.
+    `package.module:train`; `scale="tiny"` selects a task's scaled-down twin. A function that is not in a file, such as
+    a notebook's, is known only to this process; in another one, pass it to `resume` again.
+    `methods` and numbers that are not given come from the task's search space, or from `space`: a TOML file, or the
+    same content as a dictionary. `preset` instead repeats an experiment of a paper (`ire presets`), with its task and
+    grid.
 
     After the search, the best `candidates` of each method run again before a winner is chosen. The winners run
     on `confirm_seeds` seeds, and the best baseline runs at the horizons of `curve`, in multiples of the task's
-    (True: from 1/2 to 2), also with the learning rate times each of `curve_lr`. With `controls`, IRE's winners
-    run with one thing changed.
+    (True: from 1/2 to 2), also with the learning rate times each of `curve_lr`. With `controls`, IRE's winners also
+    run with one change each.
 
     With `share_prefix`, trials that differ only in IRE's settings train the steps before IRE's boost once.
 
-    With `inline` the trials run in this process, one at a time and without Ray; the records are the same.
+    With `inline` the trials run in this process, one at a time and without Ray, with equal records.
 
     The experiment goes to `storage`/`name`, which must not exist; `storage` is a folder, or the URI of an
     object store. `workers` train one trial together, each with `cpus_per_worker` and `gpus_per_worker`. A trial
-    is restarted at most `max_failures` times, and after `hang_seconds` of silence. `data_dir` is the folder of
+    is restarted at most `max_failures` times, also after `hang_seconds` without a report. `data_dir` is the folder of
     the data sets on every machine; by default `IRE_DATA` or a folder in the user's cache. `precision` (fp32,
     tf32 or bf16; the preset's otherwise, or fp32), `compile`, `deterministic`, `micro_batches` and `schedule`
-    are those of every trial; `external` names the trial, as EXPERIMENT/TRIAL, whose gradient norms external
-    grafting takes. Modules that the folder of `warm_start` names are imported if this user has run them before, or
-    with `trust`.
+    apply to every trial; `external` names the trial, as EXPERIMENT/TRIAL, whose gradient norms external grafting
+    uses. Modules named in the folder `warm_start` are imported only if this user has run them before, or with `trust`.
 
     Raises `InvalidInput` before anything is started or written. After an interrupt the returned experiment is
     incomplete; if the sweep could not continue, `broken_off` says why. `resume` continues it.
@@ -116,21 +116,21 @@ def resume(
     console: Console | None = None,
     **options: Unpack[ResumeOptions],
 ) -> Experiment:
-    """Continue a sweep from its records; a finished one is only reported again.
+    """Continue a sweep from its records; for a finished one, only write the report again.
 
     `trials` raises the budget of every method, `methods` adds methods with the same budget, and
     `confirm_seeds`, `curve` (more horizons, or True for the default ones) and `controls` add runs after the
-    search. `folder` may be the URI of an object store. `function` is the training function of the sweep, where no
-    file holds it and this process has not started the sweep. A task or method of a module that this user has not run
-    before is imported only with `trust`, which is remembered. Raises `InvalidInput`, before anything is started
-    or written, for a change that would make old and new trials incomparable.
+    search. `folder` may be the URI of an object store. `function` is the training function of the sweep if it is not in
+    a file and another process started the sweep. A task or method of a module that this user has not run before is
+    imported only with `trust`, which is remembered. Raises `InvalidInput`, before anything is started or written, for a
+    change that would make old and new trials incomparable.
     """
     changes: dict[str, Any] = dict(options)
     trackers = changes.pop("loggers") or ()
     check_loggers(trackers)
     home, where = home_at(folder), place(inline=changes.pop("inline"), address=changes.pop("address"))
     with home.locked():
-        home.open()  # again: until now another process may have been writing
+        home.open()  # again: another process may have written until now
         before, console = read_plan(home.folder, trust=trust), console or plain_console()
         source = f"{home.location}/sweep.toml"
         if not trust:
@@ -138,7 +138,7 @@ def resume(
         search_for_modules(before.import_path)
         if function is not None:
             if not is_of_no_file(before.task):
-                raise InvalidInput(f"{source}: {before.task} is found by its name: leave the function out")
+                raise InvalidInput(f"{source}: {before.task} is found by its name; leave the function out")
             hold(before.task, function)
         plan = extended(before, **changes)
         check_limits(plan)

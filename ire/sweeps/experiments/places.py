@@ -1,4 +1,4 @@
-"""Where the trials of a sweep are trained: on Ray, or one after another in this process."""
+"""Where the trials of a sweep train: on Ray, or one after another in this process."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
@@ -32,11 +32,11 @@ from trainables.functions.probe import Probed
 
 
 class OnRay:
-    """The cluster at `address` (or RAY_ADDRESS), else one of this machine, which is started and ended again."""
+    """The cluster at `address` (or RAY_ADDRESS), else one on this machine that the sweep starts and ends."""
 
     is_this_process = False
     command = "ire resume"
-    """What continues a sweep here."""
+    """The command that continues a sweep here."""
 
     def __init__(self, address: str | None) -> None:
         self._address = address
@@ -44,34 +44,34 @@ class OnRay:
 
     @property
     def has_other_data(self) -> bool:
-        """Whether trials may find data that this machine has not."""
+        """Whether trials may find data that this machine lacks."""
         return joins_a_cluster(self._address)
 
     @property
     def opening(self) -> str:
-        """What is waited for while it opens."""
+        """A line to show while it opens."""
         if joins_a_cluster(self._address):
             return "joining the Ray cluster ..."
         return "starting Ray on this machine ..."
 
     def data_identity(self, plan: Plan) -> str | None:
-        """What all machines hold, while the place is open; raises `InvalidInput` if they hold different data."""
+        """Identity of the data on all machines, while the place is open; raises `InvalidInput` if they differ."""
         from ire.sweeps.ray.data_on_nodes import data_on_nodes  # start-up stays light
 
         return data_on_nodes(plan)
 
     def gpus_by_default(self) -> float:
-        """GPUs of a worker where nothing is said."""
+        """GPUs per worker if the option is not given."""
         return gpus_by_default(self._address)
 
     def check(self, plan: Plan) -> None:
-        """Raise `InvalidInput` for a plan that cannot run here, as far as is known before anything is started."""
+        """Raise `InvalidInput` for a plan that cannot run here, as far as is known before anything starts."""
         if not joins_a_cluster(self._address):
             capacity(plan, this_machine())
 
     @contextlib.contextmanager
     def opened(self, plan: Plan, home: ExperimentHome, lost: Callable[[str], None]) -> Iterator[Capacity]:
-        """The place while it is in use; `lost` is called with the reason if the process must end with it."""
+        """The open place with its capacity; calls `lost` with the reason if the process must end with the cluster."""
         from trainables.gang.ray_internals import check_train
 
         check_train()
@@ -84,11 +84,11 @@ class OnRay:
             yield slots
 
     def output(self, home: ExperimentHome, console: Console) -> contextlib.AbstractContextManager[Console]:
-        """A console for the time of the run."""
+        """The console to use during the run."""
         return _ray_output(home.folder, console)
 
     def lacking(self) -> Sequence[str]:
-        """What the sweep does without here, a line each."""
+        """Features of Ray that are unavailable here, one line each."""
         from trainables.gang.ray_internals import lacking
 
         return lacking()
@@ -100,14 +100,14 @@ class OnRay:
         return probe_on_ray(plan)
 
     def run(self, plan: Plan, protocol: Protocol, home: ExperimentHome, watchers: Sequence[Watcher]) -> Run:
-        """What runs the protocol, while the place is open."""
+        """The run of the protocol, while the place is open."""
         from ire.sweeps.ray.tune_run import TuneRun
 
         return TuneRun(protocol, home, slots=partial(_slots, plan, self._check_lives), watchers=watchers)
 
 
 class InThisProcess:
-    """One trial at a time in this process; Ray is not imported. Each name means what it means in `OnRay`."""
+    """One trial at a time in this process, without importing Ray. Its members have the meaning of those in `OnRay`."""
 
     is_this_process = True
     has_other_data = False
@@ -154,16 +154,16 @@ Place = OnRay | InThisProcess
 
 
 def place(*, inline: bool, address: str | None) -> Place:
-    """Where a call with these options trains."""
+    """The place where a call with these options trains; raises `InvalidInput` if they exclude each other."""
     if inline and address:
-        raise InvalidInput(f"--inline --address {address}: give one of them; --inline does without a cluster")
+        raise InvalidInput(f"--inline --address {address}: give only one of them; --inline uses no cluster")
     return InThisProcess() if inline else OnRay(address)
 
 
 def _slots(plan: Plan, check_lives: Callable[[], None]) -> int:
-    """How many trials the cluster holds now, freed of what the dead left; 0 while too few nodes are there.
+    """How many trials the cluster can run now, after freeing the resources of dead gangs; 0 with too few nodes.
 
-    `check_lives` raises `ClusterLost` for a cluster that was started here and is dead: no other node can come.
+    `check_lives` raises `ClusterLost` if a cluster started here is dead, since no other node can join it.
     """
     from trainables.gang.trainable import remove_abandoned_placement_groups
 
@@ -177,9 +177,9 @@ def _slots(plan: Plan, check_lives: Callable[[], None]) -> int:
 
 @contextlib.contextmanager
 def _ray_output(folder: Path, console: Console) -> Iterator[Console]:
-    """Send what Ray prints to `ray.log` in the folder; the yielded console goes on writing where `console` did."""
+    """Redirect the output of Ray to `ray.log` in the folder; the yielded console writes where `console` did."""
     with (folder / "ray.log").open("a", buffering=1, errors="backslashreplace") as file:
-        log = Output(file, waits=True)  # a disk that is full ends nothing here
+        log = Output(file, waits=True)  # a full disk must not end the sweep here
         screen = plain_console(
             file=console.file,
             waits=False,

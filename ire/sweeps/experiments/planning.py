@@ -90,25 +90,25 @@ def planned(task: str | Callable[[Trial], Any] | None, options: dict[str, Any]) 
 
 
 def _space(task: str, given: str | Path | Mapping[str, Any] | Space | None) -> Space:
-    """The search space of a call; a file of a whole sweep has it already read."""
+    """The search space of a call; a file with a whole sweep provides it parsed."""
     if isinstance(given, Space):
         return given
     if isinstance(given, Mapping):
         return parse_space(toml_text(given), task=task, source="space={...}")
     if given is None and is_of_no_file(task):
         raise InvalidInput(
-            'a function that no file holds needs its space, too: space={...} or space="train.toml"'
+            'a function that is not in a file needs a space: space={...} or space="train.toml"'
         )
     return find_space(task, given)
 
 
 def _absolute(location: str | None) -> str | None:
-    """A path that means the same from everywhere; a URI without credentials."""
+    """An absolute path, or a URI without credentials."""
     if location is None or is_uri(location):
         return location and without_credentials(location)
     return str(Path(location).resolve())
 
 
 def _short(task: str) -> str:
-    """What an experiment is called by default, after its task: its end, where its whole name is long."""
+    """The default name of an experiment, from its task: the last 48 characters of a long name."""
     return re.sub(r"[^A-Za-z0-9]+", "-", task)[-48:].strip("-")

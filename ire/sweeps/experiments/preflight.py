@@ -1,4 +1,4 @@
-"""What is checked of a task, or of a training function, before a sweep of it starts, so that none must fail."""
+"""Checks a task or a training function before its sweep starts, so that its trials do not fail."""
 
 from dataclasses import replace
 from typing import Any
@@ -22,10 +22,10 @@ from trainables.training.stream_check import check_stream
 
 
 def preflight(plan: Plan, console: Console, *, has_other_data: bool) -> Plan:
-    """The plan of a new sweep, with what is found of its data or function; raises `InvalidInput` if it cannot run.
+    """The plan of a new sweep, with the findings about its data or function; raises `InvalidInput` if it cannot run.
 
-    With `has_other_data` the sweep's workers may have data that this machine has not: a training function is probed
-    there, when the sweep has its cluster (`needs_probe`).
+    With `has_other_data` the sweep's workers may have data that this machine lacks; a training function is then probed
+    on the cluster, once it is connected (`needs_probe`).
     """
     workload = load_workload(plan.task, plan.import_path)
     if isinstance(workload, TrainingFunction):
@@ -36,8 +36,8 @@ def preflight(plan: Plan, console: Console, *, has_other_data: bool) -> Plan:
             return with_probe(plan, console, probe_here(plan, workload, device="cpu"))
     if plan.space.arms:
         raise InvalidInput(
-            f"{plan.space.source} has [arms], which are for training functions, and {plan.task} is a task: give it "
-            "tables of methods (docs/tasks.md)"
+            f"{plan.space.source} has [arms], which are for training functions, but {plan.task} is a task: "
+            "replace them by tables of methods (docs/tasks.md)"
         )
     check_batches(plan, batch_size=workload.batch_size)
     if not has_other_data:
@@ -58,7 +58,7 @@ def needs_probe(plan: Plan) -> bool:
 
 
 def probe_here(plan: Plan, function: TrainingFunction, *, device: str) -> Probed:
-    """Probe the function in this process, with torch's threads as they were afterwards."""
+    """Probe the function in this process; restores the number of torch's threads."""
     threads = torch.get_num_threads()
     try:
         specs = plan.probe_trials(steps=STEPS, eval_interval=EVAL_INTERVAL)
@@ -68,39 +68,39 @@ def probe_here(plan: Plan, function: TrainingFunction, *, device: str) -> Probed
 
 
 def with_probe(plan: Plan, console: Console, probed: Probed) -> Plan:
-    """The plan with what a probe has found, which is told where it weakens the comparison."""
-    told = []
+    """The plan with the findings of a probe; prints those that weaken the comparison."""
+    findings = []
     if not probed.paired:
-        told.append(
-            "not paired by seed: the same seed gave other first losses, so intervals treat runs as unrelated, and are "
-            "wider; seed what is random by trial.seed"
+        findings.append(
+            "not paired by seed: equal seeds gave different first losses, so intervals treat runs as independent and "
+            "are wider; seed all randomness with trial.seed"
         )
     elif not probed.seeded:
-        told.append(
+        findings.append(
             "warning: this comparison will be reported as not comparable: another seed gives the same losses, so runs "
-            "on fresh seeds are one run repeated; let trial.seed decide the initialisation and the order of the data"
+            "on fresh seeds repeat one run; let trial.seed determine the initialisation and the order of the data"
         )
     if probed.overruns:
-        told.append(
-            "it goes on past its horizon, where it is ended: end its loop at trial.horizon, and lay its schedules over "
-            "that many steps, since a sweep also runs other horizons"
+        findings.append(
+            "it continues past its horizon, where its trials end: end its loop at trial.horizon, and let its schedules "
+            "span that many steps, since a sweep also runs other horizons"
         )
     if not probed.tests:
-        told.append(
-            "it has no test split: winners are judged on the validation split by which they were chosen; "
-            "trial.test_metrics(function) gives it one"
+        findings.append(
+            "it has no test split, so winners are judged on the validation split by which they were chosen; "
+            "trial.test_metrics(function) adds a test split"
         )
-    for line in told:
+    for line in findings:
         console.print(f"{plan.task}: {line}", soft_wrap=True, highlight=False)
     return replace(plan, paired=probed.paired, seeded=probed.seeded)
 
 
 def with_another_probe(plan: Plan, console: Console, probed: Probed) -> Plan:
-    """The plan of a sweep whose script was changed: it is paired and seeded only if all its trials are."""
+    """The plan of a sweep whose script has changed; it is paired and seeded only if all its trials are."""
     now = with_probe(plan, console, probed)
     if plan.paired and not probed.paired:
         console.print(
-            f"{plan.task}: its earlier trials were paired by seed, and now none are",
+            f"{plan.task}: its earlier trials were paired by seed; from now on none are",
             soft_wrap=True,
             highlight=False,
         )
@@ -112,7 +112,7 @@ def with_another_probe(plan: Plan, console: Console, probed: Probed) -> Plan:
 
 
 def preflight_again(plan: Plan) -> None:
-    """The same before a resume, of what can have changed."""
+    """Check before a resume what may have changed; raises `InvalidInput`."""
     workload = load_workload(plan.task, plan.import_path)
     if isinstance(workload, TrainingFunction):
         _check_function(plan)
@@ -128,7 +128,7 @@ def check_same_data(plan: Plan) -> None:
 
 
 def on_data(plan: Plan, here: str | None, *, is_new: bool) -> Plan:
-    """The plan on the data that a cluster holds; raises `InvalidInput` if an older sweep was made on other data."""
+    """The plan with the data of the cluster; raises `InvalidInput` if a resumed sweep used other data."""
     if is_new:
         return replace(plan, data=here)
     workload = load_workload(plan.task, plan.import_path)
@@ -142,17 +142,19 @@ def _check_function(plan: Plan) -> None:
     for name, default in OF_TASKS.items():
         if given[name] != default:
             raise InvalidInput(
-                f"--{name.replace('_', '-')}: a training function has a loop of its own; make it a setting of its arms "
+                f"--{name.replace('_', '-')}: a training function has its own loop; make it a setting of its arms, "
                 "or set it in the script"
             )
     if plan.share_prefix:
-        raise InvalidInput("--share-prefix: only trials of a task share their first steps; leave it out")
+        raise InvalidInput(
+            "--share-prefix: only trials of a task can share their first steps; leave the option out"
+        )
 
 
 def parameter_groups(plan: Plan) -> dict[str, list[dict[str, Any]]]:
-    """What goes into which group of parameters of each method's optimizer at its published settings, for the records.
+    """The parameter groups of each method's optimizer at its published settings, for the records.
 
-    Empty for a training function, and where the data that the model needs is not here.
+    Empty for a training function, and if the model needs data that this machine lacks.
     """
     workload = load_workload(plan.task, plan.import_path)
     if isinstance(workload, TrainingFunction):
@@ -177,7 +179,7 @@ def _arms(plan: Plan) -> dict[Method, dict[str, Any]]:
 
 
 def _rehearse(plan: Plan, task: Task) -> None:
-    """Build every arm once, and the model with every value of the task that is searched; raises `InvalidInput`."""
+    """Build every arm once, and the model with every searched value of the task; raises `InvalidInput`."""
     arms = _arms(plan)
     rehearse(task, arms, horizon=plan.space.horizon)
     for method, settings in arms.items():

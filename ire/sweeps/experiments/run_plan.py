@@ -48,7 +48,7 @@ def run_plan(
     console: Console,
     trackers: Sequence[str],
 ) -> Experiment:
-    """Run what is left of the plan and report. A new sweep has no protocol yet; of another the lock must be held."""
+    """Run the rest of the plan and report. A new sweep has no protocol yet; for a resumed one the lock must be held."""
     from ire.sweeps.watch.progress import Progress
     from ire.sweeps.watch.publisher import Publisher
     from ire.sweeps.watch.tensorboard import TensorBoard
@@ -59,7 +59,9 @@ def run_plan(
         if protocol is None or not protocol.is_over:
             if plan.data is not None and not where.has_other_data:
                 check_same_data(plan)
-            last = plain_console(file=console.file, waits=False)  # wherever standard output goes by then
+            last = plain_console(
+                file=console.file, waits=False
+            )  # even if standard output has been redirected
             if where.opening:
                 say(console, where.opening)
             slots = stack.enter_context(
@@ -81,7 +83,7 @@ def run_plan(
             if where.has_other_data:
                 plan = on_data(plan, where.data_identity(plan), is_new=protocol is None)
             room = check_room(room_needed(plan, workload, slots=slots.slots), home.location)
-            stack.enter_context(  # after Ray, which has a handler of its own
+            stack.enter_context(  # after Ray, which installs its own handler
                 terminate_like_interrupt(lambda: last.print(_how_to_go_on(home, where), soft_wrap=True))
             )
             if protocol is None:

@@ -1,4 +1,4 @@
-"""One trial of a training function in this process, without Ray: what `ire train train.py:train` runs."""
+"""Runs one trial of a training function in this process, without Ray, as `ire train train.py:train` does."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from trainables.functions.function import TrainingFunction
 
 OF_TASKS = {"precision": "fp32", "compile": False, "micro_batches": 1, "external": None}
-"""Options that only a task's loop obeys, and their defaults."""
+"""Options that only a task's loop supports, and their defaults."""
 
 
 def found_function(task: str) -> "TrainingFunction | None":
-    """The training function of that name, with a script's path from here; None for a task."""
+    """The training function of that name; None for a task. The path of a script is relative to the current folder."""
     from trainables.functions.function import TrainingFunction, load_workload
 
     name, folder = located(task)
@@ -31,11 +31,11 @@ def found_function(task: str) -> "TrainingFunction | None":
 
 
 def check_options(options: Mapping[str, Any]) -> None:
-    """Raise `InvalidInput` for an option that a training function's own loop would not obey."""
+    """Raise `InvalidInput` for an option that a training function's own loop would ignore."""
     for name, default in OF_TASKS.items():
         if name in options and options[name] not in (None, default):
             raise InvalidInput(
-                f"--{name.replace('_', '-')} {options[name]}: a training function has a loop of its own; make it a "
+                f"--{name.replace('_', '-')} {options[name]}: a training function has its own loop; make it a "
                 "setting of its arms, or set it in the script"
             )
 
@@ -49,9 +49,9 @@ def function_spec(
     space: Path | None,
     **fields: Any,
 ) -> TrialSpec:
-    """The trial of an arm; its settings are the published ones where none are given.
+    """The trial of an arm, with published values of settings that are not given; raises `InvalidInput`.
 
-    Without a space file, which a script may have beside it, every setting is taken as it is, and `horizon` is needed.
+    Without a space file, which may lie beside a script, all settings are accepted and `horizon` is required.
     """
     found = _space(task, space, horizon)
     if found is None:
@@ -66,7 +66,7 @@ def function_spec(
             if isinstance(usual, int | float) != isinstance(value, int | float) and usual is not None:
                 kind = "a number" if isinstance(usual, int | float) else "a text"
                 raise InvalidInput(
-                    f"--set {name}={value}: must be {kind}, as its published value {usual!r} is"
+                    f"--set {name}={value}: must be {kind}, like its published value {usual!r}"
                 )
     if horizon is None:
         assert found is not None
@@ -100,7 +100,7 @@ def train_function(
     device: "torch.device",
     checkpoint: Path | None,
 ) -> str:
-    """Run the trial, and return how it ended; raises `InvalidInput` if the function does not keep to it."""
+    """Run the trial and return how it ended; raises `InvalidInput` if the function breaks the rules of a trial."""
     from trainables.functions.run import run_function
 
     def take(values: Report, _: object) -> bool:

@@ -1,4 +1,4 @@
-"""One trial in this process, with the space's published settings filled in: what `ire train` runs."""
+"""Runs one trial in this process, with the space's published settings as defaults, as `ire train` does."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -45,11 +45,11 @@ def train_one(
     data_dir: Path | None = None,
     space: Path | None = None,
 ) -> str:
-    """Train `method` on `task`, or a training function's arm, and return how it ended; needs neither Ray nor Optuna.
+    """Train `method` on `task`, or an arm of a training function, and return how it ended; needs no Ray and no Optuna.
 
     Settings that are not given are the published ones of the task's space. With `checkpoint`, a folder, the trial
-    saves there once a minute and at the end, and continues from what it finds. `external` names the trial, as
-    EXPERIMENT/TRIAL, whose gradient norms external grafting takes. Raises `InvalidInput` before training.
+    saves there once a minute and at the end, and continues from a checkpoint there. `external` names the trial, as
+    EXPERIMENT/TRIAL, whose gradient norms external grafting uses. Raises `InvalidInput` before training.
     """
     for name, value, low in (("--seed", seed, 0), ("--threads", threads, 1)):
         if not low <= value < 2**31:
@@ -78,7 +78,7 @@ def train_one(
         )
         return train_function(spec, function, report, device=_device(device), checkpoint=checkpoint)
     if checkpoint is not None and checkpoint.exists() and not checkpoint.is_dir():
-        raise InvalidInput(f"--checkpoint '{checkpoint}': is a file; name a folder, which may be new")
+        raise InvalidInput(f"--checkpoint '{checkpoint}' is a file; name a folder, which may be new")
     arm = parse_method(method)
     found = find_space(task, space)
     if arm.ire:
@@ -131,7 +131,7 @@ def _device(name: str | None) -> "torch.device":
     name = name or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(name)
-        torch.zeros(1, device=chosen).item()  # one of which torch knows, and that is not there
+        torch.zeros(1, device=chosen).item()  # torch may know a device that does not exist here
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         here = "cpu or cuda" if torch.cuda.is_available() else "cpu"
         why = str(error).splitlines()[0].partition(". ")[0]
@@ -140,6 +140,6 @@ def _device(name: str | None) -> "torch.device":
 
 
 def _filled_in(space: Space, method: Method, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The space's settings where these are given, those whose condition holds among them."""
+    """The space's settings, given these ones: all whose condition holds."""
     known = space.dimensions(method)
     return space.complete(method, {name: value for name, value in settings.items() if name in known})

@@ -1,4 +1,4 @@
-"""The verdict on training runs that another scheduler has run, from their curves: what `ire verdict` prints."""
+"""The verdict on runs of another scheduler, from their curves, which `ire verdict` prints."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from ire.sweeps.report.fragment import as_fragment
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What curves show, as far as curves can."""
+    """The verdict on curves, as far as curves allow one."""
 
     comparison: CurvesComparison
 
@@ -39,15 +39,15 @@ def verdict(
     clock: str | None = None,
     **columns: str | None,
 ) -> Verdict:
-    """Compare the runs in a table of curves, or several, by the rules of a sweep's report.
+    """Compare the runs in one or more tables of curves by the rules of a sweep's report.
 
-    `curves` are CSV files, compressed or not, or Parquet: one row a report, in columns that are found by their names
-    or named here, as in `arm="optimizer", run="id"`; or folders of TensorBoard's event files. Exports of Weights &
-    Biases and TensorBoard are understood (docs/verdict.md). `baseline` names the arms that are the yardstick, by
-    default `baseline`. `metric` is compared instead of the validation loss, and `mode`, `min` or `max`, says which is
-    better. `clock` is that of the headline, `step` or `gradient_evaluations`.
+    `curves` are CSV files, compressed or not, or Parquet files, with one row per report, or folders of TensorBoard's
+    event files. Columns are found by their names, or named here, as in `arm="optimizer", run="id"`. Exports of Weights
+    & Biases and TensorBoard are supported (docs/verdict.md). `baseline` names the baseline arms, by default `baseline`.
+    `metric` is compared instead of the validation loss; `mode`, `min` or `max`, says which value is better. `clock` is
+    the clock of the headline, `step` or `gradient_evaluations`.
 
-    Raises `InvalidInput` for what cannot be read or told apart.
+    Raises `InvalidInput` for files that cannot be read, and runs that cannot be distinguished.
     """
     for name in columns:
         if name not in ROLES:
