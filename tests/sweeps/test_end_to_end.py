@@ -416,7 +416,7 @@ def test_a_store_that_a_node_cannot_read_is_told_before_anything_starts(cluster,
         time.sleep(60)
 
     monkeypatch.setattr("ire.sweeps.ray.cluster._unreadable", denied)
-    with pytest.raises(InvalidInput, match=r"cannot be read .*node-7: .*every node needs its credentials"):
+    with pytest.raises(InvalidInput, match=r"cannot be read .*node-7: .*every node needs the credentials"):
         check_shared(location)
     monkeypatch.setattr("ire.sweeps.ray.cluster._unreadable", silent)
     monkeypatch.setattr("ire.sweeps.ray.cluster.ANSWER_SECONDS", 3.0)

@@ -200,7 +200,7 @@ def test_a_trial_whose_actor_dies_is_handed_out_again_with_its_checkpoint(run):
     tune, job, told = run
     trial = first_trial(tune)
     assert tune.message(trial.name, next(messages(trial)))
-    tune.lost(trial.name, "its process or its node is gone")
+    tune.lost(trial.name, "its process or its node has died")
     assert tune.protocol.running == []
     assert not tune.protocol.is_over
     assert tune.next_job()["job"] == job, "the same trial, next"

@@ -189,7 +189,7 @@ def test_the_callers_threads_are_as_before(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"workers": 2}, "--inline --workers 2: one process is one worker; leave --inline out"),
+        ({"workers": 2}, "--inline --workers 2: one process is one worker; without --inline"),
         ({"address": "auto"}, "--inline --address auto: give one of them"),
         ({"gpus_per_worker": 1}, "--inline --gpus-per-worker 1: this process sees no GPU"),
     ],

@@ -1,4 +1,4 @@
-"""The Ray cluster a sweep runs on: how many trials fit at a time, and the connection to it."""
+"""The Ray cluster of a sweep: the connection to it, and how many trials fit on it at a time."""
 
 import contextlib
 import logging
@@ -18,12 +18,12 @@ from ire.sweeps.ray.local_cluster import local_cluster
 from trainables.gang.shares import UNITS, places
 
 ANSWER_SECONDS = 60.0
-"""How long a node may take to say whether it sees the storage."""
+"""Seconds that a node may take to answer a question."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """What one machine offers."""
+    """The resources of one machine."""
 
     cpus: float
     gpus: float
@@ -31,7 +31,7 @@ class Node:
 
 @dataclass(frozen=True, kw_only=True)
 class Capacity:
-    """How many trials run at a time, and the arithmetic that says so."""
+    """How many trials run at a time, and the arithmetic behind it."""
 
     slots: int
     arithmetic: str
@@ -40,7 +40,7 @@ class Capacity:
 def capacity(plan: Plan, nodes: Sequence[Node]) -> Capacity:
     """The slots of a sweep on `nodes`; raises `InvalidInput` if not even one trial fits.
 
-    A worker must fit on one node, the workers of a trial may spread.
+    A worker must fit on one node; the workers of a trial may run on several nodes.
     """
     check_gpus(plan)
     cpus, gpus, workers = plan.cpus_per_worker, plan.gpus_per_worker, plan.workers
@@ -67,7 +67,7 @@ def capacity(plan: Plan, nodes: Sequence[Node]) -> Capacity:
 
 
 def check_gpus(plan: Plan) -> None:
-    """Raise `InvalidInput` for a share of GPUs that Ray or NCCL refuses later on, in words of their own."""
+    """Raise `InvalidInput` for a share of GPUs that Ray or NCCL would refuse later, less clearly."""
     gpus = plan.gpus_per_worker
     if 0 < gpus < 1 / UNITS or (gpus > 1 and gpus != int(gpus)):
         raise InvalidInput(
@@ -75,13 +75,13 @@ def check_gpus(plan: Plan) -> None:
         )
     if plan.workers > 1 and 0 < gpus < 1:
         raise InvalidInput(
-            f"--workers {plan.workers} --gpus-per-worker {gpus:g}: two workers of a trial may come to share a GPU, "
-            "which NCCL refuses; give each a GPU (--gpus-per-worker 1), or a trial one worker (--workers 1)"
+            f"--workers {plan.workers} --gpus-per-worker {gpus:g}: two workers of a trial may share a GPU, "
+            "which NCCL refuses; use one GPU per worker (--gpus-per-worker 1), or one worker (--workers 1)"
         )
 
 
 def gpus_by_default(address: str | None) -> float:
-    """What `--gpus-per-worker` is where nothing is said: 1 if the cluster has GPUs, otherwise 0."""
+    """The default of `--gpus-per-worker`: 1 if the cluster has GPUs, else 0."""
     if not joins_a_cluster(address):
         found = this_machine()
     else:
@@ -91,7 +91,7 @@ def gpus_by_default(address: str | None) -> float:
 
 
 def this_machine() -> list[Node]:
-    """The one node of a cluster started here."""
+    """The only node of a cluster started here, as a list."""
     import joblib
     import torch
 
@@ -100,7 +100,7 @@ def this_machine() -> list[Node]:
 
 @contextlib.contextmanager
 def connected(address: str | None) -> Iterator[None]:
-    """A Ray cluster: the one at `address` (or RAY_ADDRESS), else one started here and ended after."""
+    """A Ray cluster: the one at `address` (or RAY_ADDRESS), else one that is started here and ended afterwards."""
     import ray
 
     address = address or os.environ.get("RAY_ADDRESS")
@@ -112,9 +112,9 @@ def connected(address: str | None) -> Iterator[None]:
             _join(address)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise InvalidInput(
-                f"--address {address!r}: no Ray cluster answers there, or none that takes {token_in_use()} "
-                f"({str(error).strip().splitlines()[0]}); `ire doctor --address {address}` says more, and "
-                "docs/cluster.md how nodes come to have one token"
+                f"--address {address!r}: no Ray cluster answers there, or it does not accept {token_in_use()} "
+                f"({str(error).strip().splitlines()[0]}); `ire doctor --address {address}` shows details, and "
+                "docs/cluster.md explains how all nodes get the same token"
             ) from error
     else:
         (machine,) = this_machine()
@@ -128,10 +128,10 @@ def connected(address: str | None) -> Iterator[None]:
 
 
 def _join(address: str) -> None:
-    """Join a cluster: as it is, or with the user's token where it asks for one.
+    """Join a cluster without a token, or with the user's token if the cluster requires one.
 
-    The token is not shown to a cluster without authentication: Ray (2.60) lets such a driver in and then cancels
-    every actor that it starts.
+    A cluster without authentication must not get the token: Ray (2.60) accepts such a driver, but cancels every actor
+    that it starts.
     """
     import ray
 
@@ -152,7 +152,7 @@ def _join(address: str) -> None:
 
 
 def token_in_use() -> str:
-    """How this process authenticates itself to a cluster, in words; never the token."""
+    """How this process authenticates to a cluster, in words; never the token itself."""
     if os.environ.get("RAY_AUTH_MODE", "").lower() != "token":
         return "a driver without a token (RAY_AUTH_MODE=token shows one)"
     if os.environ.get("RAY_AUTH_TOKEN"):
@@ -161,7 +161,7 @@ def token_in_use() -> str:
 
 
 def joins_a_cluster(address: str | None) -> bool:
-    """Whether `connected` would join a cluster that exists, instead of starting one on this machine."""
+    """Whether `connected` would join an existing cluster rather than start one on this machine."""
     with explain_missing("a sweep of several trials at a time"):
         import ray
 
@@ -169,7 +169,7 @@ def joins_a_cluster(address: str | None) -> bool:
 
 
 def nodes() -> list[Node]:
-    """The living nodes of the cluster that is connected."""
+    """The living nodes of the connected cluster."""
     return [
         Node(cpus=node["Resources"].get("CPU", 0), gpus=node["Resources"].get("GPU", 0))
         for node in alive_nodes()
@@ -177,16 +177,16 @@ def nodes() -> list[Node]:
 
 
 def alive_nodes() -> list[dict[str, Any]]:
-    """What Ray says of each living node of the cluster that is connected."""
+    """Ray's description of each living node of the connected cluster."""
     import ray
 
     return [node for node in ray.nodes() if node["Alive"]]
 
 
 def check_shared(location: str | Path) -> None:
-    """Raise `InvalidInput` if a node of the cluster does not see the place where an experiment is to be.
+    """Raise `InvalidInput` if a node of the cluster cannot access the location of an experiment.
 
-    Nothing is left there. A folder on the only node there is needs no look.
+    Leaves nothing behind. A folder on the only node needs no check.
     """
     alive = {node["NodeID"]: node["NodeManagerHostname"] for node in alive_nodes()}
     if is_uri(location):
@@ -206,7 +206,7 @@ def _check_folder(location: Path, nodes: Mapping[str, str]) -> None:
     if missing:
         raise InvalidInput(
             f"--storage: {str(parent)!r} is not the same folder on {', '.join(missing)}: it must be on a "
-            "file system that all nodes share, or an object store (s3://..., gs://...)"
+            "file system that all nodes share, or in an object store (s3://..., gs://...)"
         )
 
 
@@ -224,14 +224,14 @@ def _check_store(location: str, nodes: Mapping[str, str]) -> None:
     if failed:
         raise InvalidInput(
             f"--storage {location!r} cannot be read on a node of the cluster ({'; '.join(failed)}): every node needs "
-            "its credentials, see docs/cluster.md"
+            "the credentials, see docs/cluster.md"
         )
 
 
 def asked(nodes: Mapping[str, str], question: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
-    """By node, what `question` answers there, but for None; a node that does not answer has a text that says why.
+    """The answers of `question` on each node, by node, without those that are None.
 
-    `nodes` maps the id of each node to its host.
+    `nodes` maps the id of each node to its host. For a node that does not answer the value is a text with the reason.
     """
     import ray
     from ray.exceptions import RayError
@@ -245,17 +245,17 @@ def asked(nodes: Mapping[str, str], question: Callable[..., Any], *arguments: An
         for node in nodes
     }
     answered, silent = ray.wait(list(waiting), num_returns=len(waiting), timeout=ANSWER_SECONDS)
-    told: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for answer in answered:
         node = waiting[answer]
         try:
-            told[node] = ray.get(answer)
+            found[node] = ray.get(answer)
         except RayError as error:
-            told[node] = f"{nodes[node]}: {str(error).strip().splitlines()[-1]}"
+            found[node] = f"{nodes[node]}: {str(error).strip().splitlines()[-1]}"
     for late in silent:
         ray.cancel(late, force=True)
-        told[waiting[late]] = f"{nodes[waiting[late]]}: no answer within {ANSWER_SECONDS:.0f} s"
-    return {node: answer for node, answer in told.items() if answer}
+        found[waiting[late]] = f"{nodes[waiting[late]]}: no answer within {ANSWER_SECONDS:.0f} s"
+    return {node: answer for node, answer in found.items() if answer}
 
 
 def _without(probe: str) -> str | None:

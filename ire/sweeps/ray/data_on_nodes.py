@@ -1,4 +1,4 @@
-"""Which data the nodes of a cluster hold: a sweep runs on one data set, so all must hold the same."""
+"""Checks that all nodes of a cluster have the same data, since a sweep runs on one data set."""
 
 import socket
 from collections import defaultdict
@@ -15,11 +15,11 @@ from trainables.task import Task
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What one machine holds."""
+    """The data on one machine."""
 
     host: str
     identity: str | None = None
-    """The line of `Task.data_identity`; None for data that has none."""
+    """The value of `Task.data_identity`; None for data without one."""
     problem: str | None = None
     """Why the task cannot be trained there; None if it can."""
 
@@ -27,8 +27,8 @@ class Found:
 def data_on_nodes(plan: Plan) -> str | None:
     """The identity of the task's data on every machine of the connected cluster that can hold a worker.
 
-    Each machine is asked once, this one without Ray. Raises `InvalidInput` if one lacks the data, or two hold
-    different data.
+    Each machine is asked once, this one without Ray. Raises `InvalidInput` if a machine lacks the data, or machines
+    have different data.
     """
     workload = load_workload(plan.task, plan.import_path)
     if not isinstance(workload, Task) or not has_identity(workload):
@@ -41,12 +41,12 @@ def data_on_nodes(plan: Plan) -> str | None:
 
 
 def has_identity(task: Task) -> bool:
-    """Whether the data of a task is known by a line: it is prepared, or the task says what it is."""
+    """Whether a task's data has an identity: it is prepared data, or the task defines `data_identity`."""
     return task.data is not None or type(task).data_identity is not Task.data_identity
 
 
 def machines(plan: Plan) -> tuple[bool, dict[str, str]]:
-    """Whether this machine can hold a worker of the sweep, and one node, id to host, of each other that can."""
+    """Whether this machine can run a worker of the sweep, and a node (id to host) of each other machine that can."""
     import ray
 
     others, mine = {}, ray.util.get_node_ip_address()
@@ -59,7 +59,7 @@ def machines(plan: Plan) -> tuple[bool, dict[str, str]]:
 
 
 def look(task: str, data_dir: str | None, import_path: Iterable[str]) -> Found:
-    """What this machine holds for a task."""
+    """The data of a task on this machine."""
     host = socket.gethostname()
     try:
         workload = load_workload(task, import_path)
@@ -72,7 +72,7 @@ def look(task: str, data_dir: str | None, import_path: Iterable[str]) -> Found:
 
 
 def one_identity(task: str, found: Iterable[Found]) -> str | None:
-    """The identity on which all agree; raises `InvalidInput` with the machines that differ."""
+    """The common identity of all machines; raises `InvalidInput` with the machines that differ."""
     hosts: Mapping[str | None, list[str]] = defaultdict(list)
     for one in found:
         if one.problem is not None:
@@ -81,9 +81,9 @@ def one_identity(task: str, found: Iterable[Found]) -> str | None:
             )
         hosts[one.identity].append(one.host)
     if len(hosts) > 1:
-        told = "; ".join(f"{identity!r} on {', '.join(names)}" for identity, names in hosts.items())
+        differing = "; ".join(f"{identity!r} on {', '.join(names)}" for identity, names in hosts.items())
         raise InvalidInput(
-            f"the nodes of the cluster hold different data for {task}: {told}; prepare one of them everywhere "
-            "(`ire data prepare`), or let --data-dir name a folder that all nodes share"
+            f"the nodes of the cluster have different data for {task}: {differing}; prepare the same everywhere "
+            "(`ire data prepare`), or set --data-dir to a folder that all nodes share"
         )
     return next(iter(hosts), None)

@@ -1,4 +1,4 @@
-"""How much room a sweep needs, before it starts: checkpoints are what fills a disk."""
+"""Estimates the disk space of a sweep before it starts, most of it for checkpoints."""
 
 import shutil
 from dataclasses import dataclass
@@ -18,33 +18,36 @@ from trainables.training.checkpoint import KEPT
 from trainables.training.prefix import prefix_key, prefix_steps
 
 RECORDS_BYTES = 400
-"""About so many bytes of records and TensorBoard events come of one report."""
+"""Approximate bytes of records and TensorBoard events per report."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Room:
-    """What a sweep needs at most, in bytes, and the arithmetic that says so."""
+    """The maximum disk space of a sweep in bytes, and the arithmetic behind it."""
 
     needed: int
     arithmetic: str
 
 
 def room_needed(plan: Plan, task: Task | TrainingFunction, *, slots: int) -> Room:
-    """The room for checkpoints and records; a model that cannot be built without data counts as built.
+    """The disk space for checkpoints and records.
 
-    What a training function saves only it knows, and it counts as nothing.
+    The state that a training function saves is unknown and counts as 0, as do checkpoints of a model that needs data
+    which this machine lacks.
     """
     size = checkpoint_bytes(plan, task) if isinstance(task, Task) else 0
-    earlier = max(plan.studies, plan.until_decided or 0) - 1  # studies that keep their winners alone
+    earlier = max(plan.studies, plan.until_decided or 0) - 1  # studies that keep only their winners
     candidates = (plan.candidates + earlier) * len(plan.methods)  # all of them until the winners are chosen
     prefixes = _prefixes(plan)
-    live = (KEPT + 1) * slots  # one more while it is being written
+    live = (KEPT + 1) * slots  # plus the one that is being written
     reports = (
         plan.trials * len(plan.methods) * (1 + earlier) * (plan.space.horizon // plan.space.eval_interval + 1)
     )
     needed = size * (live + KEPT * candidates + prefixes) + RECORDS_BYTES * reports
     if not isinstance(task, Task):
-        arithmetic = f"disk: at most about {megabytes(needed)} of records, and what the function saves"
+        arithmetic = (
+            f"disk: at most about {megabytes(needed)} of records, plus the state that the function saves"
+        )
         return Room(needed=needed, arithmetic=arithmetic)
     return Room(
         needed=needed,
@@ -55,7 +58,7 @@ def room_needed(plan: Plan, task: Task | TrainingFunction, *, slots: int) -> Roo
 
 
 def _prefixes(plan: Plan) -> int:
-    """How many shared prefixes may lie there at the end; a control with published settings has one of its own."""
+    """Maximum number of shared prefixes on disk; a control with published settings has its own."""
     ires = [method for method in map(plan.method, plan.methods) if method.ire]
     count = 0
     if plan.shares_prefix(SEARCH):
@@ -70,13 +73,13 @@ def _prefixes(plan: Plan) -> int:
 
 
 def checkpoint_bytes(plan: Plan, task: Task) -> int:
-    """The size of the largest checkpoint of any method: weights, optimizer state and mask."""
+    """Bytes of the largest checkpoint of any method: weights, optimizer state and mask."""
     try:
         with torch.device("meta"):
             model = task.model()
-    except (RuntimeError, NotImplementedError):  # one that computes with its weights while it is built
+    except (RuntimeError, NotImplementedError):  # a model that computes with its weights in its constructor
         model = task.model()
-    except InvalidInput:  # its data lies on the cluster's machines only
+    except InvalidInput:  # its data is only on the machines of the cluster
         return 0
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     buffers = sum(b.numel() * b.element_size() for b in model.buffers())
@@ -89,15 +92,15 @@ def checkpoint_bytes(plan: Plan, task: Task) -> int:
 
 
 def check_room(room: Room, location: str) -> str:
-    """The arithmetic with what is free; raises `InvalidInput` if that is less than is needed.
+    """The arithmetic and the free space in words; raises `InvalidInput` if the free space is too small.
 
-    Of a sweep that is resumed a part is at `location` already.
+    A resumed sweep has used a part of the space at `location` already.
     """
     if is_uri(location):
         return room.arithmetic
     folder = next(path for path in [Path(location), *Path(location).parents] if path.exists())
     free, there = shutil.disk_usage(folder).free, sum(map(_size, _counted(Path(location))))
-    arithmetic = room.arithmetic + (f"; {megabytes(there)} of it are there" if there else "")
+    arithmetic = room.arithmetic + (f"; {megabytes(there)} of it are used already" if there else "")
     if free < room.needed - there:
         raise InvalidInput(
             f"{arithmetic}; {str(folder)!r} has {megabytes(free)} left: make room, choose another "
@@ -107,7 +110,7 @@ def check_room(room: Room, location: str) -> str:
 
 
 def _counted(experiment: Path) -> list[Path]:
-    """What there is of that which `room_needed` foresees."""
+    """The existing files and folders that `room_needed` counts."""
     folders = (experiment / name for name in ("checkpoints", PREFIXES, "trials"))
     return [
         *(experiment / name for name in RECORDS),
@@ -116,5 +119,5 @@ def _counted(experiment: Path) -> list[Path]:
 
 
 def _size(path: Path) -> int:
-    """The bytes of a file; none of a folder."""
+    """The bytes of a file; 0 for a folder."""
     return path.stat().st_size if path.is_file() else 0

@@ -1,4 +1,4 @@
-"""`ire doctor`: versions, GPUs, NCCL, disk, token, shared storage; and what would fail in a sweep, and why."""
+"""The checks of `ire doctor`: versions, GPUs, NCCL, disk, token, shared storage, and what would fail in a sweep."""
 
 import os
 import platform
@@ -15,9 +15,9 @@ from ire.sweeps.ray.cluster import check_shared, connected, nodes, this_machine,
 
 LIBRARIES = ("ire", "torch", "triton", "ray", "optuna", "numpy")
 LITTLE = 5 * 2**30
-"""Bytes of free disk below which a sweep is likely to fill it."""
+"""Bytes of free disk space below which a sweep is likely to fill the disk."""
 LITTLE_SHARED_MEMORY = 2**30
-"""Bytes of /dev/shm below which Ray falls back to the disk for what its processes share."""
+"""Bytes of free /dev/shm below which Ray stores shared objects on disk."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class Finding:
 def findings(
     *, storage: str | Path, data_dir: Path, address: str | None = None, workers: int = 1
 ) -> Iterator[Finding]:
-    """Run one check after another; leaves nothing behind. With `workers` above 1, they also train together once."""
+    """The results of all checks, one after another; leaves nothing behind. Several `workers` also communicate once."""
     yield versions()
     yield gpus()
     yield nccl()
@@ -83,9 +83,9 @@ def gpus() -> Finding:
     )
     return Finding(
         about="GPUs",
-        text="there is a driver, but torch sees no GPU",
-        fails=f"trials would run on the CPU: {build}; install a build that fits the driver (pytorch.org), and look "
-        f"at CUDA_VISIBLE_DEVICES ({os.environ.get('CUDA_VISIBLE_DEVICES', 'not set')})",
+        text="a driver is installed, but torch sees no GPU",
+        fails=f"trials would run on the CPU: {build}; install a build that fits the driver (pytorch.org), and check "
+        f"CUDA_VISIBLE_DEVICES ({os.environ.get('CUDA_VISIBLE_DEVICES', 'not set')})",
     )
 
 
@@ -103,7 +103,7 @@ def nccl() -> Finding:
     from torch.cuda import nccl as library
 
     version = ".".join(map(str, library.version()))
-    return Finding(about="NCCL", text=f"{version}; two workers on one GPU are refused by it")
+    return Finding(about="NCCL", text=f"{version}; it refuses two workers on one GPU")
 
 
 def disk(about: str, folder: Path) -> Finding:
@@ -124,12 +124,12 @@ def shared_memory() -> Finding:
     free = shutil.disk_usage(folder).free
     text = f"{free / 2**30:.1f} GiB free in /dev/shm"
     if free < LITTLE_SHARED_MEMORY:
-        text += ": Ray uses the disk instead, slowly; give the container more, as in docker run --shm-size=8g"
+        text += ": Ray uses the slower disk instead; give the container more, as in docker run --shm-size=8g"
     return Finding(about="shared memory", text=text)
 
 
 def token() -> Finding:
-    """Of Ray's authentication; the token itself is never shown."""
+    """The check of Ray's authentication token, which is never shown."""
     file = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
     mode = os.environ.get("RAY_AUTH_MODE", "not set")
     where = (
@@ -143,7 +143,7 @@ def token() -> Finding:
     if mode == "token" and where == "none":
         fails = "RAY_AUTH_MODE=token without a token: `ray get-auth-token --generate`, or copy the cluster's"
     elif mode == "disabled" and where != "none":
-        fails = "a cluster that asks for a token is not joined: unset RAY_AUTH_MODE"
+        fails = "a cluster that requires a token cannot be joined: unset RAY_AUTH_MODE"
     return Finding(about="token", text=f"{where}; RAY_AUTH_MODE {mode}", fails=fails)
 
 
@@ -155,7 +155,7 @@ def group(workers: int) -> Finding:
     about = f"{workers} workers"
     if outcome.error is None:
         few = f" (on the CPU: {machine.gpus:g} GPUs are too few)" if outcome.backend == "gloo" else ""
-        return Finding(about=about, text=f"meet and add up by {outcome.backend}{few}")
+        return Finding(about=about, text=f"communicate by {outcome.backend}{few}")
     return Finding(
         about=about, text=f"cannot train together by {outcome.backend}", fails=f"--workers: {outcome.error}"
     )
@@ -167,7 +167,7 @@ def cluster(address: str | None, storage: str | Path) -> Finding:
             found = nodes()
             check_shared(storage if "://" in str(storage) else Path(storage).absolute())
         text = f"{len(found)} nodes, {sum(n.cpus for n in found):g} CPUs, {sum(n.gpus for n in found):g} GPUs"
-        return f"{text}; joined with {token_in_use()}; all see {storage}"
+        return f"{text}; joined with {token_in_use()}; all nodes see {storage}"
 
     return _tried("cluster", look)
 

@@ -1,4 +1,4 @@
-"""Which share of a GPU a trial would need, from how busy its GPU was: what a sweep suggests at its end."""
+"""Suggests at the end of a sweep which share of a GPU a trial needs, from the utilization of its GPUs."""
 
 from collections.abc import Iterable, Mapping
 from statistics import mean
@@ -8,18 +8,18 @@ from ire.sweeps.plan.plan import Plan
 from trainables.gang.shares import places
 
 IDLE = 0.6
-"""A GPU that is busy for more than this share of the time has little to gain."""
+"""A GPU with a higher utilization would gain little from more trials."""
 SHARES = (0.5, 0.25, 0.2, 0.125, 0.1)
 HEADROOM = 0.8
-"""Of a GPU's time and memory, that the trials on it may need together."""
+"""Share of a GPU's time and memory that the trials on it may need together."""
 
 
 def suggested_share(
     plan: Plan, reports: Iterable[Mapping[str, Any]], memory_mib: float | None = None
 ) -> str | None:
-    """A line for a sweep whose GPUs were idle for long, by the last report of each trial; None if there is none.
+    """A suggestion for a sweep whose GPUs were often idle, from the last report of each trial; else None.
 
-    Of a GPU's `memory_mib`, where it is known, the trials on it must leave some, too.
+    If a GPU's `memory_mib` is known, the trials on it must fit with some headroom.
     """
     reports = [r for r in reports if r.get("gpu_utilization") is not None]
     gpus = plan.gpus_per_worker

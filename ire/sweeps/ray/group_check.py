@@ -1,4 +1,4 @@
-"""Whether some workers on this machine can train together: a process group as a trial has it, and one sum over it."""
+"""Checks whether workers on this machine can train together, by one sum over a process group like a trial's."""
 
 import os
 import socket
@@ -12,22 +12,22 @@ import torch.distributed as dist
 import torch.multiprocessing as processes
 
 SECONDS = 60.0
-"""How long the group may take to meet and to add up."""
+"""Seconds that the group may take to connect and to compute the sum."""
 NUMBERS = 1 << 20
-"""That are added up, each worker's part another: 4 MiB."""
+"""Size of the sum, whose terms differ between workers: 4 MiB."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What the workers found."""
+    """The result of the check."""
 
     backend: str
     error: str | None
-    """Why it does not work, in the words of the first worker that failed."""
+    """The error of the first worker that failed; None if all succeeded."""
 
 
 def check_group(workers: int, gpus: int, *, seconds: float = SECONDS) -> Outcome:
-    """Let `workers` processes meet: by NCCL if each can have one of so many GPUs, otherwise by gloo on the CPU."""
+    """Let `workers` processes communicate: by NCCL if there is one of `gpus` for each, else by gloo on the CPU."""
     backend = "nccl" if gpus >= workers else "gloo"
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -51,7 +51,7 @@ def check_group(workers: int, gpus: int, *, seconds: float = SECONDS) -> Outcome
     if not errors and late:
         errors = [f"no answer within {seconds:.0f} s"]
     if not errors and len(said) < workers:
-        errors = ["a worker ended without a word"]
+        errors = ["a worker ended without an error message"]
     return Outcome(backend=backend, error=errors[0] if errors else None)
 
 

@@ -1,4 +1,4 @@
-"""Sends a training function that no file holds to the workers of a cluster: by cloudpickle, and never to a folder."""
+"""Sends a training function that is not in a file to the workers of a cluster, by cloudpickle and without files."""
 
 from ray import cloudpickle
 
@@ -6,7 +6,7 @@ from trainables.functions.at_hand import held, is_of_no_file
 
 
 def pickled(task: str) -> bytes | None:
-    """The function that this process has under that name, with the name; None if a file or module holds it."""
+    """The pickled name and function that this process holds under that name; None if it is in a file or module."""
     if not is_of_no_file(task):
         return None
     return cloudpickle.dumps((task, held(task)))  # pyright: ignore[reportPrivateImportUsage]

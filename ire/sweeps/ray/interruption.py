@@ -1,5 +1,6 @@
-"""Ends a sweep from outside: SIGTERM, and SIGHUP of a terminal that closes, act like Ctrl-C, cleanly if Ray allows, and
-soon in any case.
+"""Ends a sweep on signals: SIGTERM, and SIGHUP of a closing terminal, act like Ctrl-C.
+
+The end is clean if Ray allows it, and soon in any case.
 """
 
 import contextlib
@@ -10,13 +11,12 @@ from collections.abc import Callable, Iterator
 
 ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 DEADLINE_SECONDS = 15.0
-"""Seconds that Ray may take to end its processes after such a signal; if they also received it, it would take a
-minute."""
+"""Seconds that Ray may take to end its processes after such a signal; it takes a minute if they received it too."""
 
 
 @contextlib.contextmanager
 def terminate_like_interrupt(farewell: Callable[[], None]) -> Iterator[None]:
-    """Let the signals `ENDING` end a sweep cleanly, as SIGINT does; one that is ignored (`nohup`, `disown`) stays so.
+    """Let the signals `ENDING` end a sweep cleanly, as SIGINT does; ignored ones (`nohup`, `disown`) stay ignored.
 
     If that takes too long, `farewell` is called and the process exits: everything is already recorded.
     """
@@ -32,9 +32,9 @@ def terminate_like_interrupt(farewell: Callable[[], None]) -> Iterator[None]:
     deadline.daemon = True
 
     def terminate(*_: object) -> None:
-        with contextlib.suppress(RuntimeError):  # asked twice
+        with contextlib.suppress(RuntimeError):  # already started by an earlier signal
             deadline.start()
-        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell script started it in the background
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background by a shell script
             raise KeyboardInterrupt
         signal.raise_signal(signal.SIGINT)
 

@@ -1,7 +1,7 @@
-"""A Ray cluster of this machine alone: nobody else may look into it, it is tried twice, and its death is noticed.
+"""A private Ray cluster on this machine: it is started in up to two attempts, and its death is detected.
 
-Ray's own session folder in /tmp is writable for everybody, and its token stands in the user's home. So a cluster that
-is started here has a folder that only this user can enter and a token of its own; both are gone when it ends.
+Ray's own session folder in /tmp is writable for all users, and its token is in the user's home. So a cluster started
+here has a folder that only this user can enter, and its own token; both are removed when it ends.
 """
 
 import contextlib
@@ -21,26 +21,26 @@ from ire.storage.file_lock import try_lock
 
 PREFIX = "ire-ray-"
 LONGEST = 20
-"""Characters of the folder in which a session is made: the path of a socket below it must not exceed 103."""
+"""Maximum length of the parent folder of a session, in characters: socket paths below it must not exceed 103."""
 
 ABANDONED_SECONDS = 3600.0
-"""A session without an owner is removed when it is so old: a younger one may be about to get its lock."""
+"""Age at which a session without an owner is removed; a younger one may not have its lock yet."""
 
 LOOK_SECONDS, STUCK_SECONDS = 2.0, 30.0
-"""How often its processes are looked at, and how long a driver may take to notice that they have died."""
+"""Interval between checks of its processes, and time in which the driver may notice their death itself."""
 
 TOKEN, MODE = "RAY_AUTH_TOKEN", "RAY_AUTH_MODE"
 ESSENTIAL = ("gcs_server", "raylet")
-"""Ray's processes without which nothing runs any more."""
+"""Ray's processes without which nothing runs."""
 
 
 class ClusterLost(Exception):
-    """The cluster that was started here is dead, and no other node can come."""
+    """The cluster that was started here is dead, and no other node can join it."""
 
 
 @contextlib.contextmanager
 def local_cluster(*, cpus: int) -> Iterator[None]:
-    """A cluster with so many CPUs and this machine's GPUs; raises `InvalidInput` if Ray cannot start."""
+    """A cluster with `cpus` CPUs and this machine's GPUs; raises `InvalidInput` if Ray cannot start."""
     import ray
 
     from trainables.gang.ray_internals import loopback_only
@@ -53,46 +53,46 @@ def local_cluster(*, cpus: int) -> Iterator[None]:
             try:
                 with loopback_only():
                     ray.init(
-                        address="local",  # never one that somebody else has started on this machine
+                        address="local",  # never one that another user started on this machine
                         num_cpus=cpus,
                         include_dashboard=False,
                         log_to_driver=False,
                         logging_level=logging.ERROR,
                         _temp_dir=str(folder),
                     )
-            except Exception as error:  # Ray raises whatever: RuntimeError, AssertionError, Exception itself
-                if not is_last:  # a machine that is busy may be too slow once
+            except Exception as error:  # Ray raises RuntimeError, AssertionError, or Exception itself
+                if not is_last:  # a busy machine may be too slow in the first attempt
                     continue
                 raise InvalidInput(
-                    f"Ray cannot start on this machine, tried twice: {_cause(error)}; free memory and processes, or "
-                    "join a cluster with --address"
+                    f"Ray cannot start on this machine (two attempts): {_cause(error)}; free memory and processes, "
+                    "or join a cluster with --address"
                 ) from error
             yield
             return
 
 
 def why_lost() -> str | None:
-    """Why the cluster that was started here is dead; None while it lives."""
+    """Why the cluster that was started here is dead; None while it is alive."""
     import ray
 
     if _dead():
         return _why_dead()
     if not any(known["Alive"] for known in ray.nodes()):
-        return "its only node does not answer any more"
+        return "its only node no longer answers"
     return None
 
 
 def _why_dead() -> str:
-    """What has died of it; asks no process of the cluster."""
-    return f"death of its {' and '.join(_dead())}, as by a lack of memory, a kill or `ray stop`"
+    """Which of its processes died; contacts no process of the cluster."""
+    return f"its {' and '.join(_dead())} died, for example for lack of memory, by a kill or by `ray stop`"
 
 
 @contextlib.contextmanager
 def leave_if_stuck(farewell: Callable[[str], None]) -> Iterator[Callable[[], None]]:
-    """End the process, after `farewell` with the reason, if the driver waits for a cluster that has died.
+    """End the process, after calling `farewell` with the reason, if the driver waits for a dead cluster.
 
-    A call to a dead GCS returns to nobody, and after a minute Ray ends the process without a word; a raylet that was
-    stopped does not end when it is told to. Yields what raises `ClusterLost` if the cluster is lost.
+    A call to a dead GCS never returns, and after a minute Ray ends the process without a message; a stopped raylet
+    ignores requests to end. Yields a function that raises `ClusterLost` if the cluster is lost.
     """
     from trainables.gang.ray_internals import kill_processes
 
@@ -120,46 +120,46 @@ def leave_if_stuck(farewell: Callable[[str], None]) -> Iterator[Callable[[], Non
 
 
 def _dead() -> list[str]:
-    """Which of the processes that the cluster needs have died; none if no cluster was started here."""
+    """The essential processes of the cluster that have died; empty if no cluster was started here."""
     from trainables.gang.ray_internals import dead_processes
 
     return [kind for kind in dead_processes() if kind in ESSENTIAL]
 
 
 def _cause(error: Exception) -> str:
-    """The line of Ray's error that says most: the last one that is not a mere place in a file."""
+    """The first non-empty line of Ray's error, or its type."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return in_one_line(lines[0] if lines else type(error).__name__)
 
 
 @contextlib.contextmanager
 def _private_folder() -> Iterator[Path]:
-    """A folder that only this user can enter, with a path that is short enough, gone afterwards."""
+    """A temporary folder that only this user can enter, with a short path."""
     parent = _parent()
     _remove_abandoned(parent)
     folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))  # 0700
     try:
         with try_lock(folder / "lock") or contextlib.nullcontext():
-            yield folder / "r"  # Ray opens the folder that it is given to everybody
+            yield folder / "r"  # Ray makes the folder that it gets accessible to all users
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _parent() -> Path:
-    """Where temporary files go, if that is writable and its path is short; raises `InvalidInput` if no place is."""
+    """A writable folder for temporary files with a short path; raises `InvalidInput` if there is none."""
     asked = (os.environ.get("RAY_TMPDIR"), tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm")
     places = [os.path.realpath(place) for place in asked if place]
     for place in places:
         if len(place) <= LONGEST and os.path.isdir(place) and os.access(place, os.W_OK | os.X_OK):
             return Path(place)
     raise InvalidInput(
-        f"Ray needs a folder for its sockets that can be written to and whose path has at most {LONGEST} characters, "
-        f"and none of {', '.join(dict.fromkeys(places))} is one: set RAY_TMPDIR"
+        f"Ray needs a writable folder for its sockets whose path has at most {LONGEST} characters, but "
+        f"{', '.join(dict.fromkeys(places))} are not suitable: set RAY_TMPDIR"
     )
 
 
 def _remove_abandoned(parent: Path) -> None:
-    """Remove the folders of clusters of this user whose driver was killed."""
+    """Remove the session folders of this user whose driver was killed."""
     for folder in parent.glob(f"{PREFIX}????????"):
         with contextlib.suppress(OSError):
             state = folder.lstat()
@@ -175,7 +175,7 @@ def _remove_abandoned(parent: Path) -> None:
 
 @contextlib.contextmanager
 def _own_token() -> Iterator[None]:
-    """Let a cluster that is started inside ask for a token that nobody else knows, and that stands in no file."""
+    """Set a new secret token for a cluster that is started inside; it is not written to any file."""
     from trainables.gang.ray_internals import forget_token
 
     before = {name: os.environ.get(name) for name in (TOKEN, MODE)}

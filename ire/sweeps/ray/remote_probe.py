@@ -1,4 +1,4 @@
-"""Probes a training function on the cluster: with a worker's resources, and the data that workers find."""
+"""Probes a training function on the cluster, with the resources and the data of a worker."""
 
 from dataclasses import asdict
 from typing import Any
@@ -19,11 +19,11 @@ from trainables.gang.shares import share
 from trainables.gang.trainable import remove_abandoned_placement_groups
 
 SECONDS = 2.0
-"""Between two looks at what dead gangs occupy."""
+"""Seconds between two checks for resources of dead gangs."""
 
 
 def probe_on_ray(plan: Plan) -> Probed:
-    """What the probe of the plan's function finds; raises what it raises there."""
+    """The findings of a probe of the plan's function on the cluster; re-raises its exception."""
     function = load_workload(plan.task, plan.import_path)
     assert isinstance(function, TrainingFunction)
     found = function.sources
@@ -41,7 +41,7 @@ def probe_on_ray(plan: Plan) -> Probed:
         in_group=plan.workers > 1,
     )
     while not ray.wait([probed], timeout=SECONDS)[0]:
-        remove_abandoned_placement_groups()  # of an earlier sweep of this process: it would wait for them for ever
+        remove_abandoned_placement_groups()  # of an earlier sweep of this process; the probe would wait for them
     try:
         return ray.get(probed)
     except RayTaskError as error:

@@ -1,6 +1,6 @@
 """The thin shell between the protocol and Ray Tune: a searcher and a scheduler that query it, and the run.
 
-Both dispatch on the method of a trial: the protocol holds an Optuna study and rungs of its own for each.
+Both dispatch on the method of a trial; the protocol has an Optuna study and rungs for each method.
 """
 
 import os
@@ -34,7 +34,7 @@ COUNT_SECONDS = 5.0
 
 
 class ProtocolSearcher(Searcher):
-    """Hands the protocol's trials to Tune, never more than there are slots."""
+    """Passes the protocol's trials to Tune, never more than there are slots."""
 
     def __init__(self, run: "TuneRun") -> None:
         super().__init__()
@@ -44,10 +44,10 @@ class ProtocolSearcher(Searcher):
         return self._run.next_job()
 
     def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
-        """Nothing: the scheduler has seen it."""
+        """Nothing: the scheduler handles it."""
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: the records are what a sweep is resumed from."""
+        """Nothing: a sweep is resumed from its records."""
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing, for the same reason."""
@@ -69,8 +69,8 @@ class ProtocolScheduler(FIFOScheduler):
         return TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        error = trial.get_error()  # none if the process was gone without a word
-        self._run.lost(trial.config["job"]["spec"]["name"], str(error or "its process or its node is gone"))
+        error = trial.get_error()  # None if the process vanished without an error
+        self._run.lost(trial.config["job"]["spec"]["name"], str(error or "its process or its node has died"))
 
 
 class Ticker(Callback):
@@ -97,7 +97,7 @@ class Interrupted(Stopper):
 
 
 class TuneRun(Run):
-    """One run of a protocol on the Ray cluster that is connected; ends when it is over or interrupted."""
+    """One run of a protocol on the connected Ray cluster; ends when the protocol is over or interrupted."""
 
     def __init__(
         self,
@@ -107,9 +107,9 @@ class TuneRun(Run):
         slots: Callable[[], int],
         watchers: Sequence[Watcher],
     ) -> None:
-        """`slots` says how many trials the cluster can run at a time now; it is asked again every few seconds.
+        """`slots` returns how many trials the cluster can run at a time; it is called again every few seconds.
 
-        It raises `ClusterLost` if that is none, and never will be another number.
+        It raises `ClusterLost` if the cluster cannot run any trial any more.
         """
         super().__init__(protocol, home, watchers=watchers)
         self._count_slots, self._slots, self._counted = slots, slots(), time.monotonic()
@@ -117,7 +117,7 @@ class TuneRun(Run):
         workload = load_workload(plan.task, plan.import_path)
         found = workload.sources if isinstance(workload, TrainingFunction) else None
         self._sources = asdict(found) if found else None
-        """What workers import in place of what lies in the script's folder by then."""
+        """Sources that workers import instead of the files in the script's folder, which may have changed."""
         function = pickled(plan.task)
         self._trainable: Any = (
             GangTrainable if function is None else tune.with_parameters(GangTrainable, function=function)
@@ -133,12 +133,12 @@ class TuneRun(Run):
     def run(self) -> None:
         """Run until every trial has ended, or until SIGINT."""
         # Read when Tune starts: no CSV, JSON and TensorBoard writers, no tables, no frequent pickles of a state
-        # that we neither need nor read.
+        # that is never read.
         os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
         os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
         os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "3600"
         tuner = tune.Tuner(
-            # a placement group must ask for something, and every CPU is the workers'
+            # a placement group must request something, and all CPUs belong to the workers
             tune.with_resources(self._trainable, {"memory": 1}),
             tune_config=tune.TuneConfig(
                 search_alg=ProtocolSearcher(self),
@@ -166,7 +166,7 @@ class TuneRun(Run):
         self._home.clear(GANGS)
 
     def tick(self) -> None:
-        """Time has passed: nodes may have come or gone."""
+        """Count the slots again from time to time, since nodes may have joined or left."""
         if time.monotonic() - self._counted >= COUNT_SECONDS:
             try:
                 self._slots = self._count_slots()
@@ -176,7 +176,7 @@ class TuneRun(Run):
         super().tick()
 
     def next_job(self) -> Config | str | None:
-        """The Tune config of the next trial; None if none can start now, FINISHED if none will any more."""
+        """The Tune config of the next trial; None if none can start now, FINISHED if no more will start."""
         if self.cannot_go_on or len(self.protocol.running) >= self._slots:
             return None
         trial = self.next_trial()
@@ -185,7 +185,7 @@ class TuneRun(Run):
                 return Searcher.FINISHED if self.cannot_go_on is None and self.protocol.is_over else None
             return None
         plan = self.protocol.plan
-        told = {"spec": trial.spec.to_dict(), "hang_seconds": plan.hang_seconds, **self.where(trial)}
+        job = {"spec": trial.spec.to_dict(), "hang_seconds": plan.hang_seconds, **self.where(trial)}
         gang = Gang(
             workers=plan.workers,
             cpus_per_worker=plan.cpus_per_worker,
@@ -195,10 +195,10 @@ class TuneRun(Run):
             sources=self._sources,
             data_dir=plan.data_dir,
         )
-        return Config(job=cast(Job, told), gang=gang)
+        return Config(job=cast(Job, job), gang=gang)
 
     def lost(self, name: str, error: str) -> None:
-        """A trial's actor has died, alone or with its node: the trial starts again."""
+        """Restart a trial whose actor died, alone or with its node."""
         trial = self.protocol.records.trials[name]
         if trial.status != RUNNING or self.cannot_go_on:
             return

@@ -1,1 +1,1 @@
-"""What runs the trials of a protocol: what every way of running shares, and the way within this process."""
+"""Runs the trials of a protocol: the shared part of every run, and the run within this process."""

@@ -1,4 +1,4 @@
-"""Trains a sweep's trials in this process, one after another and without Ray: for a debugger, a notebook, a CI job."""
+"""Trains the trials of a sweep in this process, one after another, without Ray: for debuggers, notebooks and CI."""
 
 import bdb
 import gc
@@ -22,10 +22,10 @@ from trainables.training.training import Training
 
 
 def check_inline(plan: Plan) -> None:
-    """Raise `InvalidInput` for a plan whose trials one process cannot train."""
+    """Raise `InvalidInput` for a plan whose trials need more than this process."""
     if plan.workers > 1:
         raise InvalidInput(
-            f"--inline --workers {plan.workers}: one process is one worker; leave --inline out, and Ray runs "
+            f"--inline --workers {plan.workers}: one process is one worker; without --inline, Ray runs "
             f"{plan.workers}"
         )
     if plan.gpus_per_worker and not torch.cuda.is_available():
@@ -36,20 +36,20 @@ def check_inline(plan: Plan) -> None:
 
 
 class InlineRun(Run):
-    """One run of a protocol in this process; ends when it is over, broken off, or interrupted by `KeyboardInterrupt`.
+    """One run of a protocol in this process; ends when the protocol is over, cannot continue, or is interrupted.
 
-    A trial is given what it would be given by a worker on Ray, so its reports are the same, bit for bit.
+    Trials run with the same arguments as in a worker on Ray, so their reports are equal, bit for bit.
     """
 
     def run(self) -> None:
-        """Train every trial that is left."""
+        """Train all remaining trials."""
         threads = torch.get_num_threads()
         plan = self.protocol.plan
         self._workload = load_workload(plan.task, plan.import_path)
         self._device = torch.device("cuda" if self.protocol.plan.gpus_per_worker else "cpu")
         self.begin()
         gc.collect()
-        gc.freeze()  # what is loaded stays; collections between trials skip it
+        gc.freeze()  # loaded modules stay; collections between trials skip them
         try:
             while trial := self.next_trial():
                 self._train(trial)
@@ -61,7 +61,7 @@ class InlineRun(Run):
         release()
 
         def take(report: Report, training: Training | Trial) -> bool:
-            is_past = report["step"] < training.step  # sent again, and the mask of then is gone
+            is_past = report["step"] < training.step  # a report sent again, whose mask is no longer known
             flat_fractions = {} if is_past else training.flat_fractions()
             message = Message(reports=(report,), flat_fractions=(flat_fractions,))
             goes_on = self.message(trial.name, message)
@@ -85,7 +85,7 @@ class InlineRun(Run):
                 on_prefix=begins_with,
                 **self.where(trial),
             )
-        except bdb.BdbQuit:  # `quit` in the debugger ends the sweep, and the trial is resumed
+        except bdb.BdbQuit:  # `quit` in the debugger ends the sweep; a resume continues the trial
             raise KeyboardInterrupt from None
         except Exception as error:
             text = traceback.format_exc()
@@ -96,11 +96,13 @@ class InlineRun(Run):
         assert trial.status != RUNNING or self.cannot_go_on, f"{trial.name} has ended without its last report"
 
     def _check_device(self, trial: TrialRecord) -> None:
-        """Break off if an error of `trial` has made the GPU unusable for this process."""
+        """Stop the run if an error of `trial` made the GPU unusable for this process."""
         if self._device.type != "cuda":
             return
         try:
             torch.cuda.synchronize()
         except RuntimeError as error:
             cause = str(error).splitlines()[0]
-            self._break_off(f"after the error of {trial.name} this process cannot use its GPU: {cause}")
+            self._break_off(
+                f"after the error of {trial.name} this process can no longer use its GPU: {cause}"
+            )

@@ -1,4 +1,4 @@
-"""What is the same wherever trials are trained: their messages, what watchers see, and which checkpoints stay."""
+"""The part of a run that Ray and one process share: messages of trials, calls of watchers, and kept checkpoints."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -13,25 +13,25 @@ from ire.trial.message import Message
 
 
 class Run:
-    """One run of a protocol; what trains its trials calls `next_trial` and `message`."""
+    """One run of a protocol. The code that trains trials calls `next_trial` and `message`."""
 
     def __init__(self, protocol: Protocol, home: ExperimentHome, *, watchers: Sequence[Watcher]) -> None:
         self.protocol = protocol
         self.watchers = watchers
         self.cannot_go_on: str | None = None
-        """Why the run ended early, if it did; it can be resumed once this is fixed."""
+        """Why the run ended early; None if it did not. It can be resumed once this is fixed."""
         self._home = home
         self._with_checkpoint = {
             name.split("/")[0] for name in open_storage(home.below("checkpoints")).names()
         }
-        """Trials that may have a checkpoint: running ones, kept ones, and what a kill left behind."""
+        """Trials that may have a checkpoint: running ones, kept ones, and leftovers of a killed run."""
 
     def run(self) -> None:
-        """Train what is left; every place has its own way."""
+        """Train the remaining trials."""
         raise NotImplementedError
 
     def begin(self) -> None:
-        """Forget the reports of trials that have ended, and finish those whose end was not recorded."""
+        """Forget the reports of ended trials, and finish trials whose end was not recorded."""
         settled = {trial.name for trial in self.protocol.settled}
         for trial in self.protocol.records.trials.values():
             if trial.status != RUNNING and trial.name not in settled:
@@ -40,13 +40,13 @@ class Run:
             self._ended(trial)
 
     def close(self) -> None:
-        """Close all watchers, each even if another fails; an output that cannot be written ends the run."""
+        """Close every watcher, even if another one fails; an output that cannot be written ends the run."""
         for watcher in self.watchers:
             with self._going_on():
                 watcher.closed()
 
     def tick(self) -> None:
-        """Let the watchers act: time has passed."""
+        """Let the watchers act periodically."""
         with self._going_on():
             for watcher in self.watchers:
                 watcher.tick()
@@ -63,7 +63,7 @@ class Run:
         return None
 
     def where(self, trial: TrialRecord) -> dict[str, Any]:
-        """Where and when a trial keeps its state: arguments of `trainables.functions.run.run_trial`."""
+        """Where and when a trial saves its state: arguments of `trainables.functions.run.run_trial`."""
         plan = self.protocol.plan
         return {
             "checkpoint": self._home.below("checkpoints", trial.name),
@@ -73,7 +73,7 @@ class Run:
         }
 
     def message(self, name: str, message: Message) -> bool:
-        """Take a trial's message; False if the trial is to stop."""
+        """Process a trial's message; False if the trial must stop."""
         trial = self.protocol.records.trials[name]
         if self.cannot_go_on is None:
             with self._going_on():
@@ -126,7 +126,7 @@ class Run:
 
     @contextlib.contextmanager
     def _going_on(self) -> Iterator[None]:
-        """End the run cleanly if the records cannot be written: nothing unrecorded may happen."""
+        """End the run cleanly if the records cannot be written, since every event must be recorded."""
         try:
             yield
         except OSError as error:
@@ -142,7 +142,7 @@ class Run:
         trial.forget_reports()
 
     def _clear_checkpoints(self) -> None:
-        """Keep the last checkpoint of each method's candidates; only the winner's once it is chosen."""
+        """Delete checkpoints except those of each method's candidates, or of its winner once it is chosen."""
         for name in sorted(self._with_checkpoint):
             other = self.protocol.records.trials.get(name)
             if other is None or (other.status != RUNNING and name not in self._kept(other)):
