@@ -64,7 +64,7 @@ def test_a_resume_without_trials_jsonl_knows_every_trial_and_equals_the_undistur
     protocol = Protocol(plan, folder)
     (told,) = protocol.records.mended
     assert "trials.jsonl was missing or empty: " in told
-    assert f" {len(before)} trials are written again" in told
+    assert f" {len(before)} trials were written again" in told
     with pytest.raises(Killed):
         simulate(plan, folder, kill_after=20)
     assert table(simulate(plan, folder)) == whole
@@ -96,7 +96,7 @@ def test_lost_results_are_refused_by_who_resumes_and_by_who_looks(folder, plan, 
     results = folder / "results.jsonl"
     results.unlink() if how == "missing" else results.write_bytes(b"")
     for use in (lambda: Protocol(plan, folder), lambda: read_records(folder)):
-        with pytest.raises(InvalidInput, match=rf"results\.jsonl is {how}, and trials\.jsonl .* counts \d+"):
+        with pytest.raises(InvalidInput, match=rf"results\.jsonl is {how}, but trials\.jsonl .* counts \d+"):
             use()
 
 
@@ -143,7 +143,7 @@ def test_a_name_that_is_no_name_is_refused_wherever_it_is_read(folder, plan, nam
                     place[key] = name
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     for use in (lambda: Protocol(plan, folder), lambda: read_records(folder)):
-        with pytest.raises(InvalidInput, match=rf"{file}, line \d+: .* is no name of a trial") as raised:
+        with pytest.raises(InvalidInput, match=rf"{file}, line \d+: .* is not a trial name") as raised:
             use()
         assert "\n" not in str(raised.value)
 
@@ -216,7 +216,7 @@ def test_a_spec_of_a_newer_version_is_called_that(folder):
     path = folder / "trials.jsonl"
     path.write_text(path.read_text().replace('"horizon": ', '"gradient_noise": 0.1, "horizon": '))
     with pytest.raises(
-        InvalidInput, match=r"cannot read the specification of sgd-0000 .*gradient_noise.*a newer one"
+        InvalidInput, match=r"cannot read the specification of sgd-0000 .*gradient_noise.*a newer version"
     ):
         read_records(folder)
 

@@ -1,1 +1,1 @@
-"""The truth about a sweep: its records, where they are stored, and who may write them."""
+"""The records of a sweep, from which everything else follows: their format, their place, and their lock."""

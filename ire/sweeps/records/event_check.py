@@ -1,7 +1,7 @@
-"""What a line of the records must be before anything is done with it: a stranger's folder is read like one's own.
+"""Checks every line of the records before it is used, since the folder may come from another person.
 
-A trial's name becomes a path, its status decides what runs, its numbers are compared. So each is checked when it is
-read: an event of another shape is one clear line, and one of a newer version is called that.
+A trial's name becomes a path, its status determines what runs, and its numbers are compared. So each is checked when it
+is read: an invalid event is reported in one line, and an event of a newer version is reported as such.
 """
 
 import math
@@ -14,7 +14,7 @@ from typing import Any
 from ire.invalid_input import InvalidInput
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.,:+=@-]{0,199}")
-"""A trial's name, which is the name of its folders: one component of a path, and never a hidden one."""
+"""A trial's name, which is also the name of its folders: one component of a path, never hidden."""
 
 RUNNING, FINISHED, PRUNED, DIVERGED, FAILED = "running", "finished", "pruned", "diverged", "failed"
 SEARCH, SELECT, CONFIRM, CURVE, CONTROL = "search", "select", "confirm", "curve", "control"
@@ -25,11 +25,11 @@ ENDS = (FINISHED, PRUNED, DIVERGED, FAILED)
 Fields = Mapping[str, Any]
 
 LARGEST = 2**53
-"""Above it a number of JSON is no longer exact, and no sweep comes near."""
+"""Larger whole numbers are not exact in JSON, and no sweep needs them."""
 
 
 class NoEvent(Exception):
-    """What is wrong with a line, to be completed by its place."""
+    """The error in a line, without its place."""
 
 
 class Newer(NoEvent):
@@ -37,13 +37,13 @@ class Newer(NoEvent):
 
 
 def refused(path: Path, number: int, error: Exception) -> InvalidInput:
-    """The one line that a user reads of a line that cannot be used."""
+    """The error message for a line that cannot be used."""
     if isinstance(error, Newer):
         return InvalidInput(
-            f"{path}, line {number}: {error}: a newer version of ire has written it; upgrade to read this experiment"
+            f"{path}, line {number}: {error}: a newer version of ire wrote it; upgrade to read this experiment"
         )
     return InvalidInput(
-        f"{path}, line {number}: it is not an event of a sweep ({error}); put the file back from a copy"
+        f"{path}, line {number}: it is not an event of a sweep ({error}); restore the file from a copy"
     )
 
 
@@ -97,7 +97,7 @@ def check_result(line: Fields) -> None:
 
 
 def check_identity(fields: Fields) -> None:
-    """Raise `NoEvent` unless the fields say what a trial is."""
+    """Raise `NoEvent` unless the fields describe a trial."""
     stage = _text(fields, "stage")
     if stage not in STAGES:
         raise Newer(f"the stage {stage!r} is unknown")
@@ -122,15 +122,15 @@ def check_identity(fields: Fields) -> None:
 
 
 def _check_widened(fields: Fields) -> None:
-    """Raise `NoEvent` unless the fields say which ranges of a study were moved."""
+    """Raise `NoEvent` unless the fields describe widened ranges of a study."""
     for name in ("study", "trials"):
         _whole(fields, name, low=0)
     ranges = fields.get("ranges")
     if not isinstance(ranges, list) or not ranges:
-        raise NoEvent(f"the ranges that were moved are {_shown(ranges)}")
+        raise NoEvent(f"the widened ranges are {_shown(ranges)}")
     for entry in ranges:
         if not isinstance(entry, dict):
-            raise NoEvent(f"a range that was moved is {_shown(entry)}")
+            raise NoEvent(f"a widened range is {_shown(entry)}")
         for name in ("table", "setting"):
             _text(entry, name)
         for name in ("old", "new"):
@@ -145,7 +145,7 @@ def check_name(name: object) -> None:
     """Raise `NoEvent` unless it is the name of a trial, which cannot lead out of its folder."""
     if not isinstance(name, str) or not NAME.fullmatch(name):
         shown = name if isinstance(name, str) and len(name) <= 80 else type(name).__name__
-        raise NoEvent(f"{shown!r} is no name of a trial: letters, digits and _ . , : + = @ - alone")
+        raise NoEvent(f"{shown!r} is not a trial name: use only letters, digits and _ . , : + = @ -")
 
 
 def _status(line: Fields) -> None:
@@ -157,7 +157,7 @@ def _status(line: Fields) -> None:
 def _text(line: Fields, name: str) -> str:
     value = line.get(name)
     if not isinstance(value, str):
-        raise NoEvent(f"{name} is {_shown(value)} and no text")
+        raise NoEvent(f"{name} is {_shown(value)}, not a text")
     return value
 
 
@@ -169,20 +169,20 @@ def _optional_text(line: Fields, name: str) -> None:
 def _table(line: Fields, name: str) -> Fields:
     value = line.get(name)
     if not isinstance(value, dict):
-        raise NoEvent(f"{name} is {_shown(value)} and no table")
+        raise NoEvent(f"{name} is {_shown(value)}, not a table")
     return value
 
 
 def _whole(line: Fields, name: str, *, low: int) -> None:
     value = line.get(name)
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value < LARGEST:
-        raise NoEvent(f"{name} is {_shown(value)} and no whole number from {low}")
+        raise NoEvent(f"{name} is {_shown(value)}, not a whole number of at least {low}")
 
 
 def _number(line: Fields, name: str) -> None:
     value = line.get(name)
     if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-        raise NoEvent(f"{name} is {_shown(value)} and no number")
+        raise NoEvent(f"{name} is {_shown(value)}, not a number")
 
 
 def _time(line: Fields, name: str) -> None:
@@ -191,7 +191,7 @@ def _time(line: Fields, name: str) -> None:
     except ValueError:
         zone = None
     if zone is None:
-        raise NoEvent(f"{name} is {_shown(line[name])} and no time with its zone")
+        raise NoEvent(f"{name} is {_shown(line[name])}, not a time with a zone")
 
 
 def _shown(value: object) -> str:

@@ -1,4 +1,4 @@
-"""Lines of JSON in a file that is only ever appended to: written whole, read until the last whole one."""
+"""Lines of JSON in an append-only file: each is written in one piece, and an incomplete last line is ignored."""
 
 import json
 import os
@@ -9,11 +9,11 @@ from typing import Any
 from ire.invalid_input import InvalidInput
 
 SURROGATE = (b"\\ud", b"\\uD")
-"""With these JSON may hold half a character, which no file of UTF-8 and no data frame takes."""
+"""Start of a JSON escape that may be half a character, which UTF-8 files and data frames do not accept."""
 
 
 def append_line(path: Path, line: dict[str, Any]) -> None:
-    """Append one JSON line in a single write, after cutting off a torn one."""
+    """Append one JSON line in a single write, after removing a torn last line."""
     data = json.dumps(line, allow_nan=False).encode() + b"\n"
     with path.open("ab+") as file:
         end = file.seek(0, os.SEEK_END)
@@ -32,8 +32,8 @@ def _cut_torn_line(file: Any, end: int) -> None:
 def numbered_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """The complete lines of a file with their numbers, from 1; none if it does not exist.
 
-    A line that repeats the one before it, byte for byte, is left out: a storage that answered an append with an error
-    may have made it nevertheless, and then it was made again. Raises `InvalidInput` for a damaged line.
+    A line that equals the one before it byte for byte is skipped: a storage may have completed an append although it
+    reported an error, so that the append was repeated. Raises `InvalidInput` for a damaged line.
     """
     if not path.exists():
         return
@@ -49,7 +49,7 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The same without the numbers."""
+    """The complete lines of a file, as in `numbered_lines` without the numbers."""
     return (line for _, line in numbered_lines(path))
 
 
@@ -60,22 +60,22 @@ def _parsed(line: bytes, path: Path, number: int) -> dict[str, Any]:
             found = _whole(found)
     except (ValueError, RecursionError) as error:
         raise InvalidInput(
-            f"{path}, line {number}: it was damaged after it was written ({error}); put the file back from a copy"
+            f"{path}, line {number}: it was damaged after it was written ({error}); restore the file from a copy"
         ) from error
     if not isinstance(found, dict):
         raise InvalidInput(
-            f"{path}, line {number}: it is not an event of a sweep but {type(found).__name__}; put the file back "
+            f"{path}, line {number}: it is not an event of a sweep but {type(found).__name__}; restore the file "
             "from a copy"
         )
     return found
 
 
 def _refused(constant: str) -> None:
-    raise ValueError(f"{constant} is no number that a sweep records")
+    raise ValueError(f"{constant} is not a number that a sweep records")
 
 
 def _whole(value: Any) -> Any:
-    """The value with every half of a character as its escape."""
+    """The value with every half character replaced by its escape."""
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, list):

@@ -1,8 +1,7 @@
-"""What can be reconstructed if one of the two record files is lost or older than the other, and what cannot.
+"""Reconstructs one of the two record files from the other, as far as possible.
 
-`results.jsonl` says of every trial what it is and how it ended, so events that `trials.jsonl` lacks are written
-again; faults and earlier runs of the sweep are gone. Reports stand in `results.jsonl` alone: without it nothing
-can be done.
+`results.jsonl` describes every trial and its end, so events missing from `trials.jsonl` can be written again; faults
+and earlier runs of the sweep are lost. Reports are only in `results.jsonl`, which cannot be reconstructed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,21 +15,21 @@ Line = Mapping[str, Any]
 
 
 def check_not_lost(events: Sequence[Line], results: Sequence[Line], folder: Path) -> None:
-    """Raise `InvalidInput` if every report is gone of which the events tell."""
+    """Raise `InvalidInput` if the events count reports, but all reports are lost."""
     counted = max((event["results"] for event in events), default=0)
     if counted and not results:
         path = folder / "results.jsonl"
         state = "is empty" if path.exists() else "is missing"
         raise InvalidInput(
-            f"{path} {state}, and trials.jsonl beside it counts {counted} lines of it: put it back from a copy, or "
-            "also remove trials.jsonl to start the sweep anew"
+            f"{path} {state}, but trials.jsonl beside it counts {counted} lines of it: restore it from a copy, or "
+            "also remove trials.jsonl to start the sweep again"
         )
 
 
 def mend(events: Sequence[Line], results: Sequence[Line], folder: Path) -> list[dict[str, Any]]:
-    """Append to `trials.jsonl` what it lacks of the trials in `results`; returns these events.
+    """Append the missing events of the trials in `results` to `trials.jsonl`; returns these events.
 
-    For the owner of the lock. Raises `InvalidInput` if an event is missing before others that are there.
+    Requires the lock. Raises `InvalidInput` if an event is missing before existing ones.
     """
     path = folder / "trials.jsonl"
     started = {event["trial"] for event in events if event["event"] == "start"}
@@ -59,30 +58,30 @@ def mend(events: Sequence[Line], results: Sequence[Line], folder: Path) -> list[
 def words(
     lacking: Sequence[Line], events: Sequence[Line], results: Sequence[Line], folder: Path
 ) -> list[str]:
-    """Messages for the user: what was reconstructed, and which reports were lost; none for sound records."""
-    told = []
+    """Messages for the user about reconstructed events and lost reports; empty for intact records."""
+    lines = []
     if lacking:
         trials = sum(event["event"] == "start" for event in lacking)
         state = "lacked its last events" if events else "was missing or empty"
-        told.append(
-            f"{folder / 'trials.jsonl'} {state}: {len(lacking)} events of {trials} trials are written again from "
-            "results.jsonl; their faults, and trials without any report, are not known any more"
+        lines.append(
+            f"{folder / 'trials.jsonl'} {state}: {len(lacking)} events of {trials} trials were written again from "
+            "results.jsonl; faults, and trials without any report, are lost"
         )
     lost = max((event["results"] for event in events), default=0) - len(results)
     if lost > 0:
-        told.append(
-            f"{folder / 'results.jsonl'} lacks {lost} lines that trials.jsonl counts: trials whose reports were lost "
-            "run again from their last checkpoint"
+        lines.append(
+            f"{folder / 'results.jsonl'} lacks {lost} lines that trials.jsonl counts: trials with lost reports "
+            "continue from their last checkpoint"
         )
-    return told
+    return lines
 
 
 def _start(line: Line, index: int) -> dict[str, Any]:
     start = dict(line["start"])
     time = start.pop("time")
-    start.pop("prefix", None)  # it stands in the results
-    told = {"method": line.get("method"), "seed": line.get("seed"), "settings": start["spec"]["settings"]}
-    return {"event": "start", "trial": line["trial"]} | told | start | {"results": index, "time": time}
+    start.pop("prefix", None)  # it is in the results
+    fields = {"method": line.get("method"), "seed": line.get("seed"), "settings": start["spec"]["settings"]}
+    return {"event": "start", "trial": line["trial"]} | fields | start | {"results": index, "time": time}
 
 
 def _end(line: Line, before: Sequence[Line]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What external grafting takes from another run: the micro-batch gradient norms in its records."""
+"""Reads the micro-batch gradient norms of another run, which external grafting uses."""
 
 from ire.invalid_input import InvalidInput, unknown
 from ire.methods.updates import UPDATES
@@ -7,13 +7,13 @@ from ire.sweeps.records.open_home import home_at
 from ire.sweeps.records.records import read_records
 
 NORM = "micro_grad_norm"
-"""The key of a report that holds it."""
+"""The key of the norm in a report."""
 
 
 def recorded_norms(source: str) -> tuple[tuple[int, float], ...]:
     """(steps taken, norm) of every report of the trial `source`, as `EXPERIMENT/TRIAL`; raises `InvalidInput`.
 
-    EXPERIMENT is the folder of a sweep, or the URI of one; of a trial that still runs, what it has reported so far.
+    EXPERIMENT is the folder or URI of a sweep. A running trial gives the norms of its reports so far.
     """
     source = without_credentials(source)
     location, slash, name = source.rstrip("/").rpartition("/")
@@ -32,7 +32,7 @@ def recorded_norms(source: str) -> tuple[tuple[int, float], ...]:
     norms = [(report["step"], norm) for report in reports if (norm := report.get(NORM)) is not None]
     if not norms or len(norms) < len(reports):
         raise InvalidInput(
-            f"--external {source!r}: this trial of {trials[name].method} has not reported a {NORM} at every report; "
-            f"those of {', '.join(f'sgd-{update}' for update in UPDATES)} do, unless they diverged"
+            f"--external {source!r}: this trial of {trials[name].method} does not have {NORM} in every report; "
+            f"trials of {', '.join(f'sgd-{update}' for update in UPDATES)} do, unless they diverged"
         )
     return tuple(norms)

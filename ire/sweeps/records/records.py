@@ -1,9 +1,9 @@
-"""The truth about a sweep: two append-only files of JSON lines, and the one way to read them.
+"""The records of a sweep: two append-only files of JSON lines, and the only code that reads and writes them.
 
-`trials.jsonl` has a line when a trial starts and one when it ends, `results.jsonl` a line per report. Nothing else
-is needed to resume a sweep. Before an event is acted upon it is on the disk, after the reports that came before it.
-To report one `results.jsonl` suffices: a trial's first line there also says what the trial is, its last how it ended.
-A line that was torn by a kill is dropped, a report that is sent twice is kept once.
+`trials.jsonl` has one line when a trial starts and one when it ends, `results.jsonl` one line per report. A resume
+needs nothing else. An event is on disk before it takes effect, and after all previous reports. `results.jsonl` alone
+suffices for a report: the first line of a trial there also describes the trial, the last one how it ended. A line torn
+by a kill is dropped, and a report that is sent twice is kept once.
 """
 
 import errno
@@ -77,30 +77,29 @@ class Records:
     """The records of one experiment folder, appended to and read back."""
 
     def __init__(self, folder: Path, *, publish: Callable[[], None] = lambda: None) -> None:
-        """`publish` is called after every event, before it is acted upon: where the folder mirrors another place."""
+        """`publish` is called after every event and before it takes effect, for a folder that mirrors another place."""
         self.publish = publish
         self._trials_file = folder / "trials.jsonl"
         self._results_file = folder / "results.jsonl"
         self._results = self._durable_results = 0
         self.trials: dict[str, TrialRecord] = {}
-        """By name, in the order in which they started."""
+        """The trials by name, in the order in which they started."""
         self.runs: list[dict[str, Any]] = []
-        """One for each time that the sweep was started or resumed: `time`, `versions` and what the plan was."""
+        """One entry per start or resume of the sweep: `time`, `versions` and the plan at that time."""
         self.mended: list[str] = []
         """Messages for the user about lost parts of the records."""
 
     def replay(
         self, *, mend: bool = False, check: Callable[["Records"], None] = lambda _: None
     ) -> Iterator[Event]:
-        """Read the folder: every event in the order in which it happened, applied to `trials` as it is yielded.
+        """Read the folder: yields every event in order, and applies it to `trials`.
 
-        Lines of `trials.jsonl` say after how many lines of `results.jsonl` they were written. Where there is no
-        `trials.jsonl`, only trials with a line in `results.jsonl` are known. An end whose last report was
-        lost with the power has not happened: the trial runs, and will end again.
+        Lines of `trials.jsonl` state how many lines of `results.jsonl` precede them. Without `trials.jsonl`, only
+        trials with a line in `results.jsonl` are known. An end whose last report was lost in a power cut is ignored:
+        the trial counts as running, and will end again.
 
-        `check` may look at `runs` before anything else happens, and raise.
-        The owner of the lock may `mend` what one file lacks and the other one tells (`ire.sweeps.records.mending`).
-        Raises `InvalidInput` for a line that is no event, and for records that are lost.
+        `check` may inspect `runs` before any event, and raise. The owner of the lock may `mend` one file from the other
+        (`ire.sweeps.records.mending`). Raises `InvalidInput` for a line that is not an event, and for lost records.
         """
         events = self._read(self._trials_file, check_event)  # first: a sweep may be writing both
         results = self._read(self._results_file, check_result)
@@ -120,12 +119,10 @@ class Records:
             if line["event"] == "start":
                 yield self._started(TrialRecord.from_identity(line, line["time"]))
             elif line["event"] == "fault":
-                self._befell(self._known(line), line)
+                self._take_fault(self._known(line), line)
             elif line["event"] == "end" and count == line["results"]:
                 trial = self._known(line)
-                if (
-                    trial.status == RUNNING
-                ):  # and not one that ran again because its last report had been lost
+                if trial.status == RUNNING:  # else it ran again because its last report was lost
                     yield self._ended(trial, line)
         yield from self._replay_results(results[self._results :])
 
@@ -142,7 +139,7 @@ class Records:
     def _known(self, line: dict[str, Any]) -> TrialRecord:
         if line["trial"] not in self.trials:
             raise InvalidInput(
-                f"{self._trials_file}: an event of {line['trial']}, which has not started; put the file back from "
+                f"{self._trials_file}: an event of {line['trial']}, which has not started; restore the file from "
                 "a copy"
             )
         return self.trials[line["trial"]]
@@ -154,7 +151,7 @@ class Records:
             if alone and name not in self.trials and "start" in line:
                 yield self._started(TrialRecord.from_identity(line["start"], line["start"]["time"]))
             trial = self.trials.get(name)
-            if trial is None:  # it started while the files were read
+            if trial is None:  # started while the files were read
                 continue
             trial.prefix = line.get("start", {}).get("prefix", trial.prefix)
             report = cast(Report, {key: value for key, value in line.items() if key not in RESULT_KEYS})
@@ -166,7 +163,7 @@ class Records:
     def _started(self, trial: TrialRecord) -> Event:
         if trial.name in self.trials:
             raise InvalidInput(
-                f"{self._trials_file}: {trial.name} starts twice; put the file back from a copy"
+                f"{self._trials_file}: {trial.name} starts twice; restore the file from a copy"
             )
         self.trials[trial.name] = trial
         return Event("start", trial)
@@ -176,24 +173,24 @@ class Records:
         trial.ended = datetime.fromisoformat(line["time"])
         return Event("end", trial, status=trial.status, error=trial.error)
 
-    def _befell(self, trial: TrialRecord, line: dict[str, Any]) -> None:
+    def _take_fault(self, trial: TrialRecord, line: dict[str, Any]) -> None:
         time = datetime.fromisoformat(line["time"])
         trial.faults.append(Fault(kind=line["kind"], cause=line["cause"], time=time))
 
     def run(self, **values: Any) -> None:
-        """Record that the sweep is about to run, for the first time or again."""
+        """Record a start or resume of the sweep."""
         self.runs.append(self._append_event({"event": "run"} | values))
 
     def start(self, trial: TrialRecord) -> None:
-        """Record that a trial is about to run."""
+        """Record the start of a trial."""
         spec = trial.spec
-        told = {"method": trial.method, "seed": spec.seed, "settings": dict(spec.settings)}
-        line = self._append_event({"event": "start", "trial": trial.name} | told | trial.identity())
+        fields = {"method": trial.method, "seed": spec.seed, "settings": dict(spec.settings)}
+        line = self._append_event({"event": "start", "trial": trial.name} | fields | trial.identity())
         trial.started = datetime.fromisoformat(line["time"])
         self.trials[trial.name] = trial
 
     def report(self, trial: TrialRecord, report: Report, status: str | None = None) -> bool:
-        """Record one report, and the `status` with which the trial ends at it; False if it is known already."""
+        """Record a report, and the `status` if the trial ends with it; False if the report is known already."""
         if not trial.is_new(report):
             return False
         self._append_result(trial, report | ({"status": status, "time": _now()} if status else {}))
@@ -201,21 +198,21 @@ class Records:
 
     def fault(self, trial: TrialRecord, kind: str, cause: str) -> None:
         """Record a fault of a trial."""
-        told = {"event": "fault", "trial": trial.name, "kind": kind, "cause": cause}
-        self._befell(trial, self._append_event(told))
+        fields = {"event": "fault", "trial": trial.name, "kind": kind, "cause": cause}
+        self._take_fault(trial, self._append_event(fields))
 
     def end(self, trial: TrialRecord, status: str, error: str | None = None) -> None:
-        """Record how a trial ended."""
-        if status == FAILED:  # no report says so
+        """Record the end of a trial."""
+        if status == FAILED:  # no report has it
             self._append_result(trial, {"status": status, "error": error, "time": _now()})
-        told = {
+        fields = {
             "event": "end",
             "trial": trial.name,
             "status": status,
             "gradient_evaluations": trial.gradient_evaluations,
             "seconds": trial.seconds,
         }
-        self._ended(trial, self._append_event(told | ({"error": error} if error else {})))
+        self._ended(trial, self._append_event(fields | ({"error": error} if error else {})))
 
     def _append_result(self, trial: TrialRecord, line: dict[str, Any]) -> None:
         keys = {"trial": trial.name, "method": trial.method, "stage": trial.stage, "seed": trial.spec.seed}
@@ -238,7 +235,7 @@ class Records:
 
 
 def read_records(folder: Path) -> Records:
-    """The records of a folder, for looking at."""
+    """The records of a folder, for reading only."""
     records = Records(folder)
     for _ in records.replay():
         pass
@@ -246,7 +243,7 @@ def read_records(folder: Path) -> Records:
 
 
 def _still_there(events: list[dict[str, Any]], results: int) -> list[int]:
-    """By event, how many of the results that it counts were not lost: a later one that counts fewer knows of a loss."""
+    """For each event, how many results before it still exist; a later event with a smaller count shows a loss."""
     counts = []
     for line in reversed(events):
         results = min(results, line["results"])
@@ -259,10 +256,10 @@ def _now() -> str:
 
 
 def _make_durable(path: Path) -> None:
-    """Make what was appended survive a power cut; not tried again, since a second try may succeed with a loss."""
+    """Make appended lines survive a power cut. Not retried: a second fsync may succeed although data was lost."""
     with path.open("rb") as file:
         try:
             os.fsync(file.fileno())
         except OSError as error:
-            if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):  # a file system that cannot
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):  # a file system without fsync
                 raise

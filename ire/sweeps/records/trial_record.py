@@ -1,4 +1,4 @@
-"""One trial as the records have it: what it is, its reports, its faults, and how it ended."""
+"""One trial in the records: its specification, reports, faults and end."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,7 +13,7 @@ from ire.trial.spec import TrialSpec
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """A fault of a trial that its settings did not cause."""
+    """An interruption of a trial that its settings did not cause."""
 
     kind: str
     """`workers lost`, `hang`, `actor lost`, `storage`."""
@@ -28,25 +28,25 @@ class TrialRecord:
     spec: TrialSpec
     stage: str
     number: int
-    """Counts from 0: in the search the trials of a method, later the seeds of what is run again."""
+    """Number of the trial within its method's search, and later of its seed, counted from 0."""
     arm: str = ""
-    """The method of the sweep for which it runs; its own one, unless it is a control of another."""
+    """The method of the sweep for which it runs: its own, unless it is a control of another method."""
     origin: int | None = None
-    """After the search: the number of the search trial that its settings come from."""
+    """After the search: the number of the search trial from which its settings come."""
     variant: str = ""
-    """What differs from that trial: a point of the curve (`x2`, `x2-lr0.5`), or the name of a control."""
+    """How it differs from that trial: a point of the curve (`x2`, `x2-lr0.5`), or the name of a control."""
     status: str = RUNNING
     error: str | None = None
     reports: list[Report] = field(default_factory=list)
-    """One a step, in rising steps."""
+    """Its reports, in rising steps."""
     started: datetime | None = None
     ended: datetime | None = None
     faults: list["Fault"] = field(default_factory=list)
-    """Its faults, survived or not."""
+    """Its faults, whether the trial survived them or not."""
     widened: dict[str, Any] | None = None
-    """Ranges of its study that were moved right before it started (`ire.sweeps.search.widening`)."""
+    """Ranges of its study that were widened right before it started (`ire.sweeps.search.widening`)."""
     prefix: int = 0
-    """Gradient evaluations, counted as its own, that another trial has spent for it (`trainables.training.prefix`)."""
+    """Gradient evaluations that another trial spent for it, counted as its own (`trainables.training.prefix`)."""
 
     def __post_init__(self) -> None:
         self.arm = self.arm or self.spec.method
@@ -85,11 +85,11 @@ class TrialRecord:
         return self.reports[-1]["val_loss"] if self.reports else None
 
     def final(self, name: str) -> Any:
-        """A value of the last report, of which there must be one."""
+        """A value of the last report; requires at least one report."""
         return self.reports[-1][name]
 
     def is_new(self, report: Report) -> bool:
-        """Whether the report's step is not known already."""
+        """Whether the report's step is new."""
         return not self.reports or report["step"] > self.step
 
     def add(self, report: Report) -> bool:
@@ -100,23 +100,23 @@ class TrialRecord:
         return True
 
     def forget_reports(self) -> None:
-        """Keep only the last report of a trial that has ended, and what is asked of it: long sweeps have millions."""
-        self.best_val_loss  # noqa: B018 - computed now, or never
+        """Keep only the last report of an ended trial, and cached summaries: long sweeps have millions of reports."""
+        self.best_val_loss  # noqa: B018 - cached now, while all reports exist
         self.middle  # noqa: B018
         del self.reports[:-1]
 
     @cached_property
     def best_val_loss(self) -> float | None:
-        """The lowest validation loss of a trial that has ended."""
+        """The lowest validation loss of an ended trial."""
         return min((r["val_loss"] for r in self.reports if r["val_loss"] is not None), default=None)
 
     @cached_property
     def middle(self) -> Report | None:
-        """The report nearest to the half of the steps of a trial that has ended; None before the first."""
+        """The report nearest to half of the steps of an ended trial; None without reports."""
         return min(self.reports, key=lambda report: abs(report["step"] - self.step / 2), default=None)
 
     def identity(self) -> dict[str, Any]:
-        """What the trial is, as JSON can hold it; `from_identity` reads it."""
+        """The description of the trial in JSON, which `from_identity` reads."""
         return {
             "stage": self.stage,
             "number": self.number,
@@ -129,13 +129,13 @@ class TrialRecord:
 
     @classmethod
     def from_identity(cls, fields: dict[str, Any], time: str) -> "TrialRecord":
-        """The trial of that identity, started at `time` (ISO 8601); `InvalidInput` for a newer version's spec."""
+        """The trial with that identity, started at `time` (ISO 8601); `InvalidInput` for a newer version's spec."""
         try:
             spec = TrialSpec.from_dict(fields["spec"])
         except (TypeError, KeyError, ValueError) as error:
             raise InvalidInput(
-                f"this version of ire cannot read the specification of {fields['spec']['name']} ({error}): a newer one "
-                "has written it, or it was damaged"
+                f"this version of ire cannot read the specification of {fields['spec']['name']} ({error}): a newer "
+                "version wrote it, or it is damaged"
             ) from error
         return cls(
             spec=spec,
