@@ -1,7 +1,7 @@
 """A method as the list of its parts: its name, settings and cost follow from them.
 
-A method is a base optimizer, with SAM around it or not, IRE around that or not, or a control of IRE; between base and
-IRE may stand how a batch becomes a step.
+A method is a base optimizer, optionally with SAM around it, and optionally with IRE or a control of IRE around that.
+Between base and IRE there may be an update: how a batch becomes a step.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from ire.methods.updates import MICRO, UPDATES
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """One arm: a base optimizer, SAM around it or not, IRE around that or not, or a control of IRE."""
+    """One arm: a base optimizer, optionally SAM around it, and optionally IRE or a control of IRE around that."""
 
     base: Base
     update: str | None = None
@@ -39,7 +39,7 @@ class Method:
 
     @property
     def label(self) -> str:
-        """The name in tables and figures: of a class that was given a short name, with that alone."""
+        """The name in tables and figures; a class with a short name has only that."""
         return self.name.replace(self.base.name, self.base.label, 1)
 
     @property
@@ -57,14 +57,14 @@ class Method:
 
     @property
     def hues(self) -> tuple[str, str] | None:
-        """Its colour in figures, and that of IRE around it; None for one without, and for controls."""
+        """Its colour in figures, and that of IRE around it; None if it has none, and for controls."""
         if self.control or self.update:
             return None
         return self.base.sam_hues if self.sam else self.base.hues
 
     @property
     def state_bytes(self) -> float:
-        """Bytes of state a parameter in single precision: the base optimizer's tensors, and IRE's mask."""
+        """Bytes of state per parameter in single precision: the base optimizer's tensors, and IRE's mask."""
         return 4 * self.base.state_tensors + (self.ire and self.control not in UNMASKED)
 
     @property
@@ -74,7 +74,7 @@ class Method:
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """What it is made of, from the general to the special."""
+        """Its parts, from the general to the special."""
         update = [MICRO, self._update] if self._update else []
         return (SHARED, self.base, *update, *([SAM] if self.sam else []), *([IRE] if self.ire else []))
 
@@ -84,12 +84,12 @@ class Method:
 
     @property
     def differentiates_twice(self) -> bool:
-        """Whether its gradient is that of a gradient, which a compiled model does not have."""
+        """Whether it differentiates a gradient, which a compiled model does not support."""
         return self._update is not None and self._update.is_penalty
 
     @property
     def ancestors(self) -> tuple[str, ...]:
-        """The methods it is built from and itself, general first: sgd, sam-sgd, sam-sgd-ire; sgd, sgd-large, sgd-gn."""
+        """Itself and the methods it is built from, general first: sgd, sam-sgd, sam-sgd-ire; sgd, sgd-large, sgd-gn."""
         chain = [Method(base=self.base)]
         if self._update:
             chain += [replace(chain[-1], update=name) for name in (*self._update.needs, self.update)]
@@ -105,7 +105,7 @@ class Method:
     def settings(self) -> dict[str, Setting]:
         """Every setting it takes."""
         taken = {name: setting for part in self.parts for name, setting in part.settings.items()}
-        if self.control == "all":  # it has no use for one
+        if self.control == "all":  # it needs none
             del taken["gamma"]
         if self.base.schedules:
             taken["schedule"] = replace(
@@ -118,7 +118,7 @@ class Method:
 
     @property
     def options(self) -> dict[str, Setting]:
-        """Settings that a trial has only where they are given."""
+        """Settings that a trial has only if they are given."""
         offered = {name: setting for part in self.parts for name, setting in part.options.items()}
         return {
             name: setting
@@ -138,7 +138,7 @@ class Method:
             known[name].check(name, value, where=where)
 
     def resolve(self, settings: Mapping[str, Any], *, where: str = "") -> dict[str, Value]:
-        """All settings in a fixed order, defaults filled in, then options and attributes of the task that are given.
+        """All settings in a fixed order with defaults filled in, then the given options and attributes of the task.
 
         Raises `InvalidInput` if one is missing or wrong.
         """
@@ -154,16 +154,16 @@ class Method:
         return resolved | {name: value for name, value in settings.items() if is_of_task(name)}
 
     def schedule(self, settings: Mapping[str, Any], of_sweep: str) -> str:
-        """The shape of the learning rate: its own setting's, where it has one, or that of the sweep."""
+        """The shape of the learning rate: from its own setting if it has one, else that of the sweep."""
         return settings.get("schedule", of_sweep)
 
     @property
     def needs_curvature(self) -> bool:
-        """Whether the mask is paid for with a sampled-label backward every `interval` steps."""
+        """Whether the mask costs a sampled-label backward every `interval` steps."""
         return self.ire and self.control in (None, "sharpest")
 
     def boost(self, settings: Mapping[str, Any]) -> tuple[float, float]:
-        """The kappa and gamma that IRE itself is given for these settings, the control's changes made."""
+        """The kappa and gamma that IRE gets for these settings, with the control's changes."""
         kappa, gamma = settings["kappa"], settings.get("gamma", 1.0)
         if self.control == "mean":
             kappa *= gamma
@@ -179,7 +179,7 @@ class Method:
     def gradients_per_step(self, settings: Mapping[str, Any]) -> int:
         """What one step of the task costs, in gradients of a full batch, masks excluded.
 
-        One, however many micro-batches it is made of; with SAM two. A penalty costs three: the gradient that it
+        One, for any number of micro-batches; with SAM two. A penalty costs three: the gradient that it
         measures, and a product with a matrix of second derivatives, which is two.
         """
         if self.differentiates_twice:

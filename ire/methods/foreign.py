@@ -63,7 +63,7 @@ TAKEN = {*SHARED.settings, *SHARED.options, *SAM.settings, *IRE.settings, *MICRO
 }
 """Names that mean something else here: MARS has a `gamma`, which is not IRE's."""
 OWN = "own_"
-"""What such an argument's setting begins with: `own_gamma`."""
+"""Prefix of the setting for such an argument: `own_gamma`."""
 IMPLEMENTATION = ("foreach", "maximize", "capturable", "differentiable", "fused")
 """Arguments that say how a step is computed, not what it is; they stay at their default."""
 
@@ -72,7 +72,7 @@ SHORT = re.compile(r"\b([A-Za-z]\w*)=[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
 def shortened(text: str) -> str:
-    """A name of a method, or a sentence with some, with short names alone: `mine` for `mine=my_pkg:Mine`."""
+    """The name of a method, or a sentence with such names, reduced to short names: `mine` for `mine=my_pkg:Mine`."""
     return SHORT.sub(r"\1", text) if "=" in text else text
 
 
@@ -99,12 +99,12 @@ def read_class(name: str, named: Callable[[str], Base]) -> Base:
 
 
 def find_in(folders: Iterable[str]) -> None:
-    """Let Python find modules from outside the package in these folders, too."""
+    """Add these folders to those in which Python finds modules from outside the package."""
     sys.path.extend(folder for folder in folders if folder not in sys.path)
 
 
 def described(loaded: Any, named: Callable[[str], Base], *, name: str, constructor: str) -> Base:
-    """The base that an optimizer class is, by its signature and what it says about itself; raises `InvalidInput`."""
+    """The base for an optimizer class, from its signature and its `ire_method`; raises `InvalidInput`."""
     from torch.optim import Optimizer  # only here: names of ours are checked without torch
 
     if not (isinstance(loaded, type) and issubclass(loaded, Optimizer)):
@@ -179,7 +179,7 @@ def _about(loaded: type, name: str) -> dict[str, Any]:
 
 
 def _settings_of(argument: str, parameter: inspect.Parameter) -> dict[str, Setting] | str:
-    """The settings that one constructor argument is, or why it is none."""
+    """The settings for one constructor argument, or why it is not a setting."""
     default, annotation = parameter.default, str(parameter.annotation)
     if default is parameter.empty:
         return "it has no default"
@@ -207,13 +207,13 @@ def _setting(what: str, default: float, kind: type, interval: Mapping[str, Any])
     setting = Setting(doc=f"{what}, as the class has it", default=default, type=kind, **interval)
     try:
         setting.check(what, default)
-    except InvalidInput:  # a class that has its own idea of the name
+    except InvalidInput:  # the class uses the name for something else
         return replace(setting, low=-float("inf"), high=float("inf"), low_open=False, high_open=False)
     return setting
 
 
 def _with(base: Base, about: Mapping[str, Any], named: Callable[[str], Base]) -> Base:
-    """The base with what its class says of itself."""
+    """The base, changed as the `ire_method` of its class says."""
     place = f"{ATTRIBUTE} of {base.name}"
     settings, found = dict(base.settings), dict(base.found)
     for name, entry in about.get("settings", {}).items():

@@ -27,6 +27,6 @@ CONTROLS = {
     "all": "gamma = 1 with kappa: a larger step everywhere",
     "mean": "gamma = 1 with kappa x gamma: IRE's mean boost, everywhere",
 }
-"""What each takes away of IRE, to tell whether it was the curvature."""
+"""What each control removes from IRE, to test whether the curvature matters."""
 UNMASKED = ("all", "mean")
 """Controls without a mask."""

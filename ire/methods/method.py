@@ -1,10 +1,10 @@
 """The arms of a comparison by name, composed and not enumerated.
 
 A method is a base optimizer, with `sam-` in front for SAM around it and `-ire` behind for IRE around that;
-`-ire-random`, `-ire-sharpest`, `-ire-all` and `-ire-mean` are IRE's controls. Between base and `-ire` may stand how a
-batch becomes a step, the methods of Novack et al. 2023: `sgd-small`, `sgd-gn`, `sgd-graft`. A base is a name, or any
-optimizer class as `module:Class`, or `short=module:Class`. Names and settings of ours are checked without torch, in
-milliseconds, long before anything trains.
+`-ire-random`, `-ire-sharpest`, `-ire-all` and `-ire-mean` are IRE's controls. Between base and `-ire` there may be an
+update (how a batch becomes a step), the methods of Novack et al. 2023: `sgd-small`, `sgd-gn`, `sgd-graft`. A base is a
+name, or any optimizer class as `module:Class`, or `short=module:Class`. Names and settings of included bases are
+checked without torch, in milliseconds, long before anything trains.
 """
 
 import difflib
@@ -27,7 +27,7 @@ FORM = re.compile(
 
 
 def all_methods() -> dict[str, Method]:
-    """Every method that is composed of parts with names, by name."""
+    """Every method composed of named parts, by name."""
     roots = [Method(base=base, sam=sam) for base in bases().values() for sam in (False, True)]
     roots += [Method(base=bases()["sgd"], update=update) for update in UPDATES]
     methods = []
@@ -37,7 +37,7 @@ def all_methods() -> dict[str, Method]:
 
 
 def parse_method(name: str, *, where: str = "") -> Method:
-    """The method of that name; raises `InvalidInput` with the nearest names, or the reason why there is none."""
+    """The method of that name; raises `InvalidInput` with the nearest names, or why the combination is not offered."""
     try:
         return _parsed(name)
     except InvalidInput as error:
@@ -94,7 +94,7 @@ def _refusal(method: Method) -> str | None:
 
 
 def named(names: Sequence[str]) -> tuple[str, ...]:
-    """`names` with every short name that one of them gives to a class written out in the others.
+    """`names`, where a short name that one of them gives to a class is written out in the others.
 
     After `mine=my_pkg:Mine`, `mine-ire` is `mine=my_pkg:Mine-ire`. Raises `InvalidInput` if a short name stands for
     two classes, or for one of ours.

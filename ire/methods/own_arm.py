@@ -1,4 +1,4 @@
-"""An arm of a training function: a name and settings that mean what its script makes of them.
+"""An arm of a training function: the script defines what its name and settings mean.
 
 Two settings of such an arm also mean something here. `optimizer` names the method that `Trial.build_optimizer` builds;
 without it that is the method of the arm's own name, if there is one. `gradients_per_step` says what a step costs at
@@ -21,7 +21,7 @@ OPTIMIZER, GRADIENTS = "optimizer", "gradients_per_step"
 
 @dataclass(frozen=True, kw_only=True)
 class OwnArm(Method):
-    """An arm whose settings the space file alone knows: any number, text or truth value is admissible."""
+    """An arm whose settings are defined only in the space file: any number, text or truth value is allowed."""
 
     @property
     def hues(self) -> None:
@@ -77,7 +77,7 @@ def own_arm(name: str) -> OwnArm:
 
 
 def optimizer_of(arm: str, settings: Mapping[str, Any]) -> tuple[Method, dict[str, Value]] | None:
-    """The method that an arm builds its optimizer of, and the settings that are the method's; None without one.
+    """The method from which an arm builds its optimizer, and the method's settings; None without one.
 
     Raises `InvalidInput` if the setting `optimizer` names none, or a setting of the method is missing or wrong.
     """

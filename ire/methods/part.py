@@ -1,4 +1,4 @@
-"""What a part of a method is: its settings and words, and of a base optimizer how it is built and what it costs."""
+"""A part of a method: its settings and descriptions; for a base optimizer also how it is built and what it costs."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ class Part:
     """What it is, for `ire methods`."""
     settings: Mapping[str, Setting] = field(default_factory=dict)
     options: Mapping[str, Setting] = field(default_factory=dict)
-    """Settings that a trial has only where they are given, so that records without them stay what they are."""
+    """Settings that a trial has only if they are given, so that records without them stay unchanged."""
 
     def __hash__(self) -> int:
         return hash(self.name)
@@ -31,7 +31,7 @@ class Update(Part):
     """How a batch becomes a step, other than by its gradient."""
 
     needs: tuple[str, ...] = ()
-    """The updates that it is built on, general first."""
+    """The updates that it is built on, the most general first."""
     is_penalty: bool = False
     """Whether it adds `lambda` x a penalty to the loss of each micro-batch, and so differentiates twice."""
     is_graft: bool = False
@@ -50,23 +50,23 @@ class Base(Part):
     """Constructor arguments that are not a setting of the same name: the setting, or the settings and numbers of a
     tuple."""
     fixed: Mapping[str, Any] = field(default_factory=dict)
-    """Constructor arguments that are no setting."""
+    """Constructor arguments that are not settings."""
     steps: Mapping[str, str] = field(default_factory=dict)
     """Constructor arguments in steps, and the setting that is their share of the horizon; None if that is 0."""
     lacks: tuple[str, ...] = ()
-    """Settings of every method that mean nothing here."""
+    """Settings of every method that have no effect here."""
     schedules: tuple[str, ...] = ()
-    """The schedules that make sense, the usual one first; empty: all."""
+    """The schedules it supports, the usual one first; empty: all."""
     gradients: int = 1
     """Gradients of a full batch that a step costs, at most."""
     curvature_interval: str | None = None
-    """The setting that says how often it wants a gradient against sampled labels, as IRE does; None: never."""
+    """The setting for how often it needs a gradient on sampled labels, as IRE does; None: never."""
     curvature_scale: str | None = None
-    """The setting that multiplies the Hessian diagonal which is made of that gradient."""
+    """The setting that multiplies the Hessian diagonal made from that gradient."""
     takes: tuple[str, ...] = ()
     """Kinds of parameters that it takes (`trainables.training.groups`); empty: all."""
     rest: "Base | None" = None
-    """What takes the others; its settings are among those of this one."""
+    """The base for the other parameters; its settings are among those of this one."""
     multipliers: Mapping[str, str] = field(default_factory=dict)
     """Blocks of a Transformer, and the setting that multiplies the learning rate of their parameters."""
     rates: Mapping[str, str] = field(default_factory=dict)
@@ -74,19 +74,19 @@ class Base(Part):
     refuses: Mapping[str, str] = field(default_factory=dict)
     """Why `sam` or `ire` cannot be put around it."""
     searched: Mapping[str, Any] = field(default_factory=dict)
-    """What is searched where a space file has no table for it, in the words of such a table."""
+    """What is searched if a space file has no table for it, in the form of such a table."""
     source: str = ""
     """Where its published settings come from."""
     state_tensors: float = 2
-    """Tensors of a parameter's size that it keeps; the most, where that depends on the shape."""
+    """Tensors of a parameter's size that it keeps; the maximum if that depends on the shape."""
     hues: tuple[str, str] | None = None
     """Its colour in figures, and the darker one of IRE around it."""
     sam_hues: tuple[str, str] | None = None
     """The same two with SAM around it."""
     found: Mapping[str, str] = field(default_factory=dict)
-    """Of a class from outside: how each setting was found."""
+    """For a class from outside: how each setting was found."""
     unread: Mapping[str, str] = field(default_factory=dict)
-    """Of a class from outside: constructor arguments that stay at their default, and why."""
+    """For a class from outside: constructor arguments that stay at their default, and why."""
 
     __hash__ = Part.__hash__
 
@@ -101,7 +101,7 @@ class Base(Part):
         return self.constructor.partition(".")[0].partition(":")[0]
 
     def load(self) -> Callable[..., Any]:
-        """The constructor, imported; raises `InvalidInput` if that cannot be done here."""
+        """The imported constructor; raises `InvalidInput` if the import fails."""
         module, _, name = self.constructor.partition(":")
         try:
             return getattr(import_module(module), name)

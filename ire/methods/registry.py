@@ -1,4 +1,4 @@
-"""Which parts there are, by name: ours are found in their files, others by what installed packages register."""
+"""The parts by name: the included ones are found in their files, others in what installed packages register."""
 
 import pkgutil
 from functools import cache
@@ -32,7 +32,7 @@ def base_names() -> tuple[str, ...]:
 def base_of(name: str) -> Base:
     """The base optimizer of that name, `module:Class` or `short=module:Class`.
 
-    Raises `InvalidInput` if it cannot be used, and `KeyError` if there is none.
+    Raises `InvalidInput` if it cannot be used, and `KeyError` if it does not exist.
     """
     if name in bases():
         return bases()[name]
@@ -62,7 +62,7 @@ def parts() -> dict[str, Part]:
 
 
 def part_of(table: str) -> Part | None:
-    """The part whose table in a space file has that name; None if there is none.
+    """The part whose table in a space file has that name; None if no part has it.
 
     Raises `InvalidInput` for a class that cannot be read.
     """

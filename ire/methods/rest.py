@@ -1,4 +1,4 @@
-"""What takes the parameters that a base optimizer leaves: another one, whose settings are called `rest_...`."""
+"""The base for the parameters that another base leaves out; its settings are called `rest_...`."""
 
 from dataclasses import replace
 from typing import Any
@@ -8,7 +8,7 @@ from ire.methods.shared import SHARED
 
 
 def as_rest(base: Base, **defaults: Any) -> Base:
-    """`base` as what takes the parameters that another base leaves, its settings called `rest_...`."""
+    """`base` for the parameters that another base leaves out, its settings renamed to `rest_...`."""
     names = ["lr", *(name for name in base.settings if name != "lr")]
     arguments = {
         argument: f"rest_{source}" if isinstance(source, str) else tuple(f"rest_{name}" for name in source)

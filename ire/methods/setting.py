@@ -28,7 +28,7 @@ class Setting:
     choices: tuple[str, ...] = ()
     """The admissible texts, unless `read` takes more."""
     read: Callable[[str], Any] | None = None
-    """Reads a text that is none of the `choices`; raises `InvalidInput` for one that is not admissible."""
+    """Reads a text that is not in `choices`; raises `InvalidInput` for one that is not admissible."""
 
     @property
     def interval(self) -> str:

@@ -176,9 +176,8 @@ class IRE(Readings, Owner):
         If a curvature is not finite, the old mask stays and `skipped_refreshes` grows by one.
 
         Raises:
-            ValueError: there are no gradients, they are those of the last training step, they are sparse, or
-            the source
-                needs no backward pass.
+            ValueError: there are no gradients, they hold training gradients or are sparse, or the source needs no
+                backward pass.
         """
         if self._source.scores is not None:
             raise ValueError(

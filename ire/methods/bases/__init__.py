@@ -1,1 +1,1 @@
-"""The base optimizers that come with the package: one file each, whose `BASE` is all that is known of it."""
+"""The base optimizers that come with the package: one file each, whose `BASE` describes it completely."""

@@ -1,4 +1,4 @@
-"""AdamW with a learning rate a block of the Transformer (Wang et al. 2025): what IRE's mask is to be compared with."""
+"""AdamW with a learning rate for each block of the Transformer (Wang et al. 2025), to compare with IRE's mask."""
 
 from ire.methods.part import Base
 from ire.methods.setting import decay_rate, positive

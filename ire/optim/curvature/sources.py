@@ -1,9 +1,9 @@
 """Where the curvature of each coordinate comes from.
 
-A source either wants a backward pass from the training loop (`curvature_due` becomes true, the loop
+A source either needs a backward pass from the training loop (`curvature_due` becomes true, the loop
 calls `update_mask`), or it computes scores by itself inside `step`. Scores are ranked by magnitude; only
-their order matters, so the factor B of Wang et al. 2024, Eq. 6, and any loss scale can be left out, and
-|g| does for g² (which underflows in half precision).
+their order matters, so the factor B of Wang et al. 2024, Eq. 6, and any loss scale can be omitted, and
+|g| replaces g² (which underflows in half precision).
 """
 
 from collections.abc import Callable, Sequence
@@ -46,7 +46,7 @@ class Source:
     gradients: bool = True
     """Scores are gradients, to be squared before they are averaged; else they are curvatures."""
     inverted: bool = False
-    """Boost exactly the coordinates that would have been left alone."""
+    """Boost exactly the coordinates that the ranking leaves out."""
 
 
 def _empirical(parameters: Sequence[Tensor], refresh: Refresh) -> Sequence[Tensor] | None:
@@ -118,7 +118,7 @@ class RandomScores(Sequence[Tensor]):
 
 
 def mixed(*numbers: int) -> int:
-    """A 63-bit seed out of several numbers, unrelated for neighbours (the finaliser of SplitMix64)."""
+    """A 63-bit seed from several numbers; neighbours give unrelated seeds (the finaliser of SplitMix64)."""
     seed = 0
     for number in numbers:
         seed = (seed + number + 0x9E3779B97F4A7C15) % 2**64
@@ -142,10 +142,10 @@ second backward on the training graph (`update_mask(loss)`), an extra pass over 
 
 
 def source_named(name: str | Source) -> Source:
-    """The source of that name; a source is itself.
+    """The source of that name; a `Source` is returned as it is.
 
     Raises:
-        ValueError: there is none.
+        ValueError: no source has that name.
     """
     if isinstance(name, Source):
         return name

@@ -2,8 +2,8 @@
 
 Eq. 5 takes every coordinate that is not above the ⌊γp⌋-th smallest curvature. In practice many are equal
 (in a Transformer 96 % of the embedding's gradients are exactly zero), and all of them together may be far
-more than the share γ. Here as many of the equal ones are taken as are needed, in the order of the
-parameters and, inside one, of memory: a deterministic rule.
+more than the share γ. So the mask takes only as many of the equal ones as it needs, in the order of
+the parameters and, inside one, of memory: a deterministic rule.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ from ire.optim.tensors.shards import Alone, Spread
 
 @dataclass
 class Tally:
-    """What was seen while masks were written, on this worker."""
+    """Counts that are collected while masks are written, on this worker."""
 
     ranked: int = 0
     zeros: int = 0
@@ -50,12 +50,12 @@ def flattest(
     the strides of their scores (gaps aside). When the `parameters` of the scores are spread over
     `workers`, scores and masks are this worker's parts, and `count` is meant for all of them together.
     Old masks given as `into` are overwritten. Returns None, with nothing overwritten, if a score is not
-    finite, wherever it is.
+    finite, on any worker.
 
-    With a `tally`, which is then added to, scores that are all zero are refused.
+    With a `tally`, counts are added to it, and scores that are all zero are refused.
 
     Raises:
-        ZeroCurvature: they are; nothing was overwritten.
+        ZeroCurvature: all scores are zero; nothing was overwritten.
     """
     workers = workers or Alone()
     if isinstance(workers, Alone) and ranks_here(scores):
@@ -66,7 +66,7 @@ def flattest(
     counted = workers.counted(parameters)
 
     def vectors() -> Iterator[Tensor]:
-        """What this worker has to count."""
+        """The vectors that this worker counts."""
         return (flat(scores[i], axes[i]) for i, mine in enumerate(counted) if mine)
 
     threshold = kth_smallest(vectors, max(count, 1), keys, workers.total)
@@ -140,7 +140,7 @@ def _fill(
 ) -> None:
     """Write one vector's mask, with the first `quota` of the keys that equal the threshold.
 
-    To `compare` with the mask that was there before, it is still in `mask`.
+    With `compare`, `mask` still holds the previous mask.
     """
     scratch = Scratch(), Scratch(), Scratch()
     for piece, block in blocks(mask, vector, size=COUNT_BLOCK):

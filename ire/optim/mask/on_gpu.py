@@ -1,12 +1,12 @@
-"""The mask on a GPU: the threshold is found there, and the host waits twice.
+"""Builds the mask on a GPU, which finds the threshold itself; the host synchronises twice.
 
-Once to hear that all is finite, before anything is overwritten, and once for how much of the old mask has stayed. The
+First it reads whether all scores are finite, before anything is overwritten; then how much of the old mask remains. The
 rule and the result are those of `flattest`: exactly `count` ones, ties in the order of the parameters and, inside
 one, of memory.
 
 A sample yields two keys between which the threshold very probably lies. One reading counts what is below and collects
 the few between; these are sorted; another reading writes the mask: 10 bytes a coordinate in single precision, and a
-quarter of one of scratch. Where too many are between, as when most are equal, all are counted digit by digit.
+quarter of one of scratch. If too many lie between, as when most are equal, all are counted digit by digit.
 """
 
 import math
@@ -34,19 +34,19 @@ DIGITS = ((24, 7), (18, 6), (12, 6), (6, 6), (0, 6))
 """(shift, width) in bits of a magnitude in single precision, leading digit first."""
 BINS = 1 << 7
 PROGRAMS = 8
-"""Of each multiprocessor, that count digits: each adds up many blocks before it touches the common table."""
+"""Programs on each multiprocessor that count digits; each adds up many blocks before it updates the common table."""
 STRIDE = 509
 """One value in so many is sampled; a prime, so that no column of a matrix is preferred."""
 SMALLEST_SAMPLE = 1 << 12
-"""Values. Where the sample would be smaller all are collected."""
+"""Values. If the sample would be smaller, all values are collected."""
 DEVIATIONS = 4
-"""Standard deviations of the sample's quantile that the threshold is looked for to either side of it."""
+"""Half the width of the bracket, in standard deviations of the sample's quantile."""
 LARGEST_SHARE = 16
 """One in so many is collected at most."""
 
 
 def ranks_here(scores: Sequence[Tensor]) -> bool:
-    """Whether the scores are for this way: on one GPU, in at most single precision."""
+    """Whether these scores are ranked here: on one GPU, in at most single precision."""
     first = scores[0] if len(scores) else None
     return first is not None and first.device.type == "cuda" and first.dtype in KINDS and has_triton()
 
@@ -68,7 +68,7 @@ class Lot:
 
 @dataclass(frozen=True, kw_only=True)
 class Ranked:
-    """The masks, and what was seen while they were made."""
+    """The masks, and the counts that were collected with them."""
 
     masks: list[Tensor] | None
     """None, with nothing overwritten, if a score is not finite or there is nothing to rank."""
@@ -108,7 +108,7 @@ def _ranked(
     ]
     lots = list(_lots(scores, masks, [old is not None for old in olds], BLOCK))
     found, few = _surveyed(lots, total, count, BLOCK)
-    seen = found.tolist()  # the host waits
+    seen = found.tolist()  # synchronises
     zeros = seen[ZEROS.value]
     if seen[NOT_FINITE.value] or (refuses_zeros and zeros == total):
         return Ranked(masks=None, zeros=zeros)
@@ -117,7 +117,7 @@ def _ranked(
         if old is not None and old is not mask:  # in another order of memory
             mask.copy_(old)
     _fill(lots, found, BLOCK)
-    seen = found.tolist()  # and again
+    seen = found.tolist()  # synchronises
     return Ranked(masks=masks, zeros=zeros, before=seen[BEFORE.value], kept=seen[KEPT.value])
 
 
@@ -151,7 +151,7 @@ def _lots(
 
 
 def _surveyed(lots: Sequence[Lot], total: int, count: int, block: int) -> tuple[Tensor, Tensor]:
-    """The cells of `triton_kernels`, with what one reading tells, and the keys that it has collected."""
+    """The cells of `triton_kernels` after one reading, and the keys that it collected."""
     from ire.optim.mask.triton_kernels import CELLS, bracket_kernel, sample_kernel
 
     device = lots[0].table.device
@@ -234,7 +234,7 @@ def _launch(
 
 
 def _programs(lot: Lot) -> int:
-    """As many as the device has at work at once: each takes many blocks."""
+    """As many programs as the device runs at once; each processes many blocks."""
     return min(lot.tiles.count, _multiprocessors(lot.table.device) * PROGRAMS)
 
 

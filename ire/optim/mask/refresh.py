@@ -78,7 +78,7 @@ def _opposite(mask: Tensor | None) -> Tensor | None:
 
 
 def _checked(parameters: Sequence[Tensor], scores: Sequence[Tensor]) -> Sequence[Tensor]:
-    """Scores as this worker's parts; those that are computed at each access are left to be."""
+    """Scores as this worker's parts; a lazy sequence is returned as it is."""
     if not isinstance(scores, list | tuple):
         return scores
     parts = [local(score) for score in scores]

@@ -20,16 +20,16 @@ from ire.optim.tensors.blocks import COUNT_BLOCK, Scratch, blocks
 SAMPLE_STRIDE = 61
 """One value in so many is sampled; a prime, so that no column of a matrix is preferred."""
 SMALLEST_SAMPLE = 1 << 12
-"""Values. Where the sample would be smaller all are counted at once."""
+"""Values. If the sample would be smaller, all values are counted."""
 DEVIATIONS = 4
-"""Standard deviations of the sample's quantile that the k-th is looked for to either side of it."""
+"""Half the width of the bracket, in standard deviations of the sample's quantile."""
 LARGEST_SHARE = 1 / 16
-"""The share of all values that is still collected rather than counted."""
+"""The largest share of all values that is collected rather than counted."""
 SMALL = 1 << 14
 """Elements. Shorter vectors are joined before they are counted."""
 
 Vectors = Callable[[], Iterable[Tensor]]
-"""Walks over the values that this worker has to count, as 1-D tensors, the same each time."""
+"""Iterates over the values that this worker counts, as 1-D tensors, the same each time."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def kth_smallest(
 
 
 def _bracket(vectors: Vectors, k: int, keys: Keys, total: Total) -> tuple[int, int] | None:
-    """The keys from which and up to (not including) which the k-th very probably lies; None if unknown."""
+    """(first, end): the k-th very probably lies in [first, end); None if unknown."""
     sizes = [[len(vector), len(vector[::SAMPLE_STRIDE])] for vector in vectors()] or [[0, 0]]
     number, sampled = total(torch.tensor(sizes, device="cpu").sum(0)).tolist()
     if sampled < SMALLEST_SAMPLE:
@@ -84,7 +84,7 @@ def _bracket(vectors: Vectors, k: int, keys: Keys, total: Total) -> tuple[int, i
 
 
 class _Survey(NamedTuple):
-    """What one pass over the values tells about a bracket, over all workers."""
+    """What one pass over the values counts for a bracket, over all workers."""
 
     below: int
     inside: int
@@ -92,11 +92,11 @@ class _Survey(NamedTuple):
     inside_here: list[int]
     """By vector, on this worker only."""
     few: list[Tensor] | None
-    """The keys inside, by vector, on this worker only; None where there is just one."""
+    """The keys inside, by vector, on this worker only; None if the bracket is a single key."""
 
 
 def _survey(vectors: Vectors, first: int, end: int, keys: Keys, total: Total) -> _Survey | None:
-    """Count the keys below `first`, collect those before `end`; None if they are unexpectedly many."""
+    """Count the keys below `first`, collect those before `end`; None if there are unexpectedly many."""
     below = walked = 0
     infinite = too_many = False
     here: list[int] = []

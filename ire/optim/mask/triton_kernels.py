@@ -11,9 +11,9 @@ import triton
 import triton.language as tl
 
 BLOCK = 4096
-"""Elements of a tensor that are looked at together."""
+"""Elements of one block."""
 INFINITY = tl.constexpr(0x7F800000)
-"""The key from which on a magnitude is not finite."""
+"""The first key of a magnitude that is not finite."""
 
 LARGEST = tl.constexpr(0x7F7FFFFF)
 """The key of the largest finite magnitude."""
@@ -78,7 +78,7 @@ def bracket_kernel(
 ):
     """Count the keys below the bracket that the sorted `sample` gives, and collect those in it, in any order.
 
-    Counts the keys that are zero and those that are not finite, too.
+    Also count the keys that are zero and those that are not finite.
     """
     low_at, high_at, capacity = tl.load(found + LOW_AT), tl.load(found + HIGH_AT), tl.load(found + CAPACITY)
     low = tl.load(sample + low_at, low_at >= 0, other=0)
@@ -197,10 +197,10 @@ def fill_kernel(
     ALIGNED: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """The mask: every key below the threshold, and of those that equal it the first ones, as many as are missing.
+    """Write the mask: every key below the threshold, and the first of those that equal it, up to the count.
 
-    In most blocks either all of these are taken or none, and nothing needs to be put in order. Add to `found` the
-    ones of the mask that was there, and those of them that stay.
+    Most blocks take all of the equal ones or none and need no scan. Add to `found` the ones of the previous mask,
+    and how many of them remain.
     """
     block = tl.program_id(0)
     keys, inside = _keys(table, lengths, owners, starts, block, KIND, ALIGNED, BLOCK)

@@ -50,7 +50,7 @@ class Adam(NamedTuple):
 
     @staticmethod
     def rebuilds(group: dict[str, Any]) -> bool:
-        """Whether θ can be worked out from the step's end: at η λ = 1 nothing of it is left there."""
+        """Whether θ can be recovered after the step: at η λ = 1 the step erases it."""
         decay = float(group["weight_decay"]) if group["decoupled_weight_decay"] else 0.0
         return abs(1 - float(group["lr"]) * decay) >= 0.5
 
@@ -108,9 +108,9 @@ class Adam(NamedTuple):
         go_(p, direction, -self.size, kappa, flat)
 
     def displacement(self, p: Tensor, g: Tensor, buffers: tuple[Tensor, ...]) -> tuple[Tensor, Number]:
-        """The part of Δ that is to be boosted, when the base has just gone from θ to p = θ + Δ.
+        """The part of Δ that is boosted, after the base's step from θ to p = θ + Δ.
 
-        Returned as (direction, size), their product being it.
+        Returned as (direction, size); it is their product.
         """
         direction = self._direction(*buffers)
         if self.pull is None:

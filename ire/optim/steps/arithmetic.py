@@ -7,7 +7,7 @@ Number = float | Tensor
 
 
 def wide(tensor: Tensor) -> Tensor:
-    """In single precision at least; itself where it is."""
+    """`tensor` in at least single precision; itself if it already is."""
     return tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
 
 

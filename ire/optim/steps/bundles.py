@@ -1,4 +1,4 @@
-"""The work of one step as tensors only: what a compiled graph is given, so that no number recompiles it."""
+"""The inputs of a compiled step, all of them tensors, so that no change of a number recompiles it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -44,7 +44,7 @@ class Bundle(NamedTuple):
 
 
 def bundled(moves: Sequence[Movement], boosts: Mapping[Tensor, Boost], steps_ahead: int) -> list[Bundle]:
-    """All `moves`, for the step that is `steps_ahead` of what their state tells."""
+    """All `moves`, for the step that is `steps_ahead` of the count in their state."""
     bundles: dict[tuple, Bundle] = {}
     for move, taken in zip(moves, _steps_taken(moves), strict=True):
         boost, time = boosts.get(move.parameter), taken + steps_ahead
@@ -55,7 +55,7 @@ def bundled(moves: Sequence[Movement], boosts: Mapping[Tensor, Boost], steps_ahe
 
 
 def _steps_taken(moves: Sequence[Movement]) -> list[float]:
-    """What the base has counted for each; brought from an accelerator all at once."""
+    """The base's step count of each; read from an accelerator in one transfer."""
     counts = [move.state.get("step", 0) for move in moves]
     devices = {count.device if isinstance(count, Tensor) else None for count in counts}
     if len(devices) == 1 and None not in devices:

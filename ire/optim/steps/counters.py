@@ -1,4 +1,4 @@
-"""The base's counters of steps, known on the host: to read one from a GPU waits for all that the GPU has to do."""
+"""Keeps the base's step counters on the host: reading one from a GPU synchronises."""
 
 # Torch does not list its foreach and fused kernels.
 # pyright: reportPrivateImportUsage=false
@@ -24,13 +24,13 @@ class Counters:
 
     @property
     def has_numbers(self) -> bool:
-        """Whether some are no tensors, and are replaced at every step."""
+        """Whether some are plain numbers, which are replaced at every step."""
         return bool(self._numbers)
 
     def read(self) -> tuple[list[float], bool]:
-        """What has been counted, and whether that was expected: nobody else has written to them since.
+        """The counts, and whether they are as expected: nothing else has written to the counters.
 
-        Only tensors to which somebody has are read, all at once.
+        Only tensors that something else has written to are read, all in one transfer.
         """
         versions = [counter._version for counter in self._tensors]
         is_expected = versions == self._versions and not self._numbers
@@ -44,7 +44,7 @@ class Counters:
         return self._counts, is_expected
 
     def add_one(self) -> None:
-        """One more step, in the base's own counters and in what is known of them."""
+        """Count one more step, in the base's own counters and in the copies on the host."""
         if self._tensors:
             torch._foreach_add_(self._tensors, 1)
             self._versions = [counter._version for counter in self._tensors]

@@ -1,9 +1,9 @@
-"""The machine's C compiler makes a boosted step on the CPU one pass over memory, within a second.
+"""Builds the boosted step on the CPU as one pass over memory, with the machine's C compiler, in under a second.
 
-`torch.compile` does so too, in up to a minute. Without either, a step is torch's own kernels on cache blocks: five
-passes, in the cache. The library is made once for a machine, in `$XDG_CACHE_HOME/ire` (`~/.cache/ire`), and found
-there by every later process. It is not made in the background: which way a step is taken must not depend on time,
-or no run could be repeated. `IRE_KERNELS=0` does without it, and so does a machine without a compiler.
+`torch.compile` does the same in up to a minute. Without either, a step runs torch's own kernels on cache blocks: five
+passes, in the cache. The library is built once for a machine, in `$XDG_CACHE_HOME/ire` (`~/.cache/ire`), and later
+processes load it from there. It is not built in the background: the path of a step must not depend on timing, or runs
+could not be reproduced. `IRE_KERNELS=0` switches it off; a machine without a compiler does without it.
 """
 
 import ctypes
@@ -39,11 +39,11 @@ FLAGS = (
 )
 COMPILERS = ("cc", "gcc", "clang")
 SECONDS = 60
-"""After which a compiler is given up."""
+"""Time limit of the compiler."""
 LARGE = 1 << 18
-"""Elements from which a tensor is worth several threads."""
+"""Elements. Smaller tensors are not worth several threads."""
 _PLAIN = (Tensor, torch.nn.Parameter)
-"""Subclasses may hold something else than their own memory."""
+"""Exact types: a subclass need not own plain memory."""
 NAMES = {torch.float32: "f32", torch.float64: "f64"}
 
 _P, _D, _I = ctypes.c_void_p, ctypes.c_double, ctypes.c_int
@@ -56,11 +56,11 @@ SIGNATURES = {
 
 Address = int | None
 Run = Callable[[int, Sequence[Address]], object]
-"""Works on so many elements at these addresses."""
+"""Processes a number of elements at these addresses."""
 
 
 def kernels() -> ctypes.CDLL | None:
-    """The library, made if it has to be; None where there is no compiler, or none is wanted."""
+    """The library, built if needed; None without a compiler, or if it is switched off."""
     return None if os.environ.get("IRE_KERNELS") == "0" else _library()
 
 
@@ -81,7 +81,7 @@ def _compiled() -> Path:
     """The library's file.
 
     Raises:
-        OSError, subprocess.SubprocessError: it cannot be made.
+        OSError, subprocess.SubprocessError: the build fails.
     """
     compiler = next(filter(None, map(shutil.which, (os.environ.get("CC", ""), *COMPILERS))), None)
     if compiler is None:
@@ -103,7 +103,7 @@ def _compiled() -> Path:
 
 
 def _processor() -> bytes:
-    """What a library for this machine depends on: a home folder may be shared by different ones."""
+    """The processor, on which the build depends: different machines may share a home folder."""
     try:
         lines = Path("/proc/cpuinfo").read_bytes().splitlines()
         return b"".join(
@@ -144,9 +144,9 @@ class OnePass:
     def has_stepped(
         self, kappa: float, p: Tensor, g: Tensor, buffers: Sequence[Tensor], mask: Tensor | None
     ) -> bool:
-        """Take the step if the tensors are what the kernel is for; else change nothing.
+        """Take the step if the kernel supports the tensors; else change nothing.
 
-        Who calls it tells autograd that p and the buffers have changed (`increment_version`).
+        The caller tells autograd that p and the buffers have changed (`increment_version`).
         """
         if not _fit(p, (g, *buffers), mask):
             return False
@@ -202,7 +202,7 @@ def _fit(p: Tensor, others: Sequence[Tensor], mask: Tensor | None) -> bool:
 
 
 def _spread(tensors: Sequence[Tensor | None], run: Run) -> None:
-    """Let `run` work on all elements, by as many threads as torch would use."""
+    """Call `run` on all elements, with as many threads as torch uses."""
     first = tensors[0]
     assert first is not None
     number, starts = first.numel(), [None if t is None else t.data_ptr() for t in tensors]

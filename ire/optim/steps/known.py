@@ -1,7 +1,7 @@
-"""What lasts from one step in one launch to the next.
+"""Caches what stays the same from one single-launch step to the next.
 
-On a small model, and on a fast GPU, the host is what a step waits for. So a step compares whole columns of all
-parameters, in C where Python can, and looks at single parameters only where one of these has changed.
+On a small model, and on a fast GPU, the host limits a step. So a step compares whole columns over all parameters, in C
+where Python can, and inspects single parameters only if a column has changed.
 """
 
 from collections.abc import Sequence
@@ -30,12 +30,12 @@ class Work:
     group: dict[str, Any]
     """One of their groups: all have the same form of SGD."""
     places: list[int] = field(default_factory=list)
-    """Which of all parameters."""
+    """Numbers of the parameters, among all."""
     lengths: list[int] = field(default_factory=list)
     table: list[int] = field(default_factory=list)
     """Six cells a parameter: addresses of p, g, two buffers and the mask, and the row of its numbers."""
     rows: list[int] = field(default_factory=list)
-    """A parameter for each row of numbers: those that share it have its group, count and κ."""
+    """One parameter for each row of numbers: all that share the row have its group, count and κ."""
 
 
 class Known:
@@ -78,7 +78,7 @@ class Known:
         self._copies: dict[int, tuple[Tensor, int, Tensor]] = {}
 
     def lasts(self, base: Optimizer) -> bool:
-        """Whether nothing but values has changed since; takes the gradients of this step."""
+        """Whether only values have changed since the last step; stores the gradients of this one."""
         if not (
             self.fits
             and same(base.param_groups, self._groups)
@@ -98,9 +98,9 @@ class Known:
         return True
 
     def take(self, boosts: Sequence[Boost]) -> list[float]:
-        """Know what is boosted in this step; `boosts` that are the list of the last step are known.
+        """Set what this step boosts; the very list of the last step means no change.
 
-        Returns how many steps the base has counted, a parameter each.
+        Returns the base's step count of each parameter.
         """
         counts, is_as_expected = self.counters.read()
         if boosts is not self.boosts:
@@ -126,7 +126,7 @@ class Known:
         return counts
 
     def in_order(self) -> Sequence[Tensor]:
-        """The gradients, those copied that lie in memory in another order than their parameter."""
+        """The gradients; those with another memory order than their parameter are copied."""
         if self.is_in_order and all(self._gradient_columns[2]):
             return self.gradients
         return [
@@ -135,7 +135,7 @@ class Known:
         ]
 
     def end(self) -> None:
-        """One more step in the base's counters; keep no gradient alive."""
+        """Count one more step in the base's counters, and release the gradients."""
         self.gradients = []
         self.counters.add_one()
         if self.counters.has_numbers:
@@ -164,7 +164,7 @@ class Known:
         self._known_values = self._values()
 
     def _address(self, p: Tensor, mask: Tensor | None) -> int:
-        """Of the mask, or of a copy that lies in memory as `p` does, made anew when the mask has changed."""
+        """The address of the mask, or of a copy in the memory order of `p`, renewed when the mask changes."""
         if mask is None:
             return 0
         if lies_as(p, mask):
@@ -191,13 +191,13 @@ def _fits(p: Tensor, gradient: Tensor, buffers: tuple[Tensor, ...] | None) -> bo
 
 
 def has_place(p: Tensor, *buffers: Tensor) -> bool:
-    """Whether the parameter and its buffers lie in memory in one order without gaps, in types that the kernels know."""
+    """Whether the parameter and its buffers have one memory order without gaps, and types that the kernels support."""
     no_gaps = p.is_contiguous() or memory_order(p) is not None
     return no_gaps and lies_as(p, *buffers) and all(t.dtype in KINDS for t in (p, *buffers))
 
 
 def lies_as(p: Tensor, *others: Tensor) -> bool:
-    """Whether all lie in memory in the order of `p`, and where it is."""
+    """Whether all have the memory order and the device of `p`."""
     in_order, strides, device = p.is_contiguous(), p.stride(), p.device
     return all(
         (t.is_contiguous() if in_order else t.stride() == strides) and t.device == device for t in others

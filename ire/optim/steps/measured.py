@@ -19,9 +19,9 @@ class Measured:
     """Runs the base's step, then moves each boosted coordinate on by κ times what it has moved.
 
     Wang et al. 2024, Eq. 4, with the whole displacement of the base as the update direction. Needs a copy
-    of the boosted parameters. On the CPU its memory is kept from step to step, since the kernel hands
-    out fresh pages more slowly than the step itself runs; on accelerators it is there during the step only. On a GPU
-    it is a launch before the step and one after it, compiled or not.
+    of the boosted parameters. On the CPU its memory is kept from step to step, since fresh
+    pages cost more time than the step itself; on accelerators it exists during the step only. On a GPU the boost is
+    one launch before the step and one after it, compiled or not.
     """
 
     name = "measured"
@@ -56,7 +56,7 @@ class Measured:
 
 
 def step_and_boost(step: Callable[[], object], boosts: Sequence[Boost]) -> None:
-    """Run `step` and boost what it did; parameters are updated in place. Keeps no memory."""
+    """Run `step` and boost its displacement; parameters are updated in place. No memory is kept."""
     on_gpu, boosts = _apart(boosts)
     before = [local(boost.parameter).clone() for boost in boosts]
     step()
@@ -66,7 +66,7 @@ def step_and_boost(step: Callable[[], object], boosts: Sequence[Boost]) -> None:
 
 
 def _apart(boosts: Sequence[Boost]) -> tuple[list[Before], list[Boost]]:
-    """Copies of those parameters that one launch can boost, and the other ones."""
+    """(copies of the parameters that one launch can boost, the other boosts)."""
     here: list[Boost] = []
     others: list[Boost] = []
     for boost in boosts:

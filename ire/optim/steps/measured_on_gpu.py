@@ -1,7 +1,7 @@
 """The measured boost on a GPU: one launch copies all parameters before the base's step, one moves them on after it.
 
-Parameter by parameter it is four launches each, for which the host takes longer than a GPU: 591 of them were 10 ms for
-the 60 M parameters of a Llama on an H200, and 2 ms of the GPU.
+Four launches for each parameter take the host longer than the GPU: for the 60 M parameters of a Llama on an H200, 591
+launches took 10 ms of the host and 2 ms of the GPU.
 """
 
 from collections.abc import Sequence
@@ -17,16 +17,16 @@ from ire.optim.tensors.blocks import memory_order
 from ire.optim.tensors.tiles import KINDS, Tiles, copy_ahead, has_triton, tiles, triton_type
 
 ALIGNMENT = 16
-"""Bytes: where each copy begins, so that all can be read four numbers at a time."""
+"""Bytes. Each copy begins at a multiple of it, so that four numbers are read at a time."""
 
 
 def measures_here(boost: Boost) -> bool:
-    """Whether this parameter can be boosted so: on a GPU, in at most single precision, without gaps in memory."""
+    """Whether these kernels can boost this parameter: on a GPU, in at most single precision, without gaps."""
     return boost.parameter.device.type == "cuda" and has_triton() and fits(boost)
 
 
 def fits(boost: Boost) -> bool:
-    """Whether types and memory are those that the kernels know."""
+    """Whether the kernels support its types and its memory layout."""
     p, mask = boost.parameter, boost.mask
     return (
         not isinstance(p, DTensor)
@@ -37,7 +37,7 @@ def fits(boost: Boost) -> bool:
 
 
 class Before:
-    """Some parameters of one device and type as they are now; its memory is given back with it."""
+    """A copy of some parameters of one device and type; its memory is freed with the object."""
 
     def __init__(self, boosts: Sequence[Boost]) -> None:
         from ire.optim.steps.triton_kernels import BLOCK, copy_kernel
@@ -86,7 +86,7 @@ class Before:
 
 
 def before_on_gpu(boosts: Sequence[Boost]) -> list[Before]:
-    """The parameters as they are now, a copy for each device and type."""
+    """Copies of the parameters, one for each device and type."""
     lots: dict[tuple, list[Boost]] = {}
     for boost in boosts:
         lots.setdefault((boost.parameter.device, boost.parameter.dtype), []).append(boost)

@@ -1,4 +1,4 @@
-"""The boost inside the update of an optimizer whose formula we know: one pass, nothing copied."""
+"""The boost inside the update of an optimizer with a known formula: one pass, nothing copied."""
 
 # Torch does not list its foreach and fused kernels.
 # pyright: reportPrivateImportUsage=false
@@ -20,12 +20,12 @@ from ire.optim.tensors.blocks import STEP_BLOCK, Scratch, blocks, flat_together
 
 
 class Native:
-    """Takes the base's step by itself, in the base's own state.
+    """Computes the base's step itself, on the base's own state.
 
-    A parameter without state yet gets it from the base: that step is the base's, boosted from outside.
-    Uncompiled, it is one pass of a C kernel (`ire.optim.steps.kernels`); where there is none it runs torch's fused
-    kernel on one cache block after another. `compile` makes all parameters one graph, in which lr, κ and all other
-    numbers are tensors, so that their changes never recompile. Arithmetic is fp32 for parameters in half precision.
+    If a parameter has no state yet, the base takes the step, and its displacement is boosted.
+    Uncompiled, it is one pass of a C kernel (`ire.optim.steps.kernels`); without it, torch's fused
+    kernel runs on one cache block after another. `compile` makes all parameters one graph, in which lr, κ and all other
+    numbers are tensors, so that no change recompiles it. Arithmetic is fp32 for parameters in half precision.
     """
 
     name = "native"
@@ -83,7 +83,7 @@ class Native:
 
 
 def _parts(tensors: Sequence[Tensor], buffers: int) -> tuple[Tensor, Tensor, Sequence[Tensor], Tensor | None]:
-    """(p, g, buffers, mask) out of p, so many buffers, g, and a mask if there is one."""
+    """(p, g, buffers, mask) from p, that many buffers, g, and a mask if there is one."""
     g, *mask = tensors[buffers + 1 :]
     return tensors[0], g, tensors[1 : buffers + 1], mask[0] if mask else None
 
@@ -94,7 +94,7 @@ def _alike(*tensors: Tensor) -> bool:
 
 
 def _count(moves: Sequence[Movement]) -> None:
-    """One more step in the base's own counters."""
+    """Count one more step in the base's own counters."""
     states = [move.state for move in moves if "step" in move.state]
     tensors = [state["step"] for state in states if isinstance(state["step"], Tensor)]
     if tensors:

@@ -21,7 +21,7 @@ class Paths:
 
     Where the base is torch's AdamW, Adam or SGD with plain options, and its `step` has no hooks and is not
     patched: `TritonStep` on a GPU, compiled or not, if no parameter is spread over workers; `Native` on the CPU,
-    and compiled on any device (other accelerators have no use for cache blocks). `Rebuilt` for the same
+    and compiled on any device (cache blocks gain nothing on other accelerators). `Rebuilt` for the same
     optimizers otherwise, if the gradient is still there after their step; not on a GPU, where it is many launches.
     `Inside` and `ScheduleFree` for bases that keep a sequence of weights beside the parameters. `Measured` for
     everything else.

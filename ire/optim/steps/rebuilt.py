@@ -1,6 +1,6 @@
-"""The boost after the base's own fused step: the displacement is computed again from its state.
+"""The boost after the base's own fused step: the displacement is recomputed from its state.
 
-Saves the copy of all parameters that an unknown optimizer needs.
+This saves the copy of all parameters that an unknown optimizer needs.
 """
 
 from collections.abc import Sequence
@@ -63,7 +63,7 @@ class Rebuilt:
 
 
 def _state(tensors: Sequence[Tensor], buffers: int) -> tuple[tuple[Tensor, ...], Tensor | None]:
-    """(buffers, mask) out of p, g, so many buffers, and a mask if there is one."""
+    """(buffers, mask) from p, g, that many buffers, and a mask if there is one."""
     rest = tensors[2 + buffers :]
     return tuple(tensors[2 : 2 + buffers]), rest[0] if rest else None
 
@@ -77,7 +77,7 @@ def boost_from_state(
     mask: Tensor | None,
     scratch: Scratch | None = None,
 ) -> None:
-    """p ← p + κ n ⊙ Δ, in single precision at least, when the base has just gone to p = θ + Δ."""
+    """p ← p + κ n ⊙ Δ, in single precision at least, after the base's step to p = θ + Δ."""
     new = wide(p)
     direction, size = numbers.displacement(new, wide(g), tuple(map(wide, buffers)))
     if mask is None:

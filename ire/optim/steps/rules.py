@@ -38,7 +38,7 @@ class Movement:
 
 
 def movements(rule: Rule, base: Optimizer) -> list[Movement] | None:
-    """All parameters that have a gradient; None if one of them has no state yet, or is nothing for a rule."""
+    """All parameters that have a gradient; None if one has no state yet, or no formula applies to it."""
     found: list[Movement] = []
     for move in _each(rule, base):
         if move is None:

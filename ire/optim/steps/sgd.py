@@ -43,7 +43,7 @@ class SGD(NamedTuple):
 
     @staticmethod
     def rebuilds(group: dict[str, Any]) -> bool:
-        """Whether θ can be worked out from the step's end: at η λ = 1 nothing of it is left there."""
+        """Whether θ can be recovered after the step: at η λ = 1 the step erases it."""
         return not group["weight_decay"] or abs(1 - float(group["lr"]) * float(group["weight_decay"])) >= 0.5
 
     @staticmethod
@@ -89,7 +89,7 @@ class SGD(NamedTuple):
         go_(p, g, -self.lr, kappa, flat)
 
     def displacement(self, p: Tensor, g: Tensor, buffers: tuple[Tensor, ...]) -> tuple[Tensor, Number]:
-        """Δ as (direction, size), when the base has just gone from θ to p = θ + Δ."""
+        """Δ as (direction, size), after the base's step from θ to p = θ + Δ."""
         if self.momentum is not None and not self.nesterov:
             return buffers[0], -self.lr
         if self.momentum is None and self.coupled is None:

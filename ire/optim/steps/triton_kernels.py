@@ -2,7 +2,7 @@
 
 One program works on one block of one tensor. Tensors lie anywhere, so their addresses come in a table; the
 numbers of the step also come from device memory, so that a captured graph of the launch can be replayed with
-others. AdamW moves 28 bytes a parameter in single precision, the mask is one more. Arithmetic is in single
+new ones. AdamW moves 28 bytes a parameter in single precision, the mask is one more. Arithmetic is in single
 precision.
 
 `ALIGNED` promises that all addresses are multiples of 16: only then does the compiler read and write four
@@ -18,9 +18,9 @@ import triton.language as tl
 BLOCK = 4096
 """Elements of one program."""
 COLUMNS = 6
-"""Of the table, a row a tensor: addresses of p, g, two buffers and the mask (0 is none), and the row of its numbers."""
+"""Columns of the table: addresses of p, g, two buffers and the mask (0 is none), and the row of its numbers."""
 NUMBERS = 9
-"""Of a row of numbers; what they are is said where they are read."""
+"""Numbers in a row; the code that reads them names them."""
 
 
 @triton.jit
@@ -134,7 +134,7 @@ def _sgd_block(
 
 @triton.jit
 def copy_kernel(table, lengths, owners, starts, P: tl.constexpr, ALIGNED: tl.constexpr, BLOCK: tl.constexpr):
-    """Each tensor to where the second of its four cells says."""
+    """Copy each tensor to the address in the second of its four cells."""
     which = tl.load(owners + tl.program_id(0)).to(tl.int64)
     start = tl.load(starts + tl.program_id(0)).to(tl.int64) * BLOCK
     length = tl.load(lengths + which)
@@ -151,7 +151,7 @@ def copy_kernel(table, lengths, owners, starts, P: tl.constexpr, ALIGNED: tl.con
 def go_on_kernel(
     table, lengths, owners, starts, numbers, P: tl.constexpr, ALIGNED: tl.constexpr, BLOCK: tl.constexpr
 ):
-    """Each tensor on by κ times what it has moved from where it was: cells p, was, mask (0 is none), row of numbers."""
+    """Move each tensor on by κ times its displacement; cells: p, was, mask (0 is none), row of numbers."""
     which = tl.load(owners + tl.program_id(0)).to(tl.int64)
     start = tl.load(starts + tl.program_id(0)).to(tl.int64) * BLOCK
     length = tl.load(lengths + which)

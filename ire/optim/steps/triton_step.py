@@ -1,7 +1,7 @@
-"""The boosted step in one launch on a GPU: addresses and numbers are put together here, `triton_kernels` does the rest.
+"""The boosted step in one launch on a GPU: collects the addresses and numbers for `triton_kernels`.
 
-Nothing is read from the device: the base's counters are known on the host. Of what a step copies there, a few numbers
-always, a table of addresses where a tensor has moved, nothing waits.
+Nothing is read from the device: the base's counters are kept on the host. A step copies a few numbers to the device,
+and a table of addresses if a tensor has moved; no copy synchronises.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from ire.optim.tensors.tiles import Tiles, copy_ahead, tiles, triton_type
 
 
 class Launch:
-    """The tensors of one device and of one set of types: their table there, and the launch over it."""
+    """The tensors of one device and one set of types: their table on the device, and its launch."""
 
     def __init__(self, rule: Rule, kinds: tuple, device: torch.device) -> None:
         self._rule, self._kinds, self._device = rule, kinds, device
@@ -31,10 +31,10 @@ class Launch:
         self._is_aligned = False
 
     def stage(self, lengths: list[int], addresses: list[int], numbers: list[Number]) -> None:
-        """Take the tensors (`COLUMNS` a tensor, `NUMBERS` a row) of the next launch; waits for nothing.
+        """Set the tensors (`COLUMNS` a tensor, `NUMBERS` a row) of the next launch, without synchronising.
 
-        Where nothing but numbers and addresses changes, the device's memory stays the same, so that a captured
-        `launch` may be replayed after it.
+        If only numbers and addresses change, the device's memory is reused, so that a captured `launch` can be
+        replayed.
         """
         from ire.optim.steps.triton_kernels import BLOCK, COLUMNS
 
@@ -51,7 +51,7 @@ class Launch:
         copy_ahead(self._numbers, numbers)
 
     def launch(self, group: dict[str, Any]) -> None:
-        """Step all of them; `group` tells the form of SGD."""
+        """Step all tensors; `group` holds the options of SGD."""
         from ire.optim.steps.triton_kernels import BLOCK, adam_kernel, sgd_kernel
 
         p, g, b = map(triton_type, self._kinds[:3])
@@ -65,9 +65,9 @@ class Launch:
 
 
 class TritonStep:
-    """Takes the base's step by itself, in the base's own state, in one launch for each type of parameter.
+    """Computes the base's step itself, on the base's own state, in one launch for each type of parameter.
 
-    The first step, which makes the base's state, is `Measured`, and so are double precision and parameters with gaps.
+    The first step, which creates the base's state, is `Measured`, and so are double precision and parameters with gaps.
     """
 
     name = "triton"
@@ -110,9 +110,9 @@ class TritonStep:
 
 
 def packed(numbers: Numbers, kappa: float) -> list[Number]:
-    """A row of numbers as the kernels read it; what does not apply is neutral.
+    """A row of numbers as the kernels read it, with neutral values for options that are off.
 
-    1 − β is worked out in double precision: in single precision that of 0.999 is off by 5e-5.
+    1 − β is computed in double precision: in single precision, 1 − 0.999 is off by 5e-5.
     """
     if isinstance(numbers, Adam):
         return [

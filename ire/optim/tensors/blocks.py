@@ -12,15 +12,15 @@ from torch import Tensor
 CPU_BLOCK = 1 << 16
 """Elements: the four fp32 blocks of a boost fit into a second-level cache of 1 MiB."""
 STEP_BLOCK = 1 << 15
-"""Elements, for whole steps, which touch seven."""
+"""Elements, for whole steps, which touch seven tensors."""
 COUNT_BLOCK = 1 << 17
-"""Elements, for counting: a table of counts is added up after each block, so blocks are larger."""
+"""Elements, for counting: each block costs the addition of a table, so blocks are larger."""
 DEVICE_BLOCK = 1 << 26
-"""Elements. Accelerators have no use for small blocks, and a launch costs; this only bounds scratch."""
+"""Elements. Small blocks gain nothing on accelerators, and each launch costs; this only bounds scratch."""
 
 
 def blocks(first: Tensor, *others: Tensor, size: int = CPU_BLOCK) -> Iterator[tuple[Tensor, ...]]:
-    """Walk over equally shaped tensors in step, in views of at most `size`; whole if they are no vectors."""
+    """Iterate over equally shaped tensors together, in views of at most `size`; only vectors are cut."""
     if first.device.type != "cpu":
         size = DEVICE_BLOCK
     if first.dim() != 1 or first.numel() <= size:
@@ -38,7 +38,7 @@ class Scratch:
         self._asked: tuple = ()
 
     def like(self, block: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-        """A tensor of the block's shape, with whatever it held before; the last one is gone."""
+        """An uninitialised tensor of the block's shape; it replaces the previous one."""
         asked = (block.shape, dtype or block.dtype, block.device)
         if asked != self._asked:
             shape, dtype, device = self._asked = asked
@@ -66,9 +66,9 @@ def flat(tensor: Tensor, axes: list[int] | None) -> Tensor:
 
 
 def flat_together(written: Sequence[Tensor], read: Sequence[Tensor]) -> list[Tensor]:
-    """All these as vectors in one common order, those to be `written` as views.
+    """All tensors as vectors in one common order, the `written` ones as views.
 
-    Where no such view exists (gaps in memory, or different orders) they are returned as they are.
+    If no such view exists (gaps in memory, or different orders), they are returned unchanged.
     """
     if all(t.is_contiguous() for t in (*written, *read)):
         return [t.view(-1) for t in (*written, *read)]

@@ -1,4 +1,4 @@
-"""Whether two sequences hold the same objects: tensors cannot be asked by ==, and one by one is slow."""
+"""Compares sequences by identity: == on tensors compares values, and a Python loop is slow."""
 
 import operator
 from collections.abc import Iterable, Sequence

@@ -19,7 +19,7 @@ def local(tensor: Tensor) -> Tensor:
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """All of it, brought here from all workers that hold a part."""
+    """The whole tensor, gathered from all workers that hold a part."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
@@ -27,12 +27,12 @@ def part_number(p: Tensor) -> int:
     """The number, in its mesh, of the first worker that holds the same part of `p` as this one."""
     if not isinstance(p, DTensor):
         return 0
-    # FSDP2 around tensor parallelism has a placement of its own, which is_shard() does not tell.
+    # FSDP2 around tensor parallelism has its own type of placement, for which is_shard() is false.
     return _number(p.device_mesh, [not placement.is_replicate() for placement in p.placements])
 
 
 def _number(mesh: DeviceMesh, axes: Sequence[bool]) -> int:
-    """This worker's number in row-major order, looking only at the marked axes of the mesh."""
+    """This worker's number in row-major order over the marked axes of the mesh."""
     number, places = 0, mesh.get_coordinate()
     assert places is not None  # it holds a part
     for size, place, looked_at in zip(mesh.shape, places, axes, strict=True):
@@ -41,7 +41,7 @@ def _number(mesh: DeviceMesh, axes: Sequence[bool]) -> int:
 
 
 class Alone:
-    """Every coordinate is here."""
+    """All coordinates are on this worker."""
 
     def counted(self, parameters: Sequence[Tensor]) -> list[bool]:
         """Which parameters' parts this worker counts, so that each coordinate is counted once."""
@@ -52,7 +52,7 @@ class Alone:
         return counts
 
     def quotas(self, equal: Tensor, parameters: Sequence[Tensor], ties: int) -> list[int]:
-        """How many of the ties each parameter's part takes here, `equal` of each being there."""
+        """How many ties each parameter's part takes on this worker; `equal` counts the ties it has."""
         before = equal.cumsum(0) - equal
         return torch.minimum((ties - before).clamp(min=0), equal).tolist()
 
@@ -85,10 +85,10 @@ class Spread:
 
 
 def workers_of(parameters: Sequence[Tensor]) -> Alone | Spread:
-    """Who has to be asked to rank these parameters.
+    """The workers that take part in ranking these parameters.
 
     Raises:
-        ValueError: spread over different meshes, or kept as sums that are still to be made.
+        ValueError: parameters are spread over different meshes, or are partial sums.
     """
     spread = [p for p in parameters if isinstance(p, DTensor)]
     if not spread:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 KINDS = (torch.float32, torch.bfloat16, torch.float16)
-"""Types of elements that the kernels know."""
+"""Element types that the kernels support."""
 WARPS = 8
 
 
@@ -32,7 +32,7 @@ class Tiles:
     def launch(
         self, kernel: Any, table: Tensor, *arguments: object, programs: int = 0, **options: object
     ) -> None:
-        """Start a Triton kernel over all blocks, one program each or so many `programs`, where `table` lies."""
+        """Launch a Triton kernel over all blocks on the device of `table`, with `programs`, or one a block."""
         if self.count:
             with on_device_of(table):
                 parts = table, self.lengths, self.owners, self.starts
@@ -43,7 +43,7 @@ class Tiles:
 def tiles(lengths: tuple[int, ...], block: int, device: torch.device) -> Tiles:
     """The blocks of `block` elements, the last of each tensor smaller; an empty tensor has none.
 
-    Kept for the lengths of the last few models, since to make them waits for the device.
+    Cached for the last few models, because building them synchronises with the device.
     """
     each = torch.tensor(lengths, dtype=torch.int64)
     counts = (each + block - 1).div(block, rounding_mode="floor")
@@ -53,24 +53,24 @@ def tiles(lengths: tuple[int, ...], block: int, device: torch.device) -> Tiles:
 
 
 def to_device(values: list, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Numbers of the host on the device, without waiting for what it has to do."""
+    """Host numbers as a tensor on the device, copied without synchronising."""
     tensor = torch.tensor(values, dtype=dtype)
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def copy_ahead(target: Tensor, values: list) -> None:
-    """Write numbers of the host over a tensor of the device, without waiting for what it has to do."""
+    """Overwrite a device tensor with host numbers, without synchronising."""
     tensor = torch.tensor(values, dtype=target.dtype)
     target.copy_(tensor.pin_memory() if target.is_cuda else tensor, non_blocking=True)
 
 
 def on_device_of(tensor: Tensor) -> AbstractContextManager:
-    """Triton launches on the current device, which need not be that of its tensors."""
+    """Make the device of `tensor` current: Triton launches on the current device."""
     return torch.cuda.device(tensor.device) if tensor.is_cuda else nullcontext()
 
 
 def triton_type(kind: torch.dtype) -> Any:
-    """Of an element, for a kernel; `KeyError` if it is none of `KINDS`."""
+    """Triton's type of an element; `KeyError` if it is not in `KINDS`."""
     import triton.language as tl
 
     return dict(zip(KINDS, (tl.float32, tl.bfloat16, tl.float16), strict=True))[kind]
@@ -78,5 +78,5 @@ def triton_type(kind: torch.dtype) -> Any:
 
 @cache
 def has_triton() -> bool:
-    """Whether kernels over such blocks can be made here; torch brings Triton where it supports GPUs."""
+    """Whether Triton is installed; torch depends on it where it supports GPUs."""
     return importlib.util.find_spec("triton") is not None

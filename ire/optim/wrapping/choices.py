@@ -29,7 +29,7 @@ Moving = tuple[dict[str, Any], Tensor, float, float]
 
 
 class Choices:
-    """Answers by parameter.
+    """κ and γ of each parameter, and the sets that are ranked.
 
     Names are those of `named_parameters`, else those that the groups of the base carry (`param_names`: torch
     fills them in when an optimizer is built from `model.named_parameters()`).
@@ -76,7 +76,7 @@ class Choices:
         return of_groups | self._names
 
     def _look(self) -> None:
-        """Find out what the names of new parameters set."""
+        """Look up what the names of new parameters set."""
         parameters = [p for group in self._base.param_groups for p in group["params"]]
         if not self._asks_names or self._looked_at.issuperset(parameters):
             return
@@ -94,7 +94,7 @@ class Choices:
     def boosted(self, step: int) -> list[Moving]:
         """(group, parameter, κ, γ) of all parameters whose κ is not 0 in that step.
 
-        The very list of the last call if nothing has changed: not to be changed.
+        Returns the very list of the last call if nothing has changed; do not modify it.
         """
         if step < self.settings.start:
             return []
@@ -174,7 +174,7 @@ def _names_of(named_parameters: Iterable[tuple[str, Tensor]] | None) -> dict[Ten
 
 
 def _own(name: str, by_name: ByName | None) -> tuple[Hashable, Mapping[str, Any]]:
-    """(which pattern, or values, they are from; what it sets) for the parameter of that name."""
+    """(the pattern that matched, or the values; the settings) for the parameter of that name."""
     if by_name is None:
         return None, {}
     if callable(by_name):

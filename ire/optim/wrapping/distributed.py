@@ -21,8 +21,8 @@ WRAPPERS = ("module.", "_orig_mod.", "_checkpoint_wrapped_module.")
 class DistributedState:
     """One entry of what `torch.distributed.checkpoint` saves and loads (its protocol `Stateful`).
 
-    Every parameter has a mask there, zeros while it has none, so that the structure does not depend on how far a run
-    has come; averages are there if one is kept. Masks take one byte a coordinate.
+    Every parameter has a mask there, zeros before the first refresh, so that the structure is the same at every
+    step; averages are there if one is kept. Masks take one byte per coordinate.
 
     Raises:
         ValueError: a parameter of the optimizer that `model` does not have.
@@ -59,7 +59,7 @@ class DistributedState:
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what was loaded into the result of `state_dict`."""
+        """Continue from what was loaded into the result of `state_dict`."""
         memory = Memory(**state["numbers"])
         for name in self._tables:
             getattr(memory, name).update(

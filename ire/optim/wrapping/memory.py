@@ -37,7 +37,7 @@ class Memory:
 
 NUMBERS = ("steps", "refreshes", "skipped", "refreshed_at")
 LATER_NUMBERS = ("overlap", "zeros")
-"""Which older checkpoints lack."""
+"""Missing from older checkpoints."""
 TABLES = ("masks", "averages")
 
 
@@ -81,7 +81,7 @@ def unpacked(entry: dict[str, Any] | None, parameters: Sequence[Tensor]) -> Memo
     if entry is None:
         raise ValueError(
             'the state dict has no entry "ire": it was not saved by IRE; '
-            "to go on from a plain optimizer load it into the base, optimizer.base.load_state_dict(...)"
+            "to continue from a plain optimizer, load it into the base: optimizer.base.load_state_dict(...)"
         )
     missing = {*NUMBERS, *TABLES, "shapes"} - set(entry)
     if missing:
@@ -111,9 +111,9 @@ def unpacked(entry: dict[str, Any] | None, parameters: Sequence[Tensor]) -> Memo
 
 
 def check_options(saved: Sequence[dict[str, Any]], base: Optimizer) -> None:
-    """Check that saved groups are of the class of `base`: torch loads those of any, and fails at the next step.
+    """Check that saved groups are of the class of `base`: torch loads those of any class, and fails at the next step.
 
-    An older checkpoint may lack options that the base has by now and fills in, but has none that it does not know.
+    An older checkpoint may lack options that newer versions of the base fill in, but it has no unknown ones.
 
     Raises:
         ValueError: the groups lack options of the base, and have others instead.

@@ -1,4 +1,4 @@
-"""What can be set about IRE, and what of it makes sense."""
+"""The settings of IRE, and their checks."""
 
 import inspect
 import math
@@ -39,12 +39,12 @@ class Settings:
     """κ follows the learning rate as κ · lr / lr_max; None keeps it constant."""
     boost_weight_decay: bool = True
     seed: int = 0
-    """Of the random masks."""
+    """Seed of the random masks."""
     compile: bool = False
     by_name: "ByName | None" = None
     """κ, γ and the peak of the lr of single parameters, by their names."""
     ranked_by: "str | Callable[[str], Hashable]" = "model"
-    """What is ranked together: the whole model, each block, each tensor, or what a function of the name says."""
+    """What is ranked together: the model, each block, each tensor, or names with equal values of a function."""
     pack_masks: bool = False
     """Whether checkpoints hold masks as bits."""
 
@@ -90,7 +90,7 @@ class Settings:
 Schedule = Callable[[int], float]
 """κ in the step of that number, counted from 0."""
 ByName = Mapping[str, Mapping[str, Any]] | Callable[[str], Mapping[str, Any] | None]
-"""Settings by pattern, as a shell has them (`*norm*`), the first that fits; or a function of the name."""
+"""Settings by shell pattern (`*norm*`), of which the first match counts; or a function of the name."""
 RANKINGS = ("model", "block", "tensor")
 
 
@@ -135,9 +135,9 @@ def _arguments(kind: type[Optimizer]) -> frozenset[str]:
 
 
 def keep_groups_settings(base: Optimizer) -> None:
-    """From now on a load into `base` leaves it what its groups set for IRE, where the checkpoint has nothing.
+    """Make loads into `base` keep what its groups set for IRE, unless the checkpoint sets it too.
 
-    A few optimizers that wrap another are none of torch's inside, and have no hooks: there a load drops it.
+    A few wrappers of other packages skip torch's `Optimizer.__init__` and have no hooks: their loads drop it.
     """
     for each in bases_of(base):
         if hasattr(each, "_optimizer_load_state_dict_pre_hooks"):
@@ -271,8 +271,8 @@ def check_closure(base: Optimizer, wrapper: str) -> None:
     closure = inspect.signature(base.step).parameters.get("closure")
     if closure is not None and closure.default is inspect.Parameter.empty:
         raise ValueError(
-            f"{wrapper} cannot be put around {type(base).__name__}, which evaluates its closure by itself and relies "
-            "on the steps it believes it took; use a first-order base"
+            f"{wrapper} cannot be put around {type(base).__name__}, which evaluates its closure by itself and assumes "
+            "that its own steps are taken unchanged; use a first-order base"
         )
 
 

@@ -110,7 +110,7 @@ class SeveralBases(Optimizer):
         return together | {"own": own_forms} if own_forms else together
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load what `state_dict` gave; nothing has changed if the groups do not fit.
+        """Load a result of `state_dict`; nothing changes if the groups do not fit.
 
         Raises:
             ValueError: other groups, or groups of another size.

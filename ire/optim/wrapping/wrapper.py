@@ -68,9 +68,9 @@ class Wrapper(Optimizer):
         return [p for group in self.param_groups for p in group["params"]]
 
     def __getstate__(self) -> dict[str, Any]:
-        """For copies: all but hooks and the `step` that schedulers put on an instance, as torch has it.
+        """For copies: everything but hooks and a `step` that schedulers patched, as in torch.
 
-        Torch's own state of an optimizer lacks the attributes that subclasses add; the base's go along here.
+        torch's own `__getstate__` lacks the attributes that subclasses add; the base's are added here.
         """
         known = self.base.__getstate__()
         extra = {k: v for k, v in _lasting(self.base).items() if k not in known}
@@ -99,7 +99,7 @@ class Wrapper(Optimizer):
         return packed
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load what `state_dict` gave. A dict that does not fit raises before anything is changed."""
+        """Load a result of `state_dict`. A dict that does not fit raises before anything changes."""
         packed = dict(state_dict)
         for hook in self._optimizer_load_state_dict_pre_hooks.values():
             packed = _replaced(hook(self, packed), packed)
@@ -122,7 +122,7 @@ class Wrapper(Optimizer):
 
 @contextmanager
 def without_global_hooks() -> Iterator[None]:
-    """Let a base step inside a wrapper's step without torch's global step hooks, which see the wrapper's already."""
+    """Disable torch's global step hooks, which already see the wrapper's step, while its base steps."""
     tables = [_global_optimizer_pre_hooks, _global_optimizer_post_hooks]
     kept = [dict(table) for table in tables]
     for table in tables:
