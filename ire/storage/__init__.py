@@ -1,1 +1,1 @@
-"""Where files live: a folder or an object store, behind one interface."""
+"""Storage of files: a folder or an object store, behind one interface."""

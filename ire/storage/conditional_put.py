@@ -1,15 +1,15 @@
-"""Writing an object only where there is none, in one step: what S3 can do and pyarrow cannot ask for.
+"""Writes an object only if it does not exist, in one atomic request, which S3 supports and pyarrow does not.
 
-With boto3 installed, of two machines that take an experiment at once one is refused by the store itself.
+With boto3 installed, the store itself refuses one of two machines that take an experiment at the same time.
 """
 
 from urllib.parse import parse_qs, unquote, urlsplit
 
 
 def put_if_absent(location: str, bucket: str, key: str, content: bytes) -> bool | None:
-    """Put an object; False if there is one already, None if that cannot be asked for here. Raises `OSError`.
+    """Put an object; False if it already exists, None if the condition is not supported here. Raises `OSError`.
 
-    `location` is the URI as a store is opened with it, with credentials and the query parameters of pyarrow.
+    `location` is the URI with which the store is opened, with credentials and pyarrow's query parameters.
     """
     try:
         import boto3
@@ -34,9 +34,9 @@ def put_if_absent(location: str, bucket: str, key: str, content: bytes) -> bool 
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
         if status in (409, 412):
             return False
-        if status in (400, 405, 501):  # a store, or a boto3, that does not know the condition
+        if status in (400, 405, 501):  # a store or a boto3 without the condition
             return None
         raise OSError(str(error)) from error
-    except (BotoCoreError, ValueError):  # pyarrow may find its way where boto3 does not
+    except (BotoCoreError, ValueError):  # pyarrow may still succeed
         return None
     return True

@@ -1,7 +1,7 @@
-"""Credentials that stand in a URI are taken out of it where it comes in: no report, record or screen shows them.
+"""Removes credentials from URIs that users give, so that no report, record or screen shows them.
 
-What remains, `s3://bucket/sweeps`, is the location everywhere. The credentials go into an environment variable of this
-process, which its children have, too, and are put back only to open the store.
+The rest, `s3://bucket/sweeps`, is the location everywhere. The credentials are kept in an environment variable of this
+process, which its children inherit, and are used only to open the store.
 """
 
 import json
@@ -13,14 +13,14 @@ from ire.foreign_text import without_secrets
 from ire.invalid_input import InvalidInput
 
 VARIABLE = "IRE_STORAGE_CREDENTIALS"
-"""By scheme and host, as JSON: what stands before the host, and parameters of the query."""
+"""JSON of the user part and the secret query parameters, by scheme and host."""
 
 SECRET = re.compile(r"(?i)secret|token|passw|signature|credential|access_?key|account_?key|^sig$")
-"""Parameters of a query that are credentials."""
+"""Query parameters that are credentials."""
 
 
 def without_credentials(location: str) -> str:
-    """The URI without what nobody should see, which this process remembers; anything else as it is.
+    """The URI without its credentials, which this process remembers; other locations unchanged.
 
     Raises `InvalidInput` for a key with a slash, which ends the host of a URI.
     """
@@ -30,14 +30,14 @@ def without_credentials(location: str) -> str:
     user, at, host = parts.netloc.rpartition("@")
     if not at and "@" in parts.path and not _is_host(parts):
         raise InvalidInput(
-            f"{without_secrets(location)!r}: the key before the @ holds a slash: write it as %2F"
+            f"{without_secrets(location)!r}: the key before the @ contains a slash: write it as %2F"
         )
     query = parse_qsl(parts.query, keep_blank_values=True)
     secret = [(name, value) for name, value in query if SECRET.search(name)]
     if not secret and ":" not in user:
         return location
     kept = "&".join(part for part in parts.query.split("&") if not SECRET.search(part.partition("=")[0]))
-    if ":" in user:  # and not the container of a store at Azure
+    if ":" in user:  # without a colon it is the container of an Azure store
         parts = parts._replace(netloc=host)
     clean = parts._replace(query=kept)
     known = _known()
@@ -47,7 +47,7 @@ def without_credentials(location: str) -> str:
 
 
 def with_credentials(location: str) -> str:
-    """The URI as a store is opened with it: with what this process, or its parent, was given."""
+    """The URI with the credentials that this process or its parent received, for opening the store."""
     parts = urlsplit(location)
     found = _known().get(_key(parts))
     if found is None:

@@ -10,7 +10,7 @@ WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)
 
 
 def try_lock(path: Path) -> AbstractContextManager | None:
-    """Take the lock file `path` and return what releases it at its exit; None if another process holds it.
+    """Lock the file `path`; returns a context that releases the lock at its exit, or None if another process has it.
 
     File systems without lock support are treated as unlocked. The file stays when the lock is released, so that all
     waiting processes share one inode.

@@ -1,4 +1,4 @@
-"""File sizes in units that people read."""
+"""File sizes in human-readable units."""
 
 
 def megabytes(size: float) -> str:

@@ -1,7 +1,7 @@
-"""Where files are: a folder of this machine or a shared one, or an object store by URI, behind one interface.
+"""One interface to stored files: a local or shared folder, or an object store by its URI.
 
-Small on purpose: whole files, written so that a name is always absent, old or complete. Object stores
-(`s3://`, `gs://`, ...) are reached through pyarrow, with the credentials and the query parameters that it knows
+The interface is small on purpose: whole files, written so that a name is always absent, old or complete. Object stores
+(`s3://`, `gs://`, ...) are accessed through pyarrow, with its credentials and query parameters
 (`s3://bucket/sweeps?endpoint_override=http://host:port`).
 """
 
@@ -31,15 +31,15 @@ class Storage(ABC):
     """A flat or nested set of files below one location; names are relative, with `/` between folders."""
 
     location: str
-    """The path or URI that was opened, absolute."""
+    """The absolute path or the URI."""
 
     @abstractmethod
     def names(self, folder: str = "") -> list[str]:
-        """The files below `folder`, at any depth, in order; none if it does not exist."""
+        """The names of the files below `folder`, at any depth, sorted; empty if it does not exist."""
 
     @abstractmethod
     def size(self) -> int:
-        """Bytes of all files together."""
+        """Total bytes of all files."""
 
     @abstractmethod
     def modified(self, name: str) -> float:
@@ -51,19 +51,19 @@ class Storage(ABC):
 
     @abstractmethod
     def put(self, source: Path, name: str) -> None:
-        """Move or copy `source`, a file of `scratch`, to `name`, in place of an older one."""
+        """Move or copy `source`, a file in `scratch`, to `name`, replacing an older file."""
 
     @abstractmethod
     def scratch(self) -> Path:
-        """A folder of this machine from which `put` is cheapest."""
+        """A local folder from which `put` is cheapest."""
 
     def create(self, name: str, content: bytes) -> bool | None:
-        """Write a small file where there is none, in one step; False if there is one, None if it cannot be done so."""
+        """Write a small file if it does not exist, atomically; False if it exists, None if not supported."""
         return None
 
     @abstractmethod
     def delete(self, folder: str = "") -> None:
-        """Remove a file, or a folder with its contents; a missing one is no error."""
+        """Remove a file, or a folder with its contents; ignores missing ones."""
 
     def read(self, name: str) -> bytes:
         """The content of a small file; raises `FileNotFoundError`."""
@@ -139,7 +139,7 @@ class ObjectStore(Storage):
                 f"{self.location!r}: not a storage that pyarrow can open ({without_secrets(str(error))})"
             ) from error
         if not self._path.strip("/"):
-            raise InvalidInput(f"{self.location!r} names no bucket: as in s3://bucket/prefix")
+            raise InvalidInput(f"{self.location!r} names no bucket; write it as in s3://bucket/prefix")
 
     def names(self, folder: str = "") -> list[str]:
         return sorted(info.path[len(self._path) + 1 :] for info in self._infos(folder))
@@ -196,7 +196,7 @@ class ObjectStore(Storage):
 
 
 def is_uri(location: Any) -> bool:
-    """Whether `location` names an object store, and not a path."""
+    """Whether `location` is the URI of an object store rather than a path."""
     return "://" in str(location)
 
 
@@ -204,7 +204,7 @@ def check_uri(location: Any) -> None:
     """Raise `InvalidInput` for a URI that names no bucket, such as `s3://`."""
     parts = urlsplit(str(location))
     if not parts.netloc and parts.scheme != "file":
-        raise InvalidInput(f"{str(location)!r} names no bucket: as in s3://bucket/prefix")
+        raise InvalidInput(f"{str(location)!r} names no bucket; write it as in s3://bucket/prefix")
 
 
 def below(location: str | Path, *names: str) -> str:
@@ -249,7 +249,7 @@ def _is_ours(path: Path) -> bool:
 
 
 def _make_durable(folder: Path) -> None:
-    """Make a rename survive a power cut, where the file system can."""
+    """Make a rename survive a power cut, if the file system supports it."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,1 +1,1 @@
-"""The two-dimensional problem of the paper, on which IRE can be followed by eye: `ire toy`."""
+"""The two-dimensional problem of the paper, on which the effect of IRE is visible: `ire toy`."""

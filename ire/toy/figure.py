@@ -1,4 +1,4 @@
-"""Figure 1 and Table 7 of Wang et al. 2024 on the two-dimensional example: what `ire toy` draws and checks."""
+"""Figure 1 and Table 7 of Wang et al. 2024 on the two-dimensional example, which `ire toy` draws and checks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ RUNS = ((1.0, 0.0), (2.0, 0.0), (1.0, 90.0), (1.0, 900.0), (1.0, 9000.0))
 """(η, κ) of the figure's runs; κ = 0 is gradient descent, and η = 2 diverges."""
 STEPS = 100
 TOLERANCE = 0.25
-"""By how much a measured rate may exceed the predicted one: the law is exact for η, ρ → 0."""
+"""Relative excess of a measured rate over the predicted one that is allowed: the law is exact for η, ρ → 0."""
 
 WANDER = 0.15
-"""By how much the width of a run may differ from that without IRE: it is a mean over some hundred draws."""
+"""Relative difference in width to a run without IRE that is allowed: widths are means over about 100 samples."""
 SEEDS = 10
-"""Of the random directions of average SAM."""
+"""Number of seeds for the random directions of average SAM."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,9 +32,9 @@ class Law:
     predicted: float
     measured: float
     acceleration: float
-    """Measured rate over that without IRE; the law says 1 + κ."""
+    """Measured rate divided by that without IRE; the law predicts 1 + κ."""
     width: float
-    """How far the run strays from the minima over how far it does without IRE: 1 if stability is untouched."""
+    """Distance of the run from the minima, divided by that without IRE: 1 if stability is unchanged."""
 
     @property
     def holds(self) -> bool:
@@ -42,7 +42,7 @@ class Law:
         return near and abs(self.acceleration / (1 + self.kappa) - 1) < 0.05 and abs(self.width - 1) < WANDER
 
     def cells(self) -> list[str]:
-        """For a table."""
+        """The cells of its row in the table."""
         kind = "average" if self.average else "standard"
         numbers = (self.eta, self.rho, self.kappa, self.predicted, self.measured)
         ratio = f"{self.measured / self.predicted:.2f}"
@@ -83,7 +83,7 @@ def _width(size: float, kappa: float, *, average: bool) -> float:
 
 
 def draw_figure(folder: Path) -> Path:
-    """Fig. 1: the runs in the plane, and their losses; returns the file."""
+    """Draw Fig. 1, the runs in the plane and their losses; returns the file."""
     import matplotlib
 
     matplotlib.use("agg")
@@ -92,7 +92,7 @@ def draw_figure(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InvalidInput(f"--out {str(folder)!r}: cannot be made ({error})") from error
+        raise InvalidInput(f"--out {str(folder)!r}: cannot be created ({error})") from error
     figure, (plane, losses) = pyplot.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
     for eta, kappa in RUNS:
         path = list(islice(descend(eta, kappa), STEPS + 1))

@@ -1,9 +1,9 @@
-"""The two-dimensional problem on which IRE can be followed by eye, and its law of the effective rate.
+"""The two-dimensional problem on which the effect of IRE is visible, and its law of the effective rate.
 
     L(u, v) = (1 + u²) v² / 2
 
-Its minima are the line v = 0, where the sharpness is 1 + u²; the flattest of them is u = 0. Gradient descent
-stops where it meets the line, IRE continues along it (Wang et al. 2024, §2, Eq. 3). Plain floats, no tensors.
+Its minima are the line v = 0, where the sharpness is 1 + u²; the flattest minimum is at u = 0. Gradient descent
+stops where it reaches the line, while IRE continues along it (Wang et al. 2024, §2, Eq. 3). Plain floats, no tensors.
 """
 
 import math
@@ -13,7 +13,7 @@ from itertools import islice, takewhile
 from typing import NamedTuple
 
 START = (1.0, 0.01)
-"""Where the runs of Fig. 1 begin."""
+"""The start (u, v) of the runs in Fig. 1."""
 
 
 class Point(NamedTuple):
@@ -30,13 +30,15 @@ def gradient(at: Point) -> Point:
 
 
 def boosted(at: Point, g: Point, eta: float, kappa: float) -> Point:
-    """One step along g with the flat direction, u, boosted. On this problem the mask of γ = 1/2 is exactly
-    that projection wherever v² < 1 + u²."""
+    """One step along -g with the flat direction, u, boosted.
+
+    On this problem that is exactly the mask of γ = 1/2 if v² < 1 + u².
+    """
     return Point(at.u - eta * (1 + kappa) * g.u, at.v - eta * g.v)
 
 
 def descend(eta: float, kappa: float = 0.0, start: tuple[float, float] = START) -> Iterator[Point]:
-    """The iterates of GD-IRE (of GD with κ = 0), `start` first; endless, unless they overflow."""
+    """The iterates of GD-IRE (GD for κ = 0), starting with `start`; endless unless they overflow."""
     at = Point(*start)
     while math.isfinite(at.u) and math.isfinite(at.v):
         yield at
@@ -47,12 +49,12 @@ def descend(eta: float, kappa: float = 0.0, start: tuple[float, float] = START) 
 
 
 def after(steps: int, points: Iterator[Point]) -> Point:
-    """The iterate after so many steps."""
+    """The iterate after `steps` steps."""
     return next(islice(points, steps, None))
 
 
 def steps_to(target: float, points: Iterator[Point]) -> int:
-    """Steps until the loss is below `target`."""
+    """Number of steps until the loss is below `target`."""
     return sum(1 for _ in takewhile(lambda at: loss(at) >= target, points))
 
 
@@ -77,12 +79,12 @@ def climb(
 
 
 def effective_rate(eta: float, rho: float, kappa: float, *, average: bool = False) -> float:
-    """η_eff of Theorems 5.5 and 5.6: what one step takes off u, as a share; p = 2 here."""
+    """η_eff of Theorems 5.5 and 5.6: the relative decrease of u per step; p = 2 here."""
     return (1 + kappa) * eta * rho**2 / (2 if average else 1)
 
 
 def measured_rate(eta: float, rho: float, kappa: float, *, average: bool = False, seed: int = 0) -> float:
-    """The same out of a run: the mean of −Δ log u per step while u goes from 1 to 1/2."""
+    """The effective rate measured in a run: the mean of −Δ log u per step while u falls from 1 to 1/2."""
     start = (1.0, eta * rho)  # about where v settles
     points = climb(eta, rho, kappa, average=average, start=start, seed=seed)
     path = list(takewhile(lambda at: at.u > 0.5, points))

@@ -1,1 +1,1 @@
-"""What one trial is, as plain data that driver and workers both speak."""
+"""The description of one trial as plain data, which driver and workers share."""

@@ -1,4 +1,4 @@
-"""What the workers of a trial send to the process that runs the sweep: reports, and what went wrong."""
+"""The messages that the workers of a trial send to the process that runs the sweep: reports and failures."""
 
 from dataclasses import dataclass
 
@@ -25,22 +25,22 @@ class StorageTrouble:
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """The news of a trial since its last message; empty if there is none."""
+    """The events of a trial since its last message; empty if there are none."""
 
     reports: tuple[Report, ...] = ()
     flat_fractions: tuple[dict[str, float], ...] = ()
-    """For each report, the share of every parameter tensor that IRE's mask holds, by the parameter's name."""
+    """For each report, the share of each parameter tensor in IRE's mask, by the parameter's name."""
     last: bool = False
-    """Whether the trial has ended, and no message follows."""
+    """Whether the trial has ended, so that no message follows."""
     error: str | None = None
     """The traceback of the trial's own failure."""
     gang_is_well: bool = False
-    """Whether the workers of a trial that has failed can train the next one."""
+    """Whether the workers of a failed trial can train the next one."""
     trouble: Trouble | None = None
     storage_trouble: StorageTrouble | None = None
     notice: str | None = None
-    """A human-readable message that says why nothing happens."""
+    """A human-readable message about why nothing happens."""
     prefix: int | None = None
-    """Gradient evaluations that another trial has spent for this one's first steps."""
+    """Gradient evaluations that another trial spent for this one's first steps."""
     placement_group: str | None = None
     """The placement group of the gang that trains the trial, as a hexadecimal id."""

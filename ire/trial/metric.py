@@ -13,11 +13,11 @@ NAME = re.compile(rf"{VALIDATION}[A-Za-z][A-Za-z0-9_]*")
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """A value of a report by its name, such as `val_loss`, and its direction.
+    """The name of a value in a report, such as `val_loss`, and its direction.
 
-    Search, pruning, selection and verdict all read it as a *cost*, of which lower is better: the value itself, or its
-    negative where higher is better. A speed-up is then defined as for a loss: how much longer a baseline would have
-    to run to end as well as the method does.
+    Search, pruning, selection and verdict all use its *cost*, of which lower is better: the value itself, or its
+    negative if higher is better. A speed-up is then defined as for a loss: how much longer a baseline would have to run
+    to reach the method's final cost.
     """
 
     name: str = "val_loss"
@@ -28,12 +28,12 @@ class Metric:
             raise InvalidInput(f"mode = {self.mode!r}: must be one of {', '.join(MODES)}")
 
     def cost(self, value: Any) -> Any:
-        """`value`, a number or an array, so that lower is better; its own inverse."""
+        """The cost of `value`, a number or an array: lower is better. The function is its own inverse."""
         return value if self.mode == "min" else -value
 
     @property
     def is_loss(self) -> bool:
-        """Whether it is the validation loss, as everywhere where a space names no other."""
+        """Whether it is the validation loss, the default of a space."""
         return self == Metric()
 
     @property
@@ -48,12 +48,12 @@ class Metric:
 
     @property
     def words(self) -> str:
-        """Its name for people, without a split."""
+        """Its name in words, without a split."""
         return self.plain.replace("_", " ")
 
     @property
     def better(self) -> str:
-        """Where the better of two values lies: `lower` or `higher`."""
+        """Which of two values is better: `lower` or `higher`."""
         return "lower" if self.mode == "min" else "higher"
 
     @property
@@ -68,7 +68,7 @@ def read_metric(name: object, mode: object, *, where: str) -> Metric:
     """The metric of a space file's `[objective]`; raises `InvalidInput`."""
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise InvalidInput(
-            f"{where}: metric = {name!r}: must be a validation metric of the task, as val_loss or val_accuracy"
+            f"{where}: metric = {name!r}: must be a validation metric of the task, such as val_loss or val_accuracy"
         )
     if mode not in MODES:
         raise InvalidInput(

@@ -1,7 +1,7 @@
 """The values that a trial reports at an evaluation: the central datum, from training loop to records and page.
 
-A report is a dictionary because it is a line of `results.jsonl` and a part of every checkpoint, word for word; which
-keys it has, and what they mean, stands here. The metrics of the task stand beside these keys, as `val_accuracy` or
+A report is a dictionary because it is a line of `results.jsonl` and a part of every checkpoint, unchanged. This file
+defines its keys and their meaning. The metrics of the task are further keys, such as `val_accuracy` or
 `test_perplexity`; `value` reads one by its name. A float that is not finite is None.
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NotRequired, TypedDict
 
 RESULT_KEYS = ("trial", "method", "stage", "seed", "start", "status", "error", "time")
-"""What `results.jsonl` says of a trial beside its reports: no report has a value of these names."""
+"""Keys of `results.jsonl` that describe the trial; no value of a report may have such a name."""
 
 MEASURES = ("fisher_trace", "hessian_trace", "largest_eigenvalue")
 """The measures of flatness."""
@@ -19,57 +19,57 @@ class Report(TypedDict):
     """The state of one trial after `step` optimizer steps of its task."""
 
     step: int
-    """Rises from report to report; the last one of a trial that finishes is the horizon."""
+    """Rises from report to report; the horizon in the last report of a finished trial."""
     gradient_evaluations: int
-    """Gradients of a full batch spent so far: SAM counts two a step, a curvature pass one."""
+    """Gradients of a full batch spent so far: a step of SAM counts two, a curvature pass one."""
     seconds: float
-    """Training time so far, device-synchronised, without evaluation and checkpoints."""
+    """Training seconds so far, device-synchronised, without evaluation and checkpoints."""
     train_loss: float | None
     """Mean over the steps since the last report."""
     val_loss: float | None
     diverged: bool
-    """Whether the loss is not finite, or has exploded: the report is the trial's last one."""
+    """Whether the loss is not finite or has exploded; the report is then the trial's last one."""
     steps_per_second: float | None
     """Since the last report; None if no time has passed."""
 
-    # Of trials that train here, and of a training function of one's own as it likes
+    # Of tasks, and optionally of training functions
 
     lr: NotRequired[float]
-    """Of the first parameter group, after the schedule."""
+    """Learning rate of the first parameter group, after the schedule."""
     step_length: NotRequired[float]
     grad_norm: NotRequired[float]
     micro_grad_norm: NotRequired[float]
-    """Mean over the micro-batches of a step: what external grafting takes from another trial."""
+    """Mean over the micro-batches of a step; external grafting uses it from another trial."""
     penalty: NotRequired[float]
     """The penalty term of the loss, before its weight."""
     warmup_seconds: NotRequired[float]
-    """Time that `seconds` leaves out: compiling, and the first steps on a GPU."""
+    """Seconds excluded from `seconds`: compiling, and the first steps on a GPU."""
     peak_memory_mib: NotRequired[float]
-    """Of the accelerator, since the trial began."""
+    """Peak memory of the accelerator since the start of the trial, in MiB."""
     gpu_utilization: NotRequired[float]
-    """The share of the last moment before the report in which the GPU was busy, with all that runs on it."""
+    """The GPU's utilization right before the report, by all its processes, in 0 to 1."""
     hardware: NotRequired[str]
-    """In the last report of a trial that is measured."""
+    """The hardware, in the last report of a trial that is measured."""
 
     optimizer_seconds: NotRequired[float | None]
-    """Of a turn of the quiet pass: what one step takes without forward, backward and masks; None if it is not known."""
+    """Seconds of one step without forward, backward and masks, in a turn of the quiet pass; None if unknown."""
 
     # Of IRE
 
     kappa: NotRequired[float]
-    """The boost that is in force: 0 before IRE starts."""
+    """The current boost: 0 before IRE starts."""
     ire_start: NotRequired[int | None]
-    """The step from which IRE boosts; None before it does."""
+    """The step from which IRE boosts; None before it starts."""
     flat_fraction: NotRequired[float]
-    """The share of all coordinates in the mask."""
+    """Share of all coordinates in the mask."""
     skipped_refreshes: NotRequired[int]
-    """Refreshes of the mask that were left out, because the curvature was not finite, or zero everywhere."""
+    """Number of mask refreshes skipped because the curvature was not finite, or zero everywhere."""
     mask_overlap: NotRequired[float | None]
-    """How far successive masks agree: 0 as random ones, 1 the same; None before the second."""
+    """Agreement of successive masks: 0 for random masks, 1 for equal ones; None before the second mask."""
     zero_curvature: NotRequired[float | None]
-    """The share of ranked coordinates whose curvature was exactly zero; None before the first mask."""
+    """Share of ranked coordinates whose curvature was exactly zero; None before the first mask."""
 
-    # Of trials whose flatness is measured, where it is due
+    # At the steps at which flatness is measured
 
     fisher_trace: NotRequired[float | None]
     fisher_trace_error: NotRequired[float | None]

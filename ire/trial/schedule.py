@@ -8,7 +8,7 @@ from ire.invalid_input import InvalidInput
 
 SHAPES = ("cosine", "linear", "constant", "wsd", "inverse-sqrt")
 DECAY_SHARE = 0.2
-"""The share of the horizon over which `wsd` decays if nothing else is said (Hägele et al. 2024)."""
+"""Default share of the horizon over which `wsd` decays (Hägele et al. 2024)."""
 PIECES = re.compile(r"pieces((?: [0-9.]+:[0-9.]+)+)")
 STEPS = re.compile(r"steps((?: [0-9.]+)+) / ([0-9.]+)")
 ALLOWED = (
@@ -28,17 +28,16 @@ def lr_factor(
 ) -> float:
     """The learning rate of optimizer step `step` (0 is the first) as a share of its peak.
 
-    Linear warm-up over `warmup_fraction` of the `horizon` (steps), the first step already above zero, then what
-    `schedule` says:
+    Linear warm-up over `warmup_fraction` of the `horizon` (steps), with the first step above zero, then by `schedule`:
 
     - `cosine` (Wang et al. 2024, Appendix C) and `linear`: down to `final_lr_fraction` at the horizon;
-    - `wsd`: constant, and over the last `decay_share` of the horizon a line down to `final_lr_fraction`
+    - `wsd`: constant, then linear to `final_lr_fraction` over the last `decay_share` of the horizon
       (warm-up, stable, decay: Hu et al. 2024, Hägele et al. 2024);
     - `inverse-sqrt`: √(warm-up / steps), never below `final_lr_fraction` (Vaswani et al. 2017);
     - `constant`;
     - `steps 0.2 0.5 0.8 / 5`: divided by 5 at 20, 50 and 80 % of the horizon (Appendix C.1.1);
-    - `pieces 0:1 0.8:1 1:0.1`, any shape of one's own: straight lines through these shares of the peak at these shares
-      of the horizon, level before the first and after the last. A warm-up comes before and cuts it off.
+    - `pieces 0:1 0.8:1 1:0.1`: straight lines through points (share of the horizon:share of the peak), constant before
+      the first and after the last. A warm-up replaces its beginning.
     """
     warmup = round(warmup_fraction * horizon)
     if step < warmup:
@@ -61,7 +60,7 @@ def lr_factor(
 
 
 def check_schedule(schedule: str, *, where: str = "") -> str:
-    """`schedule` itself; raises `InvalidInput` if it is none."""
+    """`schedule` itself; raises `InvalidInput` if it is not a schedule."""
     if schedule.startswith("pieces"):
         parse_pieces(schedule, where=where)
     elif schedule not in SHAPES:
@@ -96,7 +95,7 @@ def parse_pieces(schedule: str, where: str = "") -> tuple[tuple[float, float], .
     if len(points) < 2 or shares != sorted(set(shares)) or not all(0 <= share <= 1 for share in shares):
         place = f" in {where}" if where else ""
         raise InvalidInput(
-            f"schedule = {schedule!r}{place}: must be {ALLOWED}; two points or more, whose shares rise from 0 to 1"
+            f"schedule = {schedule!r}{place}: must be {ALLOWED}; at least two points, with rising shares in 0 to 1"
         )
     return points
 

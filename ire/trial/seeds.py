@@ -16,14 +16,12 @@ def derive_seed(*parts: object) -> int:
 
 
 def seed_step(seed: int, device: "torch.device") -> None:
-    """Seed every global generator, for the processor and the accelerator in use: also those that only optimizers use.
+    """Seed every global generator of the processor and the accelerator in use, also those that only optimizers use.
 
-    PSGD draws from numpy's.
-
-    `torch.manual_seed` seeds accelerators that were never used, too, and keeps a trace of the call for each: half a
-    millisecond.
+    PSGD draws from numpy's. `torch.manual_seed` would also seed accelerators that were never used, and record the call
+    for each, which takes half a millisecond.
     """
-    import torch  # plans and reports derive seeds, too, and do without torch
+    import torch  # plans and reports also derive seeds, and need no torch
 
     random.seed(seed)
     if "numpy" in sys.modules:
@@ -36,7 +34,7 @@ def seed_step(seed: int, device: "torch.device") -> None:
 
 
 def generator(*parts: object, device: "torch.device | str" = "cpu") -> "torch.Generator":
-    """A generator of its own for one purpose: `generator(seed, "labels", step)`."""
+    """A separate generator for one purpose: `generator(seed, "labels", step)`."""
     import torch  # as above
 
     return torch.Generator(device).manual_seed(derive_seed(*parts))

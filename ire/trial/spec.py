@@ -1,4 +1,4 @@
-"""What one trial is, as plain data: it travels from the driver to the workers and into the records."""
+"""The specification of one trial as plain data, for the driver, the workers and the records."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -11,9 +11,9 @@ from ire.methods.method import parse_method
 from ire.trial.schedule import check_schedule
 
 LEFT_OUT = {"metric": "val_loss", "batch_unit": None}
-"""Fields that a record holds only where they say something, so that records are those of versions without them."""
+"""Fields that are recorded only if they differ from these defaults, so that other records equal older ones."""
 PRECISIONS = ("fp32", "tf32", "bf16")
-"""As torch does by default; the same with TF32 in matrix products, where a GPU has it; autocast to bfloat16."""
+"""torch's default; the same with TF32 matrix products on GPUs that support them; autocast to bfloat16."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,25 +29,25 @@ class TrialSpec:
     settings: Mapping[str, Any]
     """Every setting of the method, resolved."""
     seed: int
-    """Decides initialisation, data order and sampled labels; trials that share it are paired."""
+    """Determines initialisation, data order and sampled labels; trials with equal seeds are paired."""
     horizon: int
-    """Optimizer steps over which the schedules are laid."""
+    """Optimizer steps of the trial, over which schedules run."""
     eval_interval: int
     """Optimizer steps between two reports."""
     study: int = 0
-    """The study it belongs to, counted from 0: its number decides how the task's training data is split."""
+    """The number of its study, from 0, which determines the split of the task's training data."""
     rungs: tuple[int, ...] = ()
-    """Steps at which the trial waits for the decision whether it continues."""
+    """Steps at which the trial waits for the decision to continue or stop."""
     test: bool = False
-    """Whether the last report also has the test split's metrics (confirm runs, and grids that are measured)."""
+    """Whether the last report also has the metrics of the test split (confirm runs, and measured grids)."""
     timing: bool = False
-    """Whether only its time per step is asked for: its one report is made without an evaluation."""
+    """Whether the trial only measures its time per step: its only report has no evaluation."""
     flatness: int = 0
-    """Training batches on which flatness is measured; 0 leaves it out."""
+    """Number of training batches on which flatness is measured; 0 for no measurement."""
     flatness_points: int = 1
-    """How often it is measured, evenly along the horizon; 1 is at the end alone."""
+    """Number of flatness measurements, evenly spaced along the horizon; 1 means only at the end."""
     threads: int = 1
-    """CPU threads of one worker; part of the trial because it changes the order of sums."""
+    """CPU threads of one worker; part of the specification because they change the order of sums."""
     micro_batches: int = 1
     """Parts in which a worker's share of a batch is processed (gradient accumulation)."""
     precision: str = "fp32"
@@ -55,18 +55,18 @@ class TrialSpec:
     compile: bool = False
     """Whether model and loss, evaluation and IRE's step are compiled (`torch.compile`)."""
     deterministic: bool = False
-    """Whether only algorithms are used that give the same bits twice, on a GPU, too."""
+    """Whether only deterministic algorithms are used, also on a GPU."""
     schedule: str = "cosine"
     """The shape of the learning rate: see `ire.trial.schedule`."""
     external_norms: tuple[tuple[int, float], ...] = ()
-    """(steps taken, micro-batch gradient norm) that another trial reported: what external grafting takes its lengths
-    from, here so that the trial needs no other folder."""
+    """(steps taken, micro-batch gradient norm) pairs that another trial reported, for external grafting; kept here, so
+    that the trial needs no other folder."""
     metric: str = "val_loss"
-    """The value of a report by which trials are compared: one that is not finite counts as divergence."""
+    """The value of a report by which trials are compared; if it is not finite, the trial diverged."""
     batch_unit: int | None = None
-    """Examples of the batch whose gradient counts as one gradient evaluation; None: those of the trial's own batch."""
+    """Batch size, in examples, whose gradient counts as one gradient evaluation; None for the trial's batch."""
     data: str | None = None
-    """What the sweep is trained on (`Task.data_identity`); a worker that finds other data refuses the trial."""
+    """Identity of the sweep's data (`Task.data_identity`); a worker with other data refuses the trial."""
     name: str = field(default="trial", compare=False)
 
     def __post_init__(self) -> None:
@@ -79,7 +79,7 @@ class TrialSpec:
 
     @cached_property
     def parsed_method(self) -> Method:
-        """The method, taken apart."""
+        """The method, parsed."""
         return parse_method(self.method)
 
     def reports_at(self, step: int) -> bool:
@@ -87,7 +87,7 @@ class TrialSpec:
         return step % self.eval_interval == 0 or step == self.horizon or step in self.rungs
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON can hold them."""
+        """The fields in JSON types."""
         plain = {"rungs": list(self.rungs), "external_norms": [list(pair) for pair in self.external_norms]}
         fields = asdict(self) | {"settings": dict(self.settings)} | plain
         for name, default in LEFT_OUT.items():
@@ -97,11 +97,11 @@ class TrialSpec:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What a checkpoint must share: the fields without the name, and without the data, which has its own check."""
+        """The fields that a checkpoint must share: all except the name, and the data, which is checked separately."""
         return {name: value for name, value in self.to_dict().items() if name not in ("name", "data")}
 
     def differences(self, saved: Mapping[str, Any]) -> list[str]:
-        """What a saved `identity` says otherwise, each as `horizon 20, now 40`."""
+        """The differences from a saved `identity`, each as `horizon 20, now 40`."""
         mine, theirs = self.identity, TrialSpec.from_dict(saved).identity
         return [
             f"{name} {theirs.get(name)!r}, now {mine.get(name)!r}"

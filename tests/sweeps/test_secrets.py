@@ -62,7 +62,7 @@ def test_what_holds_none_stays_as_it_is(location):
 
 
 def test_a_key_with_a_slash_is_refused_without_showing_it():
-    with pytest.raises(InvalidInput, match="holds a slash: write it as %2F") as raised:
+    with pytest.raises(InvalidInput, match="contains a slash: write it as %2F") as raised:
         open_storage("s3://AKIA:SEC/RET@bucket/x")
     assert "SEC" not in str(raised.value)
 

@@ -111,7 +111,10 @@ def forgetful(trial):
         (forgetful, "val_loss is missing"),
         (loop(lambda _: 1.0, horizon=3), "returned before its trial was over: the horizon is 4 steps"),
         (loop(lambda _: 1.0, interval=1), r"report\(1\): no report is due at that step"),
-        (loop(lambda _: 1.0, horizon=2000, interval=100), "gone on to step 100, past the horizon of 4 steps"),
+        (
+            loop(lambda _: 1.0, horizon=2000, interval=100),
+            "continued to step 100, past the horizon of 4 steps",
+        ),
         (lambda trial: None, "it never reported"),
     ],
     ids=["no metric", "too short", "not due", "own interval", "nothing"],

@@ -1,1 +1,1 @@
-"""Training functions of one's own: found by their path, and driven through a handle, the trial."""
+"""Users' training functions: how they are found, and the handle, the trial, that they train with."""

@@ -1,7 +1,7 @@
-"""Where a training function is found: `train.py:train`, a script's path, or `my_pkg.train:train`, a module's name.
+"""Finds a training function by its name: `train.py:train`, a script's path, or `my_pkg.train:train`, a module's name.
 
-Such a name is code that will be run. A script's folder comes first on the path, as when Python runs it, so that
-imports beside it work.
+Such a name leads to code that will run. A script's folder becomes the first on the path, as when Python runs the
+script, so that it can import the modules beside it.
 """
 
 import importlib
@@ -23,20 +23,20 @@ from trainables.functions.sources import Sources, is_at_hand, loaded_from
 from trainables.task import Task, load_task, search_for_modules, task_names
 
 IMPORTING: list[str] = []
-"""What is being imported at this moment: a script that starts a sweep then would start one without end."""
+"""The names being imported at this moment; a script that starts a sweep on import would recurse forever."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingFunction:
-    """A function that trains one trial, which it is called with."""
+    """A function that trains one trial, its only argument."""
 
     name: str
-    """As a sweep records it: `train.py:train`, `my_pkg.train:train`."""
+    """The name that a sweep records: `train.py:train`, `my_pkg.train:train`."""
     call: Callable[[Any], Any]
     folder: str | None = None
     """The folder from which its module and those beside it are imported; None if the function has no file."""
     package: str | None = None
-    """The package that it is part of; None for a script, whose neighbours are all its own."""
+    """The package that contains it; None for a script, which owns all modules beside it."""
 
     @property
     def sources(self) -> Sources | None:
@@ -47,7 +47,7 @@ class TrainingFunction:
 def load_workload(task: str, import_path: Iterable[str] = ()) -> Task | TrainingFunction:
     """The task, or the training function, of that name; raises `InvalidInput`.
 
-    A script is looked for in `import_path`, then in the current folder, and its folder becomes the first on the path.
+    A script is searched in `import_path`, then in the current folder, and its folder becomes the first on the path.
     """
     name, _ = split_scale(task)
     if is_of_no_file(name):
@@ -90,11 +90,11 @@ def load_workload(task: str, import_path: Iterable[str] = ()) -> Task | Training
 
 
 def source_versions(task: str, import_path: Iterable[str], known: Iterable[str] = ()) -> dict[str, str]:
-    """A checksum of the script of that name, and of what has been imported from its folder so far, by file.
+    """Checksums, by file, of the script of that name and of the files imported from its folder so far.
 
-    For a function of a module that has been imported, of what has been imported of its package. Nothing is imported
-    here, and what cannot be found has none; empty for a task of any other form. `known` are files that an earlier run
-    recorded, some of which may be imported only while a trial runs: they are read as they lie there.
+    For a function of an imported module, those of the files imported from its package. Imports nothing; files that
+    cannot be found are left out, and other forms of tasks have no checksums. `known` are files that an earlier run
+    recorded; trials may import some of them later, so they are read from disk.
     """
     if not is_script(task):
         module_name, _, attribute = split_scale(task)[0].partition(":")
@@ -118,7 +118,7 @@ def _checksums(folder: str, texts: Mapping[str, str], known: Iterable[str]) -> d
 
 
 def _lies_in(folder: str, name: str) -> bool:
-    """Whether there is such a file in the folder; the name comes from records, which may be a stranger's."""
+    """Whether the folder contains this file; the name comes from records, which may be another person's."""
     path = (Path(folder) / name).resolve()
     return path.is_file() and path.is_relative_to(Path(folder).resolve())
 
@@ -143,7 +143,7 @@ def check_signature(function: Callable[..., Any], *, name: str) -> None:
         raise InvalidInput(
             f"{shown}: a training function is called with one argument, the trial: def train(trial): ... ({error})"
         ) from error
-    except ValueError:  # one without a signature
+    except ValueError:  # a function without a signature
         return
 
 
@@ -154,12 +154,12 @@ def _folder_of(file: str, import_path: Iterable[str], name: str) -> str:
             return str(Path(folder).resolve())
     raise InvalidInput(
         f"task {name!r}: there is no {file!r} in {' or '.join(map(repr, dict.fromkeys(folders)))}; run the command in "
-        "the script's folder"
+        "the folder of the script"
     )
 
 
 def _put_first(folder: str, module: str) -> None:
-    """Let the folder come first, as Python does for a script; forget a module of that name from another folder."""
+    """Put the folder first on the path, as Python does for a script; forget a module of that name from elsewhere."""
     if folder in sys.path:
         sys.path.remove(folder)
     sys.path.insert(0, folder)
@@ -179,6 +179,6 @@ def _home(module: str, file: str | None) -> str | None:
 
 
 def as_function(function: Callable[[Any], Any], *, name: str | None = None) -> TrainingFunction:
-    """A function that is at hand, such as a notebook's; `name` is what a sweep records."""
+    """A training function from a function object, such as a notebook's; a sweep records `name`."""
     check_signature(function, name=name or function.__name__)
     return TrainingFunction(name=name or function.__name__, call=function)

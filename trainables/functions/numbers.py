@@ -1,4 +1,4 @@
-"""From what a training function reports to numbers: of whatever type, the mean over the workers, finite or None."""
+"""Converts the values that a training function reports to numbers: the mean over workers, finite or None."""
 
 import math
 from collections.abc import Mapping
@@ -18,34 +18,34 @@ MEASURED = frozenset(
         *("warmup_seconds", "peak_memory_mib", "gpu_utilization"),
     )
 )
-"""Names that a metric cannot have: they are measured here."""
+"""Names that a metric cannot have, because their values are measured here."""
 
 
 def check_metric(name: str, *, call: str) -> None:
-    """Raise `InvalidInput` for a metric that a function cannot report under that name."""
+    """Raise `InvalidInput` for a reserved or invalid name of a metric."""
     if name in MEASURED:
-        raise InvalidInput(f"{call}: {name!r} is measured, and every report has it; rename yours")
+        raise InvalidInput(f"{call}: {name!r} is measured for every report; rename your metric")
     if name in RESULT_KEYS:
         raise InvalidInput(
-            f"{call}: {name!r} is a word of the records; rename yours, to {'val_' + name!r} for example"
+            f"{call}: {name!r} is a reserved key of the records; rename your metric, for example to {'val_' + name!r}"
         )
     if not name or not name.isprintable():
-        raise InvalidInput(f"{call}: {name!r} is no name of a metric: must be characters that can be printed")
+        raise InvalidInput(f"{call}: {name!r} is not a valid name of a metric: use printable characters")
     if name.startswith("test_"):
         raise InvalidInput(
-            f"{call}: {name!r}: the test split is not looked at before the end; register what computes it instead: "
+            f"{call}: {name!r}: the test split is evaluated only at the end; register a function instead: "
             "trial.test_metrics(function)"
         )
 
 
 def number(name: str, value: Any) -> float | None:
-    """A metric as a number: of Python, numpy or torch; None stays None. Raises `InvalidInput` for anything else."""
+    """The Python number of a metric from Python, numpy or torch; None stays None. Raises `InvalidInput` otherwise."""
     if value is None:
         return None
     if isinstance(value, Tensor):
         if value.numel() != 1:
             raise InvalidInput(
-                f"{name} has the shape {tuple(value.shape)}: must be one number, such as its mean"
+                f"{name} has the shape {tuple(value.shape)}: must be a single number, such as its mean"
             )
         return float(value.detach())
     try:
@@ -53,11 +53,13 @@ def number(name: str, value: Any) -> float | None:
             raise TypeError
         return float(value)
     except (TypeError, ValueError, OverflowError) as error:
-        raise InvalidInput(f"{name} is {value!r}, a {type(value).__name__}: must be one number") from error
+        raise InvalidInput(
+            f"{name} is {value!r}, a {type(value).__name__}: must be a single number"
+        ) from error
 
 
 def mean_over_workers(numbers: Numbers, *, rank: int, world_size: int) -> Numbers:
-    """Each number's mean over the workers, which must report the same metrics; raises `InvalidInput` if not."""
+    """The mean of each number over the workers; raises `InvalidInput` unless all report the same metrics."""
     if world_size == 1:
         return numbers
     found: list[Any] = [None] * world_size
@@ -72,7 +74,7 @@ def mean_over_workers(numbers: Numbers, *, rank: int, world_size: int) -> Number
 
 
 def _mean(values: list[float | None]) -> float | None:
-    """Equal values as they are, to the last bit."""
+    """The mean of the known values; equal values stay bit for bit."""
     known = [value for value in values if value is not None]
     if not known or all(value == known[0] for value in known):
         return known[0] if known else None
@@ -80,10 +82,10 @@ def _mean(values: list[float | None]) -> float | None:
 
 
 def finite(value: float | None) -> float | None:
-    """None for a number that JSON cannot hold."""
+    """The number, or None if it is not finite, since JSON has no such numbers."""
     return value if value is not None and math.isfinite(value) else None
 
 
 def finite_values(numbers: Mapping[str, float | None]) -> Numbers:
-    """The same of each."""
+    """`finite` of each value."""
     return {name: finite(value) for name, value in numbers.items()}

@@ -1,6 +1,6 @@
-"""Runs a training function for a few steps before a sweep of it starts, and finds what would spoil the comparison.
+"""Runs a training function for a few steps before its sweep starts, to find problems for the comparison.
 
-A task is checked more deeply, since its batches can be asked for one by one (`trainables.training.stream_check`).
+A task is checked more thoroughly, since its batches are available one by one (`trainables.training.stream_check`).
 """
 
 import contextlib
@@ -18,32 +18,32 @@ from trainables.functions.run import run_function
 from trainables.functions.trial import Trial
 
 STEPS, EVAL_INTERVAL = 4, 3
-"""Of a trial of the probe: the last step is no multiple of the interval, and must be reported, too."""
+"""Steps and interval of a probe: the last step is not a multiple of the interval, but must also be reported."""
 TOLERANCE = 1e-5
-"""Losses on a GPU that differ by no more than this share are the same: its sums have no fixed order."""
+"""Relative difference up to which losses on a GPU count as equal, since its sums have no fixed order."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Probed:
-    """What a probe has found of a function that keeps to its trials."""
+    """The findings of a probe about a function that follows the rules of a trial."""
 
     paired: bool
-    """Whether the same seed gives the same first losses."""
+    """Whether equal seeds give equal first losses."""
     seeded: bool
-    """Whether another seed gives others."""
+    """Whether different seeds give different first losses."""
     tests: bool
-    """Whether it registers what evaluates the test split."""
+    """Whether it registers a function that evaluates the test split."""
     overruns: bool
-    """Whether it goes on after its horizon."""
+    """Whether it continues past its horizon."""
 
 
 def probe(
     function: TrainingFunction, specs: Sequence[TrialSpec], *, device: torch.device | str, in_group: bool
 ) -> Probed:
-    """Run the trials of `specs`: the first arm, the same again, it with another seed, then every other arm.
+    """Run the trials of `specs`: the first arm, the same again, then with another seed, then every other arm.
 
-    With `in_group` each finds a process group, of itself alone. What the function raises is raised again;
-    `InvalidInput` is raised, with the arm, if it does not keep to a trial.
+    With `in_group` each runs in a process group of one worker. Exceptions of the function are raised again; raises
+    `InvalidInput` with the arm if the function breaks the rules of a trial.
     """
     device = torch.device(device)
     with _group(in_group):
@@ -59,7 +59,7 @@ def probe(
 
 
 def _run(function: TrainingFunction, spec: TrialSpec, device: torch.device) -> Trial:
-    """The trial after its end."""
+    """Run one trial; returns it after its end."""
     trials: list[Trial] = []
 
     def take(_: Report, trial: Trial) -> bool:
@@ -79,7 +79,7 @@ def _run(function: TrainingFunction, spec: TrialSpec, device: torch.device) -> T
 
 
 def _equal(one: Sequence[Report], other: Sequence[Report], device: torch.device, metric: str) -> bool:
-    """Whether two trials have the same losses, and values of the metric: to the last bit on a CPU."""
+    """Whether two trials have equal losses and values of the metric: bit for bit on a CPU."""
     mine, theirs = (
         [value(report, name) for report in side for name in ("train_loss", "val_loss", metric)]
         for side in (one, other)
@@ -94,7 +94,7 @@ def _equal(one: Sequence[Report], other: Sequence[Report], device: torch.device,
 
 @contextlib.contextmanager
 def _group(wanted: bool) -> Iterator[None]:
-    """Inside, a process group of this process alone, if it is wanted and there is none."""
+    """A process group of this process alone, if it is wanted and none exists."""
     if not wanted or dist.is_initialized():
         yield
         return

@@ -1,4 +1,4 @@
-"""Runs one trial of a task or of a training function, from its specification to its last report, without Ray."""
+"""Runs one trial of a task or a training function, from its specification to its last report, without Ray."""
 
 import contextlib
 import os
@@ -36,7 +36,7 @@ def run_trial(
     rank: int = 0,
     world_size: int = 1,
 ) -> str:
-    """Run one trial of either, as `train` and `run_function` describe, and say how it ended."""
+    """Run one trial of a task or function, as `train` and `run_function` describe, and return how it ended."""
     where = {"checkpoint": checkpoint, "checkpoint_seconds": checkpoint_seconds, "on_trouble": on_trouble}
     worker = {"device": device, "rank": rank, "world_size": world_size}
     if isinstance(workload, TrainingFunction):
@@ -61,12 +61,12 @@ def run_function(
     world_size: int = 1,
     softly: bool = False,
 ) -> str:
-    """Run one trial and say how it ended: `finished`, `diverged`, or `stopped` because `report` returned False.
+    """Run one trial and return how it ended: `finished`, `diverged`, or `stopped` because `report` returned False.
 
-    `report(values, trial)` is called on every worker and must return the same on all of them. A trial with a
-    checkpoint, a folder or its URI, continues there: its past reports are sent again, and the function finds its
-    state in `trial.saved`; see `trainables.training.loop.train` for the rest. With `softly` the function is not
-    ended by its last report. Raises `InvalidInput` if the function does not keep to its trial.
+    `report(values, trial)` is called on every worker and must return the same value on all of them. A trial with a
+    checkpoint, a folder or its URI, continues from it: its past reports are sent again, and the function reads its
+    state from `trial.saved`; see `trainables.training.loop.train` for the rest. With `softly` the last report does not
+    end the function. Raises `InvalidInput` if the function breaks the rules of a trial.
     """
     torch.set_num_threads(spec.threads)
     device = torch.device(device)
@@ -99,7 +99,7 @@ def run_function(
 
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Put back what a function may have changed for its whole process, in which the next trial runs, too."""
+    """Restore the global state of the process that a function may change, since the next trial runs in it."""
     folder, variables, place = os.getcwd(), dict(os.environ), torch.get_default_device()
     before = torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_float32_matmul_precision()
     try:

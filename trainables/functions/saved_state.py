@@ -1,4 +1,4 @@
-"""What a training function saves of itself: checked when it is saved, so that it can be read when it is needed."""
+"""Checks the state that a training function saves, so that it can be read back, and handles random generators."""
 
 import random
 import sys
@@ -12,31 +12,29 @@ from ire.invalid_input import InvalidInput
 
 
 def check_plain(value: Any, *, where: str = "state") -> None:
-    """Raise `InvalidInput`, naming the place, unless it is tensors and plain Python values all the way down.
+    """Raise `InvalidInput` with the place unless `value` consists of tensors and plain Python values at every depth.
 
-    Checkpoints are read without running code, and nothing else comes back from one.
+    Checkpoints are read without running code, which allows nothing else.
     """
     if value is None or isinstance(value, bool | int | float | str | torch.Tensor):
         return
     if isinstance(value, Mapping):
         for key, entry in value.items():
             if not isinstance(key, str | int):
-                raise InvalidInput(
-                    f"trial.save: the key {key!r} in {where}: must be a text or a whole number"
-                )
+                raise InvalidInput(f"trial.save: the key {key!r} in {where} must be a text or a whole number")
             check_plain(entry, where=f"{where}[{key!r}]")
     elif isinstance(value, list | tuple):
         for index, entry in enumerate(value):
             check_plain(entry, where=f"{where}[{index}]")
     else:
         raise InvalidInput(
-            f"trial.save: {where} is a {type(value).__name__}: must be tensors and plain Python values, as a "
-            "state_dict is; a checkpoint is read without running code"
+            f"trial.save: {where} is a {type(value).__name__}: must be tensors and plain Python values, as in a "
+            "state_dict; a checkpoint is read without running code"
         )
 
 
 def generators() -> dict[str, Any]:
-    """The state of every global random generator of this process, plain."""
+    """The state of every global random generator of this process, as plain values."""
     version, numbers, gauss = random.getstate()
     state: dict[str, Any] = {"torch": torch.get_rng_state(), "python": [version, list(numbers), gauss]}
     if "numpy" in sys.modules:
@@ -57,7 +55,7 @@ def generators_of_others(world_size: int) -> list[dict[str, Any]]:
 
 
 def set_generators(state: Mapping[str, Any]) -> None:
-    """The inverse of `generators`, for those that this process has."""
+    """Restore the state from `generators`, for the generators that this process has."""
     torch.set_rng_state(state["torch"].cpu())
     version, numbers, gauss = state["python"]
     random.setstate((version, tuple(numbers), gauss))

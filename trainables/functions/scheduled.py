@@ -1,4 +1,4 @@
-"""A method's optimizer inside a foreign loop: its learning rate follows the schedule by itself, step by step."""
+"""A method's optimizer for a user's loop, which sets its learning rate from the schedule before every step."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -22,15 +22,15 @@ def scheduled_optimizer(
     step: Callable[[], int],
     stepped: Callable[[float], None],
 ) -> Optimizer:
-    """The optimizer of `method` over `model`, its learning rate set before every step for step number `step()`.
+    """The optimizer of `method` for `model`, with its learning rate set before every step, for step number `step()`.
 
-    `stepped` is called after every step, with the learning rate of its first group. Raises `InvalidInput` for a method
-    that a loop of one's own cannot drive.
+    `stepped` is called after every step with the learning rate of the first group. Raises `InvalidInput` for a method
+    that a user's loop cannot drive.
     """
     if method.update:
         raise InvalidInput(
-            f"{method.name}: -{method.update} is about how a batch becomes a step, which is the loop's own; make it a "
-            "Task (docs/tasks.md), or choose another method"
+            f"{method.name}: -{method.update} changes how a batch becomes a step, which a user's loop does itself; "
+            "make it a Task (docs/tasks.md), or choose another method"
         )
     if settings.get("start_loss"):
         raise InvalidInput(

@@ -1,8 +1,8 @@
-"""The source of a script and of what it imports from its own folder, as data: recorded, and the same on every node.
+"""The source of a script and of the modules it imports from its folder, as data that is equal on every node.
 
-A worker imports these texts and not what lies in the folder by then, so a script that is edited while a sweep runs
-changes none of its trials, and a node that does not see the folder trains as well. `__file__` stays the path on the
-machine that started the sweep.
+A worker imports these texts instead of the files in the folder. So editing a script during a sweep changes none of its
+trials, and nodes that cannot access the folder can train. `__file__` stays the path on the machine that started the
+sweep.
 """
 
 import hashlib
@@ -20,13 +20,13 @@ from types import ModuleType
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
-    """Modules of one folder; `texts` by path relative to it, with forward slashes."""
+    """Modules of one folder; `texts` are by relative path, with forward slashes."""
 
     folder: str
     texts: Mapping[str, str]
 
     def checksums(self) -> dict[str, str]:
-        """Twelve hexadecimal digits for each file, by its relative path."""
+        """A checksum of each file, twelve hexadecimal digits, by relative path."""
         return {
             name: hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:12]
             for name, text in sorted(self.texts.items())
@@ -34,10 +34,10 @@ class Sources:
 
 
 def loaded_from(folder: str | Path, *, package: str | None = None) -> Sources:
-    """The modules of this process that were imported from `folder`, as they were imported or as they lie there.
+    """The modules of this process that were imported from `folder`, with the imported text or that on disk.
 
-    A module counts if its name is its path below the folder: what an environment inside the folder holds does not.
-    With `package`, only that package and what is inside it.
+    A module counts if its name is its path below the folder, which excludes a virtual environment in the folder. With
+    `package`, only that package and its modules count.
     """
     folder = Path(folder).resolve()
     texts = {}
@@ -65,7 +65,7 @@ def _text(module: ModuleType) -> str | None:
 
 
 class Finder(importlib.abc.MetaPathFinder):
-    """Imports the modules of `Sources`, before any folder is looked into."""
+    """Imports the modules of `Sources` before any folder is searched."""
 
     def __init__(self, sources: Sources) -> None:
         self._modules: dict[str, tuple[str, str]] = {}
@@ -87,7 +87,7 @@ class Finder(importlib.abc.MetaPathFinder):
 
 
 class _Loader(importlib.abc.SourceLoader):
-    """A module whose source is at hand."""
+    """Loads a module from its source text."""
 
     def __init__(self, name: str, file: str, text: str) -> None:
         self._file, self.text = file, text
@@ -112,10 +112,10 @@ class _Loader(importlib.abc.SourceLoader):
 
 
 def install(sources: Sources) -> None:
-    """Import these modules from here on; one that has been imported already stays what it is."""
+    """Import these modules from now on; modules that have been imported already stay unchanged."""
     sys.meta_path.insert(0, Finder(sources))
 
 
 def is_at_hand(module: str) -> bool:
-    """Whether a module of that name is among those that `install` was given."""
+    """Whether a module of that name has been passed to `install`."""
     return any(isinstance(finder, Finder) and finder.find_spec(module) for finder in sys.meta_path)

@@ -1,4 +1,4 @@
-"""Which steps a training function may stand at and report: each misstep is one clear line."""
+"""Checks the steps that a training function takes and reports, with one clear line for each mistake."""
 
 import operator
 from typing import Any
@@ -8,16 +8,16 @@ from ire.trial.spec import TrialSpec
 
 
 def checked_step(step: Any, spec: TrialSpec) -> int:
-    """`step` as Python's own number; raises `InvalidInput` if it is none, or lies past the horizon."""
+    """`step` as a Python integer; raises `InvalidInput` if it is not one, or lies past the horizon."""
     try:
         taken = operator.index(step)
     except TypeError:
         taken = 0
     if taken < 1 or isinstance(step, bool):
-        raise InvalidInput(f"step = {step!r}: must be the number of optimizer steps taken, from 1")
+        raise InvalidInput(f"step = {step!r}: must be the number of optimizer steps taken, at least 1")
     if taken > spec.horizon:
         raise InvalidInput(
-            f"the function has gone on to step {taken}, past the horizon of {spec.horizon} steps: end its loop at "
+            f"the function continued to step {taken}, past the horizon of {spec.horizon} steps: end its loop at "
             "trial.horizon"
         )
     return taken
@@ -27,25 +27,25 @@ def check_due(step: int, spec: TrialSpec, *, reported: int) -> None:
     """Raise `InvalidInput` unless the report at `step` is the next one that is due after the step `reported`."""
     if step <= reported:
         raise InvalidInput(
-            f"trial.report({step}): step {reported} is reported already; steps rise from report to report"
+            f"trial.report({step}): step {reported} has been reported already; steps must rise from report to report"
         )
     if not spec.reports_at(step):
         raise InvalidInput(
-            f"trial.report({step}): no report is due at that step; ask `if trial.due(step)` after each step, and "
-            f"report then: every {spec.eval_interval} steps, and at {spec.horizon}"
+            f"trial.report({step}): no report is due at that step; report if trial.due(step), which is true every "
+            f"{spec.eval_interval} steps, and at {spec.horizon}"
         )
     left_out = next((earlier for earlier in range(reported + 1, step) if spec.reports_at(earlier)), None)
     if left_out is not None:
         raise InvalidInput(
-            f"trial.report({step}): the report at step {left_out} was due, and is missing; ask "
-            "`if trial.due(step)` after every step, from trial.first_step on"
+            f"trial.report({step}): the report at step {left_out} was due, but is missing; check "
+            "trial.due(step) after every step, from trial.first_step on"
         )
 
 
 def check_over(name: str, spec: TrialSpec, *, reported: int) -> None:
-    """The function `name` has returned before its trial was over: raise `InvalidInput`."""
+    """Raise `InvalidInput` because the function `name` returned before its trial was over."""
     at = f"its last report was at step {reported}" if reported else "it never reported"
     raise InvalidInput(
-        f"{name} returned before its trial was over: the horizon is {spec.horizon} steps, and {at}; report at every "
-        "step for which trial.due(step) is true, the last of which is trial.horizon"
+        f"{name} returned before its trial was over: the horizon is {spec.horizon} steps, but {at}; report at every "
+        "step for which trial.due(step) is true, up to trial.horizon"
     )

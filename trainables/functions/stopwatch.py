@@ -1,7 +1,7 @@
-"""The training time of a function's trial, as its calls of `due` and `report` show it.
+"""Measures the training time of a function's trial from its calls of `due` and `report`.
 
-`seconds` is comparable with that of a task's trial: device-synchronised, without evaluation, and without what comes
-before the first step - imports, data, the model - and inside it, such as compiling.
+`seconds` is comparable with that of a task's trial: device-synchronised, without evaluation, without the time before
+the first step (imports, data, the model), and without that inside the first step, such as compiling.
 """
 
 import time
@@ -10,9 +10,9 @@ import torch
 
 
 class Stopwatch:
-    """Runs from one report to the next evaluation; `seconds` and `setup_seconds` are up to date while it is stopped.
+    """Runs from one report to the next evaluation; `seconds` and `setup_seconds` are current while it is stopped.
 
-    A span's first step after `skip` counts as long as the mean of the steps behind it; not at all if there are none.
+    After `skip`, the first step of a span counts as the mean of the steps after it, or 0 if there are none.
     """
 
     def __init__(self, device: torch.device, *, seconds: float = 0.0, setup_seconds: float = 0.0) -> None:
@@ -29,19 +29,19 @@ class Stopwatch:
         return self._began is not None
 
     def start(self, step: int, *, skip: bool = False) -> None:
-        """Run from `step` on, steps taken so far; with `skip` the first one is not measured."""
+        """Run from `step`, the number of steps taken; with `skip` the next step is not measured."""
         self._began, self._first, self._skips = self._now(), step, skip
         self._skipped, self._skipped_steps = 0.0, 0
 
     def stepped(self, step: int) -> None:
-        """So many steps have been taken."""
+        """Note that `step` steps have been taken."""
         if self._skips and self._began is not None and step > self._first:
             now = self._now()
             self._skipped, self._skipped_steps = now - self._began, step - self._first
             self._began, self._first, self._skips = now, step, False
 
     def stop(self, step: int) -> None:
-        """Stop after that step, and add up."""
+        """Stop after that step, and update the totals."""
         if self._began is None:
             return
         self.stepped(step)
