@@ -93,7 +93,7 @@ start_fraction = 0.5
         (["sweep", "digits", "--cpus-per-worker", "4096"], "so no trial could ever start"),
         (["sweep", "digits", "--name", "../up"], "--name '../up': must be"),
         (["sweep", "digits", "--name", "taken"], "exists: choose another --name"),
-        (["sweep", "digits", "--storage", "file"], "is not a folder that can be written to"),
+        (["sweep", "digits", "--storage", "file"], "is not a writable folder"),
         (["sweep", "digits", "--storage", "ftp://host/runs"], "not a storage that pyarrow can open"),
         (["sweep", "digits", "--space", "none.toml"], "cannot read the space file"),
         (

@@ -95,7 +95,7 @@ def test_a_method_that_spent_far_more_than_the_baseline_had_another_budget(tmp_p
         trial.reports[-1]["gradient_evaluations"] *= 3
     found = judged(protocol)["budget"]
     assert found.kept is False
-    assert "sgd-ire spent more than 1.33 times what sgd did" in found.text
+    assert "sgd-ire spent more than 1.33 times as much as sgd" in found.text
 
 
 def test_lost_seeds_are_counted_and_unequal_ones_break_their_clause(tmp_path):

@@ -149,7 +149,7 @@ def test_a_changed_script_that_keeps_to_its_trials_stays_paired(edited):
 
 
 def test_a_changed_script_that_does_not_keep_to_its_trials_trains_nothing(edited, tmp_path):
-    with pytest.raises(InvalidInput, match=r"tried for 4 steps as 'baseline'.*val_loss is missing"):
+    with pytest.raises(InvalidInput, match=r"tried for 4 steps as 'baseline'.*without val_loss"):
         edited("val_loss=", "valid_loss=")
     assert len(read_records(tmp_path / "cut").runs) == 1
 
@@ -360,7 +360,7 @@ def test_different_ranges_of_one_setting_are_told_and_break_nothing(tmp_path):
 
 
 def test_a_probe_that_fails_leaves_nothing_behind(tmp_path):
-    with pytest.raises(InvalidInput, match=r"tried for 4 steps as 'baseline'.*val_loss is missing"):
+    with pytest.raises(InvalidInput, match=r"tried for 4 steps as 'baseline'.*without val_loss"):
         swept(tmp_path, UNSEEDED.replace("val_loss=", "loss="))
     assert not (tmp_path / "own").exists()
 

@@ -82,7 +82,7 @@ def test_a_fixed_baseline_runs_as_it_is_and_is_confirmed_like_all_others(tmp_pat
     [
         (None, True, "sgd an unknown number"),
         (1_000_000, True, "sgd 10002"),
-        (0, False, "sgd-ire spent more than 1.33 times what sgd did"),
+        (0, False, "sgd-ire spent more than 1.33 times as much as sgd"),
     ],
 )
 def test_what_a_fixed_baseline_cost_is_known_by_hand_or_said_to_be_unknown(tmp_path, cost, kept, words):

@@ -108,7 +108,7 @@ def forgetful(trial):
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (forgetful, "val_loss is missing"),
+        (forgetful, "without val_loss"),
         (loop(lambda _: 1.0, horizon=3), "returned before its trial was over: the horizon is 4 steps"),
         (loop(lambda _: 1.0, interval=1), r"report\(1\): no report is due at that step"),
         (

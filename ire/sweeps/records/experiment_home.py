@@ -1,6 +1,6 @@
-"""The place where an experiment is stored, as everything else sees it: a folder of this machine with its small files.
+"""The place of an experiment, as the rest of the code sees it: a local folder with its small files.
 
-An experiment lives in a folder, or in an object store (`ire.sweeps.records.store_home`).
+An experiment is stored in a folder, or in an object store (`ire.sweeps.records.store_home`).
 """
 
 import contextlib
@@ -16,56 +16,58 @@ RECORDS = ("results.jsonl", "trials.jsonl")
 """In the order of publication: an event states how many results preceded it."""
 
 OUTPUTS = ("report/", "export/")
-"""Outputs that any reader of an experiment may add."""
+"""Folders of outputs that any reader of an experiment may add."""
 
 PREFIXES = "prefixes"
-"""Folder of the states that trials share; used until the sweep is complete."""
+"""Folder of states that trials share, until the sweep is complete."""
 
 
 class ExperimentHome(ABC):
     """The place of one experiment."""
 
     location: str
-    """The folder, or the URI."""
+    """The folder or the URI."""
     folder: Path
-    """The folder on this machine that holds the small files."""
+    """The local folder of the small files."""
     is_mirrored: bool
-    """Whether `folder` is a temporary copy of the place, which goes with this process."""
+    """Whether `folder` is a temporary copy of the place, which this process deletes at its end."""
 
     @property
     def argument(self) -> str:
-        """The location as typed in a shell: below the folder that one is in as short as there."""
-        with contextlib.suppress(OSError, ValueError):  # a folder that is gone, and one that lies elsewhere
+        """The location as typed in a shell, relative if it is below the current folder."""
+        with contextlib.suppress(
+            OSError, ValueError
+        ):  # the current folder was deleted, or the location is elsewhere
             return shlex.quote(str(Path(self.location).relative_to(os.getcwd())))
         return shlex.quote(self.location)
 
     def below(self, *names: str) -> str:
-        """The location of something in it, for workers on any machine."""
+        """The location of a file or folder in it, for workers on any machine."""
         return below(self.location, *names)
 
     @abstractmethod
     def create(self) -> None:
-        """Make it, empty."""
+        """Create an empty place."""
 
     @abstractmethod
     def open(self) -> None:
-        """Fetch what a resume or a report needs; raises `InvalidInput` if it cannot be read."""
+        """Fetch the files that a resume or a report needs; raises `InvalidInput` if they cannot be read."""
 
     @abstractmethod
     def locked(self) -> contextlib.AbstractContextManager[None]:
-        """Hold its lock, which ends with its owner's process; raises `InvalidInput` if another process has it."""
+        """Hold its lock until the process ends at the latest; raises `InvalidInput` if another process has it."""
 
     @abstractmethod
     def publish_records(self) -> None:
-        """Make what was recorded so far durable in the place itself; for the owner of the lock."""
+        """Make the records so far durable in the place itself; requires the lock."""
 
     @abstractmethod
     def publish(self) -> None:
-        """Copy everything that has changed to the place itself; for the owner of the lock."""
+        """Copy all changed files to the place itself; requires the lock."""
 
     @abstractmethod
     def publish_outputs(self) -> None:
-        """Copy reports and exports to the place itself; any process may."""
+        """Copy reports and exports to the place itself; requires no lock."""
 
     @abstractmethod
     def clear(self, folder: str) -> None:

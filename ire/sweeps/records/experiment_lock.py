@@ -1,4 +1,4 @@
-"""The lock of an experiment: one process may write at a time, and a second one is told its name."""
+"""The lock of an experiment: one process may write at a time, and others get its name in the error message."""
 
 import contextlib
 import json
@@ -16,18 +16,18 @@ from ire.storage.file_lock import try_lock
 from ire.storage.storage import Storage, patiently
 
 LEASE_SECONDS = 60.0
-"""Seconds without renewal after which a lock in an object store has lost its owner."""
+"""Seconds without renewal after which a lock in an object store has no owner."""
 
 SETTLE_SECONDS = 1.0
-"""Seconds after which a new lease is read again: of two simultaneous ones, the last one wins."""
+"""Seconds after which a new lease is read again: of two simultaneous leases, the last one wins."""
 
 LOCK = "lock.json"
 OWNER = ".owner.json"
-"""Beside a folder's lock file, which nobody else may read on Windows."""
+"""A file beside a folder's lock file, since other processes cannot read that one on Windows."""
 
 
 class LockLost(PermissionError):
-    """Another process has taken the experiment over: nothing may be written any more."""
+    """Another process has taken over the experiment, so this one must not write any more."""
 
 
 @contextlib.contextmanager
@@ -35,7 +35,7 @@ def folder_locked(folder: Path) -> Iterator[None]:
     """Hold the lock of a folder until its owner's process ends; raises `InvalidInput` if another process has it."""
     try:
         lock = try_lock(folder / ".lock")
-    except OSError as error:  # a colleague's, an archive, a file system that is mounted for reading
+    except OSError as error:  # another user's folder, an archive, a read-only file system
         raise InvalidInput(
             f"{str(folder)!r} cannot be written to ({error.strerror}): copy it, and resume the copy"
         ) from error
@@ -49,11 +49,11 @@ def folder_locked(folder: Path) -> Iterator[None]:
 class Lease:
     """The lock of an experiment in an object store: a file that its owner renews, since a store has no locks.
 
-    An owner that was suspended or disconnected for longer than the lease may find another owner. So it reads
-    the lock before each renewal, and writes nothing more once it is lost.
+    While an owner is suspended or disconnected for longer than the lease, another process may become the owner. So the
+    owner reads the lock before each renewal, and writes nothing more once it is lost.
 
-    Clocks of two machines are never compared. The store's clock says how old a renewal is; a clock that only runs
-    forward, and continues while the machine sleeps, says whether the own lease may have run out.
+    Clocks of two machines are never compared. The store's clock measures the age of a renewal; a monotonic clock that
+    continues while the machine sleeps measures whether the own lease may have expired.
     """
 
     def __init__(self, store: Storage, location: str) -> None:
@@ -75,7 +75,9 @@ class Lease:
 
         def keep() -> None:
             while not over.wait(LEASE_SECONDS / 4) and self._lost is None:
-                with contextlib.suppress(OSError):  # away for a moment: the next time will do
+                with contextlib.suppress(
+                    OSError
+                ):  # the store is briefly unreachable: retry at the next renewal
                     self._renew()
 
         keeper = threading.Thread(target=keep, name="lease", daemon=True)
@@ -91,14 +93,14 @@ class Lease:
             self._is_held = False
 
     def check(self) -> None:
-        """Raise `LockLost` if the lease is another's; asks the store only if it may have run out."""
+        """Raise `LockLost` if the lease is another process's; reads the store only if the lease may have expired."""
         assert self._is_held, "only the owner of the lock may write"
         if self._lost is None and since_boot() - self._renewed > LEASE_SECONDS / 2:
             patiently(self._renew)
         self.check_not_lost()
 
     def check_not_lost(self) -> None:
-        """Raise `LockLost` if the lease was held and is known to be another's."""
+        """Raise `LockLost` if the lease was held and is known to be lost."""
         if self._lost is not None:
             raise LockLost(self._lost)
 
@@ -112,7 +114,7 @@ class Lease:
             raise _in_use(self._location, self._read() or {})
         if created:
             self._renewed = since_boot()
-        else:  # a store that cannot, or a lease that was left behind: the last of those who come at once has it
+        else:  # a store without conditions, or an abandoned lease: the last of simultaneous writers owns it
             self._write()
             time.sleep(SETTLE_SECONDS)
             owner = self._read()
@@ -127,15 +129,15 @@ class Lease:
                 self._write()
             else:
                 thief = _name(owner or {})
-                self._lost = f"{thief} has taken it over in the meantime; this run writes nothing more"
+                self._lost = f"{thief} has taken it over; this run writes nothing more"
 
     def _age(self) -> float:
-        """Seconds since the lease was renewed, both ends by the clock of the store."""
+        """Seconds since the last renewal of the lease, by the clock of the store."""
         probe = f"clock-{uuid.uuid4().hex}"
         self._store.write(probe, b"")
         try:
             return self._store.modified(probe) - self._store.modified(LOCK)
-        except FileNotFoundError:  # given back in the meantime
+        except FileNotFoundError:  # released in the meantime
             return float("inf")
         finally:
             with contextlib.suppress(OSError):
@@ -149,7 +151,7 @@ class Lease:
             return json.loads(self._store.read(LOCK))
         except FileNotFoundError:
             return None
-        except ValueError as error:  # half of it was there, in a store whose writes are not atomic
+        except ValueError as error:  # incomplete, in a store whose writes are not atomic
             raise OSError(f"{LOCK} cannot be read ({error})") from error
 
     def _write(self) -> None:
@@ -176,7 +178,7 @@ def _myself() -> dict[str, Any]:
 
 
 def folder_owner(folder: Path) -> dict[str, Any]:
-    """Who has or had the lock of a folder; empty if that is not known."""
+    """The current or last owner of a folder's lock; empty if unknown."""
     try:
         return json.loads((folder / OWNER).read_text())
     except (OSError, ValueError):
@@ -184,7 +186,7 @@ def folder_owner(folder: Path) -> dict[str, Any]:
 
 
 def is_gone(owner: dict[str, Any]) -> bool:
-    """Whether the holder of a lease was a process of this machine that is no more."""
+    """Whether the owner of a lease was a process of this machine that has ended."""
     if owner.get("host") != socket.gethostname() or owner.get("pid") == os.getpid():
         return False
     try:
@@ -197,6 +199,6 @@ def is_gone(owner: dict[str, Any]) -> bool:
 
 
 def since_boot() -> float:
-    """Seconds on a clock that nobody sets, and that a machine's sleep does not stop where the system has such a one."""
+    """Seconds on a monotonic clock that continues while the machine sleeps, if the system has such a clock."""
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if clock is None else time.clock_gettime(clock)

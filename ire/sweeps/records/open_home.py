@@ -24,7 +24,7 @@ def home_at(location: str | Path) -> ExperimentHome:
 
 
 def new_home(storage: str | Path, name: str) -> ExperimentHome:
-    """The home of a new experiment; raises `InvalidInput` if it is impossible. Writes nothing."""
+    """The home of a new experiment; raises `InvalidInput` if it cannot be created there. Writes nothing."""
     if is_uri(storage):
         home = StoreHome(below(storage, name))
         try:
@@ -37,13 +37,11 @@ def new_home(storage: str | Path, name: str) -> ExperimentHome:
             raise _exists(home)
         return home
     home = FolderHome((Path(storage) / name).resolve())
-    if home.folder.exists() or os.path.lexists(Path(storage) / name):  # a link would lead out of the storage
+    if home.folder.exists() or os.path.lexists(Path(storage) / name):  # a link could lead out of the storage
         raise _exists(home)
     parent = next(path for path in home.folder.parents if path.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise InvalidInput(
-            f"--storage {str(storage)!r}: {str(parent)!r} is not a folder that can be written to"
-        )
+        raise InvalidInput(f"--storage {str(storage)!r}: {str(parent)!r} is not a writable folder")
     return home
 
 

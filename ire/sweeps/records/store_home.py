@@ -16,7 +16,7 @@ from ire.sweeps.records.experiment_home import OUTPUTS, RECORDS, ExperimentHome
 from ire.sweeps.records.experiment_lock import Lease
 
 PUBLISHED = ("sweep.toml", "optuna.log", "ray.log", "trials/", *OUTPUTS)
-"""What is copied to an object store besides the records; of `trials/` only TensorBoard's event files."""
+"""Files copied to an object store besides the records; from `trials/` only TensorBoard's event files."""
 
 FAN_IN = 16
 """Number of segments that are merged into one."""
@@ -27,7 +27,7 @@ READ_ATTEMPTS = 10
 CREDENTIALS = (
     "its credentials come from the environment (AWS_ACCESS_KEY_ID, ...) or are given in the URI each time"
 )
-"""What may be wrong with a store that cannot be read: none are kept."""
+"""A hint for a store that cannot be read, since credentials are never stored."""
 
 
 class StoreHome(ExperimentHome):
@@ -41,14 +41,14 @@ class StoreHome(ExperimentHome):
         self._mirror = tempfile.TemporaryDirectory(prefix="ire-")
         self.folder = Path(self._mirror.name)
         self._segments: dict[str, list[tuple[int, int, int]]] = {name: [] for name in RECORDS}
-        """By file: first byte, end and level of each segment, gapless."""
+        """First byte, end and level of each segment, without gaps, by file."""
         self._published: dict[Path, tuple[float, int]] = {}
         self._publishing = threading.Lock()
         self._lease = Lease(self._store, location)
 
     @property
     def exists(self) -> bool:
-        """Whether an experiment lives here."""
+        """Whether the store has an experiment at this location."""
         return "sweep.toml" in self._store.names()
 
     def create(self) -> None:
@@ -59,7 +59,9 @@ class StoreHome(ExperimentHome):
             try:
                 return self._open()
             except OSError as error:
-                merged = isinstance(error, FileNotFoundError)  # by a running sweep, since they were listed
+                merged = isinstance(
+                    error, FileNotFoundError
+                )  # a running sweep merged segments since they were listed
                 if not merged or attempt == READ_ATTEMPTS - 1:
                     raise InvalidInput(
                         f"{self.location!r} cannot be read ({error}); {CREDENTIALS}"
@@ -69,7 +71,7 @@ class StoreHome(ExperimentHome):
         names = self._store.names()
         if "sweep.toml" in names:
             self._store.fetch("sweep.toml", self.folder / "sweep.toml")
-        for name in reversed(RECORDS):  # events first: no event may tell of results that are not there yet
+        for name in reversed(RECORDS):  # events first: they must not refer to results that are missing yet
             self._segments[name].clear()
             self._fetch_segments(name, [n for n in names if n.startswith(f"{name}/")])
 
