@@ -261,7 +261,7 @@ def test_what_a_resumed_sweep_has_there_already_it_need_not_find_room_for(tmp_pa
             "ire.sweeps.ray.disk.shutil.disk_usage", lambda _, free=free: usage._replace(free=free)
         )
         if fits:
-            assert "; 3.0 kB of it are there; " in check_room(room, str(tmp_path))
+            assert "; 3.0 kB of it are used already; " in check_room(room, str(tmp_path))
         else:
             with pytest.raises(InvalidInput, match="make room"):
                 check_room(room, str(tmp_path))

@@ -1,1 +1,1 @@
-"""The arithmetic behind a report: speed-ups, intervals, verdicts, times to a target, what tuning and settings did."""
+"""The arithmetic behind a report: speed-ups, intervals, verdicts, times to a target, effects of tuning and settings."""

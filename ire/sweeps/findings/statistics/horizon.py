@@ -1,9 +1,9 @@
-"""Which horizon of the baseline is worth as much as a method: reading its curve of final loss against horizon.
+"""Finds the baseline's horizon with the same final loss as a method, on its curve of final loss over horizon.
 
-Every point of the curve is a run of its own with a complete schedule. The points are made monotone by isotonic
-regression (losses of longer runs that are higher are noise, and pooled) and joined by monotone cubics in the logarithm
-of the horizon: straight lines lie above a curve that flattens, and flatter the method. The curve is never
-extrapolated: beyond its ends a value is censored.
+Every point of the curve is a separate run with a complete schedule. Isotonic regression makes the points monotone,
+since a higher loss of a longer run is noise. Monotone cubics in the logarithm of the horizon join them: straight lines
+would lie above a flattening curve and favour the method. The curve is never extrapolated: values beyond its ends are
+censored.
 """
 
 import numpy as np
@@ -11,15 +11,15 @@ import numpy as np
 from ire.sweeps.findings.statistics.monotone_cubic import monotone_cubic
 
 BELOW, WITHIN, ABOVE, UNKNOWN = -1, 0, 1, 2
-"""The true value is at most the one given, is it, or is at least it; nothing is known of a mean of both bounds."""
+"""The true value is at most, equals, or is at least the given one; a mean of both bounds is unknown."""
 PIECES = 8
-"""Straight pieces that stand for the cubic between two points."""
+"""Number of straight pieces that approximate the cubic between two points."""
 
 
 def decreasing(losses: np.ndarray) -> np.ndarray:
     """The non-increasing sequences nearest to the rows of `losses` (r, h) in least squares.
 
-    By the min-max formula (Barlow et al. 1972): the smallest over starts of the largest over ends of the means.
+    By the min-max formula (Barlow et al. 1972): the minimum over starts of the maximum over ends of the means.
     """
     h = losses.shape[1]
     sums = np.concatenate([np.zeros((len(losses), 1)), losses.cumsum(axis=1)], axis=1)
@@ -37,12 +37,12 @@ def decreasing(losses: np.ndarray) -> np.ndarray:
 def equal_horizon(
     factors: np.ndarray, losses: np.ndarray, gains: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The horizons at which the baseline is as good as methods that gain `gains` (r, ...) over it at horizon 1.
+    """The horizons at which the baseline equals methods with `gains` (r, ...) over it at horizon 1.
 
     `factors` (h,) are rising horizons in multiples of the task's, 1 among them, `losses` (r, h) the baseline's final
-    losses there. A gain is the baseline's loss at 1 minus the method's; 0 is horizon 1. Where the curve is flat the
-    horizon nearest to 1 is taken: a flat stretch is in nobody's favour. Returns values of the shape of `gains`, in
-    multiples of the task's horizon, and for each `BELOW`, `WITHIN` or `ABOVE`.
+    losses there. A gain is the baseline's loss at 1 minus the method's; a gain of 0 gives horizon 1. On a flat part of
+    the curve the horizon nearest to 1 is taken, which favours neither side. Returns values with the shape of `gains`,
+    in multiples of the task's horizon, and `BELOW`, `WITHIN` or `ABOVE` for each.
     """
     log, curve = joined(np.log(factors), decreasing(losses))
     if gains.ndim == 1:
@@ -52,7 +52,7 @@ def equal_horizon(
 
 
 def _horizons(log: np.ndarray, curve: np.ndarray, gains: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Those of one method, read on the joined curve."""
+    """The horizons of one method, read on the joined curve."""
     (one,) = np.flatnonzero(log == 0)
     if not gains.any():
         return np.ones(len(gains)), np.full(len(gains), WITHIN)
@@ -67,7 +67,7 @@ def _horizons(log: np.ndarray, curve: np.ndarray, gains: np.ndarray) -> tuple[np
 
 
 def _crossing(log: np.ndarray, curve: np.ndarray, reached: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Where, going from the first of `log` (k,) on, the rows of `curve` (r, k) first are `reached`; NaN if nowhere."""
+    """The first position along `log` (k,) at which the rows of `curve` (r, k) are `reached`; NaN if nowhere."""
     rows, j = np.arange(len(curve)), reached.argmax(axis=1)
     i = np.maximum(j - 1, 0)
     before, after = curve[rows, i], curve[rows, j]
@@ -77,7 +77,7 @@ def _crossing(log: np.ndarray, curve: np.ndarray, reached: np.ndarray, targets: 
 
 
 def joined(log: np.ndarray, curve: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Log horizons and losses of a fine polygon through the points (Fritsch and Carlson 1980); one point is itself."""
+    """Log horizons and losses of a fine polygon through the points (Fritsch and Carlson 1980); one point stays."""
     if len(log) == 1:
         return log, curve
     share = np.linspace(0, 1, PIECES, endpoint=False)

@@ -1,6 +1,6 @@
-"""Which settings mattered: their share in the spread of final losses over the completed trials of one search.
+"""The importance of settings: their share of the variance of final losses over the finished trials of one search.
 
-Pruned trials are left out: their losses are those of another fidelity, and they are a biased sample of the rest.
+Pruned trials are left out: their losses have another fidelity, and they are a biased sample.
 """
 
 import warnings
@@ -10,13 +10,13 @@ from ire.sweeps.plan.plan import Plan
 from ire.sweeps.records.records import FINISHED, TrialRecord
 
 MIN_TRIALS = 8
-"""Fewer completed trials than this tell nothing about several settings at a time."""
+"""Minimum number of finished trials for an estimate."""
 MAX_TRIALS = 400
-"""More are thinned out to this many: the forest would take minutes, and say the same."""
+"""Maximum number of trials used; with more the forest would take minutes for the same result."""
 
 
 def importances(plan: Plan, method: str, trials: Sequence[TrialRecord]) -> dict[str, float] | None:
-    """Each searched setting's importance by fANOVA (Hutter et al. 2014), adding up to 1; None with too few trials."""
+    """The importance of each searched setting by fANOVA (Hutter et al. 2014), with sum 1; None with too few trials."""
     finished = [trial for trial in trials if trial.status == FINISHED]
     if len(finished) < MIN_TRIALS:
         return None

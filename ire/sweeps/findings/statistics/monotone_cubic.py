@@ -1,6 +1,6 @@
-"""A monotone piecewise cubic through points (Fritsch and Butland 1984): scipy's PCHIP without the start of scipy.
+"""A monotone piecewise cubic through points (Fritsch and Butland 1984): scipy's PCHIP without importing scipy.
 
-`scipy.interpolate` takes longer to import than all else that `ire status` does. The values are the same, bit for bit.
+`scipy.interpolate` takes longer to import than everything else in `ire status`. The values are equal, bit for bit.
 """
 
 import numpy as np
@@ -21,7 +21,7 @@ def monotone_cubic(x: np.ndarray, y: np.ndarray, at: np.ndarray) -> np.ndarray:
 
 
 def _tangents(steps: np.ndarray, slopes: np.ndarray) -> np.ndarray:
-    """The slopes at the points (r, k): weighted harmonic means, 0 at an extremum; of three points at the ends."""
+    """The slopes at the points (r, k): weighted harmonic means, 0 at an extremum; three-point formulas at the ends."""
     if len(steps) == 1:
         return np.repeat(slopes, 2, axis=1)
     before, after = slopes[:, :-1], slopes[:, 1:]
@@ -37,7 +37,7 @@ def _tangents(steps: np.ndarray, slopes: np.ndarray) -> np.ndarray:
 
 
 def _end(h0: float, h1: float, m0: np.ndarray, m1: np.ndarray) -> np.ndarray:
-    """The slope (r,) at an end, whose piece has length `h0` and slope `m0`, and the next one `h1` and `m1`."""
+    """The slope (r,) at an end; its piece has length `h0` and slope `m0`, the next piece `h1` and `m1`."""
     found = ((2 * h0 + h1) * m0 - h0 * m1) / (h0 + h1)
     turns = np.sign(found) != np.sign(m0)
     steep = (np.sign(m0) != np.sign(m1)) & (np.abs(found) > 3.0 * np.abs(m0))

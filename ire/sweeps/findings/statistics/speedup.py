@@ -1,12 +1,12 @@
-"""How much longer a tuned baseline would have to run to end as low as a method does.
+"""The speed-up: how much longer a tuned baseline would have to run to reach the final loss of a method.
 
-S = h*/T, where h* is the horizon at which the baseline, with a complete schedule of its own, ends at the loss at which
-the method ends at T. Steps convert into gradient evaluations by what a step costs, and into wall-clock by how long it
-takes. Above 1 is faster.
+S = h*/T, where h* is the horizon at which the baseline, with its own complete schedule, ends at the loss at which the
+method ends at T. Steps are converted to gradient evaluations by the cost of a step, and to wall-clock by its duration.
+Above 1 is faster.
 
-The interval is over units that are independent draws of everything that varies: studies, each with a search of its
-own; or, within one study, seeds, and then it is about these two configurations. Everything measured in a unit
-belongs together, so what is common to it - initialisation, data order, data split - cancels.
+The interval is over independent units: studies, each with its own search, or seeds within one study, where the result
+is about two configurations. All values of a unit are paired, so common effects of initialisation, data order and data
+split cancel.
 """
 
 from collections.abc import Mapping
@@ -31,12 +31,12 @@ def speed_ups(
 ) -> tuple[dict[str, SpeedUp], dict[str, np.ndarray]]:
     """The speed-up of a method over a baseline by clock, and the draws (resamples, 2) behind each.
 
-    `losses` (n, 2 + h), a row a unit: final loss of the method, of the baseline, and of the curve at the rising
-    `factors` (h,) of the task's horizon, 1 among them. The curve is the baseline's own, or another's that stands in for
-    it: then both are read on it. `costs` by clock: logarithms (n,) of what a step of the baseline costs over one of
-    the method, or (resamples + 1,) draws of it whose first is the value; a clock that is missing is not judged.
-    `whole` is false where planned runs are missing: then there is no verdict. Without `paired` what a unit measured of
-    two things does not belong together. A draw is a value and `BELOW`, `WITHIN`, `ABOVE` or `UNKNOWN`.
+    `losses` (n, 2 + h), one row per unit: final loss of the method, of the baseline, and of the curve at the rising
+    `factors` (h,) of the task's horizon, including 1. The curve is the baseline's own, or a substitute on which both
+    are read. `costs` by clock: logarithms (n,) of the cost of a baseline step over one of the method, or
+    (resamples + 1,) with the value first and then its draws; clocks without costs are not judged. `whole` is false if
+    planned runs are missing, which excludes a verdict. Without `paired` the values of a unit are independent. A draw is
+    a value and one of `BELOW`, `WITHIN`, `ABOVE`, `UNKNOWN`.
     """
     n, h = len(losses), len(factors)
     of_units = {clock: cost for clock, cost in costs.items() if len(cost) == n}
@@ -53,7 +53,7 @@ def speed_ups(
 def speed_ups_of_means(
     means: np.ndarray, factors: np.ndarray, costs: Mapping[str, np.ndarray], *, units: int, whole: bool
 ) -> tuple[dict[str, SpeedUp], dict[str, np.ndarray]]:
-    """The same from `means` (1 + resamples, 2 + h) of the losses and `costs` (1 + resamples,), the values first."""
+    """Speed-ups from `means` (1 + resamples, 2 + h) of the losses and `costs` (1 + resamples,), values first."""
     curve, at_1 = means[:, 2:], 2 + int(np.flatnonzero(factors == 1.0)[0])
     horizons, sides = equal_horizon(factors, curve, means[:, [at_1]] - means[:, :2])
     steps, side = horizons[:, 0] / horizons[:, 1], _side(sides[:, 0], sides[:, 1])
@@ -68,7 +68,7 @@ def speed_ups_of_means(
 
 
 def _side(mine: np.ndarray, theirs: np.ndarray) -> np.ndarray:
-    """How a ratio is bounded whose two parts are."""
+    """The bounds of a ratio, from the bounds of its numerator and denominator."""
     above = (mine == ABOVE) | (theirs == BELOW)
     below = (mine == BELOW) | (theirs == ABOVE)
     return np.where(above & below, UNKNOWN, np.where(above, ABOVE, np.where(below, BELOW, WITHIN)))

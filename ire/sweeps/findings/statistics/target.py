@@ -1,7 +1,7 @@
-"""How soon a method reaches the loss, or metric, at which the baseline ends: the ratio that the literature quotes.
+"""How soon a method reaches the final loss or metric of the baseline: the ratio that the literature quotes.
 
-It reads curves in mid-schedule, so it is biased: a method must reach the target before its learning rate has decayed,
-the baseline after. It stands beside the speed-up (`speedup.py`), labelled, and no verdict rests on it.
+It reads curves in mid-schedule and is therefore biased: the method must reach the target before its learning rate has
+decayed, the baseline after. Reports show it beside the speed-up (`speedup.py`), and no verdict uses it.
 """
 
 import math
@@ -17,7 +17,7 @@ from ire.trial.report import Curve
 
 
 def times_to_target(times: np.ndarray, losses: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Where each curve first falls to its target, linear between evaluations; infinity if it never does.
+    """The times at which curves first reach their targets, linear between evaluations; infinity if never.
 
     `times` (k,) are in order, `losses` (r, k), `targets` (r,). A target met at the first evaluation gives its time.
     """
@@ -33,7 +33,7 @@ def times_to_target(times: np.ndarray, losses: np.ndarray, targets: np.ndarray) 
 
 
 def best_run_ratio(baseline: Curve, method: Curve, clock: str, metric: Metric = LOSS) -> Ratio:
-    """Time of `baseline` to its own final value over the time of `method` to it: one run each, no interval."""
+    """Time of `baseline` to its final value over that of `method` to it: one run each, without an interval."""
     (ratio, censored), *_ = _ratios([baseline], [method], clock, metric, None)
     return Ratio(value=float(ratio), censored=int(censored))
 
@@ -47,7 +47,7 @@ def time_to_target_ratio(
     *,
     paired: bool = True,
 ) -> SpeedUp:
-    """The same on mean curves over seeds, with an interval; the i-th curves of both are a pair if they are `paired`."""
+    """The ratio for mean curves over seeds, with an interval; the i-th curves of both are paired if `paired`."""
     (ratio, censored), *draws = _ratios(baseline, method, clock, metric, generator, paired=paired)
     drawn = np.array(draws)
     return speed_up_from_draws(
@@ -64,7 +64,7 @@ def _ratios(
     *,
     paired: bool = True,
 ) -> np.ndarray:
-    """Rows of ratio and censoring: of the means first, then of the draws."""
+    """Rows of ratio and censoring: those of the means first, then those of the draws."""
     key = "step" if clock == "wall" else clock
     points = min(len(curve) for curve in (*baseline, *method))
     stacked = [
@@ -72,7 +72,7 @@ def _ratios(
         for side in (baseline, method)
     ]
     times = [np.array([r[key] for r in side[0][-points:]], dtype=float) for side in (baseline, method)]
-    if not all(side[-1] > 0 for side in times):  # one that counts nothing on this clock
+    if not all(side[-1] > 0 for side in times):  # a side without counts on this clock
         return np.tile([1.0, UNKNOWN], (1 + RESAMPLES, 1))
     both = np.hstack(stacked)
     means = both.mean(axis=0)[None]
@@ -87,7 +87,7 @@ def _ratios(
     scale = 1.0
     if clock == "wall":
         times_a_step = _step_seconds(baseline), _step_seconds(method)
-        draws = generator or np.random.default_rng(0)  # without a generator none are drawn
+        draws = generator or np.random.default_rng(0)  # without a generator nothing is drawn
         scale = median_ratios(*times_a_step, draws, resamples=len(means) - 1)
     ratios = scale * needed / np.where(misses, times[1][-1], reached)
     return np.stack([ratios, np.where(misses, BELOW, WITHIN)], axis=1)

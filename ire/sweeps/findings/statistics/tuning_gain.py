@@ -1,6 +1,6 @@
-"""What tuning bought each method: the best to be expected of n trials, and the best so far as it happened.
+"""The gain of tuning for each method: the expected best of n trials, and the actual best so far.
 
-Everything here is in costs (`ire.trial.metric`): losses, or the negative of what is better the higher it is.
+All values are costs (`ire.trial.metric`): losses, or the negative of metrics of which higher is better.
 """
 
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ RESAMPLES = 1000
 
 
 def trial_costs(trials: Sequence[TrialRecord], metric: Metric = LOSS) -> np.ndarray:
-    """The cost each ended search trial stands for, in the order of their numbers.
+    """The cost of each ended search trial, in order of their numbers.
 
-    A finished one's last; of a pruned one the last it reported, more than it would have ended with; of one that
-    diverged or failed the worst of the others. Empty if none finished.
+    It is the last reported cost of a finished or pruned trial, although a pruned trial would have ended lower, and the
+    worst cost of the others for a trial that diverged or failed. Empty if none finished.
     """
     ended = sorted((t for t in trials if t.status != "running"), key=lambda t: t.number)
     if not any(t.status == FINISHED for t in ended):
@@ -32,9 +32,9 @@ def trial_costs(trials: Sequence[TrialRecord], metric: Metric = LOSS) -> np.ndar
 
 
 def trials_to_within(trials: Sequence[TrialRecord], metric: Metric = LOSS, share: float = 0.01) -> int | None:
-    """How many trials of one search had started when it came within `share` of the best value it would find.
+    """How many trials of one search had started when it came within `share` of its final best value.
 
-    None if no trial finished. How easily a method is tuned: few are needed where most settings do.
+    None if no trial finished. It measures how easily a method is tuned: few trials suffice if most settings are good.
     """
     costs = {t.number: metric.cost(t.final(metric.name)) for t in trials if t.status == FINISHED}
     if not costs:
@@ -44,30 +44,30 @@ def trials_to_within(trials: Sequence[TrialRecord], metric: Metric = LOSS, share
 
 
 def effort(needed: Sequence[int], generator: np.random.Generator) -> tuple[float, float, float]:
-    """Geometric mean over searches of the trials that each `needed`, and its 95 % interval over them."""
+    """Geometric mean over searches of the number of trials `needed`, and its 95 % interval."""
     logs = np.log(np.array(needed, dtype=float))
     low, high = interval(paired_draws(logs[:, None], generator)[:, 0])
     return float(np.exp(logs.mean())), float(np.exp(low)), float(np.exp(high))
 
 
 def counts(trials: int) -> np.ndarray:
-    """The numbers n of trials at which an expected best is given: all up to 64, then ever sparser."""
+    """The numbers n of trials for which an expected best is given: all up to 64, sparser above."""
     if trials <= 64:
         return np.arange(1, trials + 1)
     return np.unique(np.round(np.geomspace(1, trials, 64)).astype(int))
 
 
 def expected_best(losses: np.ndarray) -> np.ndarray:
-    """The expected least of n of `losses` (..., k), for n of `counts(k)`.
+    """The expected minimum of n of the `losses` (..., k), for each n in `counts(k)`.
 
-    Drawn without replacement (Tang et al. 2020), which is unbiased where drawing with it (Dodge et al. 2019) is not.
-    Trials count as exchangeable, which those that a sampler suggests late are not quite.
+    Drawn without replacement (Tang et al. 2020), which is unbiased, unlike drawing with replacement (Dodge et al.
+    2019). Trials count as exchangeable, which is not quite true for those that a sampler suggests late.
     """
     k = losses.shape[-1]
     ordered = np.sort(losses, axis=-1)
     n = counts(k)[:, None]
     rank = np.arange(k)[None, :]
-    others = np.maximum(k - rank - n, 0)  # the least is of this rank if the n - 1 others are of later ones
+    others = np.maximum(k - rank - n, 0)  # the minimum has this rank if the n - 1 others have later ranks
     ways = gammaln(k - rank) - gammaln(n) - gammaln(others + 1)
     weights = np.exp(ways - (gammaln(k + 1) - gammaln(n + 1) - gammaln(k - n + 1)))
     return ordered @ np.where(rank <= k - n, weights, 0.0).T
@@ -83,7 +83,7 @@ def expected_best_interval(losses: np.ndarray, generator: np.random.Generator) -
 
 
 def best_so_far(trials: Sequence[TrialRecord], metric: Metric = LOSS) -> tuple[list[int], list[float]]:
-    """Gradient evaluations spent when each finished trial ended, in the order of numbers, and the best cost by then."""
+    """Gradient evaluations spent up to each finished trial, in order of numbers, and the best cost so far."""
     spent, best, at, values = 0, np.inf, [], []
     for trial in sorted(trials, key=lambda t: t.number):
         spent += trial.gradient_evaluations

@@ -1,8 +1,8 @@
-"""When a method is called faster: margin, studies and the corrections, all fixed beforehand.
+"""When a method is called faster: margin, studies and corrections, all fixed in advance.
 
-*Faster* on a clock: faster than every tuned baseline on it by more than the margin. Every one must be shown, so no
-correction is due for their number (intersection-union test, Berger 1982). *Slower*: some baseline is faster; its p
-value is multiplied by their number. Over the methods of a sweep both are corrected by Holm (1979).
+*Faster* on a clock means faster than every tuned baseline on it by more than the margin. All must be shown, so their
+number needs no correction (intersection-union test, Berger 1982). *Slower* means that some baseline is faster; its p
+value is multiplied by their number. Both are corrected over the methods of a sweep by Holm (1979).
 """
 
 from collections.abc import Collection, Mapping
@@ -15,14 +15,14 @@ from ire.sweeps.findings.statistics.horizon import ABOVE, BELOW, UNKNOWN, WITHIN
 from ire.sweeps.plan.plan import MARGIN
 
 MIN_SEEDS = 3
-"""Fewer pairs than this show nothing of two configurations: one or two do not know their spread."""
+"""Minimum number of pairs for a comparison of two configurations: fewer do not show their spread."""
 TAIL = (1 - LEVEL) / 2
 FASTER, SLOWER, NOT_SHOWN, NOT_FINISHED = "faster", "slower", "not shown", "not finished"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ratio:
-    """A speed-up, above 1 is faster; or a bound on one, if the curve it is read from ends there."""
+    """A speed-up, above 1 is faster; or a bound on one, if the curve from which it is read ends there."""
 
     value: float
     censored: int = WITHIN
@@ -39,13 +39,13 @@ class SpeedUp:
     low: Ratio
     high: Ratio
     units: int
-    """Studies behind it, or pairs of runs within one study."""
+    """Number of studies, or of pairs of runs within one study."""
     p_faster: float
-    """Share of draws that are not above the margin: one-sided p value of "no faster than that"."""
+    """Share of draws not above the margin: the one-sided p value of "not faster than the margin"."""
     p_slower: float
-    """Share of draws that are not below 1."""
+    """Share of draws not below 1: the one-sided p value of "not slower"."""
     whole: bool = True
-    """Whether every planned run is among them; False if runs diverged, failed or are still to come."""
+    """Whether all planned runs are included; False if runs diverged, failed or have not ended."""
 
     def __str__(self) -> str:
         return f"{self.ratio} [{self.low}, {self.high}]" if self.units > 1 else f"{self.ratio} (one run)"
@@ -61,10 +61,10 @@ def speed_up_from_draws(
     whole: bool = True,
     tails: tuple[float, float] = (TAIL, TAIL),
 ) -> SpeedUp:
-    """Summarise draws (r,) of a ratio, each of which may be a bound; `tails` are the probabilities left out.
+    """Summarize draws (r,) of a ratio, each of which may be a bound; `tails` are the probabilities left out.
 
-    What is only bounded from above may be anything below, and the reverse: an end of the interval is a number if it is
-    one even so, else a bound itself.
+    A draw bounded from above may have any lower value, and vice versa. An end of the interval is a number if it is the
+    same for all these values, else a bound.
     """
     least = np.where(np.isin(draws_censored, (BELOW, UNKNOWN)), -np.inf, draws)
     most = np.where(np.isin(draws_censored, (ABOVE, UNKNOWN)), np.inf, draws)
@@ -83,7 +83,7 @@ def speed_up_from_draws(
 
 
 def with_tails(speed_up: SpeedUp, draws: np.ndarray, tails: tuple[float, float]) -> SpeedUp:
-    """The same speed-up, with an interval that leaves out `tails`: from its draws (r, 2) of ratio and bound."""
+    """The speed-up with an interval that leaves out `tails`, from its draws (r, 2) of ratio and bound."""
     return speed_up_from_draws(
         speed_up.ratio.value,
         speed_up.ratio.censored,
@@ -96,7 +96,7 @@ def with_tails(speed_up: SpeedUp, draws: np.ndarray, tails: tuple[float, float])
 
 
 def unknown_speed_up(units: int) -> tuple[SpeedUp, np.ndarray]:
-    """A speed-up that cannot be read, and draws of it: it may be anything."""
+    """A speed-up that cannot be read, and its draws, which bound nothing."""
     draws = np.column_stack([np.ones(RESAMPLES), np.full(RESAMPLES, UNKNOWN)])
     return (
         speed_up_from_draws(1.0, UNKNOWN, draws[:, 0], draws[:, 1], units=units, whole=False),
@@ -105,12 +105,12 @@ def unknown_speed_up(units: int) -> tuple[SpeedUp, np.ndarray]:
 
 
 def hardest(over: Mapping[str, SpeedUp]) -> str:
-    """The baseline that is hardest to beat: that over which the speed-up is smallest."""
+    """The baseline that is hardest to beat: the one with the smallest speed-up over it."""
     return min(over, key=lambda name: over[name].ratio.value)
 
 
 def _end(at_least: float, at_most: float, wider: float) -> Ratio:
-    """An end of an interval that lies within these two, the `wider` one if both are numbers."""
+    """An end of an interval that lies between two bounds: the `wider` one if both are finite."""
     if np.isfinite(at_least) and np.isfinite(at_most):
         return Ratio(value=wider)
     if np.isfinite(at_most):
@@ -122,24 +122,23 @@ def _end(at_least: float, at_most: float, wider: float) -> Ratio:
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """What is said about one method on one clock."""
+    """The judgement on one method on one clock."""
 
     verdict: str
     against: str
-    """The baseline that decides: the one that is hardest to beat, by p value; of a slower method the one that beats it
-    best."""
+    """The decisive baseline: the one that is hardest to beat by p value, or for a slower method the one that beats it
+    most clearly."""
     tails: tuple[float, float]
-    """Levels at which its interval agrees with the verdict: below for *faster*, above for *slower*."""
+    """Levels at which its interval agrees with the verdict: the lower for *faster*, the upper for *slower*."""
 
 
 def judge(found: Mapping[str, Mapping[str, SpeedUp]], looks: int = 1) -> dict[str, Judgement]:
     """The judgement on each method from its speed-ups over every baseline, by method and baseline.
 
-    At most 2.5 % of the sweeps in which no method is faster than the margin call any of them faster, and as many of
-    those in which none is slower call any slower. A method is not judged if none of its speed-ups is `whole`: it lost
-    runs. A baseline that lost runs must be beaten in those that are left, which speak for it, but makes none slower.
-    A sweep that is judged at several `looks` and goes on until it is decided spends a part of the levels at each
-    (Bonferroni), so they hold however often it is looked at.
+    If no method is faster than the margin, at most 2.5 % of sweeps call any method faster, and likewise for slower. A
+    method is not judged if none of its speed-ups is `whole`, since it lost runs. A baseline that lost runs must be
+    beaten in its remaining runs, which favour it, but it makes no method slower. A sweep that is judged at several
+    `looks` until it is decided spends a part of the levels at each (Bonferroni), so the levels hold overall.
     """
     whole = {method: {b: s for b, s in over.items() if s.whole} for method, over in found.items()}
     whole = {method: over for method, over in whole.items() if over}
@@ -162,15 +161,15 @@ def judge(found: Mapping[str, Mapping[str, SpeedUp]], looks: int = 1) -> dict[st
 
 
 def rivals(judgement: Judgement, over: Collection[str]) -> list[str]:
-    """The baselines among `over` on which a judgement rests: all of them for *faster*, else the one that decides."""
+    """The baselines among `over` on which a judgement rests: all of them for *faster*, else the decisive one."""
     return list(over) if judgement.verdict == FASTER else [judgement.against]
 
 
 def holm(p_values: Mapping[str, float], level: float) -> tuple[set[str], dict[str, float]]:
-    """The names whose hypotheses Holm's step-down procedure rejects, and the level at which it looked at each.
+    """The names whose hypotheses Holm's step-down procedure rejects, and the level at which it tested each.
 
-    A name that is not rejected was looked at with the level at which the procedure stopped: its p value is above that
-    or it stands behind one that is, so intervals at these levels agree with what is rejected.
+    A name that is not rejected has the level at which the procedure stopped: its p value, or an earlier one, is above
+    that level, so intervals at these levels agree with the rejections.
     """
     rejected: set[str] = set()
     levels: dict[str, float] = {}
