@@ -199,7 +199,8 @@ class IRE(Readings, Owner):
             raise ValueError(
                 "the parameters already had gradients when the curvature backward began: the mask would rank their "
                 "sum, and the training gradients would be lost. Run the curvature backward and update_mask() before "
-                "the training backward, or use update_mask(loss)"
+                "the training backward, or use update_mask(loss); clear what parameters got before they were added "
+                "to the optimizer with model.zero_grad()"
             )
         if not any(has_gradient(p) for p in self.parameters()):
             raise ValueError(

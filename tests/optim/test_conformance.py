@@ -185,6 +185,7 @@ def test_groups_are_left_out_or_added(case, run):
     run(model, optimizer, 0, 2)
     assert optimizer.kappa_in_force == 0 and not optimizer.flat_fractions()
     optimizer.add_param_group({"params": [second]})
+    model.zero_grad()  # of the steps in which nobody cleared the second's
     run(model, optimizer, 2, 7)
     assert set(optimizer.flat_fractions()) == {second} and optimizer.kappa_in_force == 2
 
