@@ -190,7 +190,7 @@ def test_the_callers_threads_are_as_before(tmp_path):
     ("options", "message"),
     [
         ({"workers": 2}, "--inline --workers 2: one process is one worker; without --inline"),
-        ({"address": "auto"}, "--inline --address auto: give one of them"),
+        ({"address": "auto"}, "--inline --address auto: give only one of them"),
         ({"gpus_per_worker": 1}, "--inline --gpus-per-worker 1: this process sees no GPU"),
     ],
 )

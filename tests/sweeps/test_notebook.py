@@ -80,7 +80,7 @@ def test_another_process_resumes_it_only_with_the_function_and_says_so(call, ano
     assert [t.status for t in read_records(experiment.folder).trials.values()].count(RUNNING) == 1
     another_process()
     with pytest.raises(
-        InvalidInput, match=r"no file holds.*from train import train; resume\(FOLDER, train\)"
+        InvalidInput, match=r"comes from a notebook.*from train import train; resume\(FOLDER, train\)"
     ):
         resume(experiment.folder, inline=True)
     assert resume(experiment.folder, in_no_file(), inline=True).is_complete
