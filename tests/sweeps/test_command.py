@@ -1,6 +1,7 @@
 """The command line: bad input, and what works where Ray and Optuna are not installed."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -178,6 +179,31 @@ def test_one_method_is_shown_with_its_settings_ranges_and_groups():
     assert "matrices: 8 tensors, 98,304 numbers" in groups
     assert "embeddings: 2 tensors, 20,480 numbers" in groups
     assert "blocks.*.linear1.weight (2)" in groups, "names that differ in numbers alone are one"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (
+            ("sweep", "digits", "--tirals", "3"),
+            r"no such option: --tirals .*--trials.*; `\S+ sweep --help` shows",
+        ),
+        (("swep", "digits"), r"no such command 'swep'.*did you mean 'sweep'"),
+        (("sweep", "digits", "--trials", "few"), r"invalid value for '--trials'.*integer"),
+        (("status",), r"missing argument 'folder'"),
+    ],
+)
+def test_what_is_mistyped_is_one_line(arguments, line):
+    told = invoke(*arguments).exception
+    assert isinstance(told, InvalidInput)
+    assert re.search(line, str(told), re.IGNORECASE)
+    assert "\n" not in str(told)
+
+
+def test_without_a_command_there_is_help():
+    shown = invoke()
+    assert shown.exit_code == 2
+    assert "Usage" in shown.output
 
 
 def test_a_task_without_a_method_is_refused():

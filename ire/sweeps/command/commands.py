@@ -1,17 +1,43 @@
-"""Typer's group of commands, changed to let every exception reach `main`."""
+"""Typer's group of commands, changed to let every exception reach `main`, and every mistake be one line."""
 
+import sys
 from typing import Any
 
+import typer
 from typer.core import TyperGroup
 
+from ire.invalid_input import InvalidInput
 from ire.sweeps.command.failures import EndOfInput
+
+USAGE_ERROR = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError")
+"""Of click, or of the copy of click that a newer typer brings."""
 
 
 class Commands(TyperGroup):
-    """Typer's group, except that an `EOFError` (from a truncated file, say) is not mistaken for Ctrl-D."""
+    """Typer's group, except that what is mistyped is an `InvalidInput`, and an `EOFError` (from a truncated file, say)
+    is not mistaken for Ctrl-D.
+    """
+
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        try:
+            code = super().main(*args, standalone_mode=False, **extra)
+        except USAGE_ERROR as error:
+            context: Any = getattr(error, "ctx", None)
+            if type(error).__name__ == "NoArgsIsHelpError":  # which has printed the help
+                sys.exit(2)
+            raise InvalidInput(_in_one_line(error, context)) from None
+        if standalone_mode:
+            sys.exit(code if isinstance(code, int) else 0)
+        return code
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except EOFError as error:
             raise EndOfInput from error
+
+
+def _in_one_line(error: Any, context: Any) -> str:
+    command = "ire" if context is None else context.command_path
+    message = " ".join(error.format_message().split()).rstrip(".")
+    return f"{message[:1].lower()}{message[1:]}; `{command} --help` shows what is allowed"
