@@ -11,7 +11,7 @@ from ire.toy.figure import laws
 def test_the_figure_is_drawn_and_the_law_holds(tmp_path):
     done = CliRunner().invoke(app, ["toy", "--out", str(tmp_path)])
     assert done.exit_code == 0, done.output
-    assert "left alone: yes" in done.output
+    assert "is unaffected: yes" in done.output
     assert b"<svg" in (tmp_path / "toy.svg").read_bytes()
     kappas = {law.kappa for law in laws()}
     assert {10.0, 20.0} <= kappas  # 1/rho, the bound of the theorems
