@@ -184,6 +184,7 @@ def test_groups_are_left_out_or_added(case, run):
     optimizer = IRE(build_base(case, [{"params": [first], "kappa": 0.0}]), kappa=2, gamma=0.5, interval=3)
     run(model, optimizer, 0, 2)
     assert optimizer.kappa_in_force == 0 and not optimizer.flat_fractions()
+    model.zero_grad()  # the optimizer has not cleared what it did not know
     optimizer.add_param_group({"params": [second]})
     model.zero_grad()  # of the steps in which nobody cleared the second's
     run(model, optimizer, 2, 7)

@@ -26,7 +26,7 @@ def planned(tmp_path, monkeypatch):
             found.append(plan)
             raise InvalidInput("planned")
 
-        monkeypatch.setattr(launch, "_run", run)
+        monkeypatch.setattr(launch, "run_plan", run)
         monkeypatch.chdir(tmp_path)
         result = CliRunner().invoke(app, ["sweep", *map(str, arguments)])
         assert found, (result.exception, result.output)
