@@ -61,7 +61,7 @@ def test_the_report_shows_the_metric_as_it_was_recorded(curves, tmp_path):
     difference = mine["difference"]["baseline"]
     assert 0 < difference["low"] < difference["value"] < difference["high"]
     text = (tmp_path / "out" / "report.md").read_text()
-    assert "Of val_accuracy higher is better." in text
+    assert "For val_accuracy, higher is better." in text
     assert "loss" not in text
     page = (tmp_path / "out" / "report.html").read_text()
     assert "final validation accuracy" in page

@@ -101,7 +101,7 @@ def test_what_a_tracker_raises_is_said_once_and_ends_nothing(monkeypatch, tmp_pa
     said = []
     (tracker,) = loggers(["mine"], make_plan(**PLAN), said.append)
     follow(tracker, tmp_path)
-    assert said == ["--loggers mine has failed and is left out from now on: ConnectionError: no network"]
+    assert said == ["--loggers mine failed and is no longer called: ConnectionError: no network"]
 
 
 def test_an_unknown_tracker_is_refused():

@@ -56,7 +56,7 @@ def cells(output: str, method: str) -> list[str]:
 def test_a_broken_off_sweep_shows_its_stage_and_the_command_that_continues_it(tmp_path):
     folder = make(tmp_path / "broken", kill_after=30)
     output = invoke("status", folder)
-    assert f"broken off: search, 0 trials done; continue with: ire resume {folder}" in output
+    assert f"interrupted: search, 0 trials done; continue with: ire resume {folder}" in output
     assert "running now  sgd-0000 (" in output
     assert cells(output, "sgd")[1] == "1/3"
 
@@ -64,7 +64,7 @@ def test_a_broken_off_sweep_shows_its_stage_and_the_command_that_continues_it(tm
 def test_runs_of_curve_and_controls_are_counted(tmp_path):
     folder = make(tmp_path / "late", kill_after=330)
     state = state_of(open_experiment(folder))
-    assert state.word == "broken off" and "controls" in state.sentence
+    assert state.word == "interrupted" and "controls" in state.sentence
     lines = {line[0]: dict(zip(state.stages.heads, line, strict=True)) for line in state.stages.lines}
     assert lines["sgd"]["curve"] == "1/1" and lines["sgd-ire"]["curve"] == "-"
     assert lines["sgd-ire"]["confirm"] == "1/1" and lines["sgd-ire"]["controls"].endswith("/6")
@@ -138,7 +138,7 @@ def test_a_list_names_state_and_verdict_and_a_page_links_the_reports(finished):
     states = {
         line.split()[0]: line.split()[4:] for line in output.splitlines() if "digits" in line.split()[3:4]
     }
-    assert states == {"finished": ["finished"], "half": ["broken", "off"]}
+    assert states == {"finished": ["finished"], "half": ["interrupted"]}
     assert f"finished: {shown(open_experiment(finished)).headline}" in output
     page = (folder / "index.html").read_text()
     assert '<a href="finished/report/report.html">finished</a>' in page and ">half</td>" in page

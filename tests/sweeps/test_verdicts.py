@@ -106,7 +106,7 @@ def test_slower_on_another_clock_is_told(sweep):
     assert verdicts(comparison)["wall"] == "not shown"
     told = told_by(*sweep, comparison)
     assert "in wall-clock, over 3 studies, no method is shown to be faster" in told
-    assert "In steps sgd-ire is slower: 0.6" in told
+    assert "In steps, sgd-ire is slower: 0.6" in told
 
 
 @pytest.mark.parametrize("clock", ["step", "gradient_evaluations"])
@@ -159,7 +159,7 @@ def test_winners_at_an_end_of_their_range_in_most_studies_leave_it_unfinished(sw
                 trial.spec = replace(trial.spec, settings=trial.spec.settings | {"lr": 0.99})
     comparison = compare(plan, records)
     assert verdicts(comparison)["step"] == verdict
-    assert ("press against the end of a range" in told_by(plan, records, comparison)) == (at_the_end > 1)
+    assert ("winners are at the end of a range" in told_by(plan, records, comparison)) == (at_the_end > 1)
 
 
 def test_an_unfinished_baseline_leaves_unfinished_what_is_faster_than_it(sweep):
@@ -182,7 +182,7 @@ def test_a_search_of_which_too_few_trials_ran_to_the_end_leaves_it_unfinished(sw
             run.status = PRUNED
     comparison = compare(plan, records)
     assert verdicts(comparison)["step"] == "not finished"
-    assert "too few trials that ran to the end. Raise --trials." in told_by(plan, records, comparison)
+    assert "ran to the end within the budget. Raise --trials." in told_by(plan, records, comparison)
 
 
 def test_a_lost_confirm_run_in_any_study_makes_no_verdict(sweep):
@@ -280,9 +280,7 @@ def test_where_a_curve_has_lost_a_horizon_no_method_is_faster_and_it_is_said(tmp
     comparison = judged(plan, lost, speeds=speeds)
     assert verdicts(comparison)["step"] == "not shown"
     assert comparison.row("sgd-ire").powers["step"].least_detectable == math.inf
-    assert "So many runs of sam-sgd are lost that no comparison with it is possible" in told_by(
-        plan, lost, comparison
-    )
+    assert "Too many runs of sam-sgd are lost for a comparison" in told_by(plan, lost, comparison)
 
 
 def test_a_method_that_counts_no_gradients_has_no_speed_up_in_them(sweep):

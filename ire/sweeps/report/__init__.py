@@ -1,4 +1,4 @@
-"""The report of an experiment: one comparison, told as a page, as Markdown, as data and on the terminal."""
+"""The report of an experiment: one comparison as a page, as Markdown, as data and on the terminal."""
 
 import json
 from pathlib import Path

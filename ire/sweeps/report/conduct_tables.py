@@ -16,7 +16,7 @@ def contract(results: Results) -> Table:
 
 
 def faults(results: Results) -> Table:
-    """What went wrong with trials and did not come of their settings: dead workers, hangs, exceptions."""
+    """What went wrong with trials and was not caused by their settings: dead workers, hangs, exceptions."""
     lines = []
     for trial in results.records.trials.values():
         for fault in trial.faults:

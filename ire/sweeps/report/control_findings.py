@@ -11,28 +11,28 @@ from ire.trial.metric import Metric
 
 
 def control_findings(comparison: Comparison) -> list[str]:
-    """What remains of each method's advantage when something is taken away from it."""
+    """What remains of each method's advantage when one of its parts is removed."""
     sentences = []
     for row in comparison.rows:
         known = {control.name: control for control in row.controls if control.name != PUBLISHED}
         if row.unsettled:
             sentences.append(
-                f"{row.method}: its controls are not settled; runs of it or of its "
+                f"{row.method}: its controls are not settled, because runs of it or of its "
                 f"control{'s' * (len(row.unsettled) > 1)} {names_joined(row.unsettled)} are missing, diverged or "
                 "failed."
             )
         elif KAPPA_0 in known and not all(control.is_tuned for control in known.values()):
             sentences.append(
-                f"{row.method}: whether its gain comes from the curvature cannot be said. Its controls ran at a "
-                "strength that was tuned for it; with --candidates 2 or more each control's own strength is "
-                "tuned, too."
+                f"{row.method}: its controls cannot show whether its gain comes from the curvature, because they ran "
+                "at the strength that was tuned for it. With --candidates 2 or more, each control's strength is tuned "
+                "as well."
             )
         elif KAPPA_0 in known:
             if row.null_model is not None and row.null_model.fits:
                 sentences.append(
-                    f"{row.method}: a model without curvature, in which only the mean length of a step counts, "
+                    f"{row.method}: a model without curvature, in which only the mean step length matters, "
                     f"predicts {_what(comparison.metric)} of the method and its controls "
-                    f"(p = {row.null_model.p:.2f} of the misfit)."
+                    f"(p = {row.null_model.p:.2f} for the misfit)."
                 )
             sentences += _of_controls(row, comparison.metric, known.pop(KAPPA_0), known.values())
     return sentences
@@ -42,7 +42,7 @@ def _of_controls(row: Row, metric: Metric, boost: Control, others: Collection[Co
     sentences, method, helps = [], row.method, is_better(boost.against_method)
     if not helps:
         worse = boost.against_method is not None and boost.against_method.shows_worse
-        ends = f"is {metric.better}" if worse else f"is no {metric.worse}, as far as this shows"
+        ends = f"is {metric.better}" if worse else f"is not shown to be {metric.worse}"
         sentences.append(
             f"No evidence that the boost helps {method}: with kappa = 0 the final {metric.words} {ends}."
         )
@@ -65,7 +65,7 @@ def _of_controls(row: Row, metric: Metric, boost: Control, others: Collection[Co
 
 
 def _beside_base(row: Row, metric: Metric) -> str:
-    """Controls have the method's own settings: what its base does with others is another question."""
+    """How the separately tuned base compares: controls run with the method's own settings."""
     if row.against_base is None:
         return ""
     if row.against_base.shows_better:
@@ -76,7 +76,7 @@ def _beside_base(row: Row, metric: Metric) -> str:
 
 
 def is_better(difference: Difference | None) -> bool:
-    """Whether a difference is known and shows that the first of the two ends better."""
+    """Whether a difference is known and shows that the first side ends better."""
     return difference is not None and difference.shows_better
 
 

@@ -15,14 +15,14 @@ FLATNESS_HEADS = {
 }
 
 MASK_HEADS = {
-    "mask_overlap": "overlap with the mask before",
+    "mask_overlap": "overlap with the previous mask",
     "zero_curvature": "curvatures exactly zero",
-    "flat_fraction": "share that is boosted",
+    "flat_fraction": "boosted share",
 }
 
 
 def controls(results: Results) -> Table:
-    """What remains of a method when something is taken away from it."""
+    """What remains of a method when one of its parts is removed."""
     comparison = results.comparison
     metric = comparison.metric
     heads = [
@@ -57,7 +57,7 @@ def controls(results: Results) -> Table:
 
 
 def _without_curvature(row: Row, control: Control) -> str:
-    """The loss that a model of the step size alone predicts, where it fits."""
+    """The final value that a model of the step size alone predicts, where that model fits."""
     model = row.null_model
     return (
         f"{model.predicted[control.name]:.4f}"
@@ -67,7 +67,7 @@ def _without_curvature(row: Row, control: Control) -> str:
 
 
 def _is_better(control: Control, metric: Metric) -> str:
-    """Whether the method ends better than its control, in words."""
+    """Whether the method ends better than its control: `yes`, `no` or `not shown`."""
     difference = control.against_method
     if difference is None:
         return "not shown"
@@ -87,7 +87,7 @@ def flatness(results: Results) -> Table:
 
 
 def masks(results: Results) -> Table:
-    """Whether the masks of IRE mean something, at the end of the confirm runs."""
+    """Whether IRE's masks differ from random ones, at the end of the confirm runs."""
     lines = [
         [
             name,
@@ -97,14 +97,14 @@ def masks(results: Results) -> Table:
         if found.metric("mask_overlap")
     ]
     return Table(
-        title="Masks at the end: an overlap near 0 is that of random masks, 1 of equal ones",
+        title="Masks at the end: the overlap is near 0 for random masks and 1 for equal ones",
         heads=["method", *MASK_HEADS.values()],
         lines=lines,
     )
 
 
 def _with_controls(results: Results) -> list[tuple[str, Measured]]:
-    """Each method and its controls, but for those that differ from it by settings alone."""
+    """Each method and its controls, except those that differ from it in settings alone."""
     measured: list[tuple[str, Measured]] = []
     for row in results.comparison.rows:
         measured.append((row.method, row))

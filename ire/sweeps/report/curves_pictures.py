@@ -15,7 +15,7 @@ from ire.sweeps.report.pictures import Picture
 
 @dataclass(frozen=True, kw_only=True)
 class _Row:
-    """An arm as the picture of the verdict draws it."""
+    """One arm in the figure of the verdict."""
 
     method: str
     speed_ups: Mapping[str, SpeedUp]
@@ -51,9 +51,7 @@ def curves_pictures(comparison: CurvesComparison) -> list[Picture]:
     ]
     if rows:
         panel = clock_panel(rows, looks, clock)
-        caption = (
-            "Right of 1 is faster. An arrow: the baseline's curve ends there, the true value lies beyond."
-        )
+        caption = "Right of 1 is faster. An arrow marks the end of the baseline's curve: the true value lies beyond it."
         height = 1.1 + ROW * max(2, len(rows))
         found.insert(
             0,
@@ -65,7 +63,7 @@ def curves_pictures(comparison: CurvesComparison) -> list[Picture]:
 
 
 def _styles(arms: Sequence[Arm]) -> dict[str, Style]:
-    """Baselines dashed with round markers, the others solid with triangles."""
+    """Baselines are dashed with round markers, other arms solid with triangles."""
     return {
         arm.name: Style(hue, (0, (5, 2)) if arm.is_baseline else "-", "o" if arm.is_baseline else "^")
         for arm, hue in zip(arms, cycle(OTHERS), strict=False)

@@ -1,4 +1,4 @@
-"""The report on curves that somebody else has made: verdict, speed-ups, and what the curves cannot tell."""
+"""The report on curves from another scheduler: verdict, speed-ups, and what the curves cannot show."""
 
 import json
 from pathlib import Path
@@ -23,17 +23,17 @@ SCHEMA = 1
 
 def _note(comparison: CurvesComparison) -> str:
     metric = comparison.metric
-    better = "" if metric.is_loss else f" Of {metric.name} {metric.better} is better."
+    better = "" if metric.is_loss else f" For {metric.name}, {metric.better} is better."
     return (
-        "Speed-up: how much longer a baseline would have to run, with a complete schedule, to end at the "
-        f"{metric.words} at which the arm ends; above 1 is faster.{better} ≥ and ≤ are bounds: the baseline's curve "
-        "ends there. Intervals are 95 % ones, or at the level of the verdict, which is corrected over the arms (Holm). "
-        "docs/report.md defines all of it."
+        "Speed-up: how much longer a baseline would have to run, with a complete schedule, to reach the "
+        f"final {metric.words} of the arm; above 1 is faster.{better} ≥ and ≤ are bounds: the baseline's curve "
+        "ends there. Intervals are at 95 %, or at the level of the verdict, which is corrected over the arms (Holm). "
+        "docs/report.md has all definitions."
     )
 
 
 def curves_headline(comparison: CurvesComparison) -> str:
-    """What was found, in one sentence, honest about what it is about."""
+    """The finding in one sentence, which says whether it is about methods or configurations."""
     clock, words = comparison.clock, CLOCKS[comparison.clock]
     judged = [arm for arm in comparison.challengers if clock in arm.judgements]
     if not judged:
@@ -45,11 +45,11 @@ def curves_headline(comparison: CurvesComparison) -> str:
         arms = [arm for arm in judged if arm.judgements[clock].verdict == verdict]
         if not arms:
             continue
-        told = ", ".join(f"{arm.name} {arm.speed_up(clock)} against {arm.against(clock)}" for arm in arms)
+        ratios = ", ".join(f"{arm.name} {arm.speed_up(clock)} against {arm.against(clock)}" for arm in arms)
         what = "" if methods else "the configurations of " if len(arms) > 1 else "the configuration of "
         are = "are" if len(arms) > 1 else "is"
         parts.append(
-            f"{what}{names_joined([arm.name for arm in arms])} {are} {verdict} than {baselines}, in {words}: {told}"
+            f"{what}{names_joined([arm.name for arm in arms])} {are} {verdict} than {baselines}, in {words}: {ratios}"
         )
     if not parts:
         what = "arm" if methods else "configuration"
@@ -162,7 +162,7 @@ def _contract(comparison: CurvesComparison) -> Table:
 
 
 def curves_findings(comparison: CurvesComparison) -> list[str]:
-    """What could have been found beside what was not, and what was left out."""
+    """Which speed-ups could have been detected, and which runs were left out."""
     clock, found = comparison.clock, []
     for arm in comparison.challengers:
         judgement, speed_up = arm.judgements.get(clock), arm.speed_up(clock)
@@ -178,24 +178,24 @@ def curves_findings(comparison: CurvesComparison) -> list[str]:
                 "comparisons."
             )
     if comparison.copies:
-        found.append(f"{comparison.copies} runs are copies of others of their arm and count once.")
+        found.append(f"{comparison.copies} runs are copies of other runs of their arm and count once.")
     for arm in comparison.challengers:
         others = [side for side in arm.sides if side is not arm.main]
         if others:
             left = ", ".join(f"{len(side.runs)} at {side.horizon}" for side in others)
             found.append(
-                f"{arm.name} is judged at {arm.main.horizon} steps; left out are its runs at others: {left}."
+                f"{arm.name} is judged at {arm.main.horizon} steps; its runs at other horizons are left out: {left}."
             )
     for arm in comparison.baselines:
         left = [side for side in arm.sides if side not in arm.curve]
         if left:
-            told = ", ".join(f"{len(side.runs)} at {side.horizon}" for side in left)
-            found.append(f"{arm.name}: too few or lost runs, so not on its curve: {told}.")
+            runs = ", ".join(f"{len(side.runs)} at {side.horizon}" for side in left)
+            found.append(f"{arm.name}: horizons with too few or lost runs are not on its curve: {runs}.")
     return found
 
 
 def curves_json(comparison: CurvesComparison) -> dict[str, Any]:
-    """The same as data."""
+    """The report as plain data: `report.json`."""
 
     def speed_up(found: SpeedUp) -> dict[str, Any]:
         return {
@@ -258,14 +258,14 @@ def curves_json(comparison: CurvesComparison) -> dict[str, Any]:
 def write_curves_report(comparison: CurvesComparison, folder: Path) -> Path:
     """Write `report.html`, `report.md`, `report.json` and the figure into `folder`; returns the page."""
     folder.mkdir(parents=True, exist_ok=True)
-    told, findings, tables = (
+    headline, findings, tables = (
         curves_headline(comparison),
         curves_findings(comparison),
         curves_tables(comparison),
     )
     facts = without_secrets(json.dumps(curves_json(comparison), indent=1, allow_nan=False))
     (folder / "report.json").write_text(f"{facts}\n", encoding="utf-8")
-    parts = [f"**{in_markdown(told)}**", ""]
+    parts = [f"**{in_markdown(headline)}**", ""]
     parts += [line for finding in findings for line in (in_markdown(finding), "")]
     for table in tables:
         parts += [f"**{in_markdown(table.title)}**", "", *markdown_table(table), ""]
@@ -278,7 +278,7 @@ def write_curves_report(comparison: CurvesComparison, folder: Path) -> Path:
         rendered(
             "curves",
             title="Verdict on curves",
-            headline=told,
+            headline=headline,
             findings=findings,
             tables=tables,
             pictures=pictures,

@@ -11,7 +11,7 @@ from ire.sweeps.plan.plan import read_plan
 from ire.sweeps.records.open_home import home_at
 from ire.sweeps.report.headline_sentence import headline
 from ire.sweeps.report.remembered import remembered
-from ire.sweeps.report.state import BROKEN_OFF, FINISHED, RUNS, state_of
+from ire.sweeps.report.state import FINISHED, INTERRUPTED, RUNS, state_of
 from ire.sweeps.report.table import Table
 
 UNREADABLE = "cannot be read"
@@ -32,29 +32,35 @@ class Listed:
 
     @property
     def table(self) -> Table:
-        """Without the sentences, which are long."""
+        """Every column but the headlines, which are long."""
         lines = [list(line) for line in zip(self.names, self.started, self.tasks, self.states, strict=True)]
         return Table(title="Experiments", heads=["experiment", "started", "task", "status"], lines=lines)
 
     @property
     def verdicts(self) -> list[str]:
-        """A sentence for each experiment that has one."""
-        return [f"{name}: {told}" for name, told in zip(self.names, self.headlines, strict=True) if told]
+        """The headline of each experiment that has one."""
+        return [
+            f"{name}: {sentence}"
+            for name, sentence in zip(self.names, self.headlines, strict=True)
+            if sentence
+        ]
 
 
 def listed(folder: Path) -> Listed:
-    """What is known of the experiments in `folder`; raises `InvalidInput` if there are none."""
+    """The experiments in `folder`; raises `InvalidInput` if there are none."""
     found = sorted(_experiments(folder), key=lambda path: _begun(path), reverse=True)
     if not found:
-        raise InvalidInput(f"{str(folder)!r} holds no experiments: name a folder with folders of sweeps")
-    told = [_told(path) for path in found]
+        raise InvalidInput(
+            f"{str(folder)!r} holds no experiments: name a folder that contains experiment folders"
+        )
+    read = [_read(path) for path in found]
     return Listed(
         names=[path.name for path in found],
         started=[_begun(path).strftime("%Y-%m-%d %H:%M") for path in found],
-        tasks=[task for task, *_ in told],
-        methods=[methods for _, methods, *_ in told],
-        states=[state for _, _, state, _ in told],
-        headlines=[sentence for *_, sentence in told],
+        tasks=[task for task, *_ in read],
+        methods=[methods for _, methods, *_ in read],
+        states=[state for _, _, state, _ in read],
+        headlines=[sentence for *_, sentence in read],
     )
 
 
@@ -64,14 +70,14 @@ def _experiments(folder: Path) -> Iterator[Path]:
 
 
 def _begun(path: Path) -> datetime:
-    """The records begin with the sweep; a plan may have been written again."""
+    """When the sweep began: its records are as old as it is, its plan may have been rewritten later."""
     files = [path / "trials.jsonl", path / "sweep.toml"]
     times = [getattr(file.stat(), "st_birthtime", file.stat().st_mtime) for file in files if file.exists()]
     return datetime.fromtimestamp(min(times))
 
 
-def _told(path: Path) -> tuple[str, str, str, str]:
-    """Task, methods, state and verdict; no module of somebody else is imported for it."""
+def _read(path: Path) -> tuple[str, str, str, str]:
+    """Task, methods, state and headline; no user's module is imported."""
     known = remembered(path)
     if known is not None and known.complete:
         return known.task, ", ".join(known.methods), FINISHED, known.headline
@@ -86,8 +92,8 @@ def _told(path: Path) -> tuple[str, str, str, str]:
 
 
 def write_index(found: Listed, folder: Path) -> Path:
-    """Write `index.html` into the folder; returns it."""
-    from ire.sweeps.report.page import rendered  # jinja, which a list does without
+    """Write `index.html` into `folder`; returns its path."""
+    from ire.sweeps.report.page import rendered  # imports jinja, which a list does not need
 
     page = folder / INDEX
     lines = zip(
@@ -102,7 +108,7 @@ def write_index(found: Listed, folder: Path) -> Path:
                 reports={
                     name for name in found.names if (folder / name / "report" / "report.html").is_file()
                 },
-                counts={word: found.states.count(word) for word in (FINISHED, RUNS, BROKEN_OFF)},
+                counts={word: found.states.count(word) for word in (FINISHED, RUNS, INTERRUPTED)},
             ),
             encoding="utf-8",
         )

@@ -20,7 +20,7 @@ SCHEMA = 3
 
 
 def as_json(results: Results) -> dict[str, Any]:
-    """The comparison as plain data, without a time at which it was made: equal folders give equal reports."""
+    """The comparison as plain data. It holds no time of creation, so equal folders give equal reports."""
     comparison, plan = results.comparison, results.plan
     return {
         "schema": SCHEMA,
@@ -82,19 +82,19 @@ def as_json(results: Results) -> dict[str, Any]:
 
 
 def _objective(comparison: Comparison) -> dict[str, Any]:
-    """What is compared, where it is not the loss."""
+    """The metric that is compared; empty for the loss."""
     metric = comparison.metric
     return {} if metric.is_loss else {"objective": {"metric": metric.name, "mode": metric.mode}}
 
 
 def _widened(comparison: Comparison) -> dict[str, Any]:
-    """The ranges that searches have moved, where they have."""
+    """The ranges that were widened; empty if none was."""
     found = [widening.to_dict() | {"study": widening.study + 1} for widening in comparison.widenings]
     return {"widened": found} if found else {}
 
 
 def _warm_start(results: Results) -> dict[str, Any]:
-    """What the searches knew before they began, if anything."""
+    """The trials that the searches started from; empty without a warm start."""
     imported = results.plan.imported
     if imported is None:
         return {}

@@ -1,4 +1,4 @@
-"""The picture of the verdict: each method's speed-up with its interval, a panel a clock (a forest plot)."""
+"""The figure of the verdict, a forest plot: each method's speed-up with its interval, one panel per clock."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -15,13 +15,13 @@ from ire.sweeps.report.panel import ALONG_X, Axis, Panel, Series
 from ire.sweeps.report.pictures import Picture
 
 ROW = 0.27
-"""Inches of one method."""
+"""Height of one method, in inches."""
 ROOM = 1.08
-"""By which factor an axis goes on behind the last value."""
+"""Factor by which an axis extends beyond its outermost values."""
 
 
 class Judged(Protocol):
-    """What is drawn of a row: by clock its speed-up, over which baseline, and the verdict."""
+    """What the figure needs of a row: by clock its speed-up, the baseline it is over, and the verdict."""
 
     @property
     def method(self) -> str: ...
@@ -36,7 +36,7 @@ class Judged(Protocol):
 
 
 def forest(results: Results, styles: Mapping[str, Style]) -> Picture | None:
-    """Speed-ups on every clock; without them how final losses differ from the best baseline's; None without either."""
+    """Speed-ups on every clock, else differences in final loss from the best baseline; None without either."""
     comparison = results.comparison
     rows = [row for row in comparison.rows if row.speed_ups]
     if rows:
@@ -44,7 +44,7 @@ def forest(results: Results, styles: Mapping[str, Style]) -> Picture | None:
         caption = (
             "Speed-up over the tuned baseline that is hardest to beat, with its interval: right of 1 is faster. "
             f"Filled: a verdict, faster (by more than {MARGIN}, dotted) or slower. Hollow: not shown, or not finished. "
-            "An arrow: the baseline's curve ends there, the true value lies beyond."
+            "An arrow marks the end of the baseline's curve: the true value lies beyond it."
         )
         title = "The verdict"
     else:
@@ -65,12 +65,12 @@ def forest(results: Results, styles: Mapping[str, Style]) -> Picture | None:
 
 
 def _clocks(comparison: Comparison) -> list[str]:
-    """That of the headline first."""
+    """All clocks, that of the headline first."""
     return sorted(CLOCKS, key=lambda clock: clock != comparison.clock)
 
 
 def clock_panel(rows: Sequence[Judged], styles: Mapping[str, Style], clock: str) -> Panel:
-    """Speed-ups on one clock, a line a row."""
+    """Speed-ups on one clock, one line per row."""
     shown = [(i, row, row.speed_ups[clock]) for i, row in enumerate(rows) if clock in row.speed_ups]
     ends = [end for _, _, found in shown for end in (found.ratio.value, found.low.value, found.high.value)]
     low, high = min([1 / ROOM, *ends]) / ROOM, max([MARGIN, *ends]) * ROOM
@@ -108,7 +108,7 @@ def _arrows(found: SpeedUp) -> str:
 def _differences(
     comparison: Comparison, found: Sequence[tuple[Row, Difference]], styles: Mapping[str, Style]
 ) -> Panel:
-    """Final losses minus the best baseline's, a line a row."""
+    """Final losses minus the best baseline's, one line per row."""
     return Panel(
         x=Axis(label=f"final loss minus that of {comparison.baseline}"),
         y=_methods([row for row, _ in found]),
@@ -134,6 +134,6 @@ def _differences(
 
 
 def _methods(rows: Sequence[Judged]) -> Axis:
-    """A line a method, the first one on top."""
+    """One line per method, the first on top."""
     names = [(float(i), row.method + (" *" if row.is_baseline else "")) for i, row in enumerate(rows)]
     return Axis(label="", low=len(rows) - 0.5, high=-0.5, ticks=names)

@@ -1,4 +1,4 @@
-"""Results as a piece of HTML that a notebook shows: the verdict, a table, and where the report lies."""
+"""Results as a piece of HTML for a notebook: the verdict, a table, and the path of the report."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from ire.sweeps.report.table import TEXT, Table
 
 
 def as_fragment(headline: str, table: Table, page: Path | None = None) -> str:
-    """The verdict above a table; every text in it is made harmless."""
+    """The verdict above a table; every text in it is escaped."""
     heads = "".join(f"<th>{in_html(head)}</th>" for head in table.heads)
     aligned = ["left" if head in TEXT else "right" for head in table.heads]
     rows = "".join(

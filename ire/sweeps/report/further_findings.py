@@ -27,7 +27,7 @@ from ire.sweeps.report.sentence_parts import is_or_are, methods_joined, names_jo
 
 
 def further_findings(results: Results) -> list[str]:
-    """The sentences after the first: other clocks, power, controls, edges of ranges, lost runs, what is missing."""
+    """The sentences after the headline, in the order of the report."""
     comparison = results.comparison
     found = (
         *_clock(comparison),
@@ -55,7 +55,7 @@ def _clock(comparison: Comparison) -> list[str]:
 
 
 def _other_clocks(comparison: Comparison) -> list[str]:
-    """Faster and slower on the clocks that the headline does not speak of."""
+    """Verdicts on the clocks other than the headline's."""
     sentences = []
     for clock, words in CLOCKS.items():
         if clock == comparison.clock:
@@ -64,13 +64,13 @@ def _other_clocks(comparison: Comparison) -> list[str]:
             rows = [row for row in comparison.rows if row.verdicts.get(clock) == word and not row.is_baseline]
             if rows:
                 sentences.append(
-                    f"In {words} {methods_joined(rows)} {is_or_are(rows)} {word}: {speed_ups_over(rows, clock)}."
+                    f"In {words}, {methods_joined(rows)} {is_or_are(rows)} {word}: {speed_ups_over(rows, clock)}."
                 )
     return sentences
 
 
 def _power(comparison: Comparison) -> list[str]:
-    """What could have been found, beside what was not."""
+    """Which speed-up could have been detected, for each method without a verdict."""
     clock, sentences = comparison.clock, []
     for row in comparison.rows:
         if row.is_baseline or row.verdicts.get(clock) != NOT_SHOWN:
@@ -100,8 +100,8 @@ def _lost(comparison: Comparison) -> list[str]:
     curve = [f"{p.baseline} {p.lost} at {p.factor:g} T" for p in comparison.curve if p.lost]
     if curve:
         sentences.append(
-            f"Some runs of the baselines' curves diverged or failed ({', '.join(curve)}). What is left of these curves "
-            "can keep a method from being called faster, but it makes none slower."
+            f"Some runs of the baselines' curves diverged or failed ({', '.join(curve)}). Their remaining runs can "
+            "keep a method from being called faster, but no method is called slower because of them."
         )
     unread = dict.fromkeys(
         name
@@ -112,14 +112,13 @@ def _lost(comparison: Comparison) -> list[str]:
     )
     if unread:
         sentences.append(
-            f"So many runs of {names_joined(list(unread))} are lost that no comparison with it is possible, so no "
-            "method is called faster."
+            f"Too many runs of {names_joined(list(unread))} are lost for a comparison, so no method is called faster."
         )
     return sentences
 
 
 def _calibrated(results: Results) -> list[str]:
-    """How often such verdicts are wrong."""
+    """How often such verdicts are wrong, in simulated sweeps."""
     found = calibration_of(results.plan, results.comparison)
     if found is None:
         return []

@@ -1,4 +1,4 @@
-"""The headline of a report: what a sweep found, in one sentence, honest about what is missing."""
+"""The headline of a report: what a sweep found, in one sentence, and what is still missing."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ from ire.sweeps.report.sentence_parts import is_or_are, methods_joined, names_jo
 
 
 def headline(results: Results) -> str:
-    """What was found, in one sentence, honest about what is missing."""
+    """The task and the finding in one sentence, and what an incomplete sweep still lacks."""
     return shortened(f"{results.plan.task}: {_finding(results.comparison)}{_so_far(results)}")
 
 
@@ -61,14 +61,14 @@ def _finding(comparison: Comparison) -> str:
             f"{methods_joined(slower)} {is_or_are(slower)} slower: {speed_ups_over(slower, comparison.clock)}"
         )
     if faster and by_verdict[NOT_SHOWN]:
-        parts.append(f"for {methods_joined(by_verdict[NOT_SHOWN])} no difference is shown")
+        parts.append(f"no difference is shown for {methods_joined(by_verdict[NOT_SHOWN])}")
     if unfinished := by_verdict[NOT_FINISHED]:
         parts.append(f"the comparison is not finished for {methods_joined(unfinished)}")
     return "; ".join(parts)
 
 
 def _configurations(comparison: Comparison, rows: Sequence[Row]) -> str:
-    """One or two studies, or some that share a search: they compare the configurations that it happened to find."""
+    """The finding from too few studies, or from studies that share a search: it is about configurations."""
     known = {
         row.method: row.against_best
         for row in rows

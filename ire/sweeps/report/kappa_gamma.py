@@ -1,4 +1,4 @@
-"""The figure of κ and γ: how every trial of IRE ended over the two settings that IRE adds."""
+"""The figure of κ and γ: the final value of every IRE trial over the two settings that IRE adds."""
 
 from collections.abc import Sequence
 
@@ -24,18 +24,18 @@ from search_spaces import Choice
 
 PAIR = ("kappa", "gamma")
 MIN_SHADED = 6
-"""Finished trials from which on the space between them is shaded."""
+"""Fewest finished trials for which the space between them is shaded."""
 BANDWIDTH = 0.13
-"""Of the shade, in shares of a range; where no trial is near it fades out."""
+"""Bandwidth of the shading as a share of a range; it fades out where no trial is near."""
 GRID = 80
-"""Points of the shade along each axis."""
+"""Points of the shading along each axis."""
 ROOM = 0.03
-"""Around the ranges, in shares of them."""
+"""Margin around a range, as a share of it."""
 FINISHED, LOST, WON = Style("#444444", "-", "o"), Style("#444444", "-", "x"), Style("#1D1D1F", "-", "*")
 
 
 def kappa_gamma_pictures(results: Results) -> list[Picture]:
-    """A panel for each method that searches both and has finished trials; no picture without any."""
+    """One figure with a panel for each method that searches both and has finished trials; none without one."""
     plan, metric = results.widest_plan, results.comparison.metric
     panels = [
         _panel(plan, row)
@@ -98,7 +98,7 @@ def _panel(plan: Plan, row: Row) -> Panel:
 
 
 def _field(points: Series, shade: Shade) -> Field:
-    """The kernel-weighted mean of the points, of their logarithms where colours are logarithmic."""
+    """The kernel-weighted mean of the points; of their logarithms where the colours are logarithmic."""
     along = np.linspace(0, 1, GRID)
     x, y = along[None, :, None], along[:, None, None]
     distances = (x - np.asarray(points.x)) ** 2 + (y - np.asarray(points.y)) ** 2
@@ -109,7 +109,7 @@ def _field(points: Series, shade: Shade) -> Field:
 
 
 def _axis(label: str, dimension: Searched) -> Axis:
-    """From end to end of the range, with a few of its values."""
+    """The whole range, with ticks at a few of its values."""
     from matplotlib.ticker import MaxNLocator
 
     if isinstance(dimension, Choice):

@@ -1,4 +1,4 @@
-"""The report for a pull request."""
+"""The report as Markdown, for a pull request."""
 
 from ire.foreign_text import in_markdown, in_one_line
 from ire.sweeps.findings.results import Results
@@ -18,12 +18,12 @@ def as_markdown(results: Results) -> str:
         if index:
             parts += [f"**{in_markdown(table.title)}**", ""]
         parts += [*markdown_table(table), ""]
-    told = ", ".join(f"{name} {version}" for name, version in versions(results).items())
-    parts += [f"    {in_one_line(reproduce(results))}", "", f"Run with {in_markdown(told)}.", ""]
+    known = ", ".join(f"{name} {version}" for name, version in versions(results).items())
+    parts += [f"    {in_one_line(reproduce(results))}", "", f"Run with {in_markdown(known)}.", ""]
     return "\n".join([*parts, *(f"{note}\n" for note in notes(results.comparison))])
 
 
 def markdown_table(table: Table) -> list[str]:
-    """The lines of a table; whatever stands in a cell stays in it."""
+    """The lines of a table; its cells are escaped, so none can break out of the table."""
     lines = (table.heads, ["---"] * len(table.heads), *table.lines)
     return [f"| {' | '.join(map(in_markdown, line))} |" for line in lines]

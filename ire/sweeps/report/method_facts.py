@@ -122,7 +122,7 @@ def _measured(comparison: Comparison, measured: Measured) -> dict[str, Any]:
 
 
 def _tuning_effort(results: Results, row: Row) -> dict[str, Any]:
-    """How easily the method was tuned, where there are enough studies to say so."""
+    """How easily the method was tuned; empty with too few studies."""
     found = tuning_effort(results, row)
     if found is None:
         return {}
@@ -142,7 +142,7 @@ def _expected_best(results: Results, row: Row) -> dict[str, Any] | None:
 
 
 def final_values(comparison: Comparison, values: Callable[[str], Any]) -> dict[str, Any]:
-    """The same of the metric that is compared, where it is not the loss."""
+    """Final values of the compared metric; empty where it is the loss, whose values are always given."""
     metric = comparison.metric
     if metric.is_loss:
         return {}
@@ -150,11 +150,11 @@ def final_values(comparison: Comparison, values: Callable[[str], Any]) -> dict[s
 
 
 def by_seed(runs: Sequence[TrialRecord], name: str) -> dict[str, float]:
-    """A value of the last report by the number of its seed; empty where it was not measured."""
+    """Final values of runs by seed number, without runs in which the value was not measured."""
     return {str(run.number): run.final(name) for run in runs if run.reports[-1].get(name) is not None}
 
 
 def _by_study(runs: Sequence[TrialRecord], name: str) -> list[dict[str, float]]:
-    """The same for each study."""
+    """Final values of runs by seed number, one mapping per study."""
     studies = sorted({run.study for run in runs})
     return [by_seed([run for run in runs if run.study == study], name) for study in studies]

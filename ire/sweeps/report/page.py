@@ -1,7 +1,7 @@
 """The report as one self-contained page that opens offline: verdict first, then the evidence.
 
-How it looks stands in `templates/`; every text in it is made harmless (`ire.foreign_text`) where it is put in. A page
-may load nothing and run no script but the one that is written here: its Content-Security-Policy says so to the browser.
+Its appearance is defined in `templates/`; every text is escaped (`ire.foreign_text`) where it is inserted. A page loads
+nothing and runs no script but its own: its Content-Security-Policy makes the browser enforce this.
 """
 
 import base64
@@ -28,12 +28,12 @@ from ire.sweeps.report.table import TEXT
 from ire.sweeps.report.tables import tables
 
 SCRIPT = ("scale.js", "plot.js", "hover.js", "sort.js", "start.js")
-"""The page's script, in the order in which it is put together."""
+"""The parts of the page's script, in the order in which they are joined."""
 TEMPLATES = PackageLoader("ire.sweeps.report")
 
 
 def as_html(results: Results, pictures: Sequence[Picture]) -> str:
-    """The whole page."""
+    """The page of one sweep."""
     first, *others = tables(results)
     figures = {picture.name: picture for picture in pictures}
     return rendered(
@@ -54,15 +54,15 @@ def as_html(results: Results, pictures: Sequence[Picture]) -> str:
 
 
 def rendered(template: str, **content: Any) -> str:
-    """The page that a template makes of what it names."""
+    """The page that a template makes from `content`, whose keys are the template's variables."""
     script = _script()
     return (
         _environment()
         .get_template(f"{template}.html.jinja")
         .render(
             content,
-            contents=[],  # filled by the headings
-            figures=[],  # and by the figures, as they are put in
+            contents=[],  # filled by headings
+            figures=[],  # filled by figures
             script=Markup(script),
             script_hash=Markup(base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()),
         )
@@ -95,13 +95,13 @@ def _environment() -> Environment:
 
 
 def _with_code(text: str) -> Markup:
-    """Escaped, with what stands between backticks as code."""
+    """The escaped text, with parts between backticks as code."""
     parts = in_html(text).split("`")
     return Markup("".join(f"<code>{part}</code>" if i % 2 else part for i, part in enumerate(parts)))
 
 
 def _live_json(pictures: Sequence[Picture]) -> Markup:
-    """What the script draws; no text in it can end the element that it stands in."""
+    """The data that the script draws; no text in it can end the surrounding element."""
     text = json.dumps(
         [[panel.live() for panel in picture.panels] for picture in pictures], separators=(",", ":")
     )

@@ -1,4 +1,4 @@
-"""A panel of a figure as data: drawn once as an image for print, and once on the page, where it answers the mouse."""
+"""A panel of a figure as data, drawn twice: as an image for print, and on the page, where it responds to the mouse."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ Numbers = Sequence[float] | np.ndarray
 """Values of the points of a series, in their order: an array has one axis."""
 
 DIGITS = 5
-"""Of a number on the page."""
+"""Significant digits of a number on the page."""
 BAND, ALONG_X, ALONG_Y = "band", "x", "y"
 """How an interval is drawn: as a band around a line, or as a bar through its point."""
 
@@ -28,13 +28,13 @@ class Axis:
     label: str
     log: bool = False
     low: float | None = None
-    """Where it begins; None: where the data do."""
+    """Its lower end; None: that of the data."""
     high: float | None = None
     ticks: Sequence[tuple[float, str]] = ()
-    """Its ticks and their names; none: round numbers."""
+    """Positions and names of its ticks; empty: ticks at round numbers."""
 
     def live(self) -> dict[str, Any]:
-        """For the page."""
+        """The data for the page."""
         ticks = [[at, shortened(visible(name))] for at, name in self.ticks]
         return {
             "label": visible(self.label),
@@ -54,43 +54,43 @@ class Series:
     x: Numbers
     y: Numbers
     low: Numbers = ()
-    """Lower ends of the intervals of the points; as many as points, or none."""
+    """Lower ends of the points' intervals; one per point, or none."""
     high: Numbers = ()
     interval: str = BAND
     arrows: Sequence[str] = ()
-    """By point: `<`, `>`, `<>` where an end of its interval is only a bound, else empty."""
+    """One per point: `<`, `>` or `<>` where an end of its interval is only a bound, else empty."""
     values: Sequence[float] = ()
-    """What the panel's shade colours its points by; none: they have the style's colour."""
+    """Values by which the panel's shade colours the points; empty: all have the style's colour."""
     bars: bool = False
-    """Each point is a bar from 0."""
+    """Whether each point is drawn as a bar from 0."""
     line: bool = True
     stepped: bool = False
     """Whether a value holds until the next one."""
     marked: bool = False
     hollow: bool = False
     size: float = 4.0
-    """Of its markers, in points."""
+    """Size of its markers, in points."""
     width: float = 1.7
     alpha: float = 1.0
     solid: bool = False
-    """Drawn without dashes, whatever the style says."""
+    """Whether its line has no dashes, whatever the style says."""
     edged: bool = False
-    """Markers with a dark edge: winners."""
+    """Whether markers have a dark edge, as winners' do."""
     note: str = ""
-    """What hovering says of the whole series, below its name."""
+    """Text shown below the series' name when hovering."""
     notes: Sequence[str] = ()
-    """What hovering says of each point."""
+    """Text of each point, shown when hovering."""
 
     def live(self, shade: Shade | None = None) -> dict[str, Any]:
-        """For the page: only what differs from the usual."""
+        """The data for the page, without optional keys at their defaults."""
         style = self.style
-        told: dict[str, Any] = {
+        data: dict[str, Any] = {
             "name": shortened(visible(self.name)),
             "x": _short(self.x),
             "y": _short(self.y),
         }
         if len(self.low):
-            told |= {"low": _short(self.low), "high": _short(self.high), "interval": self.interval}
+            data |= {"low": _short(self.low), "high": _short(self.high), "interval": self.interval}
         optional = {
             "arrows": list(self.arrows) if any(self.arrows) else None,
             "colours": shade.colours(self.values) if shade and len(self.values) else None,
@@ -104,9 +104,9 @@ class Series:
             "note": visible(self.note),
             "notes": [visible(note) for note in self.notes],
         }
-        told |= {key: value for key, value in optional.items() if value}
-        told |= {"colour": style.colour, "dark": style.on_dark, "size": self.size, "width": self.width}
-        return told | ({"alpha": self.alpha} if self.alpha < 1 else {})
+        data |= {key: value for key, value in optional.items() if value}
+        data |= {"colour": style.colour, "dark": style.on_dark, "size": self.size, "width": self.width}
+        return data | ({"alpha": self.alpha} if self.alpha < 1 else {})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,16 +118,16 @@ class Panel:
     series: Sequence[Series]
     title: str = ""
     level: float | None = None
-    """A dotted line across."""
+    """Height of a dotted horizontal line."""
     uprights: Sequence[tuple[float, str]] = ()
-    """Lines from bottom to top, solid for `-` and dotted for `:`."""
+    """Positions of vertical lines, solid for `-` and dotted for `:`."""
     shade: Shade | None = None
-    """What the colours of points and field mean; a bar beside the panel shows it."""
+    """The colour scale of points and field; a bar beside the panel shows it."""
     field: Field | None = None
-    """What lies below the points, in the colours of `shade`."""
+    """The area below the points, in the colours of `shade`."""
 
     def live(self) -> dict[str, Any]:
-        """For the page."""
+        """The data for the page."""
         return {
             "title": shortened(visible(self.title)),
             "x": self.x.live(),
@@ -141,5 +141,5 @@ class Panel:
 
 
 def _short(values: Numbers) -> list[float | None]:
-    """Rounded, without what JSON cannot say: what is not finite is a gap."""
+    """Rounded values; None, a gap, for what is not finite, which JSON cannot express."""
     return [float(f"{value:.{DIGITS}g}") if isfinite(value) else None for value in values]

@@ -1,4 +1,4 @@
-"""A panel on the axes of matplotlib: what stands in the figures for print."""
+"""Draws a panel on matplotlib axes, for the figures in print."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MANY = 60
-"""Lines from which on a panel is an image inside its figure: as paths they would be megabytes."""
+"""Above this number of lines a panel is an image inside its figure: as paths they would take megabytes."""
 
 CROWDED = 3
-"""Names along an axis from which on their words stand below each other."""
+"""From this number of names along an axis, the words of a name are stacked."""
 BAR = 0.6
-"""Height of a bar, of the distance from one to the next."""
+"""Height of a bar, as a share of the distance between bars."""
 
 
 def draw(panel: Panel, axes: "Axes") -> None:
-    """Draw `panel` on `axes`, which were empty."""
+    """Draw `panel` on `axes`, which must be empty."""
     for series in panel.series:
         _draw(series, axes, panel.shade, rasterized=len(panel.series) > MANY)
     if panel.shade is not None:
@@ -99,8 +99,8 @@ def _draw(series: Series, axes: "Axes", shade: Shade | None, *, rasterized: bool
 
 
 def _marker(series: Series) -> dict[str, Any]:
-    """The edge and the filling of its markers."""
-    if series.style.marker == "x":  # it has an edge alone
+    """Edge and fill of the markers."""
+    if series.style.marker == "x":  # it has no fill
         return {"mec": series.style.colour, "mew": 1.1}
     if series.hollow:
         return {"mfc": "white", "mew": 1.4, "mec": series.style.colour}
@@ -137,7 +137,7 @@ def _scale(axis: Axis, set_scale, set_limits, ticked, limits) -> None:
 
 
 def plain_log_ticks(axis, low: float, high: float) -> None:
-    """A few round numbers, written as such, in place of powers of ten that may not even be in view."""
+    """Set ticks at a few round numbers, instead of powers of ten that may not be in view."""
     from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter, NullLocator
 
     steps = (1, 2, 5) if high / low < 300 else (1,)
@@ -145,7 +145,7 @@ def plain_log_ticks(axis, low: float, high: float) -> None:
         steps = (1, 1.5, 2, 3, 4, 5, 7)
     decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     ticks = [step * 10.0**decade for decade in decades for step in steps]
-    if high / low < 3:  # hardly a logarithm
+    if high / low < 3:  # too short for logarithmic ticks
         ticks = MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
     ticks = [tick for tick in ticks if low <= tick <= high]
     axis.set_major_locator(FixedLocator(ticks))

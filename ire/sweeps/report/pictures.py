@@ -1,4 +1,4 @@
-"""What every figure has in common: panels that are drawn side by side in a file, and one by one on the page."""
+"""A figure: panels that are drawn side by side in a file, and one by one on the page."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -34,12 +34,12 @@ RC: "dict[RcKeyType, Any]" = {
     "svg.fonttype": "path",
 }
 WIDTH, HEIGHT = 4.05, 3.2
-"""Inches of one panel."""
+"""Size of one panel, in inches."""
 PIXELS = 76
-"""On the page, of an inch."""
+"""Pixels per inch on the page."""
 COLUMNS = 3
 LEGEND_ENTRY = 1.7
-"""Inches that a name and its line take."""
+"""Width of a legend entry, in inches."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,28 +47,28 @@ class Picture:
     """A figure of one or more panels."""
 
     name: str
-    """Of its files."""
+    """The name of its files, without suffix."""
     title: str
     caption: str
     panels: Sequence[Panel]
     styles: Mapping[str, "Style"] = field(default_factory=dict)
-    """What its legend holds."""
+    """The entries of its legend."""
     width: float = WIDTH
     height: float = HEIGHT
 
     @property
     def zooms(self) -> bool:
-        """Whether a part of it can be looked at more closely: not where one axis holds names."""
+        """Whether the reader can zoom in: not if an axis has names instead of numbers."""
         return any(not panel.y.ticks for panel in self.panels)
 
     @property
     def pixels(self) -> int:
-        """The height of a panel on the page."""
+        """The height of a panel on the page, in pixels."""
         return round(1.15 * PIXELS * self.height)
 
     @property
     def pixels_wide(self) -> int:
-        """The least width of a panel on the page, where there is so much room."""
+        """The minimum width of a panel on a wide page, in pixels."""
         return round(PIXELS * self.width)
 
     def write(self, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Every figure of one sweep for which there is something to show, the verdict first."""
+"""All figures of one sweep that have data, the verdict first."""
 
 from ire.sweeps.findings.results import Results
 from ire.sweeps.report.forest import forest
@@ -12,7 +12,7 @@ from ire.sweeps.report.tuning_pictures import tuning_pictures
 
 
 def pictures_of(results: Results) -> list[Picture]:
-    """The figures, in the order in which a reader asks for them."""
+    """The figures, in the order of a reader's questions."""
     looks = styles([results.plan.method(name) for name in results.plan.methods])
     verdict = forest(results, looks)
     return [

@@ -24,12 +24,12 @@ SCHEMA = 2
 
 
 def pooled_tables(sweeps: PooledSweeps) -> list[Table]:
-    """One table a clock: a row a method, a column a task, then the geometric mean and the verdict."""
+    """One table per clock: a row per method, a column per task, then the geometric mean and the verdict."""
     return [_table(sweeps, clock) for clock in CLOCKS]
 
 
 def _table(sweeps: PooledSweeps, clock: str) -> Table:
-    told = sweeps.verdicts(clock)
+    verdicts = sweeps.verdicts(clock)
     columns = [e.plan.task if len(s) == 1 else e.plan.name for s in sweeps.tasks.values() for e in s]
     lines = []
     for method in sweeps.methods:
@@ -41,7 +41,7 @@ def _table(sweeps: PooledSweeps, clock: str) -> Table:
                 cells.append(f"{found} against {row.against[clock]}" if found else "-")
         pooled = sweeps.pooled(method, clock)
         lines.append(
-            [method, *cells, f"{pooled[1]} against {pooled[0]}" if pooled else "-", told.get(method, "-")]
+            [method, *cells, f"{pooled[1]} against {pooled[0]}" if pooled else "-", verdicts.get(method, "-")]
         )
     return Table(
         title=f"Speed-up over the tuned baseline that is hardest to beat, in {CLOCKS[clock]}; the mean is over pairs",
@@ -51,15 +51,16 @@ def _table(sweeps: PooledSweeps, clock: str) -> Table:
 
 
 def pooled_headline(sweeps: PooledSweeps) -> str:
-    """What was found over all tasks, in one sentence."""
-    told, count = sweeps.verdicts(sweeps.clock), len(sweeps.tasks)
+    """The finding over all tasks, in one sentence."""
+    verdicts, count = sweeps.verdicts(sweeps.clock), len(sweeps.tasks)
     over = f"over {count} task{'s' * (count > 1)} and {len(sweeps.experiments)} sweeps"
     clock = CLOCKS[sweeps.clock]
-    if not told:
-        return f"No verdict {over}: it takes {MIN_STUDIES} studies of each task, and baselines that all sweeps have"
+    if not verdicts:
+        needed = f"{MIN_STUDIES} studies of each task, and baselines that all sweeps share"
+        return f"No verdict {over}: a verdict needs {needed}"
     faster = [
         f"{name} {pooled[1]} against {pooled[0]}"
-        for name, word in told.items()
+        for name, word in verdicts.items()
         if word == FASTER and (pooled := sweeps.pooled(name, sweeps.clock))
     ]
     if not faster:
@@ -68,7 +69,7 @@ def pooled_headline(sweeps: PooledSweeps) -> str:
 
 
 def pooled_json(sweeps: PooledSweeps) -> dict[str, Any]:
-    """The same as data."""
+    """The report as plain data: `report.json`."""
 
     def pooled(method: str, clock: str) -> dict[str, Any] | None:
         found = sweeps.pooled(method, clock)
@@ -138,9 +139,9 @@ def _profiles(ratios: Mapping[str, np.ndarray], looks: Mapping[str, Style]) -> P
 def write_pooled(sweeps: PooledSweeps, folder: Path) -> Path:
     """Write `report.html`, `report.md` and `report.json` of all sweeps into `folder`; returns the page."""
     folder.mkdir(parents=True, exist_ok=True)
-    tables, told = pooled_tables(sweeps), pooled_headline(sweeps)
+    tables, sentence = pooled_tables(sweeps), pooled_headline(sweeps)
     (folder / "report.json").write_text(json.dumps(pooled_json(sweeps), indent=1, allow_nan=False) + "\n")
-    parts = [f"**{in_markdown(told)}**", ""]
+    parts = [f"**{in_markdown(sentence)}**", ""]
     for table in tables:
         parts += [f"**{in_markdown(table.title)}**", "", *markdown_table(table), ""]
     parts += [f"- {in_markdown(f'{e.plan.name}: {headline(e)}')}" for e in sweeps.experiments]
@@ -152,7 +153,7 @@ def write_pooled(sweeps: PooledSweeps, folder: Path) -> Path:
     text = rendered(
         "pooled_sweeps",
         title="Several sweeps",
-        headline=told,
+        headline=sentence,
         sweeps=[(e.plan.name, headline(e)) for e in sweeps.experiments],
         tables=tables,
         profiles=picture,

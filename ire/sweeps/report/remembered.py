@@ -1,6 +1,6 @@
-"""What `ire status` and `ire list` show of an experiment, kept beside its report: shown again without computing it.
+"""What `ire status` and `ire list` show of an experiment, stored beside its report so that it is not computed again.
 
-It counts only as long as the records, the plan and this package are those that it was made from.
+It is valid only while the records, the plan and the version of this package are those that it was made from.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """What is shown of the results of a sweep."""
+    """The results of a sweep as `ire status` shows them."""
 
     headline: str
     task: str
@@ -39,7 +39,7 @@ class Shown:
 
 
 def shown(results: Results) -> Shown:
-    """The same, computed."""
+    """What is shown of these results, computed now."""
     found = (result_table(results), controls(results), searches(results), faults(results))
     running = any(trial.status == RUNNING for trial in results.records.trials.values())
     return Shown(
@@ -54,19 +54,19 @@ def shown(results: Results) -> Shown:
 
 
 def remember(results: Results, folder: Path) -> None:
-    """Keep it in `folder`, the experiment's own report."""
-    told = {"schema": SCHEMA, "of": _made_from(results.folder)} | asdict(shown(results))
-    (folder / FILE).write_text(json.dumps(told) + "\n", encoding="utf-8")
+    """Store what is shown in `folder`, the report of the experiment itself."""
+    stored = {"schema": SCHEMA, "of": _made_from(results.folder)} | asdict(shown(results))
+    (folder / FILE).write_text(json.dumps(stored) + "\n", encoding="utf-8")
 
 
 def remembered(folder: Path) -> Shown | None:
-    """What was kept of the experiment in `folder`; None if nothing was, or the experiment has changed since."""
+    """What was stored for the experiment in `folder`; None if nothing was, or the experiment has changed since."""
     try:
-        told = json.loads((folder / "report" / FILE).read_text(encoding="utf-8"))
-        if told.pop("schema") != SCHEMA or told.pop("of") != _made_from(folder):
+        stored = json.loads((folder / "report" / FILE).read_text(encoding="utf-8"))
+        if stored.pop("schema") != SCHEMA or stored.pop("of") != _made_from(folder):
             return None
-        tables = [Table(**_texts(table)) for table in told.pop("tables")]
-        return Shown(tables=tables, **told)
+        tables = [Table(**_texts(table)) for table in stored.pop("tables")]
+        return Shown(tables=tables, **stored)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 
@@ -84,7 +84,7 @@ def _made_from(folder: Path) -> str:
 
 
 def _parts(folder: Path) -> Iterator[Any]:
-    """Records only grow; the plan is written anew."""
+    """What the stored results depend on: records only grow, so their size is enough; the plan is rewritten."""
     yield sys.modules["ire"].__version__  # the package lies above this room
     yield (folder / "sweep.toml").read_bytes()
     for name in ("results.jsonl", "trials.jsonl"):

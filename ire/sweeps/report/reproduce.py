@@ -1,4 +1,4 @@
-"""How a sweep is run again: its command, and the versions that it ran with."""
+"""How to run a sweep again: the command, and the versions it ran with."""
 
 import tomllib
 
@@ -32,5 +32,5 @@ def reproduce(results: Results) -> str:
 
 
 def versions(results: Results) -> dict[str, str]:
-    """The versions with which the plan was written: at the start, or when it was last extended."""
+    """The versions that wrote the plan, at the start or when it was last extended."""
     return tomllib.loads((results.folder / "sweep.toml").read_text(encoding="utf-8"))["versions"]

@@ -33,7 +33,7 @@ FLATNESS_LABELS = {
 
 
 def run_pictures(results: Results, styles: Mapping[str, Style]) -> list[Picture]:
-    """The figures for which there is something to show."""
+    """The figures that have data."""
     comparison = results.comparison
     rows = [row for row in comparison.rows if row.runs]
     if not rows:
@@ -43,7 +43,7 @@ def run_pictures(results: Results, styles: Mapping[str, Style]) -> list[Picture]
         Picture(
             name="loss-curves",
             title=f"Validation {comparison.metric.words}",
-            caption=f"{OVER_SEEDS}, on three clocks. The dotted line is where the best baseline ends.",
+            caption=f"{OVER_SEEDS}, on three clocks. The dotted line is the final value of the best baseline.",
             panels=[_curves(comparison, rows, styles, clock) for clock in CLOCK_LABELS],
             styles=shown,
         )
@@ -55,8 +55,8 @@ def run_pictures(results: Results, styles: Mapping[str, Style]) -> list[Picture]
                 title="What a longer or shorter run of a baseline is worth",
                 caption=f"Final {comparison.judged_on} {comparison.metric.words} of the baselines, each point with "
                 "a complete schedule of its own, and the monotone curve that speed-ups are read from. Each method "
-                "stands at its horizon: the speed-up in steps is how far away the curve is at its height, to the right "
-                "if it is faster. Bars are 95 % intervals of the mean.",
+                "is drawn at its horizon: its speed-up in steps is the horizontal distance to the curve, which lies to "
+                "the right if the method is faster. Bars are 95 % intervals of the mean.",
                 panels=[_baseline_curve(comparison, rows, styles)],
                 styles=shown,
                 width=5.8,
@@ -70,7 +70,7 @@ def run_pictures(results: Results, styles: Mapping[str, Style]) -> list[Picture]
             Picture(
                 name="flatness-along",
                 title="Flatness along the run",
-                caption=f"{OVER_SEEDS}; at every point on the same training batches.",
+                caption=f"{OVER_SEEDS}; every point uses the same training batches.",
                 panels=[
                     _flatness_along(along, styles, name, label) for name, label in FLATNESS_LABELS.items()
                 ],
@@ -82,7 +82,7 @@ def run_pictures(results: Results, styles: Mapping[str, Style]) -> list[Picture]
             Picture(
                 name="flatness",
                 title="Flatness and test loss",
-                caption="One marker a confirmed run; grey crosses are the controls. Tr F by sampled labels, Tr H by "
+                caption="One marker per confirm run; grey crosses are the controls. Tr F by sampled labels, Tr H by "
                 "Hutchinson's estimator, λ the largest eigenvalue of H, all on the same training batches.",
                 panels=[_flatness(flat, styles, name, label) for name, label in FLATNESS_LABELS.items()],
                 styles={row.method: styles[row.method] for row in flat},
@@ -92,7 +92,7 @@ def run_pictures(results: Results, styles: Mapping[str, Style]) -> list[Picture]
 
 
 def _times(runs: Sequence[TrialRecord], clock: str) -> np.ndarray:
-    """When the reports of a method's runs were made; on the wall clock at the mean pace of all of them."""
+    """When the reports of a method's runs were made; on wall-clock, at the mean pace of all its runs."""
     if clock != "wall":
         return np.array([report[clock] for report in runs[0].reports], dtype=float)
     return np.mean([[report["seconds"] for report in run.reports] for run in runs], axis=0)
@@ -115,7 +115,7 @@ def _curves(comparison: Comparison, rows: Sequence[Row], styles: Mapping[str, St
             )
         )
         lowest = min(lowest, losses.min())
-        # what happens in the first tenth would press everything else together
+        # the first tenth of a run would compress the rest of the axis
         top = max(top, float(mean[len(mean) // 10]))
     baseline = comparison.row(comparison.baseline).metric(metric.name) if comparison.baseline else None
     y = Axis(label=f"validation {metric.words}")

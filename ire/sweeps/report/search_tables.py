@@ -22,11 +22,11 @@ ENDS = (FINISHED, PRUNED, DIVERGED, FAILED)
 
 
 def searches(results: Results) -> Table:
-    """What the searches of each method found, a line a study, and what they cost."""
+    """What the searches of each method found and cost, one line per study."""
     plan, comparison = results.plan, results.comparison
     heads = ["method", "study", *ENDS, "gradients spent", "within 1 % after", "state, bytes a parameter"]
     is_timed = any(row.optimizer_share is not None for row in comparison.rows)
-    heads += ["optimizer, of a step"] * is_timed + ["winner", "settings"]
+    heads += ["optimizer share"] * is_timed + ["winner", "settings"]
     trials = results.records.trials.values()
     budgets = [study_plan(plan, study, trials).budget for study in range(comparison.studies)]
     lines = []
@@ -55,23 +55,23 @@ def searches(results: Results) -> Table:
 
 
 def _state_bytes(method: Method) -> str:
-    """Of an arm of a training function nothing is known."""
+    """Bytes per parameter; unknown for an arm of a training function."""
     return "-" if isinstance(method, OwnArm) else f"{method.state_bytes:g}"
 
 
 def tuning_efforts(results: Results) -> Table:
-    """How easily each method was tuned, over the studies: only where there are enough of them for an interval."""
+    """How easily each method was tuned, over the studies; no lines with too few studies for an interval."""
     comparison, lines = results.comparison, []
     for row in comparison.rows:
         found = tuning_effort(results, row)
         if found is not None:
             lines.append([row.method, f"{found[0]:.1f}", f"[{found[1]:.1f}, {found[2]:.1f}]"])
-    title = f"How easily tuned: search trials to within 1 % of the best, over {comparison.studies} studies"
+    title = f"Tuning effort: search trials until within 1 % of the best, over {comparison.studies} studies"
     return Table(title=title, heads=["method", "trials", "95 % interval"], lines=lines)
 
 
 def tuning_effort(results: Results, row: Row) -> tuple[float, float, float] | None:
-    """Geometric mean and interval of the trials that a method's searches needed; None from too few studies."""
+    """Geometric mean and interval of the trials that a method's searches needed; None with too few studies."""
     comparison = results.comparison
     if not comparison.judges_methods or not row.is_searched:
         return None
@@ -84,13 +84,13 @@ def tuning_effort(results: Results, row: Row) -> tuple[float, float, float] | No
 
 
 def _trials_needed(trials: Sequence[TrialRecord], metric: Metric) -> str:
-    """How soon a search came within a hundredth of the best value it found."""
+    """How many trials a search needed to come within 1 % of the best value it found."""
     needed = trials_to_within(trials, metric)
     return "-" if needed is None else f"{needed} trial{'s' * (needed > 1)}"
 
 
 def grid(results: Results) -> Table:
-    """Every point of a grid that was measured; one seed each, the same."""
+    """Every measured point of a grid, all with the same seed."""
     plan = results.plan
     test = [f"test_{name}" for name in results.comparison.metrics]
     metrics = {name: name.replace("_", " ") for name in ("train_loss", *test)} | FLATNESS_HEADS
@@ -101,11 +101,13 @@ def grid(results: Results) -> Table:
         for trial in row.search
         if plan.space.search.measured and trial.status == FINISHED
     ]
-    return Table(title="Grid, one run a point", heads=["method", "settings", *metrics.values()], lines=lines)
+    return Table(
+        title="Grid, one run per point", heads=["method", "settings", *metrics.values()], lines=lines
+    )
 
 
 def all_trials(results: Results) -> Table:
-    """Every search trial with its settings, best first: for the page, where it can be sorted."""
+    """Every search trial with its settings, best first; the page can sort it."""
     plan, metric, found = results.plan, results.comparison.metric, []
     for row in results.comparison.rows:
         won = [winner.trial for winner in row.winners]

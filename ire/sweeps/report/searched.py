@@ -1,4 +1,4 @@
-"""What the figures of the search share: the trials they draw, what was searched, and what hovering says of a trial."""
+"""What the figures of a search share: which trials and dimensions they draw, and the text of a trial."""
 
 from collections.abc import Iterable
 
@@ -14,14 +14,14 @@ from ire.trial.metric import Metric
 from search_spaces import Choice, Fixed, Interval
 
 MAX_SHOWN = 300
-"""Trials of one method that a figure draws: more cannot be told apart, and take long."""
+"""Maximum number of trials that a figure draws of one method: more are slow and cannot be told apart."""
 
 Searched = Interval | Choice
-"""A dimension that a search moves in."""
+"""A dimension that is searched."""
 
 
 def finished_trials(row: Row, metric: Metric) -> list[TrialRecord]:
-    """The finished search trials, best first; of very many the best ones and the winners."""
+    """The finished search trials, best first; at most the best `MAX_SHOWN` and the winners."""
     finished = sorted(
         (t for t in row.search if t.status == FINISHED), key=lambda t: metric.cost(t.final(metric.name))
     )
@@ -36,7 +36,7 @@ def searched(plan: Plan, method: str) -> dict[str, Searched]:
 
 
 def position(dimension: Searched, value: float) -> float:
-    """Where a value lies in its range, 0 to 1, on the scale it is searched on."""
+    """The position of a value in its range, 0 to 1, on the scale that is searched."""
     if isinstance(dimension, Choice):
         return dimension.values.index(value) / max(1, len(dimension.values) - 1)
     low, high = dimension.low, dimension.high
@@ -46,12 +46,12 @@ def position(dimension: Searched, value: float) -> float:
 
 
 def trial_note(plan: Plan, trial: TrialRecord) -> str:
-    """A trial's name and what was searched of its settings, in two lines."""
+    """A trial's name and its searched settings, in two lines."""
     return f"{trial.name}\n{short_settings(plan, trial.method, trial.spec.settings)}"
 
 
 def note_with_value(plan: Plan, trial: TrialRecord, *, won: bool = False) -> str:
-    """The same, with how the trial ended and its last value."""
+    """`trial_note` with a third line: how the trial ended and its last value."""
     metric = plan.space.metric
     known = [report for report in trial.reports if report.get(metric.name) is not None]
     value = f", {metric.words} {known[-1][metric.name]:.4g} at step {known[-1]['step']}" if known else ""
@@ -59,7 +59,7 @@ def note_with_value(plan: Plan, trial: TrialRecord, *, won: bool = False) -> str
 
 
 def value_axis(metric: Metric, label: str, values: Iterable[float]) -> Axis:
-    """A logarithmic axis in nats for losses that are all positive, a plain one for anything else."""
+    """A logarithmic axis in nats if the values are positive losses, else a linear one."""
     if not metric.is_loss:
         return Axis(label=label)
     return Axis(label=f"{label}{NATS}", log=bool(min(values, default=1.0) > 0))

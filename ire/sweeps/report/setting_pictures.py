@@ -1,4 +1,4 @@
-"""Figures of the searched settings: which of them mattered, each by itself, and all at once."""
+"""Figures of the searched settings: which of them mattered, each on its own, and all at once."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,11 +23,11 @@ from ire.sweeps.report.searched import (
 from search_spaces import Interval
 
 WORSE = "#9A9A9A"
-"""Of the worse half of the trials."""
+"""Colour of the worse half of the trials."""
 
 
 def setting_pictures(results: Results, styles: Mapping[str, Style]) -> list[Picture]:
-    """The figures for which there is something to show; none before a search trial has finished."""
+    """The figures that have data; none before a search trial has finished."""
     plan, metric = results.widest_plan, results.comparison.metric
     rows = [row for row in results.comparison.rows if finished_trials(row, metric)]
     names = list(dict.fromkeys(name for row in rows for name in searched(plan, row.method)))
@@ -61,8 +61,8 @@ def setting_pictures(results: Results, styles: Mapping[str, Style]) -> list[Pict
         Picture(
             name="parallel",
             title="All settings at once",
-            caption="A line for each finished trial, from the bottom to the top of each setting's range; the stronger, "
-            f"the {metric.better} its final {metric.words}. Thick lines won.",
+            caption="One line per finished trial, from the bottom to the top of each setting's range; stronger lines "
+            f"have a {metric.better} final {metric.words}. Thick lines are winners.",
             panels=[_parallel(plan, row, styles[row.method]) for row in rows if searched(plan, row.method)],
             height=2.9,
         )
@@ -71,7 +71,7 @@ def setting_pictures(results: Results, styles: Mapping[str, Style]) -> list[Pict
 
 
 def _importance(method: str, found: Mapping[str, float], style: Style) -> Panel:
-    """A bar a setting, the most important one on top."""
+    """One bar per setting, the most important one on top."""
     ordered = sorted(found.items(), key=lambda item: -item[1])
     return Panel(
         title=method,
@@ -136,7 +136,7 @@ def _marks(
     name: str,
     **looks: Any,
 ) -> Series:
-    """The trials in which a setting takes part; its `words` stand side by side."""
+    """The trials that have the setting; values that are `words` are placed side by side."""
     trials = [trial for trial in trials if name in trial.spec.settings]
     at = [trial.spec.settings[name] for trial in trials]
     return Series(
@@ -169,7 +169,7 @@ def _word(value: Any) -> str:
 
 
 def _parallel(plan: Plan, row: Row, style: Style) -> Panel:
-    """A line a trial, the worst one at the bottom; a setting that takes no part leaves a gap."""
+    """One line per trial, the worst drawn first; a setting that a trial does not have leaves a gap."""
     dimensions, won = searched(plan, row.method), [winner.trial for winner in row.winners]
     trials = sorted(finished_trials(row, plan.space.metric)[::-1], key=lambda trial: trial in won)
     worse = Style(WORSE, "-", style.marker)

@@ -1,4 +1,4 @@
-"""A value as a colour: what the points of a panel, the field between them and the bar beside them have in common."""
+"""Maps values to colours, for the points of a panel, the field between them and the bar beside them."""
 
 import base64
 import io
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from matplotlib.cm import ScalarMappable
 
 TICKS = 4
-"""Numbers beside the colour bar."""
+"""Number of labels beside the colour bar."""
 STOPS = 9
-"""Colours that the page's bar runs through."""
+"""Number of colours in the page's bar."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,12 +24,12 @@ class Shade:
     low: float
     high: float
     log: bool
-    """Whether equal ratios, not equal differences, are equally far apart in colour."""
+    """Whether equal ratios, instead of equal differences, get equal steps of colour."""
     lower_is_better: bool
 
     @staticmethod
     def over(values: Sequence[float], *, log: bool, lower_is_better: bool) -> "Shade":
-        """The colours that span `values`; logarithmic only where all of them are positive."""
+        """The shade that spans `values`; logarithmic only if all of them are positive."""
         low, high = float(min(values)), float(max(values))
         log = log and low > 0
         least = 0.01 * low if log else 1e-9
@@ -37,13 +37,13 @@ class Shade:
 
     @property
     def ticks(self) -> list[float]:
-        """A few values from end to end, evenly spaced on the scale."""
+        """Values from `low` to `high`, evenly spaced on the scale."""
         return [
             float(tick) for tick in (np.geomspace if self.log else np.linspace)(self.low, self.high, TICKS)
         ]
 
     def mappable(self) -> "ScalarMappable":
-        """The same for matplotlib."""
+        """The shade for matplotlib."""
         from matplotlib.cm import ScalarMappable
         from matplotlib.colors import LogNorm, Normalize
 
@@ -51,13 +51,13 @@ class Shade:
         return ScalarMappable(norm=norm, cmap="cividis_r" if self.lower_is_better else "cividis")
 
     def colours(self, values: Sequence[float]) -> list[str]:
-        """By value: its colour, as `#rrggbb`."""
+        """The colour of each value, as `#rrggbb`."""
         from matplotlib.colors import to_hex
 
         return [to_hex(colour) for colour in self.mappable().to_rgba(np.asarray(values, dtype=float))]
 
     def live(self) -> dict[str, Any]:
-        """The bar beside the panel, from its lower end up, for the page."""
+        """The data of the bar on the page, from its lower end up."""
         scale = np.geomspace if self.log else np.linspace
         ticks = [[i / (TICKS - 1), f"{tick:.3g}"] for i, tick in enumerate(self.ticks)]
         return {"colours": self.colours(scale(self.low, self.high, STOPS).tolist()), "ticks": ticks}
@@ -68,18 +68,18 @@ class Field:
     """Values on a square grid that spans 0 to 1 on both axes, the first row at the bottom."""
 
     values: np.ndarray
-    """Rows by columns."""
+    """Shape (rows, columns)."""
     opacity: np.ndarray
-    """Of the same shape, 0 to 1."""
+    """Shape (rows, columns), 0 to 1."""
 
     def rgba(self, shade: Shade) -> np.ndarray:
-        """Rows by columns by four, 0 to 1."""
+        """Colours and opacity, shape (rows, columns, 4), 0 to 1."""
         found = np.asarray(shade.mappable().to_rgba(self.values), dtype=float)
         found[..., 3] = self.opacity
         return found
 
     def live(self, shade: Shade) -> str:
-        """As an image in a `data:` address, for the page."""
+        """The image for the page, as a `data:` URL."""
         from matplotlib.image import imsave
 
         buffer = io.BytesIO()

@@ -1,4 +1,4 @@
-"""How far a sweep is: running, broken off or finished, in which stage, with every method's runs."""
+"""How far a sweep has come: running, interrupted or finished, at which stage, with every method's runs."""
 
 from dataclasses import dataclass
 
@@ -11,8 +11,8 @@ from ire.sweeps.search.stage_counts import stage_heads, stage_lines, stages_now
 from ire.sweeps.search.widening import study_plan
 
 MOST_NAMED = 6
-"""Running trials that are named; a cluster may have hundreds."""
-FINISHED, RUNS, BROKEN_OFF = "finished", "running", "broken off"
+"""Maximum number of running trials that are named; a cluster may run hundreds."""
+FINISHED, RUNS, INTERRUPTED = "finished", "running", "interrupted"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,16 +20,16 @@ class State:
     """The state of an experiment at the moment it was read."""
 
     word: str
-    """`finished`, `running` or `broken off`."""
+    """`finished`, `running` or `interrupted`."""
     sentence: str
     stages: Table | None
-    """The runs of the study that it is at; None once it is finished."""
+    """The runs of the current study; None once the sweep is finished."""
     running: str
-    """The trials that run and their steps, in one line; empty if none does."""
+    """The running trials and their steps, in one line; empty if none runs."""
 
 
 def state_of(results: Results) -> State:
-    """The state of the sweep, without any statistics unless all its runs have ended."""
+    """The state of the sweep; computes statistics only if all its runs have ended."""
     plan, trials = results.plan, list(results.records.trials.values())
     running = [trial for trial in trials if trial.status == RUNNING]
     user = user_of(results.folder)
@@ -42,7 +42,7 @@ def state_of(results: Results) -> State:
     place = f"study {number + 1} of {count}" if count > 1 else ""
     at = ", ".join(part for part in (place, stages_now(running)) if part)
     done = f"{len(trials) - len(running)} trials done"
-    word = RUNS if user else BROKEN_OFF
+    word = RUNS if user else INTERRUPTED
     by = f" by {user}" if user else f"; continue with: ire resume {results.home.argument}"
     title = "Runs" + (f" of {place}" if place else "")
     named = [f"{trial.name} ({trial.step}/{trial.spec.horizon})" for trial in running[:MOST_NAMED]]

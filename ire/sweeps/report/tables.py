@@ -11,7 +11,7 @@ from ire.sweeps.report.verdict_tables import clocks, metrics, other_ratios, pape
 
 
 def tables(results: Results) -> Iterator[Table]:
-    """Every table for which there is something to say; the results always, and first."""
+    """Every table that has lines, after the table of results, which is always there."""
     yield result_table(results)
     for table in (
         clocks(results),

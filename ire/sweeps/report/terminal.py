@@ -11,35 +11,35 @@ from ire.sweeps.report.remembered import Shown, shown
 from ire.sweeps.report.table import TEXT, Table
 
 WIDE = 140
-"""Columns of a terminal from which on every column of a table is shown."""
+"""Terminal width in characters from which every column of a table is shown."""
 SMALL = 80
-"""Columns of a terminal below which only those of a table are shown that say most."""
+"""Terminal width in characters below which only the essential columns of a table are shown."""
 ESSENTIAL = ("method", "study", "verdict", "against", "winner", "control", "method lower?")
 SPEED_UP = "speed-up"
 WITHIN = "within 1 % after"
-"""How many trials a search needed; where there is less room the head says `to 1 %` and the cells a number."""
+"""The number of trials a search needed; on narrow terminals its head is `to 1 %` and its cells are numbers."""
 MANY = 8
-"""Columns from which on there is one space between them in place of two."""
+"""From this number of columns, one space separates them instead of two."""
 NARROW = {
     "Controls": ("method", "control", "method's loss minus control's", "method lower?", "runs"),
     "Search": ("method", "study", "finished", "pruned", WITHIN, "winner"),
 }
-"""What is shown of a table, by how its title begins, where there is less room; the report has the rest."""
+"""The columns of a table, by the start of its title, on a narrow terminal; the report has all of them."""
 
 
 def terminal_tables(results: Results | Shown, width: int = 80) -> list[RichTable]:
-    """Results, controls if there are any, the search, and faults if there were any, for a terminal of that `width`."""
+    """The tables of results, controls, search and faults that have lines, for a terminal of `width` characters."""
     found = results if isinstance(results, Shown) else shown(results)
     return [as_terminal(table if width >= WIDE else narrowed(table, width)) for table in found.tables]
 
 
-def narrowed(told: Table, width: int) -> Table:
-    """The columns of a table that fit 80 characters, or 60 where there are fewer; baselines have a star."""
-    known = next((heads for start, heads in NARROW.items() if told.title.startswith(start)), None)
-    is_small = width < SMALL and (known is not None or any(head.endswith(SPEED_UP) for head in told.heads))
+def narrowed(table: Table, width: int) -> Table:
+    """The columns of a table that fit 80 characters, or 60 on a smaller terminal; a star marks baselines."""
+    known = next((heads for start, heads in NARROW.items() if table.title.startswith(start)), None)
+    is_small = width < SMALL and (known is not None or any(head.endswith(SPEED_UP) for head in table.heads))
     at = [
         i
-        for i, head in enumerate(told.heads)
+        for i, head in enumerate(table.heads)
         if (known is None or head in known) and (not is_small or head in ESSENTIAL or head.endswith(SPEED_UP))
     ]
 
@@ -52,36 +52,36 @@ def narrowed(told: Table, width: int) -> Table:
         return text.removesuffix(" trials").removesuffix(" trial") if name == WITHIN else text
 
     return Table(
-        title=told.title,
-        heads=[head(told.heads[i]) for i in at],
+        title=table.title,
+        heads=[head(table.heads[i]) for i in at],
         lines=[
-            [cell(told.heads[i], line[i]).replace(" (baseline)", " *") for i in at] for line in told.lines
+            [cell(table.heads[i], line[i]).replace(" (baseline)", " *") for i in at] for line in table.lines
         ],
     )
 
 
-def as_terminal(told: Table) -> RichTable:
+def as_terminal(table: Table) -> RichTable:
     """A table as `rich` prints it."""
-    table = RichTable(
-        title=told.title,
+    screen = RichTable(
+        title=table.title,
         title_justify="left",
         title_style="bold",
         pad_edge=False,
-        collapse_padding=len(told.heads) > MANY,
+        collapse_padding=len(table.heads) > MANY,
         box=SIMPLE_HEAD,
     )
-    for name in told.heads:
-        table.add_column(
+    for name in table.heads:
+        screen.add_column(
             name,
             justify="left" if name in TEXT else "right",
             overflow="fold",
             no_wrap=name in ("method", "control"),
         )
-    for line in told.lines:
-        table.add_row(*(Text(in_one_line(cell)) for cell in line))  # an error's brackets are no markup
-    return table
+    for line in table.lines:
+        screen.add_row(*(Text(in_one_line(cell)) for cell in line))  # brackets in an error are not markup
+    return screen
 
 
 def terminal_findings(results: Results) -> list[str]:
-    """The sentences that stand below the tables."""
+    """The sentences below the tables."""
     return further_findings(results)

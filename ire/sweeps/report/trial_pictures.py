@@ -1,4 +1,4 @@
-"""The loss, or metric, of every search trial along its run: which were pruned where, and how the winners went."""
+"""The figure of every search trial along its run: where trials were pruned, and how the winners went."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,13 +16,13 @@ from ire.sweeps.report.searched import MAX_SHOWN, trial_note
 from ire.trial.metric import Metric
 
 POINTS = 30_000
-"""At most, of all trials together: the page must stay light."""
+"""Maximum number of points of all trials together, so that the page stays small."""
 FEWEST = 8
-"""Points of a trial, however many trials there are."""
+"""Minimum number of points of a trial, however many trials there are."""
 
 
 def trial_pictures(results: Results, styles: Mapping[str, Style]) -> list[Picture]:
-    """A panel a method; nothing before the first report."""
+    """One figure with a panel per method; none before the first report."""
     metric = results.comparison.metric
     shown = {row.method: _shown(row, metric) for row in results.comparison.rows}
     trials = [trial for found in shown.values() for trial in found]
@@ -46,7 +46,7 @@ def trial_pictures(results: Results, styles: Mapping[str, Style]) -> list[Pictur
         Picture(
             name="trials",
             title="Every search trial",
-            caption=f"Validation {metric.words} along the run, a line a trial; dashed: pruned, thick: won.",
+            caption=f"Validation {metric.words} along the run, one line per trial; dashed: pruned, thick: won.",
             panels=panels,
             height=2.9,
         )
@@ -54,7 +54,7 @@ def trial_pictures(results: Results, styles: Mapping[str, Style]) -> list[Pictur
 
 
 def _shown(row: Row, metric: Metric) -> list[TrialRecord]:
-    """The trials with a value; of very many the best ones and the winners."""
+    """The trials with a value; at most the best `MAX_SHOWN` and the winners."""
     known = [t for t in row.search if any(r.get(metric.name) is not None for r in t.reports)]
     if len(known) <= MAX_SHOWN:
         return known
@@ -68,7 +68,7 @@ def _shown(row: Row, metric: Metric) -> list[TrialRecord]:
 
 
 def _reports(trial: TrialRecord, metric: Metric, most: int) -> list:
-    """At most so many reports with a value, evenly spaced, the last one among them."""
+    """About `most` of the reports with a value, evenly spaced, the last one among them."""
     known = [report for report in trial.reports if report.get(metric.name) is not None]
     return known[:: -(-len(known) // most)] + (
         [known[-1]] if (len(known) - 1) % -(-len(known) // most) else []

@@ -1,4 +1,4 @@
-"""The figure of what tuning bought: the best value so far along each search, and what n trials are expected to find."""
+"""The figure of what tuning gained: the best value so far along each search, and the expected best of n trials."""
 
 from collections.abc import Mapping, Sequence
 
@@ -32,9 +32,9 @@ def tuning_pictures(results: Results, styles: Mapping[str, Style]) -> list[Pictu
         Picture(
             name="tuning",
             title="What tuning bought",
-            caption="Left: the best finished trial so far, a line a study. Right: the validation "
-            f"{metric.words} to be expected of the best of n trials drawn from those that ran, with its 95 % interval; "
-            "n = 1 is a guess, the right end is what was found. A pruned trial counts with its last "
+            caption="Left: the best finished trial so far, one line per study. Right: the expected validation "
+            f"{metric.words} of the best of n trials drawn from those that ran, with its 95 % interval; "
+            "n = 1 is a guess, the right end is what the search found. A pruned trial counts with its last "
             f"{metric.words}, a lost one with the worst.",
             panels=[_best_so_far(metric, rows, styles), _expected_best(plan, rows, styles)],
             styles={row.method: styles[row.method] for row in rows},

@@ -1,4 +1,4 @@
-"""The tables of the verdict: each method against the baselines, on every clock, and beside the paper."""
+"""The tables of the verdict: each method against the baselines on every clock, and against the paper."""
 
 from ire.sweeps.findings.comparison import Comparison
 from ire.sweeps.findings.paper import beside_the_paper
@@ -12,7 +12,7 @@ from ire.sweeps.report.table import LARGEST_SHOWN, Table, plus_minus, speed_up
 
 
 def result_table(results: Results) -> Table:
-    """The verdict on each method, in few columns: the clock of the headline, and the loss that is judged."""
+    """The verdict on each method on the clock of the headline, with the final value that is judged."""
     comparison = results.comparison
     clock = comparison.clock
     value = f"{comparison.judged_on} {comparison.metric.words}"
@@ -37,7 +37,7 @@ def _mean(value: tuple[float, float] | None) -> str:
 
 
 def clocks(results: Results) -> Table:
-    """The verdict and the speed-up on every clock, and what could have been found."""
+    """The verdict and the speed-up on every clock, and the smallest speed-up that could have been detected."""
     comparison = results.comparison
     lines = [
         [
@@ -52,7 +52,7 @@ def clocks(results: Results) -> Table:
         for clock, words in CLOCKS.items()
         if clock in row.speed_ups
     ]
-    heads = ["method", "clock", "verdict", "speed-up", "against", "would have found"]
+    heads = ["method", "clock", "verdict", "speed-up", "against", "detectable"]
     return Table(title="Every clock", heads=heads, lines=lines)
 
 
@@ -76,7 +76,7 @@ def metrics(results: Results) -> Table:
 
 
 def other_ratios(results: Results) -> Table:
-    """Rivals of the speed-up, and its checks."""
+    """Other ratios that the literature uses, and checks of the speed-up."""
     comparison = results.comparison
     clock, words = comparison.clock, CLOCKS[comparison.clock]
     heads = [
@@ -100,14 +100,14 @@ def other_ratios(results: Results) -> Table:
             str(row.against_base or "-"),
         ]
         if untuned is row and row.winners:
-            cells[1] = "they won"
+            cells[1] = "these won"
         if any(cell != "-" for cell in cells):
             lines.append([row.method, *cells])
-    return Table(title=f"Other ratios, in {words} where not said", heads=heads, lines=lines)
+    return Table(title=f"Other ratios, in {words} unless stated otherwise", heads=heads, lines=lines)
 
 
 def paper(results: Results) -> Table:
-    """What the paper reports beside what was found, for a sweep of a preset."""
+    """The paper's numbers beside ours, for a sweep of a preset."""
     lines = [
         [
             beside.method,
@@ -121,12 +121,12 @@ def paper(results: Results) -> Table:
     heads = ["method", "what it is", "paper", "ours", "difference"]
     preset = results.plan.preset
     of = load_preset(preset).paper_of if preset is not None else None
-    title = "Beside the paper" + (f": its numbers are of {of}, ours of the last step" if of else "")
+    title = "Beside the paper" + (f": its numbers are from {of}, ours from the last step" if of else "")
     return Table(title=title, heads=heads, lines=lines)
 
 
 def _verdict(comparison: Comparison, row: Row, clock: str) -> str:
-    """The verdict on one clock; from fewer than three studies how the configurations end, whatever the clock."""
+    """The verdict on one clock; with fewer than three studies, whether the configuration ends better or worse."""
     if not comparison.is_comparable:
         return "not comparable"
     if comparison.judges_methods:
@@ -139,6 +139,6 @@ def _verdict(comparison: Comparison, row: Row, clock: str) -> str:
 
 
 def _runs(row: Row, planned: int) -> str:
-    """How many confirm runs are behind a line: `5/5`, or `3/5, 2 diverged`."""
+    """How many confirm runs a line is based on: `5/5`, or `3/5, 2 diverged`."""
     lost = [f"{row.confirm_statuses[s]} {s}" for s in (DIVERGED, FAILED) if row.confirm_statuses[s]]
     return ", ".join([f"{len(row.runs)}/{planned}", *lost])

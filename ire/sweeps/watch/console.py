@@ -31,9 +31,9 @@ class _Console(Console):
         file = super().file
         if self._output is None or not self._output.is_around(file):
             self._output = Output.around(file, waits=self._waits)
-        return cast("IO[str]", self._output)  # what it does not do itself the file inside does
+        return cast("IO[str]", self._output)  # passes every other call on to the file
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """As `rich` does, with text made safe: the last step through which all output passes."""
+        """As `rich` does, with text escaped: all output passes through this step."""
         for text, style, control in super().render(renderable, options):
             yield Segment(text if control else visible(text), style, control)

@@ -1,7 +1,7 @@
 """Experiment trackers that follow a sweep beside TensorBoard: ours, and those that packages register (`ire.loggers`).
 
-A tracker is a `Watcher` that is called with the plan. What it raises never ends a sweep: it is said once, and the
-tracker is left out from then on.
+A tracker is a `Watcher` that is called with the plan. An exception of a tracker never ends a sweep: it is reported
+once, and the tracker is not called again.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,13 +22,13 @@ EVENTS = ("opened", "started", "reported", "ended", "noticed", "tick", "closed")
 
 
 def check_loggers(names: Sequence[str]) -> None:
-    """Raise `InvalidInput` for a tracker that there is not, or whose package is missing."""
+    """Raise `InvalidInput` for a tracker that does not exist, or whose package is missing."""
     for name in names:
         _maker(name)
 
 
 def loggers(names: Sequence[str], plan: Plan, say: Callable[[str], None]) -> list[Watcher]:
-    """The trackers of these names; `say` is called with what one of them fails with. Raises as `check_loggers`."""
+    """The trackers of these names; `say` gets the message when one of them fails. Raises as `check_loggers`."""
     return [Guarded(name, _maker(name), plan, say) for name in dict.fromkeys(names)]
 
 
@@ -47,7 +47,7 @@ def _maker(name: str) -> Callable[[Plan], Watcher]:
 
 
 class Guarded(Watcher):
-    """A tracker whose failure ends nothing but itself."""
+    """A tracker whose failure disables it and nothing else."""
 
     def __init__(
         self, name: str, maker: Callable[[Plan], Watcher], plan: Plan, say: Callable[[str], None]
@@ -65,7 +65,7 @@ class Guarded(Watcher):
         except Exception as error:
             self._works = False
             what = in_one_line(f"{type(error).__name__}: {error}")
-            self._say(f"--loggers {self._name} has failed and is left out from now on: {what}")
+            self._say(f"--loggers {self._name} failed and is no longer called: {what}")
 
 
 def _passed_on(event: str) -> Callable[..., None]:

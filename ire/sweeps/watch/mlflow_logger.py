@@ -1,4 +1,4 @@
-"""MLflow: an experiment a sweep, a run a trial."""
+"""MLflow: an experiment for each sweep, a run for each trial."""
 
 import time
 
@@ -14,7 +14,7 @@ from ire.trial.report import Report
 
 
 class MlflowLogger(Watcher):
-    """Where it goes says MLflow's own variable MLFLOW_TRACKING_URI."""
+    """Logs to the server that MLflow's own variable MLFLOW_TRACKING_URI names."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan, self._client = plan, MlflowClient()
@@ -24,7 +24,7 @@ class MlflowLogger(Watcher):
     def started(self, trial: TrialRecord) -> None:
         if trial.stage == TIMING:
             return
-        told = {
+        identity = {
             "method": trial.method,
             "stage": trial.stage,
             "study": str(trial.study + 1),
@@ -33,7 +33,7 @@ class MlflowLogger(Watcher):
         run = self._client.create_run(self._experiment_id(), run_name=trial.name, tags={"arm": trial.arm})
         self._runs[trial.name] = run.info.run_id
         settings = [
-            Param(name, in_one_line(value)) for name, value in (told | dict(trial.spec.settings)).items()
+            Param(name, in_one_line(value)) for name, value in (identity | dict(trial.spec.settings)).items()
         ]
         self._client.log_batch(run.info.run_id, params=settings)
 

@@ -7,7 +7,7 @@ import select
 from typing import IO, Any
 
 PLAIN = str.maketrans("≤≥±×κγλρτΔ·–—…√", "<>~xkglrtD.--._")
-"""Each replaced by one character, so that tables keep their columns on a terminal that has only ASCII."""
+"""ASCII replacements of one character each, so that tables keep their columns on an ASCII terminal."""
 
 PIECE = 1024
 """Characters per write: at most the 4096 bytes that a writable pipe accepts at once."""
@@ -19,7 +19,7 @@ PATIENCE_MILLISECONDS = 200
 class Output:
     """Writes to `file` as long as it has a reader, in characters that its encoding has.
 
-    With `waits`, a slow reader blocks the writer; without, output that it does not take is dropped.
+    With `waits`, a slow reader blocks the writer; otherwise output that it does not accept is dropped.
     """
 
     def __init__(self, file: IO[str], *, waits: bool) -> None:
@@ -88,6 +88,6 @@ class Output:
             poll = select.poll()
             poll.register(self._file.fileno(), select.POLLOUT)
             self._reads = bool(poll.poll(PATIENCE_MILLISECONDS if self._reads else 0))
-        except (OSError, ValueError, AttributeError):  # no file of the system's
+        except (OSError, ValueError, AttributeError):  # not a file of the operating system
             return True
         return self._reads

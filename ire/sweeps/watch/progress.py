@@ -23,10 +23,10 @@ FRAME_SECONDS = 0.5
 
 
 class Progress(Watcher):
-    """Shows the stage, trials done of all, each method's runs of every stage and the time left."""
+    """Shows the stage, how many trials are done, each method's runs in every stage, and the time left."""
 
     def __init__(self, console: Console, *, in_process: bool = False) -> None:
-        """With `in_process` the trials use the same terminal, for a debugger perhaps: lines alone are written."""
+        """With `in_process`, trials share the terminal, perhaps with a debugger: only lines are written, no table."""
         self._console, self._in_process = console, in_process
         self._live: Live | None = None
         self._protocol: Protocol | None = None
@@ -34,13 +34,13 @@ class Progress(Watcher):
         self._began = time.monotonic()
         self._done_before = 0
         self._first_report: float | None = None
-        self._said = False  # what the sweep can resolve
+        self._has_forecast = False
 
     def opened(self, protocol: Protocol) -> None:
         self._protocol = protocol
         self._began = self._shown = time.monotonic()
         self._done_before = protocol.work()[0]
-        self._said = any(trial.stage != SEARCH for trial in protocol.records.trials.values())
+        self._has_forecast = any(trial.stage != SEARCH for trial in protocol.records.trials.values())
         if self._in_process:
             return
         if self._console.is_terminal:
@@ -66,11 +66,11 @@ class Progress(Watcher):
         self._console.print(text, style="bold yellow", soft_wrap=True, highlight=False)
 
     def started(self, trial: TrialRecord) -> None:
-        """Before the first confirm runs, when the searches of their study are over: what the sweep can resolve."""
+        """Print a forecast once, before the first confirm runs: which speed-ups the sweep can detect."""
         arms = self._sweep.studies[trial.study].arms
-        if self._said or not all(arm.search_is_over for arm in arms.values()):
+        if self._has_forecast or not all(arm.search_is_over for arm in arms.values()):
             return
-        self._said = True
+        self._has_forecast = True
         plan = self._sweep.plan
         if line := forecast_words(forecast(plan, arms), max(plan.studies, plan.until_decided or 0)):
             self._console.print(line, soft_wrap=True, highlight=False)
@@ -101,7 +101,7 @@ class Progress(Watcher):
 
     @property
     def _study(self) -> Study:
-        """The study that the sweep is at: the last one of which a trial has started."""
+        """The current study: the last one of which a trial has started."""
         studies = self._sweep.studies
         begun = [study for study in studies if any(arm.search for arm in study.arms.values())]
         return begun[-1] if begun else studies[0]
@@ -110,7 +110,7 @@ class Progress(Watcher):
         trials = self._sweep.records.trials.values()
         ended = sum(
             trial.status != RUNNING and trial.stage != TIMING for trial in trials
-        )  # turns are no trials
+        )  # turns of the quiet pass do not count
         studies = self._sweep.studies
         search = sum(arm.plan.search_trials(arm.method) for arm in self._sweep.arms.values())
         at_most = search + sum(len(runs) for study in studies for runs in study.later_horizons().values())

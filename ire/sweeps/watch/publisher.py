@@ -10,7 +10,7 @@ ALL_SECONDS = 60.0
 
 
 class Publisher(Watcher):
-    """Publishes the reports every few seconds (events are published at once), everything else every minute."""
+    """Publishes reports every `RECORDS_SECONDS`, everything else every `ALL_SECONDS`; events are published at once."""
 
     def __init__(self, home: ExperimentHome) -> None:
         self._home = home

@@ -1,7 +1,7 @@
 """TensorBoard's log directory: the runs of an experiment in groups, METHOD/STAGE/TRIAL, as links to `trials/`.
 
-The links cost nothing and can be made again at any time, for old experiments, too. Where a system has no links the runs
-stay in `trials/`, under their names.
+The links can be made again at any time, for old experiments as well. On a system without links the runs stay in
+`trials/`, under their names.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ GROUPED = "runs"
 
 
 def grouped(folder: Path, trials: Iterable[TrialRecord]) -> Path:
-    """Link the runs of these trials, as far as they have events, and of the experiment; returns the log directory."""
+    """Link the run of the experiment and those of trials that have events; returns the log directory."""
     try:
         _link_experiment(folder)
         for trial in trials:
@@ -23,25 +23,25 @@ def grouped(folder: Path, trials: Iterable[TrialRecord]) -> Path:
                 _link(
                     folder / GROUPED / _slug(trial) / trial.stage / trial.name, folder / "trials" / trial.name
                 )
-    except OSError:  # no links here, or a folder that is only read
+    except OSError:  # no links here, or a read-only folder
         return folder / "trials"
     return folder / GROUPED
 
 
 def group(folder: Path, trial: TrialRecord) -> None:
-    """The same for one trial that has just started; nothing where there are no links."""
+    """Link the run of a trial that has just started; does nothing where links are impossible."""
     with contextlib.suppress(OSError):
         _link_experiment(folder)
         _link(folder / GROUPED / _slug(trial) / trial.stage / trial.name, folder / "trials" / trial.name)
 
 
 def _slug(trial: TrialRecord) -> str:
-    """The arm as it stands in the names of its trials."""
+    """The arm as it is spelled in the names of its trials."""
     return trial.arm.replace(":", "-").replace("/", "-")
 
 
 def _link_experiment(folder: Path) -> None:
-    """The run of the experiment as a whole, which describes the HParams tab, has its files in `trials/` itself."""
+    """Link the run of the experiment itself, which describes the HParams tab; its files are directly in `trials/`."""
     for path in (folder / "trials").glob("events.*"):
         _link(folder / GROUPED / path.name, path)
 

@@ -1,10 +1,10 @@
-"""The names under which trackers show what a trial reports, in groups."""
+"""The names, in groups, under which trackers show the values of a report."""
 
 import math
 
 from ire.trial.report import MEASURES, Report, value
 
-# TensorBoard shows groups by letter: `loss` is the first, and open.
+# TensorBoard sorts groups by name and opens the first one, `loss`.
 GROUPS = {
     "loss": ("train_loss", "val_loss", "test_loss"),
     "optimizer": (
@@ -33,7 +33,7 @@ TAGS = {name: f"{group}/{name}" for group, names in GROUPS.items() for name in n
 
 
 def scalars(report: Report) -> dict[str, float]:
-    """The numbers of a report by their names; what is not finite is NaN."""
+    """The numbers of a report by tag; a value that is not finite is NaN."""
     return {
         TAGS.get(name, f"metric/{name}"): math.nan if found is None else found
         for name in report

@@ -1,8 +1,8 @@
 """Everything a trial reports, in TensorBoard, and an HParams tab with all trials of all methods.
 
-The HParams entry is written when a trial starts and closed when it ends, whatever way; torch's `add_hparams`
-writes both at the end only, so the messages are built here. What a kill left unwritten is written from the records
-at the next start, except the flat fractions of single tensors, which are recorded nowhere else.
+The HParams entry is written when a trial starts and closed when it ends, with any status; torch's `add_hparams` writes
+both only at the end, so the messages are built here. After a kill, missing events are written from the records at the
+next start, except the flat fractions of single tensors, which are not recorded.
 """
 
 import math
@@ -43,19 +43,19 @@ from ire.trial.metric import LOSS
 from ire.trial.report import Report
 
 IN_DOUBT = timedelta(seconds=2 * ALL_SECONDS)
-"""Seconds before a kill in which the events of ended trials may not have been stored."""
+"""Time before a kill in which the events of ended trials may not have been stored."""
 
 OUTCOME, WON = "outcome", "won"
 END_METRICS = ("final_val_loss", "best_val_loss", "progress", WON)
 STATUS = f"{OUTCOME}/status"
 STATUS_BEFORE = "end/status"
-"""The name of an older version, whose experiments are resumed."""
+"""The tag that an older version used; its experiments can be resumed."""
 FIRST = ("method", "stage", "lr", "kappa", "gamma")
-"""What the HParams tab opens with, as far as the sweep has it, and further settings up to as many."""
+"""Columns that the HParams tab shows first, if the sweep has them; others fill up to the same number."""
 
 
 class TensorBoard(Watcher):
-    """Writes one run a trial under `trials/`, named like the trial; turns of the quiet pass have none."""
+    """Writes one run per trial under `trials/`, named like the trial; turns of the quiet pass have no run."""
 
     def __init__(self, home: ExperimentHome) -> None:
         self._home, self._root = home, home.folder / "trials"
@@ -84,7 +84,7 @@ class TensorBoard(Watcher):
         trials = [trial for trial in protocol.records.trials.values() if trial.stage != TIMING]
         stored = {name.split("/")[0] for name in open_storage(self._home.below("trials")).names()}
         killed = max((time for trial in trials if (time := trial.ended or trial.started)), default=None)
-        to_come = {trial.name for trial in protocol.settled}  # of their end the run itself will tell
+        to_come = {trial.name for trial in protocol.settled}  # the run itself reports their end
         for trial in trials:
             if trial.name in stored and trial.ended and killed and trial.ended < killed - IN_DOUBT:
                 continue
@@ -163,7 +163,7 @@ class TensorBoard(Watcher):
         del self._writers[trial.name]
 
     def _final_metric(self, trial: TrialRecord) -> dict[str, float | None]:
-        """What the trial ended with, where another metric than the loss is compared."""
+        """The final value of the compared metric; empty where it is the loss."""
         metric = self._protocol.plan.space.metric if self._protocol else LOSS
         ends = trial.reports[-1] if trial.reports else {}
         return {} if metric.is_loss else {f"final_{metric.name}": ends.get(metric.name)}
@@ -175,7 +175,7 @@ class TensorBoard(Watcher):
         self._writers.clear()
 
     def _mark_winners(self) -> None:
-        """Say which search trials won: a column of the HParams tab, and a text with their settings."""
+        """Mark the search trials that won: a column of the HParams tab, and a text with their settings."""
         for name, arm in self._protocol.arms.items() if self._protocol else ():
             winner, settings = arm.winner, arm.settings
             if winner is None or settings is None or not arm.winner_is_final:
@@ -183,7 +183,7 @@ class TensorBoard(Watcher):
             self._writer(winner.name).add_scalar(f"{OUTCOME}/{WON}", 1.0, winner.step)
             searched = self._searched.get(arm.method.name, ())
             lines = [f"{key} = {settings[key]!r}" for key in searched if key in settings]
-            text = "\n".join(["", winner.name, *lines]).replace("\n", "\n    ")  # as code
+            text = "\n".join(["", winner.name, *lines]).replace("\n", "\n    ")  # Markdown shows it as code
             self._writer("").add_text(f"winner/{name}", visible(text))
 
     def _writer(self, run: str) -> SummaryWriter:
@@ -193,7 +193,7 @@ class TensorBoard(Watcher):
 
 
 def columns(plan: Plan) -> dict[str, bool]:
-    """The columns of the HParams tab, and whether it opens with them: what was searched, no constants."""
+    """The columns of the HParams tab, and whether each is shown at first: searched settings, no constants."""
     searched = dict.fromkeys(name for method in plan.methods for name in settings_that_vary(plan, method))
     names = ["method", "stage", *sorted(searched), "study", "seed"]
     first = [name for name in FIRST if name in names]
@@ -202,7 +202,7 @@ def columns(plan: Plan) -> dict[str, bool]:
 
 
 def _written(run: Path) -> tuple[int, bool]:
-    """The last step whose report is among the events of a run, -1 if there is none, and whether its end is."""
+    """The last step whose report is among the events of a run (-1 without any), and whether its end is."""
     events = EventAccumulator(str(run), size_guidance={"scalars": 1}).Reload()
     tags = events.Tags()
     steps = [events.Scalars(tag)[-1].step for tag in tags["scalars"] if tag == "loss/val_loss"]

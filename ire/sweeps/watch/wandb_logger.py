@@ -1,4 +1,4 @@
-"""Weights & Biases: a run a trial, in a group for each method of the experiment."""
+"""Weights & Biases: a run for each trial, in a group for each method of the experiment."""
 
 import re
 from typing import Any
@@ -14,7 +14,7 @@ from ire.trial.report import Report
 
 
 class WandbLogger(Watcher):
-    """Where runs go, and whether online, say wandb's own variables (WANDB_PROJECT, WANDB_MODE, ...)."""
+    """wandb's own variables (WANDB_PROJECT, WANDB_MODE, ...) say where runs go, and whether online."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
@@ -23,19 +23,19 @@ class WandbLogger(Watcher):
     def started(self, trial: TrialRecord) -> None:
         if trial.stage == TIMING:
             return
-        told = {
+        identity = {
             "method": trial.method,
             "stage": trial.stage,
             "study": trial.study + 1,
             "seed": trial.spec.seed,
         }
         self._runs[trial.name] = wandb.init(
-            id=re.sub(r"[^A-Za-z0-9_-]", "-", f"{self._plan.name}-{trial.name}"),  # a resume goes on with it
+            id=re.sub(r"[^A-Za-z0-9_-]", "-", f"{self._plan.name}-{trial.name}"),  # a resume continues it
             resume="allow",
             name=trial.name,
             group=f"{self._plan.name}/{trial.arm}",
             job_type=trial.stage,
-            config=told | {name: _plain(value) for name, value in trial.spec.settings.items()},
+            config=identity | {name: _plain(value) for name, value in trial.spec.settings.items()},
             reinit="create_new",  # several trials run at a time
             settings=wandb.Settings(silent=True),
         )

@@ -21,7 +21,7 @@ class Watcher:
         """A trial ended, with any status."""
 
     def noticed(self, text: str) -> None:
-        """Something that the user should know at once: a fault, a wait."""
+        """A message that the user should see at once: a fault, a wait."""
 
     def tick(self) -> None:
         """Time has passed; called many times a second."""

@@ -1,4 +1,4 @@
-// A figure that answers: values and names under the mouse, a dragged box zooms, the legend hides and shows.
+// An interactive figure: values and names under the mouse, a dragged box zooms, the legend hides and shows.
 function liveFigure(figure, panels) {
   const hidden = new Set(), tip = document.getElementById("tip");
   const live = panels.map((panel, i) => ({ panel, host: figure.querySelectorAll(".live")[i], view: null }));
@@ -20,7 +20,7 @@ function liveFigure(figure, panels) {
     }
     return null;
   }
-  function onLine(shown, px, py) {  // between two points that lie far apart
+  function onLine(shown, px, py) {  // between two distant points
     let best = null, distance = 12;
     for (const series of shown) if (series.line) series.drawn.points.forEach(([x1, y1], i) => {
       const next = series.drawn.points[i + 1];

@@ -1,4 +1,4 @@
-// One panel as SVG. Colours come as --ink and --dark, and style sheets choose; text is set as text.
+// One panel as SVG. Colours are set as --ink and --dark, and the style sheet chooses; text is set as text.
 const NS = "http://www.w3.org/2000/svg";
 function node(tag, attributes, parent, text) {
   const made = document.createElementNS(NS, tag);
@@ -19,7 +19,7 @@ MARKS["*"] = r => "M" + Array.from({ length: 10 }, (_, i) => {
   const reach = i % 2 ? 0.45 * r : 1.15 * r, angle = i * Math.PI / 5;
   return `${reach * Math.sin(angle)} ${-reach * Math.cos(angle)}`;
 }).join("L") + "Z";
-const LETTER = 6.4, BAR = 0.6;  // pixels across; of the distance between two bars
+const LETTER = 6.4, BAR = 0.6;  // pixels per letter; height as a share of the distance between bars
 const cut = (name, room) => (name.length > room ? name.slice(0, room - 1) + "…" : name);
 
 function drawPanel(host, panel, hidden, view) {
@@ -59,7 +59,7 @@ function drawPanel(host, panel, hidden, view) {
   return { svg, box, x, y, shown };
 }
 
-function drawShade({ colours, ticks }, box, gradient, parent) {  // what the colours mean
+function drawShade({ colours, ticks }, box, gradient, parent) {  // the bar that explains the colours
   const left = box.right + 10, tall = box.bottom - box.top;
   colours.forEach((colour, i) => node("stop", { offset: i / (colours.length - 1), "stop-color": colour }, gradient));
   node("rect", { class: "shade", x: left, y: box.top, width: 9, height: tall, fill: `url(#${gradient.id})` }, parent);
@@ -83,7 +83,7 @@ function drawSeries(s, x, y, parent) {
     });
   });
   if (s.line) {
-    const known = i => points[i]?.every(Number.isFinite), step = ([px, py], i) =>  // what is not known is a gap
+    const known = i => points[i]?.every(Number.isFinite), step = ([px, py], i) =>  // an unknown value is a gap
       !known(i) ? "" : !known(i - 1) ? `M${px} ${py}` : s.stepped ? `H${px}V${py}` : `L${px} ${py}`;
     node("path", { class: s.dashed ? "line dashed" : "line", style: `--thick:${s.width}px`, d: points.map(step).join("") }, group);
   }

@@ -1,4 +1,4 @@
-// From values to pixels: linear and logarithmic axes and their round ticks.
+// Maps values to pixels: linear and logarithmic axes and their round ticks.
 function scaleOf(axis, values, from, to) {
   const known = values.filter(v => Number.isFinite(v) && (!axis.log || v > 0));
   const log = axis.log && known.length > 0;
@@ -13,7 +13,7 @@ function scaleOf(axis, values, from, to) {
   const scale = v => from + (to_line(v) - a) / (b - a) * (to - from);
   scale.invert = p => back(a + (p - from) / (to - from) * (b - a));
   scale.ticks = axis.ticks.length ? axis.ticks : (log ? logTicks : linearTicks)(
-    Math.min(back(a), back(b)), Math.max(back(a), back(b)), Math.max(2, Math.abs(to - from) / (to > from ? 65 : 38)));  // upwards ticks may stand closer
+    Math.min(back(a), back(b)), Math.max(back(a), back(b)), Math.max(2, Math.abs(to - from) / (to > from ? 65 : 38)));  // vertical ticks may be closer together
   return scale;
 }
 function linearTicks(low, high, count) {

@@ -1,4 +1,4 @@
-// Tables sort by the column whose head is clicked: numbers by size, words by letter; a second click turns it around.
+// A click on a column's head sorts the table: numbers by size, words alphabetically; a second click reverses the order.
 function sortable(table) {
   const body = table.tBodies[0], heads = [...table.tHead.rows[0].cells], original = [...body.rows];
   const value = (row, i) => {
@@ -14,7 +14,7 @@ function sortable(table) {
     const rows = original.map(row => [row, value(row, i)]), numbers = !head.classList.contains("text");
     const sign = order === "ascending" ? 1 : -1;
     rows.sort(([, a], [, b]) => {
-      if (a.empty !== b.empty) return a.empty ? 1 : -1;  // what is not known stays below
+      if (a.empty !== b.empty) return a.empty ? 1 : -1;  // unknown values stay at the end
       if (numbers && a.number !== b.number) return Number.isNaN(a.number) ? 1 : Number.isNaN(b.number) ? -1 : sign * (a.number - b.number);
       return sign * a.text.localeCompare(b.text);
     });
