@@ -72,7 +72,7 @@ def test_numbers_of_the_best_checkpoint_are_called_that(name):
     [
         (
             "novack-regularizers-resnet18-cifar10",
-            ": its numbers are of the best checkpoint, ours of the last step",
+            ": its numbers are from the best checkpoint, ours from the last step",
         ),
         ("novack-sample-micro-batches-vgg11-50", ""),
     ],
