@@ -1,6 +1,7 @@
 """One entry of the table of options is enough for flags, calls, checks, the command in a report and resumes."""
 
 import inspect
+import io
 import json
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Annotated, get_type_hints
 import numpy as np
 import pytest
 import typer
+from rich.console import Console
 from simulated import make_plan
 from typer.testing import CliRunner
 
@@ -199,3 +201,19 @@ def test_records_that_are_older_than_an_option_agree_with_its_default(tmp_path):
     with pytest.raises(InvalidInput, match="precision was 'fp32', is 'bf16'"):
         check_identity(make_plan(precision="bf16"), records, source="sweep.toml")
     assert {"task", "seed", "precision", "schedule"} <= set(FIXED)
+
+
+@pytest.mark.parametrize(("candidates", "is_said"), [(1, True), (2, False)])
+def test_controls_that_stay_untuned_are_said_before_the_sweep(tmp_path, monkeypatch, candidates, is_said):
+    monkeypatch.setattr("ire.sweeps.experiments.launch.run_plan", lambda plan, *_, **__: plan)
+    console = Console(file=io.StringIO(), width=200)
+    sweep(
+        "digits",
+        methods=["sgd", "sgd-ire"],
+        controls=True,
+        candidates=candidates,
+        inline=True,
+        storage=tmp_path,
+        console=console,
+    )
+    assert ("the controls are not tuned" in console.file.getvalue()) is is_said

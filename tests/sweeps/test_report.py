@@ -191,7 +191,7 @@ def test_a_partial_sweep_says_what_is_missing(run, events):
     assert not experiment.is_complete
     told = json.loads((experiment.report().parent / "report.json").read_text())
     assert not told["complete"]
-    assert "incomplete" in (experiment.folder / "report" / "report.md").read_text()
+    assert "Incomplete" in (experiment.folder / "report" / "report.md").read_text()
 
 
 def test_the_baseline_curve_is_drawn_where_no_other_method_has_a_confirm_run(run):

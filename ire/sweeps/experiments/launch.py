@@ -88,6 +88,7 @@ def sweep(
             soft_wrap=True,
             highlight=False,
         )
+    _say_if_controls_stay_untuned(plan, console)
     check_loggers(given["loggers"])
     home = _new_home(given["storage"], plan.name)
     say(console, f"checking the data of {plan.task} and a model with each method ...")
@@ -150,6 +151,8 @@ def resume(
             undecided=undecided,
             check=lambda records: check_identity(plan, records, source=source),
         )
+        if not before.controls:
+            _say_if_controls_stay_untuned(plan, console)
         for line in protocol.records.mended:
             console.print(line, style="bold yellow", soft_wrap=True, highlight=False)
         remember(_modules(plan), plan.import_path)
@@ -161,6 +164,20 @@ def resume(
             where=where,
             console=console,
             trackers=trackers,
+        )
+
+
+def _say_if_controls_stay_untuned(plan: Plan, console: Console) -> None:
+    """Controls are tuned as far as the last step of IRE's own tuning, which one candidate does not have."""
+    if (
+        plan.controls
+        and plan.candidates == 1
+        and any(method.ire for method in map(plan.method, plan.methods))
+    ):
+        say(
+            console,
+            "note: with one candidate a method, the controls are not tuned, so the report will say nothing about the "
+            "curvature; --candidates 2 tunes them",
         )
 
 

@@ -19,29 +19,37 @@ from ire.sweeps.report.sentence_parts import is_or_are, methods_joined, names_jo
 
 
 def headline(results: Results) -> str:
-    """The task and the finding in one sentence, and what an incomplete sweep still lacks."""
-    return shortened(f"{results.plan.task}: {_finding(results.comparison)}{_so_far(results)}")
+    """The task and the finding in one sentence, and what qualifies it."""
+    return ". ".join(headline_parts(results))
 
 
-def _finding(comparison: Comparison) -> str:
+def headline_parts(results: Results) -> list[str]:
+    """The sentences of the headline without their full stops: the finding; whether it is about configurations, and what
+    an incomplete sweep still lacks.
+    """
+    finding, *more = [*_finding(results.comparison), *_so_far(results)]
+    return [shortened(part) for part in (f"{results.plan.task}: {finding}", *more)]
+
+
+def _finding(comparison: Comparison) -> list[str]:
     if comparison.baseline is None:
         if comparison.is_complete:
-            return "there is no baseline to compare with"
-        return "no baseline has been confirmed yet"
+            return ["there is no baseline to compare with"]
+        return ["no baseline has been confirmed yet"]
     broken = [
         clause.text for clause in comparison.contract if clause.kept is False and clause.name != "hardware"
     ]
     if broken:
-        return f"not comparable: {'; '.join(broken)}"
+        return [f"not comparable: {'; '.join(broken)}"]
     challengers = [row for row in comparison.rows if not row.is_baseline]
     rows = challengers or [row for row in comparison.rows if row.method != comparison.baseline]
     if not any(row.speed_ups or (row.against_best and not comparison.judges_methods) for row in rows):
-        return "no verdict yet: confirm runs or the baselines' curves are missing"
+        return ["no verdict yet: confirm runs or the baselines' curves are missing"]
     if not comparison.judges_methods:
         return _configurations(comparison, rows)
     judged = [row for row in rows if comparison.clock in row.judgements]
     if not judged:
-        return "no verdict: runs diverged, failed or are missing"
+        return ["no verdict: runs diverged, failed or are missing"]
     by_verdict = {
         word: [row for row in judged if row.verdicts[comparison.clock] == word]
         for word in (FASTER, SLOWER, NOT_SHOWN, NOT_FINISHED)
@@ -64,10 +72,10 @@ def _finding(comparison: Comparison) -> str:
         parts.append(f"no difference is shown for {methods_joined(by_verdict[NOT_SHOWN])}")
     if unfinished := by_verdict[NOT_FINISHED]:
         parts.append(f"the comparison is not finished for {methods_joined(unfinished)}")
-    return "; ".join(parts)
+    return ["; ".join(parts)]
 
 
-def _configurations(comparison: Comparison, rows: Sequence[Row]) -> str:
+def _configurations(comparison: Comparison, rows: Sequence[Row]) -> list[str]:
     """The finding from too few studies, or from studies that share a search: it is about configurations."""
     known = {
         row.method: row.against_best
@@ -92,17 +100,18 @@ def _configurations(comparison: Comparison, rows: Sequence[Row]) -> str:
     if comparison.shares_trials:
         count += " that start from the same search"
     can = "" if comparison.shares_trials else f" ({MIN_STUDIES} can)"
-    return (
-        f"{'; '.join(parts)}. This is about configurations, not methods: {count} cannot tell a better method from a "
-        f"luckier search{can}"
-    )
+    return [
+        "; ".join(parts),
+        f"This is about configurations, not methods: {count} cannot tell a better method from a luckier search{can}",
+    ]
 
 
-def _so_far(results: Results) -> str:
+def _so_far(results: Results) -> list[str]:
     comparison, plan = results.comparison, results.plan
     if comparison.is_complete:
-        return ""
+        return []
     running = sum(t.status == RUNNING for t in results.records.trials.values())
     planned = plan.confirm_seeds * plan.studies
     seeds = ", ".join(f"{row.method} {len(row.runs)} of {planned}" for row in comparison.rows if row.winner)
-    return f" (incomplete: {running} trials unfinished; confirm runs so far: {seeds or 'none'})"
+    trials = f"{running} trial{'s' * (running != 1)} unfinished"
+    return [f"Incomplete: {trials}; confirm runs so far: {seeds or 'none'}"]

@@ -20,7 +20,7 @@ from ire.methods.foreign import shortened
 from ire.sweeps.findings.results import Results
 from ire.sweeps.report.definitions import notes
 from ire.sweeps.report.further_findings import further_findings
-from ire.sweeps.report.headline_sentence import headline
+from ire.sweeps.report.headline_sentence import headline_parts
 from ire.sweeps.report.pictures import Picture
 from ire.sweeps.report.reproduce import reproduce, versions
 from ire.sweeps.report.search_tables import all_trials
@@ -34,12 +34,14 @@ TEMPLATES = PackageLoader("ire.sweeps.report")
 
 def as_html(results: Results, pictures: Sequence[Picture]) -> str:
     """The page of one sweep."""
+    finding, *qualified = headline_parts(results)
     first, *others = tables(results)
     figures = {picture.name: picture for picture in pictures}
     return rendered(
         "one_sweep",
         title=results.plan.name,
-        headline=headline(results),
+        headline=finding,
+        qualified=qualified,
         findings=further_findings(results),
         first=first,
         table_of=lambda start: next((table for table in others if table.title.startswith(start)), None),
