@@ -9,7 +9,9 @@ from typer.core import TyperGroup
 from ire.invalid_input import InvalidInput
 from ire.sweeps.command.failures import EndOfInput
 
-USAGE_ERROR = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError")
+USAGE_ERROR: type[Exception] = next(
+    kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError"
+)
 """Of click, or of the copy of click that a newer typer brings."""
 
 

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-import wandb
+import wandb  # pyright: ignore[reportMissingImports] - of the extra `trackers`
 
 from ire.foreign_text import visible
 from ire.sweeps.plan.plan import Plan
