@@ -50,7 +50,9 @@ def cluster(s3):
 
 
 def launch(*arguments: str) -> subprocess.Popen:
-    command = [sys.executable, "-c", "from ire.sweeps.command import main; main()", *arguments]
+    """Start the command as in a terminal: heeding SIGINT, even if a script has started the tests in the background."""
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    command = [sys.executable, "-c", f"{heed}; from ire.sweeps.command import main; main()", *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 

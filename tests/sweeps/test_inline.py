@@ -91,9 +91,13 @@ def test_without_it_a_machine_that_has_no_ray_is_told_of_it(call, tmp_path):
 )
 def test_ended_from_outside_it_leaves_a_trial_running_and_is_resumed(call, monkeypatch, act):
     monkeypatch.setattr("ire.sweeps.experiments.experiment.write_report", lambda *_: None)
-    with monkeypatch.context() as patched:
-        disturb(patched, act, after=60)
-        experiment = call()
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # `nohup pytest` ignores it
+    try:
+        with monkeypatch.context() as patched:
+            disturb(patched, act, after=60)
+            experiment = call()
+    finally:
+        signal.signal(signal.SIGHUP, before)
     assert not experiment.is_complete
     assert experiment.broken_off is None
     assert [t.status for t in read_records(experiment.folder).trials.values()].count(RUNNING) == 1

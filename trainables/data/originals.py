@@ -103,6 +103,22 @@ def check_archive(source: Path) -> None:
         raise InvalidInput(f"{source}: neither a folder nor an archive ({', '.join(ARCHIVES)})")
 
 
+class Refused(Exception):
+    """A member of an archive that is not a plain file in its own folder."""
+
+
+def _take_out(opened: tarfile.TarFile, into: Path) -> None:
+    """Extract plain files and folders, and no path outside of `into`."""
+    if hasattr(tarfile, "data_filter"):
+        opened.extractall(into, filter="data")
+        return
+    for member in opened:  # Python before 3.11.4 has no filters
+        is_within = (into / member.name).resolve().is_relative_to(into.resolve())
+        if not is_within or not (member.isfile() or member.isdir()):
+            raise Refused(f"{member.name!r}")
+        opened.extract(member, into, set_attrs=False)
+
+
 def unpack(archive: Path, into: Path) -> None:
     """Unpack a tar or zip file; raises `InvalidInput`, with its name, if it is damaged or would write elsewhere."""
     try:
@@ -116,11 +132,11 @@ def unpack(archive: Path, into: Path) -> None:
                 pyarrow.input_stream(str(archive), compression="zstd") as stream,
                 tarfile.open(fileobj=stream, mode="r|") as opened,
             ):
-                opened.extractall(into, filter="data")
+                _take_out(opened, into)
         else:
             with tarfile.open(archive) as opened:
-                opened.extractall(into, filter="data")
-    except tarfile.FilterError as error:
+                _take_out(opened, into)
+    except (Refused, getattr(tarfile, "FilterError", Refused)) as error:
         raise InvalidInput(
             f"{archive}: a member is refused: it is not a plain file in its own folder ({error}); nothing was taken"
         ) from error
