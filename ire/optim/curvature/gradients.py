@@ -101,12 +101,11 @@ class Spent:
 
 def _cleared(p: Tensor, gradient: weakref.ref) -> bool:
     """Whether p.grad is another tensor than after the step, or zero."""
-    return p.grad is not gradient() or not holds_something(p)
+    return p.grad is not gradient() or not hold_something([p])
 
 
-def holds_something(p: Tensor) -> bool:
-    """Whether p has a gradient that is not zero everywhere."""
-    if p.grad is None:
-        return False
-    values = local(p.grad) if p.grad.layout == torch.strided else p.grad._values()
-    return bool(values.any())
+def hold_something(parameters: Iterable[Tensor]) -> bool:
+    """Whether any of the parameters has a gradient that is not zero everywhere; a GPU is waited for once at most."""
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    flags = [(local(g) if g.layout == torch.strided else g._values()).any() for g in gradients]
+    return bool(torch.stack([flag.to(flags[0].device) for flag in flags]).any()) if flags else False

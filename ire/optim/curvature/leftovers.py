@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ire.optim.curvature.gradients import holds_something
+from ire.optim.curvature.gradients import hold_something
 
 _OWNERS: "weakref.WeakSet[Owner]" = weakref.WeakSet()
 _ANNOUNCES = ContextVar("announces", default=True)
@@ -103,7 +103,7 @@ class Leftovers:
 
     def note(self, others: Iterable[Tensor], own: Iterable[Tensor]) -> None:
         """A part of the pass begins; gradients of `others` that an earlier part recorded stay as recorded."""
-        held = any(map(holds_something, own))
+        held = hold_something(own)
         self.is_late = held and (self.is_late or not self._has_begun)
         self._has_begun = True
         for p in others:
