@@ -49,7 +49,7 @@ def simulated_plan() -> Plan:
 
 
 def simulated_run(folder: Path, faults: Sequence[str], seed: int, *, leaves: bool = True) -> None:
-    """Start or resume the sweep in `folder` with simulated trials; the process exits with 1 if it could not continue."""
+    """Start or resume the sweep in `folder` with simulated trials; the process exits with 1 if that fails."""
     plan, draws = simulated_plan(), random.Random(seed)
     path = folder / "sweep.toml"
     if not path.exists():
