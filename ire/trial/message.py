@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ire.trial.report import Report
+from ire.trial.report import FlatFraction, Report
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +28,8 @@ class Message:
     """The events of a trial since its last message; empty if there are none."""
 
     reports: tuple[Report, ...] = ()
-    flat_fractions: tuple[dict[str, float], ...] = ()
-    """For each report, the share of each parameter tensor in IRE's mask, by the parameter's name."""
+    flat_fractions: tuple[dict[str, FlatFraction], ...] = ()
+    """For each report, what IRE's mask holds of each parameter tensor, by the parameter's name."""
     last: bool = False
     """Whether the trial has ended, so that no message follows."""
     error: str | None = None

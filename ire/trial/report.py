@@ -5,14 +5,27 @@ defines its keys and their meaning. The metrics of the task are further keys, su
 `test_perplexity`; `value` reads one by its name. A float that is not finite is None.
 """
 
-from collections.abc import Sequence
-from typing import Any, NotRequired, TypedDict
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
-RESULT_KEYS = ("trial", "method", "stage", "seed", "start", "status", "error", "time")
+RESULT_KEYS = ("trial", "method", "stage", "seed", "start", "status", "error", "time", "flat_fractions")
 """Keys of `results.jsonl` that describe the trial; no value of a report may have such a name."""
 
 MEASURES = ("fisher_trace", "hessian_trace", "largest_eigenvalue")
 """The measures of flatness."""
+
+
+class FlatFraction(NamedTuple):
+    """The part of one parameter tensor that IRE boosts."""
+
+    share: float
+    """Share of its coordinates in the mask, in 0 to 1."""
+    coordinates: int
+    """Its size."""
+
+
+NO_MASK: Mapping[str, FlatFraction] = MappingProxyType({})
 
 
 class Report(TypedDict):

@@ -7,15 +7,17 @@ from dataclasses import replace
 
 import pytest
 from inline_sweep import run, small_plan
-from small_space import SHORT, space_text
+from simulated import make_plan
+from small_space import SHORT, space_text, space_with
 from trial_rows import rows
 
 import ire.sweeps.running.inline as inline
 from ire import resume, sweep
 from ire.invalid_input import InvalidInput
+from ire.methods.ire import UNMASKED
 from ire.sweeps.ray.interruption import terminate_like_interrupt
 from ire.sweeps.records.experiment_home import FolderHome
-from ire.sweeps.records.records import FAILED, FINISHED, RUNNING, read_records
+from ire.sweeps.records.records import CONFIRM, CONTROL, FAILED, FINISHED, RUNNING, read_records
 from ire.sweeps.search.protocol import Protocol
 from trainables.training.training import Training
 
@@ -52,6 +54,28 @@ def disturb(monkeypatch, act, *, after: int) -> None:
         advance(training)
 
     monkeypatch.setattr(Training, "advance", disturbed)
+
+
+def test_the_last_mask_of_what_is_compared_is_recorded_by_tensor(tmp_path):
+    plan = make_plan(
+        methods=("sgd-ire",), trials=2, confirm_seeds=2, curve=(), controls=True, space=space_with(SHORT)
+    )
+    written, read = run(tmp_path, plan).records.trials, read_records(tmp_path).trials
+    assert {name: t.flat_fractions for name, t in read.items()} == {
+        name: t.flat_fractions for name, t in written.items()
+    }
+    with_mask = [trial for trial in read.values() if trial.flat_fractions]
+    assert {trial.stage for trial in with_mask} == {CONFIRM, CONTROL}
+    assert len([trial for trial in with_mask if trial.stage == CONFIRM]) == 2
+    for trial in with_mask:
+        sizes = {name: fraction.coordinates for name, fraction in trial.flat_fractions.items()}
+        assert sizes["0.weight"] == 16 * 9 and len(sizes) == 8
+        marked = sum(share * size for share, size in trial.flat_fractions.values())
+        assert marked / sum(sizes.values()) == pytest.approx(trial.reports[-1]["flat_fraction"])
+    everywhere = [trial for trial in with_mask if trial.variant in UNMASKED]
+    assert (
+        all(share == 1 for trial in everywhere for share, _ in trial.flat_fractions.values()) and everywhere
+    )
 
 
 def raising(error: type[BaseException]):

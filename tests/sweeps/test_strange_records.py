@@ -189,6 +189,10 @@ TIME = "2026-01-01T00:00:00+00:00"
         ("results.jsonl", REPORT | {"val_loss": "low"}, "val_loss is 'low'"),
         ("results.jsonl", REPORT | {"seconds": None}, "seconds is missing"),
         ("results.jsonl", REPORT | {"start": []}, "start is"),
+        ("results.jsonl", REPORT | {"flat_fractions": [0.5]}, "flat_fractions is [0.5], not a table"),
+        ("results.jsonl", REPORT | {"flat_fractions": {"w": 0.5}}, "the mask of 'w' is 0.5"),
+        ("results.jsonl", REPORT | {"flat_fractions": {"w": ["all", 3]}}, "a share is 'all'"),
+        ("results.jsonl", REPORT | {"flat_fractions": {"w": [0.5, 3.5]}}, "a tensor's size is 3.5"),
         ("results.jsonl", "x" * 10, "but str"),
     ],
 )

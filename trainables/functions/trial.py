@@ -23,8 +23,7 @@ from torch.optim import Optimizer
 
 from ire.invalid_input import InvalidInput, exited
 from ire.methods.own_arm import OPTIMIZER, optimizer_of, own_arm
-from ire.optim import IRE
-from ire.trial.report import Report
+from ire.trial.report import FlatFraction, Report
 from ire.trial.spec import TrialSpec
 from trainables.functions.numbers import check_metric, finite, finite_values, mean_over_workers, number
 from trainables.functions.progress import FunctionProgress
@@ -33,6 +32,7 @@ from trainables.functions.saving import Saver
 from trainables.functions.scheduled import scheduled_optimizer
 from trainables.functions.steps import check_due, check_over, checked_step
 from trainables.functions.stopwatch import Stopwatch
+from trainables.training.columns import flat_fractions
 from trainables.training.hardware import hardware
 from trainables.training.loop import DIVERGED, FINISHED, STOPPED
 from trainables.training.placement import peak_memory_mib
@@ -406,12 +406,9 @@ class Trial:
 
     # For the sweep
 
-    def flat_fractions(self) -> dict[str, float]:
-        """The marked share of each parameter tensor, by name, if `build_optimizer` built an IRE; else empty."""
-        if not isinstance(self._optimizer, IRE) or self._model is None:
-            return {}
-        fractions = self._optimizer.flat_fractions()
-        return {name: fractions[p] for name, p in self._model.named_parameters() if p in fractions}
+    def flat_fractions(self) -> dict[str, FlatFraction]:
+        """What the mask holds of each parameter tensor, by name, if `build_optimizer` built an IRE; else empty."""
+        return flat_fractions(self._optimizer, self._model)
 
     def _check_running(self, step: int = 0) -> None:
         if self.status is not None:

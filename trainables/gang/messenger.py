@@ -10,7 +10,7 @@ import torch.distributed as dist
 
 from ire.storage.storage import is_full
 from ire.trial.message import Message, StorageTrouble
-from ire.trial.report import Report
+from ire.trial.report import FlatFraction, Report
 from ire.trial.spec import TrialSpec
 from trainables.functions.trial import Trial
 from trainables.gang.watchdog import HangGuard
@@ -47,7 +47,7 @@ class Messenger:
         self._guard = HangGuard(hang_seconds, self._hangs)
         self._rank, self._world_size, self._device = rank, world_size, device
         self._reports: list[Report] = []
-        self._flat_fractions: list[dict[str, float]] = []
+        self._flat_fractions: list[dict[str, FlatFraction]] = []
         self._sent = time.monotonic()
 
     def __call__(self, report: Report, training: Training | Trial) -> bool:

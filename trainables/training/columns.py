@@ -7,6 +7,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ire.optim import IRE
+from ire.trial.report import FlatFraction
 from trainables.training.placement import peak_memory_mib
 
 
@@ -25,12 +26,12 @@ def of_ire(optimizer: Optimizer, *, start: int, step: int) -> dict[str, Any]:
     }
 
 
-def flat_fractions(optimizer: Optimizer, model: nn.Module) -> dict[str, float]:
-    """The share of each parameter tensor that IRE's current mask holds, by parameter name; empty without IRE."""
-    if not isinstance(optimizer, IRE):
+def flat_fractions(optimizer: Optimizer | None, model: nn.Module | None) -> dict[str, FlatFraction]:
+    """What IRE's current mask holds of each parameter tensor, by parameter name; empty without IRE."""
+    if not isinstance(optimizer, IRE) or model is None:
         return {}
-    fractions = optimizer.flat_fractions()
-    return {name: fractions[p] for name, p in model.named_parameters() if p in fractions}
+    shares = optimizer.flat_fractions()
+    return {name: FlatFraction(shares[p], p.numel()) for name, p in model.named_parameters() if p in shares}
 
 
 def of_the_machine(device: torch.device, *, compiles: bool, warmup_seconds: float) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from torch import nn
 
 from ire.invalid_input import InvalidInput
 from ire.optim import IRE
-from ire.trial.report import Report
+from ire.trial.report import FlatFraction, Report
 from ire.trial.schedule import DECAY_SHARE, lr_factor
 from ire.trial.seeds import derive_seed, seed_step
 from ire.trial.spec import TrialSpec
@@ -213,8 +213,8 @@ class Training:
         self._trigger.settle()
         return report
 
-    def flat_fractions(self) -> dict[str, float]:
-        """The share of each parameter tensor that the current mask holds, by parameter name."""
+    def flat_fractions(self) -> dict[str, FlatFraction]:
+        """What the current mask holds of each parameter tensor, by parameter name."""
         return flat_fractions(self.optimizer, self.model)
 
     def _sum_up(self) -> None:

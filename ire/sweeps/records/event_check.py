@@ -85,6 +85,8 @@ def check_result(line: Fields) -> None:
         _status(line)
         _time(line, "time")
         _optional_text(line, "error")
+    if "flat_fractions" in line:
+        _check_fractions(_table(line, "flat_fractions"))
     if "step" not in line and "status" in line:
         return
     _whole(line, "step", low=1)
@@ -119,6 +121,16 @@ def check_identity(fields: Fields) -> None:
     for name, value in _table(spec, "settings").items():
         if not isinstance(value, str | bool | int | float) and value is not None:
             raise NoEvent(f"the setting {name!r} is {value!r}")
+
+
+def _check_fractions(fields: Fields) -> None:
+    """Raise `NoEvent` unless each is the share of a tensor in the mask, and the size of the tensor."""
+    for name, fraction in fields.items():
+        if not isinstance(fraction, list) or len(fraction) != 2:
+            raise NoEvent(f"the mask of {_shown(name)} is {_shown(fraction)}")
+        share, coordinates = fraction
+        _number({"a share": share}, "a share")
+        _whole({"a tensor's size": coordinates}, "a tensor's size", low=0)
 
 
 def _check_widened(fields: Fields) -> None:

@@ -8,7 +8,7 @@ by a kill is dropped, and a report that is sent twice is kept once.
 
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,7 +37,7 @@ from ire.sweeps.records.event_check import (
 )
 from ire.sweeps.records.lines import append_line, numbered_lines, read_lines
 from ire.sweeps.records.trial_record import Fault, TrialRecord
-from ire.trial.report import RESULT_KEYS, Report
+from ire.trial.report import NO_MASK, RESULT_KEYS, FlatFraction, Report
 
 __all__ = [
     "CONFIRM",
@@ -154,6 +154,8 @@ class Records:
             if trial is None:  # started while the files were read
                 continue
             trial.prefix = line.get("start", {}).get("prefix", trial.prefix)
+            for tensor, fraction in line.get("flat_fractions", {}).items():
+                trial.flat_fractions[tensor] = FlatFraction(*fraction)
             report = cast(Report, {key: value for key, value in line.items() if key not in RESULT_KEYS})
             if report and trial.add(report):
                 yield Event("report", trial, report=report)
@@ -189,11 +191,23 @@ class Records:
         trial.started = datetime.fromisoformat(line["time"])
         self.trials[trial.name] = trial
 
-    def report(self, trial: TrialRecord, report: Report, status: str | None = None) -> bool:
-        """Record a report, and the `status` if the trial ends with it; False if the report is known already."""
+    def report(
+        self,
+        trial: TrialRecord,
+        report: Report,
+        status: str | None = None,
+        flat_fractions: Mapping[str, FlatFraction] = NO_MASK,
+    ) -> bool:
+        """Record a report; False if it is known already.
+
+        If the trial ends with it, also the `status`, and what IRE's mask holds of each tensor.
+        """
         if not trial.is_new(report):
             return False
-        self._append_result(trial, report | ({"status": status, "time": _now()} if status else {}))
+        end: dict[str, Any] = {"status": status, "time": _now()} if status else {}
+        if status and flat_fractions:
+            trial.flat_fractions = end["flat_fractions"] = dict(flat_fractions)
+        self._append_result(trial, report | end)
         return trial.add(report)
 
     def fault(self, trial: TrialRecord, kind: str, cause: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ire.invalid_input import InvalidInput
 from ire.sweeps.records.event_check import RUNNING
-from ire.trial.report import Report
+from ire.trial.report import FlatFraction, Report
 from ire.trial.spec import TrialSpec
 
 
@@ -45,6 +45,8 @@ class TrialRecord:
     """Its faults, whether the trial survived them or not."""
     widened: dict[str, Any] | None = None
     """Ranges of its study that were widened right before it started (`ire.sweeps.search.widening`)."""
+    flat_fractions: dict[str, FlatFraction] = field(default_factory=dict)
+    """What IRE's mask held of each tensor at the end, by name; only of confirm runs and controls."""
     prefix: int = 0
     """Gradient evaluations that another trial spent for it, counted as its own (`trainables.training.prefix`)."""
 

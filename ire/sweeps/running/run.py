@@ -85,7 +85,7 @@ class Run:
             trial.prefix = message.prefix or trial.prefix
         for report, flat_fractions in zip(message.reports, message.flat_fractions, strict=True):
             known = report["step"] <= trial.step
-            goes_on = self.protocol.report(trial, report)
+            goes_on = self.protocol.report(trial, report, flat_fractions)
             if not known:
                 for watcher in self.watchers:
                     watcher.reported(trial, report, flat_fractions)

@@ -5,20 +5,20 @@ So a sweep is resumed by building this object from its folder, and tested withou
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ire.invalid_input import InvalidInput
 from ire.sweeps.plan.plan import Plan
 from ire.sweeps.plan.trust import check_methods
-from ire.sweeps.records.records import FAILED, RUNNING, Records, TrialRecord
+from ire.sweeps.records.records import CONFIRM, CONTROL, FAILED, RUNNING, Records, TrialRecord
 from ire.sweeps.search.arm import Arm
 from ire.sweeps.search.optuna_study import fresh_storage
 from ire.sweeps.search.shared_prefixes import Prefixes
 from ire.sweeps.search.study import Study
 from ire.sweeps.search.timing import timing_turns
 from ire.sweeps.search.widening import Widening
-from ire.trial.report import Report
+from ire.trial.report import NO_MASK, FlatFraction, Report
 from ire.trial.spec import TrialSpec
 
 
@@ -177,11 +177,17 @@ class Protocol:
         turns = timing_turns(self.plan, [arm for study in self.studies for arm in study.arms.values()])
         return next((turn for turn in turns if turn.name not in self.records.trials), None)
 
-    def report(self, trial: TrialRecord, report: Report) -> bool:
-        """Record a report; False if the trial has ended with it. A known report changes nothing."""
+    def report(
+        self, trial: TrialRecord, report: Report, flat_fractions: Mapping[str, FlatFraction] = NO_MASK
+    ) -> bool:
+        """Record a report; False if the trial has ended with it. A known report changes nothing.
+
+        The mask of the last report, by tensor, is recorded for runs that the report of the sweep compares.
+        """
         if trial.status == RUNNING and trial.is_new(report):
             verdict = self.arm(trial).verdict(trial, report)
-            self.records.report(trial, report, verdict)
+            compared = trial.stage in (CONFIRM, CONTROL)
+            self.records.report(trial, report, verdict, flat_fractions if compared else NO_MASK)
             if self.plan.shares_prefix(trial.stage):
                 self._prefixes.learn(trial)
             if verdict:

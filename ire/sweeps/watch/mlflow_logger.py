@@ -10,7 +10,7 @@ from ire.sweeps.plan.plan import Plan
 from ire.sweeps.records.records import FINISHED, PRUNED, TIMING, TrialRecord
 from ire.sweeps.watch.tags import scalars
 from ire.sweeps.watch.watcher import Watcher
-from ire.trial.report import Report
+from ire.trial.report import FlatFraction, Report
 
 
 class MlflowLogger(Watcher):
@@ -37,7 +37,7 @@ class MlflowLogger(Watcher):
         ]
         self._client.log_batch(run.info.run_id, params=settings)
 
-    def reported(self, trial: TrialRecord, report: Report, flat_fractions: dict[str, float]) -> None:
+    def reported(self, trial: TrialRecord, report: Report, flat_fractions: dict[str, FlatFraction]) -> None:
         if (run := self._runs.get(trial.name)) is None:
             return
         now = round(1000 * time.time())

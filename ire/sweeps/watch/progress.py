@@ -15,7 +15,7 @@ from ire.sweeps.search.protocol import Protocol
 from ire.sweeps.search.stage_counts import stage_heads, stage_lines, stages_now
 from ire.sweeps.search.study import Study
 from ire.sweeps.watch.watcher import Watcher
-from ire.trial.report import Report
+from ire.trial.report import FlatFraction, Report
 
 LINE_SECONDS = 10.0
 """Maximum seconds between two lines of a log."""
@@ -56,7 +56,7 @@ class Progress(Watcher):
         assert self._protocol is not None, "opened() comes before every other event"
         return self._protocol
 
-    def reported(self, trial: TrialRecord, report: Report, flat_fractions: dict[str, float]) -> None:
+    def reported(self, trial: TrialRecord, report: Report, flat_fractions: dict[str, FlatFraction]) -> None:
         if self._first_report is None:
             self._first_report = time.monotonic()
             if self._live is None and not self._in_process:

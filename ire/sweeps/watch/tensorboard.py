@@ -2,7 +2,7 @@
 
 The HParams entry is written when a trial starts and closed when it ends, with any status; torch's `add_hparams` writes
 both only at the end, so the messages are built here. After a kill, missing events are written from the records at the
-next start, except the flat fractions of single tensors, which are not recorded.
+next start, except the flat fractions of single tensors, which are recorded at the end only.
 """
 
 import math
@@ -40,7 +40,7 @@ from ire.sweeps.watch.run_groups import group
 from ire.sweeps.watch.tags import scalars
 from ire.sweeps.watch.watcher import Watcher
 from ire.trial.metric import LOSS
-from ire.trial.report import Report
+from ire.trial.report import FlatFraction, Report
 
 IN_DOUBT = timedelta(seconds=2 * ALL_SECONDS)
 """Time before a kill in which the events of ended trials may not have been stored."""
@@ -126,14 +126,14 @@ class TensorBoard(Watcher):
         writer.flush()
         group(self._home.folder, trial)
 
-    def reported(self, trial: TrialRecord, report: Report, flat_fractions: dict[str, float]) -> None:
+    def reported(self, trial: TrialRecord, report: Report, flat_fractions: dict[str, FlatFraction]) -> None:
         if trial.stage == TIMING:
             return
         writer = self._writer(trial.name)
         for tag, value in scalars(report).items():
             writer.add_scalar(tag, value, report["step"])
-        for name, value in flat_fractions.items():
-            writer.add_scalar(f"mask/{name}", value, report["step"])
+        for name, fraction in flat_fractions.items():
+            writer.add_scalar(f"mask/{name}", fraction.share, report["step"])
 
     def ended(self, trial: TrialRecord) -> None:
         if trial.stage == TIMING:

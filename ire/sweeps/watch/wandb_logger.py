@@ -10,7 +10,7 @@ from ire.sweeps.plan.plan import Plan
 from ire.sweeps.records.records import FINISHED, PRUNED, TIMING, TrialRecord
 from ire.sweeps.watch.tags import scalars
 from ire.sweeps.watch.watcher import Watcher
-from ire.trial.report import Report
+from ire.trial.report import FlatFraction, Report
 
 
 class WandbLogger(Watcher):
@@ -40,7 +40,7 @@ class WandbLogger(Watcher):
             settings=wandb.Settings(silent=True),
         )
 
-    def reported(self, trial: TrialRecord, report: Report, flat_fractions: dict[str, float]) -> None:
+    def reported(self, trial: TrialRecord, report: Report, flat_fractions: dict[str, FlatFraction]) -> None:
         if run := self._runs.get(trial.name):
             run.log(scalars(report), step=report["step"])
 

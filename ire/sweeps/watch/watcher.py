@@ -2,7 +2,7 @@
 
 from ire.sweeps.records.records import TrialRecord
 from ire.sweeps.search.protocol import Protocol
-from ire.trial.report import Report
+from ire.trial.report import FlatFraction, Report
 
 
 class Watcher:
@@ -14,8 +14,8 @@ class Watcher:
     def started(self, trial: TrialRecord) -> None:
         """A trial was started."""
 
-    def reported(self, trial: TrialRecord, report: Report, flat_fractions: dict[str, float]) -> None:
-        """A trial reported; `flat_fractions` are the shares of the tensors in the mask, by name."""
+    def reported(self, trial: TrialRecord, report: Report, flat_fractions: dict[str, FlatFraction]) -> None:
+        """A trial reported; `flat_fractions` say what the mask holds of each tensor, by name."""
 
     def ended(self, trial: TrialRecord) -> None:
         """A trial ended, with any status."""
