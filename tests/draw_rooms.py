@@ -11,7 +11,7 @@ from test_layout import ROOMS, ROOT, imports, room
 
 PICTURE = ROOT / "docs" / "rooms.svg"
 LEFT_OUT = {"ire.invalid_input", "ire.extras", "ire.foreign_text", "ire.toy", "ire.sweeps", "trainables"}
-WIDTH, HEIGHT, ACROSS, DOWN = 148, 30, 24, 40
+WIDTH, HEIGHT, ACROSS, DOWN = 184, 30, 24, 40
 """Of a room, and the gaps between rooms, in pixels."""
 COLOURS = {
     "ire.optim": "#f6d8ae",

@@ -9,8 +9,8 @@ import pytest
 import typer
 
 from ire.sweeps.command.app import app
-from ire.sweeps.report.further_findings import further_findings
-from ire.sweeps.report.headline_sentence import headline
+from ire.sweeps.report.sentences.further import further_findings
+from ire.sweeps.report.sentences.headline import headline
 
 DOCS = Path(__file__).parents[1] / "docs"
 TEXT = (DOCS / "tour.md").read_text(encoding="utf-8")

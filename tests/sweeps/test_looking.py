@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from ire import __version__, open_experiment
 from ire.sweeps.command.app import app
 from ire.sweeps.records.experiment_lock import OWNER
-from ire.sweeps.report.remembered import remember, remembered, shown
-from ire.sweeps.report.state import state_of
+from ire.sweeps.report.status.remembered import remember, remembered, shown
+from ire.sweeps.report.status.state import state_of
 from ire.sweeps.watch.console import plain_console
 
 PLAN = {"methods": ("sgd", "sgd-ire"), "trials": 3, "confirm_seeds": 1, "curve": (2.0,), "controls": True}

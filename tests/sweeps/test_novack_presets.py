@@ -8,7 +8,7 @@ from simulated import make_plan, simulate
 from ire.methods.method import parse_method
 from ire.sweeps.experiments.experiment import open_experiment
 from ire.sweeps.plan.preset import load_preset, preset_names
-from ire.sweeps.report.verdict_tables import paper
+from ire.sweeps.report.tables.verdict import paper
 
 
 @pytest.mark.parametrize(

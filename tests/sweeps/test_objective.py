@@ -9,9 +9,9 @@ from test_study import studies
 from ire.sweeps.findings.comparison import compare
 from ire.sweeps.findings.results import Results
 from ire.sweeps.records.open_home import new_home
-from ire.sweeps.report.facts import as_json
-from ire.sweeps.report.further_findings import further_findings
-from ire.sweeps.report.headline_sentence import headline
+from ire.sweeps.report.facts.report import as_json
+from ire.sweeps.report.sentences.further import further_findings
+from ire.sweeps.report.sentences.headline import headline
 from ire.sweeps.search.timing import is_timed
 
 FIELDS = {"rules": 2, "studies": 1, "candidates": 2, "trials": 6, "confirm_seeds": 3, "curve": (0.5, 2.0)}

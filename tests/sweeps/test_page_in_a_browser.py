@@ -9,8 +9,8 @@ from simulated import make_plan, simulate
 
 from ire import open_experiment
 from ire.sweeps.plan.plan import RULES
-from ire.sweeps.report.page import as_html
-from ire.sweeps.report.pictures_of import pictures_of
+from ire.sweeps.report.formats.page import as_html
+from ire.sweeps.report.pictures import pictures_of
 
 playwright = pytest.importorskip("playwright.sync_api", reason="drives the browser; .[test] brings it")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -16,7 +16,7 @@ from ire.sweeps.plan.micro_batches import check_micro_batches
 from ire.sweeps.plan.plan import Plan
 from ire.sweeps.plan.preset import load_preset, preset_names
 from ire.sweeps.plan.toml_text import toml_text
-from ire.sweeps.report.search_tables import grid
+from ire.sweeps.report.tables.search import grid
 from search_spaces import Fixed, find_space
 from search_spaces.space import parse_space
 from trainables.task import load_task

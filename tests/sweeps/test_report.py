@@ -25,7 +25,7 @@ from ire.sweeps.plan.plan import RULES
 from ire.sweeps.ray.cluster import Node
 from ire.sweeps.records.records import Fault
 from ire.sweeps.report import as_json, as_markdown, terminal_tables, write_report
-from ire.sweeps.report.control_findings import control_findings
+from ire.sweeps.report.sentences.controls import control_findings
 from ire.sweeps.report.tables import tables
 from ire.sweeps.search.range_ends import edges
 from ire.sweeps.search.stages import KAPPA_0

@@ -6,7 +6,7 @@ from simulated import make_plan, simulate
 from ire.invalid_input import InvalidInput
 from ire.methods.method import parse_method
 from ire.sweeps.findings.comparison import compare
-from ire.sweeps.report.table import Table
+from ire.sweeps.report.tables.table import Table
 from ire.sweeps.search.stages import best_baseline
 
 ARMS = ("sgd", "adamw", "mine=torch.optim:NAdam", "sgd-ire")

@@ -34,7 +34,7 @@ def invoke(*arguments):
 
 @pytest.mark.parametrize("command", ["report", "export"])
 def test_another_folder_is_asked_for_and_taken(command, folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("ire.sweeps.report.pictures_of.pictures_of", lambda _: [])
+    monkeypatch.setattr("ire.sweeps.report.pictures.pictures_of", lambda _: [])
     result = invoke(command, folder)
     assert isinstance(result.exception, InvalidInput)
     assert str(result.exception).startswith(f"'{folder}/{command}' cannot be written to")

@@ -15,9 +15,9 @@ from ire.sweeps.findings.yardstick import TEST, VALIDATION
 from ire.sweeps.plan.plan import RULES, Plan
 from ire.sweeps.records.experiment_home import FolderHome
 from ire.sweeps.records.records import CONFIRM, CONTROL, CURVE, DIVERGED, FAILED, PRUNED, SEARCH, TIMING
-from ire.sweeps.report.further_findings import further_findings
-from ire.sweeps.report.headline_sentence import headline
-from ire.sweeps.report.verdict_tables import result_table
+from ire.sweeps.report.sentences.further import further_findings
+from ire.sweeps.report.sentences.headline import headline
+from ire.sweeps.report.tables.verdict import result_table
 
 METHODS = ("sgd", "sam-sgd", "sgd-ire")
 SPACE = {

@@ -11,8 +11,8 @@ from ire.sweeps.findings.results import Results
 from ire.sweeps.plan.plan import Plan
 from ire.sweeps.records.open_home import new_home
 from ire.sweeps.records.records import CONFIRM, SEARCH
-from ire.sweeps.report.facts import as_json
-from ire.sweeps.report.further_findings import further_findings
+from ire.sweeps.report.facts.report import as_json
+from ire.sweeps.report.sentences.further import further_findings
 from ire.sweeps.search.protocol import Protocol
 from ire.sweeps.search.range_ends import edges
 from ire.sweeps.search.widening import Moved, _further, check_limits

@@ -161,8 +161,8 @@ def report(
 
 def _report_pooled(experiments: list, output: Path) -> None:
     from ire.sweeps.findings.pooling import PooledSweeps
-    from ire.sweeps.report.pooled_report import pooled_headline, pooled_tables, write_pooled
-    from ire.sweeps.report.terminal import as_terminal
+    from ire.sweeps.report.formats.terminal import as_terminal
+    from ire.sweeps.report.pooled import pooled_headline, pooled_tables, write_pooled
 
     console, sweeps = _console(), PooledSweeps(experiments)
     sweeps.check()

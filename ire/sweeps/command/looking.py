@@ -53,20 +53,22 @@ def listing(
     ] = False,
 ) -> None:
     """List the experiments in a folder with their states and verdicts."""
-    from ire.sweeps.report.experiment_list import listed, write_index
-    from ire.sweeps.report.terminal import as_terminal
+    from ire.sweeps.report.formats.terminal import as_terminal
+    from ire.sweeps.report.status.listed import listed
 
     screen, found = console(), listed(folder)
     screen.print(as_terminal(found.table))
     for line in found.verdicts:
         screen.print(line, soft_wrap=True, highlight=False)
     if page:
+        from ire.sweeps.report.formats.index import write_index  # imports jinja, which a list does not need
+
         screen.print(f"page         {write_index(found, folder).resolve()}", soft_wrap=True, highlight=False)
 
 
 def show(experiment: Any, *, page: Path | None = None) -> None:
     """Print the results of an experiment and the location of its files."""
-    from ire.sweeps.report.remembered import shown
+    from ire.sweeps.report.status.remembered import shown
 
     screen = console()
     _print(screen, _results(experiment.home, shown(experiment), screen.width, page=page))
@@ -88,9 +90,9 @@ def _looked(folder: str, trust: bool, width: int) -> tuple[list[RenderableType],
     """The output for an experiment as it is now, and whether its sweep still runs."""
     from ire.sweeps.experiments.experiment import open_experiment
     from ire.sweeps.records.open_home import home_at
-    from ire.sweeps.report.remembered import remembered, shown
-    from ire.sweeps.report.state import RUNS, state_of
-    from ire.sweeps.report.terminal import as_terminal
+    from ire.sweeps.report.formats.terminal import as_terminal
+    from ire.sweeps.report.status.remembered import remembered, shown
+    from ire.sweeps.report.status.state import RUNS, state_of
 
     home = home_at(folder)
     known = remembered(home.folder)
@@ -109,7 +111,7 @@ def _looked(folder: str, trust: bool, width: int) -> tuple[list[RenderableType],
 def _results(home: Any, found: Any, width: int, *, page: Path | None = None) -> list[RenderableType]:
     from ire.storage.sizes import megabytes
     from ire.storage.storage import open_storage
-    from ire.sweeps.report.terminal import terminal_tables
+    from ire.sweeps.report.formats.terminal import terminal_tables
 
     minutes, seconds = divmod(round(found.elapsed_seconds), 60)
     report = page.resolve() if page else home.below("report", "report.html")

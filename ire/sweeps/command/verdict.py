@@ -48,8 +48,9 @@ def verdict(
     """
     from ire.sweeps.command.flags import names
     from ire.sweeps.experiments.verdict import verdict as judged
-    from ire.sweeps.report.curves_report import curves_findings, curves_headline, curves_tables
-    from ire.sweeps.report.terminal import as_terminal
+    from ire.sweeps.report.curves.sentences import curves_findings, curves_headline
+    from ire.sweeps.report.curves.tables import curves_tables
+    from ire.sweeps.report.formats.terminal import as_terminal
 
     found = judged(files, baseline=names(baseline or ""), metric=metric, mode=mode, clock=clock, **columns)
     page = found.report(output)

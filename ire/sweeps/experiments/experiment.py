@@ -14,8 +14,8 @@ from ire.sweeps.plan.plan import read_plan
 from ire.sweeps.records.experiment_home import ExperimentHome
 from ire.sweeps.records.open_home import home_at
 from ire.sweeps.report import headline, write_report
-from ire.sweeps.report.fragment import as_fragment
-from ire.sweeps.report.verdict_tables import result_table
+from ire.sweeps.report.formats.notebook import as_fragment
+from ire.sweeps.report.tables.verdict import result_table
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,10 @@ from ire.invalid_input import unknown, writable
 from ire.sweeps.findings.curves.columns import ROLES
 from ire.sweeps.findings.curves.judged import CurvesComparison, compare_curves
 from ire.sweeps.findings.curves.runs import read_curves
-from ire.sweeps.report.curves_report import curves_headline, curves_tables, write_curves_report
-from ire.sweeps.report.fragment import as_fragment
+from ire.sweeps.report.curves.report import write_curves_report
+from ire.sweeps.report.curves.sentences import curves_headline
+from ire.sweeps.report.curves.tables import curves_tables
+from ire.sweeps.report.formats.notebook import as_fragment
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,19 +5,19 @@ from pathlib import Path
 
 from ire.foreign_text import without_secrets
 from ire.sweeps.findings.results import Results
-from ire.sweeps.report.facts import as_json
-from ire.sweeps.report.headline_sentence import headline
-from ire.sweeps.report.markdown import as_markdown
-from ire.sweeps.report.remembered import remember
-from ire.sweeps.report.terminal import terminal_findings, terminal_tables
+from ire.sweeps.report.facts.report import as_json
+from ire.sweeps.report.formats.markdown import as_markdown
+from ire.sweeps.report.formats.terminal import terminal_findings, terminal_tables
+from ire.sweeps.report.sentences.headline import headline
+from ire.sweeps.report.status.remembered import remember
 
 __all__ = ["as_json", "as_markdown", "headline", "terminal_findings", "terminal_tables", "write_report"]
 
 
 def write_report(results: Results, folder: Path | None = None) -> Path:
     """Write the report's files into `folder`, `report/` of the experiment otherwise; returns the page."""
-    from ire.sweeps.report.page import as_html
-    from ire.sweeps.report.pictures_of import pictures_of
+    from ire.sweeps.report.formats.page import as_html
+    from ire.sweeps.report.pictures import pictures_of
 
     own, folder = folder is None, folder or results.folder / "report"
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,30 @@
+"""The index page of a folder of experiments, with links to their reports."""
+
+from pathlib import Path
+
+from ire.invalid_input import writable
+from ire.sweeps.report.formats.page import rendered
+from ire.sweeps.report.status.listed import Listed
+from ire.sweeps.report.status.state import FINISHED, INTERRUPTED, RUNS
+
+
+def write_index(found: Listed, folder: Path) -> Path:
+    """Write `index.html` into `folder`; returns its path."""
+    page = folder / "index.html"
+    lines = zip(
+        found.names, found.started, found.tasks, found.methods, found.states, found.headlines, strict=True
+    )
+    with writable(folder):
+        page.write_text(
+            rendered(
+                "index",
+                title=f"Experiments in {folder.resolve().name}",
+                lines=list(lines),
+                reports={
+                    name for name in found.names if (folder / name / "report" / "report.html").is_file()
+                },
+                counts={word: found.states.count(word) for word in (FINISHED, RUNS, INTERRUPTED)},
+            ),
+            encoding="utf-8",
+        )
+    return page

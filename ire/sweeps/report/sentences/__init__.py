@@ -1,0 +1,1 @@
+"""What a report says in sentences: the headline, what follows it, and the notes below."""

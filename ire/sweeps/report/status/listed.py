@@ -1,0 +1,90 @@
+"""The experiments of a folder: when each began, how far it has come, and its headline."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from ire.invalid_input import InvalidInput
+from ire.sweeps.findings.results import Results
+from ire.sweeps.plan.plan import read_plan
+from ire.sweeps.records.open_home import home_at
+from ire.sweeps.report.sentences.headline import headline
+from ire.sweeps.report.status.remembered import remembered
+from ire.sweeps.report.status.state import FINISHED, state_of
+from ire.sweeps.report.tables.table import Table
+
+UNREADABLE = "cannot be read"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """The experiments of a folder, newest first."""
+
+    names: list[str]
+    started: list[str]
+    """When the folder was made, to the minute."""
+    tasks: list[str]
+    methods: list[str]
+    states: list[str]
+    headlines: list[str]
+
+    @property
+    def table(self) -> Table:
+        """Every column but the headlines, which are long."""
+        lines = [list(line) for line in zip(self.names, self.started, self.tasks, self.states, strict=True)]
+        return Table(title="Experiments", heads=["experiment", "started", "task", "status"], lines=lines)
+
+    @property
+    def verdicts(self) -> list[str]:
+        """The headline of each experiment that has one."""
+        return [
+            f"{name}: {sentence}"
+            for name, sentence in zip(self.names, self.headlines, strict=True)
+            if sentence
+        ]
+
+
+def listed(folder: Path) -> Listed:
+    """The experiments in `folder`; raises `InvalidInput` if there are none."""
+    found = sorted(_experiments(folder), key=lambda path: _begun(path), reverse=True)
+    if not found:
+        raise InvalidInput(
+            f"{str(folder)!r} holds no experiments: name a folder that contains experiment folders"
+        )
+    read = [_read(path) for path in found]
+    return Listed(
+        names=[path.name for path in found],
+        started=[_begun(path).strftime("%Y-%m-%d %H:%M") for path in found],
+        tasks=[task for task, *_ in read],
+        methods=[methods for _, methods, *_ in read],
+        states=[state for _, _, state, _ in read],
+        headlines=[sentence for *_, sentence in read],
+    )
+
+
+def _experiments(folder: Path) -> Iterator[Path]:
+    if folder.is_dir():
+        yield from (path for path in folder.iterdir() if (path / "sweep.toml").is_file())
+
+
+def _begun(path: Path) -> datetime:
+    """When the sweep began: its records are as old as it is, its plan may have been rewritten later."""
+    files = [path / "trials.jsonl", path / "sweep.toml"]
+    times = [getattr(file.stat(), "st_birthtime", file.stat().st_mtime) for file in files if file.exists()]
+    return datetime.fromtimestamp(min(times))
+
+
+def _read(path: Path) -> tuple[str, str, str, str]:
+    """Task, methods, state and headline; no user's module is imported."""
+    known = remembered(path)
+    if known is not None and known.complete:
+        return known.task, ", ".join(known.methods), FINISHED, known.headline
+    try:
+        home = home_at(path)
+        results = Results(home, read_plan(home.folder))
+        state = state_of(results)
+        methods = ", ".join(results.plan.methods)
+        return results.plan.task, methods, state.word, headline(results) if state.word == FINISHED else ""
+    except InvalidInput as error:
+        return "-", "-", UNREADABLE, str(error)
