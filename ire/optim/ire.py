@@ -229,8 +229,9 @@ class IRE(Readings, Owner):
         moving, kappa = self._choices.boosted(self.steps), 0.0
         with without_global_hooks():
             if not moving:
+                given = () if closure is None else (closure,)  # PostLocalSGDOptimizer takes none
                 # torch's stub has closures that return a float
-                loss = self.base.step(closure)  # pyright: ignore[reportCallIssue, reportArgumentType]
+                loss = self.base.step(*given)  # pyright: ignore[reportCallIssue, reportArgumentType]
             else:
                 loss = self._gradients(closure)
                 self._refresh_by_itself()

@@ -91,7 +91,7 @@ def test_second_moment_without_one_is_refused(make_model, make_batch):
 
 
 class Hidden(torch.optim.AdamW):
-    """Keeps its state somewhere else, as ZeroRedundancyOptimizer does."""
+    """Keeps its state somewhere else."""
 
     def step(self, closure=None):
         super().step(closure)

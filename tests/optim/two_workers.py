@@ -16,8 +16,10 @@ import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from test_trainers import recipe
 from torch import nn
+from torch.distributed.algorithms.model_averaging.averagers import PeriodicModelAverager
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
+from torch.distributed.optim import PostLocalSGDOptimizer, ZeroRedundancyOptimizer
 from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
@@ -325,6 +327,73 @@ def sharded_resume(rank):
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
 
 
+def zero(kind, curvature="sampled", **options):
+    """torch's ZeroRedundancyOptimizer: each worker steps and boosts its part, as a single worker steps all."""
+
+    def check(rank):
+        model, single = Words(torch.float64), Words(torch.float64)
+        base = ZeroRedundancyOptimizer(model.parameters(), kind, lr=0.01, **options)
+        optimizer = wrap(model, curvature, base)
+        alone = wrap(single, curvature, kind(single.parameters(), lr=0.01))
+        train(DistributedDataParallel(model), optimizer, 8, rank, 2)
+        train(single, alone, 8)
+        assert optimizer.path == "inside"
+        agrees(model, optimizer, single, alone)
+
+    return check
+
+
+def zero_resume(rank):
+    """Saved by worker 0, once it has everybody's state, and loaded by both."""
+
+    def built():
+        model = Words()
+        base = ZeroRedundancyOptimizer(model.parameters(), torch.optim.AdamW, lr=0.01)
+        return model, wrap(model, base=base)
+
+    (model, optimizer), (second, resumed) = built(), built()
+    train(DistributedDataParallel(model), optimizer, 5, rank, 2)
+    optimizer.base.consolidate_state_dict(to=0)
+    saved = [copy.deepcopy(optimizer.state_dict()) if rank == 0 else None]
+    dist.broadcast_object_list(saved)
+    second.load_state_dict(model.state_dict())
+    resumed.load_state_dict(saved[0])
+    for each, its in ((model, optimizer), (second, resumed)):
+        train(DistributedDataParallel(each), its, 5, rank, 2)
+    assert all(map(torch.equal, model.parameters(), second.parameters()))
+
+
+def zero_refused(rank):
+    """What a worker does not have is not ranked, and what the step does not do is not boosted."""
+    ps = list(Words().parameters())
+    for curvature, options, message in (
+        ("second_moment", {}, "ZeroRedundancyOptimizer keeps the state of some only on each worker"),
+        ("sampled", {"overlap_with_ddp": True}, "steps inside the backward pass; use overlap_with_ddp=False"),
+    ):
+        base = ZeroRedundancyOptimizer(ps, torch.optim.AdamW, lr=0.01, **options)
+        try:
+            IRE(base, kappa=1, gamma=0.5, curvature=curvature)
+        except ValueError as error:
+            assert message in str(error), error
+        else:
+            raise AssertionError(f"{curvature} {options} was accepted")
+
+
+def post_local_sgd(rank):
+    """The boost belongs to each worker's step, not to the averaging over workers after some of them."""
+    ends = []
+    for kappa, lr in ((3, 0.1), (0, 0.4)):
+        p = nn.Parameter(torch.full((4,), float(rank), dtype=torch.float64))
+        averager = PeriodicModelAverager(period=2, warmup_steps=0)
+        base = PostLocalSGDOptimizer(torch.optim.SGD([p], lr=lr), averager)
+        optimizer = IRE(base, kappa=kappa, gamma=1)
+        for step in range(6):
+            p.grad = p.detach() * (step + 1 + rank)
+            optimizer.step()
+        ends.append(p.detach())
+    torch.testing.assert_close(*ends)
+
+
 def resharded(rank):
     """Saved by two workers, loaded by one, saved by it, loaded by two: the same run, and the same masks."""
     names = recipe("`torch.distributed.checkpoint`")
@@ -428,6 +497,11 @@ CHECKS = {
     "sharded, not finite": sharded_not_finite,
     "sharded, many": sharded_many,
     "resharded": resharded,
+    "zero, AdamW": zero(torch.optim.AdamW),
+    "zero, RAdam, one bucket": zero(torch.optim.RAdam, "random", parameters_as_bucket_view=True),
+    "zero, resume": zero_resume,
+    "zero, refused": zero_refused,
+    "post-local SGD": post_local_sgd,
 }
 
 

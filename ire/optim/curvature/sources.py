@@ -82,9 +82,8 @@ def _second_moment(parameters: Sequence[Tensor], refresh: Refresh) -> Sequence[T
     if refresh.waited >= (PATIENCE if moments else 1) and missing:
         raise ValueError(
             f"curvature='second_moment' found no state of {missing} of {len(parameters)} parameters in "
-            f"{type(refresh.base).__name__} after {refresh.steps} steps: it keeps none under base.state[parameter] "
-            "(ZeroRedundancyOptimizer is one that does not). Use curvature='empirical' or 'sampled' with it, or "
-            "another base"
+            f"{type(refresh.base).__name__} after {refresh.steps} steps: it keeps none under base.state[parameter]. "
+            "Use curvature='empirical' or 'sampled' with it, or another base"
         )
     return None if missing else moments
 

@@ -1,7 +1,8 @@
 """The boost for a base that steps another optimizer and then changes the result.
 
-Lookahead pulls the parameters back to slow weights every k steps, and a schedule-free wrapper averages. The boost goes
-to the step of the optimizer inside, the fast weights, as in the nesting `Lookahead(IRE(base))`.
+Lookahead pulls the parameters back to slow weights every k steps, a schedule-free wrapper averages, post-local SGD
+averages over workers, and `ZeroRedundancyOptimizer` fetches from the other workers what they have stepped. The boost
+goes to the step of the optimizer inside, as in the nesting `Lookahead(IRE(base))`.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,8 +14,13 @@ from ire.optim.steps.boost import Boost
 from ire.optim.steps.schedule_free import is_schedule_free
 from ire.optim.wrapping.bases import INNER
 
-STEPS_INSIDE = {"Lookahead": ("optimizer", "_base_optimizer"), "ScheduleFreeWrapper": ("optimizer",)}
-"""Class -> attributes that may hold the optimizer it steps, in pytorch_optimizer, torch_optimizer and timm."""
+STEPS_INSIDE = {
+    "Lookahead": ("optimizer", "_base_optimizer"),
+    "PostLocalSGDOptimizer": ("optim",),
+    "ScheduleFreeWrapper": ("optimizer",),
+    "ZeroRedundancyOptimizer": ("optim",),
+}
+"""Class -> attributes that may hold the optimizer it steps, in torch, pytorch_optimizer, torch_optimizer and timm."""
 
 
 class Path(Protocol):
@@ -60,7 +66,8 @@ class Inside:
 
         def boosted(closure: Any = None) -> None:
             restore()
-            self._best(inner).step(inner, boosts)
+            own = {p for group in inner.param_groups for p in group["params"]}  # of this worker
+            self._best(inner).step(inner, [boost for boost in boosts if boost.parameter in own])
 
         inner.step = boosted  # pyright: ignore[reportAttributeAccessIssue] - of one overload
         try:

@@ -62,6 +62,11 @@ def check_kind(base: Optimizer) -> None:
         refused = next((name for name in names if name in OWN_CLOSURE), None)
         if refused is not None and not type(each).__module__.startswith("ire."):
             raise ValueError(f"IRE cannot be put around {where}: {OWN_CLOSURE[refused]}")
+        if vars(each).get("_overlap_with_ddp"):
+            raise ValueError(
+                f"IRE cannot be put around {where} with overlap_with_ddp=True: it steps inside the backward pass; "
+                "use overlap_with_ddp=False"
+            )
 
 
 def inside(optimizer: Optimizer) -> Iterator[Optimizer]:

@@ -126,7 +126,7 @@ def of_group(group: dict[str, Any], name: str, default: Any, base: Optimizer) ->
 
 def is_option(name: str, base: Optimizer) -> bool:
     """Whether the base knows an option of that name, even if it only sets it in its groups."""
-    return name in base.defaults or name in _arguments(type(base))
+    return name in getattr(base, "defaults", ()) or name in _arguments(type(base))
 
 
 @cache
@@ -231,8 +231,8 @@ def check_base(base: Optimizer, settings: Settings) -> None:
             check_kind(each)
         if isinstance(each, optim.SparseAdam):
             raise ValueError("IRE cannot rank sparse gradients; use a dense embedding and Adam or AdamW")
-        if settings.curvature == "second_moment" and not _may_have_second_moment(each):
-            raise ValueError(no_second_moment(each))
+        if settings.curvature == "second_moment":
+            _check_second_moment(each)
         for group in each.param_groups:
             check_group(group, each)
             check_parameters(group, each, settings)
@@ -294,11 +294,23 @@ def decoupled_decay(group: dict[str, Any], base: Optimizer) -> float:
     return float(group["lr"]) * float(group["weight_decay"])
 
 
-def _may_have_second_moment(base: Optimizer) -> bool:
-    """False only if it is certain before the first step; the first refresh checks the state itself."""
-    base = innermost(base)
-    states = [state for state in base.state.values() if state]
-    if states:
-        return all(any(name in state for name in SECOND_MOMENTS) for state in states)
+def _check_second_moment(base: Optimizer) -> None:
+    """Check what is certain before the first step; the first refresh checks the state itself.
+
+    Raises:
+        ValueError: the base keeps no second moments, or not those of all parameters on every worker.
+    """
+    owner = innermost(base)
+    whole, part = ({p for group in it.param_groups for p in group["params"]} for it in (base, owner))
+    if whole > part:
+        raise ValueError(
+            f"curvature='second_moment' ranks all parameters, and {type(base).__name__} keeps the state of some only "
+            "on each worker; use curvature='empirical' or 'sampled' with it"
+        )
+    states = [state for state in owner.state.values() if state]
     without = (optim.SGD, optim.ASGD, optim.Rprop, optim.Adamax, optim.Adafactor)
-    return not isinstance(base, (*without, *filter(None, [getattr(optim, "Muon", None)])))
+    lacks = isinstance(owner, (*without, *filter(None, [getattr(optim, "Muon", None)])))
+    if states:
+        lacks = not all(any(name in state for name in SECOND_MOMENTS) for state in states)
+    if lacks:
+        raise ValueError(no_second_moment(owner))

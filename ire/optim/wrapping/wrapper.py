@@ -51,7 +51,7 @@ class Wrapper(Optimizer):
 
     @property
     def defaults(self) -> dict[str, Any]:
-        return self.base.defaults
+        return getattr(self.base, "defaults", {})  # `PostLocalSGDOptimizer` has none
 
     @defaults.setter
     def defaults(self, defaults: dict[str, Any]) -> None:
