@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 from dataclasses import replace
+from statistics import fmean
 from types import SimpleNamespace
 
 import inline_sweep
@@ -20,16 +21,20 @@ from ire.methods.ire import CONTROLS
 from ire.methods.method import parse_method
 from ire.sweeps.command.app import app
 from ire.sweeps.experiments.experiment import open_experiment
+from ire.sweeps.findings.boosted import boosted_parts, together
 from ire.sweeps.findings.differences import Difference
 from ire.sweeps.plan.plan import RULES
 from ire.sweeps.ray.cluster import Node
 from ire.sweeps.records.records import Fault
 from ire.sweeps.report import as_json, as_markdown, terminal_tables, write_report
 from ire.sweeps.report.sentences.controls import control_findings
+from ire.sweeps.report.sentences.further import further_findings
 from ire.sweeps.report.tables import tables
+from ire.sweeps.report.tables.masks import boosted_coordinates
 from ire.sweeps.search.range_ends import edges
 from ire.sweeps.search.stages import KAPPA_0
 from ire.trial.metric import LOSS, Metric
+from ire.trial.report import FlatFraction
 from search_spaces import find_space
 
 
@@ -278,6 +283,76 @@ def test_the_report_says_whether_masks_mean_something(trained):
     assert -1 < boosted["mask"]["mask_overlap"]["mean"] <= 1
     [table] = [table for table in tables(trained) if table.title.startswith("Masks")]
     assert [line[0] for line in table.lines] == ["sgd-ire"]
+
+
+def test_the_report_says_which_coordinates_are_boosted(trained):
+    plain, boosted = as_json(trained)["methods"]
+    runs = trained.comparison.row("sgd-ire").runs
+    [table] = [table for table in tables(trained) if table.title == "Coordinates boosted by sgd-ire"]
+    assert plain["boosted"] == [] and len(boosted["boosted"]) == 8 == len(table.lines) - 1
+    first = [run.flat_fractions["0.weight"].share for run in runs]
+    entry = {"names": "0.weight", "tensors": 1, "coordinates": 144, "share": fmean(first)}
+    assert boosted["boosted"][0] == entry | {"low": min(first), "high": max(first)}
+    assert min(first) < max(first)
+    overall = [run.reports[-1]["flat_fraction"] for run in runs]
+    ends = f"{min(overall):.3f} to {max(overall):.3f}"
+    assert table.lines[-1] == ["all", "8", "9,978", f"{fmean(overall):.3f}", ends]
+    for text in (write_report(trained).read_text(), as_markdown(trained)):
+        assert table.title in text and ends in text
+
+
+def masked(shares):
+    """A run that ended with these shares, by name; all tensors have ten coordinates but `wte`, which has 1,000."""
+    sizes = {name: 1000 if name == "wte" else 10 for name in shares}
+    return SimpleNamespace(
+        flat_fractions={name: FlatFraction(it, sizes[name]) for name, it in shares.items()}
+    )
+
+
+def test_blocks_count_together_and_single_layers_apart():
+    runs = [
+        masked({"wte": 0.5, "h.0.attn.weight": low, "h.11.attn.weight": 0.6, "mlp.0.weight": 1.0})
+        for low in (0.2, 0.4)
+    ]
+    wte, attention, layer = boosted_parts([masked({}), *runs])
+    assert (attention.names, attention.tensors, attention.coordinates) == ("h.*.attn.weight", 2, 20)
+    assert (attention.share, attention.low, attention.high) == pytest.approx((0.45, 0.4, 0.5))
+    assert (wte.coordinates, layer.names) == (1000, "mlp.0.weight")
+    whole = together([wte, layer], runs, "all")
+    assert whole.share == pytest.approx(510 / 1010) and whole.coordinates == 1010
+    assert boosted_parts([masked({})]) == []
+
+
+def test_a_large_model_has_its_small_tensors_in_one_line(trained, monkeypatch):
+    for run in trained.comparison.row("sgd-ire").runs:
+        shares = {f"layer{i}.weight": 0.5 for i in range(30)} | {"wte": 0.25}
+        monkeypatch.setattr(run, "flat_fractions", masked(shares).flat_fractions)
+    [table] = boosted_coordinates(trained)
+    assert [line[:4] for line in table.lines[-3:]] == [
+        ["wte", "1", "1,000", "0.250"],
+        ["16 others", "16", "160", "0.500"],
+        ["all", "31", "1,300", f"{400 / 1300:.3f}"],
+    ]
+    assert len(table.lines) == 17
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"mask_overlap": 0.3, "zero_curvature": 0.2}, []),
+        ({"mask_overlap": 0.02}, ["The masks of sgd-ire are mostly noise"]),
+        (
+            {"zero_curvature": 0.4},
+            ["The masks of sgd-ire are partly arbitrary: at the end, 40% of the curvatures"],
+        ),
+    ],
+)
+def test_a_mask_that_means_little_is_warned_of(trained, monkeypatch, values, told):
+    for run in trained.comparison.row("sgd-ire").runs:
+        last = {"flat_fraction": 0.6, "mask_overlap": 0.3, "zero_curvature": 0.0} | values
+        monkeypatch.setattr(run, "reports", [run.reports[-1] | last])
+    found = [finding for finding in further_findings(trained) if "masks" in finding]
+    assert len(found) == len(told) and all(map(str.startswith, found, told))
 
 
 @pytest.mark.parametrize(

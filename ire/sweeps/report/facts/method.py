@@ -1,10 +1,12 @@
 """One method of a report as plain data: its verdicts, values, controls and search."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
+from ire.sweeps.findings.boosted import boosted_parts
 from ire.sweeps.findings.comparison import Comparison
 from ire.sweeps.findings.results import Results
 from ire.sweeps.findings.rows import Measured, Row, published
@@ -114,6 +116,7 @@ def _measured(comparison: Comparison, measured: Measured) -> dict[str, Any]:
         "metrics": reached(names),
         "flatness": reached(MEASURES),
         "mask": reached(of_mask),
+        "boosted": [asdict(part) for part in boosted_parts(measured.runs)],
         "final_val_losses": _by_study(measured.runs, "val_loss"),
         "final_test_losses": _by_study(measured.runs, "test_loss"),
         **final_values(comparison, lambda name: _by_study(measured.runs, name)),

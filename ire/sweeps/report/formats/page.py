@@ -44,7 +44,7 @@ def as_html(results: Results, pictures: Sequence[Picture]) -> str:
         qualified=qualified,
         findings=further_findings(results),
         first=first,
-        table_of=lambda start: next((table for table in others if table.title.startswith(start)), None),
+        tables_of=lambda start: [table for table in others if table.title.startswith(start)],
         pictures=figures,
         trials=all_trials(results),
         notes=notes(results.comparison),

@@ -14,6 +14,7 @@ from ire.sweeps.findings.statistics.verdict import (
 )
 from ire.sweeps.plan.options import MIN_STUDIES
 from ire.sweeps.report.sentences.controls import control_findings
+from ire.sweeps.report.sentences.masks import mask_findings
 from ire.sweeps.report.sentences.parts import is_or_are, methods_joined, names_joined, speed_ups_over
 from ire.sweeps.report.sentences.search import (
     after_a_look,
@@ -34,6 +35,7 @@ def further_findings(results: Results) -> list[str]:
         *_other_clocks(comparison),
         *_power(comparison),
         *control_findings(comparison),
+        *mask_findings(comparison),
         *_lost(comparison),
         *widened(results),
         *unfinished(results),

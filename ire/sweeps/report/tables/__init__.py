@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from ire.sweeps.findings.results import Results
 from ire.sweeps.report.tables.conduct import contract, faults
-from ire.sweeps.report.tables.controls import controls, flatness, masks
+from ire.sweeps.report.tables.controls import controls, flatness
+from ire.sweeps.report.tables.masks import boosted_coordinates, masks
 from ire.sweeps.report.tables.search import grid, searches, tuning_efforts
 from ire.sweeps.report.tables.table import Table
 from ire.sweeps.report.tables.verdict import clocks, metrics, other_ratios, paper, result_table
@@ -24,6 +25,7 @@ def tables(results: Results) -> Iterator[Table]:
         tuning_efforts(results),
         flatness(results),
         masks(results),
+        *boosted_coordinates(results),
         contract(results),
         faults(results),
     ):

@@ -1,4 +1,4 @@
-"""The tables that look for the cause of a gain: controls, flatness and masks."""
+"""The tables that look for the cause of a gain: controls and flatness."""
 
 from ire.sweeps.findings.results import Results
 from ire.sweeps.findings.rows import Control, Measured, Row
@@ -12,12 +12,6 @@ FLATNESS_HEADS = {
     "fisher_trace": "Tr F",
     "hessian_trace": "Tr H",
     "largest_eigenvalue": "largest eigenvalue of H",
-}
-
-MASK_HEADS = {
-    "mask_overlap": "overlap with the previous mask",
-    "zero_curvature": "curvatures exactly zero",
-    "flat_fraction": "boosted share",
 }
 
 
@@ -80,30 +74,13 @@ def flatness(results: Results) -> Table:
     """How flat each method's solutions are."""
     lines = [
         [name, *(plus_minus(found.metric(key), digits=4, fixed=False) for key in MEASURES)]
-        for name, found in _with_controls(results)
+        for name, found in with_controls(results)
         if found.metric(MEASURES[0])
     ]
     return Table(title="Flatness", heads=["method", *FLATNESS_HEADS.values()], lines=lines)
 
 
-def masks(results: Results) -> Table:
-    """Whether IRE's masks differ from random ones, at the end of the confirm runs."""
-    lines = [
-        [
-            name,
-            *(plus_minus(found.metric(key), digits=3) if found.metric(key) else "-" for key in MASK_HEADS),
-        ]
-        for name, found in _with_controls(results)
-        if found.metric("mask_overlap")
-    ]
-    return Table(
-        title="Masks at the end: the overlap is near 0 for random masks and 1 for equal ones",
-        heads=["method", *MASK_HEADS.values()],
-        lines=lines,
-    )
-
-
-def _with_controls(results: Results) -> list[tuple[str, Measured]]:
+def with_controls(results: Results) -> list[tuple[str, Measured]]:
     """Each method and its controls, except those that differ from it in settings alone."""
     measured: list[tuple[str, Measured]] = []
     for row in results.comparison.rows:

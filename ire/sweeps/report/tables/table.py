@@ -8,7 +8,7 @@ from ire.sweeps.findings.rows import Measured
 
 TEXT = (
     *("method", "control", "what it is", "verdict", "against", "clock", "winner", "settings", "clause", ""),
-    *("trial", "event", "cause", "status", "experiment", "started", "task"),
+    *("trial", "event", "cause", "status", "experiment", "started", "task", "parameters"),
 )
 """Columns that hold words; the others hold numbers."""
 
