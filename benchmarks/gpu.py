@@ -91,7 +91,7 @@ def boosted(base: torch.optim.Optimizer, *, measured: bool = False, compile: boo
     optimizer = IRE(base, kappa=KAPPA, gamma=GAMMA, curvature="random", interval=10**9, compile=compile)
     if measured:
         path = Measured(compile=compile)
-        optimizer._paths[0].best = lambda _: path
+        optimizer._boosted_step.of_bases[0].best = lambda _: path
     optimizer.step()
     optimizer.step()
     return optimizer

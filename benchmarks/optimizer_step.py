@@ -101,7 +101,7 @@ def measured(base: Optimizer, **settings) -> IRE:
     optimizer = boosted(base)  # as if the base were unknown:
     paths = Paths(base, compile=settings.get("compile", False), boost_weight_decay=True)
     paths._rule = None
-    optimizer._paths = [paths]
+    optimizer._boosted_step.of_bases = [paths]
     for _ in range(2):
         optimizer.step()
     return optimizer

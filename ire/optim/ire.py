@@ -13,37 +13,27 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from ire.optim.curvature.gradients import Spent, gradients_of, has_gradient
-from ire.optim.curvature.leftovers import Owner
 from ire.optim.curvature.sources import Refresh, Source, source_named
 from ire.optim.mask.refresh import refreshed
-from ire.optim.readings import Readings
 from ire.optim.sam import SAM
+from ire.optim.saving import Saving
 from ire.optim.steps.boost import Boost
-from ire.optim.steps.paths import Paths
 from ire.optim.tensors.identity import same
 from ire.optim.wrapping.bases import inside
+from ire.optim.wrapping.boostable import check_base, check_parameters, decoupled_decay
 from ire.optim.wrapping.choices import Choices, Moving
-from ire.optim.wrapping.distributed import DistributedState
-from ire.optim.wrapping.memory import Memory, check_options, packed, unpacked
-from ire.optim.wrapping.settings import (
-    ByName,
-    Schedule,
-    Settings,
-    check_base,
-    check_group,
-    check_parameters,
-    decoupled_decay,
-    keep_groups_settings,
-)
-from ire.optim.wrapping.several_bases import as_one, bases_of, innermost
+from ire.optim.wrapping.groups import check_group, keep_groups_settings
+from ire.optim.wrapping.memory import Memory
+from ire.optim.wrapping.settings import ByName, Schedule, Settings
+from ire.optim.wrapping.several_bases import as_one, innermost
 from ire.optim.wrapping.wrapper import without_global_hooks
 
 
-class IRE(Readings, Owner):
+class IRE(Saving):
     """Wraps any optimizer and boosts its steps along flat coordinates.
 
         optimizer = IRE(torch.optim.AdamW(model.parameters(), lr=6e-4), kappa=4, gamma=0.6, start=500)
@@ -129,7 +119,7 @@ class IRE(Readings, Owner):
         self._source = source_named(curvature)
         self._memory = Memory()
         self._choices = Choices(self._inner, settings, named_parameters)
-        self._paths = self._new_paths()
+        self._boosted_step = self._new_step()
         keep_groups_settings(self._inner)
         self._boosted_before: tuple | None = None
         self._kappa_in_force = 0.0
@@ -153,11 +143,7 @@ class IRE(Readings, Owner):
 
         For several bases with different paths, all names joined by +.
         """
-        return "+".join(
-            dict.fromkeys(
-                path.best(base).name for path, base in zip(self._paths, bases_of(self._inner), strict=True)
-            )
-        )
+        return "+".join(dict.fromkeys(path.name for _, path in self._boosted_step.chosen(self._inner)))
 
     # What a training loop does
 
@@ -189,19 +175,9 @@ class IRE(Readings, Owner):
             self._refresh(lambda parameters, _: [gradients[p] for p in parameters], gradients.__contains__)
             self._leftovers.forget()
             return
-        if self._spent is not None and self._spent.left(p for some, _ in self._ranked() for p in some):
-            raise ValueError(
-                "the gradients still hold those of the last step: call optimizer.zero_grad() after step(), "
-                "before the curvature backward, or the mask would rank their sum. If they were cleared otherwise, "
-                "do it with set_to_none=True, or ask optimizer.curvature_due after it"
-            )
-        if self._leftovers.is_late:
-            raise ValueError(
-                "the parameters already had gradients when the curvature backward began: the mask would rank their "
-                "sum, and the training gradients would be lost. Run the curvature backward and update_mask() before "
-                "the training backward, or use update_mask(loss); clear what parameters got before they were added "
-                "to the optimizer with model.zero_grad()"
-            )
+        if self._spent is not None:
+            self._spent.check_cleared(p for some, _ in self._ranked() for p in some)
+        self._leftovers.check_in_time()
         if not any(has_gradient(p) for p in self.parameters()):
             raise ValueError(
                 "update_mask() found no gradients: call backward() on the curvature loss first, as in "
@@ -236,29 +212,13 @@ class IRE(Readings, Owner):
                 loss = self._gradients(closure)
                 self._refresh_by_itself()
                 boosts, kappa = self._boosts(moving)
-                for path, base in zip(self._paths, bases_of(self._inner), strict=True):
-                    path.best(base).step(base, self._of_base(boosts, base))
+                self._boosted_step.step(self._inner, boosts)
         self._kappa_in_force = kappa
         self._memory.steps += 1
         self._leftovers.forget()
         self._forget_spent()
         self._spent = Spent(self.parameters(), watch=self._source.scores is None and self._refresh_due)
         return loss
-
-    def distributed_state(self, model: nn.Module) -> DistributedState:
-        """IRE's own part of a checkpoint, for `torch.distributed.checkpoint`, beside the model's and the base's.
-
-        Any number of workers can load what another number has saved. Use `state_dict()` for all other checkpoints.
-
-        Raises:
-            ValueError: `model` lacks a parameter of this optimizer.
-        """
-        return DistributedState(
-            model, self.parameters(), lambda: self._memory, self._remember, self.settings.ema > 0
-        )
-
-    def _remember(self, memory: Memory) -> None:
-        self._memory, self._since = memory, memory.steps
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         super().zero_grad(set_to_none)
@@ -350,37 +310,3 @@ class IRE(Readings, Owner):
         largest = max((boost.kappa for boost in boosts), default=0.0)
         self._boosted_before = (*known, boosts, largest)
         return boosts, largest
-
-    def _of_base(self, boosts: Sequence[Boost], base: Optimizer) -> Sequence[Boost]:
-        if base is self._inner:
-            return boosts
-        own = {p for group in base.param_groups for p in group["params"]}
-        return [boost for boost in boosts if boost.parameter in own]
-
-    def _new_paths(self) -> list[Paths]:
-        settings = self.settings
-        return [
-            Paths(base, compile=settings.compile, boost_weight_decay=settings.boost_weight_decay)
-            for base in bases_of(self._inner)
-        ]
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = super().__getstate__() | {"_spent": None, "_boosted_before": None}
-        del state["_paths"], state["_leftovers"]  # graphs and scratch
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        self._paths = self._new_paths()
-        keep_groups_settings(self._inner)  # copies have no hooks
-        self._keep_books()
-
-    def _packed(self, base_state: dict[str, Any]) -> dict[str, Any]:
-        return {**base_state, "ire": packed(self._memory, self.parameters(), bits=self.settings.pack_masks)}
-
-    def _load(self, state: dict[str, Any]) -> None:
-        state = dict(state)
-        memory = unpacked(state.pop("ire", None), self.parameters())
-        check_options(state.get("param_groups", ()), self._inner)
-        self.base.load_state_dict(state)
-        self._remember(memory)

@@ -9,9 +9,10 @@ from torch.optim import Optimizer
 
 from ire.optim.mask.refresh import fractions
 from ire.optim.sam import SAM
+from ire.optim.wrapping.boostable import check_base
 from ire.optim.wrapping.choices import Choices
 from ire.optim.wrapping.memory import Memory
-from ire.optim.wrapping.settings import Settings, check_base
+from ire.optim.wrapping.settings import Settings
 from ire.optim.wrapping.wrapper import Wrapper
 
 

@@ -22,7 +22,8 @@ from ire.optim.curvature.leftovers import Owner
 from ire.optim.steps.arithmetic import wide
 from ire.optim.tensors.shards import local, whole
 from ire.optim.wrapping.bases import inside
-from ire.optim.wrapping.settings import check_closure, check_number, check_switch
+from ire.optim.wrapping.boostable import check_closure
+from ire.optim.wrapping.settings import check_number, check_switch
 from ire.optim.wrapping.several_bases import as_one, bases_of
 from ire.optim.wrapping.wrapper import Wrapper, without_global_hooks
 

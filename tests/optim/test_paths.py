@@ -348,7 +348,7 @@ def test_copies_of_an_optimizer_take_neither_graphs_nor_scratch_along():
     ps = [torch.nn.Parameter(torch.randn(50))]
     optimizer = IRE(OTHERS["rmsprop"](ps), kappa=2, gamma=0.5, curvature="random", compile=True)
     optimizer = pickle.loads(pickle.dumps(copy.deepcopy(optimizer)))
-    assert optimizer.path == "measured" and not optimizer._paths[0]._measured._copies
+    assert optimizer.path == "measured" and not optimizer._boosted_step.of_bases[0]._measured._copies
 
 
 def test_a_parameter_may_change_its_size_dtype_or_memory_between_steps():
@@ -380,5 +380,5 @@ def test_native_needs_no_state_before_the_first_step():
     p.grad = torch.ones_like(p)
     optimizer = IRE(base, kappa=1, gamma=1)
     optimizer.step()
-    assert isinstance(optimizer._paths[0].best(base), Native)
+    assert isinstance(optimizer._boosted_step.of_bases[0].best(base), Native)
     torch.testing.assert_close(p.detach(), torch.full((4,), 0.8))

@@ -30,12 +30,12 @@ def interpreted(monkeypatch):
 
 
 def in_one_launch(optimizer):
-    for paths in optimizer._paths:
+    for paths in optimizer._boosted_step.of_bases:
         paths.best = lambda base, paths=paths: paths._triton
 
 
 def by_measuring(optimizer):
-    for paths in optimizer._paths:
+    for paths in optimizer._boosted_step.of_bases:
         paths.best = lambda base, paths=paths: paths._measured
 
 
@@ -240,7 +240,7 @@ def test_on_a_gpu_a_step_waits_for_nothing_and_can_be_captured(kind):
         finally:
             torch.cuda.set_sync_debug_mode("default")
     assert optimizer.path == "triton"
-    (launch,) = optimizer._paths[0]._triton._launches.values()
+    (launch,) = optimizer._boosted_step.of_bases[0]._triton._launches.values()
     before, graph = [p.detach().clone() for p in ps], torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         launch.launch(optimizer.param_groups[0])

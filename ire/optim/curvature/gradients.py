@@ -73,12 +73,21 @@ class Spent:
         """Forget the gradients that were cleared since the step."""
         self._found = {key: entry for key, entry in self._left.items() if not _cleared(*entry)}
 
-    def left(self, parameters: Iterable[Tensor]) -> bool:
-        """Whether the gradient of one of `parameters` is still that of the step, or was added to it."""
-        return any(
+    def check_cleared(self, parameters: Iterable[Tensor]) -> None:
+        """Check that no gradient of `parameters` is still that of the step, or was added to it.
+
+        Raises:
+            ValueError: one is.
+        """
+        if any(
             p.grad is not None and id(p) in self._left and p.grad is self._left[id(p)][1]()
             for p in parameters
-        )
+        ):
+            raise ValueError(
+                "the gradients still hold those of the last step: call optimizer.zero_grad() after step(), "
+                "before the curvature backward, or the mask would rank their sum. If they were cleared otherwise, "
+                "do it with set_to_none=True, or ask optimizer.curvature_due after it"
+            )
 
     def forget(self) -> None:
         """Forget all of them: everything was cleared."""

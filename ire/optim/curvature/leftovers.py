@@ -98,17 +98,30 @@ class Leftovers:
     def __init__(self) -> None:
         self._before: dict[Tensor, Tensor | None] = {}
         self._has_begun = False
-        self.is_late = False
-        """Whether the optimizer's own parameters held gradients when the pass began."""
+        self._is_late = False  # whether the optimizer's own parameters held gradients when the pass began
 
     def note(self, others: Iterable[Tensor], own: Iterable[Tensor]) -> None:
         """A part of the pass begins; gradients of `others` that an earlier part recorded stay as recorded."""
         held = hold_something(own)
-        self.is_late = held and (self.is_late or not self._has_begun)
+        self._is_late = held and (self._is_late or not self._has_begun)
         self._has_begun = True
         for p in others:
             if p not in self._before:
                 self._before[p] = None if p.grad is None else p.grad.detach().clone()
+
+    def check_in_time(self) -> None:
+        """Check that the curvature backward came before the training backward.
+
+        Raises:
+            ValueError: the optimizer's own parameters held gradients when it began.
+        """
+        if self._is_late:
+            raise ValueError(
+                "the parameters already had gradients when the curvature backward began: the mask would rank their "
+                "sum, and the training gradients would be lost. Run the curvature backward and update_mask() before "
+                "the training backward, or use update_mask(loss); clear what parameters got before they were added "
+                "to the optimizer with model.zero_grad()"
+            )
 
     def put_back(self) -> list[Tensor]:
         """Restore the gradients of the others and end the pass; returns their parameters."""
@@ -130,4 +143,4 @@ class Leftovers:
                 self._before.pop(p, None)
 
     def _end(self) -> None:
-        self._before, self._has_begun, self.is_late = {}, False, False
+        self._before, self._has_begun, self._is_late = {}, False, False

@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from ire.optim.tensors.identity import same
-from ire.optim.wrapping.settings import ByName, Settings, check_own, kappa_at, of_group
+from ire.optim.wrapping.groups import check_own, of_group
+from ire.optim.wrapping.settings import ByName, Settings, kappa_at
 
 _NUMBER = re.compile(r"\.\d+(?=\.|$)")
 

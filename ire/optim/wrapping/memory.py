@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from ire.optim.tensors.shards import local
-from ire.optim.wrapping.settings import OF_GROUPS
+from ire.optim.wrapping.groups import OF_GROUPS
 from ire.optim.wrapping.several_bases import bases_of
 
 

@@ -1,0 +1,110 @@
+"""Checks whether the steps of a base can be boosted in the way that the settings ask for."""
+
+import inspect
+from typing import Any
+
+from torch import optim
+from torch.optim import Optimizer
+
+from ire.optim.curvature.sources import SECOND_MOMENTS, no_second_moment
+from ire.optim.wrapping.bases import check_kind
+from ire.optim.wrapping.groups import check_group, of_group
+from ire.optim.wrapping.settings import Settings
+from ire.optim.wrapping.several_bases import bases_of, innermost
+
+
+def check_base(base: Optimizer, settings: Settings) -> None:
+    """Check that this optimizer can be boosted in this way.
+
+    Raises:
+        ValueError: the maths does not fit.
+    """
+    for each in bases_of(base):
+        check_closure(each, "IRE")
+        if _may_boost(each, settings):
+            check_kind(each)
+        if isinstance(each, optim.SparseAdam):
+            raise ValueError("IRE cannot rank sparse gradients; use a dense embedding and Adam or AdamW")
+        if settings.curvature == "second_moment":
+            _check_second_moment(each)
+        for group in each.param_groups:
+            check_group(group, each)
+            check_parameters(group, each, settings)
+
+
+def _may_boost(base: Optimizer, settings: Settings) -> bool:
+    """False only if every κ is 0, and IRE is the base."""
+    own = (of_group(group, "kappa", settings.kappa, base) for group in base.param_groups)
+    return settings.by_name is not None or any(callable(kappa) or bool(kappa) for kappa in own)
+
+
+def check_parameters(group: dict[str, Any], base: Optimizer, settings: Settings) -> None:
+    """Check that the steps of this base on this group, its defaults filled in, can be boosted.
+
+    Raises:
+        ValueError: the maths does not fit.
+    """
+    tensors = [p[1] if isinstance(p, tuple) else p for p in group["params"]]  # torch allows (name, parameter)
+    if any(p.is_complex() for p in tensors) and of_group(group, "kappa", settings.kappa, base) != 0:
+        raise ValueError(
+            "IRE cannot rank complex parameters; hold them as real pairs (torch.view_as_real), or exclude them by "
+            "a group with kappa=0"
+        )
+    if group.get("differentiable"):
+        raise ValueError("IRE cannot be differentiated through; use differentiable=False")
+    if not settings.boost_weight_decay:
+        decoupled_decay(group, base)
+
+
+def check_closure(base: Optimizer, wrapper: str) -> None:
+    """Check that `base` takes a step with the gradients that are there.
+
+    Raises:
+        ValueError: it wants to evaluate the closure by itself, as LBFGS does.
+    """
+    closure = inspect.signature(base.step).parameters.get("closure")
+    if closure is not None and closure.default is inspect.Parameter.empty:
+        raise ValueError(
+            f"{wrapper} cannot be put around {type(base).__name__}, which evaluates its closure by itself and assumes "
+            "that its own steps are taken unchanged; use a first-order base"
+        )
+
+
+def decoupled_decay(group: dict[str, Any], base: Optimizer) -> float:
+    """η λ of the group, the share by which a step shrinks its parameters.
+
+    Raises:
+        ValueError: its weight decay is not decoupled from the gradient.
+    """
+    if not group.get("weight_decay"):
+        return 0.0
+    decoupled = isinstance(base, optim.AdamW | getattr(optim, "Muon", optim.AdamW))
+    decoupled = decoupled or group.get("decoupled_weight_decay") or group.get("weight_decouple")
+    if not decoupled or group.get("fixed_decay"):
+        raise ValueError(
+            f"boost_weight_decay=False needs weight decay that is decoupled and scaled by lr, as in AdamW; "
+            f"{type(base).__name__} mixes it with the gradient. Use boost_weight_decay=True or weight_decay=0"
+        )
+    return float(group["lr"]) * float(group["weight_decay"])
+
+
+def _check_second_moment(base: Optimizer) -> None:
+    """Check what is certain before the first step; the first refresh checks the state itself.
+
+    Raises:
+        ValueError: the base keeps no second moments, or not those of all parameters on every worker.
+    """
+    owner = innermost(base)
+    whole, part = ({p for group in it.param_groups for p in group["params"]} for it in (base, owner))
+    if whole > part:
+        raise ValueError(
+            f"curvature='second_moment' ranks all parameters, and {type(base).__name__} keeps the state of some only "
+            "on each worker; use curvature='empirical' or 'sampled' with it"
+        )
+    states = [state for state in owner.state.values() if state]
+    without = (optim.SGD, optim.ASGD, optim.Rprop, optim.Adamax, optim.Adafactor)
+    lacks = isinstance(owner, (*without, *filter(None, [getattr(optim, "Muon", None)])))
+    if states:
+        lacks = not all(any(name in state for name in SECOND_MOMENTS) for state in states)
+    if lacks:
+        raise ValueError(no_second_moment(owner))

@@ -1,0 +1,82 @@
+"""What parameter groups and names set for IRE themselves: κ, γ and the peak of the learning rate."""
+
+import inspect
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from torch.optim import Optimizer
+
+from ire.optim.wrapping.settings import check_range, kappa_at
+from ire.optim.wrapping.several_bases import bases_of
+
+OF_GROUPS = ("kappa", "gamma", "lr_max")
+"""The settings that a parameter group may have of its own."""
+
+
+def of_group(group: dict[str, Any], name: str, default: Any, base: Optimizer) -> Any:
+    """What the group sets for IRE, else the default.
+
+    A name that is an option of the base is the base's: MARS and AdaGO have a `gamma`, schedule-free optimizers
+    keep an `lr_max` in their groups. Of several bases that of the group counts.
+    """
+    owners = bases_of(base)
+    if len(owners) > 1:
+        owners = [owner for owner in owners if any(group is own for own in owner.param_groups)] or owners
+    return default if is_option(name, owners[0]) else group.get(name, default)
+
+
+def is_option(name: str, base: Optimizer) -> bool:
+    """Whether the base knows an option of that name, even if it only sets it in its groups."""
+    return name in getattr(base, "defaults", ()) or name in _arguments(type(base))
+
+
+@cache
+def _arguments(kind: type[Optimizer]) -> frozenset[str]:
+    return frozenset(inspect.signature(kind.__init__).parameters)
+
+
+def keep_groups_settings(base: Optimizer) -> None:
+    """Make loads into `base` keep what its groups set for IRE, unless the checkpoint sets it too.
+
+    A few wrappers of other packages skip torch's `Optimizer.__init__` and have no hooks: their loads drop it.
+    """
+    for each in bases_of(base):
+        if hasattr(each, "_optimizer_load_state_dict_pre_hooks"):
+            each.register_load_state_dict_pre_hook(_kept)
+
+
+def _kept(base: Optimizer, state_dict: dict[str, Any]) -> dict[str, Any] | None:
+    groups, saved = base.param_groups, state_dict.get("param_groups", ())
+    if len(groups) != len(saved):
+        return None  # the load itself will refuse it
+    names = [name for name in OF_GROUPS if not is_option(name, base)]
+    kept = [{name: group[name] for name in names if name in group} for group in groups]
+    return state_dict | {"param_groups": [own | new for own, new in zip(kept, saved, strict=True)]}
+
+
+def check_group(group: dict[str, Any], base: Optimizer) -> None:
+    """Check κ, γ and the peak of the lr where the group has its own.
+
+    Raises:
+        ValueError: one is outside its range.
+    """
+    kappa, gamma, lr_max = (
+        of_group(group, name, default, base)
+        for name, default in (("kappa", 0), ("gamma", 1), ("lr_max", None))
+    )
+    check_range(kappa, gamma, lr_max)
+
+
+def check_own(settings: Mapping[str, Any], where: str) -> None:
+    """Check what a pattern or a function of the name sets for a parameter.
+
+    Raises:
+        ValueError: an unknown setting, or one outside its range.
+    """
+    if not isinstance(settings, Mapping):
+        raise ValueError(f'{where} must be a dict of settings, as in {{"kappa": 0}}, got {settings!r}')
+    unknown = sorted(map(str, set(settings) - set(OF_GROUPS)))
+    if unknown:
+        raise ValueError(f"{where} sets {', '.join(unknown)}; allowed are {', '.join(OF_GROUPS)}")
+    check_range(kappa_at(settings.get("kappa", 0), 0), settings.get("gamma", 1), settings.get("lr_max"))
