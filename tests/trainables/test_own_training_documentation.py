@@ -73,6 +73,6 @@ def test_every_name_of_the_handle_is_there_and_every_public_one_is_told():
         "can_test",
         "flat_fractions",
     }
-    public = {name for name in vars(Trial) if not name.startswith("_")} | {"device", "rank", "world_size"}
+    public = {name for name in dir(Trial) if not name.startswith("_")} | {"device", "rank", "world_size"}
     assert named == public - ours
     assert trainables.functions.trial.__doc__

@@ -38,6 +38,16 @@ def check_metric(name: str, *, call: str) -> None:
         )
 
 
+def check_compared(values: Mapping[str, Any], metric: str, step: int) -> None:
+    """Raise `InvalidInput` if the report at `step` lacks the metric by which trials are compared."""
+    if values.get(metric) is None:
+        what = "which the search minimizes" if metric == "val_loss" else "by which trials are compared"
+        raise InvalidInput(
+            f"trial.report({step}) without {metric}, {what}: pass it each time, as in "
+            f"trial.report(step, train_loss=..., {metric}=...)"
+        )
+
+
 def number(name: str, value: Any) -> float | None:
     """The Python number of a metric from Python, numpy or torch; None stays None. Raises `InvalidInput` otherwise."""
     if value is None:
@@ -84,8 +94,3 @@ def _mean(values: list[float | None]) -> float | None:
 def finite(value: float | None) -> float | None:
     """The number, or None if it is not finite, since JSON has no such numbers."""
     return value if value is not None and math.isfinite(value) else None
-
-
-def finite_values(numbers: Mapping[str, float | None]) -> Numbers:
-    """`finite` of each value."""
-    return {name: finite(value) for name, value in numbers.items()}

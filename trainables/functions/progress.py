@@ -7,14 +7,19 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ire.invalid_input import InvalidInput
 from ire.methods.own_arm import GRADIENTS, own_arm
 from ire.trial.report import Report
 from ire.trial.spec import TrialSpec
-from trainables.functions.numbers import check_metric
+from trainables.functions.numbers import Numbers, check_metric, finite
+from trainables.functions.stopwatch import Stopwatch
+from trainables.training.hardware import hardware
+from trainables.training.placement import peak_memory_mib
 from trainables.training.progress import EXPLODED
+from trainables.training.utilization import gpu_utilization
 
 
 class FunctionProgress:
@@ -84,11 +89,40 @@ class FunctionProgress:
         limit = self._first_loss + (EXPLODED - 1) * max(abs(self._first_loss), 1e-12)
         return not all(loss < limit for loss in losses)  # NaN compares as false
 
-    def append(self, report: Report) -> None:
-        """Add a report, and start new means."""
+    def report(
+        self,
+        step: int,
+        numbers: Numbers,
+        *,
+        watch: Stopwatch,
+        lr: float | None,
+        device: torch.device,
+        diverged: bool,
+    ) -> Report:
+        """Add the report at `step` of `numbers`, the losses among them, and start new means."""
+        report: Any = {
+            "step": step,
+            "gradient_evaluations": self.gradient_evaluations(step),
+            "seconds": watch.seconds,
+            "train_loss": finite(numbers["train_loss"]),
+            "val_loss": finite(numbers["val_loss"]),
+            "warmup_seconds": watch.setup_seconds,
+            **({} if lr is None else {"lr": lr}),
+            **{
+                name: finite(value)
+                for name, value in numbers.items()
+                if name not in ("train_loss", "val_loss")
+            },
+            **peak_memory_mib(device),
+            **gpu_utilization(device),
+            "hardware": hardware(device),
+            "steps_per_second": self.steps_per_second(step, watch.seconds),
+            "diverged": diverged,
+        }
         self.reports.append(report)
         self._seconds_of_last_report = report["seconds"]
         self._logged.clear()
+        return report
 
     def state(self) -> dict[str, Any]:
         """The part of a checkpoint that `load` takes."""

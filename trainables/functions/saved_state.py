@@ -1,4 +1,4 @@
-"""Checks the state that a training function saves, so that it can be read back, and handles random generators."""
+"""The state that a training function saves and continues from, with the random generators that belong to it."""
 
 import random
 import sys
@@ -9,6 +9,39 @@ import torch
 import torch.distributed as dist
 
 from ire.invalid_input import InvalidInput
+
+
+class SavedState:
+    """The function's part of a checkpoint: its own state, and every worker's generators at the last report."""
+
+    def __init__(self) -> None:
+        self._state: Any = None
+        self._generators: Mapping[str, Any] | None = None
+        self._others: list[dict[str, Any]] = []  # of workers 1, 2, ... at the last report
+
+    def load(self, checkpoint: Mapping[str, Any], rank: int) -> None:
+        """Take the state from a checkpoint, on the worker of that rank."""
+        kept = checkpoint["generators"]  # older checkpoints hold those of worker 0 alone
+        self._generators = kept[rank if rank < len(kept) else 0] if isinstance(kept, list) else kept
+        self._state = checkpoint["state"]
+
+    def read(self) -> Any:
+        """The state that was loaded, with the generators set to what they were; None if none was loaded."""
+        if self._generators is not None:
+            set_generators(self._generators)
+        return self._state
+
+    def reported(self, world_size: int) -> None:
+        """Note the generators of workers 1, 2, ...; a collective operation."""
+        if world_size > 1:
+            found: list[Any] = [None] * world_size
+            dist.all_gather_object(found, generators())
+            self._others = found[1:]
+
+    def written(self, state: Any) -> dict[str, Any]:
+        """The part of a checkpoint that `load` takes; raises `InvalidInput` if `state` could not be read back."""
+        check_plain(state)
+        return {"generators": [generators(), *self._others], "state": state}
 
 
 def check_plain(value: Any, *, where: str = "state") -> None:
@@ -43,15 +76,6 @@ def generators() -> dict[str, Any]:
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         state["cuda"] = torch.cuda.get_rng_state_all()
     return state
-
-
-def generators_of_others(world_size: int) -> list[dict[str, Any]]:
-    """The states of workers 1, 2, ...; a collective operation."""
-    if world_size == 1:
-        return []
-    found: list[Any] = [None] * world_size
-    dist.all_gather_object(found, generators())
-    return found[1:]
 
 
 def set_generators(state: Mapping[str, Any]) -> None:

@@ -13,7 +13,6 @@ The same handle serves a sweep, `ire train`, a debugger and a notebook; nothing 
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NoReturn
 
 import torch
@@ -25,18 +24,15 @@ from ire.invalid_input import InvalidInput, exited
 from ire.methods.own_arm import OPTIMIZER, optimizer_of, own_arm
 from ire.trial.report import FlatFraction, Report
 from ire.trial.spec import TrialSpec
-from trainables.functions.numbers import check_metric, finite, finite_values, mean_over_workers, number
-from trainables.functions.progress import FunctionProgress
-from trainables.functions.saved_state import check_plain, generators, generators_of_others, set_generators
+from trainables.functions.given import Given
+from trainables.functions.numbers import check_compared, check_metric, finite, mean_over_workers, number
+from trainables.functions.saved_state import SavedState
 from trainables.functions.saving import Saver
 from trainables.functions.scheduled import scheduled_optimizer
 from trainables.functions.steps import check_due, check_over, checked_step
 from trainables.functions.stopwatch import Stopwatch
 from trainables.training.columns import flat_fractions
-from trainables.training.hardware import hardware
 from trainables.training.loop import DIVERGED, FINISHED, STOPPED
-from trainables.training.placement import peak_memory_mib
-from trainables.training.utilization import gpu_utilization
 
 NO_EXIT = "raise an exception to fail the trial; its last report ends it without one"
 """The remedy for training code that calls `sys.exit`."""
@@ -49,7 +45,7 @@ class TrialEnded(BaseException):
     """
 
 
-class Trial:
+class Trial(Given):
     """One trial, in one worker: settings in, losses out."""
 
     def __init__(
@@ -71,7 +67,7 @@ class Trial:
         With `softly` the last report does not end the function, and `overran` says whether the function continued. The
         other arguments are those of `trainables.functions.run.run_function`.
         """
-        self.spec = spec
+        super().__init__(spec)
         self.device: torch.device = torch.device(device)
         """Where to train."""
         self.rank: int = rank
@@ -85,10 +81,7 @@ class Trial:
         self._deliver = report
         self._saver = Saver(checkpoint, seconds=checkpoint_seconds, on_trouble=on_trouble)
         self._cost = optimizer_of(spec.method, spec.settings)
-        self._saved: Any = None
-        self._generators: Mapping[str, Any] | None = None
-        self._others: list[dict[str, Any]] = []  # the generators of workers 1, 2, ... at the last report
-        self._progress = FunctionProgress(spec)
+        self._state = SavedState()
         self._test: Callable[[], Mapping[str, Any]] | None = None
         self._optimizer: Optimizer | None = None
         self._lr: float | None = None
@@ -144,56 +137,6 @@ class Trial:
             check_over(name, self.spec, reported=self.reported)
         return self
 
-    # The trial's settings
-
-    @property
-    def method(self) -> str:
-        """The name of the arm, as in the space."""
-        return self.spec.method
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """Every setting of the arm: the values suggested within its ranges, and those that the space fixes."""
-        return MappingProxyType(dict(self.spec.settings))
-
-    @property
-    def seed(self) -> int:
-        """Determines all randomness in the trial; trials of different arms with equal seeds are compared in pairs.
-
-        The global generators of Python, numpy and torch are seeded with it before the function is called.
-        """
-        return self.spec.seed
-
-    @property
-    def study(self) -> int:
-        """The number of the study, from 0. A script that splits off its validation data uses it to select the split."""
-        return self.spec.study
-
-    @property
-    def horizon(self) -> int:
-        """The number of optimizer steps of the trial; schedules span it."""
-        return self.spec.horizon
-
-    @property
-    def first_step(self) -> int:
-        """The number of steps already taken: 0, or that of the state in `saved`."""
-        return self._progress.first_step
-
-    @property
-    def step(self) -> int:
-        """The number of steps taken so far, as far as the trial knows."""
-        return self._progress.step
-
-    @property
-    def reported(self) -> int:
-        """The step of the last report; 0 before the first."""
-        return self._progress.reported
-
-    @property
-    def reports(self) -> list[Report]:
-        """All reports so far, including those before a resume."""
-        return self._progress.reports
-
     def due(self, step: int) -> bool:
         """Whether a report is due after `step` optimizer steps; call it after every step.
 
@@ -223,16 +166,7 @@ class Trial:
         step = self._at(step)
         self._watch.stop(step)
         check_due(step, self.spec, reported=self.reported)
-        if {"val_loss": val_loss, **metrics}.get(self.spec.metric) is None:
-            what = (
-                "which the search minimizes"
-                if self.spec.metric == "val_loss"
-                else "by which trials are compared"
-            )
-            raise InvalidInput(
-                f"trial.report({step}) without {self.spec.metric}, {what}: pass it each time, as in "
-                f"trial.report(step, train_loss=..., {self.spec.metric}=...)"
-            )
+        check_compared({"val_loss": val_loss, **metrics}, self.spec.metric, step)
         for name in metrics:
             check_metric(name, call="trial.report")
         values = {"train_loss": train_loss, "val_loss": val_loss, **metrics}
@@ -241,32 +175,15 @@ class Trial:
             values |= {f"test_{name}": value for name, value in self._test().items()}
         numbers = {name: number(name, value) for name, value in values.items()}
         numbers = mean_over_workers(numbers, rank=self.rank, world_size=self.world_size)
-        self._others = generators_of_others(self.world_size)
+        self._state.reported(self.world_size)
         self._take(step, numbers)
 
     def _take(self, step: int, numbers: dict[str, float | None]) -> None:
-        train_loss, val_loss = numbers.pop("train_loss"), numbers.pop("val_loss")
-        compared = {"val_loss": val_loss, **numbers}[self.spec.metric]
-        diverged = self._progress.is_diverged(train_loss, val_loss) or finite(compared) is None
-        seconds = self._watch.seconds
-        of_the_machine: dict[str, Any] = {"warmup_seconds": self._watch.setup_seconds}
-        if self._lr is not None:
-            of_the_machine["lr"] = self._lr
-        report: Any = {
-            "step": step,
-            "gradient_evaluations": self._progress.gradient_evaluations(step),
-            "seconds": seconds,
-            "train_loss": finite(train_loss),
-            "val_loss": finite(val_loss),
-            **of_the_machine,
-            **finite_values(numbers),
-            **peak_memory_mib(self.device),
-            **gpu_utilization(self.device),
-            "hardware": hardware(self.device),
-            "steps_per_second": self._progress.steps_per_second(step, seconds),
-            "diverged": diverged,
-        }
-        self._progress.append(report)
+        diverged = self._progress.is_diverged(numbers["train_loss"], numbers["val_loss"])
+        diverged = diverged or finite(numbers[self.spec.metric]) is None
+        report = self._progress.report(
+            step, numbers, watch=self._watch, lr=self._lr, device=self.device, diverged=diverged
+        )
         goes_on = self._deliver(report, self)
         if diverged:
             self._end(DIVERGED)
@@ -340,9 +257,7 @@ class Trial:
 
         Read it after model and optimizer are built: it also restores the global random generators.
         """
-        if self._generators is not None:
-            set_generators(self._generators)
-        return self._saved
+        return self._state.read()
 
     def save(self, state: Any) -> bool:
         """Save `state`, tensors and plain Python values, from which the trial can continue; call it after a report.
@@ -383,24 +298,19 @@ class Trial:
 
     def _checkpoint(self, state: Any) -> dict[str, Any]:
         """A checkpoint with the function's `state`; raises `InvalidInput` for a state that cannot be read back."""
-        state = state() if callable(state) else state
-        check_plain(state)
         return {
             "spec": self.spec.identity,
             **self._progress.state(),
             "seconds": self._watch.seconds,
             "setup_seconds": self._watch.setup_seconds,
-            "generators": [generators(), *self._others],
-            "state": state,
+            **self._state.written(state() if callable(state) else state),
         }
 
     def _load(self, state: Mapping[str, Any]) -> None:
         if differing := self.spec.differences(state["spec"]):
             changes = ", ".join(differing)
             raise InvalidInput(f"the checkpoint belongs to another trial: {changes}; choose another folder")
-        kept = state["generators"]  # older checkpoints hold those of worker 0 alone
-        self._generators = kept[self.rank if self.rank < len(kept) else 0] if isinstance(kept, list) else kept
-        self._saved = state["state"]
+        self._state.load(state, self.rank)
         self._progress.load(state)
         self._watch = Stopwatch(self.device, seconds=state["seconds"], setup_seconds=state["setup_seconds"])
 
