@@ -1,6 +1,5 @@
 """What can be read from an `IRE` optimizer, and what can be set while it runs."""
 
-from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any
 
@@ -12,8 +11,12 @@ from ire.optim.sam import SAM
 from ire.optim.wrapping.boostable import check_base
 from ire.optim.wrapping.choices import Choices
 from ire.optim.wrapping.memory import Memory
-from ire.optim.wrapping.settings import Settings
+from ire.optim.wrapping.settings import Schedule, Settings, misspelt
 from ire.optim.wrapping.wrapper import Wrapper
+
+NAMES = tuple(field.name for field in fields(Settings))
+SETTABLE = ("kappa", "gamma", "interval", "start", "lr_max", "ema", "seed", "pack_masks")
+"""The settings that may change while the optimizer runs."""
 
 
 class Readings(Wrapper):
@@ -28,50 +31,62 @@ class Readings(Wrapper):
         """The optimizer that takes the step, inside SAM if there is one."""
         return self.base.base if isinstance(self.base, SAM) else self.base
 
+    kappa: float | Schedule
+    """κ; a new value applies from the next step on. Groups and names may override it."""
+    gamma: float
+    """γ; a new value applies from the next refresh on, gamma=1 from the next step on."""
+    interval: int
+    """K, steps between two refreshes of the mask."""
+    start: int
+    """The first boosted step, counted from 0."""
+    lr_max: float | None
+    """κ follows the learning rate as κ · lr / lr_max; None keeps it constant."""
+    ema: float
+    """β of the running average of curvatures, per refresh."""
+    seed: int
+    """Seed of the random masks."""
+    pack_masks: bool
+    """Whether checkpoints hold masks as bits."""
+
     @property
     def settings(self) -> Settings:
         """The arguments, checked."""
         return self._choices.settings
 
-    @settings.setter
-    def settings(self, settings: Settings) -> None:
-        self._choices.settings = settings
+    def __getattr__(self, name: str) -> Any:
+        """The arguments of `IRE`, by name."""
+        if name in NAMES and "_choices" in self.__dict__:
+            return getattr(self.settings, name)
+        return super().__getattr__(name)
 
-    @property
-    def kappa(self) -> float | Callable[[int], float]:
-        """κ; a new value applies from the next step on. Groups and names may override it."""
-        return self.settings.kappa
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Change a setting, which is checked; other attributes are set as on any object.
 
-    @kappa.setter
-    def kappa(self, kappa: float | Callable[[int], float]) -> None:
-        self._set(kappa=kappa)
-
-    @property
-    def gamma(self) -> float:
-        """γ; a new value applies from the next refresh on, gamma=1 from the next step on."""
-        return self.settings.gamma
-
-    @gamma.setter
-    def gamma(self, gamma: float) -> None:
-        self._set(gamma=gamma)
-
-    @property
-    def start(self) -> int:
-        """The first boosted step, counted from 0."""
-        return self.settings.start
-
-    @start.setter
-    def start(self, step: int) -> None:
-        self._set(start=step)
+        Raises:
+            AttributeError: what is fixed once `IRE` is built, or a misspelt setting, which would have no effect.
+            ValueError: a value outside its range; nothing has changed then.
+        """
+        if name in SETTABLE:
+            settings = replace(self.settings, **{name: value})
+            check_base(self._inner, settings)
+            self._choices.settings = settings
+            return
+        if name in (*NAMES, "settings") or (name == "base" and "base" in self.__dict__):
+            raise AttributeError(
+                f"{name} is fixed once IRE is built; settable are {', '.join(SETTABLE)}. For another {name} build "
+                "IRE around the base anew, and load the state_dict() of this one"
+            )
+        if not name.startswith("_") and not hasattr(self, name):
+            meant = misspelt(name, SETTABLE)
+            if meant is not None:
+                raise AttributeError(
+                    f"IRE has no setting {name!r}, so this has no effect; did you mean {meant}?"
+                )
+        super().__setattr__(name, value)
 
     def start_now(self) -> None:
         """Boost from the next step on; no effect if the boost has already begun."""
-        self._set(start=min(self.start, self.steps))
-
-    def _set(self, **changes: Any) -> None:
-        settings = replace(self.settings, **changes)
-        check_base(self._inner, settings)
-        self.settings = settings
+        self.start = min(self.start, self.steps)
 
     @property
     def steps(self) -> int:

@@ -63,13 +63,15 @@ def test_a_bad_setting_is_named(settings, message):
         IRE(base, **{"kappa": 1, "gamma": 0.5} | settings)
 
 
-@pytest.mark.parametrize("group", [{"kappa": -2}, {"gamma": 0}, {"lr_max": -1}, {"kappa": "2"}])
+@pytest.mark.parametrize(
+    "group", [{"kappa": -2}, {"gamma": 0}, {"lr_max": -1}, {"kappa": "2"}, {"gama": 0.5}]
+)
 def test_a_bad_group_is_named(group, make_model):
     a, *rest = make_model().parameters()
-    with pytest.raises(ValueError, match="must be"):
+    with pytest.raises(ValueError, match=r"must be|did you mean gamma"):
         IRE(torch.optim.SGD([{"params": [a]} | group], lr=0.1), kappa=1, gamma=0.5)
     optimizer = IRE(torch.optim.SGD([a], lr=0.1), kappa=1, gamma=0.5)
-    with pytest.raises(ValueError, match="must be"):
+    with pytest.raises(ValueError, match=r"must be|did you mean gamma"):
         optimizer.add_param_group({"params": rest} | group)
     assert len(optimizer.param_groups) == 1
 

@@ -146,6 +146,77 @@ def test_settings_can_be_read_changed_and_are_shown():
     assert optimizer.kappa == 2
 
 
+@pytest.mark.parametrize(
+    "name, value", [("interval", 3), ("lr_max", 0.2), ("ema", 0.5), ("seed", 7), ("pack_masks", True)]
+)
+def test_every_other_setting_that_can_be_set_has_its_effect(name, value, make_model, train, vector):
+    """The rest of the run is that of an optimizer which was built with it."""
+    ends = []
+    curvature = "random" if name == "seed" else "sampled"
+    settings = {"kappa": 2, "gamma": 0.5, "interval": 1, "curvature": curvature}
+    for is_set in (True, False):
+        model = make_model()
+        optimizer = IRE(
+            torch.optim.SGD(model.parameters(), lr=0.1),
+            **settings | {} if is_set else settings | {name: value},
+        )
+        if is_set:
+            setattr(optimizer, name, value)
+        assert getattr(optimizer, name) == value
+        train(model, optimizer, 0, 6)
+        ends.append((vector(model), optimizer.state_dict()["ire"]))
+    assert torch.equal(ends[0][0], ends[1][0])
+    assert ends[0][1]["bits"] == ends[1][1]["bits"] == (name == "pack_masks")
+
+
+def named(name):
+    return f"^{name} is fixed once IRE is built; settable are kappa, gamma, interval, "
+
+
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        *(
+            (name, named(name))
+            for name in ("curvature", "compile", "by_name", "ranked_by", "settings", "base")
+        ),
+        ("boost_weight_decay", named("boost_weight_decay")),
+        ("kapa", "no setting 'kapa', so this has no effect; did you mean kappa?"),
+        ("intervall", "did you mean interval?"),
+        ("steps", "no setter"),
+        ("kappa_in_force", "no setter"),
+    ],
+)
+def test_what_would_have_no_effect_cannot_be_set(name, message):
+    optimizer = IRE(torch.optim.SGD([nn.Parameter(torch.ones(3))], lr=0.1), kappa=4, gamma=0.6)
+    before = vars(optimizer).copy()
+    with pytest.raises(AttributeError, match=message):
+        setattr(optimizer, name, 2)
+    assert vars(optimizer) == before
+    optimizer.name = "mine"  # as on any optimizer
+    assert optimizer.name == "mine"
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"kappa": -3}, "got -3"),
+        ({"gamma": None}, "got None"),
+        ({"kapa": 3}, "kapa=3, .* did you mean kappa"),
+    ],
+)
+def test_what_a_group_is_given_later_is_checked_at_the_next_step(change, message):
+    p = nn.Parameter(torch.ones(3))
+    optimizer = IRE(torch.optim.SGD([p], lr=0.1), kappa=4, gamma=1)
+    p.grad = torch.ones(3)
+    optimizer.step()
+    before = p.detach().clone()
+    optimizer.param_groups[0].update(change, kappa=change.get("kappa", 2))
+    with pytest.raises(ValueError, match=message):
+        optimizer.step()
+    assert torch.equal(p.detach(), before) and optimizer.steps == 1
+
+
 def test_start_now_begins_with_the_step_that_comes():
     p = nn.Parameter(torch.ones(3))
     optimizer = IRE(torch.optim.SGD([p], lr=0.1), kappa=1, gamma=1, start=100)

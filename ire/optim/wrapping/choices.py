@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from ire.optim.tensors.identity import same
-from ire.optim.wrapping.groups import check_own, of_group
+from ire.optim.wrapping.groups import OF_GROUPS, check_group, check_own, of_group
 from ire.optim.wrapping.settings import ByName, Settings, kappa_at
 
 _NUMBER = re.compile(r"\.\d+(?=\.|$)")
@@ -50,6 +50,7 @@ class Choices:
         self._names = _names_of(named_parameters)
         self._own: dict[Tensor, tuple[Hashable, Mapping[str, Any]]] = {}
         self._looked_at: set[Tensor] = set()
+        self._given: list[list[Any]] = []
         self._groups: list[dict[str, Any]] = []
         self._of_groups: list[tuple] = []
         self._parameters: list[Tensor] = []
@@ -77,7 +78,12 @@ class Choices:
         return of_groups | self._names
 
     def _look(self) -> None:
-        """Look up what the names of new parameters set."""
+        """Check what groups were given meanwhile, and look up what the names of new parameters set."""
+        given = [[group.get(name) for name in OF_GROUPS] for group in self._base.param_groups]
+        if given != self._given:
+            for group in self._base.param_groups:
+                check_group(group, self._base)
+            self._given = given
         parameters = [p for group in self._base.param_groups for p in group["params"]]
         if not self._asks_names or self._looked_at.issuperset(parameters):
             return

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch.optim import Optimizer
 
-from ire.optim.wrapping.settings import check_range, kappa_at
+from ire.optim.wrapping.settings import check_range, kappa_at, misspelt
 from ire.optim.wrapping.several_bases import bases_of
 
 OF_GROUPS = ("kappa", "gamma", "lr_max")
@@ -59,8 +59,14 @@ def check_group(group: dict[str, Any], base: Optimizer) -> None:
     """Check κ, γ and the peak of the lr where the group has its own.
 
     Raises:
-        ValueError: one is outside its range.
+        ValueError: one is outside its range, or misspelt.
     """
+    for name in group:
+        meant = None if is_option(name, base) else misspelt(name, OF_GROUPS)
+        if meant is not None:
+            raise ValueError(
+                f"a group has {name}={group[name]!r}, which has no effect; did you mean {meant}?"
+            )
     kappa, gamma, lr_max = (
         of_group(group, name, default, base)
         for name, default in (("kappa", 0), ("gamma", 1), ("lr_max", None))

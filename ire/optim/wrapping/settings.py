@@ -3,6 +3,8 @@
 import math
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
 from numbers import Integral, Real
 from typing import Any
 
@@ -99,6 +101,14 @@ def kappa_at(kappa: float | Schedule, step: int) -> float:
     if not isinstance(value, Real) or isinstance(value, bool) or not (math.isfinite(value) and value >= 0):
         raise ValueError(f"kappa as a function must give finite numbers >= 0, got {value!r} at step {step}")
     return float(value)
+
+
+@cache
+def misspelt(name: str, settings: tuple[str, ...]) -> str | None:
+    """The setting that `name` is a slip of, such as `kapa`; None if it is none of them, or one of them."""
+    if name in settings:
+        return None
+    return next(iter(get_close_matches(name, settings, 1, cutoff=0.85)), None)
 
 
 def check_range(kappa: Any, gamma: float, lr_max: float | None) -> None:
