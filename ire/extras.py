@@ -1,6 +1,6 @@
 """Names the extra that brings a missing package, in one line instead of a traceback."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from ire.invalid_input import InvalidInput
@@ -33,7 +33,7 @@ def extra_of(module: str) -> str | None:
 
 
 @contextmanager
-def explain_missing(what: str) -> Iterator[None]:
+def explain_missing(what: str) -> Generator[None, None, None]:
     """Turn a failed import of an extra's package into a `MissingExtra` that names the command to type."""
     try:
         yield

@@ -3,7 +3,7 @@
 import contextlib
 import difflib
 import errno
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from pathlib import Path
 
 GUARD = 'put what only the script itself runs below `if __name__ == "__main__":`'
@@ -15,7 +15,7 @@ class InvalidInput(ValueError):
 
 
 @contextlib.contextmanager
-def writable(folder: Path) -> Iterator[None]:
+def writable(folder: Path) -> Generator[None, None, None]:
     """Raise `InvalidInput` if `folder`, which `--output` names, cannot be written to."""
     try:
         yield

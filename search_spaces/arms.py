@@ -18,6 +18,7 @@ from typing import Any
 
 from ire.invalid_input import InvalidInput
 from ire.methods.own_arm import GRADIENTS, OwnArm, check_value, optimizer_of, own_arm
+from ire.plain_values import is_table
 from search_spaces.dimensions import Dimension, Fixed, ends, read_dimension
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.+-]{0,39}")
@@ -45,7 +46,7 @@ class ArmSpace:
 
 def read_arms(table: Any, *, source: str) -> dict[str, ArmSpace]:
     """The arms of a space file, by name; raises `InvalidInput`."""
-    if not isinstance(table, dict) or not all(isinstance(value, dict) for value in table.values()):
+    if not is_table(table) or not all(is_table(value) for value in table.values()):
         raise InvalidInput(f"{source}: [arms] must hold one table for each arm: [arms.NAME]")
     arms = {name: _arm(name, entries, source=source) for name, entries in table.items()}
     if len(arms) > 1 and not any(arm.is_baseline for arm in arms.values()):
@@ -65,7 +66,7 @@ def _arm(name: str, entries: Mapping[str, Any], *, source: str) -> ArmSpace:
     role = entries.get("role")
     if role not in (None, BASELINE):
         raise InvalidInput(f'{where}: role = {role!r}: must be "{BASELINE}", or left out')
-    dimensions = {}
+    dimensions: dict[str, Dimension] = {}
     for key, value in entries.items():
         if key == "role":
             continue

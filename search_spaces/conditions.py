@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ire.invalid_input import InvalidInput
+from ire.plain_values import is_list
 
 OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
     "==": operator.eq,
@@ -69,16 +70,16 @@ def read_condition(text: object, *, where: str) -> Condition:
     """The condition that `when` gives; raises `InvalidInput`."""
     if not isinstance(text, str):
         raise InvalidInput(f"{where}: when = {text!r}: must be a text, {EXAMPLE}")
-    tests = []
+    tests: list[tuple[str, str, Any]] = []
     for part in re.split(r"\sand\s", text):
         found = TEST.fullmatch(part)
         try:
             value = tomllib.loads(f"value = {found['value']}")["value"] if found else None
         except tomllib.TOMLDecodeError:
             value = None
-        if found is None or value is None or (found["operator"] == "in") != isinstance(value, list):
+        if found is None or value is None or (found["operator"] == "in") != is_list(value):
             raise InvalidInput(f"{where}: when = {text!r}: must be NAME, a comparison and a value, {EXAMPLE}")
-        tests.append((found["name"], found["operator"], tuple(value) if isinstance(value, list) else value))
+        tests.append((found["name"], found["operator"], tuple(value) if is_list(value) else value))
     return Condition(text=text, tests=tuple(tests))
 
 

@@ -61,13 +61,15 @@ class Space:
     """The file itself, for the record of a sweep."""
     parts: Mapping[str, Mapping[str, Dimension]]
     overrides: Mapping[str, Mapping[str, Dimension]]
-    arms: Mapping[str, ArmSpace] = field(default_factory=dict)
+    arms: Mapping[str, ArmSpace] = field(default_factory=dict[str, ArmSpace])
     """The arms of a training function (`search_spaces.arms`), in place of parts; empty for all else."""
     metric: Metric = LOSS
     """What search and verdict compare."""
-    known: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    known: Mapping[str, Sequence[Mapping[str, Any]]] = field(
+        default_factory=dict[str, Sequence[Mapping[str, Any]]]
+    )
     """Points of each method that are known to be good; they are tried right after the published one."""
-    fixed: Mapping[str, FixedPoint] = field(default_factory=dict)
+    fixed: Mapping[str, FixedPoint] = field(default_factory=dict[str, FixedPoint])
     """The methods that are not searched, with their settings."""
 
     def method(self, name: str, *, where: str = "") -> Method:

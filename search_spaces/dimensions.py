@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ire.invalid_input import InvalidInput, unknown
+from ire.plain_values import is_list, is_table
 from search_spaces.conditions import Condition, read_condition
 
 KINDS = ("linear", "log", "integer", "choice")
@@ -83,7 +84,7 @@ def holds(dimension: Dimension, value: Any) -> bool:
 
 def read_dimension(value: Any, *, where: str) -> Dimension:
     """The dimension that a TOML value describes; raises `InvalidInput`, naming `where` (file and key)."""
-    if not isinstance(value, dict):
+    if not is_table(value):
         return Fixed(published=value)
     for key in value:
         if key not in KEYS:
@@ -103,7 +104,7 @@ def read_dimension(value: Any, *, where: str) -> Dimension:
             if "limits" in value
             else interval
         )
-    if not isinstance(bounds, list) or not bounds:
+    if not is_list(bounds) or not bounds:
         raise InvalidInput(f"{where}: choice = {bounds!r}: must be a list of values")
     if "limits" in value:
         raise InvalidInput(f"{where}: limits are for a range of numbers; add the values to the choices")
@@ -119,7 +120,7 @@ def read_dimension(value: Any, *, where: str) -> Dimension:
 
 def _read_limits(limits: Any, interval: Interval, where: str) -> tuple[float, float]:
     numbers = int if interval.integer else int | float
-    pair = isinstance(limits, list) and len(limits) == 2
+    pair = is_list(limits) and len(limits) == 2
     if not pair or not all(isinstance(end, numbers) and not isinstance(end, bool) for end in limits):
         raise InvalidInput(
             f"{where}: limits = {limits!r}: must be [low, high], between which the range may be moved"
@@ -138,10 +139,10 @@ def _read_limits(limits: Any, interval: Interval, where: str) -> tuple[float, fl
 
 def _read_interval(kind: str, bounds: Any, published: Any, *, when: Condition | None, where: str) -> Interval:
     numbers = (int,) if kind == "integer" else (int, float)
-    pair = isinstance(bounds, list) and len(bounds) == 2
+    pair = is_list(bounds) and len(bounds) == 2
     if not pair or not all(isinstance(b, numbers) and not isinstance(b, bool) for b in (*bounds, published)):
         wanted = "two integers" if kind == "integer" else "two numbers"
-        more = "; further known points are [[points.METHOD]]" if isinstance(published, list) else ""
+        more = "; further known points are [[points.METHOD]]" if is_list(published) else ""
         raise InvalidInput(
             f"{where}: {kind} = {bounds!r}, published = {published!r}: must be [low, high], {wanted}, "
             f"and published one more{more}"

@@ -5,6 +5,7 @@ from typing import Any
 
 from ire.invalid_input import InvalidInput, unknown
 from ire.methods.composed import Method
+from ire.plain_values import is_list, is_table
 from search_spaces.contents import Space
 from search_spaces.dimensions import Fixed, holds
 from search_spaces.search import FixedPoint
@@ -19,7 +20,7 @@ def read_known(
     for name, points in table_at(table, "points", source).items():
         where = f"{source}, [[points.{name}]]"
         method = find(name, where=where)
-        if not isinstance(points, list) or not all(isinstance(point, dict) and point for point in points):
+        if not is_list(points) or not all(is_table(point) and point for point in points):
             raise InvalidInput(
                 f"{where}: must be one or more tables of settings, each headed [[points.{name}]]"
             )
@@ -31,11 +32,11 @@ def read_known(
 
 def read_fixed(table: Mapping[str, Any], find: Callable[..., Method], source: str) -> dict[str, FixedPoint]:
     """The methods that are not searched, under `[fixed.NAME]`."""
-    found = {}
+    found: dict[str, FixedPoint] = {}
     for name, entries in table_at(table, "fixed", source).items():
         where = f"{source}, [fixed.{name}]"
         method = find(name, where=where)
-        if not isinstance(entries, dict):
+        if not is_table(entries):
             raise InvalidInput(f"{where}: must be a table of settings")
         cost = whole_number(entries, "search_cost", source=where, low=0) if "search_cost" in entries else None
         settings = read_point({key: value for key, value in entries.items() if key != "search_cost"}, where)

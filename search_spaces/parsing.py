@@ -11,6 +11,7 @@ from ire.methods.of_task import BATCH_SIZE, PREFIX
 from ire.methods.part import Base
 from ire.methods.registry import part_of, parts
 from ire.methods.shared import SHARED
+from ire.plain_values import is_list, is_table
 from ire.trial.metric import LOSS, Metric, read_metric
 from ire.trial.scale import ORIGINAL, TINY, split_scale
 from ire.trial.schedule import check_schedule
@@ -63,7 +64,7 @@ def parse_space(text: str, *, task: str, source: str) -> Space:
     if arms:
         table = _of_arms(table, horizon, source=source)
     epoch_steps = whole_number(table, "epoch_steps", source=source) if "epoch_steps" in table else None
-    overrides = {}
+    overrides: dict[str, dict[str, Dimension]] = {}
     for name, entries in table_at(table, "methods", source).items():
         method = parse_method(name, where=f"{source}, [methods]")
         overrides[name] = read_dimensions(
@@ -164,7 +165,7 @@ def overlaid(table: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any
     """`over` on top of `table`, table by table down to a setting, whose description is replaced as a whole."""
     merged = dict(table)
     for key, value in over.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        both = is_table(value) and is_table(merged.get(key))
         merged[key] = overlaid(merged[key], value) if both and "published" not in value else value
     return merged
 
@@ -175,7 +176,7 @@ def _search(table: Mapping[str, Any], horizon: int, *, where: str) -> Search:
         if key not in allowed:
             raise unknown("key", key, allowed, where=where)
     rungs = table.get("rungs", [])
-    whole = isinstance(rungs, list) and all(isinstance(r, int) and not isinstance(r, bool) for r in rungs)
+    whole = is_list(rungs) and all(isinstance(r, int) and not isinstance(r, bool) for r in rungs)
     if not whole or rungs != sorted(set(rungs)) or not all(0 < r < horizon for r in rungs):
         raise InvalidInput(
             f"{where}: rungs = {rungs!r}: must be rising whole steps between 0 and the horizon {horizon}, both excluded"

@@ -7,6 +7,7 @@ from ire.invalid_input import InvalidInput, unknown
 from ire.methods.of_task import PREFIX, check_of_task, is_of_task
 from ire.methods.part import Part
 from ire.methods.setting import Setting
+from ire.plain_values import is_table
 from search_spaces.dimensions import Dimension, Interval, ends, read_dimension
 
 
@@ -22,9 +23,9 @@ def read_dimensions(entries: Any, settings: Mapping[str, Setting], *, where: str
 
     Attributes of the task may stand in any table, as `task.dropout`.
     """
-    if not isinstance(entries, dict):
+    if not is_table(entries):
         raise InvalidInput(f"{where}: must be a table")
-    dimensions = {}
+    dimensions: dict[str, Dimension] = {}
     for name, value in _flat(entries, where).items():
         place = f"{where}, {name}"
         if is_of_task(name):
@@ -59,7 +60,7 @@ def _flat(entries: Mapping[str, Any], where: str) -> dict[str, Any]:
     if inside not in entries:
         return dict(entries)
     table = entries[inside]
-    if not isinstance(table, dict):
+    if not is_table(table):
         raise InvalidInput(
             f"{where}: {inside} = {table!r}: must be a table of attributes, as {PREFIX}dropout = 0.1"
         )
@@ -75,7 +76,7 @@ def read_point(entries: Mapping[str, Any], where: str) -> dict[str, Any]:
 def table_at(table: Mapping[str, Any], key: str, source: str) -> dict[str, Any]:
     """The table under a key; empty if there is none."""
     value = table.get(key, {})
-    if not isinstance(value, dict):
+    if not is_table(value):
         raise InvalidInput(f"{source}: {key} = {value!r}: must be a table, [{key}]")
     return value
 

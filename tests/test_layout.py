@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("ire", "search_spaces", "trainables")
 
 ROOMS = (
-    *("ire.invalid_input", "ire.foreign_text", "ire.extras", "ire.entry_points"),
+    *("ire.invalid_input", "ire.foreign_text", "ire.extras", "ire.entry_points", "ire.plain_values"),
     *("ire.optim.tensors", "ire.optim.curvature", "ire.optim.wrapping", "ire.optim.mask", "ire.optim.steps"),
     *("ire.optim", "ire.storage", "ire.trial.schedule", "ire.methods", "ire.trial", "ire.toy"),
     *(

@@ -6,7 +6,7 @@ whole data of one source.
 
 import contextlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from ire.invalid_input import InvalidInput
@@ -154,7 +154,7 @@ def _check_tokenizer(store: Store, asked: str | None) -> None:
 
 
 @contextlib.contextmanager
-def _alone(data: DataSet) -> Iterator[None]:
+def _alone(data: DataSet) -> Generator[None, None, None]:
     """Hold the lock of a data set; raises `InvalidInput` if another process prepares it."""
     path = _beside(data, "lock")
     made = [folder for folder in path.parents if not folder.exists()]

@@ -143,7 +143,7 @@ class Method:
         Raises `InvalidInput` if one is missing or wrong.
         """
         self.check(settings, where=where)
-        resolved = {}
+        resolved: dict[str, Value] = {}
         for name, setting in self.settings.items():
             value = settings.get(name, setting.default)
             if value is None:

@@ -18,6 +18,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 from ire.invalid_input import GUARD, InvalidInput, exited, unknown
@@ -28,6 +29,7 @@ from ire.methods.sam import SAM
 from ire.methods.setting import Setting
 from ire.methods.shared import SHARED
 from ire.methods.updates import MICRO
+from ire.plain_values import is_list, is_mapping, is_tuple
 
 CLASS = re.compile(r"(?:(?P<short>[A-Za-z]\w*)=)?(?P<module>[A-Za-z_][\w.]*):(?P<name>[A-Za-z_]\w*)")
 """`module:Class`, or `short=module:Class`."""
@@ -113,7 +115,11 @@ def described(loaded: Any, named: Callable[[str], Base], *, name: str, construct
         )
     about = _about(loaded, name)
     fixed = dict(about.get("fixed", {}))
-    settings, arguments, found, unread, missing = {}, {}, {}, {}, []
+    settings: dict[str, Setting] = {}
+    arguments: dict[str, str | tuple[str | float, ...]] = {}
+    found: dict[str, str] = {}
+    unread: dict[str, str] = {}
+    missing: list[str] = []
     signature = inspect.signature(loaded)
     names = list(signature.parameters)[1:]  # the first takes the parameters
     accepts_any = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
@@ -165,9 +171,9 @@ def described(loaded: Any, named: Callable[[str], Base], *, name: str, construct
 
 
 def _about(loaded: type, name: str) -> dict[str, Any]:
-    about = getattr(loaded, ATTRIBUTE, {})
+    about: Any = getattr(loaded, ATTRIBUTE, {})
     place = f"{ATTRIBUTE} of {name}"
-    if not isinstance(about, Mapping):
+    if not is_mapping(about):
         raise InvalidInput(f"{place} = {about!r}: must be a dictionary")
     for key in about:
         if key not in ABOUT:
@@ -191,7 +197,7 @@ def _settings_of(argument: str, parameter: inspect.Parameter) -> dict[str, Setti
         value = int(default) if whole else float(default)
         inside = _setting(argument, value, int if whole else float, interval)
         return {argument: inside}
-    if isinstance(default, tuple | list) and default and all(_is_number(value) for value in default):
+    if (is_tuple(default) or is_list(default)) and default and all(_is_number(value) for value in default):
         stem = argument.removesuffix("s")
         interval = KNOWN["momentum"] if stem == "beta" else {}
         return {
@@ -263,7 +269,7 @@ def around(lr: float) -> dict[str, Any]:
     return {"log": [lr / 10**LR_DECADES, lr * 10**LR_DECADES], "published": lr}
 
 
-def _optimizers(module: Any) -> list[str]:
+def _optimizers(module: ModuleType) -> list[str]:
     from torch.optim import Optimizer  # only here: names of ours are checked without torch
 
     return [

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 from ire.invalid_input import InvalidInput, unknown
 from ire.methods.composed import Method
@@ -30,7 +31,7 @@ def all_methods() -> dict[str, Method]:
     """Every method composed of named parts, by name."""
     roots = [Method(base=base, sam=sam) for base in bases().values() for sam in (False, True)]
     roots += [Method(base=bases()["sgd"], update=update) for update in UPDATES]
-    methods = []
+    methods: list[Method] = []
     for root in roots:
         methods += [root, *(replace(root, ire=True, control=control) for control in (None, *CONTROLS))]
     return {method.name: method for method in methods if _refusal(method) is None}
@@ -47,7 +48,7 @@ def parse_method(name: str, *, where: str = "") -> Method:
 
 
 @cache
-def _parsed(name: str) -> Method:
+def _parsed(name: Any) -> Method:
     """Raises `KeyError` for an unknown name."""
     found = FORM.fullmatch(name) if isinstance(name, str) else None
     if found is None:

@@ -18,8 +18,8 @@ class Part:
     """Its table in a space file."""
     words: str
     """What it is, for `ire methods`."""
-    settings: Mapping[str, Setting] = field(default_factory=dict)
-    options: Mapping[str, Setting] = field(default_factory=dict)
+    settings: Mapping[str, Setting] = field(default_factory=dict[str, Setting])
+    options: Mapping[str, Setting] = field(default_factory=dict[str, Setting])
     """Settings that a trial has only if they are given, so that records without them stay unchanged."""
 
     def __hash__(self) -> int:
@@ -46,12 +46,14 @@ class Base(Part):
 
     constructor: str
     """The optimizer's class, as `module:Class`."""
-    arguments: Mapping[str, str | tuple[str | float, ...]] = field(default_factory=dict)
+    arguments: Mapping[str, str | tuple[str | float, ...]] = field(
+        default_factory=dict[str, str | tuple[str | float, ...]]
+    )
     """Constructor arguments that are not a setting of the same name: the setting, or the settings and numbers of a
     tuple."""
-    fixed: Mapping[str, Any] = field(default_factory=dict)
+    fixed: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Constructor arguments that are not settings."""
-    steps: Mapping[str, str] = field(default_factory=dict)
+    steps: Mapping[str, str] = field(default_factory=dict[str, str])
     """Constructor arguments in steps, and the setting that is their share of the horizon; None if that is 0."""
     lacks: tuple[str, ...] = ()
     """Settings of every method that have no effect here."""
@@ -67,13 +69,13 @@ class Base(Part):
     """Kinds of parameters that it takes (`trainables.training.groups`); empty: all."""
     rest: "Base | None" = None
     """The base for the other parameters; its settings are among those of this one."""
-    multipliers: Mapping[str, str] = field(default_factory=dict)
+    multipliers: Mapping[str, str] = field(default_factory=dict[str, str])
     """Blocks of a Transformer, and the setting that multiplies the learning rate of their parameters."""
-    rates: Mapping[str, str] = field(default_factory=dict)
+    rates: Mapping[str, str] = field(default_factory=dict[str, str])
     """Further learning rates in its parameter groups that follow the schedule, and the setting of their peak."""
-    refuses: Mapping[str, str] = field(default_factory=dict)
+    refuses: Mapping[str, str] = field(default_factory=dict[str, str])
     """Why `sam` or `ire` cannot be put around it."""
-    searched: Mapping[str, Any] = field(default_factory=dict)
+    searched: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """What is searched if a space file has no table for it, in the form of such a table."""
     source: str = ""
     """Where its published settings come from."""
@@ -83,9 +85,9 @@ class Base(Part):
     """Its colour in figures, and the darker one of IRE around it."""
     sam_hues: tuple[str, str] | None = None
     """The same two with SAM around it."""
-    found: Mapping[str, str] = field(default_factory=dict)
+    found: Mapping[str, str] = field(default_factory=dict[str, str])
     """For a class from outside: how each setting was found."""
-    unread: Mapping[str, str] = field(default_factory=dict)
+    unread: Mapping[str, str] = field(default_factory=dict[str, str])
     """For a class from outside: constructor arguments that stay at their default, and why."""
 
     __hash__ = Part.__hash__

@@ -52,7 +52,7 @@ class Law:
 @cache
 def laws(sizes: Sequence[float] = (0.1, 0.05)) -> tuple[Law, ...]:
     """Standard and average SAM at η = ρ = each of `sizes`, with κ from 0 up to the bound 1/ρ (Theorems 5.5, 5.6)."""
-    found = []
+    found: list[Law] = []
     for average in (False, True):
         for size in sizes:
             base = measured_rate(size, size, 0.0, average=average)
@@ -75,7 +75,7 @@ def laws(sizes: Sequence[float] = (0.1, 0.05)) -> tuple[Law, ...]:
 
 def _width(size: float, kappa: float, *, average: bool) -> float:
     """The root mean square of v while u goes from 1 to 1/2, at η = ρ = `size`."""
-    squares = []
+    squares: list[float] = []
     for seed in range(SEEDS if average else 1):
         points = climb(size, size, kappa, average=average, start=(1.0, size * size), seed=seed)
         squares += [at.v**2 for at in takewhile(lambda at: at.u > 0.5, points)]
@@ -106,6 +106,6 @@ def draw_figure(folder: Path) -> Path:
     losses.set(xlabel="steps", ylabel="loss", ylim=(1e-14, 1e2))
     losses.legend()
     path = folder / "toy.svg"
-    figure.savefig(path)
+    figure.savefig(path)  # pyright: ignore[reportUnknownMemberType] - matplotlib has it in part
     pyplot.close(figure)
     return path

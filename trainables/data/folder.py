@@ -1,7 +1,7 @@
 """Where data lives on this machine: `IRE_DATA`, or a folder in the user's cache."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,14 +13,14 @@ def data_folder() -> Path:
     return Path(os.environ.get(VARIABLE) or Path.home() / ".cache" / "ire" / "data").expanduser()
 
 
-def given_data_folder(folder: str | os.PathLike | None) -> str | None:
+def given_data_folder(folder: str | os.PathLike[str] | None) -> str | None:
     """The folder that a user chose, by argument or environment, as an absolute path; None if there is neither."""
     chosen = folder or os.environ.get(VARIABLE)
     return str(Path(chosen).expanduser().resolve()) if chosen else None
 
 
 @contextmanager
-def data_in(folder: str | os.PathLike | None) -> Iterator[None]:
+def data_in(folder: str | os.PathLike[str] | None) -> Generator[None, None, None]:
     """Let this process, and those it starts, look for data in `folder` inside the block; None changes nothing."""
     before = os.environ.get(VARIABLE)
     if folder:

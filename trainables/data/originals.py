@@ -10,7 +10,7 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 from ire.invalid_input import InvalidInput
@@ -77,7 +77,7 @@ def fingerprint(source: Path) -> str:
 
 
 @contextlib.contextmanager
-def unpacked(source: Path, scratch: Path, say: Say) -> Iterator[Path]:
+def unpacked(source: Path, scratch: Path, say: Say) -> Generator[Path, None, None]:
     """The folder `source`, or the content of the archive `source` unpacked below `scratch` and removed at the end.
 
     Raises `InvalidInput` for anything else, and for an archive that is damaged or would write elsewhere.

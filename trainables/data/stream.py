@@ -10,7 +10,7 @@ again up to there. Random numbers that a data set draws, from torch, numpy or `r
 
 import itertools
 import random
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Generator, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -248,7 +248,7 @@ class _Draws:
         self._state: tuple[Any, ...] | None = None
 
     @contextmanager
-    def used(self) -> Iterator[None]:
+    def used(self) -> Generator[None, None, None]:
         others = _state()
         if self._state is None:
             torch.default_generator.manual_seed(self._seed)

@@ -4,7 +4,7 @@ A task is checked more thoroughly, since its batches are available one by one (`
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -93,7 +93,7 @@ def _equal(one: Sequence[Report], other: Sequence[Report], device: torch.device,
 
 
 @contextlib.contextmanager
-def _group(wanted: bool) -> Iterator[None]:
+def _group(wanted: bool) -> Generator[None, None, None]:
     """A process group of this process alone, if it is wanted and none exists."""
     if not wanted or dist.is_initialized():
         yield

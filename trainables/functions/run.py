@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,7 @@ def run_function(
 
 
 @contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
+def _undisturbed() -> Generator[None, None, None]:
     """Restore the global state of the process that a function may change, since the next trial runs in it."""
     folder, variables, place = os.getcwd(), dict(os.environ), torch.get_default_device()
     before = torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_float32_matmul_precision()

@@ -6,7 +6,7 @@
 import contextlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from importlib.util import find_spec
 from typing import Any
 
@@ -60,7 +60,7 @@ def check_train() -> None:
 
 
 @contextlib.contextmanager
-def loopback_only() -> Iterator[None]:
+def loopback_only() -> Generator[None, None, None]:
     """Let a cluster that is started inside listen on 127.0.0.1 alone; without: on all interfaces.
 
     Ray does so on Windows and macOS, where no cluster can grow from it, and has no argument for it elsewhere:

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 MULTIPLE = 10.0
@@ -65,7 +65,7 @@ class HangGuard:
         self._is_paused = False
 
     @contextmanager
-    def paused(self) -> Iterator[None]:
+    def paused(self) -> Generator[None, None, None]:
         """A sign of life; the body may take any time."""
         self._watchdog.heard()
         self._is_paused = True

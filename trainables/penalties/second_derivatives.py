@@ -1,6 +1,6 @@
 """Where a forward pass is going to be differentiated twice: layers whose second derivative torch makes expensive."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,7 +16,7 @@ CHEAPER: dict[Callable, Callable] = {F.batch_norm: batch_norm, F.conv2d: convolu
 
 
 @contextmanager
-def differentiable_twice() -> Iterator[None]:
+def differentiable_twice() -> Generator[None, None, None]:
     """For the forward pass of a penalty, whatever the model: values are torch's own, to rounding.
 
     Attention runs by the kernel that has a second derivative at all.

@@ -6,7 +6,7 @@ gradients) has another order each time, and cuDNN's tuner may choose another alg
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import torch
 
@@ -14,7 +14,7 @@ WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 
 
 @contextlib.contextmanager
-def determinism(wanted: bool) -> Iterator[None]:
+def determinism(wanted: bool) -> Generator[None, None, None]:
     """Let torch use deterministic algorithms inside, and warn where it has none; without effect unless `wanted`.
 
     Errors would be wrong: torch treats every running sum of floats as nondeterministic, and labels are sampled by one

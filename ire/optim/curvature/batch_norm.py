@@ -1,6 +1,6 @@
 """Batch norm without memory: extra forward passes must not count as training steps."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from torch import nn
@@ -11,7 +11,7 @@ _STATISTICS = ("running_mean", "running_var")
 
 
 @contextmanager
-def frozen_batch_norm(model: nn.Module) -> Iterator[nn.Module]:
+def frozen_batch_norm(model: nn.Module) -> Generator[nn.Module, None, None]:
     """Normalise by batch statistics, as training does, and leave all running statistics unchanged.
 
     For passes other than the training pass: SAM's second pass and the curvature pass. The running

@@ -8,7 +8,7 @@ the mask would rank a sum, and the training gradients would be lost.
 
 import functools
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -41,7 +41,7 @@ class Owner:
 
 
 @contextmanager
-def unannounced() -> Iterator[None]:
+def unannounced() -> Generator[None, None, None]:
     """Losses made inside write into no `grad`: a measurement with `torch.autograd.grad` is no curvature pass."""
     token = _ANNOUNCES.set(False)
     try:

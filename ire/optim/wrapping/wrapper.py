@@ -1,7 +1,7 @@
 """An optimizer around another one: the part that IRE and SAM have in common."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -121,7 +121,7 @@ class Wrapper(Optimizer):
 
 
 @contextmanager
-def without_global_hooks() -> Iterator[None]:
+def without_global_hooks() -> Generator[None, None, None]:
     """Disable torch's global step hooks, which already see the wrapper's step, while its base steps."""
     tables = [_global_optimizer_pre_hooks, _global_optimizer_post_hooks]
     kept = [dict(table) for table in tables]

@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -18,8 +18,11 @@ from ire.sweeps.command.catalogue import Task
 from ire.sweeps.command.commands import Commands
 from ire.sweeps.command.config import from_file, given, is_config
 from ire.sweeps.command.flags import with_flags
-from ire.sweeps.command.looking import Folder, Trust, show
+from ire.sweeps.command.looking import Folder, Trust, console, show
 from ire.sweeps.plan.options import OPTIONS, RESUMED
+
+if TYPE_CHECKING:
+    from ire.sweeps.experiments.experiment import Experiment
 
 app = typer.Typer(
     cls=Commands,
@@ -77,13 +80,13 @@ def train(
     from ire.sweeps.experiments.train_one import train_one
     from ire.trial.scale import scaled
 
-    console = _console()
+    screen = console()
     status = train_one(
         scaled(task, scale),
         method,
         _assignments(settings or []),
         lambda report: (
-            print(json.dumps(report), flush=True) if as_json else console.print(_report_line(report))
+            print(json.dumps(report), flush=True) if as_json else screen.print(_report_line(report))
         ),
         seed=seed,
         horizon=horizon,
@@ -94,7 +97,7 @@ def train(
         **options,
     )
     if not as_json:
-        console.print(status)
+        screen.print(status)
 
 
 @with_flags(OPTIONS)
@@ -114,27 +117,27 @@ def sweep(
     """Tune every method on TASK with the same budget, run each winner again on fresh seeds, and report."""
     if task is not None and is_config(task):
         task, options = from_file(task, options, given(context, OPTIONS))
-    console = _console()
-    _loading(console, options)
+    screen = console()
+    _loading(screen, options)
     from ire.sweeps.experiments.launch import sweep as run
 
-    _finish(run(task, trust=trust, console=console, **options), inline=options["inline"])
+    _finish(run(task, trust=trust, console=screen, **options), inline=options["inline"])
 
 
 @with_flags(RESUMED, resume=True)
 def resume(folder: Folder, trust: Trust = False, **options: Any) -> None:
     """Continue an interrupted sweep, or extend a finished one with trials, methods, studies or stages."""
-    console = _console()
-    _loading(console, options)
+    screen = console()
+    _loading(screen, options)
     from ire.sweeps.experiments.launch import resume as run
 
-    _finish(run(folder, trust=trust, console=console, **options), inline=options["inline"])
+    _finish(run(folder, trust=trust, console=screen, **options), inline=options["inline"])
 
 
-def _loading(console: Console, options: Mapping[str, Any]) -> None:
+def _loading(screen: Console, options: Mapping[str, Any]) -> None:
     """Print what is loading, before the slow imports."""
     what = "torch" if options["inline"] else "torch and Ray"
-    console.print(f"loading {what} ...", style="dim", highlight=False)
+    screen.print(f"loading {what} ...", style="dim", highlight=False)
 
 
 def report(
@@ -159,18 +162,18 @@ def report(
     show(experiments[0], page=page if output else None)
 
 
-def _report_pooled(experiments: list, output: Path) -> None:
+def _report_pooled(experiments: "list[Experiment]", output: Path) -> None:
     from ire.sweeps.findings.pooling import PooledSweeps
     from ire.sweeps.report.formats.terminal import as_terminal
     from ire.sweeps.report.pooled import pooled_headline, pooled_tables, write_pooled
 
-    console, sweeps = _console(), PooledSweeps(experiments)
+    screen, sweeps = console(), PooledSweeps(experiments)
     sweeps.check()
     page = write_pooled(sweeps, output)
     for table in pooled_tables(sweeps):
-        console.print(as_terminal(table))
-    console.print(pooled_headline(sweeps), soft_wrap=True, highlight=False)
-    console.print(f"report       {page.resolve()}", soft_wrap=True, highlight=False)
+        screen.print(as_terminal(table))
+    screen.print(pooled_headline(sweeps), soft_wrap=True, highlight=False)
+    screen.print(f"report       {page.resolve()}", soft_wrap=True, highlight=False)
 
 
 def export(
@@ -187,7 +190,7 @@ def export(
     experiment = open_experiment(folder, trust=trust)
     for path in write(experiment, output or experiment.folder / "export"):
         place = str(path) if output else experiment.home.below("export", path.name)
-        _console().print(place, soft_wrap=True, highlight=False)
+        console().print(place, soft_wrap=True, highlight=False)
     if output is None:
         experiment.home.publish_outputs()
 
@@ -207,19 +210,19 @@ def tensorboard(
     sys.exit(view(home_at(folder), ["--host", host, "--port", str(port), *context.args]))
 
 
-def _finish(experiment, *, inline: bool) -> None:
+def _finish(experiment: "Experiment", *, inline: bool) -> None:
     show(experiment)
     go_on = f"continue with: ire resume {'--inline ' * inline}{experiment.home.argument}"
     if experiment.broken_off:
-        _console().print(experiment.broken_off, style="bold red", soft_wrap=True, highlight=False)
-        _console().print(
+        console().print(experiment.broken_off, style="bold red", soft_wrap=True, highlight=False)
+        console().print(
             f"fix this, then {go_on}",
             soft_wrap=True,
             highlight=False,
         )
         sys.exit(1)
     if not experiment.is_complete:
-        _console().print(
+        console().print(
             f"interrupted; {go_on}",
             soft_wrap=True,
             highlight=False,
@@ -227,7 +230,7 @@ def _finish(experiment, *, inline: bool) -> None:
         sys.exit(130)
     lost = [row.method for row in experiment.comparison.rows if row.winner is None]
     if lost:
-        _console().print(f"no trial of {', '.join(lost)} finished: see {experiment.folder}/trials.jsonl")
+        console().print(f"no trial of {', '.join(lost)} finished: see {experiment.folder}/trials.jsonl")
         sys.exit(1)
 
 
@@ -248,7 +251,7 @@ def _report_line(report: Mapping[str, Any]) -> str:
 
 def _assignments(pairs: list[str]) -> dict[str, float | int | bool | str]:
     """`lr=0.1` and the like as a dictionary; raises `InvalidInput`."""
-    settings = {}
+    settings: dict[str, Any] = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals:
@@ -260,10 +263,6 @@ def _assignments(pairs: list[str]) -> dict[str, float | int | bool | str]:
         except json.JSONDecodeError:
             settings[name] = text
     return settings
-
-
-def _console() -> Console:
-    return looking.console()
 
 
 # In the order in which `ire --help` lists them.

@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console, Group, RenderableType
@@ -10,6 +10,9 @@ from rich.live import Live
 from rich.text import Text
 
 from ire.sweeps.watch.console import plain_console
+
+if TYPE_CHECKING:
+    from ire.sweeps.experiments.experiment import Experiment
 
 WATCH_SECONDS = 2.0
 """Seconds between two updates of `--watch`."""
@@ -66,7 +69,7 @@ def listing(
         screen.print(f"page         {write_index(found, folder).resolve()}", soft_wrap=True, highlight=False)
 
 
-def show(experiment: Any, *, page: Path | None = None) -> None:
+def show(experiment: "Experiment", *, page: Path | None = None) -> None:
     """Print the results of an experiment and the location of its files."""
     from ire.sweeps.report.status.remembered import shown
 

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from ire.sweeps.command.looking import console
 from ire.sweeps.findings.curves.columns import ROLES
-from ire.sweeps.watch.console import plain_console
 
 Files = Annotated[
     list[Path],
@@ -54,13 +54,12 @@ def verdict(
 
     found = judged(files, baseline=names(baseline or ""), metric=metric, mode=mode, clock=clock, **columns)
     page = found.report(output)
-    console = plain_console()
-    console = console if console.is_terminal else plain_console(width=200)
+    screen = console()
     for table in curves_tables(found.comparison):
-        console.print(as_terminal(table))
+        screen.print(as_terminal(table))
     for text in (curves_headline(found.comparison), *curves_findings(found.comparison)):
-        console.print(text, soft_wrap=True, highlight=False)
-    console.print(f"report       {page.resolve()}", soft_wrap=True, highlight=False)
+        screen.print(text, soft_wrap=True, highlight=False)
+    screen.print(f"report       {page.resolve()}", soft_wrap=True, highlight=False)
 
 
 def _columns() -> list[inspect.Parameter]:

@@ -22,7 +22,7 @@ def export(results: Results, folder: Path) -> list[Path]:
 
 def _written(results: Results, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
-    written = []
+    written: list[Path] = []
     for name in TABLES:
         frame = _with_texts(getattr(results, name), visible)
         for kind, write in (

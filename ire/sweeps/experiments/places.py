@@ -1,7 +1,7 @@
 """Where the trials of a sweep train: on Ray, or one after another in this process."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -70,7 +70,9 @@ class OnRay:
             capacity(plan, this_machine())
 
     @contextlib.contextmanager
-    def opened(self, plan: Plan, home: ExperimentHome, lost: Callable[[str], None]) -> Iterator[Capacity]:
+    def opened(
+        self, plan: Plan, home: ExperimentHome, lost: Callable[[str], None]
+    ) -> Generator[Capacity, None, None]:
         """The open place with its capacity; calls `lost` with the reason if the process must end with the cluster."""
         from trainables.gang.ray_internals import check_train
 
@@ -176,7 +178,7 @@ def _slots(plan: Plan, check_lives: Callable[[], None]) -> int:
 
 
 @contextlib.contextmanager
-def _ray_output(folder: Path, console: Console) -> Iterator[Console]:
+def _ray_output(folder: Path, console: Console) -> Generator[Console, None, None]:
     """Redirect the output of Ray to `ray.log` in the folder; the yielded console writes where `console` did."""
     with (folder / "ray.log").open("a", buffering=1, errors="backslashreplace") as file:
         log = Output(file, waits=True)  # a full disk must not end the sweep here

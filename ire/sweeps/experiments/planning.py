@@ -67,7 +67,7 @@ def planned(task: str | Callable[[Trial], Any] | None, options: dict[str, Any]) 
         "studies": found.studies,
         "name": f"{_short(name)}-{datetime.now():%Y%m%d-%H%M%S}",
     }
-    planned = {}
+    planned: dict[str, Any] = {}
     for key, option in PLANNED.items():
         value = options[key]
         if value is None:

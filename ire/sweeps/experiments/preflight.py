@@ -69,7 +69,7 @@ def probe_here(plan: Plan, function: TrainingFunction, *, device: str) -> Probed
 
 def with_probe(plan: Plan, console: Console, probed: Probed) -> Plan:
     """The plan with the findings of a probe; prints those that weaken the comparison."""
-    findings = []
+    findings: list[str] = []
     if not probed.paired:
         findings.append(
             "not paired by seed: equal seeds gave different first losses, so intervals treat runs as independent and "

@@ -7,7 +7,7 @@ from itertools import groupby
 from ire.sweeps.findings.clause import Clause
 from ire.sweeps.findings.contract import WALL_CLAUSE, clauses
 from ire.sweeps.findings.method_rows import MethodRows
-from ire.sweeps.findings.power import POWERLESS, power
+from ire.sweeps.findings.power import POWERLESS, Power, power
 from ire.sweeps.findings.rows import Row
 from ire.sweeps.findings.statistics.horizon import UNKNOWN
 from ire.sweeps.findings.statistics.speedup import CLOCKS
@@ -15,6 +15,7 @@ from ire.sweeps.findings.statistics.verdict import (
     NOT_FINISHED,
     NOT_SHOWN,
     Judgement,
+    SpeedUp,
     hardest,
     judge,
     rivals,
@@ -183,7 +184,10 @@ def _judged(found: Comparison, looks: int) -> Comparison:
 
 
 def _with_judgements(found: Comparison, row: Row, judged: Mapping[str, Mapping[str, Judgement]]) -> Row:
-    speed_ups, against, judgements, powers = {}, {}, {}, {}
+    speed_ups: dict[str, SpeedUp] = {}
+    against: dict[str, str] = {}
+    judgements: dict[str, Judgement] = {}
+    powers: dict[str, Power] = {}
     for clock, over in row.over.speed_ups.items():
         judgement = judged.get(clock, {}).get(row.method)
         if judgement is None:

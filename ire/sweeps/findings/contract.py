@@ -113,7 +113,8 @@ def _cost(plan: Plan, ledger: Ledger) -> int | None:
 def _ranges(plan: Plan) -> Clause:
     if plan.space.arms:
         return _ranges_of_arms(plan)
-    differing, space = [], plan.space
+    differing: list[str] = []
+    space = plan.space
     for name in plan.methods:
         method = plan.method(name)
         mine = space.dimensions(method)

@@ -55,7 +55,7 @@ def difference(
     `paired` runs of one seed are drawn together, otherwise each side separately. None if a study has no seed that
     finished on both sides.
     """
-    parts = []
+    parts: list[list[tuple[float, float]]] = []
     for one, other in zip(mine, others, strict=True):
         pairs = pairs_of(finished(one), finished(other))
         if not pairs:

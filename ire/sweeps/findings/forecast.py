@@ -43,7 +43,7 @@ def forecast(plan: Plan, study: Mapping[str, Ledger]) -> dict[str, float]:
     slope, spread = _slope(best, metric), _spread(plan, best)
     if slope is None or spread is None:
         return {}
-    found = {}
+    found: dict[str, float] = {}
     for ledger in challengers:
         own = _spread(plan, ledger)
         if own is not None:

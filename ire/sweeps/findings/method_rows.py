@@ -136,7 +136,7 @@ class MethodRows:
         for ledger in ledgers:
             for contest in control_contests(ledger.plan, ledger):
                 by_name.setdefault(contest.name, []).append((ledger, contest))
-        found = []
+        found: list[Control] = []
         for name, of_studies in by_name.items():
             own, contests = zip(*of_studies, strict=True)  # studies without this control are missing
             measured = [contest.measured for contest in contests]
@@ -163,7 +163,7 @@ class MethodRows:
 
     def _null_model(self, ledgers: Sequence[Ledger]) -> NullModel | None:
         """The model without curvature, fitted to IRE and its controls in every study."""
-        studies = []
+        studies: list[list[Point]] = []
         for ledger in ledgers:
             contests = [c for c in control_contests(ledger.plan, ledger) if c.name != PUBLISHED]
             points = [(c.name, c.chosen, finished(c.measured)) for c in contests if c.chosen is not None]

@@ -7,11 +7,12 @@ for IRE, whose mask has a share a of the step's length, 1 + κγ for a random ma
 1 + κ for γ = 1. If this model predicts the losses of IRE and its controls, they are no evidence for curvature.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from scipy.special import chdtrc
+from scipy.special import chdtrc  # pyright: ignore[reportMissingTypeStubs] - it has none
 
 from ire.sweeps.search.stages import KAPPA_0
 
@@ -69,7 +70,8 @@ def fitted(studies: Sequence[Sequence[Point]]) -> NullModel | None:
     for points in studies:
         if len(points) - 4 < MIN_LEFT or any(point.error <= 0 for point in points):
             return None
-        from scipy.optimize import least_squares  # slow to import, and few sweeps need it
+        # slow to import, and few sweeps need it; scipy has no types
+        from scipy.optimize import least_squares  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
         losses, errors = (np.array([getattr(p, name) for p in points]) for name in ("loss", "error"))
 
@@ -78,7 +80,12 @@ def fitted(studies: Sequence[Sequence[Point]]) -> NullModel | None:
             logs = np.log([multiplier(point, share) for point in points])
             return base + curvature * (logs - best) ** 2
 
-        def residuals(parameters: np.ndarray, losses=losses, errors=errors, model=model) -> np.ndarray:
+        def residuals(
+            parameters: np.ndarray,
+            losses: np.ndarray = losses,
+            errors: np.ndarray = errors,
+            model: Callable[[np.ndarray], np.ndarray] = model,
+        ) -> np.ndarray:
             return (model(parameters) - losses) / errors
 
         spread = max(np.ptp(losses), 1e-9)
@@ -88,8 +95,8 @@ def fitted(studies: Sequence[Sequence[Point]]) -> NullModel | None:
             for best in (0.1, 0.7, 1.5)
             for share in (0.1, 0.5)
         ]
-        fits = [least_squares(residuals, start, bounds=bounds, x_scale="jac") for start in starts]
-        best_fit = min(fits, key=lambda fit: fit.cost)
+        fits: list[Any] = [least_squares(residuals, start, bounds=bounds, x_scale="jac") for start in starts]
+        best_fit: Any = min(fits, key=lambda fit: fit.cost)
         misfit += 2 * best_fit.cost
         left += len(points) - 4
         for point, loss in zip(points, model(best_fit.x), strict=True):

@@ -58,7 +58,7 @@ def function_clauses(plan: Plan) -> Iterator[Clause]:
 
 def differing_ranges(plan: Plan) -> list[str]:
     """Settings of equal name whose range differs between an arm and a baseline; unfair if the meaning is the same."""
-    found = []
+    found: list[str] = []
     for name in plan.methods:
         arm = plan.method(name)
         if plan.is_baseline(arm):

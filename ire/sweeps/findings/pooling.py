@@ -90,7 +90,12 @@ class PooledSweeps:
         draws are those of the experiment, over its studies. Lower and upper bounds together give no bound.
         """
         generator = np.random.default_rng(derive_seed("several", method, baseline, clock))
-        values, draws, sides, draw_sides, counts, whole = [], [], [], [], [], True
+        whole = True
+        counts: list[int] = []
+        values: list[float] = []
+        draws: list[np.ndarray] = []
+        sides: list[np.ndarray] = []
+        draw_sides: list[np.ndarray] = []
         for studies in self.tasks.values():
             of_each = [e.comparison.row(method).over.speed_ups.get(clock, {}) for e in studies]
             found = [over[baseline] for over in of_each if baseline in over]
@@ -98,7 +103,7 @@ class PooledSweeps:
                 return None
             whole &= all(speed_up.whole for speed_up in found)
             logs = np.log([speed_up.ratio.value for speed_up in found])
-            values.append(logs.mean())
+            values.append(float(logs.mean()))
             sides.append(_side(np.array([[speed_up.ratio.censored for speed_up in found]])))
             if len(found) > 1:
                 draws.append(paired_draws(logs[:, None], generator)[:, 0])

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy import special
+from scipy import special  # pyright: ignore[reportMissingTypeStubs] - it has none
 
 from ire.sweeps.findings.statistics.verdict import MARGIN, TAIL
 from ire.sweeps.plan.options import MIN_STUDIES

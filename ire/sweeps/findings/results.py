@@ -3,11 +3,12 @@
 Reports are made from it. `ire.sweeps.experiments` adds the actions on a folder.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ire.storage.sizes import megabytes
 from ire.storage.storage import open_storage
@@ -18,9 +19,10 @@ from ire.sweeps.plan.trust import check_methods
 from ire.sweeps.records.experiment_home import ExperimentHome
 from ire.sweeps.records.records import Records, TrialRecord, read_records
 from ire.sweeps.search.widening import widest
+from ire.trial.report import value
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import pandas as pd  # pyright: ignore[reportMissingTypeStubs] - it has none
 
 
 @dataclass(frozen=True)
@@ -79,14 +81,14 @@ class Results:
     @cached_property
     def trials(self) -> "pd.DataFrame":
         """One row per trial: stage, status, seed, settings (`settings.lr`, ...), cost and last values."""
-        import pandas as pd
+        import pandas as pd  # pyright: ignore[reportMissingTypeStubs] - it has none
 
         return pd.DataFrame([_trial_row(trial) for trial in self.records.trials.values()])
 
     @cached_property
     def curves(self) -> "pd.DataFrame":
         """One row per report: trial, method, stage, seed, step, costs, losses and metrics."""
-        import pandas as pd
+        import pandas as pd  # pyright: ignore[reportMissingTypeStubs] - it has none
 
         return pd.DataFrame(
             _identity(t) | report for t in self.records.trials.values() for report in t.reports
@@ -95,15 +97,15 @@ class Results:
     @cached_property
     def winners(self) -> "pd.DataFrame":
         """One row per method and study: its winner, and the mean of its confirm runs in that study."""
-        import pandas as pd
+        import pandas as pd  # pyright: ignore[reportMissingTypeStubs] - it has none
 
-        rows = []
+        rows: list[dict[str, Any]] = []
         for row in self.comparison.rows:
             for winner in row.winners:
                 runs = [run.reports[-1] for run in row.runs if run.study == winner.study]
                 names = [f"{split}_{name}" for name in self.comparison.metrics for split in ("val", "test")]
                 means = {
-                    f"confirm_{name}": fmean(end[name] for end in runs)
+                    f"confirm_{name}": fmean(value(end, name) for end in runs)
                     for name in names
                     if runs and all(end.get(name) is not None for end in runs)
                 }
@@ -119,8 +121,8 @@ class Results:
         return (max(ends) - min(starts)).total_seconds() if ends else 0.0
 
 
-def _trial_row(trial: TrialRecord) -> dict:
-    last = trial.reports[-1] if trial.reports else {}
+def _trial_row(trial: TrialRecord) -> dict[str, Any]:
+    last: Mapping[str, Any] = trial.reports[-1] if trial.reports else {}
     return {
         **_identity(trial),
         "status": trial.status,
@@ -134,7 +136,7 @@ def _trial_row(trial: TrialRecord) -> dict:
     }
 
 
-def _identity(trial: TrialRecord) -> dict:
+def _identity(trial: TrialRecord) -> dict[str, Any]:
     return {
         "trial": trial.name,
         "arm": trial.arm,

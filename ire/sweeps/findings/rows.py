@@ -13,6 +13,7 @@ from ire.sweeps.findings.yardstick import Against
 from ire.sweeps.records.records import FINISHED, TrialRecord
 from ire.sweeps.search.range_ends import Edge
 from ire.sweeps.search.stages import PUBLISHED
+from ire.trial.report import value
 
 MIN_FULL = 2
 """Minimum number of finished trials in a search."""
@@ -26,14 +27,14 @@ class Measured:
     """The finished runs, by study and seed."""
     lost: int = 0
     """Number of runs that diverged or failed; no verdict may rest on the other runs alone."""
-    speed_ups: Mapping[str, SpeedUp] = field(default_factory=dict)
+    speed_ups: Mapping[str, SpeedUp] = field(default_factory=dict[str, SpeedUp])
     """By clock, over the hardest baseline on that clock; empty without a baseline curve or a common seed."""
-    against: Mapping[str, str] = field(default_factory=dict)
+    against: Mapping[str, str] = field(default_factory=dict[str, str])
     """That baseline, by clock."""
 
     def metric(self, name: str) -> tuple[float, float] | None:
         """Mean and standard deviation over the runs of a value in the last report; None if no run has it."""
-        values = [run.reports[-1][name] for run in self.runs if run.reports[-1].get(name) is not None]
+        values = [end for run in self.runs if (end := value(run.reports[-1], name)) is not None]
         if not values:
             return None
         return mean(values), stdev(values) if len(values) > 1 else 0.0
@@ -86,23 +87,23 @@ class Row(Measured):
     """Whether the method was searched; otherwise its settings are fixed in the space file."""
     over: Against = field(default_factory=Against)
     """Speed-ups over every baseline."""
-    judgements: Mapping[str, Judgement] = field(default_factory=dict)
+    judgements: Mapping[str, Judgement] = field(default_factory=dict[str, Judgement])
     """By clock, corrected for the number of methods; empty without a curve, or with fewer than three studies."""
-    powers: Mapping[str, Power] = field(default_factory=dict)
+    powers: Mapping[str, Power] = field(default_factory=dict[str, Power])
     """Detectable speed-ups, by clock."""
-    validation_speed_ups: Mapping[str, SpeedUp] = field(default_factory=dict)
+    validation_speed_ups: Mapping[str, SpeedUp] = field(default_factory=dict[str, SpeedUp])
     """As `speed_ups`, from the validation losses by which settings were chosen."""
-    time_to_target: Mapping[str, SpeedUp] = field(default_factory=dict)
-    best_run: Mapping[str, Ratio] = field(default_factory=dict)
+    time_to_target: Mapping[str, SpeedUp] = field(default_factory=dict[str, SpeedUp])
+    best_run: Mapping[str, Ratio] = field(default_factory=dict[str, Ratio])
     """Time to target of the first search's best run against the baseline's best run: the ratio in the literature."""
     against_best: Difference | None = None
     """Difference to the best baseline."""
     against_base: Difference | None = None
     """Difference to the method without IRE, tuned on its own."""
-    controls: list[Control] = field(default_factory=list)
+    controls: list[Control] = field(default_factory=list[Control])
     null_model: NullModel | None = None
     """Predicted results of its controls if only the mean step length mattered; None with too few controls."""
-    unsettled: list[str] = field(default_factory=list)
+    unsettled: list[str] = field(default_factory=list[str])
     """Controls without a result: some of their runs or the method's are missing, diverged or failed."""
 
     @property

@@ -45,8 +45,8 @@ class CurvePoint:
 class Against:
     """A method's speed-ups over every tuned baseline, by clock and baseline, and the draws of each (resamples, 2)."""
 
-    speed_ups: Mapping[str, Mapping[str, SpeedUp]] = field(default_factory=dict)
-    draws: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
+    speed_ups: Mapping[str, Mapping[str, SpeedUp]] = field(default_factory=dict[str, dict[str, SpeedUp]])
+    draws: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict[str, dict[str, np.ndarray]])
 
 
 def finished(runs: Sequence[TrialRecord]) -> list[TrialRecord]:
@@ -141,12 +141,14 @@ class Yardstick:
         """
         value = self._metric.on_test if (split or self.judged_on) == TEST else self._metric.name
         factors = np.array(sorted({1.0, *self._plan.curve}))
-        rows, units, whole = [], [], True
+        whole = True
+        rows: list[np.ndarray] = []
+        units: list[tuple[Ledger, Sequence[TrialRecord]]] = []
         for number, (study, mine) in enumerate(zip(self._studies, runs, strict=True)):
             curve = self._points(number, baseline)
             sides = [self._ends(mine, value), self._ends(study[baseline].confirm, value)]
             sides += [self._ends(curve.get(factor, []), value) for factor in factors]
-            seeds = sorted(set.intersection(*map(set, sides)))
+            seeds = sorted(set[int].intersection(*map(set, sides)))
             whole &= len(seeds) == self._plan.confirm_seeds
             if not seeds:
                 return {}, {}
@@ -159,9 +161,7 @@ class Yardstick:
         losses = rows[0] if one else np.array([table.mean(axis=0) for table in rows])
         purpose = purpose or (method, value)
         generator = np.random.default_rng(derive_seed(self._plan.seed, "bootstrap", *purpose, baseline))
-        costs = {
-            "step": np.zeros(len(losses)),
-        }
+        costs = {"step": np.zeros(len(losses))}
         gradients = self._gradient_costs(units, len(losses))
         if gradients is not None:
             costs["gradient_evaluations"] = gradients
@@ -205,7 +205,7 @@ class Yardstick:
         generator: np.random.Generator,
     ) -> np.ndarray | None:
         """Logarithms of the ratio of step times, one per unit, or draws of it within one study; None if unknown."""
-        pairs = []
+        pairs: list[tuple[list[float], list[float]]] = []
         for number, (base, mine) in enumerate(units):
             if is_timed(self._plan):
                 ledger = self._studies[number].get(method)
@@ -242,7 +242,7 @@ def _curve(plan: Plan, study: Mapping[str, Ledger]) -> list[CurvePoint]:
     """The points of every curve of a study, including the task's horizon, by baseline and rising horizon."""
     ledgers = list(study.values())
     own = ledgers[0].plan
-    points = []
+    points: list[CurvePoint] = []
     for baseline in curve_baselines(own, ledgers) or [b for b in [best_baseline(ledgers)] if b]:
         points.append(_point(baseline, 1.0, baseline.confirm))
         points += [

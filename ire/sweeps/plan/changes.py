@@ -42,7 +42,7 @@ def extended(plan: Plan, **changes: Any) -> Plan:
 
     Lists grow, switches are turned on, budgets are raised; a change that is None or false changes nothing.
     """
-    larger = {}
+    larger: dict[str, Any] = {}
     for name, value in changes.items():
         option, old = RESUMED[name], getattr(plan, name)
         if value is None or value is False:

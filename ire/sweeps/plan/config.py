@@ -8,6 +8,7 @@ from typing import Any
 import tomli_w
 
 from ire.invalid_input import InvalidInput, unknown
+from ire.plain_values import is_list, is_table
 from ire.sweeps.plan.options import OPTIONS
 from ire.sweeps.plan.plan import SCHEMA, Plan
 from ire.trial.scale import split_scale
@@ -67,7 +68,7 @@ def _check_written(table: dict[str, Any], source: str) -> None:
 
 def _value(key: str, value: Any, source: str) -> Any:
     """The value of an option, a list as a tuple; raises `InvalidInput` for a table or a date."""
-    if isinstance(value, list):
+    if is_list(value):
         return tuple(value)
     if not isinstance(value, str | int | float | bool):
         raise InvalidInput(
@@ -79,7 +80,7 @@ def _value(key: str, value: Any, source: str) -> Any:
 def _space(value: Any, task: str, path: Path) -> Space | Path:
     if isinstance(value, str):
         return path.parent / value
-    if not isinstance(value, dict):
+    if not is_table(value):
         raise InvalidInput(f"{path}: space = {value!r}: must be the path of a space file or a table")
     if set(value) == {"source", "text"} and all(isinstance(text, str) for text in value.values()):
         return parse_space(value["text"], task=task, source=value["source"])

@@ -11,6 +11,7 @@ from numbers import Integral, Real
 from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from ire.invalid_input import InvalidInput, unknown
+from ire.plain_values import is_tuple
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -112,7 +113,7 @@ class Option:
         if value is None and (self.default is None or type(None) in get_args(self.type)):
             return
         if self.item is not None:
-            if not isinstance(value, tuple) or not all(_is(self.item, item) for item in value):
+            if not is_tuple(value) or not all(_is(self.item, item) for item in value):
                 must = f"a list of {PLURALS[self.item]}"
         elif not _is(self.base, value):
             must = " or ".join([KINDS[self.base], *(name for name, _ in self.named)])
@@ -123,14 +124,14 @@ class Option:
         if must is None and self.rule is not None:
             must = self.rule(value)
         if must is not None:
-            shown = ", ".join(map(_plain, value)) if isinstance(value, tuple) else repr(value)
+            shown = ", ".join(map(_plain, value)) if is_tuple(value) else repr(value)
             raise InvalidInput(f"{self.dashed} {shown}: must be {must}")
 
     def words(self, value: Any) -> str:
         """`value` as typed after `ire sweep`."""
         if isinstance(value, bool):
             return self.dashed if value else f"--no-{self.dashed[2:]}"
-        if isinstance(value, tuple):
+        if is_tuple(value):
             if not value:
                 return f"--no-{self.dashed[2:]}"
             return f"{self.values_flag[0] or self.dashed} {shlex.quote(','.join(map(_plain, value)))}"
@@ -139,7 +140,7 @@ class Option:
 
 def options_of(*tables: type) -> dict[str, Option]:
     """The options in the annotations of dataclasses, by name and in order."""
-    found = {}
+    found: dict[str, Option] = {}
     for table in tables:
         hints = get_type_hints(table, include_extras=True)
         for field in fields(table):
@@ -187,7 +188,7 @@ def takes(options: Mapping[str, Any]) -> Callable[[Callable[P, R]], Callable[P, 
 
 def _is(kind: type, value: Any) -> bool:
     if kind is float:
-        return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+        return not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
     return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
 
 

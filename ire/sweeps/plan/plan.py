@@ -8,6 +8,7 @@ from typing import Any
 from ire.invalid_input import InvalidInput, unknown
 from ire.methods.foreign import find_in
 from ire.methods.method import Method, check_different
+from ire.plain_values import is_list, is_table, is_tuple
 from ire.sweeps.plan.imported import Imported
 from ire.sweeps.plan.options import MIN_STUDIES, PLANNED
 from ire.sweeps.plan.planned_trials import PlannedTrials
@@ -157,7 +158,7 @@ class Plan(PlannedTrials):
             space = table.pop("space")
             _check_texts(table.pop("versions"), where=f"{source}, [versions]")
             _check_texts(space, where=f"{source}, [space]")
-            lists = {key: tuple(value) for key, value in table.items() if isinstance(value, list)}
+            lists = {key: tuple(value) for key, value in table.items() if is_list(value)}
             values = _checked(table | lists, cls, source=source)
             if "imported" in table:
                 values["imported"] = Imported.from_dict(table["imported"], where=f"{source}, [imported]")
@@ -218,7 +219,7 @@ def _checked(values: dict[str, Any], plan: type, *, source: str) -> dict[str, An
     if not isinstance(values["task"], str):
         raise InvalidInput(f"{source}: task = {values['task']!r}: must be a text")
     folders, rules = values.get("import_path", ()), values.get("rules", 1)
-    if not isinstance(folders, tuple) or not all(isinstance(folder, str) for folder in folders):
+    if not is_tuple(folders) or not all(isinstance(folder, str) for folder in folders):
         raise InvalidInput(f"{source}: import_path = {folders!r}: must be a list of folders")
     for name in ("paired", "seeded"):
         if not isinstance(values.get(name), bool | None):
@@ -231,5 +232,5 @@ def _checked(values: dict[str, Any], plan: type, *, source: str) -> dict[str, An
 
 
 def _check_texts(table: Any, *, where: str) -> None:
-    if not isinstance(table, dict) or not all(isinstance(value, str) for value in table.values()):
+    if not is_table(table) or not all(isinstance(value, str) for value in table.values()):
         raise InvalidInput(f"{where}: must be a table of texts")

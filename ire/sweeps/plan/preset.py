@@ -16,7 +16,7 @@ from ire.sweeps.plan.toml_text import toml_text
 from ire.trial.scale import TINY, scaled
 from search_spaces.space import Space, find_space, overlaid, parse_space
 
-GRID = {"grid": True, "rungs": []}
+GRID: dict[str, Any] = {"grid": True, "rungs": []}
 SIZES = ("horizon", "eval_interval", "epoch_steps", "micro")
 """Values that the scaled-down twin of a task keeps, whatever the experiment sets."""
 

@@ -6,6 +6,7 @@ from typing import Any
 import tomli_w
 
 from ire.invalid_input import InvalidInput
+from ire.plain_values import is_list, is_mapping, is_tuple
 
 
 def toml_text(table: Mapping[str, Any]) -> str:
@@ -24,8 +25,8 @@ def toml_text(table: Mapping[str, Any]) -> str:
 
 def _plain(value: Any) -> Any:
     """The value without None, and with Python numbers instead of those of numpy and torch."""
-    if isinstance(value, Mapping):
+    if is_mapping(value):
         return {key: _plain(entry) for key, entry in value.items() if entry is not None}
-    if isinstance(value, list | tuple):
+    if is_list(value) or is_tuple(value):
         return [_plain(entry) for entry in value]
     return value.item() if getattr(value, "ndim", None) == 0 else value

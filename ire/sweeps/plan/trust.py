@@ -18,6 +18,7 @@ from typing import Any
 from ire.invalid_input import InvalidInput
 from ire.methods.foreign import CLASS
 from ire.methods.own_arm import OPTIMIZER
+from ire.plain_values import is_list, is_table, is_tuple
 from ire.sweeps.records.records import TrialRecord
 from ire.trial.script import SUFFIX
 
@@ -29,7 +30,7 @@ def classes_in_plan(text: str) -> tuple[list[str], list[str]]:
     """
     table = _table(text)
     space = table.get("space")
-    inside = _table(space.get("text")) if isinstance(space, dict) else {}
+    inside = _table(space.get("text") if is_table(space) else None)
     names = [*_texts(table.get("methods")), *_keys(inside)]
     modules = dict.fromkeys(found["module"] for name in names for found in CLASS.finditer(name))
     return list(modules), list(_texts(table.get("import_path")))
@@ -122,21 +123,25 @@ def _table(text: Any) -> Mapping[str, Any]:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    yield from (entry for entry in value if isinstance(entry, str)) if isinstance(value, list | tuple) else ()
+    yield from (
+        (entry for entry in value if isinstance(entry, str)) if is_list(value) or is_tuple(value) else ()
+    )
 
 
 def _all_texts(value: Any) -> Iterator[str]:
     """All strings in a value, including those nested in lists and tables."""
     if isinstance(value, str):
         yield value
-    elif isinstance(value, dict | list):
-        for entry in value.values() if isinstance(value, dict) else value:
+    elif is_table(value):
+        yield from _all_texts(list(value.values()))
+    elif is_list(value):
+        for entry in value:
             yield from _all_texts(entry)
 
 
 def _keys(table: Any) -> Iterator[str]:
     """Every key of nested tables, the entries of default_methods, and the strings in `optimizer` of an arm."""
-    if isinstance(table, dict):
+    if is_table(table):
         yield from _texts(table.get("default_methods", ()))
         yield from _all_texts(table.get(OPTIMIZER))
         for key, value in table.items():

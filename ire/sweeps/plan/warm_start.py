@@ -45,7 +45,8 @@ def warm_started(plan: Plan, *, trust: bool = False) -> WarmStart:
     if differing:
         raise InvalidInput(f"{where}: its trials do not apply to this sweep: {'; '.join(differing)}")
     records = read_records(home.folder)
-    found, spent, seen = [], Counter[str](), Counter[str]()
+    spent, seen = Counter[str](), Counter[str]()
+    found: list[ImportedTrial] = []
     for trial in records.trials.values():
         if trial.stage != SEARCH or trial.arm not in plan.methods:
             continue

@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 
 ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 DEADLINE_SECONDS = 15.0
@@ -15,7 +15,7 @@ DEADLINE_SECONDS = 15.0
 
 
 @contextlib.contextmanager
-def terminate_like_interrupt(farewell: Callable[[], None]) -> Iterator[None]:
+def terminate_like_interrupt(farewell: Callable[[], None]) -> Generator[None, None, None]:
     """Let the signals `ENDING` end a sweep cleanly, as SIGINT does; ignored ones (`nohup`, `disown`) stay ignored.
 
     If that takes too long, `farewell` is called and the process exits: everything is already recorded.

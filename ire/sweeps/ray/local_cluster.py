@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 from ire.foreign_text import in_one_line
@@ -39,7 +39,7 @@ class ClusterLost(Exception):
 
 
 @contextlib.contextmanager
-def local_cluster(*, cpus: int) -> Iterator[None]:
+def local_cluster(*, cpus: int) -> Generator[None, None, None]:
     """A cluster with `cpus` CPUs and this machine's GPUs; raises `InvalidInput` if Ray cannot start."""
     import ray
 
@@ -88,7 +88,7 @@ def _why_dead() -> str:
 
 
 @contextlib.contextmanager
-def leave_if_stuck(farewell: Callable[[str], None]) -> Iterator[Callable[[], None]]:
+def leave_if_stuck(farewell: Callable[[str], None]) -> Generator[Callable[[], None], None, None]:
     """End the process, after calling `farewell` with the reason, if the driver waits for a dead cluster.
 
     A call to a dead GCS never returns, and after a minute Ray ends the process without a message; a stopped raylet
@@ -133,7 +133,7 @@ def _cause(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def _private_folder() -> Iterator[Path]:
+def _private_folder() -> Generator[Path, None, None]:
     """A temporary folder that only this user can enter, with a short path."""
     parent = _parent()
     _remove_abandoned(parent)
@@ -174,7 +174,7 @@ def _remove_abandoned(parent: Path) -> None:
 
 
 @contextlib.contextmanager
-def _own_token() -> Iterator[None]:
+def _own_token() -> Generator[None, None, None]:
     """Set a new secret token for a cluster that is started inside; it is not written to any file."""
     from trainables.gang.ray_internals import forget_token
 

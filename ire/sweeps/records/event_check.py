@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ire.invalid_input import InvalidInput
+from ire.plain_values import is_list, is_table
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.,:+=@-]{0,199}")
 """A trial's name, which is also the name of its folders: one component of a path, never hidden."""
@@ -126,7 +127,7 @@ def check_identity(fields: Fields) -> None:
 def _check_fractions(fields: Fields) -> None:
     """Raise `NoEvent` unless each is the share of a tensor in the mask, and the size of the tensor."""
     for name, fraction in fields.items():
-        if not isinstance(fraction, list) or len(fraction) != 2:
+        if not is_list(fraction) or len(fraction) != 2:
             raise NoEvent(f"the mask of {_shown(name)} is {_shown(fraction)}")
         share, coordinates = fraction
         _number({"a share": share}, "a share")
@@ -138,16 +139,16 @@ def _check_widened(fields: Fields) -> None:
     for name in ("study", "trials"):
         _whole(fields, name, low=0)
     ranges = fields.get("ranges")
-    if not isinstance(ranges, list) or not ranges:
+    if not is_list(ranges) or not ranges:
         raise NoEvent(f"the widened ranges are {_shown(ranges)}")
     for entry in ranges:
-        if not isinstance(entry, dict):
+        if not is_table(entry):
             raise NoEvent(f"a widened range is {_shown(entry)}")
         for name in ("table", "setting"):
             _text(entry, name)
         for name in ("old", "new"):
             ends = entry.get(name)
-            if not isinstance(ends, list) or len(ends) != 2:
+            if not is_list(ends) or len(ends) != 2:
                 raise NoEvent(f"a range is {_shown(ends)}")
             for end in ends:
                 _number({"an end of a range": end}, "an end of a range")
@@ -180,7 +181,7 @@ def _optional_text(line: Fields, name: str) -> None:
 
 def _table(line: Fields, name: str) -> Fields:
     value = line.get(name)
-    if not isinstance(value, dict):
+    if not is_table(value):
         raise NoEvent(f"{name} is {_shown(value)}, not a table")
     return value
 

@@ -7,11 +7,12 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 from ire.invalid_input import InvalidInput
+from ire.plain_values import is_table
 from ire.storage.file_lock import try_lock
 from ire.storage.storage import Storage, patiently
 
@@ -31,7 +32,7 @@ class LockLost(PermissionError):
 
 
 @contextlib.contextmanager
-def folder_locked(folder: Path) -> Iterator[None]:
+def folder_locked(folder: Path) -> Generator[None, None, None]:
     """Hold the lock of a folder until its owner's process ends; raises `InvalidInput` if another process has it."""
     try:
         lock = try_lock(folder / ".lock")
@@ -65,7 +66,7 @@ class Lease:
         self._renewing = threading.Lock()
 
     @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self) -> Generator[None, None, None]:
         """Take the lease and renew it in a thread; raises `InvalidInput` if another process has it."""
         try:
             self._take()
@@ -180,9 +181,10 @@ def _myself() -> dict[str, Any]:
 def folder_owner(folder: Path) -> dict[str, Any]:
     """The current or last owner of a folder's lock; empty if unknown."""
     try:
-        return json.loads((folder / OWNER).read_text())
+        found = json.loads((folder / OWNER).read_text())
     except (OSError, ValueError):
         return {}
+    return found if is_table(found) else {}
 
 
 def is_gone(owner: dict[str, Any]) -> bool:

@@ -11,6 +11,6 @@ def user_of(folder: Path) -> str | None:
     A process on another machine may have ended. For an object store nothing is known.
     """
     owner = folder_owner(folder)
-    if not isinstance(owner, dict) or not isinstance(owner.get("pid"), int) or is_gone(owner):
+    if not isinstance(owner.get("pid"), int) or is_gone(owner):
         return None
     return f"process {owner['pid']} on {owner['host']}"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ire.invalid_input import InvalidInput
+from ire.plain_values import is_list, is_table
 
 SURROGATE = (b"\\ud", b"\\uD")
 """Start of a JSON escape that may be half a character, which UTF-8 files and data frames do not accept."""
@@ -62,7 +63,7 @@ def _parsed(line: bytes, path: Path, number: int) -> dict[str, Any]:
         raise InvalidInput(
             f"{path}, line {number}: it was damaged after it was written ({error}); restore the file from a copy"
         ) from error
-    if not isinstance(found, dict):
+    if not is_table(found):
         raise InvalidInput(
             f"{path}, line {number}: it is not an event of a sweep but {type(found).__name__}; restore the file "
             "from a copy"
@@ -78,8 +79,8 @@ def _whole(value: Any) -> Any:
     """The value with every half character replaced by its escape."""
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
-    if isinstance(value, list):
+    if is_list(value):
         return [_whole(entry) for entry in value]
-    if isinstance(value, dict):
+    if is_table(value):
         return {_whole(key): _whole(entry) for key, entry in value.items()}
     return value

@@ -35,7 +35,7 @@ def mend(events: Sequence[Line], results: Sequence[Line], folder: Path) -> list[
     started = {event["trial"] for event in events if event["event"] == "start"}
     ended = {event["trial"] for event in events if event["event"] == "end"}
     counted = max((event["results"] for event in events), default=0)
-    lacking = []
+    lacking: list[dict[str, Any]] = []
     for index, line in enumerate(results):
         name = line["trial"]
         if name not in started:
@@ -59,7 +59,7 @@ def words(
     lacking: Sequence[Line], events: Sequence[Line], results: Sequence[Line], folder: Path
 ) -> list[str]:
     """Messages for the user about reconstructed events and lost reports; empty for intact records."""
-    lines = []
+    lines: list[str] = []
     if lacking:
         trials = sum(event["event"] == "start" for event in lacking)
         state = "lacked its last events" if events else "was missing or empty"
@@ -85,7 +85,8 @@ def _start(line: Line, index: int) -> dict[str, Any]:
 
 
 def _end(line: Line, before: Sequence[Line]) -> dict[str, Any]:
-    last = next((r for r in reversed(before) if r["trial"] == line["trial"] and "step" in r), {})
+    none: Line = {}
+    last = next((r for r in reversed(before) if r["trial"] == line["trial"] and "step" in r), none)
     return {
         "event": "end",
         "trial": line["trial"],

@@ -127,7 +127,7 @@ class Records:
         yield from self._replay_results(results[self._results :])
 
     def _read(self, path: Path, check: Callable[[dict[str, Any]], None]) -> list[dict[str, Any]]:
-        lines = []
+        lines: list[dict[str, Any]] = []
         for number, line in numbered_lines(path):
             try:
                 check(line)
@@ -229,7 +229,12 @@ class Records:
         self._ended(trial, self._append_event(fields | ({"error": error} if error else {})))
 
     def _append_result(self, trial: TrialRecord, line: dict[str, Any]) -> None:
-        keys = {"trial": trial.name, "method": trial.method, "stage": trial.stage, "seed": trial.spec.seed}
+        keys: dict[str, Any] = {
+            "trial": trial.name,
+            "method": trial.method,
+            "stage": trial.stage,
+            "seed": trial.spec.seed,
+        }
         if not trial.reports:
             assert trial.started is not None
             keys["start"] = trial.identity() | {"time": trial.started.isoformat()}
@@ -258,7 +263,7 @@ def read_records(folder: Path) -> Records:
 
 def _still_there(events: list[dict[str, Any]], results: int) -> list[int]:
     """For each event, how many results before it still exist; a later event with a smaller count shows a loss."""
-    counts = []
+    counts: list[int] = []
     for line in reversed(events):
         results = min(results, line["results"])
         counts.append(results)

@@ -1,9 +1,10 @@
 """One trial in the records: its specification, reports, faults and end."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 from ire.invalid_input import InvalidInput
 from ire.sweeps.records.event_check import RUNNING
@@ -37,15 +38,15 @@ class TrialRecord:
     """How it differs from that trial: a point of the curve (`x2`, `x2-lr0.5`), or the name of a control."""
     status: str = RUNNING
     error: str | None = None
-    reports: list[Report] = field(default_factory=list)
+    reports: list[Report] = field(default_factory=list[Report])
     """Its reports, in rising steps."""
     started: datetime | None = None
     ended: datetime | None = None
-    faults: list["Fault"] = field(default_factory=list)
+    faults: list["Fault"] = field(default_factory=list["Fault"])
     """Its faults, whether the trial survived them or not."""
     widened: dict[str, Any] | None = None
     """Ranges of its study that were widened right before it started (`ire.sweeps.search.widening`)."""
-    flat_fractions: dict[str, FlatFraction] = field(default_factory=dict)
+    flat_fractions: dict[str, FlatFraction] = field(default_factory=dict[str, FlatFraction])
     """What IRE's mask held of each tensor at the end, by name; only of confirm runs and controls."""
     prefix: int = 0
     """Gradient evaluations that another trial spent for it, counted as its own (`trainables.training.prefix`)."""
@@ -88,7 +89,7 @@ class TrialRecord:
 
     def final(self, name: str) -> Any:
         """A value of the last report; requires at least one report."""
-        return self.reports[-1][name]
+        return cast(Mapping[str, Any], self.reports[-1])[name]
 
     def is_new(self, report: Report) -> bool:
         """Whether the report's step is new."""

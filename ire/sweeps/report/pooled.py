@@ -31,9 +31,9 @@ def pooled_tables(sweeps: PooledSweeps) -> list[Table]:
 def _table(sweeps: PooledSweeps, clock: str) -> Table:
     verdicts = sweeps.verdicts(clock)
     columns = [e.plan.task if len(s) == 1 else e.plan.name for s in sweeps.tasks.values() for e in s]
-    lines = []
+    lines: list[list[str]] = []
     for method in sweeps.methods:
-        cells = []
+        cells: list[str] = []
         for studies in sweeps.tasks.values():
             for experiment in studies:
                 row = experiment.comparison.row(method)

@@ -1,7 +1,7 @@
 """The part of a run that Ray and one process share: messages of trials, calls of watchers, and kept checkpoints."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
 from ire.storage.storage import open_storage
@@ -125,7 +125,7 @@ class Run:
             watcher.noticed(text)
 
     @contextlib.contextmanager
-    def _going_on(self) -> Iterator[None]:
+    def _going_on(self) -> Generator[None, None, None]:
         """End the run cleanly if the records cannot be written, since every event must be recorded."""
         try:
             yield

@@ -112,7 +112,7 @@ class MethodStudy:
             )
             if self._is_conditional:
                 self._suggest_in_order(trial)
-            self._window.entered(number, trial._trial_id)
+            self._window.entered(number, trial._trial_id)  # pyright: ignore[reportPrivateUsage] - no public one
             params = trial.params
             settings = self._taking_part(self._fixed | params)
         self._journal.add(number, self._running(params))
@@ -151,7 +151,7 @@ class MethodStudy:
 
     def tell(self, record: TrialRecord) -> None:
         """Record the outcome of a trial."""
-        values = {}
+        values: dict[int, Any] = {}
         if record.status in (FINISHED, PRUNED):
             for report in record.reports:
                 if report["step"] in self._rungs or report is record.reports[-1]:
@@ -259,7 +259,8 @@ def _suggested(trial: optuna.Trial, name: str, found: BaseDistribution) -> Any:
             return trial.suggest_int(name, found.low, found.high, log=found.log)
         case CategoricalDistribution():
             return trial.suggest_categorical(name, found.choices)
-    raise TypeError(f"{found} is not a distribution of a search space")
+        case _:
+            raise TypeError(f"{found} is not a distribution of a search space")
 
 
 def distribution(dimension: Dimension) -> BaseDistribution:
@@ -271,4 +272,5 @@ def distribution(dimension: Dimension) -> BaseDistribution:
             return FloatDistribution(dimension.low, dimension.high, log=dimension.log)
         case Choice():
             return CategoricalDistribution(dimension.values)
-    raise TypeError(f"{dimension} is not searched")
+        case _:
+            raise TypeError(f"{dimension} is not searched")

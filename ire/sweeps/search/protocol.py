@@ -53,7 +53,7 @@ class Protocol:
         self._replay(check)
 
     def _replay(self, check: Callable[[Records], None]) -> None:
-        verdicts = {}
+        verdicts: dict[str, str | None] = {}
         for event in self.records.replay(mend=True, check=check):
             if event.kind == "start":
                 check_methods([event.trial], self.plan.named_methods)
@@ -70,6 +70,8 @@ class Protocol:
                         verdicts[event.trial.name] = arm.verdict(event.trial, event.report)
                     case "end":
                         arm.ended(event.trial)
+                    case _:
+                        pass
             except (KeyError, IndexError, TypeError) as error:
                 raise InvalidInput(
                     f"the records of {event.trial.name} do not match sweep.toml ({error!r}): restore "
@@ -78,8 +80,8 @@ class Protocol:
         for trial in self.records.trials.values():
             if trial.status != RUNNING:
                 continue
-            if verdicts.get(trial.name):  # the kill came between the last report and the end
-                self.end(trial, verdicts[trial.name])
+            if verdict := verdicts.get(trial.name):  # the kill came between the last report and the end
+                self.end(trial, verdict)
                 self.settled.append(trial)
             else:
                 self.interrupted.append(trial)
@@ -98,7 +100,7 @@ class Protocol:
     @property
     def _searched_and_measured(self) -> bool:
         """Whether no study has anything left to run."""
-        return all(study.next_after_search(lambda *_: False) is None for study in self.studies)
+        return all(study.next_after_search(_never) is None for study in self.studies)
 
     @property
     def running(self) -> list[TrialRecord]:
@@ -213,3 +215,7 @@ class Protocol:
         self.records.end(trial, status, error)
         self._running.pop(trial.name, None)
         self.arm(trial).ended(trial)
+
+
+def _never(*_: object) -> bool:
+    return False

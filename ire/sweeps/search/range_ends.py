@@ -35,7 +35,8 @@ class Edge:
 def edges(plan: Plan, method: str, settings: Mapping[str, Any]) -> list[Edge]:
     """The settings of a winner at an end of their searched range, where values beyond that end are admissible."""
     arm = plan.method(method)
-    found, admissible = [], arm.settings | arm.options
+    admissible = arm.settings | arm.options
+    found: list[Edge] = []
     taking_part = plan.space.active(arm, settings)
     for name, dimension in plan.space.dimensions(arm).items():
         end = (

@@ -68,7 +68,7 @@ class SeedContest:
         """
         if len(self.entries) == 1:
             return self.entries[0]
-        means = []
+        means: list[float] = []
         for entry in self.entries:
             runs = self.runs(entry, SELECT)
             if len(runs) < SELECTION_SEEDS or any(run.status == RUNNING for run in runs):

@@ -1,6 +1,6 @@
 """One way to open an image file: as 8-bit RGB, with its path in every error."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -23,7 +23,7 @@ UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, MemoryError)
 
 
 @contextmanager
-def rgb_image(path: Path, content: BinaryIO | None = None) -> Iterator["Image"]:
+def rgb_image(path: Path, content: BinaryIO | None = None) -> Generator["Image", None, None]:
     """The image in `path`, or in `content` that has that name, as RGB of 8 bits; raises `InvalidInput`.
 
     Grey images of 16 bits are scaled to 8. A palette and CMYK are converted, transparent pixels become white. The

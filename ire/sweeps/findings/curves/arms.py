@@ -66,12 +66,14 @@ class Arm:
     is_baseline: bool
     sides: list[Side]
     """By rising horizon."""
-    speed_ups: Mapping[str, Mapping[str, SpeedUp]] = field(default_factory=dict)
+    speed_ups: Mapping[str, Mapping[str, SpeedUp]] = field(default_factory=dict[str, dict[str, SpeedUp]])
     """By clock and baseline."""
-    draws: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
-    judgements: Mapping[str, Judgement] = field(default_factory=dict)
+    draws: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict[str, dict[str, np.ndarray]])
+    judgements: Mapping[str, Judgement] = field(default_factory=dict[str, Judgement])
     """By clock; not on wall-clock, since the machines may have been busy."""
-    differences: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
+    differences: Mapping[str, tuple[float, float, float]] = field(
+        default_factory=dict[str, tuple[float, float, float]]
+    )
     """Final loss minus the baseline's and its 95 % interval, by baseline with runs at its horizon."""
 
     @property

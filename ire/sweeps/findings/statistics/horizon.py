@@ -21,7 +21,7 @@ def decreasing(losses: np.ndarray) -> np.ndarray:
 
     By the min-max formula (Barlow et al. 1972): the minimum over starts of the maximum over ends of the means.
     """
-    h = losses.shape[1]
+    h: int = losses.shape[1]
     sums = np.concatenate([np.zeros((len(losses), 1)), losses.cumsum(axis=1)], axis=1)
     fitted = np.empty_like(losses)
     for i in range(h):
@@ -62,7 +62,7 @@ def _horizons(log: np.ndarray, curve: np.ndarray, gains: np.ndarray) -> tuple[np
     found = np.where(gains > 0, faster, np.where(gains < 0, slower, 0.0))
     missed = np.isnan(found)
     censored = np.where(missed, np.where(gains > 0, ABOVE, BELOW), WITHIN)
-    ends = np.where(gains > 0, log[-1], log[0])
+    ends = np.where(gains > 0, float(log[-1]), float(log[0]))
     return np.exp(np.where(missed, ends, found)), censored
 
 

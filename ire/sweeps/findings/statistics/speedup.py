@@ -57,7 +57,8 @@ def speed_ups_of_means(
     curve, at_1 = means[:, 2:], 2 + int(np.flatnonzero(factors == 1.0)[0])
     horizons, sides = equal_horizon(factors, curve, means[:, [at_1]] - means[:, :2])
     steps, side = horizons[:, 0] / horizons[:, 1], _side(sides[:, 0], sides[:, 1])
-    found, draws = {}, {}
+    found: dict[str, SpeedUp] = {}
+    draws: dict[str, np.ndarray] = {}
     for clock, cost in costs.items():
         values = steps * np.exp(cost)
         draws[clock] = np.column_stack([values[1:], side[1:]])

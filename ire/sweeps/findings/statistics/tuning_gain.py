@@ -6,7 +6,7 @@ All values are costs (`ire.trial.metric`): losses, or the negative of metrics of
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import gammaln
+from scipy.special import gammaln  # pyright: ignore[reportMissingTypeStubs] - it has none
 
 from ire.sweeps.findings.statistics.draws import interval, paired_draws
 from ire.sweeps.records.records import FINISHED, PRUNED, TrialRecord
@@ -63,7 +63,7 @@ def expected_best(losses: np.ndarray) -> np.ndarray:
     Drawn without replacement (Tang et al. 2020), which is unbiased, unlike drawing with replacement (Dodge et al.
     2019). Trials count as exchangeable, which is not quite true for those that a sampler suggests late.
     """
-    k = losses.shape[-1]
+    k: int = losses.shape[-1]
     ordered = np.sort(losses, axis=-1)
     n = counts(k)[:, None]
     rank = np.arange(k)[None, :]
@@ -84,7 +84,9 @@ def expected_best_interval(losses: np.ndarray, generator: np.random.Generator) -
 
 def best_so_far(trials: Sequence[TrialRecord], metric: Metric = LOSS) -> tuple[list[int], list[float]]:
     """Gradient evaluations spent up to each finished trial, in order of numbers, and the best cost so far."""
-    spent, best, at, values = 0, np.inf, [], []
+    spent, best = 0, np.inf
+    at: list[int] = []
+    values: list[float] = []
     for trial in sorted(trials, key=lambda t: t.number):
         spent += trial.gradient_evaluations
         if trial.status == FINISHED:

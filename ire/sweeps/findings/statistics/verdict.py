@@ -146,7 +146,7 @@ def judge(found: Mapping[str, Mapping[str, SpeedUp]], looks: int = 1) -> dict[st
     p_slower = {method: len(over) * min(s.p_slower for s in over.values()) for method, over in whole.items()}
     faster, low = holm(p_faster, TAIL / looks)
     slower, high = holm(p_slower, TAIL / looks)
-    judged = {}
+    judged: dict[str, Judgement] = {}
     for method, over in whole.items():
         verdict = FASTER if method in faster else SLOWER if method in slower else NOT_SHOWN
         if verdict == SLOWER:

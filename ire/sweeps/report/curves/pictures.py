@@ -71,7 +71,8 @@ def _styles(arms: Sequence[Arm]) -> dict[str, Style]:
 
 
 def _ends(comparison: CurvesComparison, looks: Mapping[str, Style]) -> Panel:
-    series, value = [], comparison.metric.cost
+    series: list[Series] = []
+    value = comparison.metric.cost
     for arm in comparison.arms:
         runs = [(side.horizon, run) for side in arm.sides for run in side.whole]
         series.append(

@@ -18,7 +18,7 @@ def curves_headline(comparison: CurvesComparison) -> str:
         return "no verdict: too few whole runs, see the contract"
     baselines = names_joined([arm.name for arm in comparison.baselines])
     methods = comparison.judges_methods
-    parts = []
+    parts: list[str] = []
     for verdict in (FASTER, SLOWER):
         arms = [arm for arm in judged if arm.judgements[clock].verdict == verdict]
         if not arms:
@@ -47,7 +47,8 @@ def _about(comparison: CurvesComparison) -> str:
 
 def curves_findings(comparison: CurvesComparison) -> list[str]:
     """Which speed-ups could have been detected, and which runs were left out."""
-    clock, found = comparison.clock, []
+    clock = comparison.clock
+    found: list[str] = []
     for arm in comparison.challengers:
         judgement, speed_up = arm.judgements.get(clock), arm.speed_up(clock)
         if judgement is None or speed_up is None:

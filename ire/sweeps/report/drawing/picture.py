@@ -51,7 +51,7 @@ class Picture:
     title: str
     caption: str
     panels: Sequence[Panel]
-    styles: Mapping[str, "Style"] = field(default_factory=dict)
+    styles: Mapping[str, "Style"] = field(default_factory=dict[str, "Style"])
     """The entries of its legend."""
     width: float = WIDTH
     height: float = HEIGHT

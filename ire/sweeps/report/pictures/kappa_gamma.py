@@ -1,6 +1,7 @@
 """The figure of κ and γ: the final value of every IRE trial over the two settings that IRE adds."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -68,7 +69,7 @@ def _panel(plan: Plan, row: Row) -> Panel:
     values = [trial.final(metric.name) for trial in finished]
     shade = Shade.over(values, log=metric.is_loss, lower_is_better=metric.mode == "min")
 
-    def points(trials: Sequence[TrialRecord], style: Style, **looks) -> Series:
+    def points(trials: Sequence[TrialRecord], style: Style, **looks: Any) -> Series:
         at = [[position(dimensions[name], trial.spec.settings[name]) for name in PAIR] for trial in trials]
         return Series(
             name=row.method,

@@ -16,6 +16,7 @@ from ire.sweeps.report.drawing.palette import CONTROL_COLOUR, Style
 from ire.sweeps.report.drawing.panel import ALONG_Y, Axis, Panel, Series
 from ire.sweeps.report.drawing.picture import Picture
 from ire.sweeps.search.stages import PUBLISHED
+from ire.trial.report import value
 
 CLOCK_LABELS = {
     "step": "optimizer steps",
@@ -99,9 +100,10 @@ def _times(runs: Sequence[TrialRecord], clock: str) -> np.ndarray:
 
 
 def _curves(comparison: Comparison, rows: Sequence[Row], styles: Mapping[str, Style], clock: str) -> Panel:
-    metric, lowest, top, series = comparison.metric, np.inf, 0.0, []
+    metric, lowest, top = comparison.metric, np.inf, 0.0
+    series: list[Series] = []
     for row in rows:
-        losses = np.array([[report[metric.name] for report in run.reports] for run in row.runs])
+        losses = np.array([[value(report, metric.name) for report in run.reports] for run in row.runs])
         mean = losses.mean(axis=0)
         series.append(
             Series(
@@ -133,7 +135,7 @@ def _curves(comparison: Comparison, rows: Sequence[Row], styles: Mapping[str, St
 
 def _baseline_curve(comparison: Comparison, rows: Sequence[Row], styles: Mapping[str, Style]) -> Panel:
     draws, metric, loss = np.random.default_rng(0), comparison.metric, comparison.judged
-    series = []
+    series: list[Series] = []
     for baseline in dict.fromkeys(point.baseline for point in comparison.curve):
         style, points = styles[baseline], comparison.curve_of(baseline)
         at = np.array(list(points))
@@ -165,20 +167,20 @@ def _baseline_curve(comparison: Comparison, rows: Sequence[Row], styles: Mapping
         (row, reached[0]) for row in rows if row.method not in with_curve and (reached := row.metric(loss))
     ]
     spread = np.linspace(-0.09, 0.09, len(others)) if len(others) > 1 else [0.0] * len(others)
-    for (row, value), shift in zip(others, spread, strict=True):
+    for (row, final), shift in zip(others, spread, strict=True):
         at, style = float(np.exp(shift)), styles[row.method]
         low, high = _mean_interval(row.runs, loss, draws)
         if "step" in row.speed_ups:
             ends = [at, row.speed_ups["step"].ratio.value]
             series.append(
-                Series(name=row.method, style=replace(style, line=":"), x=ends, y=[value] * 2, width=0.9)
+                Series(name=row.method, style=replace(style, line=":"), x=ends, y=[final] * 2, width=0.9)
             )
         series.append(
             Series(
                 name=row.method,
                 style=style,
                 x=[at],
-                y=[value],
+                y=[final],
                 low=[low],
                 high=[high],
                 interval=ALONG_Y,
@@ -234,13 +236,14 @@ def _flatness(rows: Sequence[Row], styles: Mapping[str, Style], name: str, label
 
 
 def _flatness_along(rows: Sequence[Row], styles: Mapping[str, Style], name: str, label: str) -> Panel:
-    smallest, series = np.inf, []
+    smallest = np.inf
+    series: list[Series] = []
     for row in rows:
         curves = [
-            {report["step"]: report[name] for report in run.reports if report.get(name) is not None}
+            {report["step"]: found for report in run.reports if (found := value(report, name)) is not None}
             for run in row.runs
         ]
-        steps = sorted(set.intersection(*map(set, curves)))
+        steps = sorted(set[int].intersection(*map(set, curves)))
         if not steps:
             continue
         values = np.array([[curve[step] for step in steps] for curve in curves])

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ire.methods.setting import Value
 from ire.sweeps.findings.results import Results
 from ire.sweeps.findings.rows import Row
 from ire.sweeps.plan.plan import Plan
@@ -33,7 +34,7 @@ def setting_pictures(results: Results, styles: Mapping[str, Style]) -> list[Pict
     names = list(dict.fromkeys(name for row in rows for name in searched(plan, row.method)))
     if not names:
         return []
-    pictures = []
+    pictures: list[Picture] = []
     known = {name: found for name, found in results.importances.items() if found}
     if known:
         pictures.append(
@@ -97,7 +98,11 @@ def _importance(method: str, found: Mapping[str, float], style: Style) -> Panel:
 
 
 def _slice(plan: Plan, rows: Sequence[Row], styles: Mapping[str, Style], name: str) -> Panel:
-    metric, ranges, words, series, winners = plan.space.metric, [], [], [], []
+    metric = plan.space.metric
+    ranges: list[Interval] = []
+    words: list[Value] = []
+    series: list[Series] = []
+    winners: list[Series] = []
     for row in rows:
         dimension = searched(plan, row.method).get(name)
         if dimension is None:
@@ -173,7 +178,7 @@ def _parallel(plan: Plan, row: Row, style: Style) -> Panel:
     dimensions, won = searched(plan, row.method), [winner.trial for winner in row.winners]
     trials = sorted(finished_trials(row, plan.space.metric)[::-1], key=lambda trial: trial in won)
     worse = Style(WORSE, "-", style.marker)
-    series = []
+    series: list[Series] = []
     for rank, trial in enumerate(trials):
         settings, share = trial.spec.settings, (rank + 1) / len(trials)
         series.append(

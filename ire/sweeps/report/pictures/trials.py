@@ -14,6 +14,7 @@ from ire.sweeps.report.drawing.picture import Picture
 from ire.sweeps.report.pictures.runs import NATS
 from ire.sweeps.report.pictures.searched import MAX_SHOWN, trial_note
 from ire.trial.metric import Metric
+from ire.trial.report import Report, value
 
 POINTS = 30_000
 """Maximum number of points of all trials together, so that the page stays small."""
@@ -29,7 +30,7 @@ def trial_pictures(results: Results, styles: Mapping[str, Style]) -> list[Pictur
     if not trials:
         return []
     most = max(FEWEST, POINTS // len(trials))
-    losses = [report[metric.name] for trial in trials for report in _reports(trial, metric, most)]
+    losses = [value(report, metric.name) for trial in trials for report in _reports(trial, metric, most)]
     log = metric.is_loss and min(losses) > 0
     y = Axis(
         label=f"validation {metric.words}{NATS if metric.is_loss else ''}",
@@ -67,7 +68,7 @@ def _shown(row: Row, metric: Metric) -> list[TrialRecord]:
     return [*best, *(winner.trial for winner in row.winners if winner.trial not in best)]
 
 
-def _reports(trial: TrialRecord, metric: Metric, most: int) -> list:
+def _reports(trial: TrialRecord, metric: Metric, most: int) -> list[Report]:
     """About `most` of the reports with a value, evenly spaced, the last one among them."""
     known = [report for report in trial.reports if report.get(metric.name) is not None]
     return known[:: -(-len(known) // most)] + (
@@ -77,7 +78,7 @@ def _reports(trial: TrialRecord, metric: Metric, most: int) -> list:
 
 def _panel(plan: Plan, row: Row, trials: Sequence[TrialRecord], style: Style, y: Axis, most: int) -> Panel:
     won, metric = [winner.trial for winner in row.winners], plan.space.metric
-    series = []
+    series: list[Series] = []
     for trial in sorted(trials, key=lambda trial: trial in won):
         reports = _reports(trial, metric, most)
         series.append(
@@ -85,7 +86,7 @@ def _panel(plan: Plan, row: Row, trials: Sequence[TrialRecord], style: Style, y:
                 name=row.method,
                 style=Style(style.colour, (0, (4, 2)) if trial.status == PRUNED else "-", style.marker),
                 x=[report["step"] for report in reports],
-                y=[report[metric.name] for report in reports],
+                y=[value(report, metric.name) for report in reports],
                 width=2.4 if trial in won else 1.0,
                 alpha=1.0 if trial in won else 0.45,
                 note=f"{trial_note(plan, trial)}\n{'won' if trial in won else trial.status}",

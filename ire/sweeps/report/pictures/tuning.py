@@ -44,7 +44,7 @@ def tuning_pictures(results: Results, styles: Mapping[str, Style]) -> list[Pictu
 
 
 def _best_so_far(metric: Metric, rows: Sequence[Row], styles: Mapping[str, Style]) -> Panel:
-    series = []
+    series: list[Series] = []
     for row in rows:
         for study in sorted({trial.study for trial in row.search}):
             trials = [trial for trial in row.search if trial.study == study]
@@ -75,7 +75,8 @@ def _best_so_far(metric: Metric, rows: Sequence[Row], styles: Mapping[str, Style
 
 
 def _expected_best(plan: Plan, rows: Sequence[Row], styles: Mapping[str, Style]) -> Panel:
-    metric, series = plan.space.metric, []
+    metric = plan.space.metric
+    series: list[Series] = []
     for row in rows:
         costs = trial_costs(row.search, metric)
         draws = np.random.default_rng(derive_seed(plan.seed, "expected best", row.method))

@@ -12,7 +12,7 @@ from ire.trial.metric import Metric
 
 def control_findings(comparison: Comparison) -> list[str]:
     """What remains of each method's advantage when one of its parts is removed."""
-    sentences = []
+    sentences: list[str] = []
     for row in comparison.rows:
         known = {control.name: control for control in row.controls if control.name != PUBLISHED}
         if row.unsettled:
@@ -39,7 +39,8 @@ def control_findings(comparison: Comparison) -> list[str]:
 
 
 def _of_controls(row: Row, metric: Metric, boost: Control, others: Collection[Control]) -> list[str]:
-    sentences, method, helps = [], row.method, is_better(boost.against_method)
+    method, helps = row.method, is_better(boost.against_method)
+    sentences: list[str] = []
     if not helps:
         worse = boost.against_method is not None and boost.against_method.shows_worse
         ends = f"is {metric.better}" if worse else f"is not shown to be {metric.worse}"

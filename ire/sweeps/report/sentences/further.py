@@ -58,7 +58,7 @@ def _clock(comparison: Comparison) -> list[str]:
 
 def _other_clocks(comparison: Comparison) -> list[str]:
     """Verdicts on the clocks other than the headline's."""
-    sentences = []
+    sentences: list[str] = []
     for clock, words in CLOCKS.items():
         if clock == comparison.clock:
             continue
@@ -73,7 +73,8 @@ def _other_clocks(comparison: Comparison) -> list[str]:
 
 def _power(comparison: Comparison) -> list[str]:
     """Which speed-up could have been detected, for each method without a verdict."""
-    clock, sentences = comparison.clock, []
+    clock = comparison.clock
+    sentences: list[str] = []
     for row in comparison.rows:
         if row.is_baseline or row.verdicts.get(clock) != NOT_SHOWN:
             continue
@@ -95,7 +96,7 @@ def _power(comparison: Comparison) -> list[str]:
 
 
 def _lost(comparison: Comparison) -> list[str]:
-    sentences = []
+    sentences: list[str] = []
     lost = [f"{row.method} {row.lost}" for row in comparison.rows if row.lost]
     if lost:
         sentences.append(f"No verdict on methods whose confirm runs diverged or failed: {', '.join(lost)}.")
@@ -135,7 +136,7 @@ def missing(results: Results) -> list[str]:
     """What the plan left out of the comparison, and the command that adds it."""
     comparison, plan = results.comparison, results.plan
     folder = results.home.argument
-    sentences = []
+    sentences: list[str] = []
     judged = any(row.method != comparison.baseline for row in comparison.rows)
     if comparison.baseline and judged and plan.confirm_seeds:
         if not plan.curve:

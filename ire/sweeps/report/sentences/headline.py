@@ -54,7 +54,8 @@ def _finding(comparison: Comparison) -> list[str]:
         word: [row for row in judged if row.verdicts[comparison.clock] == word]
         for word in (FASTER, SLOWER, NOT_SHOWN, NOT_FINISHED)
     }
-    clock, parts = CLOCKS[comparison.clock], []
+    clock = CLOCKS[comparison.clock]
+    parts: list[str] = []
     if faster := by_verdict[FASTER]:
         parts.append(
             f"in {clock}, over {comparison.studies} studies, {methods_joined(faster)} {is_or_are(faster)} "
@@ -84,7 +85,8 @@ def _configurations(comparison: Comparison, rows: Sequence[Row]) -> list[str]:
     }
     better = [method for method, difference in known.items() if difference.shows_better]
     worse = [method for method, difference in known.items() if difference.shows_worse]
-    parts, yardstick, metric = [], f"the one found for {comparison.baseline}", comparison.metric
+    yardstick, metric = f"the one found for {comparison.baseline}", comparison.metric
+    parts: list[str] = []
     of = "" if metric.is_loss else f" in {metric.words}"
     if better:
         parts.append(

@@ -10,7 +10,7 @@ TIED = 0.5
 
 def mask_findings(comparison: Comparison) -> list[str]:
     """The methods whose last masks are not meaningful."""
-    sentences = []
+    sentences: list[str] = []
     for row in comparison.rows:
         overlap, zeros, flat = (
             row.metric(name) for name in ("mask_overlap", "zero_curvature", "flat_fraction")

@@ -8,7 +8,7 @@ from ire.sweeps.search.widening import Moved, has_room, widest
 
 def widened(results: Results) -> list[str]:
     """Which ranges were widened, and how many trials that added."""
-    sentences = []
+    sentences: list[str] = []
     for widening in results.comparison.widenings:
         moved = dict.fromkeys(f"{m} ({', '.join(_sharing(results, m))})" for m in widening.moved)
         study = f" in study {widening.study + 1}" if results.comparison.studies > 1 else ""
@@ -31,7 +31,8 @@ def _sharing(results: Results, moved: Moved) -> list[str]:
 
 
 def unfinished(results: Results) -> list[str]:
-    comparison, sentences = results.comparison, []
+    comparison = results.comparison
+    sentences: list[str] = []
     ends = [edge for row in comparison.rows for edge in row.edges]
     if ends:
         remedy = "Widen the range and run all methods again."
@@ -100,7 +101,7 @@ def searched_by_default(results: Results) -> list[str]:
 
 def not_searched(results: Results) -> list[str]:
     """Which methods were not searched, and what is known about the cost of their settings."""
-    sentences = []
+    sentences: list[str] = []
     for row in results.comparison.rows:
         if row.is_searched:
             continue

@@ -17,7 +17,7 @@ def contract(results: Results) -> Table:
 
 def faults(results: Results) -> Table:
     """What went wrong with trials and was not caused by their settings: dead workers, hangs, exceptions."""
-    lines = []
+    lines: list[list[str]] = []
     for trial in results.records.trials.values():
         for fault in trial.faults:
             lines.append([trial.name, fault.kind, last_line(fault.cause), trial.status])

@@ -29,7 +29,7 @@ def searches(results: Results) -> Table:
     heads += ["optimizer share"] * is_timed + ["winner", "settings"]
     trials = results.records.trials.values()
     budgets = [study_plan(plan, study, trials).budget for study in range(comparison.studies)]
-    lines = []
+    lines: list[list[str]] = []
     for row in comparison.rows:
         winners = {winner.study: winner for winner in row.winners}
         for study in range(comparison.studies):
@@ -61,7 +61,8 @@ def _state_bytes(method: Method) -> str:
 
 def tuning_efforts(results: Results) -> Table:
     """How easily each method was tuned, over the studies; no lines with too few studies for an interval."""
-    comparison, lines = results.comparison, []
+    comparison = results.comparison
+    lines: list[list[str]] = []
     for row in comparison.rows:
         found = tuning_effort(results, row)
         if found is not None:
@@ -108,7 +109,8 @@ def grid(results: Results) -> Table:
 
 def all_trials(results: Results) -> Table:
     """Every search trial with its settings, best first; the page can sort it."""
-    plan, metric, found = results.plan, results.comparison.metric, []
+    plan, metric = results.plan, results.comparison.metric
+    found: list[tuple[Row, TrialRecord, bool]] = []
     for row in results.comparison.rows:
         won = [winner.trial for winner in row.winners]
         found += [(row, trial, trial in won) for trial in row.search]

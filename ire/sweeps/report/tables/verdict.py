@@ -88,7 +88,7 @@ def other_ratios(results: Results) -> Table:
         f"best run: {words}",
         f"{comparison.metric.words} minus that of its base",
     ]
-    lines = []
+    lines: list[list[str]] = []
     for row in comparison.rows:
         untuned = published(row)
         cells = [
