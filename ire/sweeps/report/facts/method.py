@@ -27,6 +27,15 @@ from ire.sweeps.report.facts.numbers import (
     ratio_facts,
     speed_up_facts,
 )
+from ire.sweeps.report.facts.schema import (
+    ExpectedBest,
+    FinalValues,
+    MeanStd,
+    MeasuredFacts,
+    MethodFacts,
+    TimingFacts,
+    TuningFacts,
+)
 from ire.sweeps.report.sentences.search import shared
 from ire.sweeps.report.tables.search import tuning_effort
 from ire.sweeps.search.stages import CONTROL_WORDS
@@ -34,7 +43,7 @@ from ire.trial.report import MEASURES
 from ire.trial.seeds import derive_seed
 
 
-def method_facts(results: Results, row: Row) -> dict[str, Any]:
+def method_facts(results: Results, row: Row) -> MethodFacts:
     comparison = results.comparison
     untuned = published(row)
     return {
@@ -90,7 +99,7 @@ def method_facts(results: Results, row: Row) -> dict[str, Any]:
         "gradient_evaluations": row.spent,
         "shared_gradient_evaluations": shared(results, row.method),
         "training_seconds": row.training_seconds,
-        **({} if row.optimizer_share is None else {"optimizer_share": row.optimizer_share}),
+        **_timing(row),
         "trials_to_within_1_percent": [
             trials_to_within(
                 [trial for trial in row.search if trial.study == winner.study], results.plan.space.metric
@@ -103,11 +112,11 @@ def method_facts(results: Results, row: Row) -> dict[str, Any]:
     }
 
 
-def _measured(comparison: Comparison, measured: Measured) -> dict[str, Any]:
+def _measured(comparison: Comparison, measured: Measured) -> MeasuredFacts:
     names = [f"{split}_{name}" for split in ("val", "test") for name in comparison.metrics]
     of_mask = ("mask_overlap", "zero_curvature")
 
-    def reached(names: Iterable[str]) -> dict[str, dict[str, float]]:
+    def reached(names: Iterable[str]) -> dict[str, MeanStd]:
         return {name: mean_std(found) for name in names if (found := measured.metric(name))}
 
     return {
@@ -124,7 +133,11 @@ def _measured(comparison: Comparison, measured: Measured) -> dict[str, Any]:
     }
 
 
-def _tuning_effort(results: Results, row: Row) -> dict[str, Any]:
+def _timing(row: Row) -> TimingFacts:
+    return {} if row.optimizer_share is None else {"optimizer_share": row.optimizer_share}
+
+
+def _tuning_effort(results: Results, row: Row) -> TuningFacts:
     """How easily the method was tuned; empty with too few studies."""
     found = tuning_effort(results, row)
     if found is None:
@@ -133,7 +146,7 @@ def _tuning_effort(results: Results, row: Row) -> dict[str, Any]:
     return {"tuning_effort": {"trials": mean, "low": low, "high": high}}
 
 
-def _expected_best(results: Results, row: Row) -> dict[str, Any] | None:
+def _expected_best(results: Results, row: Row) -> ExpectedBest | None:
     metric = results.plan.space.metric
     costs = trial_costs(row.search, metric)
     if not len(costs):
@@ -144,7 +157,7 @@ def _expected_best(results: Results, row: Row) -> dict[str, Any] | None:
     return {"n": n, "mean": mean, "low": min(low, high), "high": max(low, high)}
 
 
-def final_values(comparison: Comparison, values: Callable[[str], Any]) -> dict[str, Any]:
+def final_values(comparison: Comparison, values: Callable[[str], Any]) -> FinalValues:
     """Final values of the compared metric; empty where it is the loss, whose values are always given."""
     metric = comparison.metric
     if metric.is_loss:

@@ -1,7 +1,6 @@
 """Numbers of `report.json` with their intervals and bounds: speed-ups, ratios and differences."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -9,6 +8,7 @@ from ire.sweeps.findings.differences import Difference
 from ire.sweeps.findings.statistics.horizon import ABOVE, BELOW, UNKNOWN, WITHIN
 from ire.sweeps.findings.statistics.speedup import CLOCKS
 from ire.sweeps.findings.statistics.verdict import Ratio, SpeedUp
+from ire.sweeps.report.facts.schema import DifferenceFacts, MeanStd, RatioFacts, SpeedUpFacts
 
 CENSORED = {BELOW: "at most", WITHIN: None, ABOVE: "at least", UNKNOWN: "unknown"}
 """How a ratio is bounded where the baseline's curve ends."""
@@ -19,17 +19,17 @@ def finite(value: float) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def mean_std(value: tuple[float, float]) -> dict[str, float]:
+def mean_std(value: tuple[float, float]) -> MeanStd:
     """A mean and a standard deviation."""
     return {"mean": value[0], "std": value[1]}
 
 
-def by_clock(found: Mapping[str, SpeedUp]) -> dict[str, Any]:
+def by_clock(found: Mapping[str, SpeedUp]) -> dict[str, SpeedUpFacts]:
     """Speed-ups by clock, in the order of `CLOCKS`."""
     return {clock: speed_up_facts(found[clock]) for clock in CLOCKS if clock in found}
 
 
-def speed_up_facts(found: SpeedUp) -> dict[str, Any]:
+def speed_up_facts(found: SpeedUp) -> SpeedUpFacts:
     """A speed-up with its interval, the number of units it was drawn from, and its p-values."""
     return {
         **ratio_facts(found.ratio),
@@ -41,12 +41,12 @@ def speed_up_facts(found: SpeedUp) -> dict[str, Any]:
     }
 
 
-def ratio_facts(ratio: Ratio) -> dict[str, Any]:
+def ratio_facts(ratio: Ratio) -> RatioFacts:
     """A ratio, and whether it is a bound."""
     return {"value": ratio.value, "censored": CENSORED[ratio.censored]}
 
 
-def difference_facts(found: Difference | None) -> dict[str, Any] | None:
+def difference_facts(found: Difference | None) -> DifferenceFacts | None:
     """A difference with its interval and the number of units it was drawn from."""
     return (
         {"value": found.value, "low": found.low, "high": found.high, "units": found.units} if found else None

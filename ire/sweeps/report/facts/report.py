@@ -1,9 +1,9 @@
-"""The report as plain data: `report.json`, whose schema is described in docs/report.md and versioned here."""
+"""The report of one sweep as plain data, as `report.json` holds it."""
 
 from dataclasses import asdict
-from typing import Any
 
 from ire.sweeps.findings.calibration import calibration_of
+from ire.sweeps.findings.clause import Clause
 from ire.sweeps.findings.comparison import Comparison
 from ire.sweeps.findings.of_functions import is_function
 from ire.sweeps.findings.paper import beside_the_paper
@@ -11,15 +11,21 @@ from ire.sweeps.findings.results import Results
 from ire.sweeps.findings.statistics.verdict import MARGIN
 from ire.sweeps.report.facts.method import by_seed, final_values, method_facts
 from ire.sweeps.report.facts.reproduce import reproduce, versions
+from ire.sweeps.report.facts.schema import (
+    SCHEMA,
+    ClauseFacts,
+    ObjectiveFacts,
+    ReportFacts,
+    WarmStartFacts,
+    WidenedFacts,
+)
 from ire.sweeps.report.sentences.further import further_findings
 from ire.sweeps.report.sentences.headline import headline
 from ire.sweeps.report.sentences.search import shared
 from ire.sweeps.report.tables.table import last_line
 
-SCHEMA = 3
 
-
-def as_json(results: Results) -> dict[str, Any]:
+def as_json(results: Results) -> ReportFacts:
     """The comparison as plain data. It holds no time of creation, so equal folders give equal reports."""
     comparison, plan = results.comparison, results.plan
     return {
@@ -67,10 +73,7 @@ def as_json(results: Results) -> dict[str, Any]:
             }
             for point in comparison.curve
         ],
-        "contract": [
-            {"clause": c.name, "kept": c.kept, "text": c.text} | ({"word": c.word} if c.word else {})
-            for c in comparison.contract
-        ],
+        "contract": [_clause(clause) for clause in comparison.contract],
         "paper": [asdict(beside) | {"difference": beside.difference} for beside in beside_the_paper(results)],
         "faults": [
             {"trial": trial.name, "kind": fault.kind, "cause": last_line(fault.cause), "status": trial.status}
@@ -81,19 +84,24 @@ def as_json(results: Results) -> dict[str, Any]:
     }
 
 
-def _objective(comparison: Comparison) -> dict[str, Any]:
+def _clause(clause: Clause) -> ClauseFacts:
+    found: ClauseFacts = {"clause": clause.name, "kept": clause.kept, "text": clause.text}
+    return {**found, "word": clause.word} if clause.word else found
+
+
+def _objective(comparison: Comparison) -> ObjectiveFacts:
     """The metric that is compared; empty for the loss."""
     metric = comparison.metric
     return {} if metric.is_loss else {"objective": {"metric": metric.name, "mode": metric.mode}}
 
 
-def _widened(comparison: Comparison) -> dict[str, Any]:
+def _widened(comparison: Comparison) -> WidenedFacts:
     """The ranges that were widened; empty if none was."""
     found = [widening.to_dict() | {"study": widening.study + 1} for widening in comparison.widenings]
     return {"widened": found} if found else {}
 
 
-def _warm_start(results: Results) -> dict[str, Any]:
+def _warm_start(results: Results) -> WarmStartFacts:
     """The trials that the searches started from; empty without a warm start."""
     imported = results.plan.imported
     if imported is None:
