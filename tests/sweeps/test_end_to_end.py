@@ -286,6 +286,7 @@ def test_every_fault_is_survived_or_told_and_the_other_trials_are_untouched(clus
 
 def test_a_grid_that_shares_its_steps_through_ray_is_bitwise_the_one_in_a_process_without(cluster, tmp_path):
     plan = grid_plan(share_prefix=False, rules=RULES, data=load_task("digits").data_identity())
+    before = set(ray.util.placement_group_table())
     (tmp_path / "alone").mkdir()
     inline_sweep.run(tmp_path / "alone", plan)
     (tmp_path / "grid.toml").write_text(plan.space.text)
@@ -320,6 +321,8 @@ def test_a_grid_that_shares_its_steps_through_ray_is_bitwise_the_one_in_a_proces
     told = json.loads((tmp_path / "shared" / "report" / "report.json").read_text())
     assert [row["shared_gradient_evaluations"] for row in told["methods"]] == [0, 150]
     assert not list((tmp_path / "shared").glob("prefixes/*")), "of no use any more"
+    occupied = set(ray.util.placement_group_table()) - before
+    assert len(occupied) == 4, "two gangs, each with what Tune occupies for it, train all stages"
 
 
 def test_a_function_that_no_file_holds_is_trained_by_the_workers_of_a_cluster(cluster, tmp_path, monkeypatch):

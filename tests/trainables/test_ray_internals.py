@@ -1,11 +1,13 @@
 """The installed Ray has all that is used beyond its public interface; a release that lacks it still works."""
 
 import os
+from types import SimpleNamespace
 
 import pytest
 import ray._private.ray_constants as constants
 import ray._private.state
 import ray._private.worker
+from ray.tune.utils.object_cache import _ObjectCache
 
 from ire.invalid_input import InvalidInput
 from trainables.gang import ray_internals
@@ -16,6 +18,7 @@ from trainables.gang.ray_internals import (
     abandoned_placement_groups,
     check_train,
     dead_processes,
+    keep_idle_actors,
     lacking,
     loopback_only,
     without_cleaner,
@@ -85,6 +88,30 @@ def test_rays_own_cleaner_is_left_out_of_a_gangs_callbacks():
     cleaner, other = type(CLEANER, (), {})(), object()
     trainer = type("Trainer", (), {CALLBACKS: lambda self: [cleaner, other]})
     assert getattr(without_cleaner(trainer)(), CALLBACKS)() == [other]
+
+
+def test_tune_keeps_as_many_idle_actors_as_it_is_told(monkeypatch):
+    """Two of two trials end at the same time, and none waits: Tune alone keeps one of their actors."""
+    cache = _ObjectCache(may_keep_one=True)
+    wrapped = SimpleNamespace(_tune_controller=SimpleNamespace(_actor_cache=cache))
+
+    def kept():
+        cached = [actor for actor in ("one", "other") if cache.cache_object("1 CPU", actor)]
+        ended = list(cache.flush_cached_objects())
+        for _ in range(cache.num_cached_objects):
+            cache.pop_cached_object("1 CPU")
+        return [actor for actor in cached if actor not in ended]
+
+    assert kept() == ["one"]
+    keep_idle_actors(wrapped, "1 CPU", 2)
+    assert kept() == ["one", "other"]
+    keep_idle_actors(wrapped, "1 CPU", -2)
+    assert kept() == ["one"]
+    monkeypatch.delattr(_ObjectCache, ray_internals.NEEDED)
+    keep_idle_actors(wrapped, "1 CPU", 2)
+    assert kept() == ["one"]
+    (told,) = lacking()
+    assert "all gangs but one end" in told
 
 
 def test_nothing_else_reaches_into_ray():

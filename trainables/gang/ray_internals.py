@@ -20,6 +20,8 @@ DATASETS = "DatasetsCallback"
 CONNECT = ("_connect_and_get_accessor", "_check_connected")
 """How the state is connected: of newer releases, and of older ones such as 2.51."""
 AUTHENTICATION = "ray._private.authentication.authentication_token_setup"
+IDLE, KEEPS, NEEDED = "_actor_cache", "_maybe_cache_trial_actor", "increase_max"
+"""Where Tune keeps the actors that no trial uses, what puts them there, and how it learns how many will be needed."""
 TRAIN = "RAY_TRAIN_V2_ENABLED"
 """Chooses between the two versions of Ray Train; the second is the default from Ray 2.51 on."""
 
@@ -37,6 +39,8 @@ def lacking() -> list[str]:
         found.append("the resources of a gang whose controller has died stay occupied until the sweep ends")
     if not hasattr(TorchTrainer, CALLBACKS) and _has_cleaner():
         found.append("with a second cluster on this machine Ray may end gangs that are alive")
+    if not _keeps_idle_actors():
+        found.append("all gangs but one end whenever no trial waits for them, and start again")
     return [f"Ray {ray.__version__} is not known to this version of ire: {line}" for line in found]
 
 
@@ -149,6 +153,16 @@ def abandoned_placement_groups() -> list[str]:
     return found
 
 
+def keep_idle_actors(controller: Any, resources: Any, more: int) -> None:
+    """Let Tune keep `more` (below 0: fewer) idle actors with these `resources` for trials to come; without: it keeps one.
+
+    It ends all others as soon as no trial waits for them. `controller` is what Tune shows to a scheduler.
+    """
+    idle = getattr(getattr(controller, "_tune_controller", controller), IDLE, None)
+    if hasattr(idle, NEEDED):
+        getattr(idle, NEEDED)(resources, more)
+
+
 def without_cleaner(trainer: type) -> type:
     """A TorchTrainer that never loses its placement group to Ray's own cleaner, and starts no process for datasets;
     without: as Ray does.
@@ -205,6 +219,15 @@ def _accessor(state: Any) -> Any:
         return getattr(state, CONNECT[0])()
     getattr(state, CONNECT[1])()
     return state.global_state_accessor
+
+
+def _keeps_idle_actors() -> bool:
+    with contextlib.suppress(ImportError):
+        from ray.tune.execution.tune_controller import TuneController
+        from ray.tune.utils.object_cache import _ObjectCache
+
+        return hasattr(TuneController, KEEPS) and hasattr(_ObjectCache, NEEDED)
+    return False
 
 
 def _has_cleaner() -> bool:

@@ -18,12 +18,13 @@ from ray.tune.stopper import Stopper
 from ire.sweeps.ray.held_function import pickled
 from ire.sweeps.ray.local_cluster import ClusterLost
 from ire.sweeps.records.experiment_home import ExperimentHome
-from ire.sweeps.records.records import RUNNING
+from ire.sweeps.records.records import RUNNING, TIMING
 from ire.sweeps.running.run import Run
 from ire.sweeps.search.protocol import Protocol
 from ire.sweeps.watch.watcher import Watcher
 from trainables.functions.function import TrainingFunction, load_workload
 from trainables.gang.job import Config, Gang, Job
+from trainables.gang.ray_internals import keep_idle_actors
 from trainables.gang.trainable import GangTrainable
 
 GANGS = "gangs"
@@ -63,12 +64,16 @@ class ProtocolScheduler(FIFOScheduler):
         super().__init__()
         self._run = run
 
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        self._run.keep_gangs(tune_controller, trial.placement_group_factory)
+
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         (message,) = result["messages"]
         goes_on = self._run.message(trial.config["job"]["spec"]["name"], message)
         return TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        self._run.end_idle_gangs(tune_controller, trial.placement_group_factory)
         error = trial.get_error()  # None if the process vanished without an error
         self._run.lost(trial.config["job"]["spec"]["name"], str(error or "its process or its node has died"))
 
@@ -113,6 +118,8 @@ class TuneRun(Run):
         """
         super().__init__(protocol, home, watchers=watchers)
         self._count_slots, self._slots, self._counted = slots, slots(), time.monotonic()
+        self._idle_gangs = 0
+        """How many gangs Tune keeps while no trial waits for them."""
         plan = protocol.plan
         workload = load_workload(plan.task, plan.import_path)
         found = workload.sources if isinstance(workload, TrainingFunction) else None
@@ -159,6 +166,22 @@ class TuneRun(Run):
         )
         self.begin()
         tuner.fit()
+
+    def keep_gangs(self, controller: Any, resources: Any) -> None:
+        """Keep a gang for every slot, also while no trial waits for one, so that the next stage begins at once.
+
+        Only one in the quiet pass, which trains one trial at a time on a machine where nothing else runs.
+        """
+        is_quiet = any(trial.stage == TIMING for trial in self.protocol.running)
+        self._keep(1 if is_quiet else self._slots, controller, resources)
+
+    def end_idle_gangs(self, controller: Any, resources: Any) -> None:
+        """End the gangs that no trial uses: they may have died with the one that was lost, which nobody notices."""
+        self._keep(0, controller, resources)
+
+    def _keep(self, gangs: int, controller: Any, resources: Any) -> None:
+        keep_idle_actors(controller, resources, gangs - self._idle_gangs)
+        self._idle_gangs = gangs
 
     def close(self) -> None:
         """Close all watchers; remove Ray Train's storage for gangs."""
