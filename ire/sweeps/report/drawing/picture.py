@@ -37,6 +37,8 @@ WIDTH, HEIGHT = 4.05, 3.2
 """Size of one panel, in inches."""
 PIXELS = 76
 """Pixels per inch on the page."""
+DPI = 150
+"""Pixels per inch in a PNG file."""
 COLUMNS = 3
 LEGEND_ENTRY = 1.7
 """Width of a legend entry, in inches."""
@@ -73,9 +75,17 @@ class Picture:
 
     def write(self, folder: Path) -> None:
         """Write all panels with a legend into `folder`, as SVG and PNG."""
-        figure = self._figure()
-        for kind in ("svg", "png"):
-            (folder / f"{self.name}.{kind}").write_bytes(self._saved(figure, kind))
+        from matplotlib import rc_context
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+        figure, png, svg = self._figure(), io.BytesIO(), io.BytesIO()
+        with rc_context(RC):  # not `savefig`, which draws and lays out everything twice in each format
+            FigureCanvasAgg(figure).print_png(png)
+            figure.set_layout_engine("none")  # it stays as it was laid out
+            FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None})
+        (folder / f"{self.name}.png").write_bytes(png.getvalue())
+        (folder / f"{self.name}.svg").write_bytes(svg.getvalue())
 
     def _figure(self) -> "Figure":
         from matplotlib import rc_context
@@ -86,7 +96,7 @@ class Picture:
         rows = -(-len(self.panels) // columns)
         size = (self.width * columns, self.height * rows + (0.35 if self.styles else 0))
         with rc_context(RC):
-            figure = Figure(figsize=size, layout="constrained")
+            figure = Figure(figsize=size, dpi=DPI, layout="constrained")
             grid = list(figure.subplots(rows, columns, squeeze=False).flat)
             for panel, axes in zip(self.panels, grid, strict=False):
                 draw(panel, axes)
@@ -113,16 +123,3 @@ class Picture:
                     frameon=False,
                 )
         return figure
-
-    @staticmethod
-    def _saved(figure: "Figure", kind: str) -> bytes:
-        from matplotlib import rc_context
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.backends.backend_svg import FigureCanvasSVG
-
-        buffer = io.BytesIO()
-        with rc_context(RC):
-            (FigureCanvasSVG if kind == "svg" else FigureCanvasAgg)(figure)
-            metadata = {"Date": None} if kind == "svg" else None
-            figure.savefig(buffer, format=kind, dpi=150, metadata=metadata)
-        return buffer.getvalue()
