@@ -42,19 +42,18 @@ def arrows() -> dict[str, set[str]]:
 
 
 def reachable(found: dict[str, set[str]], source: str) -> set[str]:
-    return found[source].union(*(reachable(found, goal) for goal in found[source]))
+    seen, ahead = set(), [*found[source]]
+    while ahead:
+        if (goal := ahead.pop()) not in seen:
+            seen.add(goal)
+            ahead += found[goal]
+    return seen
 
 
 def needed(found: dict[str, set[str]]) -> dict[str, set[str]]:
     """The arrows that do not follow from others."""
-    return {
-        source: {
-            goal
-            for goal in goals
-            if not any(goal in reachable(found, other) for other in goals if other != goal)
-        }
-        for source, goals in found.items()
-    }
+    below = {name: reachable(found, name) for name in found}
+    return {source: goals.difference(*(below[goal] for goal in goals)) for source, goals in found.items()}
 
 
 def storeys(found: dict[str, set[str]]) -> list[list[str]]:
