@@ -11,7 +11,21 @@ import boto3
 import pytest
 from botocore.exceptions import BotoCoreError
 
+from ire.sweeps.report.drawing.picture import Picture
+
 sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(autouse=True)
+def undrawn(request, monkeypatch):
+    """Reports have the files of their figures, which take seconds to draw, empty unless the test is about them."""
+
+    def leave_empty(picture: Picture, folder: Path) -> None:
+        for kind in ("svg", "png"):
+            (folder / f"{picture.name}.{kind}").touch()
+
+    if not request.node.get_closest_marker("figures"):
+        monkeypatch.setattr(Picture, "write", leave_empty)
 
 
 @pytest.fixture(scope="session")

@@ -397,6 +397,7 @@ def test_a_damaged_file_is_one_line(tmp_path, name, content):
         read_curves([tmp_path / name])
 
 
+@pytest.mark.figures
 def test_the_command_prints_the_verdict_and_writes_the_report(tmp_path, monkeypatch):
     frame = table(("baseline", 3.0), ("<b>mine</b>", 2.9, 800))
     frame.to_csv(tmp_path / "curves.csv", index=False)

@@ -49,19 +49,19 @@ def cluster(s3):
     ray.shutdown()
 
 
+STARTED: list[subprocess.Popen] = []
+
+
 def launch(*arguments: str) -> subprocess.Popen:
     """Start the command as in a terminal: heeding SIGINT, even if a script has started the tests in the background."""
     heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
     command = [sys.executable, "-c", f"{heed}; from ire.sweeps.command import main; main()", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
-STARTED: list[subprocess.Popen] = []
+    STARTED.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+    return STARTED[-1]
 
 
 def start(*arguments: str, address: str) -> subprocess.Popen:
-    STARTED.append(launch(*arguments, "--address", address))
-    return STARTED[-1]
+    return launch(*arguments, "--address", address)
 
 
 @pytest.fixture(autouse=True)
@@ -174,15 +174,23 @@ def test_tensorboard_holds_every_trial_and_its_hparams_whatever_way_it_ended(swe
     assert "_hparams_/experiment" in root.summary_metadata
 
 
-@pytest.mark.parametrize(("sent", "place"), [(signal.SIGINT, "folder"), (signal.SIGKILL, "store")])
+@pytest.mark.parametrize(
+    ("begun", "sent", "resumed", "place"),
+    [
+        ("inline", signal.SIGINT, "on Ray", "folder"),
+        ("on Ray", signal.SIGINT, "inline", "folder"),
+        ("on Ray", signal.SIGKILL, "on Ray", "store"),
+    ],
+)
 def test_interrupted_or_killed_and_resumed_it_equals_the_undisturbed_sweep(
-    swept, cluster, space, tmp_path, s3, sent, place
+    swept, cluster, space, tmp_path, s3, begun, sent, resumed, place
 ):
-    """On a file system, and in an object store where the machine that resumes has nothing but its URI."""
+    """In one process or on Ray; in an object store the machine that resumes has nothing but its URI."""
     folder, _ = swept
+    where = {"inline": ["--inline"], "on Ray": ["--address", cluster]}
     storage = str(tmp_path) if place == "folder" else s3
     location = below(storage, "tiny")
-    process = start(*TINY, space, "--storage", storage, address=cluster)
+    process = launch(*TINY, space, "--storage", storage, *where[begun])
     wait_for(lambda: ended_trials(location) > 2)
     process.send_signal(sent)
     output, _ = process.communicate(timeout=60)
@@ -190,37 +198,18 @@ def test_interrupted_or_killed_and_resumed_it_equals_the_undisturbed_sweep(
         assert process.returncode == 130, output
         assert f"ire resume {location}" in output
     assert not open_experiment(location).is_complete
-    again = start("resume", location, address=cluster)
+    again = launch("resume", location, *where[resumed])
     output, _ = again.communicate(timeout=900)
     assert again.returncode == 0, output
-    resumed = home_at(location)
-    assert rows(resumed.folder) == rows(folder)
-    assert len(read_records(resumed.folder).runs) == 2
+    home = home_at(location)
+    assert rows(home.folder) == rows(folder)
+    assert [run["slots"] for run in read_records(home.folder).runs] == [1, 1]
     stored = open_storage(location).names()
     assert "report/report.html" in stored
     assert any(name.startswith("trials/sgd-0000/events.out.tfevents") for name in stored)
     assert not [name for name in stored if name.endswith(".pkl") and place == "store"]
     winners = {row.winner.name for row in open_experiment(location).comparison.rows}
     assert {name.split("/")[1] for name in stored if name.endswith(".pt")} == winners
-
-
-@pytest.mark.parametrize("begins_inline", [True, False])
-def test_begun_in_one_process_and_resumed_on_ray_or_the_other_way_round_it_is_the_same_sweep(
-    swept, cluster, space, tmp_path, begins_inline
-):
-    location = str(tmp_path / "tiny")
-    place = ["--inline"] if begins_inline else ["--address", cluster]
-    process = launch(*TINY, space, "--storage", str(tmp_path), *place)
-    wait_for(lambda: ended_trials(location) > 2)
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 130, output
-    assert not open_experiment(location).is_complete
-    again = launch("resume", location, *(["--address", cluster] if begins_inline else ["--inline"]))
-    output, _ = again.communicate(timeout=900)
-    assert again.returncode == 0, output
-    assert rows(Path(location)) == rows(swept[0])
-    assert [run["slots"] for run in read_records(Path(location)).runs] == [1, 1]
 
 
 def ended_trials(location: str) -> int:

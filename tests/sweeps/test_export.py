@@ -49,6 +49,7 @@ def test_csv_and_parquet_hold_every_trial_and_report(folders, tmp_path):
         assert {"trial", "method", "arm", "stage", "step", "val_loss"} <= set(curves.columns)
 
 
+@pytest.mark.figures
 def test_several_sweeps_have_a_geometric_mean_and_profiles(folders, tmp_path):
     done = CliRunner().invoke(app, ["report", *map(str, folders), "--output", str(tmp_path)])
     assert done.exit_code == 0, done.output

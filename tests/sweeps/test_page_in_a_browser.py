@@ -106,9 +106,9 @@ def test_pointing_at_a_winner_over_kappa_and_gamma_names_its_trial_and_value(ope
 def test_pointing_at_a_line_across_all_settings_names_its_trial(opened, experiment):
     with opened() as page:
         panel = figure_of(page, "All settings at once").locator(".live").first
-        lines = panel.locator(".line").count()
         panel.scroll_into_view_if_needed()
-        box = panel.locator(".line").last.bounding_box()
+        box = panel.locator(".line").last.bounding_box()  # waits until it is drawn
+        lines = panel.locator(".line").count()
         page.mouse.move(box["x"], box["y"] + box["height"] / 2)
         start = panel.locator(".line").last.evaluate("line => line.getPointAtLength(0)['y']")
         page.mouse.move(box["x"] + 1, panel.bounding_box()["y"] + start)

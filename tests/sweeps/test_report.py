@@ -88,6 +88,7 @@ def test_a_complete_sweep_names_its_baseline_and_every_number_once(run):
         assert row["expected_best"]["mean"] == sorted(row["expected_best"]["mean"], reverse=True)
 
 
+@pytest.mark.figures
 def test_the_page_opens_offline_and_holds_every_figure_and_table(run):
     experiment = run(plan=FULL | {"studies": 3})
     page = experiment.report()
@@ -117,6 +118,7 @@ def test_the_page_opens_offline_and_holds_every_figure_and_table(run):
     assert "ire sweep digits --methods sgd,sgd-ire,sam-sgd --trials 6" in text
 
 
+@pytest.mark.figures
 def test_a_report_is_the_same_from_the_results_and_the_plan_alone(run, tmp_path):
     experiment = run(plan=FULL, slots=3, fails=("sgd-0003", "sgd-ire-0001"))
     alone = tmp_path / "alone"
@@ -190,6 +192,7 @@ def test_frames_hold_every_trial_and_report(run):
     assert {"settings.lr", "settings.kappa", "val_loss", "status"} <= set(experiment.trials.columns)
 
 
+@pytest.mark.figures
 @pytest.mark.parametrize("events", [1, 20, 700, 1400, 2000])
 def test_a_partial_sweep_says_what_is_missing(run, events):
     experiment = run(plan=FULL, kill_after=events)
@@ -199,6 +202,7 @@ def test_a_partial_sweep_says_what_is_missing(run, events):
     assert "Incomplete" in (experiment.folder / "report" / "report.md").read_text()
 
 
+@pytest.mark.figures
 def test_the_baseline_curve_is_drawn_where_no_other_method_has_a_confirm_run(run):
     plan = {"methods": ("sgd", "sgd-ire"), "trials": 3, "curve": (0.5, 2.0), "confirm_seeds": 2}
     experiment = run(plan=plan, fails=tuple(f"sgd-ire-{i:04d}" for i in range(3)))
@@ -267,6 +271,7 @@ def trained(tmp_path_factory):
     return open_experiment(folder)
 
 
+@pytest.mark.figures
 def test_flatness_along_the_run_is_drawn_where_it_was_measured(trained):
     experiment = trained
     for row in experiment.comparison.rows:
