@@ -6,6 +6,7 @@
 import contextlib
 import logging
 import os
+import socket
 from collections.abc import Generator
 from importlib.util import find_spec
 from typing import Any
@@ -19,6 +20,8 @@ DATASETS = "DatasetsCallback"
 """Starts a process for Ray's datasets, which are not used here."""
 CONNECT = ("_connect_and_get_accessor", "_check_connected")
 """How the state is connected: of newer releases, and of older ones such as 2.51."""
+UNAUTHENTICATED = "AuthenticationError"
+"""Of `ray.exceptions`, in newer releases."""
 AUTHENTICATION = "ray._private.authentication.authentication_token_setup"
 IDLE, KEEPS, NEEDED = "_actor_cache", "_maybe_cache_trial_actor", "increase_max"
 """Where Tune keeps the actors that no trial uses, what puts them there, and how it learns how many will be needed."""
@@ -92,6 +95,26 @@ def forget_token() -> None:
         AuthenticationTokenLoader.instance().reset_cache()
 
 
+def refuses_the_token(address: str) -> bool:
+    """Whether the cluster at `address` answers, and refuses this process's token, or that it has none.
+
+    Without: `ray.init` asks 20 times, a second apart, before it says so.
+    """
+    host, _, port = address.rpartition(":")
+    try:
+        from ray._raylet import GcsClient  # pyright: ignore[reportAttributeAccessIssue]
+
+        with socket.create_connection((host, int(port)), timeout=1):
+            pass
+    except (ImportError, OSError, ValueError):  # no host and port, or nobody answers
+        return False
+    try:
+        GcsClient(address=address)
+    except Exception as error:  # what else it is, `ray.init` says
+        return type(error).__name__ == UNAUTHENTICATED
+    return False
+
+
 def show_the_token_that_is_there() -> None:
     """Show the user's token to a cluster that is joined, unless RAY_AUTH_MODE says otherwise. Without: no tokens.
 
@@ -154,7 +177,7 @@ def abandoned_placement_groups() -> list[str]:
 
 
 def keep_idle_actors(controller: Any, resources: Any, more: int) -> None:
-    """Let Tune keep `more` (below 0: fewer) idle actors with these `resources` for trials to come; without: it keeps one.
+    """Let Tune keep `more` (below 0: fewer) idle actors with these `resources`. Without: it keeps one.
 
     It ends all others as soon as no trial waits for them. `controller` is what Tune shows to a scheduler.
     """

@@ -135,11 +135,15 @@ def _join(address: str) -> None:
     """
     import ray
 
-    from trainables.gang.ray_internals import forget_token, show_the_token_that_is_there
+    from trainables.gang.ray_internals import forget_token, refuses_the_token, show_the_token_that_is_there
 
-    options = {"address": address, "log_to_driver": False, "logging_level": logging.ERROR}
+    def join() -> None:
+        if refuses_the_token(address):
+            raise ConnectionError("Unauthenticated")
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+
     try:
-        ray.init(**options)
+        join()
         return
     except (ConnectionError, ValueError, RuntimeError):
         ray.shutdown()
@@ -148,7 +152,7 @@ def _join(address: str) -> None:
         if os.environ.get("RAY_AUTH_MODE") == before:
             raise
     forget_token()
-    ray.init(**options)
+    join()
 
 
 def token_in_use() -> str:
