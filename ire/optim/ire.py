@@ -248,8 +248,8 @@ class IRE(Saving):
         with torch.enable_grad():
             return closure()
 
-    def _wanted(self) -> set[Tensor]:
-        return set(self.parameters()) if self.curvature_due else set()
+    def _wanted(self) -> tuple[set[Tensor], bool]:
+        return (set(self.parameters()) if self._source.scores is None else set()), self.curvature_due
 
     def _forget_spent(self) -> None:
         if self._spent is not None:

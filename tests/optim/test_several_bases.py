@@ -171,17 +171,18 @@ def test_other_groups_are_refused_and_change_nothing(make_model):
 
 @pytest.mark.parametrize("gradient", [None, 3.0])
 @pytest.mark.parametrize("parts", [1, 2])
-def test_a_second_optimizer_is_left_the_gradients_it_had(gradient, parts, make_model, make_batch):
-    """None, or those of a micro-batch that it is still adding up; also after a pass in several parts."""
+@pytest.mark.parametrize("start", [0, 5])
+def test_a_second_optimizer_is_left_the_gradients_it_had(gradient, parts, start, make_model, make_batch):
+    """None, or those of a micro-batch that it is still adding up; also after a pass in parts, or an early one."""
     model = make_model()
     body, head = model[0], model[2]
-    first = IRE(torch.optim.SGD(body.parameters(), lr=0.1), kappa=1, gamma=0.5)
+    first = IRE(torch.optim.SGD(body.parameters(), lr=0.1), kappa=1, gamma=0.5, start=start)
     inputs, labels = make_batch(0)
     if gradient is not None:
         for p in head.parameters():
             p.grad = torch.full_like(p, gradient)
     before = [None if p.grad is None else p.grad.clone() for p in head.parameters()]
-    assert first.curvature_due
+    assert first.curvature_due == (start == 0)
     for part in inputs.chunk(parts):
         (sampled_nll(model(part)) / parts).backward()
     assert all(p.grad is not None for p in head.parameters())
@@ -189,7 +190,7 @@ def test_a_second_optimizer_is_left_the_gradients_it_had(gradient, parts, make_m
     for p, old in zip(head.parameters(), before, strict=True):
         assert p.grad is None if old is None else torch.equal(p.grad, old)
     cross_entropy(model(inputs), labels).backward()
-    assert set(first.flat_fractions()) == set(body.parameters())
+    assert set(first._memory.masks) == set(body.parameters())
 
 
 @pytest.mark.parametrize("reentrant", [False, True])

@@ -29,8 +29,8 @@ class Owner:
         self._leftovers = Leftovers()
         _OWNERS.add(self)
 
-    def _wanted(self) -> set[Tensor]:
-        """The parameters whose curvature gradients it is about to use; empty if none is due."""
+    def _wanted(self) -> tuple[set[Tensor], bool]:
+        """The parameters whose curvature gradients it may use, and whether it is about to: a pass may also be early."""
         raise NotImplementedError
 
     def _give_back(self) -> None:
@@ -59,11 +59,11 @@ def announced(loss: Tensor) -> Tensor:
     def note(_: Tensor) -> None:
         alive = [leaf for leaf in (reference() for reference in leaves) if leaf is not None]
         wanted = {owner: owner._wanted() for owner in list(_OWNERS)}
-        others = [leaf for leaf in alive if not any(leaf in wants for wants in wanted.values())]
-        for owner, wants in wanted.items():
+        used = set().union(*(wants for wants, is_due in wanted.values() if is_due))
+        for owner, (wants, _) in wanted.items():
             own = wants.intersection(alive)
             if own:
-                owner._leftovers.note(others, own)
+                owner._leftovers.note([leaf for leaf in alive if leaf not in wants | used], own)
 
     loss.register_hook(note)  # holds no part of the graph, which would then never be freed
     return loss
