@@ -237,6 +237,13 @@ def test_elements_that_do_not_count_have_no_gradient():
             r"must broadcast .* \(2, 5\), got \(2,\)",
         ),
         ((2, 5), {"likelihood": "gaussian", "weight": torch.ones(3, 2, 5)}, "weight must broadcast"),
+        ((2, 5), {"targets": torch.tensor([1, 7]), "weight": torch.ones(5)}, "from 0 to 4, .* got 1 to 7"),
+        ((2, 5), {"targets": torch.tensor([1, -1]), "weight": torch.ones(5)}, "from 0 to 4, .* got -1 to 1"),
+        ((2, 5), {"targets": torch.tensor([1.0, 0.0])}, "in an integer type, got torch.float32"),
+        ((2, 5), {"targets": torch.tensor([True, False])}, "in an integer type, got torch.bool"),
+        ((2, 5), {"likelihood": "bernoulli", "label_smoothing": 0.1}, "belongs to likelihood='categorical'"),
+        ((2, 5), {"variance": 2.0}, "belongs to likelihood='gaussian', got 'categorical'"),
+        ((2, 5), {"generator": 7}, "generator must be a torch.Generator or None, got 7"),
     ],
 )
 def test_shapes_and_settings_without_a_meaning_are_refused(shape, arguments, message):

@@ -60,7 +60,7 @@ def announced(loss: Tensor) -> Tensor:
         alive = [leaf for leaf in (reference() for reference in leaves) if leaf is not None]
         wanted = {owner: owner._wanted() for owner in list(_OWNERS)}
         used = set().union(*(wants for wants, is_due in wanted.values() if is_due))
-        for owner, (wants, _) in wanted.items():
+        for owner, (wants, _is_due) in wanted.items():
             own = wants.intersection(alive)
             if own:
                 owner._leftovers.note([leaf for leaf in alive if leaf not in wants | used], own)

@@ -64,8 +64,16 @@ def sampled_nll(
         ValueError: shapes do not match or have no meaning, or an argument is outside its range.
     """
     _check_numbers(rank, world_size, label_smoothing, variance)
+    if not isinstance(generator, torch.Generator | None):
+        raise ValueError(f"generator must be a torch.Generator or None, got {generator!r}")
     logits = _classes_last(logits, targets, likelihood, class_axis)
-    _check_weights(logits, targets, likelihood, weight, pos_weight)
+    for name, given, default, owner in (
+        ("label_smoothing", label_smoothing, 0.0, "categorical"),
+        ("variance", variance, 0.5, "gaussian"),
+    ):
+        if given != default and likelihood != owner:
+            raise ValueError(f"{name} belongs to likelihood={owner!r}, got {likelihood!r}")
+    _check_weights(logits, targets, likelihood, weight, pos_weight, ignore_index)
     counts = None if targets is None else targets != ignore_index
     if likelihood != "categorical":
         draw = _draw_gaussian(variance) if likelihood == "gaussian" else _draw_bernoulli
@@ -147,6 +155,15 @@ def _classes_last(logits: Tensor, targets: Tensor | None, likelihood: str, class
             f"logits of shape {shape} have {logits.shape[-1]} class along the class axis, so every label is the same; "
             "use likelihood='bernoulli' for a single logit"
         )
+    if (
+        targets is not None
+        and targets.shape == logits.shape[:-1]
+        and (targets.is_floating_point() or targets.dtype == torch.bool)
+    ):
+        raise ValueError(
+            f"targets must be classes, in an integer type, got {targets.dtype}; a position that does not count has "
+            "the class ignore_index"
+        )
     if targets is not None and targets.shape != logits.shape[:-1]:
         raise ValueError(
             f"targets must have the shape of logits without the class axis, {tuple(logits.shape[:-1])}, "
@@ -177,6 +194,7 @@ def _check_weights(
     likelihood: str,
     weight: Tensor | None,
     pos_weight: Tensor | None,
+    ignore_index: int,
 ) -> None:
     for name, given in (("weight", weight), ("pos_weight", pos_weight)):
         if given is not None and not isinstance(given, Tensor):
@@ -196,6 +214,14 @@ def _check_weights(
         raise ValueError(
             "weights of classes depend on the true labels: give targets=... too, or leave the weights out"
         )
+    if weight is not None and likelihood == "categorical":
+        assert targets is not None
+        counted = targets[targets != ignore_index]
+        if not bool(((counted >= 0) & (counted < len(weight))).all()):
+            raise ValueError(
+                f"targets must be classes from 0 to {len(weight) - 1}, or ignore_index={ignore_index}, got "
+                f"{int(counted.min())} to {int(counted.max())}"
+            )
     for name, given in (("weight", weight), ("pos_weight", pos_weight)):
         if given is not None and not bool((given >= 0).all() & given.isfinite().all()):
             raise ValueError(f"{name} must be finite and >= 0, got {given}")
