@@ -23,6 +23,7 @@ from ire.optim.steps.arithmetic import wide
 from ire.optim.tensors.shards import local, whole
 from ire.optim.wrapping.bases import inside
 from ire.optim.wrapping.boostable import check_closure
+from ire.optim.wrapping.groups import is_option
 from ire.optim.wrapping.settings import check_number, check_switch
 from ire.optim.wrapping.several_bases import as_one, bases_of
 from ire.optim.wrapping.wrapper import Wrapper, without_global_hooks
@@ -53,11 +54,6 @@ class SAM(Wrapper):
         adaptive: bool = False,
         model: nn.Module | None = None,
     ) -> None:
-        check_number("rho", rho)
-        if not (math.isfinite(rho) and rho >= 0):
-            raise ValueError(
-                f"rho must be finite and >= 0, got {rho}; 0.05 is the usual choice, 0 is the base alone"
-            )
         check_switch("adaptive", adaptive)
         if model is not None and not isinstance(model, nn.Module):
             raise ValueError(f"model must be a torch.nn.Module or None, got {type(model).__name__}")
@@ -73,9 +69,28 @@ class SAM(Wrapper):
                 )
         for each in bases_of(self.base):
             check_closure(each, "SAM")
+            for group in each.param_groups:
+                if "rho" in group and not is_option("rho", each):  # Adadelta has one
+                    raise ValueError(
+                        f"a group has rho={group['rho']}, which has no effect: give SAM one rho for all"
+                    )
         self.rho = rho
         self.adaptive = adaptive
         self.model = getattr(model, "_orig_mod", model)  # what `torch.compile` hides
+
+    @property
+    def rho(self) -> float:
+        """ρ; a new value applies from the next step on."""
+        return self._rho
+
+    @rho.setter
+    def rho(self, rho: float) -> None:
+        check_number("rho", rho)
+        if not (math.isfinite(rho) and rho >= 0):
+            raise ValueError(
+                f"rho must be finite and >= 0, got {rho}; 0.05 is the usual choice, 0 is the base alone"
+            )
+        self._rho = rho
 
     def __repr__(self) -> str:
         return f"SAM(rho={self.rho}, adaptive={self.adaptive}) around {self.base!r}"

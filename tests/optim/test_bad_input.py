@@ -53,6 +53,10 @@ NAMED = [("p", torch.nn.Parameter(torch.ones(3)))]
             {"by_name": lambda name: 2, "named_parameters": NAMED},
             r"by_name\('p'\) must be a dict of settings",
         ),
+        (
+            {"ranked_by": "block", "named_parameters": torch.nn.Linear(1, 1).named_parameters()},
+            "the names that were given are those of other parameters",
+        ),
         ({"named_parameters": torch.nn.Linear(1, 1)}, "pairs of a name and a parameter, .* got Linear"),
         ({"named_parameters": [torch.ones(3)]}, "pairs of a name and a parameter, .* got list"),
     ],
@@ -103,6 +107,24 @@ def test_a_group_that_is_left_out_may_be_complex(make_model):
     assert len(optimizer.param_groups) == 2
 
 
+def test_a_complex_parameter_is_left_out_by_name_or_refused():
+    names = [("phase", COMPLEX), ("p", torch.nn.Parameter(torch.ones(3)))]
+    optimizer = IRE(torch.optim.SGD(names, lr=0.1), kappa=1, gamma=0.5, by_name={"phase": {"kappa": 0}})
+    for _, p in names:
+        p.grad = torch.ones_like(p)
+    optimizer.update_mask()
+    assert set(optimizer.flat_fractions()) == {names[1][1]}
+    with pytest.raises(ValueError, match="cannot rank complex parameters"):
+        IRE(torch.optim.SGD(names, lr=0.1), kappa=1, gamma=0.5, by_name={"p": {"kappa": 0}})
+
+
+def test_a_block_that_is_no_key_is_refused():
+    p = torch.nn.Parameter(torch.ones(3))
+    optimizer = IRE(torch.optim.SGD([("p", p)], lr=0.1), kappa=1, gamma=0.5, ranked_by=lambda name: [name])
+    with pytest.raises(ValueError, match=r"must give a hashable value, .* got \['p'\] for 'p'"):
+        optimizer.curvature_due  # noqa: B018
+
+
 def test_a_differentiable_base_is_refused(make_model):
     base = torch.optim.SGD(make_model().parameters(), lr=0.1, differentiable=True)
     with pytest.raises(ValueError, match="cannot be differentiated through"):
@@ -137,6 +159,18 @@ def test_sam_that_would_never_get_the_closure_is_refused(wrap, between, make_mod
     once = SAM(torch.optim.SGD(make_model().parameters(), lr=0.1))
     with pytest.raises(ValueError, match=r"SAM around SAM|belongs directly inside IRE"):
         wrap(between(once))
+
+
+def test_rho_is_checked_when_it_is_set_too_and_refused_where_it_has_no_effect(make_model):
+    sam = SAM(torch.optim.SGD(make_model().parameters(), lr=0.1))
+    with pytest.raises(ValueError, match="rho must be finite and >= 0, got -1"):
+        sam.rho = -1
+    sam.rho = 0.5
+    assert sam.rho == 0.5
+    groups = [{"params": list(make_model().parameters()), "rho": 0.1}]
+    with pytest.raises(ValueError, match=r"a group has rho=0\.1, which has no effect"):
+        SAM(torch.optim.SGD(groups, lr=0.1))
+    assert SAM(torch.optim.Adadelta(make_model().parameters())).rho == 0.05
 
 
 def test_the_base_must_be_an_optimizer(make_model):

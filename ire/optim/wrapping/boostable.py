@@ -8,7 +8,7 @@ from torch.optim import Optimizer
 
 from ire.optim.curvature.sources import SECOND_MOMENTS, no_second_moment
 from ire.optim.wrapping.bases import check_kind
-from ire.optim.wrapping.groups import check_group, of_group
+from ire.optim.wrapping.groups import COMPLEX, check_group, of_group
 from ire.optim.wrapping.settings import Settings
 from ire.optim.wrapping.several_bases import bases_of, innermost
 
@@ -45,11 +45,9 @@ def check_parameters(group: dict[str, Any], base: Optimizer, settings: Settings)
         ValueError: the maths does not fit.
     """
     tensors = [p[1] if isinstance(p, tuple) else p for p in group["params"]]  # torch allows (name, parameter)
-    if any(p.is_complex() for p in tensors) and of_group(group, "kappa", settings.kappa, base) != 0:
-        raise ValueError(
-            "IRE cannot rank complex parameters; hold them as real pairs (torch.view_as_real), or exclude them by "
-            "a group with kappa=0"
-        )
+    is_boosted = settings.by_name is None and of_group(group, "kappa", settings.kappa, base) != 0
+    if is_boosted and any(p.is_complex() for p in tensors):
+        raise ValueError(COMPLEX)  # what names set is looked up later
     if group.get("differentiable"):
         raise ValueError("IRE cannot be differentiated through; use differentiable=False")
     if not settings.boost_weight_decay:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from ire.optim.tensors.identity import same
-from ire.optim.wrapping.groups import OF_GROUPS, check_group, check_own, of_group
+from ire.optim.wrapping.groups import COMPLEX, OF_GROUPS, check_group, check_own, of_group
 from ire.optim.wrapping.settings import ByName, Settings, kappa_at
 
 _NUMBER = re.compile(r"\.\d+(?=\.|$)")
@@ -88,14 +88,19 @@ class Choices:
         if not self._asks_names or self._looked_at.issuperset(parameters):
             return
         names = self.names()
-        if not names:
+        if not any(p in names for p in parameters):
             raise ValueError(
                 "by_name and ranked_by need the names of the parameters: give "
                 "named_parameters=model.named_parameters(), or build the base from model.named_parameters()"
+                + ("; the names that were given are those of other parameters" if names else "")
             )
-        for p in parameters:
-            if p not in self._looked_at and p in names:
-                self._own[p] = _own(names[p], self.settings.by_name)
+        for group in self._base.param_groups:
+            for p in group["params"]:
+                if p not in self._looked_at and p in names:
+                    self._own[p] = _own(names[p], self.settings.by_name)
+                own = self._own[p][1] if p in self._own else {}
+                if p.is_complex() and own.get("kappa", self._of(group, "kappa")) != 0:
+                    raise ValueError(COMPLEX)
         self._looked_at = set(parameters)
 
     def boosted(self, step: int) -> list[Moving]:
@@ -160,7 +165,12 @@ class Choices:
         name = names.get(p)
         if name is None:
             return None
-        return by(name) if callable(by) else block_of(name)
+        block = by(name) if callable(by) else block_of(name)
+        if not isinstance(block, Hashable):
+            raise ValueError(
+                f"ranked_by must give a hashable value, such as a string, got {block!r} for {name!r}"
+            )
+        return block
 
     def _of(self, group: dict[str, Any], name: str) -> Any:
         return of_group(group, name, getattr(self.settings, name), self._base)

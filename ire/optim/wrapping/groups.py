@@ -12,6 +12,10 @@ from ire.optim.wrapping.several_bases import bases_of
 
 OF_GROUPS = ("kappa", "gamma", "lr_max")
 """The settings that a parameter group may have of its own."""
+COMPLEX = (
+    "IRE cannot rank complex parameters; hold them as real pairs (torch.view_as_real), or exclude them with kappa=0, "
+    "by a group or by_name"
+)
 
 
 def of_group(group: dict[str, Any], name: str, default: Any, base: Optimizer) -> Any:
