@@ -168,6 +168,25 @@ def test_a_single_step_goes_one_plus_kappa_times_as_far(name):
     torch.testing.assert_close(boosted, (1 + KAPPA) * alone, rtol=1e-6, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", [name for name in EVERYTHING if name not in {*REFUSED, *ELSEWHERE}])
+def test_second_moments_are_those_of_coordinates_or_refused(name):
+    """Gradients of very different sizes: the small ones make the mask."""
+    g = torch.Generator().manual_seed(0)
+    size = torch.exp(2 * torch.randn(6, 4, generator=g))
+    p = nn.Parameter(torch.randn(6, 4, generator=g))
+    try:
+        optimizer = IRE(build(name, [p]), kappa=1, gamma=0.5, curvature="second_moment")
+        for step in range(31):
+            p.grad = size * torch.randn(6, 4, generator=g)
+            torch.manual_seed(step)
+            optimizer.step()
+    except ValueError as error:
+        assert "curvature='second_moment'" in str(error)
+        return
+    small = size <= size.flatten().kthvalue(12).values
+    assert (optimizer._memory.masks[p] * small).sum() >= 9
+
+
 @pytest.mark.parametrize("name", [name for name in REFUSED if name in EVERYTHING])
 def test_what_cannot_be_boosted_is_refused_with_what_works(name):
     p = nn.Parameter(probe(torch.float64)[0])
@@ -180,6 +199,14 @@ def test_what_cannot_be_boosted_is_refused_with_what_works(name):
     base = kind(model, **ARGUMENTS.get(name, {}))
     with pytest.raises(ValueError, match=REFUSED[name]):
         IRE(base, kappa=KAPPA, gamma=0.5)
+
+
+@pytest.mark.parametrize("name, group", [("soap", {}), ("conda", {}), ("galore", {"rank": 2})])
+def test_second_moments_in_another_basis_are_refused(name, group):
+    p = nn.Parameter(probe(torch.float64)[0])
+    base = library().load_optimizer(name)([{"params": [p]} | group])
+    with pytest.raises(ValueError, match=r"second moments of .* belong to other directions"):
+        IRE(base, kappa=KAPPA, gamma=0.5, curvature="second_moment")
 
 
 @pytest.mark.parametrize("around", ["Lookahead", "OrthoGrad", "PCGrad", "ScheduleFreeWrapper"])
@@ -227,7 +254,12 @@ def test_a_subclass_of_a_refused_one_is_refused_and_without_a_boost_none_is():
     class Mine(library().MADGRAD):
         """With a schedule of its own, say."""
 
+    class RangerAdaBelief(torch.optim.AdamW):
+        """One of the family, in a package of its own."""
+
     p = nn.Parameter(torch.ones(3))
+    with pytest.raises(ValueError, match=r"put around RangerAdaBelief, .* use Lookahead"):
+        IRE(RangerAdaBelief([p]), kappa=1, gamma=0.5)
     with pytest.raises(ValueError, match="put around Mine"):
         IRE(Mine([p]), kappa=1, gamma=0.5)
     optimizer = IRE(Mine([p]), kappa=0, gamma=0.5)

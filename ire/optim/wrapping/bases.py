@@ -30,6 +30,9 @@ OWN_COPY = {
 }
 """Class -> what works instead. Nero rescales its weights to a norm of their own, which undoes the boost as well."""
 
+FAMILIES = ("A2Grad", "Ranger")
+"""Names that begin those of further classes: A2GradUni, RangerAdaBelief."""
+
 OWN_CLOSURE = {
     "AliG": "it computes its learning rate from the loss inside its step; use IRE(SGD(...))",
     "AdaLOMO": "it steps inside the backward pass; use IRE(Adafactor(...))",
@@ -53,7 +56,8 @@ def check_kind(base: Optimizer) -> None:
     for each in inside(base):
         names = [kind.__name__ for kind in type(each).__mro__]
         where = type(each).__name__ if each is base else f"{type(base).__name__} around {type(each).__name__}"
-        refused = next((name for name in names if name in OWN_COPY), None)
+        kin = [family for name in names for family in FAMILIES if name.startswith(family)]
+        refused = next((name for name in (*names, *kin) if name in OWN_COPY), None)
         if refused is not None:
             raise ValueError(
                 f"IRE cannot be put around {where}, which keeps its own copy of the parameters and steps "

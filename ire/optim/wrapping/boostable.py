@@ -12,6 +12,9 @@ from ire.optim.wrapping.groups import COMPLEX, check_group, of_group
 from ire.optim.wrapping.settings import Settings
 from ire.optim.wrapping.several_bases import bases_of, innermost
 
+NOT_OF_COORDINATES = ("AdaShift", "Conda", "SOAP")
+"""Parts of the names of classes whose `exp_avg_sq` is that of another basis, or the same for all coordinates."""
+
 
 def check_base(base: Optimizer, settings: Settings) -> None:
     """Check that this optimizer can be boosted in this way.
@@ -98,6 +101,12 @@ def _check_second_moment(base: Optimizer) -> None:
         raise ValueError(
             f"curvature='second_moment' ranks all parameters, and {type(base).__name__} keeps the state of some only "
             "on each worker; use curvature='empirical' or 'sampled' with it"
+        )
+    rotated = any(name in kind.__name__ for kind in type(owner).__mro__ for name in NOT_OF_COORDINATES)
+    if rotated or any(group.get("rank") for group in owner.param_groups):  # as GaLore's
+        raise ValueError(
+            f"curvature='second_moment' ranks coordinates, and the second moments of {type(owner).__name__} belong to "
+            "other directions; use curvature='empirical' or 'sampled' with it"
         )
     states = [state for state in owner.state.values() if state]
     without = (optim.SGD, optim.ASGD, optim.Rprop, optim.Adamax, optim.Adafactor)
