@@ -196,7 +196,7 @@ def test_interrupted_or_killed_and_resumed_it_equals_the_undisturbed_sweep(
     output, _ = process.communicate(timeout=60)
     if sent == signal.SIGINT:
         assert process.returncode == 130, output
-        assert f"ire resume {location}" in output
+        assert f"ire resume {'--inline ' * (begun == 'inline')}{location}" in output
     assert not open_experiment(location).is_complete
     again = launch("resume", location, *where[resumed])
     output, _ = again.communicate(timeout=900)

@@ -28,15 +28,14 @@ import time
 from pathlib import Path
 from trainables.tasks.digits import Digits
 
-SLOW = Path(__file__).with_name("slow")
+HELD_UP = Path(__file__).with_name("held-up")
 
 class SlowDigits(Digits):
     name = "slow-digits"
 
     def train_batches(self, *, seed, start):
         for batch in super().train_batches(seed=seed, start=start):
-            if SLOW.exists():
-                time.sleep(0.1)
+            time.sleep(5 if HELD_UP.exists() else 0.05)
             yield batch
 """
 
@@ -44,7 +43,6 @@ class SlowDigits(Digits):
 def test_a_trial_spreads_over_nodes_and_survives_the_loss_of_one(nodes, tmp_path):
     cluster, second = nodes
     (tmp_path / "my_slow.py").write_text(SLOW_DIGITS)
-    (tmp_path / "slow").touch()  # until the node is lost in the middle of a trial
     (tmp_path / "space.toml").write_text(space_text({"horizon": 96, "search": {"rungs": [48]}}))
     process = subprocess.Popen(
         [
@@ -58,13 +56,19 @@ def test_a_trial_spreads_over_nodes_and_survives_the_loss_of_one(nodes, tmp_path
         stderr=subprocess.STDOUT,
         text=True,
     )
-    results = tmp_path / "spread" / "results.jsonl"
     deadline = time.monotonic() + 180
-    while not (results.exists() and results.read_text().count('"trial": "sgd-0001"') >= 3):  # it has started
-        assert process.poll() is None and time.monotonic() < deadline, process.communicate()[0]
-        time.sleep(0.1)
+
+    def wait_for(count: int, words: str, name: str) -> None:
+        file = tmp_path / "spread" / name
+        while not (file.exists() and file.read_text().count(words) >= count):
+            assert process.poll() is None and time.monotonic() < deadline, process.communicate()[0]
+            time.sleep(0.05)
+
+    wait_for(3, '"trial": "sgd-0001"', "results.jsonl")  # it has started
+    (tmp_path / "held-up").touch()  # until its loss is known
     cluster.remove_node(second, allow_graceful=False)
-    (tmp_path / "slow").unlink()
+    wait_for(1, '"event": "fault"', "trials.jsonl")
+    (tmp_path / "held-up").unlink()
     cluster.add_node(num_cpus=1)
     output, _ = process.communicate(timeout=400)
     assert process.returncode == 0, output
