@@ -58,7 +58,7 @@ def disturb(monkeypatch, act, *, after: int) -> None:
 
 def test_the_last_mask_of_what_is_compared_is_recorded_by_tensor(tmp_path):
     plan = make_plan(
-        methods=("sgd-ire",), trials=1, confirm_seeds=1, curve=(), controls=True, space=space_with(SHORT)
+        methods=("sgd-ire",), trials=2, confirm_seeds=1, curve=(), controls=True, space=space_with(SHORT)
     )
     written, read = run(tmp_path, plan).records.trials, read_records(tmp_path).trials
     assert {name: t.flat_fractions for name, t in read.items()} == {
