@@ -321,3 +321,49 @@ def test_a_base_that_is_boosted_inside_resumes_bit_for_bit(name, make_model, tra
     assert resumed.path == "inside"
     assert train(second, resumed, 7, 14) == train(model, optimizer, 7, 14)
     assert torch.equal(vector(second), vector(model))
+
+
+@pytest.mark.parametrize(
+    "damage, message",
+    [
+        (
+            lambda ire: ire["masks"].update({0: torch.ones(2, 2, dtype=torch.uint8)}),
+            r"shape \(2, 2\) instead of",
+        ),
+        (lambda ire: ire["masks"].update({0: 7 * ire["masks"][0]}), "masks with values other than 0 and 1"),
+        (lambda ire: ire["masks"].update({0: ire["masks"][0] / 2}), "masks with values other than 0 and 1"),
+        (lambda ire: ire["masks"].update({9: ire["masks"][0]}), "masks of parameter 9, and there are 4"),
+        (lambda ire: ire["masks"].update({"0": ire["masks"][0]}), "masks of parameter '0', and there are 4"),
+        (
+            lambda ire: ire["averages"].update({1: torch.ones(3)}),
+            r"averages of shape \(3,\) instead of \(7,\)",
+        ),
+        (lambda ire: ire.update(bits=True), "masks of shape .* instead of"),
+        (lambda ire: ire.update(steps=-1), "has steps=-1: it is damaged"),
+        (lambda ire: ire.update(refreshed_at="3"), "has refreshed_at='3': it is damaged"),
+    ],
+)
+def test_a_damaged_state_is_named_and_changes_nothing(damage, message, make_model, train, vector):
+    model, other = make_model(), make_model(seed=1)
+    settings = {"kappa": 2, "gamma": 0.5, "interval": 3, "ema": 0.5}
+    optimizer, fresh = (IRE(torch.optim.AdamW(m.parameters(), lr=0.01), **settings) for m in (model, other))
+    train(model, optimizer, 0, 4)
+    state = copy.deepcopy(optimizer.state_dict())
+    damage(state["ire"])
+    with pytest.raises(ValueError, match=message):
+        fresh.load_state_dict(state)
+    assert fresh.steps == 0 and not fresh.state and not fresh.flat_fractions()
+
+
+@pytest.mark.parametrize("saved, loaded", [(torch.float64, torch.float32), (torch.float32, torch.float64)])
+def test_a_state_continues_in_a_model_of_another_precision(saved, loaded, make_model, train):
+    settings = {"kappa": 2, "gamma": 0.5, "interval": 3, "ema": 0.5}
+    model, other = make_model(dtype=saved), make_model(dtype=loaded)
+    optimizer, resumed = (IRE(torch.optim.AdamW(m.parameters(), lr=0.01), **settings) for m in (model, other))
+    train(model, optimizer, 0, 4)
+    other.load_state_dict(model.state_dict())
+    resumed.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    for p, q in zip(model.parameters(), other.parameters(), strict=True):
+        assert torch.equal(resumed._memory.averages[q], optimizer._memory.averages[p].to(loaded))
+    train(other, resumed, 4, 9)
+    assert resumed._memory.refreshes == 3 and resumed.skipped_refreshes == 0

@@ -101,12 +101,22 @@ def unpacked(entry: dict[str, Any] | None, parameters: Sequence[Tensor]) -> Memo
             f"the state dict is that of another model: {detail}; build the model it was saved from"
         )
     numbers: dict[str, Any] = {name: entry.get(name) for name in (*NUMBERS, *LATER_NUMBERS)}
+    for name in NUMBERS:
+        number = numbers[name]
+        is_count = isinstance(number, int) and number >= 0
+        if not (is_count or (name == "refreshed_at" and number is None)):
+            raise ValueError(f'the entry "ire" of the state dict has {name}={number!r}: it is damaged')
     memory = Memory(**numbers)
     for name in TABLES:
         for i, tensor in entry[name].items():
-            if name == "masks" and entry.get("bits"):
-                tensor = from_bits(tensor, local(parameters[i]).shape)
-            getattr(memory, name)[parameters[i]] = _like(tensor, parameters[i])
+            if not isinstance(i, int) or not 0 <= i < len(parameters):
+                raise ValueError(
+                    f'the entry "ire" of the state dict has {name} of parameter {i!r}, and there are '
+                    f"{len(parameters)}: it is damaged"
+                )
+            getattr(memory, name)[parameters[i]] = _loaded(
+                tensor, parameters[i], name, bits=name == "masks" and bool(entry.get("bits"))
+            )
     return memory
 
 
@@ -129,6 +139,22 @@ def check_options(saved: Sequence[dict[str, Any]], base: Optimizer) -> None:
             )
 
 
-def _like(saved: Tensor, p: Tensor) -> Tensor:
-    """A copy on the parameter's device, in its memory layout."""
-    return torch.empty_like(local(p), dtype=saved.dtype).copy_(saved)
+def _loaded(saved: Tensor, p: Tensor, table: str, *, bits: bool) -> Tensor:
+    """A copy on the parameter's device, in its memory layout: of a mask in uint8, of an average in fp32 at least.
+
+    Raises:
+        ValueError: another shape, or a mask with other values than 0 and 1.
+    """
+    part = local(p)
+    shape = (-(-part.numel() // 8),) if bits else part.shape
+    if saved.shape != shape:
+        raise ValueError(
+            f"the state dict has {table} of shape {tuple(saved.shape)} instead of {tuple(shape)}: it is damaged, or "
+            "was saved by another number of workers, for which torch.distributed.checkpoint is there"
+        )
+    if bits:
+        saved = from_bits(saved, part.shape)
+    elif table == "masks" and not bool(((saved == 0) | (saved == 1)).all()):
+        raise ValueError("the state dict has masks with values other than 0 and 1: it is damaged")
+    dtype = torch.uint8 if table == "masks" else torch.promote_types(part.dtype, torch.float32)
+    return torch.empty_like(part, dtype=dtype).copy_(saved)
