@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from ire import IRE, Source, sampled_nll
+from ire.optim.wrapping.choices import block_of
 
 
 class Stack(nn.Module):
@@ -255,3 +256,19 @@ def test_shares_carry_names_and_everything_is_resumed():
     fresh = wrap(model)
     fresh.load_state_dict(optimizer.state_dict())
     assert fresh.diagnostics() | {"kappa_in_force": 2} == seen
+
+
+@pytest.mark.parametrize(
+    "name, block",
+    [
+        ("layers.3.attn.q.weight", "layers.3"),
+        ("module.h.11.mlp.0.bias", "module.h.11"),
+        ("3.attn.weight", "3"),
+        ("0.weight", "0"),
+        ("layer1.0.conv1.weight", "layer1.0"),
+        ("embed.tokens.weight", "embed.tokens"),
+        ("scale", ""),
+    ],
+)
+def test_a_block_is_named_up_to_its_first_number(name, block):
+    assert block_of(name) == block

@@ -17,7 +17,7 @@ from ire.optim.tensors.identity import same
 from ire.optim.wrapping.groups import COMPLEX, OF_GROUPS, check_group, check_own, of_group
 from ire.optim.wrapping.settings import ByName, Settings, kappa_at
 
-_NUMBER = re.compile(r"\.\d+(?=\.|$)")
+_NUMBER = re.compile(r"(?:^|\.)\d+(?=\.|$)")
 
 
 def block_of(name: str) -> str:
