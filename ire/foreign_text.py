@@ -11,7 +11,7 @@ from typing import TypeVar
 Cell = TypeVar("Cell")
 
 INVISIBLE = re.compile(
-    # controls but for tab and line feed; what reverses the writing direction or breaks a line; halves of characters
+    # controls except tab and line feed; what reverses the writing direction or breaks a line; halves of characters
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 )
 SECRETS = (

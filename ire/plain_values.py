@@ -14,6 +14,11 @@ def is_mapping(value: object) -> TypeGuard[Mapping[str, Any]]:
     return isinstance(value, Mapping)
 
 
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether it is a number; a truth value is not."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def is_list(value: object) -> TypeGuard[list[Any]]:
     """Whether it is a list."""
     return isinstance(value, list)

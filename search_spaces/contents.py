@@ -14,9 +14,9 @@ from ire.invalid_input import InvalidInput, unknown
 from ire.methods.composed import Method
 from ire.methods.foreign import LR_DECADES
 from ire.methods.method import parse_method
-from ire.methods.of_task import BATCH_SIZE, is_of_task
 from ire.methods.part import Base, Part
 from ire.methods.shared import SHARED
+from ire.methods.task_settings import BATCH_SIZE, is_of_task
 from ire.trial.metric import LOSS, Metric
 from search_spaces.arms import ArmSpace
 from search_spaces.conditions import active

@@ -7,10 +7,10 @@ from typing import Any
 from ire.invalid_input import InvalidInput, unknown
 from ire.methods.composed import Method
 from ire.methods.method import parse_method
-from ire.methods.of_task import BATCH_SIZE, PREFIX
 from ire.methods.part import Base
 from ire.methods.registry import part_of, parts
 from ire.methods.shared import SHARED
+from ire.methods.task_settings import BATCH_SIZE, PREFIX
 from ire.plain_values import is_list, is_table
 from ire.trial.metric import LOSS, Metric, read_metric
 from ire.trial.scale import ORIGINAL, TINY, split_scale

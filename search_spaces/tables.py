@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ire.invalid_input import InvalidInput, unknown
-from ire.methods.of_task import PREFIX, check_of_task, is_of_task
 from ire.methods.part import Part
 from ire.methods.setting import Setting
+from ire.methods.task_settings import PREFIX, check_of_task, is_of_task
 from ire.plain_values import is_table
 from search_spaces.dimensions import Dimension, Interval, ends, read_dimension
 
@@ -26,7 +26,7 @@ def read_dimensions(entries: Any, settings: Mapping[str, Setting], *, where: str
     if not is_table(entries):
         raise InvalidInput(f"{where}: must be a table")
     dimensions: dict[str, Dimension] = {}
-    for name, value in _flat(entries, where).items():
+    for name, value in read_point(entries, where).items():
         place = f"{where}, {name}"
         if is_of_task(name):
             dimensions[name] = _of_task(name, value, where=where)
@@ -54,8 +54,8 @@ def _of_task(name: str, value: Any, *, where: str) -> Dimension:
     return dimension
 
 
-def _flat(entries: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """`entries` with those of a table `task` inside under names of their own: `task.dropout`."""
+def read_point(entries: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Settings and their values; attributes of the task, in a table `task`, by their full names: `task.dropout`."""
     inside = PREFIX.rstrip(".")
     if inside not in entries:
         return dict(entries)
@@ -66,11 +66,6 @@ def _flat(entries: Mapping[str, Any], where: str) -> dict[str, Any]:
         )
     own = {name: value for name, value in entries.items() if name != inside}
     return own | {PREFIX + name: value for name, value in table.items()}
-
-
-def read_point(entries: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Settings and their values, attributes of the task among them by their full names."""
-    return _flat(entries, where)
 
 
 def table_at(table: Mapping[str, Any], key: str, source: str) -> dict[str, Any]:

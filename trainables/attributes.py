@@ -5,8 +5,8 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from ire.invalid_input import InvalidInput, unknown
-from ire.methods.of_task import KEPT
 from ire.methods.setting import KINDS
+from ire.methods.task_settings import KEPT
 
 T = TypeVar("T")
 

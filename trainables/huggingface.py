@@ -29,6 +29,7 @@ from transformers import (
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from ire.invalid_input import InvalidInput
+from ire.plain_values import is_number
 from trainables.functions.packed_files import KeptFiles, packed
 from trainables.functions.trial import Trial
 
@@ -144,7 +145,7 @@ class TrialCallback(TrainerCallback):
         further = {
             f"val_{name}": value
             for name, value in named.items()
-            if f"{PREFIX}{name}" != self._loss and not name.endswith(UNJUDGED) and _is_number(value)
+            if f"{PREFIX}{name}" != self._loss and not name.endswith(UNJUDGED) and is_number(value)
         }
         self._trial.report(
             state.global_step, train_loss=self._train_loss, val_loss=found[self._loss], **further
@@ -195,8 +196,4 @@ def test_metrics(trainer: Trainer, dataset: Any) -> dict[str, Any]:
     """The metrics of a test set, for `trial.test_metrics(lambda: test_metrics(trainer, dataset))`."""
     found = trainer.evaluate(dataset, metric_key_prefix="test")
     named = {name.removeprefix("test_"): value for name, value in found.items() if name.startswith("test_")}
-    return {name: value for name, value in named.items() if name not in UNJUDGED and _is_number(value)}
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return {name: value for name, value in named.items() if name not in UNJUDGED and is_number(value)}

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from ire.trial.scale import split_scale
-from trainables.data.ahead import close
 from trainables.data.batch import Batch, examples
 from trainables.data.originals import Say
+from trainables.data.prefetch import close
 from trainables.data.store import Store
 from trainables.data.text.encoders import decoded
 from trainables.data.text.split_names import SPLITS

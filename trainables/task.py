@@ -239,7 +239,7 @@ def task_names() -> list[str]:
 
 def _of_numbers() -> Mapping[str, Any]:
     """The tasks without a module of their own: `trainables/tasks/tasks.toml`."""
-    return importlib.import_module("trainables.tasks.families.of_numbers").tables()
+    return importlib.import_module("trainables.tasks.families.from_table").tables()
 
 
 def load_task(name: str) -> Task:
@@ -277,7 +277,7 @@ def _task_class(name: str) -> type[Task]:
     if name not in task_names():
         raise unknown("task", name, [*task_names(), *registered(TASKS)])
     if name in _of_numbers():
-        return importlib.import_module("trainables.tasks.families.of_numbers").task_class(name)
+        return importlib.import_module("trainables.tasks.families.from_table").task_class(name)
     module = importlib.import_module(f"trainables.tasks.{name.replace('-', '_')}")
     return next(t for t in vars(module).values() if _is_task(t) and t.__module__ == module.__name__)
 

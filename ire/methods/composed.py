@@ -10,12 +10,12 @@ from typing import Any
 
 from ire.invalid_input import InvalidInput, unknown
 from ire.methods.ire import CONTROLS, IRE, UNMASKED
-from ire.methods.of_task import check_of_task, is_of_task
 from ire.methods.part import Base, Part, Update
 from ire.methods.registry import bases
 from ire.methods.sam import SAM
 from ire.methods.setting import Setting, Value
 from ire.methods.shared import SHARED
+from ire.methods.task_settings import check_of_task, is_of_task
 from ire.methods.updates import MICRO, UPDATES
 
 

@@ -29,7 +29,7 @@ from ire.methods.sam import SAM
 from ire.methods.setting import Setting
 from ire.methods.shared import SHARED
 from ire.methods.updates import MICRO
-from ire.plain_values import is_list, is_mapping, is_tuple
+from ire.plain_values import is_list, is_mapping, is_number, is_tuple
 
 CLASS = re.compile(r"(?:(?P<short>[A-Za-z]\w*)=)?(?P<module>[A-Za-z_][\w.]*):(?P<name>[A-Za-z_]\w*)")
 """`module:Class`, or `short=module:Class`."""
@@ -197,7 +197,7 @@ def _settings_of(argument: str, parameter: inspect.Parameter) -> dict[str, Setti
         value = int(default) if whole else float(default)
         inside = _setting(argument, value, int if whole else float, interval)
         return {argument: inside}
-    if (is_tuple(default) or is_list(default)) and default and all(_is_number(value) for value in default):
+    if (is_tuple(default) or is_list(default)) and default and all(is_number(value) for value in default):
         stem = argument.removesuffix("s")
         interval = KNOWN["momentum"] if stem == "beta" else {}
         return {
@@ -275,7 +275,3 @@ def _optimizers(module: ModuleType) -> list[str]:
     return [
         key for key, value in vars(module).items() if isinstance(value, type) and issubclass(value, Optimizer)
     ]
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

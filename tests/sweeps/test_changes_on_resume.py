@@ -173,7 +173,7 @@ def test_a_resume_of_a_finished_sweep_reads_its_plan_and_its_records_once(tmp_pa
     assert sorted(read) == ["results.jsonl", "sweep.toml", "trials.jsonl"]
 
 
-def test_a_changed_sweep_toml_is_refused_before_damaged_records_are_mended(tmp_path):
+def test_a_changed_sweep_toml_is_refused_before_damaged_records_are_repaired(tmp_path):
     plan = make_plan(trials=2, confirm_seeds=0, methods=("sgd",))
     Records(tmp_path).run(identity=identity(plan), versions=versions(plan.task))
     simulate(plan, tmp_path)

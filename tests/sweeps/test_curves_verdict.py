@@ -15,7 +15,7 @@ from ire import open_experiment, verdict
 from ire.invalid_input import InvalidInput
 from ire.sweeps.command.app import app
 from ire.sweeps.findings.comparison import compare
-from ire.sweeps.findings.curves.judged import compare_curves
+from ire.sweeps.findings.curves.comparison import compare_curves
 from ire.sweeps.findings.curves.runs import read_curves
 from ire.sweeps.findings.statistics.horizon import ABOVE, BELOW
 from ire.sweeps.plan.plan import RULES

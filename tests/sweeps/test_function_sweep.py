@@ -27,7 +27,7 @@ from ire.sweeps.records.records import FINISHED, PRUNED, read_records
 from ire.sweeps.search.ledger import Ledger
 from ire.trial.seeds import derive_seed
 from search_spaces.space import parse_space
-from trainables.functions.at_hand import name_of
+from trainables.functions.in_process import name_of
 from trainables.functions.probe import Probed
 
 

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from ire import __version__, open_experiment
 from ire.sweeps.command.app import app
 from ire.sweeps.records.experiment_lock import OWNER
-from ire.sweeps.report.status.remembered import remember, remembered, shown
 from ire.sweeps.report.status.state import state_of
+from ire.sweeps.report.status.summary import store_summary, stored_summary, summary_of
 from ire.sweeps.watch.console import plain_console
 
 PLAN = {"methods": ("sgd", "sgd-ire"), "trials": 3, "confirm_seeds": 1, "curve": (2.0,), "controls": True}
@@ -35,7 +35,7 @@ def finished(tmp_path_factory):
     """A finished sweep whose results were kept, as a report does."""
     folder = make(tmp_path_factory.mktemp("experiments") / "finished")
     (folder / "report").mkdir()
-    remember(open_experiment(folder), folder / "report")
+    store_summary(open_experiment(folder), folder / "report")
     return folder
 
 
@@ -73,7 +73,7 @@ def test_runs_of_curve_and_controls_are_counted(tmp_path):
 def test_on_80_columns_the_runs_fit_and_commands_can_be_copied(tmp_path, monkeypatch):
     folder = make(tmp_path / ("broken-" + "x" * 50), kill_after=330)
     narrow = plain_console(width=80)
-    monkeypatch.setattr("ire.sweeps.command.looking.console", lambda: narrow)
+    monkeypatch.setattr("ire.sweeps.command.status.console", lambda: narrow)
     lines = invoke("status", folder).splitlines()
     assert any(line.endswith(f"; continue with: ire resume {folder}") for line in lines)
     (heads,) = (line for line in lines if "best val_loss" in line)
@@ -102,12 +102,12 @@ def test_a_finished_sweep_is_shown_from_what_was_kept(finished, monkeypatch):
 
 
 def test_what_was_kept_does_not_count_once_the_records_have_grown(finished):
-    assert remembered(finished) == shown(open_experiment(finished))
+    assert stored_summary(finished) == summary_of(open_experiment(finished))
     with (finished / "results.jsonl").open("a") as file:
         file.write("\n")
-    assert remembered(finished) is None
+    assert stored_summary(finished) is None
     os.truncate(finished / "results.jsonl", (finished / "results.jsonl").stat().st_size - 1)
-    assert remembered(finished) is not None
+    assert stored_summary(finished) is not None
 
 
 def test_status_and_list_do_not_wait_for_torch_nor_for_most_of_scipy(finished):
@@ -139,7 +139,7 @@ def test_a_list_names_state_and_verdict_and_a_page_links_the_reports(finished):
         line.split()[0]: line.split()[4:] for line in output.splitlines() if "digits" in line.split()[3:4]
     }
     assert states == {"finished": ["finished"], "half": ["interrupted"]}
-    assert f"finished: {shown(open_experiment(finished)).headline}" in output
+    assert f"finished: {summary_of(open_experiment(finished)).headline}" in output
     page = (folder / "index.html").read_text()
     assert '<a href="finished/report/report.html">finished</a>' in page and ">half</td>" in page
 

@@ -11,9 +11,9 @@ from ire import open_experiment, resume, sweep, verdict
 from ire.invalid_input import InvalidInput
 from ire.sweeps.plan.provenance import versions
 from ire.sweeps.records.records import FINISHED, RUNNING, read_records
-from trainables.functions import at_hand
-from trainables.functions.at_hand import name_of
+from trainables.functions import in_process
 from trainables.functions.function import IMPORTING, load_workload
+from trainables.functions.in_process import name_of
 
 SPACE = {
     "horizon": 8,
@@ -60,7 +60,7 @@ def another_process(monkeypatch):
     """Forgets the functions that this process was given, as another one never had them."""
 
     def forget():
-        monkeypatch.setattr(at_hand, "_FUNCTIONS", {})
+        monkeypatch.setattr(in_process, "_FUNCTIONS", {})
 
     return forget
 

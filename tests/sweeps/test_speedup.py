@@ -10,6 +10,7 @@ from ire.sweeps.findings.statistics.draws import (
     RESAMPLES,
     interval,
     median_draws,
+    median_log_ratios,
     paired_draws,
     unpaired_draws,
 )
@@ -158,6 +159,15 @@ def test_draws_of_a_mean_have_the_interval_of_a_t_test_and_keep_pairs_together()
         (values[:, 0].mean() - half, values[:, 0].mean() + half), abs=0.02 * half
     )
     assert (paired_draws(values[:1], np.random.default_rng(0), 3) == values[0]).all()
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_ratio_too_small_for_a_float_has_the_logarithm_minus_infinity_without_a_warning():
+    one, other = np.array([1e-4, 1.0, 1e4]) ** 2, np.array([1.0, 1.1, 0.9])
+    found = median_log_ratios(one, other, np.random.default_rng(0))
+    assert found[0] == pytest.approx(math.log(1.0))
+    assert np.isneginf(found).any()
+    assert not np.isnan(found).any()
 
 
 def test_a_median_of_many_is_resampled_and_of_few_drawn_like_a_mean():

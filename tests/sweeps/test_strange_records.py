@@ -1,4 +1,4 @@
-"""Records that were lost, doubled, written by a newer version or made by a stranger: used, mended, or refused."""
+"""Records that were lost, doubled, written by a newer version or made by a stranger: used, repaired, or refused."""
 
 import json
 from types import SimpleNamespace
@@ -62,7 +62,7 @@ def test_a_resume_without_trials_jsonl_knows_every_trial_and_equals_the_undistur
         events.write_bytes(b"" if how == "empty" else b'{"event": "sta')
     assert sorted(map(repr, known(folder))) == sorted(map(repr, before)), "for whoever only looks, too"
     protocol = Protocol(plan, folder)
-    (told,) = protocol.records.mended
+    (told,) = protocol.records.repaired
     assert "trials.jsonl was missing or empty: " in told
     assert f" {len(before)} trials were written again" in told
     with pytest.raises(Killed):
@@ -103,7 +103,7 @@ def test_lost_results_are_refused_by_who_resumes_and_by_who_looks(folder, plan, 
 def test_results_of_which_some_are_lost_run_again_and_it_is_said(folder, plan, whole):
     results = folder / "results.jsonl"
     results.write_bytes(b"".join(results.read_bytes().splitlines(keepends=True)[:40]))
-    (told,) = Protocol(plan, folder).records.mended
+    (told,) = Protocol(plan, folder).records.repaired
     assert "results.jsonl lacks " in told
     assert table(simulate(plan, folder)) == whole
 

@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 
 from ire.invalid_input import InvalidInput
-from trainables.data.ahead import ahead, mapped
 from trainables.data.images.imagenet import middle, random_window
 from trainables.data.images.mix_up import mix_pairs, mixing_shares
+from trainables.data.prefetch import ahead, mapped
 from trainables.prepare import prepare
 from trainables.task import load_task
 

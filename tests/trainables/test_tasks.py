@@ -8,7 +8,7 @@ import torch
 from ire.invalid_input import InvalidInput
 from trainables.models.wide_resnet import WideResNet
 from trainables.task import load_task, task_names
-from trainables.tasks.families.of_numbers import tables
+from trainables.tasks.families.from_table import tables
 from trainables.tasks.stdlib_lm import CONTEXT
 
 NAMES = [f"{name}@tiny" if load_task(name).tiny else name for name in task_names()]

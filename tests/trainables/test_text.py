@@ -197,7 +197,9 @@ def turned(file):
 
 
 @pytest.mark.parametrize("damage", [cut, turned, Path.unlink])
-def test_damaged_data_is_named_and_mended_from_its_source_but_never_replaced_by_other(damage, tmp_path, data):
+def test_damaged_data_is_named_and_repaired_from_its_source_but_never_replaced_by_other(
+    damage, tmp_path, data
+):
     write_text(tmp_path / "text", sentences=300)
     asked = {"source": tmp_path / "text", "tokenizer": "bpe:300", "say": quiet}
     prepare("minipile-llama119m", **asked)
@@ -206,9 +208,9 @@ def test_damaged_data_is_named_and_mended_from_its_source_but_never_replaced_by_
     with pytest.raises(InvalidInput, match=r"train\.bin.*--from a folder .* give them again, else delete"):
         prepare("minipile-llama119m", say=quiet)
     prepare("minipile-llama119m", **asked)
-    mended = open_store(data / "minipile", remedy="")
-    mended.verify()
-    assert mended.index == index
+    repaired = open_store(data / "minipile", remedy="")
+    repaired.verify()
+    assert repaired.index == index
 
 
 def test_another_tokenizer_than_that_of_the_data_is_refused(tmp_path, data):

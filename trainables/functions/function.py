@@ -18,7 +18,7 @@ from ire.extras import extra_of
 from ire.invalid_input import GUARD, InvalidInput, exited, unknown
 from ire.trial.scale import split_scale
 from ire.trial.script import SUFFIX, is_script
-from trainables.functions.at_hand import held, is_of_no_file
+from trainables.functions.in_process import held, is_of_no_file
 from trainables.functions.sources import Sources, is_at_hand, loaded_from
 from trainables.task import Task, load_task, search_for_modules, task_names
 

@@ -16,8 +16,8 @@ from ray.train.torch import get_device
 
 from ire.trial.spec import TrialSpec
 from trainables.data.folder import data_in
-from trainables.functions.at_hand import hold
 from trainables.functions.function import TrainingFunction, load_workload
+from trainables.functions.in_process import hold
 from trainables.functions.run import run_trial
 from trainables.functions.sources import Sources, install
 from trainables.gang.messenger import Messenger

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from ire.invalid_input import InvalidInput
 from ire.trial.seeds import generator
-from trainables.data.ahead import ahead
+from trainables.data.prefetch import ahead
 from trainables.data.store import Store
 from trainables.data.text.instructions import Instructions
 from trainables.models.llama import Llama, logits

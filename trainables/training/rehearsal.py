@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 
 from ire.invalid_input import InvalidInput
 from ire.methods.composed import Method
-from ire.methods.of_task import attributes
+from ire.methods.task_settings import attributes
 from trainables.task import Task
 from trainables.training.groups import Group, grouped
 from trainables.training.optimizers import build_optimizer, set_mode

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ire.invalid_input import InvalidInput
-from ire.methods.of_task import attributes
+from ire.methods.task_settings import attributes
 from ire.trial.seeds import derive_seed
 from ire.trial.spec import TrialSpec
 from trainables.task import Task

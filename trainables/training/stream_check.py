@@ -7,8 +7,8 @@ import torch
 
 from ire.invalid_input import InvalidInput
 from ire.trial.seeds import seed_step
-from trainables.data.ahead import close
 from trainables.data.batch import Batch, equal, examples, leaves
+from trainables.data.prefetch import close
 from trainables.task import Task
 
 RULE = "resume and the pairing of methods need batch t to depend on `seed` and t alone"

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from ire.optim.steps.boost import Boost
-from ire.optim.steps.known import lies_as
+from ire.optim.steps.launch_cache import lies_as
 from ire.optim.tensors.blocks import memory_order
 from ire.optim.tensors.tiles import KINDS, Tiles, copy_ahead, has_triton, tiles, triton_type
 

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from ire.optim.steps.adam import Adam
 from ire.optim.steps.arithmetic import Number
 from ire.optim.steps.boost import Boost
-from ire.optim.steps.known import Known
+from ire.optim.steps.launch_cache import Known
 from ire.optim.steps.measured import Measured
 from ire.optim.steps.rules import Numbers, Rule
 from ire.optim.tensors.tiles import Tiles, copy_ahead, tiles, triton_type

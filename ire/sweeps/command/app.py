@@ -10,15 +10,16 @@ import typer
 from rich.console import Console
 
 from ire.invalid_input import InvalidInput
-from ire.sweeps.command import catalogue, looking
+from ire.sweeps.command import catalogue
 from ire.sweeps.command import data as data_command
 from ire.sweeps.command import doctor as doctor_command
+from ire.sweeps.command import status as status_command
 from ire.sweeps.command import verdict as verdict_command
 from ire.sweeps.command.catalogue import Task
 from ire.sweeps.command.commands import Commands
 from ire.sweeps.command.config import from_file, given, is_config
 from ire.sweeps.command.flags import with_flags
-from ire.sweeps.command.looking import Folder, Trust, console, show
+from ire.sweeps.command.status import Folder, Trust, console, show
 from ire.sweeps.plan.options import OPTIONS, RESUMED
 
 if TYPE_CHECKING:
@@ -266,9 +267,9 @@ def _assignments(pairs: list[str]) -> dict[str, float | int | bool | str]:
 
 
 # In the order in which `ire --help` lists them.
-for command in (sweep, resume, looking.status):
+for command in (sweep, resume, status_command.status):
     app.command()(command)
-app.command("list")(looking.listing)
+app.command("list")(status_command.listing)
 for command in (report, export):
     app.command()(command)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(tensorboard)

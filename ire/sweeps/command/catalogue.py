@@ -9,8 +9,8 @@ import typer
 from ire.entry_points import TASKS, registered
 from ire.invalid_input import InvalidInput
 from ire.sweeps.command.flags import with_flags
-from ire.sweeps.command.looking import console
 from ire.sweeps.command.plain_table import plain_table
+from ire.sweeps.command.status import console
 from ire.sweeps.plan.options import OPTIONS
 
 Task = Annotated[

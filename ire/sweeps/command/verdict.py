@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ire.sweeps.command.looking import console
+from ire.sweeps.command.status import console
 from ire.sweeps.findings.curves.columns import ROLES
 
 Files = Annotated[

@@ -29,8 +29,8 @@ from ire.sweeps.search.protocol import Protocol
 from ire.sweeps.search.widening import check_limits
 from ire.sweeps.watch.console import plain_console
 from ire.sweeps.watch.loggers import check_loggers
-from trainables.functions.at_hand import hold, is_of_no_file
 from trainables.functions.function import IMPORTING
+from trainables.functions.in_process import hold, is_of_no_file
 from trainables.functions.trial import Trial
 from trainables.task import search_for_modules
 
@@ -153,7 +153,7 @@ def resume(
         )
         if not before.controls:
             _say_if_controls_stay_untuned(plan, console)
-        for line in protocol.records.mended:
+        for line in protocol.records.repaired:
             console.print(line, style="bold yellow", soft_wrap=True, highlight=False)
         remember(_modules(plan), plan.import_path)
         return run_plan(

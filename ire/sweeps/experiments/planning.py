@@ -21,7 +21,7 @@ from ire.trial.script import located
 from search_spaces import Space, find_space
 from search_spaces.space import parse_space
 from trainables.data.folder import given_data_folder
-from trainables.functions.at_hand import is_of_no_file, name_of
+from trainables.functions.in_process import is_of_no_file, name_of
 from trainables.functions.trial import Trial
 
 

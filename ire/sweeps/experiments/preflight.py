@@ -8,7 +8,7 @@ from rich.console import Console
 
 from ire.invalid_input import InvalidInput
 from ire.methods.composed import Method
-from ire.methods.of_task import attributes, is_of_task
+from ire.methods.task_settings import attributes, is_of_task
 from ire.sweeps.experiments.train_function import OF_TASKS
 from ire.sweeps.plan.micro_batches import check_batches
 from ire.sweeps.plan.plan import Plan

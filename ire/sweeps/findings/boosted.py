@@ -10,7 +10,7 @@ from ire.sweeps.records.records import TrialRecord
 from ire.trial.report import FlatFraction
 
 _BLOCK = re.compile(r"(?<![^.])\d+(?=\.[^.]+\.)")
-"""The number of a block in a name; that of a single layer, as in `features.3.weight`, is none."""
+"""The number of a block in a name; not that of a single layer, as in `features.3.weight`."""
 
 
 @dataclass(frozen=True, kw_only=True)

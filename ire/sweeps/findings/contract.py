@@ -7,7 +7,7 @@ makes the comparison "not comparable"; a clause that cannot be judged yet says s
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from ire.sweeps.findings.clause import Clause, same_range
-from ire.sweeps.findings.of_functions import differing_ranges, function_clauses
+from ire.sweeps.findings.function_contract import differing_ranges, function_clauses
 from ire.sweeps.plan.plan import Plan
 from ire.sweeps.records.records import (
     CONFIRM,

@@ -10,7 +10,7 @@ from statistics import fmean, median
 
 import numpy as np
 
-from ire.sweeps.findings.statistics.draws import median_ratios
+from ire.sweeps.findings.statistics.draws import median_log_ratios
 from ire.sweeps.findings.statistics.speedup import CLOCKS, speed_ups
 from ire.sweeps.findings.statistics.verdict import SpeedUp, unknown_speed_up
 from ire.sweeps.plan.plan import Plan
@@ -216,7 +216,7 @@ class Yardstick:
                 return None
             pairs.append(times)
         if len(pairs) == 1:
-            return np.log(median_ratios(np.array(pairs[0][0]), np.array(pairs[0][1]), generator))
+            return median_log_ratios(np.array(pairs[0][0]), np.array(pairs[0][1]), generator)
         return np.array([np.log(median(one) / median(other)) for one, other in pairs])
 
     def _judged_on(self) -> str:

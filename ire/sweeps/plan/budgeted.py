@@ -7,8 +7,8 @@ from itertools import product
 from typing import Any
 
 from ire.methods.method import Method
-from ire.methods.of_task import BATCH_SIZE
 from ire.methods.own_arm import OPTIMIZER, OwnArm
+from ire.methods.task_settings import BATCH_SIZE
 from ire.sweeps.plan.imported import Imported
 from ire.sweeps.plan.options import PlannedOptions
 from search_spaces.dimensions import ends

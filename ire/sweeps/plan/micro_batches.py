@@ -2,7 +2,7 @@
 
 from ire.invalid_input import InvalidInput
 from ire.methods.composed import Method
-from ire.methods.of_task import BATCH_SIZE
+from ire.methods.task_settings import BATCH_SIZE
 from ire.sweeps.plan.plan import Plan
 from search_spaces import Choice, Interval, Space
 from trainables.updates.micro_batches import check_split

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ire.trial.script import is_script
-from trainables.functions.at_hand import is_of_no_file, source_checksum
+from trainables.functions.in_process import is_of_no_file, source_checksum
 
 LIBRARIES = ("torch", "ray", "optuna", "numpy")
 OURS = ("ire", "trainables", "search_spaces")

@@ -2,7 +2,7 @@
 
 from ray import cloudpickle
 
-from trainables.functions.at_hand import held, is_of_no_file
+from trainables.functions.in_process import held, is_of_no_file
 
 
 def pickled(task: str) -> bytes | None:

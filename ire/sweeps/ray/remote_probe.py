@@ -11,8 +11,8 @@ from ire.sweeps.plan.plan import Plan
 from ire.sweeps.ray.held_function import pickled
 from ire.trial.spec import TrialSpec
 from trainables.data.folder import data_in
-from trainables.functions.at_hand import hold
 from trainables.functions.function import TrainingFunction, load_workload
+from trainables.functions.in_process import hold
 from trainables.functions.probe import EVAL_INTERVAL, STEPS, Probed, probe
 from trainables.functions.sources import Sources, install
 from trainables.gang.shares import share

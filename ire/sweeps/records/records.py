@@ -16,7 +16,6 @@ from typing import Any, cast
 
 from ire.invalid_input import InvalidInput
 from ire.storage.storage import patiently
-from ire.sweeps.records import mending
 from ire.sweeps.records.event_check import (
     CONFIRM,
     CONTROL,
@@ -36,6 +35,7 @@ from ire.sweeps.records.event_check import (
     refused,
 )
 from ire.sweeps.records.lines import append_line, numbered_lines, read_lines
+from ire.sweeps.records.repair import append_missing, check_not_lost, repair_messages
 from ire.sweeps.records.trial_record import Fault, TrialRecord
 from ire.trial.report import NO_MASK, RESULT_KEYS, FlatFraction, Report
 
@@ -86,11 +86,11 @@ class Records:
         """The trials by name, in the order in which they started."""
         self.runs: list[dict[str, Any]] = []
         """One entry per start or resume of the sweep: `time`, `versions` and the plan at that time."""
-        self.mended: list[str] = []
+        self.repaired: list[str] = []
         """Messages for the user about lost parts of the records."""
 
     def replay(
-        self, *, mend: bool = False, check: Callable[["Records"], None] = lambda _: None
+        self, *, repair: bool = False, check: Callable[["Records"], None] = lambda _: None
     ) -> Iterator[Event]:
         """Read the folder: yields every event in order, and applies it to `trials`.
 
@@ -98,18 +98,18 @@ class Records:
         trials with a line in `results.jsonl` are known. An end whose last report was lost in a power cut is ignored:
         the trial counts as running, and will end again.
 
-        `check` may inspect `runs` before any event, and raise. The owner of the lock may `mend` one file from the other
-        (`ire.sweeps.records.mending`). Raises `InvalidInput` for a line that is not an event, and for lost records.
+        `check` may inspect `runs` before any event, and raise. The owner of the lock may `repair` one file from the
+        other. Raises `InvalidInput` for a line that is not an event, and for lost records.
         """
         events = self._read(self._trials_file, check_event)  # first: a sweep may be writing both
         results = self._read(self._results_file, check_result)
         folder = self._trials_file.parent
-        mending.check_not_lost(events, results, folder)
+        check_not_lost(events, results, folder)
         self.runs = [line for line in events if line["event"] == "run"]
         check(self)
-        if mend:
-            lacking = mending.mend(events, results, folder)
-            self.mended = mending.words(lacking, events, results, folder)
+        if repair:
+            lacking = append_missing(events, results, folder)
+            self.repaired = repair_messages(lacking, events, results, folder)
             events += lacking
         if not events:
             yield from self._replay_results(results, alone=True)

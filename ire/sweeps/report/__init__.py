@@ -7,11 +7,11 @@ from ire.foreign_text import without_secrets
 from ire.sweeps.findings.results import Results
 from ire.sweeps.report.facts.report import as_json
 from ire.sweeps.report.formats.markdown import as_markdown
-from ire.sweeps.report.formats.terminal import terminal_findings, terminal_tables
+from ire.sweeps.report.formats.terminal import terminal_tables
 from ire.sweeps.report.sentences.headline import headline
-from ire.sweeps.report.status.remembered import remember
+from ire.sweeps.report.status.summary import store_summary
 
-__all__ = ["as_json", "as_markdown", "headline", "terminal_findings", "terminal_tables", "write_report"]
+__all__ = ["as_json", "as_markdown", "headline", "terminal_tables", "write_report"]
 
 
 def write_report(results: Results, folder: Path | None = None) -> Path:
@@ -28,7 +28,7 @@ def write_report(results: Results, folder: Path | None = None) -> Path:
     for picture in pictures:
         picture.write(folder)
     if own:
-        remember(results, folder)
+        store_summary(results, folder)
     page = folder / "report.html"
     page.write_text(as_html(results, pictures), encoding="utf-8")
     return page

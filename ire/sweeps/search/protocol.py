@@ -54,7 +54,7 @@ class Protocol:
 
     def _replay(self, check: Callable[[Records], None]) -> None:
         verdicts: dict[str, str | None] = {}
-        for event in self.records.replay(mend=True, check=check):
+        for event in self.records.replay(repair=True, check=check):
             if event.kind == "start":
                 check_methods([event.trial], self.plan.named_methods)
             try:

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainables.data.ahead import ahead, mapped
 from trainables.data.images.image_batches import ImageSplits, epochs, hold_out, in_order
 from trainables.data.images.imagenet import DRAWS, ImageNet, images_of, middle, random_window
 from trainables.data.images.mix_up import mix_pairs, mixing_shares
 from trainables.data.images.policies import rand_augment, rand_draws
+from trainables.data.prefetch import ahead, mapped
 from trainables.data.store import Store
 from trainables.models.normalised import Normalised
 from trainables.task import Batch, Task

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from torch import Tensor, nn
 
-from trainables.data.ahead import ahead
+from trainables.data.prefetch import ahead
 from trainables.data.store import Store
 from trainables.data.text.token_data import TokenData
 from trainables.data.text.windows import random_windows, spaced_windows

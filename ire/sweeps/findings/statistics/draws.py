@@ -72,6 +72,12 @@ def median_ratios(
         return np.exp(logs[0] - logs[1])
 
 
+def median_log_ratios(one: np.ndarray, other: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """The logarithms of `median_ratios`; minus infinity for a draw that is too small for a float."""
+    with np.errstate(divide="ignore"):
+        return np.log(median_ratios(one, other, generator))
+
+
 def interval(
     draws: np.ndarray, tails: tuple[float, float] = ((1 - LEVEL) / 2, (1 - LEVEL) / 2)
 ) -> tuple[float, float]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ire.sweeps.findings.curves.judged import CurvesComparison
+from ire.sweeps.findings.curves.comparison import CurvesComparison
 from ire.sweeps.findings.statistics.verdict import SpeedUp
 from ire.sweeps.report.curves.sentences import curves_findings, curves_headline
 

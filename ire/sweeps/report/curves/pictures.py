@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import cycle
 
 from ire.sweeps.findings.curves.arms import Arm
-from ire.sweeps.findings.curves.judged import CurvesComparison
+from ire.sweeps.findings.curves.comparison import CurvesComparison
 from ire.sweeps.findings.statistics.verdict import SpeedUp
 from ire.sweeps.report.drawing.palette import OTHERS, Style
 from ire.sweeps.report.drawing.panel import Axis, Panel, Series

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from ire.foreign_text import in_markdown, without_secrets
-from ire.sweeps.findings.curves.judged import CurvesComparison
+from ire.sweeps.findings.curves.comparison import CurvesComparison
 from ire.sweeps.report.curves.facts import curves_json
 from ire.sweeps.report.curves.pictures import curves_pictures
 from ire.sweeps.report.curves.sentences import curves_findings, curves_headline, curves_note

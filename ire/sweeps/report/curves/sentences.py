@@ -1,6 +1,6 @@
 """The sentences of a report on curves: verdict, what could have been detected, and the note below."""
 
-from ire.sweeps.findings.curves.judged import CurvesComparison
+from ire.sweeps.findings.curves.comparison import CurvesComparison
 from ire.sweeps.findings.power import POWER, power
 from ire.sweeps.findings.statistics.horizon import WITHIN
 from ire.sweeps.findings.statistics.speedup import CLOCKS

@@ -1,7 +1,7 @@
 """The tables of a report on curves: verdicts, the other clocks, differences, and the contract."""
 
 from ire.sweeps.findings.curves.arms import Arm
-from ire.sweeps.findings.curves.judged import CurvesComparison
+from ire.sweeps.findings.curves.comparison import CurvesComparison
 from ire.sweeps.findings.statistics.speedup import CLOCKS
 from ire.sweeps.findings.statistics.verdict import NOT_SHOWN
 from ire.sweeps.report.tables.table import Table

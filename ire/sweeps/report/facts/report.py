@@ -5,7 +5,7 @@ from dataclasses import asdict
 from ire.sweeps.findings.calibration import calibration_of
 from ire.sweeps.findings.clause import Clause
 from ire.sweeps.findings.comparison import Comparison
-from ire.sweeps.findings.of_functions import is_function
+from ire.sweeps.findings.function_contract import is_function
 from ire.sweeps.findings.paper import beside_the_paper
 from ire.sweeps.findings.results import Results
 from ire.sweeps.findings.statistics.verdict import MARGIN

@@ -6,7 +6,7 @@ from ire.sweeps.findings.results import Results
 from ire.sweeps.plan.options import PLANNED
 from ire.sweeps.plan.preset import load_preset
 from ire.trial.scale import split_scale
-from trainables.functions.at_hand import is_of_no_file
+from trainables.functions.in_process import is_of_no_file
 
 
 def reproduce(results: Results) -> str:

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from ire.invalid_input import writable
 from ire.sweeps.report.formats.page import rendered
-from ire.sweeps.report.status.listed import Listed
+from ire.sweeps.report.status.experiment_list import ExperimentList
 from ire.sweeps.report.status.state import FINISHED, INTERRUPTED, RUNS
 
 
-def write_index(found: Listed, folder: Path) -> Path:
+def write_index(found: ExperimentList, folder: Path) -> Path:
     """Write `index.html` into `folder`; returns its path."""
     page = folder / "index.html"
     lines = zip(

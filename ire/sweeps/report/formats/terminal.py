@@ -6,8 +6,7 @@ from rich.text import Text
 
 from ire.foreign_text import in_one_line
 from ire.sweeps.findings.results import Results
-from ire.sweeps.report.sentences.further import further_findings
-from ire.sweeps.report.status.remembered import Shown, shown
+from ire.sweeps.report.status.summary import Summary, summary_of
 from ire.sweeps.report.tables.table import TEXT, Table
 
 WIDE = 140
@@ -27,9 +26,9 @@ NARROW = {
 """The columns of a table, by the start of its title, on a narrow terminal; the report has all of them."""
 
 
-def terminal_tables(results: Results | Shown, width: int = 80) -> list[RichTable]:
+def terminal_tables(results: Results | Summary, width: int = 80) -> list[RichTable]:
     """The tables of results, controls, search and faults that have lines, for a terminal of `width` characters."""
-    found = results if isinstance(results, Shown) else shown(results)
+    found = results if isinstance(results, Summary) else summary_of(results)
     return [as_terminal(table if width >= WIDE else narrowed(table, width)) for table in found.tables]
 
 
@@ -80,8 +79,3 @@ def as_terminal(table: Table) -> RichTable:
     for line in table.lines:
         screen.add_row(*(Text(in_one_line(cell)) for cell in line))  # brackets in an error are not markup
     return screen
-
-
-def terminal_findings(results: Results) -> list[str]:
-    """The sentences below the tables."""
-    return further_findings(results)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ire.methods.setting import Value
+from ire.plain_values import is_number
 from ire.sweeps.findings.results import Results
 from ire.sweeps.findings.rows import Row
 from ire.sweeps.plan.plan import Plan
@@ -109,7 +110,7 @@ def _slice(plan: Plan, rows: Sequence[Row], styles: Mapping[str, Style], name: s
             continue
         if isinstance(dimension, Interval):
             ranges.append(dimension)
-        elif not all(_is_number(value) for value in dimension.values):
+        elif not all(is_number(value) for value in dimension.values):
             words += [value for value in dimension.values if value not in words]
         won = [winner.trial for winner in row.winners]
         rest = [trial for trial in finished_trials(row, metric) if trial not in won]
@@ -125,10 +126,6 @@ def _slice(plan: Plan, rows: Sequence[Row], styles: Mapping[str, Style], name: s
         ),
         series=[each for each in (*series, *winners) if len(each.x)],
     )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _marks(

@@ -26,7 +26,7 @@ def check_not_lost(events: Sequence[Line], results: Sequence[Line], folder: Path
         )
 
 
-def mend(events: Sequence[Line], results: Sequence[Line], folder: Path) -> list[dict[str, Any]]:
+def append_missing(events: Sequence[Line], results: Sequence[Line], folder: Path) -> list[dict[str, Any]]:
     """Append the missing events of the trials in `results` to `trials.jsonl`; returns these events.
 
     Requires the lock. Raises `InvalidInput` if an event is missing before existing ones.
@@ -55,7 +55,7 @@ def mend(events: Sequence[Line], results: Sequence[Line], folder: Path) -> list[
     return lacking
 
 
-def words(
+def repair_messages(
     lacking: Sequence[Line], events: Sequence[Line], results: Sequence[Line], folder: Path
 ) -> list[str]:
     """Messages for the user about reconstructed events and lost reports; empty for intact records."""

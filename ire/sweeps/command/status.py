@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console, Group, RenderableType
@@ -13,6 +13,8 @@ from ire.sweeps.watch.console import plain_console
 
 if TYPE_CHECKING:
     from ire.sweeps.experiments.experiment import Experiment
+    from ire.sweeps.records.experiment_home import ExperimentHome
+    from ire.sweeps.report.status.summary import Summary
 
 WATCH_SECONDS = 2.0
 """Seconds between two updates of `--watch`."""
@@ -57,9 +59,9 @@ def listing(
 ) -> None:
     """List the experiments in a folder with their states and verdicts."""
     from ire.sweeps.report.formats.terminal import as_terminal
-    from ire.sweeps.report.status.listed import listed
+    from ire.sweeps.report.status.experiment_list import list_experiments
 
-    screen, found = console(), listed(folder)
+    screen, found = console(), list_experiments(folder)
     screen.print(as_terminal(found.table))
     for line in found.verdicts:
         screen.print(line, soft_wrap=True, highlight=False)
@@ -71,10 +73,10 @@ def listing(
 
 def show(experiment: "Experiment", *, page: Path | None = None) -> None:
     """Print the results of an experiment and the location of its files."""
-    from ire.sweeps.report.status.remembered import shown
+    from ire.sweeps.report.status.summary import summary_of
 
     screen = console()
-    _print(screen, _results(experiment.home, shown(experiment), screen.width, page=page))
+    _print(screen, _results(experiment.home, summary_of(experiment), screen.width, page=page))
 
 
 def console() -> Console:
@@ -94,11 +96,11 @@ def _looked(folder: str, trust: bool, width: int) -> tuple[list[RenderableType],
     from ire.sweeps.experiments.experiment import open_experiment
     from ire.sweeps.records.open_home import home_at
     from ire.sweeps.report.formats.terminal import as_terminal
-    from ire.sweeps.report.status.remembered import remembered, shown
     from ire.sweeps.report.status.state import RUNS, state_of
+    from ire.sweeps.report.status.summary import stored_summary, summary_of
 
     home = home_at(folder)
-    known = remembered(home.folder)
+    known = stored_summary(home.folder)
     if known is not None and known.complete:
         return _results(home, known, width), False
     experiment = open_experiment(home, trust=trust)
@@ -108,10 +110,12 @@ def _looked(folder: str, trust: bool, width: int) -> tuple[list[RenderableType],
         parts += [as_terminal(state.stages)]
     if state.running:
         parts += [Text(f"running now  {state.running}")]
-    return [*parts, *_results(home, shown(experiment), width)], state.word == RUNS
+    return [*parts, *_results(home, summary_of(experiment), width)], state.word == RUNS
 
 
-def _results(home: Any, found: Any, width: int, *, page: Path | None = None) -> list[RenderableType]:
+def _results(
+    home: "ExperimentHome", found: "Summary", width: int, *, page: Path | None = None
+) -> list[RenderableType]:
     from ire.storage.sizes import megabytes
     from ire.storage.storage import open_storage
     from ire.sweeps.report.formats.terminal import terminal_tables

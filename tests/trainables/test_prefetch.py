@@ -5,7 +5,7 @@ import sys
 
 LEFT = """
 import time, torch
-from trainables.data.ahead import ahead
+from trainables.data.prefetch import ahead
 
 def batches():
     while True:

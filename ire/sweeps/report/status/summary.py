@@ -26,7 +26,7 @@ SCHEMA = 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shown:
+class Summary:
     """The results of a sweep as `ire status` shows them."""
 
     headline: str
@@ -38,11 +38,11 @@ class Shown:
     findings: list[str]
 
 
-def shown(results: Results) -> Shown:
+def summary_of(results: Results) -> Summary:
     """What is shown of these results, computed now."""
     found = (result_table(results), controls(results), searches(results), faults(results))
     running = any(trial.status == RUNNING for trial in results.records.trials.values())
-    return Shown(
+    return Summary(
         headline=headline(results),
         task=results.plan.task,
         methods=list(results.plan.methods),
@@ -53,20 +53,20 @@ def shown(results: Results) -> Shown:
     )
 
 
-def remember(results: Results, folder: Path) -> None:
+def store_summary(results: Results, folder: Path) -> None:
     """Store what is shown in `folder`, the report of the experiment itself."""
-    stored = {"schema": SCHEMA, "of": _made_from(results.folder)} | asdict(shown(results))
+    stored = {"schema": SCHEMA, "of": _made_from(results.folder)} | asdict(summary_of(results))
     (folder / FILE).write_text(json.dumps(stored) + "\n", encoding="utf-8")
 
 
-def remembered(folder: Path) -> Shown | None:
+def stored_summary(folder: Path) -> Summary | None:
     """What was stored for the experiment in `folder`; None if nothing was, or the experiment has changed since."""
     try:
         stored = json.loads((folder / "report" / FILE).read_text(encoding="utf-8"))
         if stored.pop("schema") != SCHEMA or stored.pop("of") != _made_from(folder):
             return None
         tables = [Table(**_texts(table)) for table in stored.pop("tables")]
-        return Shown(tables=tables, **stored)
+        return Summary(tables=tables, **stored)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 

@@ -10,15 +10,15 @@ from ire.sweeps.findings.results import Results
 from ire.sweeps.plan.plan import read_plan
 from ire.sweeps.records.open_home import home_at
 from ire.sweeps.report.sentences.headline import headline
-from ire.sweeps.report.status.remembered import remembered
 from ire.sweeps.report.status.state import FINISHED, state_of
+from ire.sweeps.report.status.summary import stored_summary
 from ire.sweeps.report.tables.table import Table
 
 UNREADABLE = "cannot be read"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listed:
+class ExperimentList:
     """The experiments of a folder, newest first."""
 
     names: list[str]
@@ -45,7 +45,7 @@ class Listed:
         ]
 
 
-def listed(folder: Path) -> Listed:
+def list_experiments(folder: Path) -> ExperimentList:
     """The experiments in `folder`; raises `InvalidInput` if there are none."""
     found = sorted(_experiments(folder), key=lambda path: _begun(path), reverse=True)
     if not found:
@@ -53,7 +53,7 @@ def listed(folder: Path) -> Listed:
             f"{str(folder)!r} holds no experiments: name a folder that contains experiment folders"
         )
     read = [_read(path) for path in found]
-    return Listed(
+    return ExperimentList(
         names=[path.name for path in found],
         started=[_begun(path).strftime("%Y-%m-%d %H:%M") for path in found],
         tasks=[task for task, *_ in read],
@@ -77,7 +77,7 @@ def _begun(path: Path) -> datetime:
 
 def _read(path: Path) -> tuple[str, str, str, str]:
     """Task, methods, state and headline; no user's module is imported."""
-    known = remembered(path)
+    known = stored_summary(path)
     if known is not None and known.complete:
         return known.task, ", ".join(known.methods), FINISHED, known.headline
     try:

@@ -17,7 +17,7 @@ from ire.sweeps.findings.clause import Clause
 from ire.sweeps.findings.curves.arms import Arm, Side
 from ire.sweeps.findings.curves.clauses import curve_clauses
 from ire.sweeps.findings.curves.runs import CurveRun, Curves
-from ire.sweeps.findings.statistics.draws import RESAMPLES, interval, median_ratios, paired_draws
+from ire.sweeps.findings.statistics.draws import RESAMPLES, interval, median_log_ratios, paired_draws
 from ire.sweeps.findings.statistics.speedup import speed_ups, speed_ups_of_means
 from ire.sweeps.findings.statistics.verdict import (
     MIN_SEEDS,
@@ -243,5 +243,5 @@ def _costs(mine: Side, at: Side, generator: np.random.Generator, *, by_study: bo
             costs["wall"] = scale + np.array([np.log(median(base) / median(own)) for base, own in seconds])
         else:
             base, own = map(np.array, seconds[0])
-            costs["wall"] = scale + np.log(median_ratios(base, own, generator))
+            costs["wall"] = scale + median_log_ratios(base, own, generator)
     return costs
