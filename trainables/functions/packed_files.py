@@ -44,10 +44,12 @@ class KeptFiles:
 def packed(folder: Path, *, without: Collection[str] = ()) -> dict[str, Tensor]:
     """The bytes (n,) of every file below `folder`, by path with forward slashes, except the names in `without`."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in without)
-    return {
-        path.relative_to(folder).as_posix(): torch.from_numpy(np.fromfile(path, dtype=np.uint8))
-        for path in files
-    }
+    return {path.relative_to(folder).as_posix(): _bytes(path) for path in files}
+
+
+def _bytes(path: Path) -> Tensor:
+    found = np.fromfile(path, dtype=np.uint8)
+    return torch.from_numpy(found)  # pyright: ignore[reportUnknownMemberType] - torch has its type in part
 
 
 def unpack(files: Mapping[str, Tensor], folder: Path) -> None:

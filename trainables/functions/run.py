@@ -37,11 +37,15 @@ def run_trial(
     world_size: int = 1,
 ) -> str:
     """Run one trial of a task or function, as `train` and `run_function` describe, and return how it ended."""
-    where = {"checkpoint": checkpoint, "checkpoint_seconds": checkpoint_seconds, "on_trouble": on_trouble}
-    worker = {"device": device, "rank": rank, "world_size": world_size}
+    where: dict[str, Any] = {
+        "checkpoint": checkpoint,
+        "checkpoint_seconds": checkpoint_seconds,
+        "on_trouble": on_trouble,
+    }
+    worker: dict[str, Any] = {"device": device, "rank": rank, "world_size": world_size}
     if isinstance(workload, TrainingFunction):
         return run_function(spec, report, function=workload, **where, **worker)
-    own = {"keep_last": keep_last, "prefixes": prefixes, "on_prefix": on_prefix}
+    own: dict[str, Any] = {"keep_last": keep_last, "prefixes": prefixes, "on_prefix": on_prefix}
     try:
         return train(spec, report, task=workload, **where, **worker, **own)
     except SystemExit as end:

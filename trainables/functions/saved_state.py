@@ -3,12 +3,13 @@
 import random
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
 
 from ire.invalid_input import InvalidInput
+from ire.plain_values import is_list, is_tuple
 
 
 class SavedState:
@@ -22,7 +23,7 @@ class SavedState:
     def load(self, checkpoint: Mapping[str, Any], rank: int) -> None:
         """Take the state from a checkpoint, on the worker of that rank."""
         kept = checkpoint["generators"]  # older checkpoints hold those of worker 0 alone
-        self._generators = kept[rank if rank < len(kept) else 0] if isinstance(kept, list) else kept
+        self._generators = kept[rank if rank < len(kept) else 0] if is_list(kept) else kept
         self._state = checkpoint["state"]
 
     def read(self) -> Any:
@@ -52,11 +53,11 @@ def check_plain(value: Any, *, where: str = "state") -> None:
     if value is None or isinstance(value, bool | int | float | str | torch.Tensor):
         return
     if isinstance(value, Mapping):
-        for key, entry in value.items():
+        for key, entry in cast(Mapping[Any, Any], value).items():
             if not isinstance(key, str | int):
                 raise InvalidInput(f"trial.save: the key {key!r} in {where} must be a text or a whole number")
             check_plain(entry, where=f"{where}[{key!r}]")
-    elif isinstance(value, list | tuple):
+    elif is_list(value) or is_tuple(value):
         for index, entry in enumerate(value):
             check_plain(entry, where=f"{where}[{index}]")
     else:

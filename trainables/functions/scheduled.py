@@ -49,7 +49,10 @@ def scheduled_optimizer(
         )
         set_learning_rates(optimizer, method, settings, factor)
 
+    def note(*_: Any) -> None:
+        stepped(float(optimizer.param_groups[0]["lr"]))
+
     optimizer.register_step_pre_hook(set_rates)
-    optimizer.register_step_post_hook(lambda *_: stepped(float(optimizer.param_groups[0]["lr"])))
+    optimizer.register_step_post_hook(note)
     set_rates()
     return optimizer

@@ -40,7 +40,7 @@ def loaded_from(folder: str | Path, *, package: str | None = None) -> Sources:
     `package`, only that package and its modules count.
     """
     folder = Path(folder).resolve()
-    texts = {}
+    texts: dict[str, str] = {}
     for name, module in sorted(sys.modules.items()):
         file = getattr(module, "__file__", None)
         if not file or not str(file).endswith(".py") or (package and name.partition(".")[0] != package):

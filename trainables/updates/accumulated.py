@@ -126,4 +126,4 @@ def _add(total: list[Tensor | None], gradient: Sequence[Tensor | None], weight: 
             total[i] = g.detach() * weight
     if known:
         sums, terms = map(list, zip(*known, strict=True))
-        torch._foreach_add_(sums, terms, alpha=weight)  # pyright: ignore[reportPrivateImportUsage]
+        torch._foreach_add_(sums, terms, alpha=weight)  # pyright: ignore[reportPrivateImportUsage, reportPrivateUsage]

@@ -48,8 +48,8 @@ class SmallBatch(Update):
             self.gradients += weight
             if self.is_watched:
                 gradient = [_gradient(p) for p in self.parameters]
-                scaled = torch._foreach_mul(gradient, weight)  # pyright: ignore[reportPrivateImportUsage]
-                mean = torch._foreach_add(mean, scaled) if mean else scaled  # pyright: ignore[reportPrivateImportUsage]
+                scaled = torch._foreach_mul(gradient, weight)  # pyright: ignore[reportPrivateImportUsage, reportPrivateUsage]
+                mean = torch._foreach_add(mean, scaled) if mean else scaled  # pyright: ignore[reportPrivateImportUsage, reportPrivateUsage]
         if mean:
             self.measure("grad_norm", norm(mean))
             self.measure("micro_grad_norm", torch.stack(norms).mean())

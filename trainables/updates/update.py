@@ -32,13 +32,13 @@ class Setup:
     rank: int
     world_size: int
 
-    def autocast(self) -> AbstractContextManager:
+    def autocast(self) -> AbstractContextManager[Any]:
         """The precision of a forward pass and its loss."""
         if self.spec.precision != "bf16":
             return nullcontext()
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
-    def reduce_on_last(self, index: int, parts: Sequence[Batch]) -> AbstractContextManager:
+    def reduce_on_last(self, index: int, parts: Sequence[Batch]) -> AbstractContextManager[Any]:
         """DDP averages gradients in the last micro-batch's backward only."""
         last = index == len(parts) - 1
         return (
@@ -82,7 +82,7 @@ class Update(ABC):
         self.clear()
         if origin is not None:
             now = [p.detach() for p in self.parameters]
-            moved = torch._foreach_sub(now, origin)  # pyright: ignore[reportPrivateImportUsage]
+            moved = torch._foreach_sub(now, origin)  # pyright: ignore[reportPrivateImportUsage, reportPrivateUsage]
             self.measure("step_length", norm(moved))
         return loss
 

@@ -47,7 +47,7 @@ class WholeBatch(Update):
         t = self.setup
         self.gradients += 1
         self.clear()
-        losses = []
+        losses: list[Tensor] = []
         for index, batch in enumerate(parts):
             with t.reduce_on_last(index, parts):
                 with t.autocast():
