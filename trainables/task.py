@@ -27,6 +27,7 @@ from ire.trial.scale import ORIGINAL, TINY, split_scale
 from trainables.attributes import check_attribute, fresh_copy
 from trainables.data.batch import Batch
 from trainables.data.dataset import DataSet
+from trainables.models.linear_cross_entropy import IGNORED
 
 KEPT_COPIES = 4
 """Forms of a task with other attributes that are kept in memory."""
@@ -193,13 +194,14 @@ class Task(ABC):
     def metric_sums(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Per batch, the sum of each metric over its predictions, and their number as `count`.
 
-        `loss` is required; everything is divided by the total count and reported as `val_<name>`.
+        `loss` is required; everything is divided by the total count and reported as `val_<name>`. Targets of -100 are no
+        predictions, as in `cross_entropy`.
         """
         logits, targets = outputs.flatten(0, -2), self.targets(batch).flatten()
         return {
             "loss": F.cross_entropy(logits, targets, reduction="sum"),
             "accuracy": (logits.argmax(-1) == targets).sum(),
-            "count": torch.full((), len(targets), device=logits.device),
+            "count": (targets != IGNORED).sum(),
         }
 
     # Model and loss together: one module while training, one graph when compiled. A task may fuse them.

@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from ire.trial.report import MEASURES
 from ire.trial.seeds import generator
+from trainables.data.batch import chunk
 from trainables.task import Task
 from trainables.tasks.stdlib_lm import StdlibLM
 from trainables.training.flatness import flatness
@@ -52,6 +53,32 @@ def test_it_is_the_trace_and_the_largest_eigenvalue_of_the_dense_hessian():
     assert flatness(task, model, batches=2, parts=4)["largest_eigenvalue"] == pytest.approx(
         found["largest_eigenvalue"], rel=1e-3
     )
+
+
+def test_parts_count_by_their_predictions_and_not_at_all_without_any():
+    """The last part is smaller, and the first one is ignored as a whole, as padding is."""
+
+    class Padded(Line):
+        batch_size = 10
+
+        def train_batches(self, *, seed, start):
+            for points, labels in super().train_batches(seed=seed, start=start):
+                yield points, torch.where(torch.arange(10) < 4, -100, labels)
+
+    task = Padded()
+    torch.manual_seed(0)
+    model = task.model()
+    points, labels = next(task.train_batches(seed=0, start=0))
+    assert [len(part[1]) for part in chunk((points, labels), 3)] == [4, 4, 2]
+
+    def loss(flat):
+        return F.cross_entropy(points @ flat[:6].view(3, 2).T + flat[6:], labels)
+
+    flat = torch.cat([p.detach().flatten() for p in model.parameters()])
+    hessian = torch.autograd.functional.hessian(loss, flat)
+    assert task.metric_sums(model(points), (points, labels))["count"] == 6
+    found = flatness(task, model, batches=1, parts=3)
+    assert abs(found["fisher_trace"] - hessian.trace()) < 4 * found["fisher_trace_error"]
 
 
 def test_a_transformer_is_measured_too_and_the_same_twice():

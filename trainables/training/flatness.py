@@ -73,17 +73,23 @@ def _fisher_trace(
 ) -> Estimate:
     """Tr F = B ‖∇L̂_B‖² (Wang et al. 2024, Appendix C), by the task's own sampled labels, whatever its loss.
 
-    Pieces are weighted by B, their number of predictions, so that together they count as one large batch.
+    Pieces are weighted by B, their number of predictions, so that together they count as one large batch; those
+    without any, as of padding alone, have no gradient.
     """
     found, counts = [], []
     for index, piece in enumerate(pieces):
         for draw in range(DRAWS):
             outputs = task.outputs(model, piece)
+            count = float(task.metric_sums(outputs.detach().float(), piece)["count"])
+            if not count:
+                continue
             labels = generator("flatness", "labels", index, draw, device=outputs.device)
             gradients = torch.autograd.grad(
                 task.sampled_loss(outputs, piece, generator=labels), parameters, allow_unused=True
             )
             squares = sum(float(g.double().square().sum()) for g in gradients if g is not None)
-            counts.append(float(task.metric_sums(outputs.detach().float(), piece)["count"]))
-            found.append(counts[-1] * squares)
+            counts.append(count)
+            found.append(count * squares)
+    if not found:
+        raise RuntimeError("no position of the batches counts, so there is nothing to measure")
     return weighted_mean(found, counts)
