@@ -194,8 +194,8 @@ class Task(ABC):
     def metric_sums(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Per batch, the sum of each metric over its predictions, and their number as `count`.
 
-        `loss` is required; everything is divided by the total count and reported as `val_<name>`. Targets of -100 are no
-        predictions, as in `cross_entropy`.
+        `loss` is required; everything is divided by the total count and reported as `val_<name>`. Targets of -100 are
+        no predictions, as in `cross_entropy`.
         """
         logits, targets = outputs.flatten(0, -2), self.targets(batch).flatten()
         return {
