@@ -536,3 +536,12 @@ def test_controls_of_a_metric_to_maximise_are_spoken_of_the_other_way_round():
     better = [of(name, HIGHER) for name in (KAPPA_0, *CONTROLS)]
     (told,) = told_of_controls(better, metric=accuracy)
     assert told.startswith("The choice of coordinates explains sgd-ire's gain: it beats all its controls")
+
+
+def test_a_single_run_has_no_deviation(run):
+    experiment = run(plan=FULL | {"confirm_seeds": 1, "controls": False})
+    loss = told_of(experiment)["methods"][0]["metrics"]["val_loss"]
+    assert loss["std"] is None
+    text = as_markdown(experiment)
+    assert f"| {loss['mean']:.4f} |" in text
+    assert " ±0" not in text

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import nan
 from statistics import mean, stdev
 from typing import Any
 
@@ -33,11 +34,11 @@ class Measured:
     """That baseline, by clock."""
 
     def metric(self, name: str) -> tuple[float, float] | None:
-        """Mean and standard deviation over the runs of a value in the last report; None if no run has it."""
+        """Mean and standard deviation (NaN of a single run) of a value in the last reports; None if no run has it."""
         values = [end for run in self.runs if (end := value(run.reports[-1], name)) is not None]
         if not values:
             return None
-        return mean(values), stdev(values) if len(values) > 1 else 0.0
+        return mean(values), stdev(values) if len(values) > 1 else nan
 
 
 @dataclass(frozen=True, kw_only=True)

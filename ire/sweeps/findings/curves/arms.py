@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import nan
 from statistics import fmean, stdev
 
 import numpy as np
@@ -55,7 +56,7 @@ class Side:
     def loss(self) -> tuple[float, float] | None:
         """Mean and standard deviation of the final losses of its runs."""
         losses = [run.loss for run in self.whole]
-        return (fmean(losses), stdev(losses) if len(losses) > 1 else 0.0) if losses else None
+        return (fmean(losses), stdev(losses) if len(losses) > 1 else nan) if losses else None
 
 
 @dataclass(frozen=True, kw_only=True)

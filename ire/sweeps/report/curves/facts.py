@@ -5,6 +5,7 @@ from typing import Any
 from ire.sweeps.findings.curves.comparison import CurvesComparison
 from ire.sweeps.findings.statistics.verdict import SpeedUp
 from ire.sweeps.report.curves.sentences import curves_findings, curves_headline
+from ire.sweeps.report.facts.numbers import finite
 
 SCHEMA = 1
 
@@ -43,16 +44,11 @@ def curves_json(comparison: CurvesComparison) -> dict[str, Any]:
                     str(side.horizon): {
                         "runs": len(side.runs),
                         "lost": side.lost,
-                        **dict(
-                            zip(
-                                ("mean_loss" if metric.is_loss else "mean", "standard_deviation"),
-                                mean,
-                                strict=True,
-                            )
-                        ),
+                        "mean_loss" if metric.is_loss else "mean": mean,
+                        "standard_deviation": None if std is None else finite(std),
                     }
                     for side in arm.sides
-                    for mean in [comparison.mean(side) or (None, None)]
+                    for mean, std in [comparison.mean(side) or (None, None)]
                 },
                 "verdict": {clock: judgement.verdict for clock, judgement in arm.judgements.items()},
                 "against": {clock: arm.against(clock) for clock in arm.speed_ups},

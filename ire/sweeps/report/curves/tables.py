@@ -4,7 +4,7 @@ from ire.sweeps.findings.curves.arms import Arm
 from ire.sweeps.findings.curves.comparison import CurvesComparison
 from ire.sweeps.findings.statistics.speedup import CLOCKS
 from ire.sweeps.findings.statistics.verdict import NOT_SHOWN
-from ire.sweeps.report.tables.table import Table
+from ire.sweeps.report.tables.table import Table, plus_minus
 
 
 def curves_tables(comparison: CurvesComparison) -> list[Table]:
@@ -42,7 +42,7 @@ def _verdicts(comparison: CurvesComparison) -> Table:
                 ", ".join(str(side.horizon) for side in arm.sides)
                 if arm.is_baseline
                 else str(arm.main.horizon),
-                "{:.4f} ± {:.4f}".format(*mean) if (mean := comparison.mean(arm.main)) else "-",
+                plus_minus(comparison.mean(arm.main)),
                 f"{len(arm.main.whole)}/{len(arm.main.runs)}",
             ]
             for arm in comparison.arms

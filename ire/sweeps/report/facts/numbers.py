@@ -20,8 +20,8 @@ def finite(value: float) -> float | None:
 
 
 def mean_std(value: tuple[float, float]) -> MeanStd:
-    """A mean and a standard deviation."""
-    return {"mean": value[0], "std": value[1]}
+    """A mean and a standard deviation, None of a single run."""
+    return {"mean": value[0], "std": finite(value[1])}
 
 
 def by_clock(found: Mapping[str, SpeedUp]) -> dict[str, SpeedUpFacts]:

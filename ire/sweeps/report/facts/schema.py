@@ -35,10 +35,10 @@ class DifferenceFacts(TypedDict):
 
 
 class MeanStd(TypedDict):
-    """A mean and a standard deviation over the confirm runs."""
+    """A mean and a standard deviation over the confirm runs; None for a single run."""
 
     mean: float
-    std: float
+    std: float | None
 
 
 class ClockFacts(TypedDict):

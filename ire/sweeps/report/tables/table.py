@@ -1,6 +1,7 @@
 """A table of a report as data, and the texts of its cells."""
 
 from dataclasses import dataclass
+from math import isnan
 
 from ire.foreign_text import visible
 from ire.methods.foreign import shortened
@@ -38,6 +39,8 @@ def plus_minus(value: tuple[float, float] | None, *, digits: int = 4, fixed: boo
     if not value:
         return "-"
     kind = f".{digits}f" if fixed else f".{digits - 1}g"
+    if isnan(value[1]):  # of a single run
+        return f"{value[0]:{kind}}"
     return f"{value[0]:{kind}} ±{value[1]:{kind if fixed else '.2g'}}"
 
 
