@@ -132,7 +132,7 @@ class IRE(Saving):
     @property
     def curvature_due(self) -> bool:
         """Whether the next step needs a curvature backward and `update_mask` first."""
-        due = self._source.scores is None and self._refresh_due and any(True for _ in self._ranked())
+        due = self._source.scores is None and self._refresh_due and self._ranks_something
         if due and self._spent is not None:
             self._spent.look()
         return due
@@ -261,6 +261,10 @@ class IRE(Saving):
         last = self._memory.refreshed_at
         started = self.steps >= self.settings.start
         return started and (last is None or self.steps - last >= self.settings.interval)
+
+    @property
+    def _ranks_something(self) -> bool:
+        return any(p.requires_grad for parameters, _ in self._ranked() for p in parameters)
 
     def _ranked(self) -> Iterator[tuple[list[Tensor], float]]:
         """Parameters that are ranked together, and the γ of each such set."""

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ire import IRE, SAM, sampled_nll
+from ire import IRE, SAM, Source, sampled_nll
 
 NAN = float("nan")
 NAMED = [("p", torch.nn.Parameter(torch.ones(3)))]
@@ -199,6 +199,60 @@ def test_update_mask_without_gradients_is_refused(make_model):
     optimizer = IRE(torch.optim.SGD(make_model().parameters(), lr=0.1), kappa=1, gamma=0.5)
     with pytest.raises(ValueError, match="found no gradients"):
         optimizer.update_mask()
+
+
+@pytest.mark.parametrize(
+    "loss, message",
+    [
+        (lambda logits: 3.0, "needs a scalar loss with a graph, .* got float"),
+        (lambda logits: logits, r"got a tensor of shape \(8, 4\)$"),
+        (lambda logits: logits.sum().detach(), r"got a tensor of shape \(\) without a graph"),
+        (
+            lambda logits: torch.ones(3, requires_grad=True).sum(),
+            "depends on none of the optimizer's parameters",
+        ),
+    ],
+)
+def test_a_curvature_loss_that_is_none_is_refused(loss, message, make_model, make_batch):
+    model = make_model()
+    optimizer = IRE(torch.optim.SGD(model.parameters(), lr=0.1), kappa=1, gamma=0.5)
+    with pytest.raises(ValueError, match=message):
+        optimizer.update_mask(loss(model(make_batch(0)[0])))
+    assert optimizer.curvature_due
+
+
+def test_where_everything_is_frozen_no_curvature_is_due(make_model, train):
+    model = make_model().requires_grad_(False)
+    optimizer = IRE(torch.optim.SGD(model.parameters(), lr=0.1), kappa=1, gamma=0.5)
+    assert not optimizer.curvature_due
+    optimizer.step()
+    model[2].requires_grad_(True)
+    assert optimizer.curvature_due
+    train(model, optimizer, 1, 3)
+    assert set(optimizer.flat_fractions()) == set(model[2].parameters())
+
+
+@pytest.mark.parametrize(
+    "scores, message",
+    [
+        (lambda ps, _: [], r"one tensor a parameter, 4 here, got \[\]"),
+        (lambda ps, _: [p.tolist() for p in ps], r"one tensor a parameter, 4 here, got \[\["),
+        (lambda ps, _: (p for p in ps), "4 here, got <generator"),
+        (lambda ps, _: [p[:1] for p in ps], "must have the shape of its parameter"),
+        (3, "scores must be a function of .* got 3"),
+    ],
+)
+def test_a_source_of_ones_own_is_checked(scores, message, make_model):
+    model = make_model()
+    for p in model.parameters():
+        p.grad = torch.ones_like(p)
+    with pytest.raises(ValueError, match=message):
+        IRE(
+            torch.optim.SGD(model.parameters(), lr=0.1),
+            kappa=1,
+            gamma=0.5,
+            curvature=Source(scores=scores, gradients=False),
+        ).step()
 
 
 def test_update_mask_of_a_source_without_backward_is_refused(make_model):

@@ -23,8 +23,15 @@ def gradients_of(loss: Tensor, parameters: Sequence[Tensor]) -> dict[Tensor, Ten
     Parameters that the loss does not depend on are left out; with several workers they count as zero.
 
     Raises:
-        ValueError: parameters spread over workers, whose gradients exist only inside `backward()`.
+        ValueError: no scalar with a graph, or one that depends on none of the parameters; or parameters spread over
+            workers, whose gradients exist only inside `backward()`.
     """
+    if not (isinstance(loss, Tensor) and loss.numel() == 1 and loss.requires_grad):
+        form = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+        raise ValueError(
+            f"update_mask(loss) needs a scalar loss with a graph, such as sampled_nll(model(inputs)), got {form}"
+            + (" without a graph" if isinstance(loss, Tensor) and not loss.requires_grad else "")
+        )
     wanted = [p for p in parameters if p.requires_grad]
     if any(isinstance(p, DTensor) for p in wanted):
         raise ValueError(
@@ -35,6 +42,8 @@ def gradients_of(loss: Tensor, parameters: Sequence[Tensor]) -> dict[Tensor, Ten
         found = torch.autograd.grad(loss, wanted, retain_graph=True, allow_unused=True)
     workers = dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
     if workers == 1:
+        if all(g is None for g in found):
+            raise ValueError("update_mask(loss): the loss depends on none of the optimizer's parameters")
         return {p: g for p, g in zip(wanted, found, strict=True) if g is not None}
     # Fresh tensors: two parameters that are added have one and the same gradient, and others may be expanded.
     gradients = [

@@ -48,6 +48,10 @@ class Source:
     inverted: bool = False
     """Boost exactly the coordinates that the ranking leaves out."""
 
+    def __post_init__(self) -> None:
+        if not (self.scores is None or callable(self.scores)):
+            raise ValueError(f"scores must be a function of (parameters, refresh), got {self.scores!r}")
+
 
 def _empirical(parameters: Sequence[Tensor], refresh: Refresh) -> Sequence[Tensor] | None:
     """The training gradient itself (after clipping, which does not change the order)."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ire.optim.curvature.average import average_in
-from ire.optim.curvature.sources import Source
+from ire.optim.curvature.sources import RandomScores, Source
 from ire.optim.mask.flattest import Tally, ZeroCurvature, flattest
 from ire.optim.mask.keys import common_keys
 from ire.optim.tensors.shards import local, workers_of
@@ -79,8 +79,15 @@ def _opposite(mask: Tensor | None) -> Tensor | None:
 
 def _checked(parameters: Sequence[Tensor], scores: Sequence[Tensor]) -> Sequence[Tensor]:
     """Scores as this worker's parts; a lazy sequence is returned as it is."""
-    if not isinstance(scores, list | tuple):
+    if isinstance(scores, RandomScores):
         return scores
+    is_right = isinstance(scores, Sequence) and all(isinstance(score, Tensor) for score in scores)
+    if not is_right or len(scores) != len(parameters):
+        raise ValueError(
+            f"a source must give a list of one tensor a parameter, {len(parameters)} here, got {scores!r}"[
+                :300
+            ]
+        )
     parts = [local(score) for score in scores]
     for p, part in zip(parameters, parts, strict=True):
         if part.layout != torch.strided:
