@@ -31,8 +31,8 @@ for stage in "$@"; do case $stage in
     machine|exact|refresh|training|resume|memory|step) limit 100 "$stage" python3 benchmarks/gpu.py "$stage" --device "$DEVICE" ;;
     llama)    limit ${LLAMA:-300} llama python3 benchmarks/gpu.py llama --device "$DEVICE" ;;
     tests)    limit 150 tests python3 -m pytest -q -o addopts=--import-mode=importlib -n 6 --maxfail 12 --tb short tests/optim/test_triton_step.py \
-                  tests/optim/test_measured_on_gpu.py tests/optim/test_mask_on_gpu.py tests/optim/test_conformance.py tests/trainables/test_memory_of_trials.py \
-                  tests/trainables/test_determinism.py -k "triton or on_gpu or cuda or memory or determinism" ;;
+                  tests/optim/test_measured_on_gpu.py tests/optim/test_mask_on_gpu.py tests/optim/test_conformance.py tests/trainables/training/test_memory_of_trials.py \
+                  tests/trainables/training/test_determinism.py -k "triton or on_gpu or cuda or memory or determinism" ;;
     cnn)      steps 150 cnn --compile --task cifar10-resnet56 --steps 20 ;;
     mfu)      steps 60 mfu --task cifar10-resnet56 --task stdlib-lm --task digits ;;
     digits)   sweep 150 digits digits --methods adamw,adamw-ire --studies 1 --trials 4 --confirm-seeds 2 --gpus-per-worker 0.25 ;;

@@ -11,7 +11,7 @@ import trainables.functions.trial
 from ire.sweeps.command.app import app
 from trainables.functions.trial import Trial
 
-PAGE = Path(__file__).parents[2] / "docs" / "bring-your-own.md"
+PAGE = Path(__file__).parents[3] / "docs" / "bring-your-own.md"
 
 
 def printed(start: str) -> str:

@@ -9,7 +9,7 @@ import torch
 from trainables.task import load_task
 from trainables.training.training import Training
 
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
+sys.path.append(str(Path(__file__).parents[3] / "benchmarks"))
 from gpu_measures import counted
 
 

@@ -19,7 +19,7 @@ from trainables.task import load_task, task_names
 from trainables.tasks.families.large_batch import LargeBatchTask
 from trainables.training.loop import FINISHED, train
 
-PAGE = Path(__file__).parents[2] / "docs" / "tasks.md"
+PAGE = Path(__file__).parents[3] / "docs" / "tasks.md"
 
 
 def printed(page: str, title: str) -> str:
@@ -107,7 +107,7 @@ def test_the_curvature_hook_of_the_documentation_estimates_the_fisher_diagonal()
 
 
 def test_the_companion_page_names_every_update_setting_and_workload():
-    page = (Path(__file__).parents[2] / "docs" / "companion.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "companion.md").read_text()
     for update in UPDATES:
         assert f"| `sgd-{update}` |" in page
     for setting in (

@@ -282,7 +282,7 @@ def test_batches_that_are_dictionaries_train_and_resume_exactly(method, make_spe
 
 
 def test_the_example_of_the_documentation_trains(make_spec):
-    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "data.md").read_text()
     begin = page.index("    import torch\n")
     namespace = {}
     exec(textwrap.dedent(page[begin : page.index("\n- *Map-style*")]), namespace)
