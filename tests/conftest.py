@@ -15,10 +15,6 @@ from ire.trial.spec import TrialSpec
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 os.environ |= {name: os.environ.get(name, "1") for name in THREADS}  # before torch and numpy are imported
 
-os.environ.setdefault(
-    "RAY_worker_niceness", "0"
-)  # not 15: all other tests are done before those that use Ray
-
 STATE = tempfile.TemporaryDirectory(prefix="ire-tests-")
 os.environ["XDG_STATE_HOME"] = (
     STATE.name
@@ -86,18 +82,6 @@ def pytest_collection_modifyitems(config, items):
         item.add_marker(pytest.mark.xdist_group(group))
     slow_files = {item.path for item in items if is_marked(item, "slow")}
     items.sort(key=lambda item: (not is_marked(item, "ray"), item.path not in slow_files))
-
-
-FIRST = pytest.StashKey[pytest.Item]()
-"""The first test that a process runs."""
-
-
-def pytest_runtest_setup(item):
-    """Let a process that runs other tests yield to the one that runs those that use Ray, which takes longest."""
-    is_first = item.config.stash.setdefault(FIRST, item) is item
-    shares_the_machine = hasattr(item.config, "workerinput") and item.config.getoption("whole")
-    if is_first and shares_the_machine and not item.get_closest_marker("ray") and hasattr(os, "nice"):
-        os.nice(5)
 
 
 @pytest.fixture

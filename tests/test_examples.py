@@ -93,6 +93,6 @@ def test_two_moons_is_learnt():
 @pytest.mark.slow
 def test_a_sweep_from_python_reports(tmp_path):
     code = f"from sweep_from_python import main\nprint('complete:', main({str(tmp_path)!r}).is_complete)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=400)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=900)
     assert "complete: True" in done.stdout, done.stdout + done.stderr
     assert list(tmp_path.glob("*/report/report.html"))

@@ -78,7 +78,7 @@ def jobs():
         start_new_session=True,
     )
     address = f"http://127.0.0.1:{dashboard}"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while subprocess.run(
         [*RAY, "job", "list", "--address", address], env=environment, capture_output=True
     ).returncode:
@@ -119,7 +119,7 @@ def run(command: list[str], environment: dict[str, str], folder: Path) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     assert done.returncode == 0, done.stdout
     return done.stdout

@@ -56,7 +56,7 @@ def test_a_trial_spreads_over_nodes_and_survives_the_loss_of_one(nodes, tmp_path
         stderr=subprocess.STDOUT,
         text=True,
     )
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + 900
 
     def wait_for(count: int, words: str, name: str) -> None:
         file = tmp_path / "spread" / name

@@ -122,7 +122,7 @@ def test_a_local_cluster_listens_on_the_loopback_interface_alone_and_asks_for_it
         [sys.executable, str(script)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         env=environment,
         check=True,
     )
