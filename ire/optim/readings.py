@@ -66,6 +66,9 @@ class Readings(Wrapper):
             AttributeError: what is fixed once `IRE` is built, or a misspelt setting, which would have no effect.
             ValueError: a value outside its range; nothing has changed then.
         """
+        if name.startswith("_"):  # the books, kept at every step
+            super().__setattr__(name, value)
+            return
         if name in SETTABLE:
             settings = replace(self.settings, **{name: value})
             check_base(self._inner, settings)
@@ -76,7 +79,7 @@ class Readings(Wrapper):
                 f"{name} is fixed once IRE is built; settable are {', '.join(SETTABLE)}. For another {name} build "
                 "IRE around the base anew, and load the state_dict() of this one"
             )
-        if not name.startswith("_") and not hasattr(self, name):
+        if not hasattr(self, name):
             meant = misspelt(name, SETTABLE)
             if meant is not None:
                 raise AttributeError(

@@ -1,8 +1,10 @@
 """What to boost in one step, and by how much: the input of every path."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from torch import Tensor
+from torch.optim import Optimizer
 
 
 class Boost(NamedTuple):
@@ -14,3 +16,9 @@ class Boost(NamedTuple):
     kappa: float
     plain_decay: float = 0.0
     """η λ, where decoupled weight decay is not to be boosted; else 0."""
+
+
+def boosts_of(optimizer: Optimizer, boosts: Sequence[Boost]) -> list[Boost]:
+    """Those of the parameters that this optimizer steps: one of several, or one worker's part."""
+    own = {p for group in optimizer.param_groups for p in group["params"]}
+    return [boost for boost in boosts if boost.parameter in own]

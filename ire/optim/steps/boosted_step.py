@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from torch.optim import Optimizer
 
-from ire.optim.steps.boost import Boost
+from ire.optim.steps.boost import Boost, boosts_of
 from ire.optim.steps.paths import Path, Paths
 from ire.optim.wrapping.several_bases import bases_of
 
@@ -25,9 +25,4 @@ class BoostedStep:
     def step(self, base: Optimizer, boosts: Sequence[Boost]) -> None:
         """Step `base` and boost its step."""
         for each, path in self.chosen(base):
-            path.step(each, boosts if each is base else _of(boosts, each))
-
-
-def _of(boosts: Sequence[Boost], base: Optimizer) -> Sequence[Boost]:
-    own = {p for group in base.param_groups for p in group["params"]}
-    return [boost for boost in boosts if boost.parameter in own]
+            path.step(each, boosts if each is base else boosts_of(each, boosts))

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from torch.optim import Optimizer
 
-from ire.optim.steps.boost import Boost
+from ire.optim.steps.boost import Boost, boosts_of
 from ire.optim.steps.schedule_free import is_schedule_free
 from ire.optim.wrapping.bases import INNER
 
@@ -66,8 +66,7 @@ class Inside:
 
         def boosted(closure: Any = None) -> None:
             restore()
-            own = {p for group in inner.param_groups for p in group["params"]}  # of this worker
-            self._best(inner).step(inner, [boost for boost in boosts if boost.parameter in own])
+            self._best(inner).step(inner, boosts_of(inner, boosts))
 
         inner.step = boosted  # pyright: ignore[reportAttributeAccessIssue] - of one overload
         try:
