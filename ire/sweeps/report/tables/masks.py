@@ -20,10 +20,7 @@ MOST = 16
 def masks(results: Results) -> Table:
     """Whether IRE's masks differ from random ones, at the end of the confirm runs."""
     lines = [
-        [
-            name,
-            *(plus_minus(found.metric(key), digits=3) if found.metric(key) else "-" for key in MASK_HEADS),
-        ]
+        [name, *(plus_minus(found.metric(key), digits=3) for key in MASK_HEADS)]
         for name, found in with_controls(results)
         if found.metric("mask_overlap")
     ]
