@@ -189,7 +189,7 @@ def test_one_method_is_shown_with_its_settings_ranges_and_groups():
             r"no such option: --tirals .*--trials.*; `\S+ sweep --help` shows",
         ),
         (("swep", "digits"), r"no such command 'swep'.*did you mean 'sweep'"),
-        (("sweep", "digits", "--trials", "few"), r"invalid value for '--trials'.*integer"),
+        (("sweep", "digits", "--trials", "few"), r"invalid value for '--trials': 'few', must be a whole"),
         (("status",), r"missing argument 'folder'"),
     ],
 )

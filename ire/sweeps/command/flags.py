@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ire.invalid_input import InvalidInput
-from ire.sweeps.plan.option import Option
+from ire.sweeps.plan.option import KINDS, Option
 
 
 def with_flags(
@@ -81,10 +81,23 @@ def _flags(option: Option, default: Any, resume: bool) -> list[inspect.Parameter
 
 
 def _parameter(name: str, kind: Any, default: Any, text: str, spelled: str | None) -> inspect.Parameter:
-    flag = typer.Option(spelled, help=text) if spelled else typer.Option(help=text)
+    more = next((_number(each) for each in (int, float) if kind in (each, each | None)), {})
+    flag = typer.Option(spelled, help=text, **more) if spelled else typer.Option(help=text, **more)
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, flag]
     )
+
+
+def _number(kind: type[int] | type[float]) -> dict[str, Any]:
+    """How a number is read: typer's own message does not say what was typed."""
+
+    def read(text: Any) -> int | float:
+        try:
+            return kind(text)
+        except ValueError:
+            raise typer.BadParameter(f"{text!r}, must be {KINDS[kind]}") from None
+
+    return {"parser": read, "metavar": f"<{kind.__name__}>"}
 
 
 def _values_name(option: Option) -> str:
