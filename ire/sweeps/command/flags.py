@@ -81,7 +81,9 @@ def _flags(option: Option, default: Any, resume: bool) -> list[inspect.Parameter
 
 
 def _parameter(name: str, kind: Any, default: Any, text: str, spelled: str | None) -> inspect.Parameter:
-    more = next((_number(each) for each in (int, float) if kind in (each, each | None)), {})
+    more: dict[str, Any] = {}
+    for each in (int, float):
+        more |= _number(each) if kind in (each, each | None) else {}
     flag = typer.Option(spelled, help=text, **more) if spelled else typer.Option(help=text, **more)
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, flag]
