@@ -178,6 +178,7 @@ def test_tensorboard_holds_every_trial_and_its_hparams_whatever_way_it_ended(swe
     ("begun", "sent", "resumed", "place"),
     [
         ("inline", signal.SIGINT, "on Ray", "folder"),
+        ("on Ray", signal.SIGINT, "on Ray", "folder"),
         ("on Ray", signal.SIGINT, "inline", "folder"),
         ("on Ray", signal.SIGKILL, "on Ray", "store"),
     ],
