@@ -1,6 +1,7 @@
 """Presets: every experiment of the paper is a grid over its task, and its numbers stand beside ours."""
 
 import dataclasses
+import json
 import tomllib
 
 import pytest
@@ -11,7 +12,6 @@ from ire.invalid_input import InvalidInput
 from ire.methods.method import parse_method
 from ire.sweeps.command.app import app
 from ire.sweeps.experiments.experiment import open_experiment
-from ire.sweeps.findings.paper import beside_the_paper
 from ire.sweeps.plan.micro_batches import check_micro_batches
 from ire.sweeps.plan.plan import Plan
 from ire.sweeps.plan.preset import load_preset, preset_names
@@ -131,20 +131,28 @@ def test_every_cell_of_fig_2_is_measured(name, tmp_path):
     assert "test loss" in table.heads
 
 
-def test_the_papers_numbers_stand_beside_ours_with_the_difference(tmp_path):
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_the_papers_numbers_stand_beside_ours_with_the_difference(tmp_path, seeds):
+    def measured(trial):
+        for report in reports_of(trial):
+            yield report | {"test_accuracy": 0.9 + 0.01 * trial.number}
+
     plan = dataclasses.replace(
-        make_plan(methods=("sgd", "sgd-ire")), preset="table1-resnet56-cifar10", curve=()
+        make_plan(methods=("sgd", "sgd-ire"), confirm_seeds=seeds, curve=()), preset="table1-resnet56-cifar10"
     )
     (tmp_path / "sweep.toml").write_text(plan.to_toml())
-    simulate(plan, tmp_path)
-    rows = {row.method: row for row in beside_the_paper(open_experiment(tmp_path))}
-    assert rows["sgd"].paper == 0.9349
-    assert rows["sam-sgd"].ours is None
-    experiment = open_experiment(tmp_path)
-    for row in experiment.comparison.rows:
-        ours = row.metric("test_accuracy")
-        if ours is not None:
-            assert rows[row.method].difference == pytest.approx(ours[0] - rows[row.method].paper)
+    simulate(plan, tmp_path, reports=measured)
+    page = open_experiment(tmp_path).report()
+    rows = {row["method"]: row for row in json.loads((page.parent / "report.json").read_text())["paper"]}
+    assert rows["sgd"]["paper"] == 0.9349
+    assert rows["sam-sgd"]["ours"] is None
+    ours = 0.9 + 0.01 * (seeds - 1) / 2
+    for name in ("sgd", "sgd-ire"):
+        assert rows[name]["ours"] == pytest.approx(ours)
+        assert rows[name]["difference"] == pytest.approx(ours - rows[name]["paper"])
+        assert rows[name]["spread"] == (None if seeds == 1 else pytest.approx(0.01))
+    shown = f"| {ours:.4f} |" if seeds == 1 else f"| {ours:.4f} ±0.0100 |"
+    assert shown in (page.parent / "report.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ class Beside:
     ours: float | None
     """The mean over the confirm seeds; None before there are any runs."""
     spread: float | None
+    """Their standard deviation; None of a single one."""
 
     @property
     def difference(self) -> float | None:
@@ -39,7 +40,7 @@ def beside_the_paper(results: Results) -> Iterator[Beside]:
             yield Beside(method=method, metric=metric, paper=paper, ours=mean, spread=spread)
 
 
-def _ours(row: Row, metric: str) -> tuple[float, float] | None:
+def _ours(row: Row, metric: str) -> tuple[float, float | None] | None:
     if metric != SECONDS_PER_STEP:
         return row.metric(metric)
     seconds = [run.seconds / run.step for run in row.runs if run.step]

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import nan
 from statistics import mean, stdev
 from typing import Any
 
@@ -33,12 +32,12 @@ class Measured:
     against: Mapping[str, str] = field(default_factory=dict[str, str])
     """That baseline, by clock."""
 
-    def metric(self, name: str) -> tuple[float, float] | None:
-        """Mean and standard deviation (NaN of a single run) of a value in the last reports; None if no run has it."""
+    def metric(self, name: str) -> tuple[float, float | None] | None:
+        """Mean and standard deviation (None of a single run) of a value in the last reports; None if no run has it."""
         values = [end for run in self.runs if (end := value(run.reports[-1], name)) is not None]
         if not values:
             return None
-        return mean(values), stdev(values) if len(values) > 1 else nan
+        return mean(values), stdev(values) if len(values) > 1 else None
 
 
 @dataclass(frozen=True, kw_only=True)

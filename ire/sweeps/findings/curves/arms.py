@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import nan
 from statistics import fmean, stdev
 
 import numpy as np
@@ -53,10 +52,10 @@ class Side:
         return not self.lost and len(self.units) >= MIN_SEEDS
 
     @property
-    def loss(self) -> tuple[float, float] | None:
-        """Mean and standard deviation of the final losses of its runs."""
+    def loss(self) -> tuple[float, float | None] | None:
+        """Mean and standard deviation (None of a single run) of the final losses of its runs."""
         losses = [run.loss for run in self.whole]
-        return (fmean(losses), stdev(losses) if len(losses) > 1 else nan) if losses else None
+        return (fmean(losses), stdev(losses) if len(losses) > 1 else None) if losses else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -57,7 +57,7 @@ class CurvesComparison:
         is_plain = self.metric.name.startswith(VALIDATION)
         return f"validation {self.metric.words}" if is_plain else self.metric.name
 
-    def mean(self, side: Side) -> tuple[float, float] | None:
+    def mean(self, side: Side) -> tuple[float, float | None] | None:
         """Mean and standard deviation of the metric at the end of the runs of a side; None without whole runs."""
         return (self.metric.cost(side.loss[0]), side.loss[1]) if side.loss else None
 

@@ -5,7 +5,6 @@ from typing import Any
 from ire.sweeps.findings.curves.comparison import CurvesComparison
 from ire.sweeps.findings.statistics.verdict import SpeedUp
 from ire.sweeps.report.curves.sentences import curves_findings, curves_headline
-from ire.sweeps.report.facts.numbers import finite
 
 SCHEMA = 1
 
@@ -45,7 +44,7 @@ def curves_json(comparison: CurvesComparison) -> dict[str, Any]:
                         "runs": len(side.runs),
                         "lost": side.lost,
                         "mean_loss" if metric.is_loss else "mean": mean,
-                        "standard_deviation": None if std is None else finite(std),
+                        "standard_deviation": std,
                     }
                     for side in arm.sides
                     for mean, std in [comparison.mean(side) or (None, None)]

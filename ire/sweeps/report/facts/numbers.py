@@ -19,9 +19,9 @@ def finite(value: float) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def mean_std(value: tuple[float, float]) -> MeanStd:
+def mean_std(value: tuple[float, float | None]) -> MeanStd:
     """A mean and a standard deviation, None of a single run."""
-    return {"mean": value[0], "std": finite(value[1])}
+    return {"mean": value[0], "std": value[1]}
 
 
 def by_clock(found: Mapping[str, SpeedUp]) -> dict[str, SpeedUpFacts]:

@@ -1,7 +1,6 @@
 """A table of a report as data, and the texts of its cells."""
 
 from dataclasses import dataclass
-from math import isnan
 
 from ire.foreign_text import visible
 from ire.methods.foreign import shortened
@@ -35,11 +34,11 @@ def speed_up(measured: Measured, clock: str) -> str:
     return str(measured.speed_ups.get(clock, "-"))
 
 
-def plus_minus(value: tuple[float, float] | None, *, digits: int = 4, fixed: bool = True) -> str:
+def plus_minus(value: tuple[float, float | None] | None, *, digits: int = 4, fixed: bool = True) -> str:
     if not value:
         return "-"
     kind = f".{digits}f" if fixed else f".{digits - 1}g"
-    if isnan(value[1]):  # of a single run
+    if value[1] is None:  # of a single run
         return f"{value[0]:{kind}}"
     return f"{value[0]:{kind}} ±{value[1]:{kind if fixed else '.2g'}}"
 

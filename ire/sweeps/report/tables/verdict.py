@@ -32,7 +32,7 @@ def result_table(results: Results) -> Table:
     return Table(title=headline(results), heads=heads, lines=lines)
 
 
-def _mean(value: tuple[float, float] | None) -> str:
+def _mean(value: tuple[float, float | None] | None) -> str:
     return f"{value[0]:.4f}" if value else "-"
 
 
@@ -113,7 +113,7 @@ def paper(results: Results) -> Table:
             beside.method,
             beside.metric.replace("_", " "),
             f"{beside.paper:.4f}",
-            "" if beside.ours is None or beside.spread is None else plus_minus((beside.ours, beside.spread)),
+            "" if beside.ours is None else plus_minus((beside.ours, beside.spread)),
             "" if beside.difference is None else f"{beside.difference:+.4f}",
         ]
         for beside in beside_the_paper(results)
