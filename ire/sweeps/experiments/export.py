@@ -2,14 +2,11 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from ire.foreign_text import in_spreadsheet, visible
 from ire.invalid_input import writable
 from ire.sweeps.findings.results import Results
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 TABLES = ("trials", "curves")
 
@@ -35,11 +32,11 @@ def _written(results: Results, folder: Path) -> list[Path]:
     return written
 
 
-def _with_texts(frame: "pd.DataFrame", show: Callable[[str], str]) -> "pd.DataFrame":
-    """The frame with `show` applied to every text."""
-    texts = {
-        str(name): column.map(lambda cell: show(cell) if isinstance(cell, str) else cell)
-        for name, column in frame.items()
-        if column.dtype.kind == "O"
-    }
+def _with_texts(frame: Any, show: Callable[[str], str]) -> Any:
+    """The data frame with `show` applied to every text."""
+
+    def shown(cell: object) -> object:
+        return show(cell) if isinstance(cell, str) else cell
+
+    texts = {name: column.map(shown) for name, column in frame.items() if column.dtype.kind == "O"}
     return frame.assign(**texts)
