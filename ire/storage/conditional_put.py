@@ -3,6 +3,9 @@
 With boto3 installed, the store itself refuses one of two machines that take an experiment at the same time.
 """
 
+# boto3 has no types.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+
 from urllib.parse import parse_qs, unquote, urlsplit
 
 

@@ -41,7 +41,7 @@ def without_credentials(location: str) -> str:
         parts = parts._replace(netloc=host)
     clean = parts._replace(query=kept)
     known = _known()
-    known[_key(clean)] = {"user": user if ":" in user else "", "query": secret}
+    known[_key(clean)] = {"user": user if ":" in user else "", "query": urlencode(secret)}
     os.environ[VARIABLE] = json.dumps(known)
     return urlunsplit(clean)
 
@@ -53,7 +53,7 @@ def with_credentials(location: str) -> str:
     if found is None:
         return location
     netloc = f"{found['user']}@{parts.netloc}" if found["user"] else parts.netloc
-    query = "&".join(part for part in (parts.query, urlencode(list(map(tuple, found["query"])))) if part)
+    query = "&".join(part for part in (parts.query, found["query"]) if part)
     return urlunsplit(parts._replace(netloc=netloc, query=query))
 
 
@@ -61,7 +61,7 @@ def _key(parts: SplitResult) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def _known() -> dict[str, dict]:
+def _known() -> dict[str, dict[str, str]]:
     return json.loads(os.environ.get(VARIABLE, "{}"))
 
 

@@ -128,12 +128,14 @@ class Folder(Storage):
 class ObjectStore(Storage):
     """A prefix of an object store."""
 
-    def __init__(self, uri: str) -> None:
-        from pyarrow.fs import FileSystem
+    _files: Any
+    """The file system of pyarrow."""
+    _path: str
 
+    def __init__(self, uri: str) -> None:
         self.location = without_credentials(uri)
         try:
-            self._files, self._path = FileSystem.from_uri(with_credentials(self.location))
+            self._files, self._path = _pyarrow_fs().FileSystem.from_uri(with_credentials(self.location))
         except (ValueError, OSError, NotImplementedError) as error:
             raise InvalidInput(
                 f"{self.location!r}: not a storage that pyarrow can open ({without_secrets(str(error))})"
@@ -148,16 +150,12 @@ class ObjectStore(Storage):
         return sum(info.size for info in self._infos())
 
     def _infos(self, folder: str = "") -> list[Any]:
-        from pyarrow.fs import FileSelector, FileType
-
-        selector = FileSelector(self._below(folder), recursive=True, allow_not_found=True)
-        return [info for info in self._files.get_file_info(selector) if info.type == FileType.File]
+        selector = _pyarrow_fs().FileSelector(self._below(folder), recursive=True, allow_not_found=True)
+        return [info for info in self._files.get_file_info(selector) if info.is_file]
 
     def modified(self, name: str) -> float:
-        from pyarrow.fs import FileType
-
         (info,) = self._files.get_file_info([self._below(name)])
-        if info.type == FileType.NotFound:
+        if not info.is_file:
             raise FileNotFoundError(self._below(name))
         return info.mtime_ns / 1e9
 
@@ -185,14 +183,19 @@ class ObjectStore(Storage):
         return Path(tempfile.gettempdir())
 
     def delete(self, folder: str = "") -> None:
-        from pyarrow.fs import FileType
-
         (info,) = self._files.get_file_info([self._below(folder)])
-        for name in [folder] if info.type == FileType.File else self.names(folder):
+        for name in [folder] if info.is_file else self.names(folder):
             self._files.delete_file(self._below(name))
 
     def _below(self, name: str) -> str:
         return f"{self._path}/{name}" if name else self._path
+
+
+def _pyarrow_fs() -> Any:
+    """The module, which has no types; imported when it is needed, to keep start-up light."""
+    import pyarrow.fs  # pyright: ignore[reportMissingTypeStubs]
+
+    return pyarrow.fs
 
 
 def is_uri(location: Any) -> bool:
