@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,10 +16,9 @@ from ire.sweeps.report.drawing.panel import Axis, Panel, Series
 from ire.sweeps.report.drawing.picture import Picture
 from ire.sweeps.report.formats.markdown import markdown_table
 from ire.sweeps.report.formats.page import rendered
+from ire.sweeps.report.pooled_schema import SCHEMA, PooledFacts, PooledSpeedUpFacts
 from ire.sweeps.report.sentences.headline import headline
 from ire.sweeps.report.tables.table import Table
-
-SCHEMA = 2
 
 
 def pooled_tables(sweeps: PooledSweeps) -> list[Table]:
@@ -68,10 +66,10 @@ def pooled_headline(sweeps: PooledSweeps) -> str:
     return f"Faster than every tuned baseline {over}, in {clock}: {', '.join(faster)}"
 
 
-def pooled_json(sweeps: PooledSweeps) -> dict[str, Any]:
+def pooled_json(sweeps: PooledSweeps) -> PooledFacts:
     """The report as plain data: `report.json`."""
 
-    def pooled(method: str, clock: str) -> dict[str, Any] | None:
+    def pooled(method: str, clock: str) -> PooledSpeedUpFacts | None:
         found = sweeps.pooled(method, clock)
         if found is None:
             return None

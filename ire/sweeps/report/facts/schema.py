@@ -1,4 +1,4 @@
-"""The schema of `report.json`, number 3: its keys and their types; docs/report.md says what they mean.
+"""The schema of the `report.json` of one sweep, number 3: its keys and their types; docs/report.md says what they mean.
 
 Losses are in nats, times in seconds, costs in gradients of a full batch.
 """
@@ -25,12 +25,17 @@ class SpeedUpFacts(RatioFacts):
     p_slower: float
 
 
-class DifferenceFacts(TypedDict):
-    """A difference of final values with the ends of its interval, over `units`."""
+class IntervalFacts(TypedDict):
+    """A difference of final values with the ends of its interval."""
 
     value: float
     low: float
     high: float
+
+
+class DifferenceFacts(IntervalFacts):
+    """A difference over `units`."""
+
     units: int
 
 
