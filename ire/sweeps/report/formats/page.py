@@ -25,7 +25,7 @@ from ire.sweeps.report.sentences.headline import headline_parts
 from ire.sweeps.report.sentences.notes import notes
 from ire.sweeps.report.tables import tables
 from ire.sweeps.report.tables.search import all_trials
-from ire.sweeps.report.tables.table import TEXT
+from ire.sweeps.report.tables.table import TEXT, Table
 
 SCRIPT = ("scale.js", "plot.js", "hover.js", "sort.js", "start.js")
 """The parts of the page's script, in the order in which they are joined."""
@@ -37,6 +37,10 @@ def as_html(results: Results, pictures: Sequence[Picture]) -> str:
     finding, *qualified = headline_parts(results)
     first, *others = tables(results)
     figures = {picture.name: picture for picture in pictures}
+
+    def tables_of(start: str) -> list[Table]:
+        return [table for table in others if table.title.startswith(start)]
+
     return rendered(
         "one_sweep",
         title=results.plan.name,
@@ -44,7 +48,7 @@ def as_html(results: Results, pictures: Sequence[Picture]) -> str:
         qualified=qualified,
         findings=further_findings(results),
         first=first,
-        tables_of=lambda start: [table for table in others if table.title.startswith(start)],
+        tables_of=tables_of,
         pictures=figures,
         trials=all_trials(results),
         notes=notes(results.comparison),
@@ -83,17 +87,26 @@ def _environment() -> Environment:
         loader=TEMPLATES,
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=lambda value: value if isinstance(value, Markup) else Markup(in_html(value)),
+        finalize=_escaped,
     )
-    environment.globals["text_columns"] = TEXT
-    environment.filters |= {
+    environment.globals["text_columns"] = TEXT  # pyright: ignore[reportUnknownMemberType] - jinja2 has it in part
+    environment.filters |= {  # pyright: ignore[reportUnknownMemberType]
         "live_json": _live_json,
         "repr": repr,
         "shortened": shortened,
-        "slug": lambda title: re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-"),
+        "slug": _slug,
         "with_code": _with_code,
     }
     return environment
+
+
+def _escaped(value: object) -> Markup:
+    return value if isinstance(value, Markup) else Markup(in_html(value))
+
+
+def _slug(title: str) -> str:
+    """The title as the name of an anchor."""
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
 def _with_code(text: str) -> Markup:
