@@ -1,5 +1,9 @@
 """Draws a panel on matplotlib axes, for the figures in print."""
 
+# matplotlib types its methods except for their keywords
+# pyright: reportUnknownMemberType=false
+
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +14,7 @@ from ire.sweeps.report.drawing.shade import Shade
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import XAxis, YAxis
 
 MANY = 60
 """Above this number of lines a panel is an image inside its figure: as paths they would take megabytes."""
@@ -30,8 +35,12 @@ def draw(panel: Panel, axes: "Axes") -> None:
         axes.axhline(panel.level, color="#555555", lw=1, ls=":")
     for at, line in panel.uprights:
         axes.axvline(at, color="#555555", lw=1, ls=line, zorder=0.9)
-    _scale(panel.x, axes.set_xscale, axes.set_xlim, axes.xaxis, axes.get_xlim)
-    _scale(panel.y, axes.set_yscale, axes.set_ylim, axes.yaxis, axes.get_ylim)
+    if panel.x.log:
+        axes.set_xscale("log")
+    if panel.y.log:
+        axes.set_yscale("log")
+    _scale(panel.x, axes.set_xlim, axes.xaxis, axes.get_xlim)
+    _scale(panel.y, axes.set_ylim, axes.yaxis, axes.get_ylim)
     axes.grid(visible=not panel.y.ticks, axis="y")
     axes.set_xlabel(panel.x.label)
     axes.set_ylabel(panel.y.label)
@@ -50,7 +59,7 @@ def _shaded(panel: Panel, shade: Shade, axes: "Axes") -> None:
     bar.ax.yaxis.set_major_locator(FixedLocator(shade.ticks))
     bar.ax.yaxis.set_minor_locator(NullLocator())
     bar.ax.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     axes.grid(visible=False)
 
 
@@ -121,9 +130,12 @@ def _intervals(series: Series, axes: "Axes", x: np.ndarray, y: np.ndarray) -> No
                 axes.plot([at], [y[i]], marker=sign, ms=5, color=colour, ls="")
 
 
-def _scale(axis: Axis, set_scale, set_limits, ticked, limits) -> None:
-    if axis.log:
-        set_scale("log")
+def _scale(
+    axis: Axis,
+    set_limits: Callable[[float | None, float | None], object],
+    ticked: "XAxis | YAxis",
+    limits: Callable[[], tuple[float, float]],
+) -> None:
     if axis.low is not None or axis.high is not None:
         set_limits(axis.low, axis.high)
     if axis.ticks:
@@ -133,10 +145,10 @@ def _scale(axis: Axis, set_scale, set_limits, ticked, limits) -> None:
         ticked.set_ticks([at for at, _ in axis.ticks], names)
         ticked.set_ticks([], minor=True)
     elif axis.log:
-        plain_log_ticks(ticked, *limits())
+        _plain_log_ticks(ticked, *limits())
 
 
-def plain_log_ticks(axis, low: float, high: float) -> None:
+def _plain_log_ticks(axis: "XAxis | YAxis", low: float, high: float) -> None:
     """Set ticks at a few round numbers, instead of powers of ten that may not be in view."""
     from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter, NullLocator
 

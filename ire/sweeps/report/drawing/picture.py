@@ -1,5 +1,8 @@
 """A figure: panels that are drawn side by side in a file, and one by one on the page."""
 
+# matplotlib types its methods except for their keywords, and its canvases not at all
+# pyright: reportUnknownMemberType=false
+
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -75,12 +78,13 @@ class Picture:
 
     def write(self, folder: Path) -> None:
         """Write all panels with a legend into `folder`, as SVG and PNG."""
-        from matplotlib import rc_context
+        import matplotlib
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.backends.backend_svg import FigureCanvasSVG
 
         figure, png, svg = self._figure(), io.BytesIO(), io.BytesIO()
-        with rc_context(RC):  # not `savefig`, which draws and lays out everything twice in each format
+        with matplotlib.rc_context(RC):
+            # not `savefig`, which draws and lays out everything twice in each format
             FigureCanvasAgg(figure).print_png(png)
             figure.set_layout_engine("none")  # it stays as it was laid out
             FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None})
@@ -88,14 +92,14 @@ class Picture:
         (folder / f"{self.name}.svg").write_bytes(svg.getvalue())
 
     def _figure(self) -> "Figure":
-        from matplotlib import rc_context
+        import matplotlib
         from matplotlib.figure import Figure
         from matplotlib.lines import Line2D
 
         columns = min(COLUMNS, len(self.panels))
         rows = -(-len(self.panels) // columns)
         size = (self.width * columns, self.height * rows + (0.35 if self.styles else 0))
-        with rc_context(RC):
+        with matplotlib.rc_context(RC):
             figure = Figure(figsize=size, dpi=DPI, layout="constrained")
             grid = list(figure.subplots(rows, columns, squeeze=False).flat)
             for panel, axes in zip(self.panels, grid, strict=False):

@@ -80,7 +80,7 @@ class Field:
 
     def live(self, shade: Shade) -> str:
         """The image for the page, as a `data:` URL."""
-        from matplotlib.image import imsave
+        from matplotlib.image import imsave  # pyright: ignore[reportUnknownVariableType] - matplotlib has it in part
 
         buffer = io.BytesIO()
         imsave(buffer, self.rgba(shade), origin="lower", format="png")
