@@ -1,5 +1,8 @@
 """The Ray cluster of a sweep: the connection to it, and how many trials fit on it at a time."""
 
+# Ray's functions are typed in part.
+# pyright: reportUnknownMemberType=false
+
 import contextlib
 import logging
 import os
@@ -8,7 +11,7 @@ import uuid
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ire.extras import explain_missing
 from ire.invalid_input import InvalidInput
@@ -92,7 +95,7 @@ def gpus_by_default(address: str | None) -> float:
 
 def this_machine() -> list[Node]:
     """The only node of a cluster started here, as a list."""
-    import joblib
+    import joblib  # pyright: ignore[reportMissingTypeStubs] - it has none
     import torch
 
     return [Node(cpus=joblib.cpu_count(), gpus=torch.cuda.device_count())]
@@ -184,7 +187,7 @@ def alive_nodes() -> list[dict[str, Any]]:
     """Ray's description of each living node of the connected cluster."""
     import ray
 
-    return [node for node in ray.nodes() if node["Alive"]]
+    return [node for node in cast(list[dict[str, Any]], ray.nodes()) if node["Alive"]]
 
 
 def check_shared(location: str | Path) -> None:
@@ -242,13 +245,13 @@ def asked(nodes: Mapping[str, str], question: Callable[..., Any], *arguments: An
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     ask = ray.remote(num_cpus=0, max_retries=0)(question)
-    waiting = {
+    waiting: dict[Any, str] = {
         ask.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
             *arguments
         ): node
         for node in nodes
     }
-    answered, silent = ray.wait(list(waiting), num_returns=len(waiting), timeout=ANSWER_SECONDS)
+    answered, silent = cast(Any, ray).wait(list(waiting), num_returns=len(waiting), timeout=ANSWER_SECONDS)
     found: dict[str, Any] = {}
     for answer in answered:
         node = waiting[answer]

@@ -4,6 +4,7 @@ import socket
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any, cast
 
 from ire.invalid_input import InvalidInput
 from ire.sweeps.plan.plan import Plan
@@ -49,7 +50,8 @@ def machines(plan: Plan) -> tuple[bool, dict[str, str]]:
     """Whether this machine can run a worker of the sweep, and a node (id to host) of each other machine that can."""
     import ray
 
-    others, mine = {}, ray.util.get_node_ip_address()
+    others: dict[str, tuple[str, str]] = {}
+    mine: str = cast(Any, ray.util).get_node_ip_address()  # has no types
     for node in alive_nodes():
         have = node["Resources"]
         if have.get("CPU", 0) >= plan.cpus_per_worker and have.get("GPU", 0) >= plan.gpus_per_worker:

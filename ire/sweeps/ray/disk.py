@@ -84,11 +84,11 @@ def checkpoint_bytes(plan: Plan, task: Task) -> int:
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     buffers = sum(b.numel() * b.element_size() for b in model.buffers())
     masks = sum(p.numel() for p in model.parameters())
-    sizes = []
+    sizes: list[float] = []
     for name in plan.methods:
         method = plan.method(name)
         sizes.append(weights * (1 + method.base.state_tensors) + buffers + masks * method.ire)
-    return max(sizes)
+    return int(max(sizes))
 
 
 def check_room(room: Room, location: str) -> str:

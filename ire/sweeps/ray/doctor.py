@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any, cast
 
 from ire.invalid_input import InvalidInput
 from ire.storage.storage import check_uri
@@ -58,7 +59,8 @@ def store(location: str) -> Finding:
 
 
 def versions() -> Finding:
-    found, lacking = [f"Python {platform.python_version()}"], []
+    found = [f"Python {platform.python_version()}"]
+    lacking: list[str] = []
     for name in LIBRARIES:
         try:
             found.append(f"{name} {metadata.version(name)}")
@@ -73,7 +75,7 @@ def gpus() -> Finding:
     import torch
 
     if torch.cuda.is_available():
-        devices = [torch.cuda.get_device_properties(n) for n in range(torch.cuda.device_count())]
+        devices = [cast(Any, torch.cuda).get_device_properties(n) for n in range(torch.cuda.device_count())]
         text = ", ".join(f"{device.name} {device.total_memory / 2**30:.0f} GiB" for device in devices)
         return Finding(about="GPUs", text=f"{text}; CUDA {torch.version.cuda}")
     if shutil.which("nvidia-smi") is None:

@@ -9,4 +9,4 @@ def pickled(task: str) -> bytes | None:
     """The pickled name and function that this process holds under that name; None if it is in a file or module."""
     if not is_of_no_file(task):
         return None
-    return cloudpickle.dumps((task, held(task)))  # pyright: ignore[reportPrivateImportUsage]
+    return cloudpickle.dumps((task, held(task)))  # pyright: ignore[reportPrivateImportUsage, reportUnknownMemberType, reportUnknownVariableType]

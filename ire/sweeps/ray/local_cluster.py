@@ -4,6 +4,9 @@ Ray's own session folder in /tmp is writable for all users, and its token is in 
 here has a folder that only this user can enter, and its own token; both are removed when it ends.
 """
 
+# Ray's functions are typed in part.
+# pyright: reportUnknownMemberType=false
+
 import contextlib
 import logging
 import os
@@ -14,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import Any, cast
 
 from ire.foreign_text import in_one_line
 from ire.invalid_input import InvalidInput
@@ -49,7 +53,7 @@ def local_cluster(*, cpus: int) -> Generator[None, None, None]:
         with contextlib.ExitStack() as stack:
             folder = stack.enter_context(_private_folder())
             stack.enter_context(_own_token())
-            stack.callback(ray.shutdown)
+            stack.callback(cast(Callable[[], None], ray.shutdown))
             try:
                 with loopback_only():
                     ray.init(
@@ -77,7 +81,7 @@ def why_lost() -> str | None:
 
     if _dead():
         return _why_dead()
-    if not any(known["Alive"] for known in ray.nodes()):
+    if not any(node["Alive"] for node in cast(list[dict[str, Any]], ray.nodes())):
         return "its only node no longer answers"
     return None
 
@@ -96,7 +100,8 @@ def leave_if_stuck(farewell: Callable[[str], None]) -> Generator[Callable[[], No
     """
     from trainables.gang.ray_internals import kill_processes
 
-    over, lost = threading.Event(), []
+    over = threading.Event()
+    lost: list[str] = []
 
     def watch() -> None:
         while not over.wait(LOOK_SECONDS):

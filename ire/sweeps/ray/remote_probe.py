@@ -1,7 +1,7 @@
 """Probes a training function on the cluster, with the resources and the data of a worker."""
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 import ray
 from ray import cloudpickle
@@ -40,10 +40,10 @@ def probe_on_ray(plan: Plan) -> Probed:
         device="cuda" if gpus else "cpu",
         in_group=plan.workers > 1,
     )
-    while not ray.wait([probed], timeout=SECONDS)[0]:
+    while not ray.wait([probed], timeout=SECONDS)[0]:  # pyright: ignore[reportUnknownMemberType] - ray has it in part
         remove_abandoned_placement_groups()  # of an earlier sweep of this process; the probe would wait for them
     try:
-        return ray.get(probed)
+        return cast(Probed, ray.get(probed))
     except RayTaskError as error:
         raise error.cause from error
 

@@ -3,6 +3,9 @@
 Both dispatch on the method of a trial; the protocol has an Optuna study and rungs for each method.
 """
 
+# Ray's functions are typed in part.
+# pyright: reportUnknownMemberType=false
+
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -44,7 +47,9 @@ class ProtocolSearcher(Searcher):
     def suggest(self, trial_id: str) -> Any:
         return self._run.next_job()
 
-    def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
         """Nothing: the scheduler handles it."""
 
     def save(self, checkpoint_path: str) -> None:
@@ -84,7 +89,7 @@ class Ticker(Callback):
     def __init__(self, run: "TuneRun") -> None:
         self._run = run
 
-    def on_step_end(self, iteration: int, trials: list, **info: Any) -> None:
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         self._run.tick()
 
 
@@ -130,11 +135,11 @@ class TuneRun(Run):
             GangTrainable if function is None else tune.with_parameters(GangTrainable, function=function)
         )
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[type, tuple[()]]:
         """Tune pickles its searcher, scheduler and callbacks for a restore that is never used: pickle nothing."""
         return object, ()
 
-    def __deepcopy__(self, memo: dict) -> "TuneRun":
+    def __deepcopy__(self, memo: dict[int, Any]) -> "TuneRun":
         return self
 
     def run(self) -> None:
