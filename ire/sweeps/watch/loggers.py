@@ -56,7 +56,7 @@ class Guarded(Watcher):
         self._logger: Watcher | None = None
         self._works = True
 
-    def _tell(self, event: str, *arguments: Any) -> None:
+    def tell(self, event: str, *arguments: Any) -> None:
         if not self._works:
             return
         try:
@@ -69,11 +69,11 @@ class Guarded(Watcher):
 
 
 def _passed_on(event: str) -> Callable[..., None]:
-    def tell(self: Guarded, *arguments: Any) -> None:
-        self._tell(event, *arguments)
+    def call(self: Guarded, *arguments: Any) -> None:
+        self.tell(event, *arguments)
 
-    tell.__name__ = event
-    return tell
+    call.__name__ = event
+    return call
 
 
 for _event in EVENTS:

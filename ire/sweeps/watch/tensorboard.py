@@ -1,31 +1,19 @@
 """Everything a trial reports, in TensorBoard, and an HParams tab with all trials of all methods.
 
-The HParams entry is written when a trial starts and closed when it ends, with any status; torch's `add_hparams` writes
-both only at the end, so the messages are built here. After a kill, missing events are written from the records at the
-next start, except the flat fractions of single tensors, which are recorded at the end only.
+The HParams entry is written when a trial starts and closed when it ends, with any status. After a kill, missing events
+are written from the records at the next start, except the flat fractions of single tensors, which are recorded at the
+end only.
 """
+
+# Torch types its SummaryWriter in part, and TensorBoard has no types.
+# pyright: reportUnknownMemberType=false
 
 import math
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tensorboard.compat.proto.summary_pb2 import (
-    Summary,  # pyright: ignore[reportAttributeAccessIssue] - made at import
-    SummaryMetadata,  # pyright: ignore[reportAttributeAccessIssue]
-)
-from tensorboard.plugins.hparams.api_pb2 import (
-    STATUS_FAILURE,  # pyright: ignore[reportAttributeAccessIssue]
-    STATUS_SUCCESS,  # pyright: ignore[reportAttributeAccessIssue]
-    Experiment,  # pyright: ignore[reportAttributeAccessIssue]
-    MetricName,  # pyright: ignore[reportAttributeAccessIssue]
-)
-from tensorboard.plugins.hparams.plugin_data_pb2 import (
-    HParamsPluginData,  # pyright: ignore[reportAttributeAccessIssue]
-    SessionEndInfo,  # pyright: ignore[reportAttributeAccessIssue]
-    SessionStartInfo,  # pyright: ignore[reportAttributeAccessIssue]
-)
+from tensorboard.backend.event_processing import event_accumulator  # pyright: ignore[reportMissingTypeStubs]
 from torch.utils.tensorboard import SummaryWriter
 
 from ire.foreign_text import visible
@@ -35,12 +23,13 @@ from ire.sweeps.plan.searched_settings import settings_that_vary
 from ire.sweeps.records.experiment_home import ExperimentHome
 from ire.sweeps.records.records import FINISHED, PRUNED, RUNNING, TIMING, TrialRecord
 from ire.sweeps.search.protocol import Protocol
+from ire.sweeps.watch.hparams import add_end, add_experiment, add_start
 from ire.sweeps.watch.publisher import ALL_SECONDS
 from ire.sweeps.watch.run_groups import group
 from ire.sweeps.watch.tags import scalars
 from ire.sweeps.watch.watcher import Watcher
 from ire.trial.metric import LOSS
-from ire.trial.report import FlatFraction, Report
+from ire.trial.report import FlatFraction, Report, value
 
 IN_DOUBT = timedelta(seconds=2 * ALL_SECONDS)
 """Time before a kill in which the events of ended trials may not have been stored."""
@@ -66,16 +55,16 @@ class TensorBoard(Watcher):
     def opened(self, protocol: Protocol) -> None:
         plan, self._protocol = protocol.plan, protocol
         self._searched = {name: settings_that_vary(plan, name) for name in plan.methods}
-        experiment = Experiment(name=plan.name, description=f"{plan.task}: {plan.methods}")
-        for name, is_first in columns(
-            plan
-        ).items():  # the page sorts by `differs`, then by name, and ticks five
-            experiment.hparam_infos.add(name=name, differs=is_first)
         metric = plan.space.metric
-        for tag in (*END_METRICS, *(() if metric.is_loss else (f"final_{metric.name}",))):
-            experiment.metric_infos.add(name=MetricName(tag=f"{OUTCOME}/{tag}"), display_name=tag)
+        ends = [*END_METRICS, *([] if metric.is_loss else [f"final_{metric.name}"])]
         writer = self._writer("")
-        _add_hparams(writer, "experiment", experiment=experiment)
+        add_experiment(
+            writer,
+            plan.name,
+            f"{plan.task}: {plan.methods}",
+            columns=columns(plan),
+            metrics={name: f"{OUTCOME}/{name}" for name in ends},
+        )
         writer.flush()
         self._catch_up(protocol)
 
@@ -105,7 +94,6 @@ class TensorBoard(Watcher):
         if trial.stage == TIMING:
             return
         assert trial.started is not None, "the start is recorded before it is shown"
-        start = SessionStartInfo(group_name=trial.name, start_time_secs=trial.started.timestamp())
         values = {
             "method": trial.method,
             "stage": trial.stage,
@@ -113,16 +101,9 @@ class TensorBoard(Watcher):
             "seed": trial.spec.seed,
         }
         searched = self._searched.get(trial.arm, ())
-        values |= {name: value for name, value in trial.spec.settings.items() if name in searched}
-        for name, value in values.items():
-            if isinstance(value, bool):
-                start.hparams[name].bool_value = value
-            elif isinstance(value, int | float):
-                start.hparams[name].number_value = value
-            else:
-                start.hparams[name].string_value = visible(value)
+        values |= {name: setting for name, setting in trial.spec.settings.items() if name in searched}
         writer = self._writer(trial.name)
-        _add_hparams(writer, "session_start_info", session_start_info=start)
+        add_start(writer, trial.name, trial.started, values)
         writer.flush()
         group(self._home.folder, trial)
 
@@ -130,8 +111,8 @@ class TensorBoard(Watcher):
         if trial.stage == TIMING:
             return
         writer = self._writer(trial.name)
-        for tag, value in scalars(report).items():
-            writer.add_scalar(tag, value, report["step"])
+        for tag, number in scalars(report).items():
+            writer.add_scalar(tag, number, report["step"])
         for name, fraction in flat_fractions.items():
             writer.add_scalar(f"mask/{name}", fraction.share, report["step"])
 
@@ -145,28 +126,23 @@ class TensorBoard(Watcher):
             "best_val_loss": trial.best_val_loss,
             "progress": trial.step / trial.spec.horizon,
         }
-        for tag, value in ends.items():
-            writer.add_scalar(f"{OUTCOME}/{tag}", math.nan if value is None else value, trial.step)
+        for tag, number in ends.items():
+            writer.add_scalar(f"{OUTCOME}/{tag}", math.nan if number is None else number, trial.step)
         writer.add_text(
             STATUS,
             trial.status + (f"\n\n    {visible(trial.error)}" if trial.error else ""),
             trial.step,
         )
         assert trial.ended is not None, "the end is recorded before it is shown"
-        good = trial.status in (FINISHED, PRUNED)
-        end = SessionEndInfo(
-            status=STATUS_SUCCESS if good else STATUS_FAILURE,
-            end_time_secs=trial.ended.timestamp(),
-        )
-        _add_hparams(writer, "session_end_info", session_end_info=end)
+        add_end(writer, trial.ended, good=trial.status in (FINISHED, PRUNED))
         writer.close()
         del self._writers[trial.name]
 
     def _final_metric(self, trial: TrialRecord) -> dict[str, float | None]:
         """The final value of the compared metric; empty where it is the loss."""
         metric = self._protocol.plan.space.metric if self._protocol else LOSS
-        ends = trial.reports[-1] if trial.reports else {}
-        return {} if metric.is_loss else {f"final_{metric.name}": ends.get(metric.name)}
+        end = value(trial.reports[-1], metric.name) if trial.reports else None
+        return {} if metric.is_loss else {f"final_{metric.name}": end}
 
     def closed(self) -> None:
         self._mark_winners()
@@ -203,19 +179,9 @@ def columns(plan: Plan) -> dict[str, bool]:
 
 def _written(run: Path) -> tuple[int, bool]:
     """The last step whose report is among the events of a run (-1 without any), and whether its end is."""
-    events = EventAccumulator(str(run), size_guidance={"scalars": 1}).Reload()
+    events = cast(Any, event_accumulator).EventAccumulator(str(run), size_guidance={"scalars": 1}).Reload()
     tags = events.Tags()
     steps = [events.Scalars(tag)[-1].step for tag in tags["scalars"] if tag == "loss/val_loss"]
     return max(steps, default=-1), any(
         f"{tag}/text_summary" in tags["tensors"] for tag in (STATUS, STATUS_BEFORE)
     )
-
-
-def _add_hparams(writer: SummaryWriter, tag: str, **content: Any) -> None:
-    data = HParamsPluginData(version=0, **content)
-    metadata = SummaryMetadata(
-        plugin_data=SummaryMetadata.PluginData(plugin_name="hparams", content=data.SerializeToString())
-    )
-    summary = Summary(value=[Summary.Value(tag=f"_hparams_/{tag}", metadata=metadata)])
-    assert writer.file_writer is not None, "it is open"
-    writer.file_writer.add_summary(summary)

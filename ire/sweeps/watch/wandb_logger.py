@@ -1,9 +1,12 @@
 """Weights & Biases: a run for each trial, in a group for each method of the experiment."""
 
+# The extra `trackers` brings wandb: where it is missing, so are its types.
+# pyright: reportMissingImports=false, reportUnknownMemberType=false
+
 import re
 from typing import Any
 
-import wandb  # pyright: ignore[reportMissingImports] - of the extra `trackers`
+import wandb
 
 from ire.foreign_text import visible
 from ire.sweeps.plan.plan import Plan
