@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import pandas as pd  # pyright: ignore[reportMissingTypeStubs] - it has none
 
 from ire.invalid_input import InvalidInput
 
@@ -28,7 +28,7 @@ def read_events(path: Path, *, named_from: Path | None = None) -> pd.DataFrame:
     """
     folders = _folders(path)
     base = named_from or path
-    rows = []
+    rows: list[dict[str, str | int | float]] = []
     for folder in folders:
         inside = folder.relative_to(base).as_posix() if folder.is_relative_to(base) else "."
         name = inside if inside != "." else folder.resolve().name
@@ -61,8 +61,10 @@ def _folders(path: Path) -> list[Path]:
 def _scalars(run: Path) -> Iterator[tuple[str, int, float, float]]:
     """Tag, step, value and time of every scalar of a run, up to the first damage in its files."""
     # TensorBoard takes a second to import
-    from tensorboard.backend.event_processing import event_accumulator
-    from tensorboard.util import tensor_util
+    from tensorboard.backend.event_processing import event_accumulator  # pyright: ignore[reportMissingTypeStubs]
+    from tensorboard.util.tensor_util import (  # pyright: ignore[reportMissingTypeStubs]
+        make_ndarray,  # pyright: ignore[reportUnknownVariableType]
+    )
 
     logging.getLogger("tensorboard").setLevel(logging.ERROR)  # it logs each restart of a run
     all_of_them = {event_accumulator.SCALARS: 0, event_accumulator.TENSORS: 0}
@@ -83,7 +85,8 @@ def _scalars(run: Path) -> Iterator[tuple[str, int, float, float]]:
     for tag in tags["tensors"]:  # as TensorFlow 2 writes scalars
         if events.SummaryMetadata(tag).plugin_data.plugin_name == "scalars":
             for event in _of_last_start(events.Tensors(tag)):
-                yield tag, event.step, float(tensor_util.make_ndarray(event.tensor_proto)), event.wall_time
+                value = float(make_ndarray(event.tensor_proto))  # pyright: ignore[reportUnknownArgumentType]
+                yield tag, event.step, value, event.wall_time
 
 
 def _of_last_start(events: list[Any]) -> list[Any]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
+import pandas as pd  # pyright: ignore[reportMissingTypeStubs] - it has none
 
 from ire.invalid_input import InvalidInput
 from ire.sweeps.findings.curves.columns import ROLES, read_metric
@@ -79,7 +79,8 @@ def read_curves(
     given = {role: (columns or {}).get(role) for role in ROLES}
     compared = read_metric(metric, mode, val_loss=given["val_loss"])
     given["val_loss"] = given["val_loss"] if metric is None else metric
-    parts, found = [], {}
+    parts: list[Table] = []
+    found: dict[str, str] = {}
     for path in map(Path, paths):
         table, named = read_table(path, given, compared, is_one_of_several=len(paths) > 1)
         found |= named
@@ -93,7 +94,7 @@ def read_curves(
         for key, rows in table.groupby(["arm", "study", "run"], sort=False)
         for number, part in enumerate(_one_after_another(rows), start=1)
     ]
-    kept: dict[tuple, CurveRun] = {}
+    kept: dict[tuple[str, str, str, bytes, bytes], CurveRun] = {}
     for run in runs:
         own = run.name if len(run.steps) < COPIED else ""  # a few losses may be equal by rounding
         kept.setdefault((run.arm, run.study, own, run.steps.tobytes(), run.losses.tobytes()), run)
@@ -107,7 +108,7 @@ def _one_after_another(rows: Table) -> list[Table]:
     return [part for _, part in rows.groupby(begins.cumsum(), sort=False)]
 
 
-def _run(key: tuple, rows: Table, number: int) -> CurveRun:
+def _run(key: tuple[str, str, str], rows: Table, number: int) -> CurveRun:
     arm, study, name = key
     name = f"{name} ({number})" if number > 1 else name
     rows = rows.drop_duplicates(subset=["step", "val_loss"]).sort_values("step")

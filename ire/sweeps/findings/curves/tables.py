@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
+import pandas as pd  # pyright: ignore[reportMissingTypeStubs] - it has none
 
 from ire.invalid_input import InvalidInput, unknown
 from ire.sweeps.findings.curves.columns import REQUIRED, ROLES, chosen_columns, flag_of, named_as, normal
@@ -69,18 +69,22 @@ def _read(path: Path) -> Table:
 
 def _parquet(path: Path) -> Table:
     """The content of a Parquet file; NaN becomes the text `nan`, which distinguishes it from a missing value."""
-    import pyarrow.compute as pc  # start-up stays light
-    import pyarrow.parquet as pq
-    from pyarrow.types import is_floating
-
-    table = pq.read_table(path)
-    frame = table.to_pandas()
+    parquet, compute, types = _pyarrow()
+    table = parquet.read_table(path)
+    frame: Table = table.to_pandas()
     for name in table.column_names:
-        if name in frame.columns and is_floating(table[name].type):
-            lost = pc.is_nan(table[name]).fill_null(False).to_numpy()  # pyright: ignore[reportAttributeAccessIssue] - made at import
+        if name in frame.columns and types.is_floating(table[name].type):
+            lost = compute.is_nan(table[name]).fill_null(False).to_numpy()
             if lost.any():
                 frame[name] = frame[name].astype(object).mask(lost, "nan")
     return frame
+
+
+def _pyarrow() -> tuple[Any, Any, Any]:
+    """Its modules, which have no types; imported when they are needed, to keep start-up light."""
+    from pyarrow import compute, parquet, types  # pyright: ignore[reportMissingTypeStubs]
+
+    return parquet, compute, types
 
 
 def _in_roles(
@@ -158,7 +162,7 @@ def _long(table: Table, val_loss: str | None, path: Path, metric: Metric) -> tup
 
 def _labels(column: Column) -> Column:
     """A column as text: whole numbers without a decimal point, empty cells as None."""
-    numbers: Column = pd.to_numeric(column, errors="coerce")
+    numbers = _parsed(column)
     whole = numbers.notna() & (numbers % 1 == 0)
     text = column.astype(str).str.strip().where(column.notna(), None)
     return text.where(~whole, numbers.where(whole, 0).astype(int).astype(str))
@@ -166,8 +170,7 @@ def _labels(column: Column) -> Column:
 
 def _numbers(column: Column, name: str, path: Path, role: str, metric: Metric) -> Column:
     """A column as numbers, empty cells as NaN; the compared metric as costs, where a written NaN or inf is infinity."""
-    numbers: Column = pd.to_numeric(column, errors="coerce")
-    numbers = numbers.astype(float)
+    numbers = _parsed(column).astype(float)
     spelled = column.astype(str).str.strip().str.lower().isin(("nan", "-nan", "inf", "-inf", "infinity"))
     bad = numbers.isna() & column.notna() & ~spelled
     if role == "val_loss":
@@ -181,3 +184,8 @@ def _numbers(column: Column, name: str, path: Path, role: str, metric: Metric) -
             f"{path}: column {name!r}, row {at + 2}: {column.iloc[at]!r} is not a number{remedy}"
         )
     return numbers
+
+
+def _parsed(column: Column) -> Column:
+    """A column as numbers of any type; NaN for what is no number."""
+    return pd.to_numeric(column, errors="coerce")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
