@@ -2,7 +2,7 @@
 
 import os
 import time
-from typing import Any
+from typing import Any, cast
 
 import ray
 import torch
@@ -40,8 +40,8 @@ class Messenger:
         device: torch.device,
         hang_seconds: float,
     ) -> None:
-        group = ray.util.get_current_placement_group()
-        actor = ray.get_runtime_context().current_actor
+        group = cast(Any, ray.util).get_current_placement_group()
+        actor = cast(Any, ray.get_runtime_context()).current_actor
         ray.get(mailbox.began.remote(number, rank, actor, group and group.id.hex()))
         self._mailbox, self._number, self._spec = mailbox, number, spec
         self._guard = HangGuard(hang_seconds, self._hangs)
@@ -101,4 +101,4 @@ class Messenger:
     def _send(self, *, wait: bool = False, **news: Any) -> bool:
         message = Message(reports=tuple(self._reports), flat_fractions=tuple(self._flat_fractions), **news)
         self._reports, self._flat_fractions, self._sent = [], [], time.monotonic()
-        return ray.get(self._mailbox.put.remote(self._number, message, wait))
+        return cast(bool, ray.get(self._mailbox.put.remote(self._number, message, wait)))

@@ -9,7 +9,7 @@ import os
 import socket
 from collections.abc import Generator
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, cast
 
 import ray
 
@@ -33,7 +33,7 @@ def lacking() -> list[str]:
     """What follows from each thing that this release of Ray lacks, a line each."""
     from ray.train.torch import TorchTrainer
 
-    found = []
+    found: list[str] = []
     if _constants() is None:
         found.append("a local cluster listens on all interfaces of this machine, not on 127.0.0.1 alone")
     if _driver() is None:
@@ -90,9 +90,9 @@ def loopback_only() -> Generator[None, None, None]:
 def forget_token() -> None:
     """Let Ray look for its token again: it keeps the first one that it finds in a process. Without: no tokens."""
     with contextlib.suppress(ImportError, AttributeError):
-        from ray._raylet import AuthenticationTokenLoader  # pyright: ignore[reportAttributeAccessIssue]
+        from ray import _raylet
 
-        AuthenticationTokenLoader.instance().reset_cache()
+        cast(Any, _raylet).AuthenticationTokenLoader.instance().reset_cache()
 
 
 def refuses_the_token(address: str) -> bool:
@@ -102,14 +102,14 @@ def refuses_the_token(address: str) -> bool:
     """
     host, _, port = address.rpartition(":")
     try:
-        from ray._raylet import GcsClient  # pyright: ignore[reportAttributeAccessIssue]
+        from ray import _raylet
 
         with socket.create_connection((host, int(port)), timeout=1):
             pass
     except (ImportError, OSError, ValueError):  # no host and port, or nobody answers
         return False
     try:
-        GcsClient(address=address)
+        cast(Any, _raylet).GcsClient(address=address)
     except Exception as error:  # what else it is, `ray.init` says
         return type(error).__name__ == UNAUTHENTICATED
     return False
@@ -163,14 +163,13 @@ def abandoned_placement_groups() -> list[str]:
     state = _state()
     if state is None:
         return []
-    from ray.core.generated.gcs_pb2 import PlacementGroupTableData  # pyright: ignore[reportAttributeAccessIssue]
-
-    job, found = ray.get_runtime_context().get_job_id(), []
+    job, entry = ray.get_runtime_context().get_job_id(), _table_entry()
+    found: list[str] = []
     for table in _accessor(state).get_placement_group_table():
-        group = PlacementGroupTableData.FromString(table)
+        group = entry.FromString(table)
         has_creator = group.creator_actor_id != ray.ActorID.nil().binary()  # the driver's own have none
         is_abandoned = has_creator and group.creator_actor_dead and not group.is_detached
-        is_there = group.state != PlacementGroupTableData.REMOVED
+        is_there = group.state != entry.REMOVED
         if is_abandoned and is_there and group.creator_job_id.hex() == job:
             found.append(group.placement_group_id.hex())
     return found
@@ -228,13 +227,19 @@ def _driver() -> Any:
 
 def _state() -> Any:
     """What answers questions about the cluster that is connected, if it has the tables of placement groups."""
-    with contextlib.suppress(ImportError):
+    with contextlib.suppress(ImportError, AttributeError):
         from ray._private.state import state
-        from ray.core.generated.gcs_pb2 import PlacementGroupTableData  # pyright: ignore[reportAttributeAccessIssue]
 
-        if "creator_actor_dead" in PlacementGroupTableData.DESCRIPTOR.fields_by_name:
+        if "creator_actor_dead" in _table_entry().DESCRIPTOR.fields_by_name:
             return state if any(hasattr(state, name) for name in CONNECT) else None
     return None
+
+
+def _table_entry() -> Any:
+    """The class of the entries in the table of placement groups, made at import."""
+    from ray.core.generated import gcs_pb2  # pyright: ignore[reportMissingTypeStubs] - it has none
+
+    return cast(Any, gcs_pb2).PlacementGroupTableData
 
 
 def _accessor(state: Any) -> Any:
@@ -247,7 +252,7 @@ def _accessor(state: Any) -> Any:
 def _keeps_idle_actors() -> bool:
     with contextlib.suppress(ImportError):
         from ray.tune.execution.tune_controller import TuneController
-        from ray.tune.utils.object_cache import _ObjectCache
+        from ray.tune.utils.object_cache import _ObjectCache  # pyright: ignore[reportPrivateUsage]
 
         return hasattr(TuneController, KEEPS) and hasattr(_ObjectCache, NEEDED)
     return False

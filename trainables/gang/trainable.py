@@ -6,6 +6,9 @@ one function that takes jobs from a mailbox until told to end. Workers, process 
 loaded data stay warm; a new trial costs a message.
 """
 
+# Ray's functions are typed in part.
+# pyright: reportUnknownMemberType=false
+
 import os
 import threading
 import time
@@ -117,7 +120,8 @@ class GangTrainable(Trainable):
         silence = self._watchdog.silence
         if not self._is_taken_up and silence >= self._next_notice:
             self._next_notice = 2 * silence
-            free = {name: free for name, free in ray.available_resources().items() if name in ("CPU", "GPU")}
+            available = cast(dict[str, float], ray.available_resources())
+            free = {name: free for name, free in available.items() if name in ("CPU", "GPU")}
             need = f"{self._gang['workers']} x {self._gang['cpus_per_worker']} CPU"
             need += f" + {self._gang['gpus_per_worker']} GPU" if self._gang["gpus_per_worker"] else ""
             return f"no worker has started for {silence:.0f} s: it needs {need}, free are {free}"

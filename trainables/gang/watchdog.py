@@ -93,5 +93,5 @@ class HangGuard:
 
 def stack(thread: int) -> str:
     """The innermost frames of a thread of this process, outermost first."""
-    frame = sys._current_frames().get(thread)
+    frame = sys._current_frames().get(thread)  # pyright: ignore[reportPrivateUsage] - public in Python's manual
     return "".join(traceback.format_stack(frame)[-FRAMES:]) if frame else "(its thread has ended)"
