@@ -93,7 +93,9 @@ def _cut(batch: Batch, start: int, stop: int, count: int) -> Batch:
     return mapped(part, batch, rows)
 
 
-def mapped(function: Callable[[Any], Any], batch: Batch, rows: Callable = lambda _: None) -> Batch:
+def mapped(
+    function: Callable[[Any], Any], batch: Batch, rows: Callable[[Any], Any] = lambda _: None
+) -> Batch:
     """The same structure with `function` of every leaf; a list for which `rows` answers becomes the answer."""
     if isinstance(batch, Mapping):
         values = {key: mapped(function, value, rows) for key, value in batch.items()}

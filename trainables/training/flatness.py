@@ -76,7 +76,8 @@ def _fisher_trace(
     Pieces are weighted by B, their number of predictions, so that together they count as one large batch; those
     without any, as of padding alone, have no gradient.
     """
-    found, counts = [], []
+    found: list[float] = []
+    counts: list[float] = []
     for index, piece in enumerate(pieces):
         for draw in range(DRAWS):
             outputs = task.outputs(model, piece)
@@ -84,10 +85,9 @@ def _fisher_trace(
             if not count:
                 continue
             labels = generator("flatness", "labels", index, draw, device=outputs.device)
-            gradients = torch.autograd.grad(
-                task.sampled_loss(outputs, piece, generator=labels), parameters, allow_unused=True
-            )
-            squares = sum(float(g.double().square().sum()) for g in gradients if g is not None)
+            loss = task.sampled_loss(outputs, piece, generator=labels)
+            gradients = torch.autograd.grad(loss, parameters, materialize_grads=True, allow_unused=True)
+            squares = sum(float(g.double().square().sum()) for g in gradients)
             counts.append(count)
             found.append(count * squares)
     if not found:

@@ -31,7 +31,7 @@ class Group:
 
     name: str
     """What they have in common, for people."""
-    parameters: Mapping[str, nn.Parameter]
+    parameters: dict[str, nn.Parameter]
     is_rest: bool = False
     """Whether the base's `rest` takes them."""
     decays: bool = True
@@ -46,11 +46,11 @@ class Group:
 
 def kinds(model: nn.Module) -> dict[str, str]:
     """By name of each trainable parameter: one of `KINDS`. A head that shares its weight is an embedding."""
-    modules = dict(model.named_modules())
-    tables = {id(m.weight) for m in modules.values() if isinstance(m, nn.Embedding | nn.EmbeddingBag)}
-    linear = [m for m in modules.values() if isinstance(m, nn.Linear)]
+    modules = list(model.modules())
+    tables = {id(m.weight) for m in modules if isinstance(m, nn.Embedding | nn.EmbeddingBag)}
+    linear = [m for m in modules if isinstance(m, nn.Linear)]
     head = id(linear[-1].weight) if linear else None
-    found = {}
+    found: dict[str, str] = {}
     for name, p in model.named_parameters():
         if not p.requires_grad:
             continue
@@ -77,7 +77,8 @@ def grouped(method: Method, settings: Mapping[str, Any], model: nn.Module) -> li
         InvalidInput: the method's base takes none of them.
     """
     base, only_matrices = method.base, settings.get("decay") == "matrices"
-    of_kind, found = kinds(model), {}
+    of_kind = kinds(model)
+    found: dict[tuple[object, ...], Group] = {}
     for name, p in model.named_parameters():
         if name not in of_kind:
             continue
@@ -87,11 +88,15 @@ def grouped(method: Method, settings: Mapping[str, Any], model: nn.Module) -> li
         multiplier = base.multipliers.get(part)
         words = [of_kind[name]] * bool(base.takes) + [part] * bool(multiplier) + ["no decay"] * (not decays)
         key = (is_rest, decays, multiplier, of_kind[name] if base.takes else "")
-        found.setdefault(key, (" ".join(words) or "all", {}))[1][name] = p
-    groups = [
-        Group(name=words, parameters=parameters, is_rest=key[0], decays=key[1], multiplier=key[2])
-        for key, (words, parameters) in found.items()
-    ]
+        group = Group(
+            name=" ".join(words) or "all",
+            parameters={},
+            is_rest=is_rest,
+            decays=decays,
+            multiplier=multiplier,
+        )
+        found.setdefault(key, group).parameters[name] = p
+    groups = list(found.values())
     if groups and all(group.is_rest for group in groups):
         raise InvalidInput(
             f"{method.name}: the model has no {' or '.join(base.takes)}, which is all that {base.words} takes; "
@@ -128,9 +133,11 @@ def regrouped(state: dict[str, Any], groups: Sequence[Mapping[str, Any]]) -> dic
     Checkpoints hold groups apart, in the same order, that `options` makes one of now. A state dict that differs in
     another way is returned as it is.
     """
-    saved, joined = list(state["param_groups"]), []
+    saved: list[dict[str, Any]] = list(state["param_groups"])
+    joined: list[dict[str, Any]] = []
     for group in groups:
-        size, first = len(group["params"]), saved.pop(0) if saved else {"params": []}
+        size = len(group["params"])
+        first: dict[str, Any] = saved.pop(0) if saved else {"params": []}
         first = first | {"params": list(first["params"])}
         while len(first["params"]) < size and saved and _others(saved[0]) == _others(first):
             first["params"] += saved.pop(0)["params"]

@@ -4,7 +4,7 @@ With the loss outside, an eager cross-entropy reads and writes the logits of a w
 compiled model is slower than one that is not.
 """
 
-from dataclasses import dataclass
+from typing import TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from trainables.task import Batch, Task
 
 
-@dataclass(frozen=True, kw_only=True)
-class Draw:
+class Draw(TypedDict):
     """The labels that a curvature pass samples: a generator, and which of how many equal slices of its draw."""
 
     generator: torch.Generator
@@ -45,11 +44,10 @@ def sampled_loss(objective: nn.Module, task: Task, model: nn.Module, batch: Batc
 
     Random numbers are drawn outside of the graph: a generator inside would break it, and a new one recompile it.
     """
-    how = {"generator": draw.generator, "rank": draw.rank, "world_size": draw.world_size}
-    uniforms = task.uniforms(model, batch, **how)
+    uniforms = task.uniforms(model, batch, **draw)
     if uniforms is not None:
         return objective(batch, uniforms)
-    return task.sampled_loss(objective(batch, outputs_alone=True), batch, **how)
+    return task.sampled_loss(objective(batch, outputs_alone=True), batch, **draw)
 
 
 class EvaluationSums(nn.Module):

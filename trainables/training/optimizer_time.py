@@ -22,7 +22,7 @@ def optimizer_seconds(optimizer: Optimizer, model: nn.Module, device: torch.devi
 
     The model and the optimizer are useless afterwards.
     """
-    taken = []
+    taken: list[float] = []
     set_mode(optimizer, training=True)
     for _ in range(STEPS):
         if wants_curvature(optimizer):

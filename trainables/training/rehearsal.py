@@ -22,7 +22,8 @@ def rehearse(task: Task, arms: Mapping[Method, Mapping[str, Any]], *, horizon: i
         InvalidInput: an arm that cannot be built for this model, with its own message, or one whose step costs more
             gradients than it declares.
     """
-    found, models = {}, {}
+    found: dict[str, list[Group]] = {}
+    models: dict[int, tuple[Task, nn.Module]] = {}
     for method, settings in arms.items():
         form = task.with_attributes(attributes(settings))
         try:

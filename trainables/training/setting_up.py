@@ -6,7 +6,7 @@ import torch
 
 # Imported before there is a process group. DDP would import it later, and its functions keep the group of that moment
 # as a default: the group's threads then outlive it, and one that frees a tensor while Python ends aborts the process.
-import torch.distributed.nn.functional
+import torch.distributed.nn.functional  # pyright: ignore[reportUnusedImport] - as above
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -35,7 +35,7 @@ def set_up(task: Task, spec: TrialSpec, *, device: torch.device, rank: int, worl
             f"--compile: {spec.method} differentiates twice, which a compiled model cannot; omit --compile"
         )
     torch.set_float32_matmul_precision("high" if spec.precision == "tf32" else "highest")
-    torch.manual_seed(derive_seed(spec.seed, "model"))
+    torch.manual_seed(derive_seed(spec.seed, "model"))  # pyright: ignore[reportUnknownMemberType] - torch has it in part
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     model = model_on(task, device)

@@ -265,7 +265,9 @@ class Training:
             )
 
     def _load(self, state: dict[str, Any]) -> None:
-        lost = self.model.load_state_dict(state["model"], strict=False)
+        lost = cast(
+            Any, self.model.load_state_dict(state["model"], strict=False)
+        )  # torch has its fields untyped
         if lost.unexpected_keys or set(lost.missing_keys) - self._frozen:
             raise RuntimeError(f"the checkpoint does not fit the model: {lost}")
         self.optimizer.load_state_dict(regrouped(state["optimizer"], self.optimizer.param_groups))

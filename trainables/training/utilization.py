@@ -5,6 +5,7 @@ It calls NVIDIA's management library directly, since the packages around it are 
 
 import ctypes
 from functools import cache
+from typing import Any, cast
 
 import torch
 
@@ -20,7 +21,7 @@ def gpu_utilization(device: torch.device) -> dict[str, float]:
     library = _library() if device.type == "cuda" else None
     if library is None:
         return {}
-    uuid = f"GPU-{torch.cuda.get_device_properties(device).uuid}".encode()
+    uuid = f"GPU-{cast(Any, torch.cuda).get_device_properties(device).uuid}".encode()
     handle, rates = ctypes.c_void_p(), _Rates()
     if library.nvmlDeviceGetHandleByUUID(uuid, ctypes.byref(handle)):
         return {}
