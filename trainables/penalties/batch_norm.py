@@ -18,6 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from trainables.penalties.context import Context
+
 FORWARD, BACKWARD = torch.ops.aten.native_batch_norm, torch.ops.aten.native_batch_norm_backward
 
 
@@ -37,18 +39,31 @@ def batch_norm(
     return F.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
 
 
+class _Context(Context):
+    eps: float
+
+
 class _BatchNorm(torch.autograd.Function):
     """x (n, c, ...), weight and bias (c,); the running statistics are updated in place."""
 
     @staticmethod
-    def forward(ctx, x, weight, bias, running_mean, running_variance, momentum, eps):
+    def forward(
+        ctx: _Context,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        running_mean: Tensor | None,
+        running_variance: Tensor | None,
+        momentum: float,
+        eps: float,
+    ) -> Tensor:
         y, mean, inverse = FORWARD(x, weight, bias, running_mean, running_variance, True, momentum, eps)
         ctx.save_for_backward(x, weight, mean, inverse)
         ctx.eps = eps
         return y
 
     @staticmethod
-    def backward(ctx, g):  # pyright: ignore[reportIncompatibleMethodOverride] # torch passes them by position
+    def backward(ctx: _Context, g: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride] # by position
         x, weight, mean, inverse = ctx.saved_tensors
         return *_Backward.apply(g, x, weight, mean, inverse, ctx.eps), None, None, None, None
 
@@ -57,7 +72,9 @@ class _Backward(torch.autograd.Function):
     """The gradients of x, weight and bias; `mean` and `inverse` (1/σ) are functions of x, and are treated so."""
 
     @staticmethod
-    def forward(ctx, g, x, weight, mean, inverse, eps):
+    def forward(
+        ctx: _Context, g: Tensor, x: Tensor, weight: Tensor, mean: Tensor, inverse: Tensor, eps: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
         found = BACKWARD(g, x, weight, None, None, mean, inverse, True, eps, [True, True, True])
         ctx.save_for_backward(g, x, weight, mean, inverse, found[1], found[2])
         ctx.eps = eps
@@ -65,7 +82,7 @@ class _Backward(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, u, a, b):  # pyright: ignore[reportIncompatibleMethodOverride] # torch passes them by position
+    def backward(ctx: _Context, u: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         g, x, weight, mean, inverse, s2, s1 = ctx.saved_tensors
         gx, v, u_sum = BACKWARD(u, x, weight, None, None, mean, inverse, True, ctx.eps, [True, True, True])
         dims = [d for d in range(x.dim()) if d != 1]

@@ -12,7 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from trainables.penalties.context import Context
+
 GRADIENT = torch.ops.aten.convolution_backward
+
+How = tuple[list[int], list[int], list[int], int]
+"""Stride, padding and dilation along both axes, and the number of groups."""
 
 
 def convolution(
@@ -36,18 +41,23 @@ def convolution(
         return _Convolution.apply(input, weight, bias, how)
 
 
+class _Context(Context):
+    how: How
+    has_bias: bool
+
+
 class _Convolution(torch.autograd.Function):
     """x (n, c, h, w), weight (o, c / groups, kh, kw), bias (o,) or None."""
 
     @staticmethod
-    def forward(ctx, x, weight, bias, how):
+    def forward(ctx: _Context, x: Tensor, weight: Tensor, bias: Tensor | None, how: How) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.how, ctx.has_bias = how, bias is not None
         ctx.set_materialize_grads(False)
         return F.conv2d(x, weight, bias, *how)
 
     @staticmethod
-    def backward(ctx, g):  # pyright: ignore[reportIncompatibleMethodOverride] # autograd passes them by position
+    def backward(ctx: _Context, g: Tensor | None) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride] # by position
         if g is None:
             return None, None, None, None
         x, weight = ctx.saved_tensors
@@ -61,7 +71,9 @@ class _Gradient(torch.autograd.Function):
     """The gradients of x and weight for an output gradient g; None for one that is not wanted."""
 
     @staticmethod
-    def forward(ctx, g, x, weight, how, wanted):
+    def forward(
+        ctx: _Context, g: Tensor, x: Tensor, weight: Tensor, how: How, wanted: tuple[bool, bool]
+    ) -> tuple[Tensor | None, Tensor | None]:
         ctx.save_for_backward(g, x, weight)
         ctx.how = how
         ctx.set_materialize_grads(False)  # no convolutions of zeros
@@ -69,10 +81,10 @@ class _Gradient(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, u, v):  # pyright: ignore[reportIncompatibleMethodOverride] # autograd passes them by position
+    def backward(ctx: _Context, u: Tensor | None, v: Tensor | None) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         g, x, weight = ctx.saved_tensors
         how, (of_g, of_x, of_weight, *_) = ctx.how, ctx.needs_input_grad
-        parts = []
+        parts: list[Tensor] = []
         if of_g and u is not None:
             parts.append(F.conv2d(u, weight, None, *how))
         if of_g and v is not None:
@@ -86,7 +98,7 @@ class _Gradient(torch.autograd.Function):
 
 
 def _gradients(
-    g: Tensor, x: Tensor, weight: Tensor, how: tuple, wanted: tuple[bool, bool]
+    g: Tensor, x: Tensor, weight: Tensor, how: How, wanted: tuple[bool, bool]
 ) -> tuple[Tensor | None, Tensor | None]:
     stride, padding, dilation, groups = how
     found = GRADIENT(g, x, weight, None, stride, padding, dilation, False, [0, 0], groups, [*wanted, False])

@@ -4,11 +4,13 @@ For a network of convolutions this is three times a plain gradient: 1 forward, 2
 backward, 2 for what arrives at the activations.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from trainables.penalties.scalar import norm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,20 +31,22 @@ def penalized_gradient(
     ∇‖∇s‖² = 2 ∂(∇s)ᵀ∇s, so the cotangents 2λ∇s at ∇s, and 1 at L, go back in the same pass. Kernels of attention
     often lack the second derivative: run the forward pass under torch's `SDPBackend.MATH`.
     """
-    slopes = torch.autograd.grad(scalar, parameters, create_graph=True, allow_unused=True)
-    known = [slope for slope in slopes if slope is not None]
-    penalty = sum(
-        (torch.linalg.vector_norm(slope.detach(), dtype=_wide(slope)).square() for slope in known),
-        start=torch.zeros((), device=loss.device),
-    )
+    known = _known(torch.autograd.grad(scalar, parameters, create_graph=True, allow_unused=True))
+    penalty = sum(map(_squared_norm, known), start=torch.zeros((), device=loss.device))
     curved = [slope for slope in known if slope.requires_grad]
     flat = [slope.detach() for slope in curved]
-    cotangents = torch._foreach_mul(flat, 2 * weight) if curved else []  # pyright: ignore[reportPrivateImportUsage]
+    cotangents = torch._foreach_mul(flat, 2 * weight) if curved else ()  # pyright: ignore[reportPrivateImportUsage, reportPrivateUsage]
     gradient = torch.autograd.grad(
         [loss, *curved], parameters, [torch.ones_like(loss), *cotangents], allow_unused=True
     )
     return Penalized(gradient=list(gradient), penalty=penalty)
 
 
-def _wide(tensor: Tensor) -> torch.dtype:
-    return torch.float64 if tensor.dtype == torch.float64 else torch.float32
+def _known(slopes: Iterable[Tensor | None]) -> list[Tensor]:
+    """Those that the scalar depends on; torch's own annotations have no None."""
+    return [slope for slope in slopes if slope is not None]
+
+
+def _squared_norm(slope: Tensor) -> Tensor:
+    wide = torch.float64 if slope.dtype == torch.float64 else torch.float32
+    return norm(slope.detach(), dtype=wide).square()

@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
+from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
@@ -11,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 from trainables.penalties.batch_norm import batch_norm
 from trainables.penalties.convolution import convolution
 
-CHEAPER: dict[Callable, Callable] = {F.batch_norm: batch_norm, F.conv2d: convolution}
+CHEAPER: dict[Callable[..., Any], Callable[..., Tensor]] = {F.batch_norm: batch_norm, F.conv2d: convolution}
 """The same values and derivatives by other routes."""
 
 
@@ -27,6 +28,10 @@ def differentiable_twice() -> Generator[None, None, None]:
 
 class _Substitution(TorchFunctionMode):
     def __torch_function__(
-        self, function: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
+        self,
+        function: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         return CHEAPER.get(function, function)(*args, **(kwargs or {}))

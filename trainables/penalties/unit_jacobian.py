@@ -6,7 +6,7 @@ In expectation ‖∇(f̄·u)‖² is ‖J‖²_F / C for the Jacobian J of the 
 import torch
 from torch import Tensor
 
-from trainables.penalties.scalar import MicroBatch, positions
+from trainables.penalties.scalar import MicroBatch, norm, positions
 
 
 def unit_jacobian(micro_batch: MicroBatch) -> Tensor:
@@ -14,4 +14,4 @@ def unit_jacobian(micro_batch: MicroBatch) -> Tensor:
     mean = positions(micro_batch.outputs).mean(0)
     draws = micro_batch.generator
     u = torch.randn(len(mean), generator=draws, device=draws.device, dtype=torch.float64)
-    return mean @ (u / torch.linalg.vector_norm(u)).to(mean)
+    return mean @ (u / norm(u)).to(mean)
