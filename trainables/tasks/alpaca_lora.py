@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -81,7 +81,7 @@ class AlpacaLora(Task):
             epoch, position = epoch + 1, 0
 
     def eval_batches(self, split: str) -> Iterable[Batch]:
-        for picked in torch.arange(len(self.store.array(f"{split}-ends"))).split(self.eval_batch):
+        for picked in torch.split(torch.arange(len(self.store.array(f"{split}-ends"))), self.eval_batch):
             yield self._examples(split, picked)
 
     def _examples(self, split: str, picked: Tensor) -> Batch:
@@ -91,11 +91,11 @@ class AlpacaLora(Task):
         )
         inputs = np.zeros((len(picked), self.context), np.int64)
         targets = np.full((len(picked), self.context), IGNORED, np.int64)
-        for row, n in enumerate(picked.tolist()):
+        for row, n in enumerate(picked.numpy()):
             text = tokens[ends[n - 1] if n else 0 : ends[n]][: self.context + 1]
             inputs[row, : len(text) - 1] = text[:-1]
             targets[row, answers[n] - 1 : len(text) - 1] = text[answers[n] :]
-        return torch.from_numpy(inputs), torch.from_numpy(targets)
+        return torch.from_numpy(inputs), torch.from_numpy(targets)  # pyright: ignore[reportUnknownMemberType]
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         targets = batch[1]
@@ -124,7 +124,9 @@ class Pretrained(nn.Module):
         from transformers import AutoModelForCausalLM
 
         try:
-            self.llama: Any = AutoModelForCausalLM.from_pretrained(name, attn_implementation="sdpa")
+            self.llama: Any = cast(Any, AutoModelForCausalLM).from_pretrained(
+                name, attn_implementation="sdpa"
+            )
         except OSError as error:
             first = (str(error).splitlines() or [""])[0]
             raise InvalidInput(

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Iterator
 from functools import cache, cached_property
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +30,7 @@ class Digits(Task):
             rest = order[: -SIZES["test"]]
             dealt = torch.randperm(len(rest), generator=generator("digits", "study", self.study))
             order = torch.cat([rest[dealt], order[-SIZES["test"] :]])
-        parts = order.split(list(SIZES.values()))
+        parts = torch.split(order, list(SIZES.values()))
         return {name: (images[part], labels[part]) for name, part in zip(SIZES, parts, strict=True)}
 
     def data_identity(self) -> str:
@@ -70,7 +70,7 @@ class Digits(Task):
 @cache
 def bundled() -> tuple[Tensor, Tensor]:
     """Images (1797, 8, 8) with values from 0 to 16, in double precision, and labels (1797,) int64."""
-    from sklearn.datasets import load_digits  # start-up stays light
+    from sklearn.datasets import load_digits  # pyright: ignore[reportMissingTypeStubs] - it has none; start-up stays light
 
-    data: Any = load_digits()  # a Bunch: the stub also allows the tuple of return_X_y
-    return torch.from_numpy(data.images), torch.from_numpy(data.target).long()
+    data = cast(Any, load_digits())  # a Bunch, or the tuple of return_X_y
+    return torch.from_numpy(data.images), torch.from_numpy(data.target).long()  # pyright: ignore[reportUnknownMemberType]

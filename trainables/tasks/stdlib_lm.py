@@ -62,7 +62,7 @@ class StdlibLM(Task):
     def eval_batches(self, split: str) -> Iterable[Batch]:
         text = self.splits[split]
         offsets = torch.linspace(0, len(text) - CONTEXT - 1, EVAL_WINDOWS).long()
-        return [windows(text, part) for part in offsets.split(32)]
+        return [windows(text, part) for part in torch.split(offsets, 32)]
 
 
 def windows(text: Tensor, offsets: Tensor) -> Batch:
