@@ -38,7 +38,8 @@ class CifarResNet(nn.Module):
             raise InvalidInput(f"depth = {depth}: must be 6n + 2: 8, 14, 20, 32, 44, 56 or 110")
         self.conv = nn.Conv2d(3, width, 3, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(width)
-        blocks, channels = [], width
+        blocks: list[nn.Module] = []
+        channels = width
         for stage in range(3):
             for index in range((depth - 2) // 6):
                 outputs = width << stage

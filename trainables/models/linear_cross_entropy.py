@@ -6,6 +6,7 @@ size of the hidden states and of the weight.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -52,13 +53,14 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx, hidden: Tensor, weight: Tensor, targets: Tensor, uniforms: Tensor | None, elements: int
+        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, uniforms: Tensor | None, elements: int
     ) -> Tensor:
         h, w = _products(hidden, weight)
         counts = targets != IGNORED
         share = 1 / counts.sum().float()
         loss = torch.zeros((), device=hidden.device)
-        of_hidden, of_weight = [], None
+        of_hidden: list[Tensor] = []
+        of_weight = None
         for logits, rows in _chunks(h, w, elements):
             labels = targets[rows] if uniforms is None else drawn(logits, uniforms[rows])
             kept = counts[rows]
@@ -80,7 +82,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return loss * share
 
     @staticmethod
-    def backward(ctx, outer: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride] # autograd passes them by position
+    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride] - autograd passes them by position
         of_hidden, of_weight = ctx.saved_tensors
         return (
             None if of_hidden is None else of_hidden * outer,
@@ -110,7 +112,7 @@ def drawn_by_blocks(logits: Tensor, uniforms: Tensor, width: int = 128) -> Tenso
     count = logits.shape[-1]
     normaliser = logits.float().logsumexp(-1, keepdim=True)
     shares = F.pad((logits.float() - normaliser).exp(), (0, -count % width))
-    sums = shares.unflatten(-1, (-1, width)).sum(-1)
+    sums = torch.unflatten(shares, -1, (-1, width)).sum(-1)
     cumulative = sums.cumsum(-1)
     target = uniforms[:, None] * cumulative[:, -1:]
     block = torch.searchsorted(cumulative, target, right=True).clamp(max=sums.shape[-1] - 1)

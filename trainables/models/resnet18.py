@@ -31,7 +31,8 @@ class ResNet18(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(3, width, 3, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(width)
-        blocks, channels = [], width
+        blocks: list[nn.Module] = []
+        channels = width
         for stage in range(4):
             for index in range(2):
                 outputs = width << stage

@@ -10,7 +10,8 @@ def vision_transformer(
 
     The class is read from a class token. (The released code of Wang et al. 2024 averages over the patches.)
     """
-    from torchvision.models import VisionTransformer  # only where it is used: it must match torch's build
+    # Only where it is used: it must match torch's build.
+    from torchvision.models import VisionTransformer  # pyright: ignore[reportMissingTypeStubs] - it has none
 
     return VisionTransformer(
         image_size=side,

@@ -31,7 +31,8 @@ class WideResNet(nn.Module):
         if depth < 10 or (depth - 4) % 6:
             raise InvalidInput(f"depth = {depth}: must be 6n + 4: 10, 16, 22, 28 or 40")
         self.conv = nn.Conv2d(3, 16, 3, padding=1, bias=False)
-        blocks, channels = [], 16
+        blocks: list[nn.Module] = []
+        channels = 16
         for stage in range(3):
             for index in range((depth - 4) // 6):
                 outputs = (16 << stage) * widening
