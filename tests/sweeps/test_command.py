@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from ire.invalid_input import InvalidInput
@@ -204,6 +205,26 @@ def test_without_a_command_there_is_help():
     shown = invoke()
     assert shown.exit_code == 2
     assert "Usage" in shown.output
+
+
+def commands(command=None, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], object]:
+    """Every command, groups and their members included, by the words that call it."""
+    command = command or typer.main.get_command(app)
+    members = getattr(command, "commands", {}).items()
+    found = {path: command}
+    for name, member in members:
+        found |= commands(member, (*path, name))
+    return found
+
+
+@pytest.mark.parametrize("path", commands(), ids=" ".join)
+def test_help_shows_the_whole_text_of_a_command_and_of_each_of_its_options(path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "1000")
+    command = commands()[path]
+    shown = re.sub(r"[\s│]", "", invoke(*path, "--help").output)
+    texts = [command.help, *(getattr(parameter, "help", None) for parameter in command.params)]
+    for text in filter(None, texts):
+        assert re.sub(r"\s", "", text.replace(r"\[", "[")) in shown
 
 
 def test_a_task_without_a_method_is_refused():

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from ire.invalid_input import InvalidInput
 from ire.sweeps.plan.option import KINDS, Option
@@ -81,10 +82,10 @@ def _flags(option: Option, default: Any, resume: bool) -> list[inspect.Parameter
 
 
 def _parameter(name: str, kind: Any, default: Any, text: str, spelled: str | None) -> inspect.Parameter:
-    more: dict[str, Any] = {}
+    more: dict[str, Any] = {"help": escape(text)}  # typer takes help for Rich's markup
     for each in (int, float):
         more |= _number(each) if kind in (each, each | None) else {}
-    flag = typer.Option(spelled, help=text, **more) if spelled else typer.Option(help=text, **more)
+    flag = typer.Option(spelled, **more) if spelled else typer.Option(**more)
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, flag]
     )
