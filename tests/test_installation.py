@@ -250,6 +250,13 @@ def test_a_wheel_holds_every_file_that_is_no_module():
     assert needed == packed
 
 
+@pytest.mark.parametrize("package", OURS)
+def test_type_checkers_read_the_types_of_every_package(package):
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    assert "py.typed" in settings["package-data"][package]
+    assert (ROOT / package / "py.typed").is_file()
+
+
 def test_the_supported_pythons_are_those_that_the_readme_names():
     pythons = [c.rpartition(" ")[2] for c in project()["classifiers"] if "Python :: 3." in c]
     assert project()["requires-python"] == f">={pythons[0]}"
