@@ -1,7 +1,8 @@
-"""The table of options: a new option of a sweep is one entry here, and everything that uses options reads it.
+"""The table of options: a new option of a sweep is one entry here, and its name and type repeated in `keywords.py`.
 
-Each entry determines the flags and help of `ire sweep` and `ire resume`, the signatures of `sweep()` and `resume()`,
-the check of the plan, the command in the report that reproduces the sweep, and what a resume may change.
+A test compares the two; everything else that uses options reads this table. Each entry determines the flags and help
+of `ire sweep` and `ire resume`, the signatures of `sweep()` and `resume()`, the check of the plan, the command in the
+report that reproduces the sweep, and what a resume may change.
 """
 
 from collections.abc import Mapping, Sequence
