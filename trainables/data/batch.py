@@ -1,14 +1,15 @@
 """A batch of any shape: tensors in tuples, lists and mappings, nested at will; cut, split and moved as one."""
 
 import copy
-from collections.abc import Callable, Mapping, MutableMapping
-from typing import Any
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ire.invalid_input import InvalidInput
+from ire.plain_values import is_list, is_mapping, is_tuple
 
 Batch = Any
 """A tensor, or a tuple, a list or a mapping of batches. The first axis of every tensor counts the examples; lists and
@@ -48,8 +49,8 @@ def moved(batch: Batch, device: torch.device | str) -> Batch:
     waits = device.type != "cuda"
 
     def move(leaf: Any) -> Any:
-        if isinstance(leaf, np.ndarray) and leaf.dtype.kind in "biuf":
-            leaf = torch.from_numpy(leaf)
+        if _is_array(leaf) and leaf.dtype.kind in "biuf":
+            leaf = torch.as_tensor(leaf)
         return leaf.to(device, non_blocking=not waits) if isinstance(leaf, Tensor) else leaf
 
     return mapped(move, batch)
@@ -57,9 +58,9 @@ def moved(batch: Batch, device: torch.device | str) -> Batch:
 
 def leaves(batch: Batch) -> list[Any]:
     """Whatever is not a tuple, a list or a mapping, in order."""
-    if isinstance(batch, Mapping):
+    if is_mapping(batch):
         return [leaf for value in batch.values() for leaf in leaves(value)]
-    if isinstance(batch, tuple | list):
+    if is_tuple(batch) or is_list(batch):
         return [leaf for value in batch for leaf in leaves(value)]
     return [batch]
 
@@ -73,17 +74,21 @@ def equal(one: Batch, other: Batch) -> bool:
 def _same(one: Any, other: Any) -> bool:
     if isinstance(one, Tensor) and isinstance(other, Tensor):
         return one.dtype == other.dtype and torch.equal(one, other)
-    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+    if _is_array(one) and _is_array(other):
         return np.array_equal(one, other)
     return type(one) is type(other) and bool(one == other)
 
 
+def _is_array(leaf: object) -> TypeGuard[np.ndarray]:
+    return isinstance(leaf, np.ndarray)
+
+
 def _cut(batch: Batch, start: int, stop: int, count: int) -> Batch:
     def part(leaf: Any) -> Any:
-        has_rows = isinstance(leaf, Tensor | np.ndarray) and leaf.ndim and len(leaf) == count
+        has_rows = (isinstance(leaf, Tensor) or _is_array(leaf)) and leaf.ndim and len(leaf) == count
         return leaf[start:stop] if has_rows else leaf
 
-    def rows(values: list | tuple) -> list | tuple | None:
+    def rows(values: Sequence[Any]) -> Sequence[Any] | None:
         """The part of a list with one plain value an example, as file names are; None for any other."""
         plain = len(values) == count and not any(
             isinstance(value, Tensor | np.ndarray | Mapping | tuple | list) for value in values
@@ -97,7 +102,7 @@ def mapped(
     function: Callable[[Any], Any], batch: Batch, rows: Callable[[Any], Any] = lambda _: None
 ) -> Batch:
     """The same structure with `function` of every leaf; a list for which `rows` answers becomes the answer."""
-    if isinstance(batch, Mapping):
+    if is_mapping(batch):
         values = {key: mapped(function, value, rows) for key, value in batch.items()}
         if type(batch) is dict or not isinstance(batch, MutableMapping):
             return values
@@ -105,7 +110,7 @@ def mapped(
         for key, value in values.items():
             made[key] = value
         return made
-    if isinstance(batch, tuple | list):
+    if is_tuple(batch) or is_list(batch):
         if (answer := rows(batch)) is not None:
             return answer
         made = [mapped(function, value, rows) for value in batch]

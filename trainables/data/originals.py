@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 
 from ire.invalid_input import InvalidInput
+from trainables.data.untyped import pyarrow
 
 Say = Callable[[str], None]
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2", ".tar.zst", ".zip")
@@ -107,6 +108,10 @@ class Refused(Exception):
     """A member of an archive that is not a plain file in its own folder."""
 
 
+FILTERED: type[Exception] = getattr(tarfile, "FilterError", Refused)
+"""What `tarfile` raises for such a member; Python before 3.11.4 has no filters."""
+
+
 def _take_out(opened: tarfile.TarFile, into: Path) -> None:
     """Extract plain files and folders, and no path outside of `into`."""
     if hasattr(tarfile, "data_filter"):
@@ -126,17 +131,15 @@ def unpack(archive: Path, into: Path) -> None:
             with zipfile.ZipFile(archive) as opened:
                 opened.extractall(into)
         elif archive.name.lower().endswith(".zst"):
-            import pyarrow  # here, to keep start-up light: reads zstd
-
             with (
-                pyarrow.input_stream(str(archive), compression="zstd") as stream,
+                pyarrow().input_stream(str(archive), compression="zstd") as stream,
                 tarfile.open(fileobj=stream, mode="r|") as opened,
             ):
                 _take_out(opened, into)
         else:
             with tarfile.open(archive) as opened:
                 _take_out(opened, into)
-    except (Refused, getattr(tarfile, "FilterError", Refused)) as error:
+    except (Refused, FILTERED) as error:
         raise InvalidInput(
             f"{archive}: a member is refused: it is not a plain file in its own folder ({error}); nothing was taken"
         ) from error

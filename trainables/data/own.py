@@ -13,20 +13,20 @@ from torch.utils.data import Dataset
 
 from ire.invalid_input import InvalidInput
 from trainables.data.text.token_files import token_files
+from trainables.data.untyped import datasets
 
 
 def saved_dataset(folder: str | Path, *, columns: Sequence[str] | None = None) -> Any:
     """What `save_to_disk` of `datasets` wrote, mapped, with tensors as values: a map-style data set of dictionaries."""
-    from datasets import load_from_disk
-
+    package = datasets()
     try:
-        loaded = load_from_disk(str(folder))
+        loaded = package.load_from_disk(str(folder))
     except (FileNotFoundError, ValueError) as error:
         raise InvalidInput(f"{folder}: not a data set that `save_to_disk` wrote ({error})") from error
     return loaded.with_format("torch", columns=None if columns is None else list(columns))
 
 
-class TokenWindows(Dataset):
+class TokenWindows(Dataset[tuple[Tensor, Tensor]]):
     """Windows of mapped token files (.bin of nanoGPT and llm.c, .npy), one after another.
 
     Example n is (inputs, targets), both (context,) int64, the targets shifted by one token. No window spans two
@@ -66,7 +66,7 @@ class TokenWindows(Dataset):
             self._maps = [file.tokens() for file in self.files]
         file = next(n for n, end in enumerate(self._ends) if number < end)
         first = (number - (self._ends[file - 1] if file else 0)) * self.context
-        window = torch.from_numpy(self._maps[file][first : first + self.context + 1].astype(np.int64))
+        window = torch.as_tensor(self._maps[file][first : first + self.context + 1].astype(np.int64))
         return window[:-1], window[1:]
 
     def __getstate__(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import queue
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -26,10 +26,10 @@ def ahead(items: Iterator[T], depth: int) -> Iterator[T]:
     One thread makes them; it ends when the returned iterator is closed or forgotten. An exception of `items` is
     raised where the item would have come.
     """
-    ready: queue.Queue = queue.Queue(depth)
+    ready: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue(depth)
     closed = threading.Event()
 
-    def put(value: object) -> bool:
+    def put(value: tuple[object, BaseException | None]) -> bool:
         while not closed.is_set():
             try:
                 ready.put(value, timeout=0.1)
@@ -81,7 +81,7 @@ def close(items: Iterator[Any]) -> None:
 def mapped(function: Callable[[T], R], items: Iterator[T], *, threads: int, depth: int) -> Iterator[R]:
     """`function` of every item, in order, `threads` at a time and at most `depth` ahead."""
     with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
-        waiting: queue.Queue = queue.Queue()
+        waiting: queue.Queue[Future[R]] = queue.Queue()
         try:
             for item in items:
                 waiting.put(pool.submit(function, item))

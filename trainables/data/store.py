@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict, cast
 
 import numpy as np
 
 from ire.invalid_input import InvalidInput, unknown
+from ire.plain_values import is_table
 
 INDEX = "index.json"
 FORMAT = 1
@@ -26,12 +27,33 @@ DIGITS = 16
 CHUNK = 1 << 24  # bytes hashed at a time
 
 
+class Entry(TypedDict):
+    """One array in the index."""
+
+    file: str
+    shape: list[int]
+    dtype: str
+    sha256: str
+
+
+class Index(TypedDict):
+    """The content of `index.json`."""
+
+    format: int
+    arrays: dict[str, Entry]
+    encodings: NotRequired[dict[str, str]]
+    """Checksums of `ENCODINGS`; stores of earlier versions have none."""
+    facts: dict[str, Any]
+    made_from: NotRequired[dict[str, str]]
+    """The source and options, as `note_origin` adds them."""
+
+
 @dataclass(frozen=True)
 class Store:
     """A complete data set in `folder`."""
 
     folder: Path
-    index: Mapping[str, Any]
+    index: Index
 
     @cached_property
     def facts(self) -> Mapping[str, Any]:
@@ -87,19 +109,20 @@ def open_store(folder: Path, *, remedy: str, check_sizes: bool = True) -> Store:
     """The data set in `folder`, its files' sizes checked; raises `InvalidInput` that ends in `remedy`."""
     path = folder / INDEX
     try:
-        index = json.loads(path.read_text(encoding="utf-8"))
+        index: Any = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InvalidInput(f"no data in {str(folder)!r}: {remedy}") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InvalidInput(f"cannot read {str(path)!r} ({error}): {remedy}") from error
-    if not isinstance(index, dict) or index.get("format") != FORMAT:
+    if not is_table(index) or index.get("format") != FORMAT:
         raise InvalidInput(f"{str(path)!r} is not an index of format {FORMAT}: {remedy}")
-    for entry in index["arrays"].values() if check_sizes else ():
+    found = cast(Index, index)
+    for entry in found["arrays"].values() if check_sizes else ():
         file = folder / entry["file"]
         size = int(np.prod(entry["shape"], dtype=np.int64)) * np.dtype(entry["dtype"]).itemsize
         if not file.is_file() or file.stat().st_size != size:
             raise InvalidInput(f"{str(file)!r} is missing or does not have {size} bytes: {remedy}")
-    return Store(folder, index)
+    return Store(folder, found)
 
 
 def write_array(folder: Path, name: str, values: np.ndarray) -> None:
@@ -122,7 +145,7 @@ def write_index(
     Those of `moved` lie elsewhere in the folder, and become `NAME.bin` when everything is hashed.
     """
     moved = moved or {}
-    entries = {
+    entries: dict[str, Entry] = {
         name: {
             "file": f"{name}.bin",
             "shape": list(shape),
@@ -132,7 +155,7 @@ def write_index(
         for name, (shape, dtype) in arrays.items()
     }
     encodings = {name: checksum(folder / name) for name in ENCODINGS if (folder / name).is_file()}
-    index = {"format": FORMAT, "arrays": entries, "encodings": encodings, "facts": facts}
+    index: Index = {"format": FORMAT, "arrays": entries, "encodings": encodings, "facts": facts}
     (folder / INDEX).unlink(missing_ok=True)  # an older one does not describe these files
     for name, path in moved.items():
         path.replace(folder / f"{name}.bin")
@@ -145,7 +168,7 @@ def note_origin(store: Store, **origin: str) -> None:
     _put_index(store.folder, {**store.index, "made_from": origin})
 
 
-def _put_index(folder: Path, index: Mapping[str, Any]) -> None:
+def _put_index(folder: Path, index: Index) -> None:
     temporary = folder / f".{INDEX}.{os.getpid()}"
     temporary.write_text(json.dumps(index, indent=1), encoding="utf-8")
     temporary.replace(folder / INDEX)

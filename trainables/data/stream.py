@@ -16,7 +16,13 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, default_collate
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    Sampler,
+    default_collate,  # pyright: ignore[reportUnknownVariableType] - torch has it in part
+)
 
 from ire.invalid_input import InvalidInput
 from ire.trial.seeds import derive_seed, generator
@@ -77,10 +83,11 @@ def once(
         yield from _loader(epochs, min(workers, 1), pinned)
 
 
-def is_map_style(dataset: Any) -> bool:
+def is_map_style(dataset: object) -> bool:
     """Whether a data set has a length and an example for each number below; raises `InvalidInput` for no data set."""
+    kind = type(dataset)
     if (
-        not isinstance(dataset, IterableDataset)
+        not issubclass(kind, IterableDataset)
         and hasattr(dataset, "__getitem__")
         and hasattr(dataset, "__len__")
     ):
@@ -88,7 +95,7 @@ def is_map_style(dataset: Any) -> bool:
     if hasattr(dataset, "__iter__"):
         return False
     raise InvalidInput(
-        f"a {type(dataset).__name__} is not a data set: it must have a length and examples by number, or be iterable"
+        f"a {kind.__name__} is not a data set: it must have a length and examples by number, or be iterable"
     )
 
 
@@ -120,7 +127,7 @@ class _From(Sampler[int]):
         return itertools.count(self._start)
 
 
-class _Steps(Dataset):
+class _Steps(Dataset[Batch]):
     """A map-style data set whose item t is the batch of step t."""
 
     def __init__(
@@ -143,7 +150,7 @@ class _Steps(Dataset):
     def __getitem__(self, step: int) -> Batch:
         epoch, position = divmod(step, self._steps)
         first = position * self._batch_size
-        picked = self._order_of(epoch)[first : first + self._batch_size].tolist()
+        picked = self._order_of(epoch)[first : first + self._batch_size].numpy().tolist()
         with _Draws(derive_seed(self._seed, "examples", step)).used():
             return self._collate(self._examples(picked))
 
@@ -161,7 +168,7 @@ class _Steps(Dataset):
         return [self._dataset[number] for number in picked]
 
 
-class _Epochs(IterableDataset):
+class _Epochs(IterableDataset[Batch]):
     """The batches of an iterable data set, epoch after epoch, from step `start` on."""
 
     def __init__(
@@ -236,7 +243,7 @@ def _shuffled(examples: Iterator[Any], size: int, draws: torch.Generator) -> Ite
         place = int(torch.randint(len(held), (), generator=draws))
         yield held[place]
         held[place] = example
-    for place in torch.randperm(len(held), generator=draws).tolist():
+    for place in torch.randperm(len(held), generator=draws).numpy().tolist():
         yield held[place]
 
 

@@ -31,7 +31,7 @@ NUMBERS = ("cls", "cls2", "index", "id")
 TEXTS = ("txt", "text", "transcript", "caption")
 
 
-class TarShards(Dataset):
+class TarShards(Dataset[Any]):
     """The examples of some shards, each a dictionary from extension to content, and `__key__`.
 
     `shards` is a pattern (`data/train-{000..127}.tar`, `data/train-*.tar`) or a list of files. Content is decoded by
@@ -50,7 +50,8 @@ class TarShards(Dataset):
         self._extensions: list[str] = []
         # a row a member: its shard, where it begins and ends there, its extension; a row an example: its first member
         self._members = {name: array("q") for name in ("shard", "begin", "size", "extension")}
-        self._examples, self._keys = array("q"), []
+        self._examples = array("q")
+        self._keys: list[str] = []
         digest = hashlib.sha256()
         for number, path in enumerate(self.files):
             self._index(number, path)
@@ -159,7 +160,7 @@ def _decoded(content: bytes, extension: str, path: Path) -> Any:
     try:
         if f".{kind}" in SUFFIXES:
             with rgb_image(path, io.BytesIO(content)) as image:
-                return torch.from_numpy(np.asarray(image).transpose(2, 0, 1).copy())
+                return torch.as_tensor(np.asarray(image).transpose(2, 0, 1).copy())
         if kind in NUMBERS:
             return int(content)
         if kind == "json":
@@ -167,7 +168,7 @@ def _decoded(content: bytes, extension: str, path: Path) -> Any:
         if kind in TEXTS:
             return content.decode()
         if kind == "npy":
-            return torch.from_numpy(np.load(io.BytesIO(content), allow_pickle=False))
+            return torch.as_tensor(np.load(io.BytesIO(content), allow_pickle=False))
     except InvalidInput:
         raise
     except (ValueError, EOFError, TypeError) as error:

@@ -20,6 +20,7 @@ from trainables.data.images.image_tables import content, find_tables
 from trainables.data.images.open_image import rgb_image
 from trainables.data.originals import Say
 from trainables.data.store import Store, write_store
+from trainables.data.untyped import torchvision_datasets
 
 TESTS = ("test", "val", "valid", "validation")
 
@@ -75,7 +76,7 @@ class Cifar(DataSet):
         names = classes_in(train)
         if test.name != "test":
             say(f"{test.name}/ becomes the test images")
-        found = []
+        found: list[tuple[np.ndarray, np.ndarray]] = []
         for folder in (train, test):
             files = listed(folder, names, trained=train, say=say)
             found.append(self._pixels((p, None, n) for p, n in zip(files.paths, files.labels, strict=True)))
@@ -83,7 +84,8 @@ class Cifar(DataSet):
 
     def _pixels(self, rows: Iterable[tuple[Path, bytes | None, int]]) -> tuple[np.ndarray, np.ndarray]:
         """Images (n, 3, 32, 32) and labels (n,) of files, or of encoded images."""
-        images, labels = bytearray(), []
+        images = bytearray()
+        labels: list[int] = []
         for path, encoded, label in rows:
             with rgb_image(path, None if encoded is None else content(encoded)) as image:
                 if image.size != (SIDE, SIDE):
@@ -93,14 +95,12 @@ class Cifar(DataSet):
         return np.frombuffer(images, np.uint8).reshape(-1, 3, SIDE, SIDE), np.array(labels, np.uint8)
 
     def download(self, into: Path, say: Say) -> Path:
-        import torchvision  # here: nothing but a download needs it
-        from torchvision.datasets.utils import download_url
-
+        torchvision = torchvision_datasets()
         say(f"downloading {self.name} into {into}")
         into.mkdir(parents=True, exist_ok=True)
-        dataset = getattr(torchvision.datasets, self.name.upper())
+        dataset = getattr(torchvision, self.name.upper())
         try:
-            download_url(dataset.url, str(into), dataset.filename, dataset.tgz_md5)
+            torchvision.utils.download_url(dataset.url, str(into), dataset.filename, dataset.tgz_md5)
         except (OSError, RuntimeError) as error:
             raise InvalidInput(
                 f"cannot download {self.name} ({error}); get it elsewhere and give --from FOLDER: {self.accepts}"

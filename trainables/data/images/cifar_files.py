@@ -39,7 +39,7 @@ def has_python_batches(folder: Path, name: str) -> bool:
 def python_batches(folder: Path, name: str) -> Arrays:
     """Images (n, 3, 32, 32) and labels (n,) of both splits, and the classes' names; raises `InvalidInput`."""
     train, test, meta, labels, names = PYTHON[name]
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     for split, files in (("train", train), ("test", [test])):
         parts = [_unpickled(folder / file) for file in files]
         try:
@@ -59,7 +59,7 @@ def has_binary_batches(folder: Path, name: str) -> bool:
 def binary_batches(folder: Path, name: str) -> Arrays:
     """The same from the version for C: one record an image, its labels and then its pixels."""
     train, test, meta, width = BINARY[name]
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     for split, files in (("train", train), ("test", [test])):
         records = np.concatenate([_records(folder / file, width + PIXELS) for file in files])
         arrays[f"{split}-labels"] = records[:, width - 1].copy()  # of CIFAR-100, the fine label

@@ -86,7 +86,7 @@ def _images(folder: Path) -> bool:
 
 
 def _disagreement(folder: Path, trained: Path, unknown: list[str], missing: list[str]) -> str:
-    parts = []
+    parts: list[str] = []
     for names, what in ((unknown, f"only in {folder.name}/"), (missing, f"only in {trained.name}/")):
         if names:
             more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""

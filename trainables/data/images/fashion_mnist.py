@@ -14,6 +14,7 @@ from trainables.data.dataset import DataSet
 from trainables.data.images.class_folders import wrapped
 from trainables.data.originals import Say, check_no_pointer
 from trainables.data.store import Store, write_store
+from trainables.data.untyped import torchvision_datasets
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 """Where the package `dataset-fashion-mnist` puts the original files."""
@@ -40,7 +41,7 @@ class FashionMnist(DataSet):
         place = next((p for p in wrapped(folder) if _file(p, "train", "images-idx3") is not None), None)
         if place is None:
             raise InvalidInput(f"--from {str(folder)!r}: no {self.name} there; takes {self.accepts}")
-        arrays = {}
+        arrays: dict[str, np.ndarray] = {}
         for split, name in FILES.items():
             images, labels = (_numbers(place, name, what) for what in MAGIC)
             if images.shape[1:] != (SIDE, SIDE) or len(images) != len(labels) or labels.max() >= len(CLASSES):
@@ -58,12 +59,11 @@ class FashionMnist(DataSet):
             return DEBIAN
         say(f"downloading {self.name} into {into}")
         into.mkdir(parents=True, exist_ok=True)
-        from torchvision.datasets import FashionMNIST  # here: nothing but a download needs it
-        from torchvision.datasets.utils import download_url
-
+        torchvision = torchvision_datasets()
+        original = torchvision.FashionMNIST
         try:
-            for file, md5 in FashionMNIST.resources:
-                download_url(FashionMNIST.mirrors[0] + file, str(into), file, md5)
+            for file, md5 in original.resources:
+                torchvision.utils.download_url(original.mirrors[0] + file, str(into), file, md5)
         except (OSError, RuntimeError) as error:
             raise InvalidInput(
                 f"cannot download {self.name} ({error}); run `apt install dataset-fashion-mnist` (Debian), or give "

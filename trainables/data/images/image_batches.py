@@ -30,7 +30,7 @@ class ImageSplits:
     def batch(self, split: str, picked: Tensor) -> Batch:
         """Images (b, ...) uint8 and labels (b,) int64 of the positions `picked` within a split."""
         rows = self.rows[split][picked.numpy()]
-        return torch.from_numpy(self.images[split][rows]), self.labels[split][rows]
+        return torch.as_tensor(self.images[split][rows]), self.labels[split][rows]
 
     def size(self, split: str) -> int:
         return len(self.rows[split])
@@ -51,7 +51,7 @@ def hold_out(
     """
     images = {"train": train[0], "validation": train[0], "test": test[0]}
     labels = {
-        name: torch.from_numpy(np.array(part[1])).long() for name, part in (("train", train), ("test", test))
+        name: torch.as_tensor(np.array(part[1])).long() for name, part in (("train", train), ("test", test))
     }
     labels["validation"] = labels["train"]
     validation = round(fraction * len(train[1]))
@@ -91,5 +91,5 @@ def epochs(splits: ImageSplits, *, batch_size: int, seed: int, start: int, draws
 
 def in_order(splits: ImageSplits, split: str, batch_size: int) -> Iterator[Batch]:
     """A split once, in batches."""
-    for picked in torch.arange(splits.size(split)).split(batch_size):
+    for picked in torch.split(torch.arange(splits.size(split)), batch_size):
         yield splits.batch(split, picked)

@@ -146,7 +146,7 @@ def _grey_weights(device: torch.device) -> Tensor:
     return torch.tensor(GREY, device=device)[:, None, None]
 
 
-def _sampled(images: Tensor, matrix: tuple, *, corner: bool = False) -> Tensor:
+def _sampled(images: Tensor, matrix: tuple[Tensor | int, ...], *, corner: bool = False) -> Tensor:
     """The nearest pixel at a·x + b·y + c, d·x + e·y + f for every pixel x, y, `FILL` outside.
 
     Coordinates are of pixel centres, from the image's centre, or from its upper left corner.
@@ -156,8 +156,8 @@ def _sampled(images: Tensor, matrix: tuple, *, corner: bool = False) -> Tensor:
     a, b, c, d, e, f = (
         m.to(torch.float32).view(-1, 1, 1)
         if isinstance(m, Tensor)
-        else torch.full((1, 1, 1), m, device=device)
-        for m in (float(m) if isinstance(m, int) else m for m in matrix)
+        else torch.full((1, 1, 1), float(m), device=device)
+        for m in matrix
     )
     y = torch.arange(height, device=device)[:, None] + (0.5 if corner else 0.5 - height / 2)
     x = torch.arange(width, device=device)[None, :] + (0.5 if corner else 0.5 - width / 2)

@@ -10,6 +10,7 @@ from typing import Any
 from ire.invalid_input import InvalidInput
 from trainables.data.originals import check_no_pointer, files_below
 from trainables.data.text.split_names import split_of_path
+from trainables.data.untyped import parquet, pyarrow
 
 IMAGES = ("image", "img")
 
@@ -26,12 +27,10 @@ class ImageTables:
 
     def rows(self, split: str) -> Iterator[tuple[Path, bytes, int]]:
         """A name, the encoded image and the class number of each row."""
-        import pyarrow as pa
-        import pyarrow.parquet as parquet
-
+        arrow = pyarrow()
         for path in self.splits[split]:
             try:
-                file = parquet.ParquetFile(path)
+                file = parquet().ParquetFile(path)
                 column = next(name for name in IMAGES if name in file.schema_arrow.names)
                 number = 0
                 for batch in file.iter_batches(256, columns=[column, self.label]):
@@ -39,16 +38,14 @@ class ImageTables:
                     for image, label in zip(images, labels, strict=True):
                         yield path / f"row {number}", image["bytes"], label
                         number += 1
-            except (pa.ArrowException, OSError, TypeError, KeyError) as error:
+            except (arrow.ArrowException, OSError, TypeError, KeyError) as error:
                 reason = (str(error).splitlines() or [type(error).__name__])[0]
                 raise InvalidInput(f"{path}: truncated, or not a table of images ({reason})") from error
 
 
 def find_tables(root: Path, labels: Sequence[str]) -> ImageTables | None:
     """The tables of images below `root` with one of the columns `labels`; None if there are none."""
-    import pyarrow as pa
-    import pyarrow.parquet as parquet
-
+    arrow = pyarrow()
     splits: dict[str, list[Path]] = {}
     chosen, names = None, ()
     for path in files_below(root) if root.is_dir() else ():
@@ -56,8 +53,8 @@ def find_tables(root: Path, labels: Sequence[str]) -> ImageTables | None:
             continue
         check_no_pointer(path)
         try:
-            schema = parquet.read_schema(path)
-        except (pa.ArrowException, OSError) as error:
+            schema = parquet().read_schema(path)
+        except (arrow.ArrowException, OSError) as error:
             reason = (str(error).splitlines() or [""])[0]
             raise InvalidInput(f"{path}: truncated or damaged ({reason}); fetch it again") from error
         label = next((name for name in labels if name in schema.names), None)
@@ -72,7 +69,8 @@ def find_tables(root: Path, labels: Sequence[str]) -> ImageTables | None:
 
 def _class_names(schema: Any, label: str) -> Sequence[str]:
     """The names that `datasets` keeps in the metadata of a file."""
-    text = (schema.metadata or {}).get(b"huggingface")
+    metadata: dict[bytes, bytes] = schema.metadata or {}
+    text = metadata.get(b"huggingface")
     try:
         return json.loads(text)["info"]["features"][label]["names"] if text else ()
     except (KeyError, ValueError, TypeError):

@@ -137,7 +137,7 @@ def random_window(path: Path, draws: np.ndarray, side: int) -> Tensor:
         box = (left, top, left + width, top + height)
         image = opened.resize((side, side), Image.Resampling.BILINEAR, box)
     pixels = np.asarray(image)
-    return torch.from_numpy((pixels[:, ::-1] if draws[4] < 0.5 else pixels).transpose(2, 0, 1).copy())
+    return torch.as_tensor((pixels[:, ::-1] if draws[4] < 0.5 else pixels).transpose(2, 0, 1).copy())
 
 
 def middle(path: Path, side: int) -> Tensor:
@@ -150,4 +150,4 @@ def middle(path: Path, side: int) -> Tensor:
         image = opened.resize((width, height), Image.Resampling.BILINEAR)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     pixels = np.asarray(image.crop((left, top, left + side, top + side)))
-    return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
+    return torch.as_tensor(pixels.transpose(2, 0, 1).copy())

@@ -12,6 +12,7 @@ from trainables.data.images.class_folders import Listed
 from trainables.data.images.image_tables import ImageTables
 from trainables.data.images.open_image import SUFFIXES
 from trainables.data.originals import Say, files_below
+from trainables.data.untyped import scipy_io
 
 GROUND_TRUTH = "ILSVRC2012_validation_ground_truth.txt"
 OFFICIAL = "ILSVRC2012_img_"
@@ -72,9 +73,7 @@ def _names_of(images: list[Path], folder: Path, root: Path) -> tuple[dict[str, s
 
 def _synsets(meta: Path) -> dict[int, str]:
     """The class names of the official class numbers, from the development kit."""
-    from scipy.io import loadmat
-
-    rows = loadmat(meta, squeeze_me=True)["synsets"]
+    rows = scipy_io().loadmat(meta, squeeze_me=True)["synsets"]
     return {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in rows}
 
 

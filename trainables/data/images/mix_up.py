@@ -10,7 +10,7 @@ from ire.trial.seeds import derive_seed
 def mixing_shares(count: int, alpha: float, *seed: object) -> Tensor:
     """λ ~ Beta(alpha, alpha) for each pair of neighbours, (count,), equal in both; a pure function of `seed`."""
     draws = np.random.default_rng(derive_seed(*seed)).beta(alpha, alpha, (count + 1) // 2)
-    return torch.from_numpy(draws).float().repeat_interleave(2)[:count]
+    return torch.as_tensor(draws).float().repeat_interleave(2)[:count]
 
 
 def mix_pairs(images: Tensor, labels: Tensor, share: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -72,7 +72,8 @@ def magnitude(name: str, step: int | None, *, steps: int, side: int) -> float:
             return 8 - round((step or 0) / ((steps - 1) / 4))
         case "Solarize":
             return 255 * (1 - share)
-    return 0.0
+        case _:
+            return 0.0
 
 
 def auto_augment(images: Tensor, draws: Tensor) -> Tensor:
@@ -80,9 +81,9 @@ def auto_augment(images: Tensor, draws: Tensor) -> Tensor:
     if images.device.type != "cpu":
         return auto_augment_on_device(images, draws)
     chosen, *rest = draws.cpu().unbind(1)
-    policies = [CIFAR10_POLICY[int(draw * len(CIFAR10_POLICY))] for draw in chosen.tolist()]
+    policies = [CIFAR10_POLICY[int(draw * len(CIFAR10_POLICY))] for draw in chosen.numpy().tolist()]
     for turn in range(2):
-        whether, sign = (part.tolist() for part in rest[2 * turn : 2 * turn + 2])
+        whether, sign = (part.numpy().tolist() for part in rest[2 * turn : 2 * turn + 2])
         operations = [
             (name, step) if draw < probability else ("Identity", None)
             for (name, probability, step), draw in zip((p[turn] for p in policies), whether, strict=True)
@@ -102,9 +103,9 @@ def rand_augment(images: Tensor, draws: Tensor, *, strength: int) -> Tensor:
         return rand_augment_on_device(images, draws, strength=strength)
     for which, sign in draws.cpu().view(len(draws), -1, 2).permute(1, 2, 0):
         operations = [
-            (RAND_OPERATIONS[int(draw * len(RAND_OPERATIONS))], strength) for draw in which.tolist()
+            (RAND_OPERATIONS[int(draw * len(RAND_OPERATIONS))], strength) for draw in which.numpy().tolist()
         ]
-        images = _applied(images, operations, sign.tolist(), steps=31)
+        images = _applied(images, operations, sign.numpy().tolist(), steps=31)
     return images
 
 

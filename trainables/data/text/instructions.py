@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from ire.invalid_input import InvalidInput
+from ire.plain_values import is_list, is_table
 from ire.trial.seeds import derive_seed
 from trainables.data.dataset import AS_USUAL, DataSet, Reading
 from trainables.data.originals import Say, check_no_pointer, files_below, is_archive, unpacked
 from trainables.data.store import Store, write_store
 from trainables.data.text.encoders import byte_pairs
 from trainables.data.text.readers import Piece
+from trainables.data.untyped import datasets, parquet
 
 WITH_INPUT = (
     "Below is an instruction that describes a task, paired with an input that provides further context. "
@@ -58,9 +60,9 @@ class Instructions(DataSet):
         if source is not None and source.is_file() and is_archive(source):
             with unpacked(source, into or self.folder, say) as folder:
                 return self.prepare(folder, downloads, say, into=into, how=how)
-        rows = list(self._hub() if source is None else self._local(source))
+        rows: list[Any] = list(self._hub() if source is None else self._local(source))
         for row in rows:
-            if not isinstance(row, dict) or not {"instruction", "output"} <= set(row):
+            if not is_table(row) or not {"instruction", "output"} <= set(row):
                 raise InvalidInput(
                     f"{source}: an example without instruction and output; takes {self.accepts}"
                 )
@@ -106,10 +108,9 @@ class Instructions(DataSet):
                 raise InvalidInput(f"{path}: truncated or damaged ({reason}); fetch it again") from error
 
     def _hub(self) -> Iterator[dict[str, Any]]:
-        from datasets import load_dataset
-
+        package = datasets()
         try:
-            for row in load_dataset(self.repository, split="train"):
+            for row in package.load_dataset(self.repository, split="train"):
                 yield dict(row)
         except Exception as error:  # of many libraries
             first = (str(error).splitlines() or [""])[0]
@@ -120,14 +121,12 @@ class Instructions(DataSet):
 
 def _rows(path: Path) -> list[dict[str, Any]]:
     if path.suffix == ".parquet":
-        import pyarrow.parquet as parquet
-
-        return parquet.read_table(path).to_pylist()
+        return parquet().read_table(path).to_pylist()
     text = path.read_text(encoding="utf-8-sig")
     if path.suffix == ".jsonl":
         return [json.loads(line) for line in text.splitlines() if line.strip()]
-    found = json.loads(text)
-    if not isinstance(found, list):
+    found: Any = json.loads(text)
+    if not is_list(found):
         raise InvalidInput(f"{path}: is {type(found).__name__}, must be a list of examples")
     return found
 

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from ire.invalid_input import InvalidInput
+from ire.plain_values import is_list, is_table
 from trainables.data.originals import check_no_pointer
 from trainables.data.text.split_names import split_named
+from trainables.data.untyped import parquet, pyarrow
 
 PLAIN = (".tokens", ".txt", ".raw", ".text", ".md")
 ROWS = (".jsonl", ".ndjson", ".json", ".parquet", ".arrow")
@@ -100,35 +102,33 @@ class FileReader:
         with _opened_text(self.path) as file:
             content = file.read()
         try:
-            rows = json.loads(content)
+            rows: Any = json.loads(content)
         except json.JSONDecodeError:  # one value a line, under the shorter name
             lines = enumerate(content.splitlines(), 1)
             rows = [_parsed(line, f"{self.path}, line {n}") for n, line in lines if line.strip()]
-        for number, row in enumerate(rows if isinstance(rows, list) else [rows], 1):
+        for number, row in enumerate(rows if is_list(rows) else [rows], 1):
             yield self._text_of(row, f"entry {number}")
 
     def _text_of(self, row: Any, where: str) -> str:
-        text = row if isinstance(row, str) else row.get(self.column) if isinstance(row, dict) else None
+        text = row if isinstance(row, str) else row.get(self.column) if is_table(row) else None
         if not isinstance(text, str):
-            has = f"has {', '.join(map(str, row))}" if isinstance(row, dict) else f"is {type(row).__name__}"
+            has = f"has {', '.join(map(str, row))}" if is_table(row) else f"is {type(row).__name__}"
             raise InvalidInput(f"{self.path}, {where}: no text under {self.column!r}, {has}")
         return text
 
     def _columns(self, form: str) -> Iterator[str]:
-        import pyarrow as pa
-        import pyarrow.parquet as parquet
-
         if form == ".parquet":
-            file = parquet.ParquetFile(self.path)
+            file = parquet().ParquetFile(self.path)
             self._check_column(file.schema_arrow)
             batches = file.iter_batches(1024, columns=[self.column])
         else:
-            stream = pa.memory_map(str(self.path))
+            arrow = pyarrow()
+            stream = arrow.memory_map(str(self.path))
             try:
-                reader = pa.ipc.open_stream(stream)
-            except pa.ArrowInvalid:
+                reader = arrow.ipc.open_stream(stream)
+            except arrow.ArrowInvalid:
                 stream.seek(0)
-                opened = pa.ipc.open_file(stream)
+                opened = arrow.ipc.open_file(stream)
                 self._check_column(opened.schema)
                 reader = (opened.get_batch(n) for n in range(opened.num_record_batches))
             else:
@@ -168,9 +168,7 @@ def _opened(path: Path) -> Any:
 
         return lzma.open(path, "rb")
     if kind is not None:
-        import pyarrow
-
-        return io.BufferedReader(_Readable(pyarrow.input_stream(str(path), compression=kind)))
+        return io.BufferedReader(_Readable(pyarrow().input_stream(str(path), compression=kind)))
     return path.open("rb")
 
 

@@ -30,8 +30,8 @@ MANY_DOCUMENTS, TINY_SHARE = 50, 1e-3
 class Assigned:
     """The files of each split that has any, and those that are left out."""
 
-    splits: dict[str, list[Path]] = field(default_factory=dict)
-    left_out: list[Path] = field(default_factory=list)
+    splits: dict[str, list[Path]] = field(default_factory=dict[str, list[Path]])
+    left_out: list[Path] = field(default_factory=list[Path])
 
 
 def split_named(name: str) -> str | None:

@@ -11,6 +11,7 @@ from ire.invalid_input import InvalidInput
 from trainables.data.originals import Say, files_below
 from trainables.data.text.readers import PIECE, ROWS, FileReader, Piece, form_of, is_text
 from trainables.data.text.split_names import SPLITS, Assigned, assign, split_named
+from trainables.data.untyped import datasets
 
 SMALLEST = 1 << 8
 """Bytes of a piece at least, where a part of a small text is held out."""
@@ -110,13 +111,12 @@ class SavedText:
 
     @cached_property
     def _splits(self) -> dict[str, Any]:
-        from datasets import DatasetDict, load_from_disk
-
+        package = datasets()
         try:
-            loaded = load_from_disk(str(self.root))
+            loaded = package.load_from_disk(str(self.root))
         except Exception as error:  # of several libraries
             raise InvalidInput(f"{self.root}: cannot be loaded ({_first_line(error)})") from error
-        named = dict(loaded) if isinstance(loaded, DatasetDict) else {"train": loaded}
+        named = dict(loaded) if isinstance(loaded, package.DatasetDict) else {"train": loaded}
         found = {split: rows for name, rows in named.items() if (split := split_named(str(name)))}
         for rows in found.values():
             if self.column not in rows.column_names:
@@ -153,10 +153,9 @@ class HubText:
     rows_are_lines: bool = False
 
     def splits(self) -> list[str]:
-        from datasets import get_dataset_split_names
-
+        package = datasets()
         try:
-            names = get_dataset_split_names(self.repository, self.configuration)
+            names = package.get_dataset_split_names(self.repository, self.configuration)
         except Exception as error:  # of many libraries
             raise InvalidInput(
                 f"cannot reach {self.repository} on Hugging Face ({type(error).__name__}: {_first_line(error)}); "
@@ -168,9 +167,7 @@ class HubText:
         return PIECE, None
 
     def pieces(self, split: str, *, skip: int = 0, size: int = PIECE) -> Iterator[Piece]:
-        from datasets import load_dataset
-
-        rows = load_dataset(self.repository, self.configuration, split=split, streaming=True)
+        rows = datasets().load_dataset(self.repository, self.configuration, split=split, streaming=True)
         for row in rows.skip(skip):
             yield _piece(row[self.column], self.rows_are_lines)
 

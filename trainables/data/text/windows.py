@@ -27,14 +27,14 @@ def spaced_windows(tokens: np.ndarray, *, context: int, count: int, batch_size: 
     _check(tokens, context)
     count = max(1, min(count, (len(tokens) - 1) // context))
     offsets = torch.linspace(0, len(tokens) - context - 1, count, dtype=torch.float64).long()
-    for part in offsets.split(batch_size):
+    for part in torch.split(offsets, batch_size):
         yield windows(tokens, part, context)
 
 
 def windows(tokens: np.ndarray, offsets: Tensor, context: int) -> Tensor:
     """The context + 1 tokens from each of the `offsets` (b,), as (b, context + 1) int32."""
-    rows = [tokens[offset : offset + context + 1] for offset in offsets.tolist()]
-    return torch.from_numpy(np.stack(rows).astype(np.int32))
+    rows = [tokens[offset : offset + context + 1] for offset in offsets.numpy().tolist()]
+    return torch.as_tensor(np.stack(rows).astype(np.int32))
 
 
 def _check(tokens: np.ndarray, context: int) -> None:
