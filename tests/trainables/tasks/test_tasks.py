@@ -4,10 +4,12 @@ import itertools
 
 import pytest
 import torch
+from sklearn.datasets import load_digits
 
 from ire.invalid_input import InvalidInput
 from trainables.models.wide_resnet import WideResNet
 from trainables.task import load_task, task_names
+from trainables.tasks.digits import bundled
 from trainables.tasks.families.from_table import tables
 from trainables.tasks.stdlib_lm import CONTEXT
 
@@ -63,6 +65,13 @@ def mean_of_metric(task, outputs, batch) -> float:
     return sum((s["loss"] / max(1, s["count"])).item() for s in sums) / len(sums)
 
 
+def test_the_digits_are_those_that_scikit_learn_loads():
+    images, labels = bundled()
+    assert images.dtype == torch.float64 and labels.dtype == torch.int64
+    assert torch.equal(images, torch.from_numpy(load_digits().images))
+    assert torch.equal(labels, torch.from_numpy(load_digits().target))
+
+
 def test_the_splits_of_digits_are_disjoint_and_whole():
     splits = load_task("digits").splits
     assert {name: len(labels) for name, (_, labels) in splits.items()} == {
@@ -70,8 +79,6 @@ def test_the_splits_of_digits_are_disjoint_and_whole():
         "validation": 360,
         "test": 360,
     }
-    from sklearn.datasets import load_digits
-
     whole = torch.from_numpy(load_digits().images).float().unsqueeze(1) / 8 - 1
     rebuilt = torch.cat([images for images, _ in splits.values()])
     as_set = lambda images: sorted(map(tuple, images.flatten(1).tolist()))  # noqa: E731
