@@ -15,6 +15,9 @@ from ire.trial.spec import TrialSpec
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 os.environ |= {name: os.environ.get(name, "1") for name in THREADS}  # before torch and numpy are imported
 
+# Ray's own 15 makes its workers stand still while other tests use all cores.
+os.environ.setdefault("RAY_worker_niceness", "0")
+
 STATE = tempfile.TemporaryDirectory(prefix="ire-tests-")
 os.environ["XDG_STATE_HOME"] = (
     STATE.name
