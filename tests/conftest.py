@@ -4,8 +4,11 @@
 folder that is named is run whole, in this process (`-n 2` for two).
 """
 
+import gc
 import os
+import shutil
 import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +20,11 @@ os.environ |= {name: os.environ.get(name, "1") for name in THREADS}  # before to
 
 # Ray's own 15 makes its workers stand still while other tests use all cores.
 os.environ.setdefault("RAY_worker_niceness", "0")
+
+# Files of tests need not outlive a failure of power: in memory, where it has room, nothing waits for a disk.
+MEMORY = Path("/dev/shm")
+if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 4 * 2**30:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 STATE = tempfile.TemporaryDirectory(prefix="ire-tests-")
 os.environ["XDG_STATE_HOME"] = (
@@ -85,6 +93,12 @@ def pytest_collection_modifyitems(config, items):
         item.add_marker(pytest.mark.xdist_group(group))
     slow_files = {item.path for item in items if is_marked(item, "slow")}
     items.sort(key=lambda item: (not is_marked(item, "ray"), item.path not in slow_files))
+
+
+def pytest_collection_finish():
+    """Let the garbage collections between trials skip the modules of all tests."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 It stands apart from `trainables.gang.trainable`, so that processes that start workers do not import what trains.
 """
 
-import gc
 import os
 import traceback
 from typing import Any
@@ -24,7 +23,7 @@ from trainables.gang.messenger import Messenger
 from trainables.gang.out_of_memory import advice, is_out_of_memory
 from trainables.task import Task, search_for_modules
 from trainables.training.loop import STOPPED
-from trainables.training.placement import release
+from trainables.training.placement import existing_objects_skipped, release
 
 
 def serve_jobs(config: dict[str, Any]) -> None:
@@ -34,7 +33,7 @@ def serve_jobs(config: dict[str, Any]) -> None:
         install(Sources(**config["sources"]))
     if config["function"] is not None:
         hold(*cloudpickle.loads(config["function"]))
-    with data_in(config["data_dir"]):
+    with data_in(config["data_dir"]), existing_objects_skipped():
         _serve(config["mailbox"], config["import_path"])
 
 
@@ -44,8 +43,6 @@ def _serve(mailbox: Any, import_path: list[str]) -> None:
     device = get_device()
     tasks: dict[str, Task | TrainingFunction] = {}
     finished = 0
-    gc.collect()
-    gc.freeze()  # loaded modules stay; collections between trials skip them
     while True:
         release()
         taken = _from_worker_0(ray.get(mailbox.take.remote(finished)) if rank == 0 else None, world_size)

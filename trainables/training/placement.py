@@ -1,6 +1,8 @@
 """Places a trial's model on its device: initialised there, with all memory of earlier trials freed."""
 
 import gc
+from collections.abc import Generator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -27,6 +29,20 @@ def model_on(task: Task, device: torch.device) -> nn.Module:
     if any(isinstance(module, nn.Conv2d) for module in model.modules()):
         model = model.to(memory_format=torch.channels_last)
     return model.to(device)
+
+
+@contextmanager
+def existing_objects_skipped() -> Generator[None, None, None]:
+    """Let `release` skip what exists already, mostly loaded modules; what the process has frozen before stays so."""
+    frozen_before = gc.get_freeze_count()
+    if not frozen_before:
+        gc.collect()
+        gc.freeze()
+    try:
+        yield
+    finally:
+        if not frozen_before:
+            gc.unfreeze()
 
 
 def release() -> None:

@@ -1,7 +1,6 @@
 """Trains the trials of a sweep in this process, one after another, without Ray: for debuggers, notebooks and CI."""
 
 import bdb
-import gc
 import traceback
 
 import torch
@@ -17,7 +16,7 @@ from trainables.functions.function import load_workload
 from trainables.functions.run import run_trial
 from trainables.functions.trial import Trial
 from trainables.gang.out_of_memory import advice, is_out_of_memory
-from trainables.training.placement import release
+from trainables.training.placement import existing_objects_skipped, release
 from trainables.training.training import Training
 
 
@@ -48,13 +47,11 @@ class InlineRun(Run):
         self._workload = load_workload(plan.task, plan.import_path)
         self._device = torch.device("cuda" if self.protocol.plan.gpus_per_worker else "cpu")
         self.begin()
-        gc.collect()
-        gc.freeze()  # loaded modules stay; collections between trials skip them
         try:
-            while trial := self.next_trial():
-                self._train(trial)
+            with existing_objects_skipped():
+                while trial := self.next_trial():
+                    self._train(trial)
         finally:
-            gc.unfreeze()
             torch.set_num_threads(threads)
 
     def _train(self, trial: TrialRecord) -> None:
