@@ -45,6 +45,8 @@ def loaded_from(folder: str | Path, *, package: str | None = None) -> Sources:
         file = getattr(module, "__file__", None)
         if not file or not str(file).endswith(".py") or (package and name.partition(".")[0] != package):
             continue
+        if not os.path.normpath(file).startswith(os.path.join(folder, "")):  # thousands; paths are slow
+            continue
         below = Path(*name.split("."))
         if Path(file) not in (folder / below.with_suffix(".py"), folder / below / "__init__.py"):
             continue
