@@ -33,11 +33,10 @@ def model_on(task: Task, device: torch.device) -> nn.Module:
 
 @contextmanager
 def existing_objects_skipped() -> Generator[None, None, None]:
-    """Let `release` skip what exists already, mostly loaded modules; what the process has frozen before stays so."""
+    """Let `release` skip what exists already, mostly loaded modules; a process that has frozen some keeps all frozen."""
     frozen_before = gc.get_freeze_count()
-    if not frozen_before:
-        gc.collect()
-        gc.freeze()
+    gc.collect()
+    gc.freeze()
     try:
         yield
     finally:
