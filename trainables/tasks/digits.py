@@ -33,7 +33,7 @@ class Digits(Task):
             rest = order[: -SIZES["test"]]
             dealt = torch.randperm(len(rest), generator=generator("digits", "study", self.study))
             order = torch.cat([rest[dealt], order[-SIZES["test"] :]])
-        parts = order.split(list(SIZES.values()))
+        parts = torch.split(order, list(SIZES.values()))
         return {name: (images[part], labels[part]) for name, part in zip(SIZES, parts, strict=True)}
 
     def data_identity(self) -> str:
@@ -74,10 +74,10 @@ class Digits(Task):
 def bundled() -> tuple[Tensor, Tensor]:
     """Images (1797, 8, 8) with values from 0 to 16, in double precision, and labels (1797,) int64."""
     scikit_learn = find_spec("sklearn")
-    if scikit_learn is None:
+    if scikit_learn is None or not scikit_learn.submodule_search_locations:
         raise ModuleNotFoundError("No module named 'sklearn'", name="sklearn")
     # Its file alone: to import the package takes each worker longer than a trial does.
-    (folder,) = scikit_learn.submodule_search_locations or ()
-    with gzip.open(Path(folder, "datasets", "data", "digits.csv.gz"), "rt") as lines:
-        table = torch.from_numpy(np.loadtxt(lines, delimiter=","))
+    folder = Path(scikit_learn.submodule_search_locations[0])
+    with gzip.open(folder / "datasets" / "data" / "digits.csv.gz", "rt") as lines:
+        table = torch.as_tensor(np.loadtxt(lines, delimiter=","))
     return table[:, :-1].reshape(-1, 8, 8), table[:, -1].long()

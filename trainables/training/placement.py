@@ -33,7 +33,7 @@ def model_on(task: Task, device: torch.device) -> nn.Module:
 
 @contextmanager
 def existing_objects_skipped() -> Generator[None, None, None]:
-    """Let `release` skip what exists already, mostly loaded modules; a process that has frozen some keeps all frozen."""
+    """Let `release` skip what exists, mostly loaded modules; a process that had frozen objects keeps all frozen."""
     frozen_before = gc.get_freeze_count()
     gc.collect()
     gc.freeze()
