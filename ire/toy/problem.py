@@ -53,11 +53,6 @@ def after(steps: int, points: Iterator[Point]) -> Point:
     return next(islice(points, steps, None))
 
 
-def steps_to(target: float, points: Iterator[Point]) -> int:
-    """Number of steps until the loss is below `target`."""
-    return sum(1 for _ in takewhile(lambda at: loss(at) >= target, points))
-
-
 def climb(
     eta: float,
     rho: float,

@@ -10,8 +10,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from ire.storage.sizes import megabytes
-from ire.storage.storage import open_storage
 from ire.sweeps.findings.comparison import Comparison, compare
 from ire.sweeps.findings.statistics.importance import importances
 from ire.sweeps.plan.plan import Plan
@@ -40,11 +38,6 @@ class Results:
     def folder(self) -> Path:
         """The folder of its small files on this machine."""
         return self.home.folder
-
-    @property
-    def disk_use(self) -> str:
-        """Its size including checkpoints, in words."""
-        return megabytes(open_storage(self.location).size())
 
     @property
     def location(self) -> str:

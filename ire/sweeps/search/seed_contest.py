@@ -94,12 +94,6 @@ class SeedContest:
         runs = self.measured
         return len(runs) == self._plan.confirm_seeds and all(run.status != RUNNING for run in runs)
 
-    @property
-    def runs_in_all(self) -> int:
-        """Total number of runs."""
-        choosing = len(self.entries) * SELECTION_SEEDS if len(self.entries) > 1 else 0
-        return choosing + self._plan.confirm_seeds
-
     def next_trial(self) -> TrialRecord | None:
         """The next run to start; None if all have started, or the others must end first."""
         if len(self.entries) > 1:
