@@ -52,7 +52,7 @@ class Space:
     flatness_points: int
     """How often it is measured, evenly along a confirm run; 1 means only at the end."""
     schedule: str
-    """The shape of the learning rate: see `ire.trial.schedule`."""
+    """The shape of the learning rate: see `ire.methods.schedule`."""
     epoch_steps: int | None
     """Optimizer steps of an epoch, where the task has epochs."""
     source: str

@@ -9,12 +9,12 @@ from ire.methods.composed import Method
 from ire.methods.method import parse_method
 from ire.methods.part import Base
 from ire.methods.registry import part_of, parts
+from ire.methods.schedule import check_schedule
 from ire.methods.shared import SHARED
 from ire.methods.task_settings import BATCH_SIZE, PREFIX
 from ire.plain_values import is_list, is_table
 from ire.trial.metric import LOSS, Metric, read_metric
 from ire.trial.scale import ORIGINAL, TINY, split_scale
-from ire.trial.schedule import check_schedule
 from search_spaces.arms import default_confirm, default_search, read_arms
 from search_spaces.conditions import in_order
 from search_spaces.contents import TASK, Space

@@ -13,51 +13,24 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("ire", "search_spaces", "trainables")
 
+FRONT = ("ire.invalid_input", "ire.foreign_text", "ire.extras", "ire.entry_points", "ire.plain_values")
+"""Files directly in `ire` that every room may import."""
+PUBLIC = ("trainables.task", "trainables.huggingface", "trainables.lightning")
+"""Files directly in `trainables` that users import by these names."""
 ROOMS = (
-    *("ire.invalid_input", "ire.foreign_text", "ire.extras", "ire.entry_points", "ire.plain_values"),
+    *FRONT,
     *("ire.optim.tensors", "ire.optim.curvature", "ire.optim.wrapping", "ire.optim.mask", "ire.optim.steps"),
-    *("ire.optim", "ire.storage", "ire.trial.schedule", "ire.methods", "ire.trial", "ire.toy"),
-    *(
-        "trainables.data",
-        "trainables.models",
-        "trainables.attributes",
-        "trainables.task",
-        "trainables.penalties",
-        "trainables.tasks",
-    ),
-    *(
-        "trainables.prepare",
-        "trainables.show",
-        "trainables.updates",
-        "trainables.training",
-        "trainables.functions",
-        "trainables.huggingface",
-        "trainables.lightning",
-        "trainables.gang",
-    ),
+    *("ire.optim", "ire.storage", "ire.methods", "ire.trial", "ire.toy"),
+    *("trainables.data", "trainables.models", "trainables.task", "trainables.penalties", "trainables.tasks"),
+    *("trainables.task_data", "trainables.updates", "trainables.training", "trainables.functions"),
+    *("trainables.huggingface", "trainables.lightning", "trainables.gang"),
     "search_spaces",
-    *(
-        "ire.sweeps.records",
-        "ire.sweeps.plan",
-        "ire.sweeps.search",
-        "ire.sweeps.findings.statistics",
-        "ire.sweeps.findings",
-        "ire.sweeps.findings.curves",
-        "ire.sweeps.watch",
-        "ire.sweeps.running",
-    ),
-    "ire.sweeps.ray",
-    *(
-        "ire.sweeps.report.drawing",
-        "ire.sweeps.report.sentences",
-        "ire.sweeps.report.tables",
-        "ire.sweeps.report.pictures",
-        "ire.sweeps.report.facts",
-        "ire.sweeps.report.status",
-        "ire.sweeps.report.formats",
-        "ire.sweeps.report.curves",
-        "ire.sweeps.report",
-    ),
+    *("ire.sweeps.records", "ire.sweeps.plan", "ire.sweeps.search"),
+    *("ire.sweeps.findings.statistics", "ire.sweeps.findings", "ire.sweeps.findings.curves"),
+    *("ire.sweeps.watch", "ire.sweeps.running", "ire.sweeps.ray"),
+    *("ire.sweeps.report.drawing", "ire.sweeps.report.sentences", "ire.sweeps.report.tables"),
+    *("ire.sweeps.report.pictures", "ire.sweeps.report.facts", "ire.sweeps.report.status"),
+    *("ire.sweeps.report.formats", "ire.sweeps.report.curves", "ire.sweeps.report"),
     *("ire.sweeps.experiments", "ire.sweeps.command"),
     *("ire", "ire.sweeps", "trainables"),
 )
@@ -97,6 +70,12 @@ def imports() -> dict[str, dict[str, int]]:
 
 def test_every_module_stands_in_a_room():
     assert {room(module) for module in modules()} <= set(ROOMS)
+
+
+def test_every_room_is_a_folder_except_the_files_at_the_front_of_a_package():
+    single = {name for name, file in modules().items() if file.name != "__init__.py"}
+    assert single & set(ROOMS) == {*FRONT, *PUBLIC}
+    assert not [name for name in single if room(name) in ("ire", "ire.sweeps", "trainables")]
 
 
 def test_every_arrow_between_rooms_points_down():

@@ -6,6 +6,7 @@ there if it is a network and a few numbers, and one file in `search_spaces/`; an
 name says the scale wherever it is recorded.
 """
 
+import copy
 import importlib
 import inspect
 import os
@@ -13,6 +14,7 @@ import pkgutil
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,9 +24,9 @@ from torch.nn import functional as F
 
 from ire.entry_points import TASKS, registered
 from ire.invalid_input import GUARD, InvalidInput, exited, unknown
+from ire.methods.task_settings import check_attribute
 from ire.optim import sampled_nll
 from ire.trial.scale import ORIGINAL, TINY, split_scale
-from trainables.attributes import check_attribute, fresh_copy
 from trainables.data.batch import Batch
 from trainables.data.dataset import DataSet
 from trainables.models.linear_cross_entropy import IGNORED
@@ -68,7 +70,7 @@ class Task(ABC):
             return self
         others = vars(self).setdefault("_in_other_studies", {})
         if number not in others:
-            others[number] = fresh_copy(self)
+            others[number] = _fresh_copy(self)
             others[number].study = number
         return others[number]
 
@@ -86,7 +88,7 @@ class Task(ABC):
         others = vars(self).setdefault("_with_other_attributes", {})
         task = others.pop(key, None)
         if task is None:
-            task = fresh_copy(self)
+            task = _fresh_copy(self)
             for name, value in values.items():
                 kind = type(getattr(self, name))
                 setattr(task, name, float(value) if kind is float else value)
@@ -231,6 +233,20 @@ class Task(ABC):
         outputs = self.outputs(model, batch)
         with torch.autocast(outputs.device.type, enabled=False):
             return self.metric_sums(outputs.float(), batch)
+
+
+def _fresh_copy(task: Task) -> Task:
+    """A copy of `task` of which nothing has been computed yet: neither its cached properties nor its own copies."""
+    cached = {
+        name
+        for base in type(task).__mro__
+        for name, value in vars(base).items()
+        if isinstance(value, cached_property)
+    }
+    other = copy.copy(task)
+    for name in (*cached, "_in_other_studies", "_with_other_attributes"):
+        vars(other).pop(name, None)
+    return other
 
 
 def task_names() -> list[str]:

@@ -1,8 +1,8 @@
 """The settings that every method has: learning rate and its schedule, weight decay, clipping."""
 
 from ire.methods.part import Part
+from ire.methods.schedule import DECAY_SHARE, SHAPES, check_schedule
 from ire.methods.setting import Setting
-from ire.trial.schedule import DECAY_SHARE, SHAPES, check_schedule
 
 DECAYS = ("all", "matrices")
 

@@ -4,7 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from ire.invalid_input import InvalidInput
+from ire.invalid_input import InvalidInput, unknown
+from ire.methods.setting import KINDS
 
 PREFIX = "task."
 BATCH_SIZE = f"{PREFIX}batch_size"
@@ -42,3 +43,25 @@ def check_of_task(name: str, value: Any, *, where: str = "") -> Any:
     if name == BATCH_SIZE and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
         raise InvalidInput(f"{name} = {value!r}{place}: must be a whole number of at least 1")
     return value
+
+
+def check_attribute(task: Any, name: str, value: object) -> None:
+    """Raise `InvalidInput` unless `task` has the attribute `name`, of the type of `value`, and a search may set it."""
+    classes: tuple[type, ...] = type(task).__mro__
+    holders: list[dict[str, Any]] = [*(dict(vars(base)) for base in classes), vars(task)]
+    plain = {
+        key
+        for holder in holders
+        for key, found in holder.items()
+        if not key.startswith("_") and isinstance(found, bool | int | float | str | None)
+    }
+    plain -= set(KEPT)
+    if name not in plain:
+        raise unknown("attribute", name, sorted(plain), where=f"the task {task.name}, that a search may set")
+    own: object = getattr(task, name)
+    kind = type(own)
+    kinds = (int, float) if kind is float else (kind if kind in KINDS else object,)
+    if not isinstance(value, kinds) or (isinstance(value, bool) and not isinstance(own, bool | None)):
+        raise InvalidInput(
+            f"task.{name} = {value!r}: must be {KINDS[kind]}, as the {own!r} that {task.name} has"
+        )

@@ -8,7 +8,7 @@ from typing import Any
 from ire.invalid_input import InvalidInput
 from ire.methods.composed import Method
 from ire.methods.method import parse_method
-from ire.trial.schedule import check_schedule
+from ire.methods.schedule import check_schedule
 
 LEFT_OUT = {"metric": "val_loss", "batch_unit": None}
 """Fields that are recorded only if they differ from these defaults, so that other records equal older ones."""
@@ -57,7 +57,7 @@ class TrialSpec:
     deterministic: bool = False
     """Whether only deterministic algorithms are used, also on a GPU."""
     schedule: str = "cosine"
-    """The shape of the learning rate: see `ire.trial.schedule`."""
+    """The shape of the learning rate: see `ire.methods.schedule`."""
     external_norms: tuple[tuple[int, float], ...] = ()
     """(steps taken, micro-batch gradient norm) pairs that another trial reported, for external grafting; kept here, so
     that the trial needs no other folder."""

@@ -15,8 +15,8 @@ from ire import open_experiment, resume, sweep
 from ire.invalid_input import InvalidInput
 from ire.sweeps.experiments.preflight import on_data
 from ire.sweeps.ray.data_on_nodes import Found, one_identity
-from trainables.prepare import prepare
 from trainables.task import load_task
+from trainables.task_data.prepare import prepare
 
 SMALL = {"horizon": 8, "eval_interval": 4, "search": {"rungs": [], "budget_per_trial": 1.0}}
 

@@ -93,7 +93,7 @@ def write_instructions(path: Path, *, count: int = 300) -> None:
 
 def prepare_all(folder: Path) -> None:
     """Write small originals of every data set below `folder` and prepare them there, as a user would."""
-    from trainables.prepare import prepare
+    from trainables.task_data.prepare import prepare
 
     originals = folder / "originals"
     write_cifar(originals / "cifar10", 10)

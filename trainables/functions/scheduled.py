@@ -8,7 +8,7 @@ from torch.optim import Optimizer
 
 from ire.invalid_input import InvalidInput
 from ire.methods.composed import Method
-from ire.trial.schedule import DECAY_SHARE, lr_factor
+from ire.methods.schedule import DECAY_SHARE, lr_factor
 from ire.trial.spec import TrialSpec
 from trainables.training.optimizers import build_optimizer, set_learning_rates
 

@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from ire.invalid_input import InvalidInput
+from ire.methods.schedule import DECAY_SHARE, lr_factor
 from ire.optim import IRE
 from ire.trial.report import FlatFraction, Report
-from ire.trial.schedule import DECAY_SHARE, lr_factor
 from ire.trial.seeds import derive_seed, seed_step
 from ire.trial.spec import TrialSpec
 from trainables.task import Task

@@ -34,7 +34,7 @@ def prepare(
     ] = False,
 ) -> None:
     """Download the data of TASK, or read it --from a folder or archive, and convert it to what the task reads."""
-    from trainables.prepare import prepare
+    from trainables.task_data.prepare import prepare
 
     prepare(task, into=into, source=source, tokenizer=tokenizer, glob=glob, replace=replace, say=typer.echo)
 
@@ -43,7 +43,7 @@ def prepare(
 def verify(task: str, into: Dir = None) -> None:
     """Check the prepared data of TASK against its checksums."""
     from trainables.data.folder import data_in
-    from trainables.prepare import data_of
+    from trainables.task_data.prepare import data_of
 
     with data_in(into):
         store = data_of(task).open(task=task)
@@ -61,7 +61,7 @@ def show(
 ) -> None:
     """Show the data of TASK: counts, examples, normalisation, loading speed, and the checksums that trials record."""
     from trainables.data.folder import data_in
-    from trainables.show import show
+    from trainables.task_data.show import show
 
     with data_in(into):
         show(task, sheet=sheet, say=typer.echo)

@@ -8,6 +8,7 @@ from typing import Any
 from ire.invalid_input import InvalidInput, unknown
 from ire.methods.foreign import find_in
 from ire.methods.method import Method, check_different
+from ire.methods.schedule import check_schedule
 from ire.plain_values import is_list, is_table, is_tuple
 from ire.sweeps.plan.imported import Imported
 from ire.sweeps.plan.options import MIN_STUDIES, PLANNED
@@ -15,7 +16,6 @@ from ire.sweeps.plan.planned_trials import PlannedTrials
 from ire.sweeps.plan.provenance import versions
 from ire.sweeps.plan.toml_text import toml_text
 from ire.sweeps.plan.trust import check_trusted, classes_in_plan, remember
-from ire.trial.schedule import check_schedule
 from ire.trial.seeds import derive_seed
 from search_spaces.dimensions import ends
 from search_spaces.space import parse_space

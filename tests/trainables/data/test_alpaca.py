@@ -12,8 +12,8 @@ from trainables.data.store import open_store
 from trainables.data.text.encoders import BytePairs, byte_pairs
 from trainables.data.text.text_source import Piece
 from trainables.models.llama import Llama
-from trainables.prepare import prepare
 from trainables.task import load_task
+from trainables.task_data.prepare import prepare
 from trainables.tasks.alpaca_lora import IGNORED
 from trainables.training.training import Training
 

@@ -12,8 +12,8 @@ from small_data import write_cifar
 from ire.invalid_input import InvalidInput
 from trainables.data.images.cifar import Cifar
 from trainables.data.images.image_batches import hold_out
-from trainables.prepare import prepare
 from trainables.task import load_task
+from trainables.task_data.prepare import prepare
 from trainables.tasks.families.label_smoothing import entropy, smoothed_cross_entropy
 
 

@@ -9,8 +9,8 @@ from small_data import write_fashion
 from ire.invalid_input import InvalidInput
 from trainables.data.images import fashion_mnist
 from trainables.data.images.fashion_mnist import DEBIAN, FashionMnist
-from trainables.prepare import prepare
 from trainables.task import load_task
+from trainables.task_data.prepare import prepare
 from trainables.training.loop import FINISHED, train
 
 needs_the_package = pytest.mark.skipif(

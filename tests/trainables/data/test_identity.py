@@ -12,8 +12,8 @@ from ire.invalid_input import InvalidInput
 from ire.sweeps.findings.pooling import _check_data
 from trainables.data.folder import VARIABLE
 from trainables.data.store import open_store
-from trainables.prepare import prepare
 from trainables.task import load_task
+from trainables.task_data.prepare import prepare
 from trainables.training.loop import FINISHED, STOPPED, train
 
 TASK = "wikitext2@tiny"

@@ -15,8 +15,8 @@ from ire.invalid_input import InvalidInput
 from trainables.data.images.imagenet import images_of
 from trainables.data.images.open_image import rgb_image
 from trainables.data.store import open_store
-from trainables.prepare import prepare
 from trainables.task import load_task
+from trainables.task_data.prepare import prepare
 
 NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 107\n"

@@ -11,8 +11,8 @@ from ire.invalid_input import InvalidInput
 from trainables.data.images.imagenet import middle, random_window
 from trainables.data.images.mix_up import mix_pairs, mixing_shares
 from trainables.data.prefetch import ahead, mapped
-from trainables.prepare import prepare
 from trainables.task import load_task
+from trainables.task_data.prepare import prepare
 
 
 @pytest.fixture

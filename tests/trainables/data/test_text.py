@@ -23,8 +23,8 @@ from trainables.data.text.encoders import END_OF_TEXT, BytePairs, Words, byte_pa
 from trainables.data.text.text_source import LocalText, Piece
 from trainables.data.text.token_data import MINIPILE, WIKITEXT2, WIKITEXT103, TokenData
 from trainables.data.text.windows import random_windows, spaced_windows
-from trainables.prepare import prepare
 from trainables.task import load_task
+from trainables.task_data.prepare import prepare
 
 encoded = TokenData._encoded
 

@@ -17,7 +17,7 @@ from trainables.data.text.encoders import BytePairs, byte_pairs
 from trainables.data.text.hold_out import HoldOut, placed
 from trainables.data.text.readers import Piece
 from trainables.data.text.token_files import token_file
-from trainables.prepare import prepare
+from trainables.task_data.prepare import prepare
 
 TEXT = "".join(f"line {i} of a text with {i * 7 % 1000} words or so\n" for i in range(4000))
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 107\n"

@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 
 from ire.invalid_input import InvalidInput
 from ire.sweeps.command.app import app
-from trainables.show import show
 from trainables.task import load_task
+from trainables.task_data.show import show
 
 
 def shown(name, **options):

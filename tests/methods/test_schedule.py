@@ -1,7 +1,7 @@
 import pytest
 
 from ire.invalid_input import InvalidInput
-from ire.trial.schedule import check_schedule, lr_factor
+from ire.methods.schedule import check_schedule, lr_factor
 
 
 @pytest.mark.parametrize(
