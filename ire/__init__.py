@@ -6,7 +6,7 @@ Wang et al., "Improving Generalization and Convergence by Enhancing Implicit Reg
     from ire import sweep, resume, open_experiment    # sweeps: pip install 'ire[sweep]'
     from ire import Trial                             # what a training function of your own is called with
 
-Every name is imported when it is first asked for, so `import ire` alone loads nothing, torch included.
+Every name is imported when used, so `import ire` alone loads nothing, torch included.
 The names below are public and stay; modules beneath `ire` are internal unless docs/optimizer.md names them.
 """
 

@@ -4,6 +4,7 @@
 """
 
 import ast
+import re
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -35,6 +36,9 @@ ROOMS = (
     *("ire", "ire.sweeps", "trainables"),
 )
 """From the ground up: a room imports from rooms that stand before it, and from itself."""
+
+IMPORTS = ast.Import | ast.ImportFrom
+REASON = re.compile(r"# (?!pyright:)")
 
 
 @cache
@@ -104,6 +108,35 @@ def test_no_files_import_each_other_in_a_circle():
     for module in modules():
         visit(module, ())
     assert len(order) == len(modules())
+
+
+def test_an_import_inside_a_function_has_its_reason_beside_it():
+    bare = [
+        f"{file.relative_to(ROOT)}:{line}"
+        for file in modules().values()
+        if "imported when used" not in (ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "")
+        for line in imports_without_a_reason(file)
+    ]
+    assert not bare, "a comment is missing, or `imported when used` in the module's docstring"
+
+
+def imports_without_a_reason(file: Path) -> list[int]:
+    """The lines of a file where a block of imports inside a function begins, and no comment says why."""
+    text = file.read_text(encoding="utf-8")
+    lines, found = text.splitlines(), set()
+    functions = (
+        n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)
+    )
+    for inner in (node for function in functions for node in ast.walk(function)):
+        for block in (getattr(inner, name, None) for name in ("body", "orelse", "finalbody")):
+            before = None
+            for statement in block if isinstance(block, list) else ():
+                is_first = isinstance(statement, IMPORTS) and not isinstance(before, IMPORTS)
+                above, line = lines[statement.lineno - 2].strip(), lines[statement.lineno - 1]
+                if is_first and not (REASON.match(above) or REASON.search(line)):
+                    found.add(statement.lineno)
+                before = statement
+    return sorted(found)
 
 
 @pytest.mark.parametrize("folder", sorted({file.parent for file in modules().values()}), ids=str)

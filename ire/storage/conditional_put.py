@@ -15,7 +15,7 @@ def put_if_absent(location: str, bucket: str, key: str, content: bytes) -> bool 
     `location` is the URI with which the store is opened, with credentials and pyarrow's query parameters.
     """
     try:
-        import boto3
+        import boto3  # of an extra
         from botocore.exceptions import BotoCoreError, ClientError
     except ImportError:
         return None

@@ -8,6 +8,7 @@ The interface is small on purpose: whole files, written so that a name is always
 import errno
 import os
 import shutil
+import tempfile
 import time
 import uuid
 from abc import ABC, abstractmethod
@@ -178,8 +179,6 @@ class ObjectStore(Storage):
         return put_if_absent(with_credentials(self.location), bucket, key, content)
 
     def scratch(self) -> Path:
-        import tempfile
-
         return Path(tempfile.gettempdir())
 
     def delete(self, folder: str = "") -> None:
@@ -192,7 +191,8 @@ class ObjectStore(Storage):
 
 
 def _pyarrow_fs() -> Any:
-    """The module, which has no types; imported when it is needed, to keep start-up light."""
+    """The module, which has no types."""
+    # slow to load, and folders do without
     import pyarrow.fs  # pyright: ignore[reportMissingTypeStubs]
 
     return pyarrow.fs

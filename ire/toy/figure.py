@@ -1,4 +1,7 @@
-"""Figure 1 and Table 7 of Wang et al. 2024 on the two-dimensional example, which `ire toy` draws and checks."""
+"""Figure 1 and Table 7 of Wang et al. 2024 on the two-dimensional example, which `ire toy` draws and checks.
+
+matplotlib is imported when used.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Packages that lack types, so that only this file imports them; each when it is needed, to keep start-up light."""
+"""Packages that lack types, so that only this file imports them; each is imported when used."""
 
 from typing import Any
 

@@ -1,6 +1,8 @@
 """Every use of Ray beyond its public interface, each with the consequence where a release lacks it ("Without: ...").
 
 `lacking` lists the consequences when a sweep starts; a test keeps the list empty for the installed release.
+
+What is private is imported when used, inside the guard for a release that lacks it.
 """
 
 import contextlib

@@ -1,4 +1,7 @@
-"""Llama-2 with LoRA on Stanford Alpaca (Wang et al. 2024, in the public discussion of the paper; no settings given)."""
+"""Llama-2 with LoRA on Stanford Alpaca (Wang et al. 2024, in the public discussion of the paper; no settings given).
+
+The packages of the extra `lora` are imported when used.
+"""
 
 from collections.abc import Iterable, Iterator
 from functools import cached_property

@@ -18,6 +18,7 @@ class ImageNetResNet50(ImageNetTask):
     tiny: ClassVar = {"batch_size": 16, "train_limit": 320, "side": 64, "blocks": (1, 1, 1, 1), "width": 16}
 
     def network(self, classes: int) -> nn.Module:
+        # Only where it is used: it must match torch's build.
         from torchvision.models.resnet import Bottleneck, ResNet  # pyright: ignore[reportMissingTypeStubs] - it has none
 
         return ResNet(Bottleneck, list(self.blocks), num_classes=classes, width_per_group=self.width)

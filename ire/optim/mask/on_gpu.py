@@ -7,6 +7,8 @@ one, of memory.
 A sample yields two keys between which the threshold very probably lies. One reading counts what is below and collects
 the few between; these are sorted; another reading writes the mask: 10 bytes a coordinate in single precision, and a
 quarter of one of scratch. If too many lie between, as when most are equal, all are counted digit by digit.
+
+Its kernels are imported when used: not every machine has Triton.
 """
 
 import math

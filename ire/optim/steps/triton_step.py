@@ -2,6 +2,8 @@
 
 Nothing is read from the device: the base's counters are kept on the host. A step copies a few numbers to the device,
 and a table of addresses if a tensor has moved; no copy synchronises.
+
+The kernels are imported when used: not every machine has Triton.
 """
 
 from collections.abc import Sequence

@@ -71,7 +71,7 @@ def on_device_of(tensor: Tensor) -> AbstractContextManager:
 
 def triton_type(kind: torch.dtype) -> Any:
     """Triton's type of an element; `KeyError` if it is not in `KINDS`."""
-    import triton.language as tl
+    import triton.language as tl  # not every machine has it
 
     return dict(zip(KINDS, (tl.float32, tl.bfloat16, tl.float16), strict=True))[kind]
 

@@ -1,5 +1,6 @@
 """The `ire` command: arguments in, one call of the Python API, text out."""
 
+from ire.extras import explain_missing
 from ire.sweeps.command.failures import leave, run
 
 
@@ -9,9 +10,7 @@ def main() -> None:
 
 
 def _app() -> None:
-    from ire.extras import explain_missing
-
-    with explain_missing("the `ire` command"):  # typer and rich may be what is missing
-        from ire.sweeps.command.app import app
+    with explain_missing("the `ire` command"):
+        from ire.sweeps.command.app import app  # typer and rich may be what is missing
 
         app()

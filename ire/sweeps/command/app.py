@@ -1,4 +1,4 @@
-"""The subcommands of `ire`: a thin layer over the packages, which import Ray and torch only when they need them."""
+"""The subcommands of `ire`: a thin layer over the packages, which are imported when used."""
 
 import json
 import sys
@@ -21,6 +21,7 @@ from ire.sweeps.command.config import from_file, given, is_config
 from ire.sweeps.command.flags import with_flags
 from ire.sweeps.command.status import Folder, Trust, console, show
 from ire.sweeps.plan.options import OPTIONS, RESUMED
+from ire.trial.scale import scaled
 
 if TYPE_CHECKING:
     from ire.sweeps.experiments.experiment import Experiment
@@ -79,7 +80,6 @@ def train(
 ) -> None:
     """Run one trial, METHOD on TASK, in this process and without Ray."""
     from ire.sweeps.experiments.train_one import train_one
-    from ire.trial.scale import scaled
 
     screen = console()
     status = train_one(

@@ -1,4 +1,7 @@
-"""`ire tasks`, `presets`, `methods`, `spaces` and `toy`: what a sweep can use, and the example behind IRE."""
+"""`ire tasks`, `presets`, `methods`, `spaces` and `toy`: what a sweep can use, and the example behind IRE.
+
+What is slow to load is imported when used.
+"""
 
 import sys
 from pathlib import Path
@@ -12,6 +15,7 @@ from ire.sweeps.command.flags import with_flags
 from ire.sweeps.command.plain_table import plain_table
 from ire.sweeps.command.status import console
 from ire.sweeps.plan.options import OPTIONS
+from ire.trial.scale import scaled
 
 Task = Annotated[
     str,
@@ -68,7 +72,6 @@ def methods(
 @with_flags({name: OPTIONS[name] for name in ("scale", "space")})
 def spaces(task: Task, *, scale: str | None, space: str | None) -> None:
     """Show what a sweep of TASK searches for each method, and with which budget."""
-    from ire.trial.scale import scaled
     from search_spaces import Fixed, find_space
 
     task = scaled(task, scale)

@@ -1,4 +1,7 @@
-"""`ire data`: prepare, verify, show and list the data sets that tasks need."""
+"""`ire data`: prepare, verify, show and list the data sets that tasks need.
+
+What is slow to load is imported when used.
+"""
 
 from pathlib import Path
 from typing import Annotated

@@ -24,7 +24,7 @@ def doctor(
     ] = None,
 ) -> None:
     """Show versions, GPUs, NCCL, disk, cluster token and shared storage, and say what would fail."""
-    from ire.sweeps.ray.doctor import findings
+    from ire.sweeps.ray.doctor import findings  # slow to load: torch
     from trainables.data.folder import data_folder, data_in
 
     console = plain_console()

@@ -87,8 +87,8 @@ def one(name: str, task: str | None = None) -> Iterator[Table | str]:
 
 
 def _on_task(method: Method, task: str) -> Iterator[Table | str]:
-    from search_spaces import find_space
-    from trainables.task import load_task  # imports torch, which building a model needs
+    from search_spaces import find_space  # slow to load, most of all torch, which builds the model
+    from trainables.task import load_task
     from trainables.training.rehearsal import rehearse
 
     space = find_space(task)

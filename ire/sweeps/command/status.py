@@ -1,4 +1,7 @@
-"""`ire status` and `ire list`: a sweep's progress and results, shown without torch and in less than a second."""
+"""`ire status` and `ire list`: a sweep's progress and results, shown without torch and in less than a second.
+
+What is slow to load is imported when used.
+"""
 
 import time
 from pathlib import Path

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ire.sweeps.command.flags import names
 from ire.sweeps.command.status import console
 from ire.sweeps.findings.curves.columns import ROLES
 
@@ -46,8 +47,7 @@ def verdict(
 
     The report also lists the conditions of a fair comparison that curves alone cannot show.
     """
-    from ire.sweeps.command.flags import names
-    from ire.sweeps.experiments.verdict import verdict as judged
+    from ire.sweeps.experiments.verdict import verdict as judged  # slow to load: pandas
     from ire.sweeps.report.curves.sentences import curves_findings, curves_headline
     from ire.sweeps.report.curves.tables import curves_tables
     from ire.sweeps.report.formats.terminal import as_terminal

@@ -1,4 +1,7 @@
-"""Where the trials of a sweep train: on Ray, or one after another in this process."""
+"""Where the trials of a sweep train: on Ray, or one after another in this process.
+
+What only one of the two needs is imported when used.
+"""
 
 import contextlib
 from collections.abc import Callable, Generator, Sequence
@@ -56,7 +59,7 @@ class OnRay:
 
     def data_identity(self, plan: Plan) -> str | None:
         """Identity of the data on all machines, while the place is open; raises `InvalidInput` if they differ."""
-        from ire.sweeps.ray.data_on_nodes import data_on_nodes  # start-up stays light
+        from ire.sweeps.ray.data_on_nodes import data_on_nodes
 
         return data_on_nodes(plan)
 

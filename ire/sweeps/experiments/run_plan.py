@@ -49,7 +49,7 @@ def run_plan(
     trackers: Sequence[str],
 ) -> Experiment:
     """Run the rest of the plan and report. A new sweep has no protocol yet; for a resumed one the lock must be held."""
-    from ire.sweeps.watch.progress import Progress
+    from ire.sweeps.watch.progress import Progress  # slow to load, as TensorBoard is
     from ire.sweeps.watch.publisher import Publisher
     from ire.sweeps.watch.tensorboard import TensorBoard
 

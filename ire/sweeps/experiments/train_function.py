@@ -1,4 +1,7 @@
-"""Runs one trial of a training function in this process, without Ray, as `ire train train.py:train` does."""
+"""Runs one trial of a training function in this process, without Ray, as `ire train train.py:train` does.
+
+torch is imported when used.
+"""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""Runs one trial in this process, with the space's published settings as defaults, as `ire train` does."""
+"""Runs one trial in this process, with the space's published settings as defaults, as `ire train` does.
+
+torch is imported when used.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace

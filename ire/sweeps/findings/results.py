@@ -1,6 +1,6 @@
 """The results of a sweep, from records that are read once: plan, trials, curves, winners and their comparison.
 
-Reports are made from it. `ire.sweeps.experiments` adds the actions on a folder.
+Reports are made from it. `ire.sweeps.experiments` adds the actions on a folder. pandas is imported when used.
 """
 
 from collections.abc import Mapping

@@ -37,7 +37,7 @@ def versions(task: str, import_path: Sequence[str] = (), known: Iterable[str] = 
 
 def machine() -> dict[str, Any]:
     """The machine that runs the sweep's driver."""
-    import torch
+    import torch  # slow to load, and reports do without
 
     from trainables.training.hardware import hardware
 

@@ -1,4 +1,7 @@
-"""The Ray cluster of a sweep: the connection to it, and how many trials fit on it at a time."""
+"""The Ray cluster of a sweep: the connection to it, and how many trials fit on it at a time.
+
+Ray and torch are imported when used: one process needs no Ray.
+"""
 
 # Ray's functions are typed in part.
 # pyright: reportUnknownMemberType=false

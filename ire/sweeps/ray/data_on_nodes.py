@@ -48,7 +48,7 @@ def has_identity(task: Task) -> bool:
 
 def machines(plan: Plan) -> tuple[bool, dict[str, str]]:
     """Whether this machine can run a worker of the sweep, and a node (id to host) of each other machine that can."""
-    import ray
+    import ray  # slow to load
 
     others: dict[str, tuple[str, str]] = {}
     mine: str = cast(Any, ray.util).get_node_ip_address()  # has no types

@@ -1,4 +1,7 @@
-"""The checks of `ire doctor`: versions, GPUs, NCCL, disk, token, shared storage, and what would fail in a sweep."""
+"""The checks of `ire doctor`: versions, GPUs, NCCL, disk, token, shared storage, and what would fail in a sweep.
+
+torch is imported when used.
+"""
 
 import os
 import platform

@@ -2,6 +2,8 @@
 
 Ray's own session folder in /tmp is writable for all users, and its token is in the user's home. So a cluster started
 here has a folder that only this user can enter, and its own token; both are removed when it ends.
+
+Ray is imported when used.
 """
 
 # Ray's functions are typed in part.

@@ -16,7 +16,7 @@ __all__ = ["as_json", "as_markdown", "headline", "terminal_tables", "write_repor
 
 def write_report(results: Results, folder: Path | None = None) -> Path:
     """Write the report's files into `folder`, `report/` of the experiment otherwise; returns the page."""
-    from ire.sweeps.report.formats.page import as_html
+    from ire.sweeps.report.formats.page import as_html  # slow to load, and `ire status` does without
     from ire.sweeps.report.pictures import pictures_of
 
     own, folder = folder is None, folder or results.folder / "report"

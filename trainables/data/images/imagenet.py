@@ -2,6 +2,8 @@
 
 The images stay where they are, `train/CLASS/*.JPEG` and `val/CLASS/*.JPEG`; what is prepared is an index of them, so
 that training starts without walking a million files. Those of an archive or of Parquet files are kept in the store.
+
+Pillow is imported when used.
 """
 
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""One way to open an image file: as 8-bit RGB, with its path in every error."""
+"""One way to open an image file: as 8-bit RGB, with its path in every error.
+
+Pillow is imported when used.
+"""
 
 from collections.abc import Generator
 from contextlib import contextmanager

@@ -1,6 +1,6 @@
 """From text to token numbers: words, or byte pairs by name, by file, or learnt from the data.
 
-All are `tokenizers` encodings, saved as `tokenizer.json` beside the tokens.
+All are `tokenizers` encodings, saved as `tokenizer.json` beside the tokens. `tokenizers` is imported when used.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -6,6 +6,7 @@ document, ends, and their errors do not name the file.
 
 import io
 import json
+import lzma
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -164,8 +165,6 @@ def _opened_text(path: Path) -> IO[str]:
 def _opened(path: Path) -> Any:
     kind = COMPRESSED.get(path.suffix.lower())
     if kind == "xz":
-        import lzma
-
         return lzma.open(path, "rb")
     if kind is not None:
         return io.BufferedReader(_Readable(pyarrow().input_stream(str(path), compression=kind)))

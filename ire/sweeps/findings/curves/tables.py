@@ -81,7 +81,8 @@ def _parquet(path: Path) -> Table:
 
 
 def _pyarrow() -> tuple[Any, Any, Any]:
-    """Its modules, which have no types; imported when they are needed, to keep start-up light."""
+    """Its modules, which have no types."""
+    # slow to load, and CSV files do without
     from pyarrow import compute, parquet, types  # pyright: ignore[reportMissingTypeStubs]
 
     return parquet, compute, types

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from ire.sweeps.plan.plan import Plan
 from ire.sweeps.records.records import FINISHED, TrialRecord
+from search_spaces import Fixed
 
 MIN_TRIALS = 8
 """Minimum number of finished trials for an estimate."""
@@ -20,11 +21,10 @@ def importances(plan: Plan, method: str, trials: Sequence[TrialRecord]) -> dict[
     finished = [trial for trial in trials if trial.status == FINISHED]
     if len(finished) < MIN_TRIALS:
         return None
-    import optuna
+    import optuna  # slow to load
     from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
     from ire.sweeps.search.optuna_study import distribution
-    from search_spaces import Fixed
 
     arm, metric = plan.method(method), plan.space.metric
     dimensions = plan.space.dimensions(arm)

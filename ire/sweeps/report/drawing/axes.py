@@ -1,4 +1,7 @@
-"""Draws a panel on matplotlib axes, for the figures in print."""
+"""Draws a panel on matplotlib axes, for the figures in print.
+
+matplotlib is imported when used.
+"""
 
 # matplotlib types its methods except for their keywords
 # pyright: reportUnknownMemberType=false

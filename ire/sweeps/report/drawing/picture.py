@@ -1,4 +1,7 @@
-"""A figure: panels that are drawn side by side in a file, and one by one on the page."""
+"""A figure: panels that are drawn side by side in a file, and one by one on the page.
+
+matplotlib is imported when used.
+"""
 
 # matplotlib types its methods except for their keywords, and its canvases not at all
 # pyright: reportUnknownMemberType=false

@@ -1,4 +1,7 @@
-"""Maps values to colours, for the points of a panel, the field between them and the bar beside them."""
+"""Maps values to colours, for the points of a panel, the field between them and the bar beside them.
+
+matplotlib is imported when used.
+"""
 
 import base64
 import io

@@ -111,7 +111,7 @@ def _field(points: Series, shade: Shade) -> Field:
 
 def _axis(label: str, dimension: Searched) -> Axis:
     """The whole range, with ticks at a few of its values."""
-    from matplotlib.ticker import MaxNLocator
+    from matplotlib.ticker import MaxNLocator  # slow to load
 
     if isinstance(dimension, Choice):
         values = list(dimension.values)
