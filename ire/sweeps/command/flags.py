@@ -37,7 +37,8 @@ def with_flags(
                 given[name] = _value(options[name], given[name], given)
             command(**given)
 
-        call.__signature__ = plain.replace(parameters=[*own, *flags])  # type: ignore[attr-defined]
+        signature = plain.replace(parameters=[*own, *flags])
+        call.__signature__ = signature  # pyright: ignore[reportAttributeAccessIssue] - functools has no type for it
         return call
 
     return decorated

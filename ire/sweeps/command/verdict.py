@@ -79,4 +79,4 @@ def _columns() -> list[inspect.Parameter]:
 _own = [
     p for p in inspect.signature(verdict).parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD
 ]
-verdict.__signature__ = inspect.Signature([*_own, *_columns()])  # type: ignore[attr-defined]
+verdict.__signature__ = inspect.Signature([*_own, *_columns()])

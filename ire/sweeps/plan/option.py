@@ -180,7 +180,7 @@ def takes(options: Mapping[str, Any]) -> Callable[[Callable[P, R]], Callable[P, 
             bound.apply_defaults()
             return function(*bound.args, **bound.kwargs)
 
-        call.__signature__ = signature  # type: ignore[attr-defined]
+        call.__signature__ = signature  # pyright: ignore[reportAttributeAccessIssue] - functools has no type for it
         return call
 
     return decorated
