@@ -1,6 +1,7 @@
-"""Implicit Regularization Enhancement: an optimizer wrapper that moves faster along flat directions.
+"""The public names: the optimizer IRE (Implicit Regularization Enhancement) and the sweeps that compare optimizers.
 
-Wang et al., "Improving Generalization and Convergence by Enhancing Implicit Regularization", NeurIPS 2024.
+IRE moves faster along flat directions: Wang et al., "Improving Generalization and Convergence by Enhancing Implicit
+Regularization", NeurIPS 2024.
 
     from ire import IRE, sampled_nll                  # the optimizer: needs torch and nothing else
     from ire import sweep, resume, open_experiment    # sweeps: pip install 'ire[sweep]'

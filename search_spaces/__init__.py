@@ -1,8 +1,7 @@
-"""What may be searched: one declarative file a task, and the reader for them.
+"""What may be searched: one TOML file a task, and the reader for them.
 
-Imports of the four packages point one way: `sweeps -> search_spaces -> trainables -> ire`. A space is about
-the settings of methods, so the reader asks `ire.methods.method` which there are and can name the file and the
-key of every mistake itself.
+A space is about the settings of methods, so the reader asks `ire.methods.method` which there are, and names the
+file and the key of every mistake itself. It imports `trainables` only to find the file beside a task of your own.
 """
 
 from search_spaces.dimensions import Choice, Dimension, Fixed, Interval
