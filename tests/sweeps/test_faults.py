@@ -191,7 +191,7 @@ def test_a_trial_that_dies_too_often_is_given_up_and_the_others_go_on(run):
 
 
 def _faults(experiment):
-    from ire.sweeps.report.facts.report import as_json
+    from ire.sweeps.report.facts.sweep import as_json
 
     return as_json(experiment)["faults"]
 

@@ -9,7 +9,7 @@ from test_study import studies
 from ire.sweeps.findings.comparison import compare
 from ire.sweeps.findings.results import Results
 from ire.sweeps.records.open_home import new_home
-from ire.sweeps.report.facts.report import as_json
+from ire.sweeps.report.facts.sweep import as_json
 from ire.sweeps.report.sentences.further import further_findings
 from ire.sweeps.report.sentences.headline import headline
 from ire.sweeps.search.timing import is_timed

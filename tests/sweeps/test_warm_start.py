@@ -14,7 +14,7 @@ from ire.sweeps.plan.plan import Plan
 from ire.sweeps.plan.warm_start import warm_started
 from ire.sweeps.records.open_home import new_home
 from ire.sweeps.records.records import DIVERGED, FINISHED
-from ire.sweeps.report.facts.report import as_json
+from ire.sweeps.report.facts.sweep import as_json
 from ire.sweeps.report.sentences.further import further_findings
 from ire.sweeps.report.sentences.headline import headline
 

@@ -11,7 +11,7 @@ from ire.sweeps.findings.results import Results
 from ire.sweeps.plan.plan import Plan
 from ire.sweeps.records.open_home import new_home
 from ire.sweeps.records.records import CONFIRM, SEARCH
-from ire.sweeps.report.facts.report import as_json
+from ire.sweeps.report.facts.sweep import as_json
 from ire.sweeps.report.sentences.further import further_findings
 from ire.sweeps.search.protocol import Protocol
 from ire.sweeps.search.range_ends import edges

@@ -8,7 +8,7 @@ from ire.invalid_input import unknown, writable
 from ire.sweeps.findings.curves.columns import ROLES
 from ire.sweeps.findings.curves.comparison import CurvesComparison, compare_curves
 from ire.sweeps.findings.curves.runs import read_curves
-from ire.sweeps.report.curves.report import write_curves_report
+from ire.sweeps.report.curves.files import write_curves_report
 from ire.sweeps.report.curves.sentences import curves_headline
 from ire.sweeps.report.curves.tables import curves_tables
 from ire.sweeps.report.formats.notebook import as_fragment

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ire.foreign_text import without_secrets
 from ire.sweeps.findings.results import Results
-from ire.sweeps.report.facts.report import as_json
+from ire.sweeps.report.facts.sweep import as_json
 from ire.sweeps.report.formats.markdown import as_markdown
 from ire.sweeps.report.formats.terminal import terminal_tables
 from ire.sweeps.report.sentences.headline import headline

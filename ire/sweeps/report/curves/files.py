@@ -1,4 +1,4 @@
-"""The report on curves from another scheduler: its page, Markdown, data and figures."""
+"""Writes the files of a verdict on curves from another scheduler: page, Markdown, data and figures."""
 
 import json
 from pathlib import Path

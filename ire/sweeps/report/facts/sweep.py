@@ -1,4 +1,4 @@
-"""The report of one sweep as plain data, as `report.json` holds it."""
+"""One sweep as plain data, as `report.json` holds it."""
 
 from dataclasses import asdict
 
