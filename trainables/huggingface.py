@@ -15,7 +15,7 @@ trainer.train(resume_from_checkpoint=callback.resume_from)
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch.distributed as dist
 from torch import Tensor
@@ -171,9 +171,9 @@ class TrialCallback(TrainerCallback):
         """On worker 0 with what the others have written: each keeps its own random numbers."""
         if self._trial.world_size == 1:
             return files
-        found: list[Any] = [None] * self._trial.world_size
-        dist.gather_object(files, found if self._trial.rank == 0 else None, dst=0)
-        return {name: content for each in reversed(found) for name, content in (each or {}).items()}
+        written: list[dict[str, Tensor]] = [{}] * self._trial.world_size
+        dist.gather_object(files, written if self._trial.rank == 0 else None, dst=0)
+        return {name: content for each in reversed(written) for name, content in each.items()}
 
     def _forget_scratch(self, args: TrainingArguments) -> None:
         self._keeps = False
@@ -194,6 +194,6 @@ class TrialCallback(TrainerCallback):
 
 def test_metrics(trainer: Trainer, dataset: Any) -> dict[str, Any]:
     """The metrics of a test set, for `trial.test_metrics(lambda: test_metrics(trainer, dataset))`."""
-    found = trainer.evaluate(dataset, metric_key_prefix="test")
-    named = {name.removeprefix("test_"): value for name, value in found.items() if name.startswith("test_")}
+    metrics: dict[str, float] = cast(Any, trainer).evaluate(dataset, metric_key_prefix="test")
+    named = {name.removeprefix("test_"): value for name, value in metrics.items() if name.startswith("test_")}
     return {name: value for name, value in named.items() if name not in UNJUDGED and is_number(value)}

@@ -89,7 +89,7 @@ class TrialCallback(Callback):
                 f"lightning {lightning.__version__} decides elsewhere when it validates; trainables.lightning "
                 "knows 2.5 and 2.6"
             )
-        loop._should_check_val_fx = lambda data_fetcher: self._is_due(trainer)
+        loop._should_check_val_fx = lambda data_fetcher: self._is_due(trainer)  # pyright: ignore[reportPrivateUsage] - Lightning has no other
         trainer.check_val_every_n_epoch = None
 
     def on_fit_start(self, trainer: "lightning.Trainer", pl_module: "lightning.LightningModule") -> None:
@@ -113,7 +113,7 @@ class TrialCallback(Callback):
     def on_train_start(self, trainer: "lightning.Trainer", pl_module: "lightning.LightningModule") -> None:
         if self._kept is None:
             return
-        combined = trainer.fit_loop._combined_loader
+        combined = trainer.fit_loop._combined_loader  # pyright: ignore[reportPrivateUsage] - Lightning has no other
         for loader in [] if combined is None else combined.flattened:
             if any(getattr(part, "generator", None) for part in (loader, getattr(loader, "sampler", None))):
                 raise InvalidInput(
@@ -125,7 +125,7 @@ class TrialCallback(Callback):
 
     def _skip(self, trainer: "lightning.Trainer") -> None:
         """Draw the order of the interrupted epoch again, and leave out its batches that have been trained on."""
-        saved, fetcher = self._trial.saved, trainer.fit_loop._data_fetcher
+        saved, fetcher = self._trial.saved, trainer.fit_loop._data_fetcher  # pyright: ignore[reportPrivateUsage] - Lightning has no other
         assert fetcher is not None
         self._epoch_began = saved["epoch_began"]
         done = trainer.fit_loop.epoch_loop.batch_progress.current.ready

@@ -26,6 +26,7 @@ from ire.entry_points import TASKS, registered
 from ire.invalid_input import GUARD, InvalidInput, exited, unknown
 from ire.methods.task_settings import check_attribute
 from ire.optim import sampled_nll
+from ire.plain_values import is_mapping
 from ire.trial.scale import ORIGINAL, TINY, split_scale
 from trainables.data.batch import Batch
 from trainables.data.dataset import DataSet
@@ -90,8 +91,8 @@ class Task(ABC):
         if task is None:
             task = _fresh_copy(self)
             for name, value in values.items():
-                kind = type(getattr(self, name))
-                setattr(task, name, float(value) if kind is float else value)
+                own: object = getattr(self, name)
+                setattr(task, name, float(value) if type(own) is float else value)
         others[key] = task  # the latest last
         while len(others) > KEPT_COPIES:
             del others[next(iter(others))]
@@ -164,14 +165,14 @@ class Task(ABC):
 
         If a batch is a mapping, the model receives all entries except the targets, by name.
         """
-        if not isinstance(batch, Mapping):
+        if not is_mapping(batch):
             return model(batch[0])
-        found = model(**{name: value for name, value in batch.items() if name not in TARGETS})
-        return getattr(found, "logits", found)
+        outputs = model(**{name: value for name, value in batch.items() if name not in TARGETS})
+        return getattr(outputs, "logits", outputs)
 
     def targets(self, batch: Batch) -> Tensor:
         """What the outputs are compared with: the second part of a batch, or its `labels` or `targets`."""
-        if not isinstance(batch, Mapping):
+        if not is_mapping(batch):
             return batch[1]
         name = next((name for name in TARGETS if name in batch), None)
         if name is None:

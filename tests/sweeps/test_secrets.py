@@ -16,6 +16,7 @@ from ire.sweeps.experiments.planning import _absolute
 from ire.sweeps.records.open_home import home_at, new_home
 from ire.sweeps.records.store_home import StoreHome
 from ire.sweeps.report import as_json, as_markdown
+from ire.sweeps.report.formats.data import write_facts
 
 KEY, SECRET = "AKIAEXAMPLE", "SECRET%2FSECRET"
 
@@ -117,3 +118,10 @@ def test_a_location_that_holds_them_nevertheless_is_shown_without(tmp_path):
     experiment.home.location = "s3://AKIA:SECRET@bucket/x"
     assert "s3://***@bucket/x --curve" in as_markdown(experiment)
     assert "SECRET" not in as_markdown(experiment)
+
+
+def test_a_report_as_data_hides_them_whatever_it_is_about(tmp_path):
+    write_facts({"headline": f"s3://{KEY}:{SECRET}@bucket/sweeps: no verdict"}, tmp_path)
+    assert json.loads((tmp_path / "report.json").read_text()) == {
+        "headline": "s3://***@bucket/sweeps: no verdict"
+    }

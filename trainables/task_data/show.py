@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ire.plain_values import is_list, is_mapping, is_tuple
 from ire.trial.scale import split_scale
 from trainables.data.batch import Batch, examples
 from trainables.data.originals import Say
@@ -69,7 +70,7 @@ def _show_images(task: SmallImageTask | ImageNetTask, sheet: Path, say: Say) -> 
     names = task.data.open(task=task.name).facts["classes"]
     for split in SPLITS:
         labels = task.splits.labels[split][task.splits.rows[split]]
-        counts = torch.bincount(labels, minlength=len(names)).tolist()
+        counts = torch.bincount(labels, minlength=len(names)).numpy().tolist()
         say(f"{split}: {len(labels):,} images, {_per_class(names, counts)}")
     raw = next(iter(task.train_batches(seed=0, start=0)))
     augmented = _as_bytes(task.prepared(raw)[0])
@@ -153,9 +154,9 @@ def _show_batches(task: Task, say: Say) -> None:
 def _shape(batch: Batch) -> str:
     if isinstance(batch, Tensor):
         return f"{str(batch.dtype).removeprefix('torch.')} {tuple(batch.shape)}"
-    if isinstance(batch, dict):
+    if is_mapping(batch):
         return "{" + ", ".join(f"{key}: {_shape(value)}" for key, value in batch.items()) + "}"
-    if isinstance(batch, tuple | list):
+    if is_tuple(batch) or is_list(batch):
         return "(" + ", ".join(map(_shape, batch)) + ")"
     return type(batch).__name__
 

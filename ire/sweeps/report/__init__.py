@@ -1,11 +1,10 @@
 """The report of an experiment: one comparison as a page, as Markdown, as data and on the terminal."""
 
-import json
 from pathlib import Path
 
-from ire.foreign_text import without_secrets
 from ire.sweeps.findings.results import Results
 from ire.sweeps.report.facts.sweep import as_json
+from ire.sweeps.report.formats.data import write_facts
 from ire.sweeps.report.formats.markdown import as_markdown
 from ire.sweeps.report.formats.terminal import terminal_tables
 from ire.sweeps.report.sentences.headline import headline
@@ -21,8 +20,7 @@ def write_report(results: Results, folder: Path | None = None) -> Path:
 
     own, folder = folder is None, folder or results.folder / "report"
     folder.mkdir(parents=True, exist_ok=True)
-    facts = without_secrets(json.dumps(as_json(results), indent=1, allow_nan=False))
-    (folder / "report.json").write_text(f"{facts}\n")
+    write_facts(as_json(results), folder)
     (folder / "report.md").write_text(as_markdown(results), encoding="utf-8")
     pictures = pictures_of(results)
     for picture in pictures:

@@ -1,6 +1,5 @@
 """The report of several sweeps: a table of all tasks, geometric means, and performance profiles."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from ire.sweeps.plan.options import MIN_STUDIES
 from ire.sweeps.report.drawing.palette import Style, styles
 from ire.sweeps.report.drawing.panel import Axis, Panel, Series
 from ire.sweeps.report.drawing.picture import Picture
+from ire.sweeps.report.formats.data import write_facts
 from ire.sweeps.report.formats.markdown import markdown_table
 from ire.sweeps.report.formats.page import rendered
 from ire.sweeps.report.pooled_schema import SCHEMA, PooledFacts, PooledSpeedUpFacts
@@ -138,7 +138,7 @@ def write_pooled(sweeps: PooledSweeps, folder: Path) -> Path:
     """Write `report.html`, `report.md` and `report.json` of all sweeps into `folder`; returns the page."""
     folder.mkdir(parents=True, exist_ok=True)
     tables, sentence = pooled_tables(sweeps), pooled_headline(sweeps)
-    (folder / "report.json").write_text(json.dumps(pooled_json(sweeps), indent=1, allow_nan=False) + "\n")
+    write_facts(pooled_json(sweeps), folder)
     parts = [f"**{in_markdown(sentence)}**", ""]
     for table in tables:
         parts += [f"**{in_markdown(table.title)}**", "", *markdown_table(table), ""]

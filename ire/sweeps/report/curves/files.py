@@ -1,14 +1,14 @@
 """Writes the files of a verdict on curves from another scheduler: page, Markdown, data and figures."""
 
-import json
 from pathlib import Path
 
-from ire.foreign_text import in_markdown, without_secrets
+from ire.foreign_text import in_markdown
 from ire.sweeps.findings.curves.comparison import CurvesComparison
 from ire.sweeps.report.curves.facts import curves_json
 from ire.sweeps.report.curves.pictures import curves_pictures
 from ire.sweeps.report.curves.sentences import curves_findings, curves_headline, curves_note
 from ire.sweeps.report.curves.tables import curves_tables
+from ire.sweeps.report.formats.data import write_facts
 from ire.sweeps.report.formats.markdown import markdown_table
 from ire.sweeps.report.formats.page import rendered
 
@@ -21,8 +21,7 @@ def write_curves_report(comparison: CurvesComparison, folder: Path) -> Path:
         curves_findings(comparison),
         curves_tables(comparison),
     )
-    facts = without_secrets(json.dumps(curves_json(comparison), indent=1, allow_nan=False))
-    (folder / "report.json").write_text(f"{facts}\n", encoding="utf-8")
+    write_facts(curves_json(comparison), folder)
     parts = [f"**{in_markdown(headline)}**", ""]
     parts += [line for finding in findings for line in (in_markdown(finding), "")]
     for table in tables:
