@@ -27,7 +27,8 @@ def blocks(first: Tensor, *others: Tensor, size: int = CPU_BLOCK) -> Iterator[tu
         if first.numel():
             yield (first, *others)
         return
-    yield from zip(*(t.split(size) for t in (first, *others)), strict=True)
+    # torch has the type of split in part
+    yield from zip(*(t.split(size) for t in (first, *others)), strict=True)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
 
 
 class Scratch:
@@ -35,7 +36,7 @@ class Scratch:
 
     def __init__(self) -> None:
         self._memory = self._piece = torch.empty(0, device="cpu")
-        self._asked: tuple = ()
+        self._asked: tuple[torch.Size, torch.dtype, torch.device] | None = None
 
     def like(self, block: Tensor, dtype: torch.dtype | None = None) -> Tensor:
         """An uninitialised tensor of the block's shape; it replaces the previous one."""

@@ -54,7 +54,8 @@ class Alone:
     def quotas(self, equal: Tensor, parameters: Sequence[Tensor], ties: int) -> list[int]:
         """How many ties each parameter's part takes on this worker; `equal` counts the ties it has."""
         before = equal.cumsum(0) - equal
-        return torch.minimum((ties - before).clamp(min=0), equal).tolist()
+        quota = torch.minimum((ties - before).clamp(min=0), equal)
+        return quota.tolist()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - torch has it in part
 
 
 class Spread:
@@ -76,7 +77,8 @@ class Spread:
     def quotas(self, equal: Tensor, parameters: Sequence[Tensor], ties: int) -> list[int]:
         """Ties go to parameters in order, inside one to its parts in the order of the mesh."""
         table = torch.zeros(len(parameters), self.mesh.size(), dtype=torch.int64, device="cpu")
-        for row, (mine, count) in enumerate(zip(self.counted(parameters), equal.tolist(), strict=True)):
+        counts: list[int] = equal.tolist()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        for row, (mine, count) in enumerate(zip(self.counted(parameters), counts, strict=True)):
             table[row, part_number(parameters[row])] = count if mine else 0
         table = self.total(table)
         before = (table.flatten().cumsum(0)).view_as(table) - table

@@ -1,6 +1,7 @@
 """Many tensors cut into blocks of one size: which program of a launch works on which part of which tensor."""
 
 import importlib.util
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -52,26 +53,27 @@ def tiles(lengths: tuple[int, ...], block: int, device: torch.device) -> Tiles:
     return Tiles(each.to(device), owners.int().to(device), starts.int().to(device))
 
 
-def to_device(values: list, dtype: torch.dtype, device: torch.device) -> Tensor:
+def to_device(values: Sequence[float], dtype: torch.dtype, device: torch.device) -> Tensor:
     """Host numbers as a tensor on the device, copied without synchronising."""
     tensor = torch.tensor(values, dtype=dtype)
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
-def copy_ahead(target: Tensor, values: list) -> None:
+def copy_ahead(target: Tensor, values: Sequence[float | Tensor]) -> None:
     """Overwrite a device tensor with host numbers, without synchronising."""
     tensor = torch.tensor(values, dtype=target.dtype)
     target.copy_(tensor.pin_memory() if target.is_cuda else tensor, non_blocking=True)
 
 
-def on_device_of(tensor: Tensor) -> AbstractContextManager:
+def on_device_of(tensor: Tensor) -> AbstractContextManager[object]:
     """Make the device of `tensor` current: Triton launches on the current device."""
     return torch.cuda.device(tensor.device) if tensor.is_cuda else nullcontext()
 
 
 def triton_type(kind: torch.dtype) -> Any:
     """Triton's type of an element; `KeyError` if it is not in `KINDS`."""
-    import triton.language as tl  # not every machine has it
+    # Not every machine has it.
+    import triton.language as tl  # pyright: ignore[reportMissingTypeStubs] - it has none
 
     return dict(zip(KINDS, (tl.float32, tl.bfloat16, tl.float16), strict=True))[kind]
 
