@@ -75,7 +75,8 @@ def check_kind(base: Optimizer) -> None:
 
 def inside(optimizer: Optimizer) -> Iterator[Optimizer]:
     """This optimizer, and all that it wraps, from the outside in."""
-    todo, seen = [optimizer], set()
+    todo = [optimizer]
+    seen: set[int] = set()
     while todo:
         each = todo.pop()
         if id(each) in seen:

@@ -3,7 +3,7 @@
 import inspect
 from typing import Any
 
-from torch import optim
+from torch import Tensor, optim
 from torch.optim import Optimizer
 
 from ire.optim.curvature.sources import SECOND_MOMENTS, no_second_moment
@@ -47,7 +47,8 @@ def check_parameters(group: dict[str, Any], base: Optimizer, settings: Settings)
     Raises:
         ValueError: the maths does not fit.
     """
-    tensors = [p[1] if isinstance(p, tuple) else p for p in group["params"]]  # torch allows (name, parameter)
+    # torch allows (name, parameter)
+    tensors: list[Tensor] = [p[1] if isinstance(p, tuple) else p for p in group["params"]]
     is_boosted = settings.by_name is None and of_group(group, "kappa", settings.kappa, base) != 0
     if is_boosted and any(p.is_complex() for p in tensors):
         raise ValueError(COMPLEX)  # what names set is looked up later

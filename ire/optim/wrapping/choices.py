@@ -52,12 +52,12 @@ class Choices:
         self._looked_at: set[Tensor] = set()
         self._given: list[list[Any]] = []
         self._groups: list[dict[str, Any]] = []
-        self._of_groups: list[tuple] = []
+        self._of_groups: list[tuple[float, Any]] = []
         self._parameters: list[Tensor] = []
         self._boosted: list[Moving] = []
         self._look()
-        patterns = settings.by_name if isinstance(settings.by_name, Mapping) else {}
-        for pattern in patterns:
+        by_name = settings.by_name
+        for pattern in () if by_name is None or callable(by_name) else by_name:
             if not any(fnmatchcase(name, pattern) for name in self.names().values()):
                 raise ValueError(
                     f"by_name: no parameter has a name like {pattern!r}; there are "
@@ -98,7 +98,7 @@ class Choices:
             for p in group["params"]:
                 if p not in self._looked_at and p in names:
                     self._own[p] = _own(names[p], self.settings.by_name)
-                own = self._own[p][1] if p in self._own else {}
+                own: Mapping[str, Any] = self._own[p][1] if p in self._own else {}
                 if p.is_complex() and own.get("kappa", self._of(group, "kappa")) != 0:
                     raise ValueError(COMPLEX)
         self._looked_at = set(parameters)
@@ -166,7 +166,7 @@ class Choices:
         if name is None:
             return None
         block = by(name) if callable(by) else block_of(name)
-        if not isinstance(block, Hashable):
+        if not isinstance(block, Hashable):  # pyright: ignore[reportUnnecessaryIsInstance] - the user's function gave it
             raise ValueError(
                 f"ranked_by must give a hashable value, such as a string, got {block!r} for {name!r}"
             )
@@ -185,7 +185,8 @@ def _names_of(named_parameters: Iterable[tuple[str, Tensor]] | None) -> dict[Ten
         names = {p: name for name, p in named_parameters or ()}
     except (TypeError, ValueError) as error:
         raise ValueError(mistake) from error
-    if not all(isinstance(p, Tensor) and isinstance(name, str) for p, name in names.items()):
+    are_pairs = (isinstance(p, Tensor) and isinstance(name, str) for p, name in names.items())  # pyright: ignore[reportUnnecessaryIsInstance] - the user gave them
+    if not all(are_pairs):
         raise ValueError(mistake)
     return names
 
@@ -196,7 +197,7 @@ def _own(name: str, by_name: ByName | None) -> tuple[Hashable, Mapping[str, Any]
         return None, {}
     if callable(by_name):
         given = by_name(name)
-        found = {} if given is None else given
+        found: Mapping[str, Any] = {} if given is None else given
         check_own(found, f"by_name({name!r})")
         return tuple(sorted(found.items(), key=str)), found
     pattern = next((pattern for pattern in by_name if fnmatchcase(name, pattern)), None)

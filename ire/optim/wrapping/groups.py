@@ -84,7 +84,7 @@ def check_own(settings: Mapping[str, Any], where: str) -> None:
     Raises:
         ValueError: an unknown setting, or one outside its range.
     """
-    if not isinstance(settings, Mapping):
+    if not isinstance(settings, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - the user gave it
         raise ValueError(f'{where} must be a dict of settings, as in {{"kappa": 0}}, got {settings!r}')
     unknown = sorted(map(str, set(settings) - set(OF_GROUPS)))
     if unknown:

@@ -29,9 +29,9 @@ class Memory:
     """Share of the mask that the previous mask also had; of this worker's part, None before the second."""
     zeros: float | None = None
     """Share of ranked curvatures that were exactly zero at the last refresh; of this worker's part."""
-    masks: dict[Tensor, Tensor] = field(default_factory=dict)
+    masks: dict[Tensor, Tensor] = field(default_factory=dict[Tensor, Tensor])
     """By parameter: 1 where flat, 0 elsewhere, uint8; of a spread parameter, this worker's part."""
-    averages: dict[Tensor, Tensor] = field(default_factory=dict)
+    averages: dict[Tensor, Tensor] = field(default_factory=dict[Tensor, Tensor])
     """By parameter: the running average of its curvature, if one is kept."""
 
 

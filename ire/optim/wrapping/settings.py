@@ -44,16 +44,18 @@ class Settings:
     """Whether checkpoints hold masks as bits."""
 
     def __post_init__(self) -> None:
-        kappa = kappa_at(self.kappa, self.start) if isinstance(self.start, int) else self.kappa
+        is_step = isinstance(self.start, int)  # pyright: ignore[reportUnnecessaryIsInstance] - callers may have no types
+        kappa = kappa_at(self.kappa, self.start) if is_step else self.kappa
         check_range(kappa, self.gamma, self.lr_max)
         for name in ("boost_weight_decay", "compile", "pack_masks"):
             check_switch(name, getattr(self, name))
-        if not (self.by_name is None or callable(self.by_name) or isinstance(self.by_name, Mapping)):
+        is_known = self.by_name is None or callable(self.by_name) or isinstance(self.by_name, Mapping)  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not is_known:
             raise ValueError(
                 'by_name must be a dict of settings by pattern, as in {"*norm*": {"kappa": 0}}, or a function of a '
                 f"parameter's name, got {self.by_name!r}"
             )
-        if not isinstance(self.seed, Integral) or isinstance(self.seed, bool):
+        if isinstance(self.seed, bool) or not isinstance(self.seed, Integral):
             raise ValueError(f"seed must be a whole number, got {self.seed!r}")
         if not callable(self.ranked_by) and self.ranked_by not in RANKINGS:
             raise ValueError(
@@ -98,7 +100,7 @@ def kappa_at(kappa: float | Schedule, step: int) -> float:
     if not callable(kappa):
         return kappa
     value = kappa(step)
-    if not isinstance(value, Real) or isinstance(value, bool) or not (math.isfinite(value) and value >= 0):
+    if isinstance(value, bool) or not isinstance(value, Real) or not (math.isfinite(value) and value >= 0):
         raise ValueError(f"kappa as a function must give finite numbers >= 0, got {value!r} at step {step}")
     return float(value)
 
@@ -141,7 +143,7 @@ def check_number(name: str, value: Any) -> None:
     Raises:
         ValueError: it is not; a Boolean does not count as one.
     """
-    if not isinstance(value, Real) or isinstance(value, bool):
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise ValueError(f"{name} must be a number, got {value!r}")
 
 

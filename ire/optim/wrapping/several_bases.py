@@ -27,7 +27,7 @@ class SeveralBases(Optimizer):
         if not self.bases:
             raise ValueError("base must be an optimizer or a list of some, got an empty list")
         for base in self.bases:
-            if not isinstance(base, Optimizer):
+            if not isinstance(base, Optimizer):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may have no types
                 raise TypeError(
                     f"base must be a list of torch.optim.Optimizer, got {type(base).__name__} in it"
                 )
@@ -185,7 +185,8 @@ class _States(MutableMapping[Tensor, Any]):
 
 def _numbered(base: Optimizer) -> list[dict[str, Any]]:
     """The groups of a base, each parameter replaced by its number."""
-    groups, first = [], 0
+    groups: list[dict[str, Any]] = []
+    first = 0
     for group in base.param_groups:
         last = first + len(group["params"])
         groups.append(group | {"params": list(range(first, last))})

@@ -7,7 +7,10 @@ from typing import Any, cast
 
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
+from torch.optim.optimizer import (
+    _global_optimizer_post_hooks,  # pyright: ignore[reportPrivateUsage] - torch offers no public way to switch them off
+    _global_optimizer_pre_hooks,  # pyright: ignore[reportPrivateUsage]
+)
 
 
 class Wrapper(Optimizer):
@@ -22,7 +25,7 @@ class Wrapper(Optimizer):
     """
 
     def __init__(self, base: Optimizer) -> None:
-        if not isinstance(base, Optimizer):
+        if not isinstance(base, Optimizer):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may have no types
             raise TypeError(
                 f"base must be a torch.optim.Optimizer, got {_no_optimizer(base, type(self).__name__)}"
             )
@@ -123,7 +126,7 @@ class Wrapper(Optimizer):
 @contextmanager
 def without_global_hooks() -> Generator[None, None, None]:
     """Disable torch's global step hooks, which already see the wrapper's step, while its base steps."""
-    tables = [_global_optimizer_pre_hooks, _global_optimizer_post_hooks]
+    tables: list[dict[int, Any]] = [_global_optimizer_pre_hooks, _global_optimizer_post_hooks]
     kept = [dict(table) for table in tables]
     for table in tables:
         table.clear()
