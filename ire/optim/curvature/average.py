@@ -1,11 +1,14 @@
 """A running average of the curvature: one sampled batch is very noisy, several are less so."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from ire.optim.tensors.shards import Alone, Spread
+
+# torch has its type in part
+_norm: Callable[..., Tensor] = torch.linalg.vector_norm  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
 
 def average_in(
@@ -38,7 +41,6 @@ def average_in(
 def _usable(score: Tensor, squared: bool) -> bool:
     if not score.numel():
         return True
-    largest = torch.linalg.vector_norm(
-        score, float("inf"), dtype=torch.promote_types(score.dtype, torch.float32)
-    )
+    wide = torch.promote_types(score.dtype, torch.float32)
+    largest = _norm(score, float("inf"), dtype=wide)
     return bool((largest.square() if squared else largest).isfinite())

@@ -7,6 +7,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.tensor import DTensor
+from torch.utils.hooks import RemovableHandle
 
 from ire.optim.tensors.shards import local
 
@@ -26,11 +27,12 @@ def gradients_of(loss: Tensor, parameters: Sequence[Tensor]) -> dict[Tensor, Ten
         ValueError: no scalar with a graph, or one that depends on none of the parameters; or parameters spread over
             workers, whose gradients exist only inside `backward()`.
     """
-    if not (isinstance(loss, Tensor) and loss.numel() == 1 and loss.requires_grad):
-        form = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+    is_tensor = isinstance(loss, Tensor)  # pyright: ignore[reportUnnecessaryIsInstance] - callers may have no types
+    if not (is_tensor and loss.numel() == 1 and loss.requires_grad):
+        form = f"a tensor of shape {tuple(loss.shape)}" if is_tensor else type(loss).__name__
         raise ValueError(
             f"update_mask(loss) needs a scalar loss with a graph, such as sampled_nll(model(inputs)), got {form}"
-            + (" without a graph" if isinstance(loss, Tensor) and not loss.requires_grad else "")
+            + (" without a graph" if is_tensor and not loss.requires_grad else "")
         )
     wanted = [p for p in parameters if p.requires_grad]
     if any(isinstance(p, DTensor) for p in wanted):
@@ -39,7 +41,7 @@ def gradients_of(loss: Tensor, parameters: Sequence[Tensor]) -> dict[Tensor, Ten
             "sampled_nll(model(inputs)).backward() and update_mask()"
         )
     with torch.enable_grad():
-        found = torch.autograd.grad(loss, wanted, retain_graph=True, allow_unused=True)
+        found = grad(loss, wanted, retain_graph=True)
     workers = dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
     if workers == 1:
         if all(g is None for g in found):
@@ -55,6 +57,13 @@ def gradients_of(loss: Tensor, parameters: Sequence[Tensor]) -> dict[Tensor, Ten
     return dict(zip(wanted, gradients, strict=True))
 
 
+def grad(
+    loss: Tensor, parameters: Sequence[Tensor], *, retain_graph: bool = False
+) -> Sequence[Tensor | None]:
+    """∇loss for each parameter, None where the loss does not depend on it; torch's stub leaves out the None."""
+    return torch.autograd.grad(loss, parameters, retain_graph=retain_graph, allow_unused=True)
+
+
 class Spent:
     """The gradients that a step has used, which must be cleared before the next curvature backward.
 
@@ -66,12 +75,13 @@ class Spent:
     def __init__(self, parameters: Sequence[Tensor], *, watch: bool) -> None:
         gradients = [p.grad for p in parameters]
         self._of_step = parameters, [None if g is None else weakref.ref(g) for g in gradients]
-        self._found: dict[int, tuple[Tensor, weakref.ref]] | None = None
+        self._found: dict[int, tuple[Tensor, weakref.ref[Tensor]]] | None = None
         watched = [p for p, *_ in self._left.values() if p.requires_grad] if watch else []
-        self._hooks = [p.register_hook(self._looks_at(p)) for p in watched]
+        # torch has the type of register_hook in part
+        self._hooks: list[RemovableHandle] = [p.register_hook(self._looks_at(p)) for p in watched]  # pyright: ignore[reportUnknownMemberType]
 
     @property
-    def _left(self) -> dict[int, tuple[Tensor, weakref.ref]]:
+    def _left(self) -> dict[int, tuple[Tensor, weakref.ref[Tensor]]]:
         """(parameter, its gradient) by the parameter's id; built on first use."""
         if self._found is None:
             pairs = zip(*self._of_step, strict=True)
@@ -117,7 +127,7 @@ class Spent:
         return look
 
 
-def _cleared(p: Tensor, gradient: weakref.ref) -> bool:
+def _cleared(p: Tensor, gradient: weakref.ref[Tensor]) -> bool:
     """Whether p.grad is another tensor than after the step, or zero."""
     return p.grad is not gradient() or not hold_something([p])
 

@@ -58,14 +58,16 @@ def announced(loss: Tensor) -> Tensor:
 
     def note(_: Tensor) -> None:
         alive = [leaf for leaf in (reference() for reference in leaves) if leaf is not None]
-        wanted = {owner: owner._wanted() for owner in list(_OWNERS)}
-        used = set().union(*(wants for wants, is_due in wanted.values() if is_due))
+        wanted = {owner: owner._wanted() for owner in list(_OWNERS)}  # pyright: ignore[reportPrivateUsage] - of this file
+        used = set[Tensor]().union(*(wants for wants, is_due in wanted.values() if is_due))
         for owner, (wants, _is_due) in wanted.items():
             own = wants.intersection(alive)
             if own:
-                owner._leftovers.note([leaf for leaf in alive if leaf not in wants | used], own)
+                others = [leaf for leaf in alive if leaf not in wants | used]
+                owner._leftovers.note(others, own)  # pyright: ignore[reportPrivateUsage]
 
-    loss.register_hook(note)  # holds no part of the graph, which would then never be freed
+    # It holds no part of the graph, which would then never be freed.
+    loss.register_hook(note)  # pyright: ignore[reportUnknownMemberType] - torch has it in part
     return loss
 
 

@@ -64,7 +64,7 @@ def sampled_nll(
         ValueError: shapes do not match or have no meaning, or an argument is outside its range.
     """
     _check_numbers(rank, world_size, label_smoothing, variance)
-    if not isinstance(generator, torch.Generator | None):
+    if not isinstance(generator, torch.Generator | None):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may have no types
         raise ValueError(f"generator must be a torch.Generator or None, got {generator!r}")
     logits = _classes_last(logits, targets, likelihood, class_axis)
     for name, given, default, owner in (
@@ -136,7 +136,7 @@ def _classes_last(logits: Tensor, targets: Tensor | None, likelihood: str, class
             raise ValueError(f"targets must have the shape of logits, {shape}, got {tuple(targets.shape)}")
         return logits
     if class_axis is not None:
-        is_whole = isinstance(class_axis, Integral) and not isinstance(class_axis, bool)
+        is_whole = not isinstance(class_axis, bool) and isinstance(class_axis, Integral)
         if not (is_whole and -logits.dim() <= class_axis < logits.dim()):
             raise ValueError(f"class_axis={class_axis!r} is no axis of logits of shape {shape}")
         logits = logits.movedim(class_axis, -1)
@@ -175,12 +175,12 @@ def _classes_last(logits: Tensor, targets: Tensor | None, likelihood: str, class
 
 def _check_numbers(rank: int, world_size: int, label_smoothing: float, variance: float) -> None:
     for name, number in (("rank", rank), ("world_size", world_size)):
-        if not isinstance(number, Integral) or isinstance(number, bool):
+        if isinstance(number, bool) or not isinstance(number, Integral):
             raise ValueError(f"{name} must be a whole number, got {number!r}")
     if not 0 <= rank < world_size:
         raise ValueError(f"rank must be in [0, world_size), got rank={rank} and world_size={world_size}")
     for name, number in (("label_smoothing", label_smoothing), ("variance", variance)):
-        if not isinstance(number, Real) or isinstance(number, bool):
+        if isinstance(number, bool) or not isinstance(number, Real):
             raise ValueError(f"{name} must be a number, got {number!r}")
     if not 0 <= label_smoothing < 1:
         raise ValueError(f"label_smoothing must be in [0, 1), got {label_smoothing}")
@@ -197,7 +197,7 @@ def _check_weights(
     ignore_index: int,
 ) -> None:
     for name, given in (("weight", weight), ("pos_weight", pos_weight)):
-        if given is not None and not isinstance(given, Tensor):
+        if given is not None and not isinstance(given, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may have no types
             raise ValueError(f"{name} must be a tensor, got {type(given).__name__}")
         if given is not None and likelihood != "categorical" and not _broadcasts(given, logits):
             raise ValueError(
@@ -240,7 +240,8 @@ def _importance_of_elements(
 
 def _broadcasts(weight: Tensor, logits: Tensor) -> bool:
     try:
-        return torch.broadcast_shapes(weight.shape, logits.shape) == logits.shape
+        # torch has the type of broadcast_shapes in part
+        return torch.broadcast_shapes(weight.shape, logits.shape) == logits.shape  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
     except RuntimeError:
         return False
 

@@ -6,19 +6,23 @@ Written here because the libraries that offer them bring a dozen packages, and `
 """
 
 # Torch does not list its foreach and fused kernels.
-# pyright: reportPrivateImportUsage=false
+# pyright: reportPrivateImportUsage=false, reportPrivateUsage=false
 
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from ire.optim.curvature.batch_norm import frozen_batch_norm
+from ire.optim.curvature.gradients import grad
 from ire.optim.curvature.leftovers import unannounced
 from ire.optim.curvature.sampling import positions, sampled_nll
+
+# torch has its type in part
+_eigh: Callable[[Tensor], tuple[Tensor, Tensor]] = torch.linalg.eigh  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
 Losses = Sequence[Callable[[], Tensor]]
 """The objective is their mean; each is evaluated anew for each product, so that one graph lives at a time."""
@@ -59,8 +63,9 @@ def fisher_trace(
     if draws < 1:
         raise ValueError(f"draws must be >= 1, got {draws}")
     parameters = [p for p in model.parameters() if p.requires_grad]
-    form = {"ignore_index": ignore_index, "likelihood": likelihood, "class_axis": class_axis}
-    found, counts = [], []
+    form: dict[str, Any] = {"ignore_index": ignore_index, "likelihood": likelihood, "class_axis": class_axis}
+    found: list[float] = []
+    counts: list[int] = []
     with frozen_batch_norm(model), unannounced():
         for batch in batches:
             inputs, targets = batch if isinstance(batch, tuple | list) else (batch, None)
@@ -70,7 +75,7 @@ def fisher_trace(
                 if not count:
                     continue
                 loss = sampled_nll(logits, targets=targets, generator=generator, **form)
-                gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+                gradients = grad(loss, parameters)
                 squares = sum(float(g.double().square().sum()) for g in gradients if g is not None)
                 found.append(count * squares)
                 counts.append(count)
@@ -95,7 +100,7 @@ def hessian_trace(
     """
     if probes < 1:
         raise ValueError(f"probes must be >= 1, got {probes}; the error falls with their square root")
-    found = []
+    found: list[float] = []
     for _ in range(probes):
         signs = [torch.randint(0, 2, p.shape, generator=generator, device="cpu") for p in parameters]
         z = [sign.to(p).mul_(2).sub_(1) for sign, p in zip(signs, parameters, strict=True)]
@@ -138,7 +143,7 @@ def largest_eigenvalue(
         length = math.sqrt(_dot(w, w))
         tridiagonal = torch.diag(torch.tensor(diagonal, dtype=torch.float64, device="cpu"))
         tridiagonal += torch.diag(torch.tensor(beside, dtype=torch.float64, device="cpu"), -1)
-        values, vectors = torch.linalg.eigh(tridiagonal)  # reads the lower triangle
+        values, vectors = _eigh(tridiagonal)  # reads the lower triangle
         value, residual = float(values[-1]), abs(length * float(vectors[-1, -1]))
         if residual <= tolerance * abs(value) or len(diagonal) == products or length == 0:
             return Estimate(value, residual)

@@ -72,7 +72,8 @@ def _second_moment(parameters: Sequence[Tensor], refresh: Refresh) -> Sequence[T
     Raises:
         ValueError: the base keeps no such average, or not where torch's optimizers keep it.
     """
-    moments, missing = [], 0
+    moments: list[Tensor] = []
+    missing = 0
     for p in parameters:
         state = refresh.base.state.get(p, {})
         has_stepped = float(state.get("step", 1)) > 0  # Adagrad has a state before its first step
@@ -152,6 +153,6 @@ def source_named(name: str | Source) -> Source:
     """
     if isinstance(name, Source):
         return name
-    if not isinstance(name, str) or name not in SOURCES:
+    if not isinstance(name, str) or name not in SOURCES:  # pyright: ignore[reportUnnecessaryIsInstance] - callers may have no types
         raise ValueError(f"curvature must be one of {', '.join(SOURCES)}, or a Source, got {name!r}")
     return SOURCES[name]
