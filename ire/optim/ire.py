@@ -121,7 +121,7 @@ class IRE(Saving):
         self._choices = Choices(self._inner, settings, named_parameters)
         self._boosted_step = self._new_step()
         keep_groups_settings(self._inner)
-        self._boosted_before: tuple | None = None
+        self._boosted_before = None
         self._kappa_in_force = 0.0
         self._since = 0
         self._spent: Spent | None = None
@@ -207,7 +207,7 @@ class IRE(Saving):
             if not moving:
                 given = () if closure is None else (closure,)  # PostLocalSGDOptimizer takes none
                 # torch's stub has closures that return a float
-                loss = self.base.step(*given)  # pyright: ignore[reportCallIssue, reportArgumentType]
+                loss = self.base.step(*given)  # pyright: ignore[reportCallIssue, reportArgumentType, reportUnknownVariableType]
             else:
                 loss = self._gradients(closure)
                 self._refresh_by_itself()
@@ -218,7 +218,7 @@ class IRE(Saving):
         self._leftovers.forget()
         self._forget_spent()
         self._spent = Spent(self.parameters(), watch=self._source.scores is None and self._refresh_due)
-        return loss
+        return loss  # pyright: ignore[reportUnknownVariableType]
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         super().zero_grad(set_to_none)
@@ -228,7 +228,7 @@ class IRE(Saving):
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group, as on the base. Its coordinates are boosted from the next refresh on."""
         check_group(param_group, self._inner)
-        parameters = param_group["params"]
+        parameters: Tensor | Iterable[Tensor] = param_group["params"]
         if isinstance(parameters, Tensor):
             parameters = [parameters]
         elif isinstance(parameters, Iterator):
@@ -305,7 +305,7 @@ class IRE(Saving):
         is_old = before is not None and boosts_decay and moving is before[0] and resting == before[1]
         if before is not None and is_old and same(known[2], before[2]):
             return before[3:]
-        boosts = []
+        boosts: list[Boost] = []
         for (group, p, kappa, gamma), rests in zip(moving, resting, strict=True):
             mask = None if gamma == 1 else masks.get(p)
             if not rests and (gamma == 1 or mask is not None):

@@ -28,6 +28,10 @@ from ire.optim.wrapping.settings import check_number, check_switch
 from ire.optim.wrapping.several_bases import as_one, bases_of
 from ire.optim.wrapping.wrapper import Wrapper, without_global_hooks
 
+# torch has their types in part
+_norm: Callable[[Tensor], Tensor] = torch.linalg.vector_norm  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+_length: Callable[[Tensor], Tensor] = Tensor.norm  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+
 
 class SAM(Wrapper):
     """Take the base's step with the gradient of a point ρ uphill (Euclidean norm over all parameters).
@@ -55,7 +59,7 @@ class SAM(Wrapper):
         model: nn.Module | None = None,
     ) -> None:
         check_switch("adaptive", adaptive)
-        if model is not None and not isinstance(model, nn.Module):
+        if model is not None and not isinstance(model, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may have no types
             raise ValueError(f"model must be a torch.nn.Module or None, got {type(model).__name__}")
         super().__init__(as_one(base))
         for each in inside(self.base):
@@ -142,14 +146,11 @@ class SAM(Wrapper):
         In single precision at least: in fp16 a small gradient has the norm 0, and ρ / ‖g‖ soon is infinite.
         """
         moved = [(p, p.grad) for p in self.parameters() if p.grad is not None]
-        norms = [
-            torch.linalg.vector_norm(wide(p).abs() * wide(grad) if self.adaptive else wide(grad))
-            for p, grad in moved
-        ]
+        norms = [_norm(wide(p).abs() * wide(grad) if self.adaptive else wide(grad)) for p, grad in moved]
         if not norms:
             return {}
         norms = [whole(norm).to(local(moved[0][0]).device) for norm in norms]
-        scale = self.rho / (torch.stack(norms).norm() + 1e-12)
+        scale = self.rho / (_length(torch.stack(norms)) + 1e-12)
         origin = {p: local(p).clone() for p, _ in moved}
         downhill = _maximized(self.base)
         for p, grad in moved:
@@ -158,10 +159,10 @@ class SAM(Wrapper):
             w.add_(along * (-scale if p in downhill else scale).to(g))
         return origin
 
-    def _ascent_pass(self) -> AbstractContextManager:
+    def _ascent_pass(self) -> AbstractContextManager[object]:
         return self.model.no_sync() if isinstance(self.model, DistributedDataParallel) else nullcontext()
 
-    def _descent_pass(self) -> AbstractContextManager:
+    def _descent_pass(self) -> AbstractContextManager[object]:
         return nullcontext() if self.model is None else frozen_batch_norm(self.model)
 
 

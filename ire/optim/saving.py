@@ -1,13 +1,16 @@
 """IRE's own part of a checkpoint, of a copy and of a pickle."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from ire.optim.curvature.gradients import Spent
 from ire.optim.curvature.leftovers import Owner
 from ire.optim.readings import Readings
+from ire.optim.steps.boost import Boost
 from ire.optim.steps.boosted_step import BoostedStep
+from ire.optim.wrapping.choices import Moving
 from ire.optim.wrapping.distributed import DistributedState
 from ire.optim.wrapping.groups import keep_groups_settings
 from ire.optim.wrapping.memory import Memory, check_options, packed, unpacked
@@ -20,7 +23,7 @@ class Saving(Readings, Owner):
     """The step at which it began, or continued from a checkpoint."""
     _spent: Spent | None
     _boosted_step: BoostedStep
-    _boosted_before: tuple | None
+    _boosted_before: tuple[Sequence[Moving], list[bool], list[Tensor], list[Boost], float] | None
 
     def distributed_state(self, model: nn.Module) -> DistributedState:
         """IRE's own part of a checkpoint, for `torch.distributed.checkpoint`, beside the model's and the base's.
