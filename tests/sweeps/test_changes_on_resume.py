@@ -1,8 +1,10 @@
 """What a resume may change: more trials, more methods, other versions; and what it may not."""
 
 import dataclasses
+import io
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from simulated import make_plan, simulate, table
@@ -13,7 +15,7 @@ from ire.invalid_input import InvalidInput
 from ire.sweeps.experiments import launch
 from ire.sweeps.experiments.run_plan import _changed_versions
 from ire.sweeps.plan.changes import check_identity, extended, identity
-from ire.sweeps.plan.plan import Plan, read_plan
+from ire.sweeps.plan.plan import Plan
 from ire.sweeps.plan.provenance import code_checksum, differences, versions
 from ire.sweeps.records.records import CONFIRM, CONTROL, CURVE, SEARCH, Records, read_records
 from ire.sweeps.search.protocol import Protocol
@@ -162,15 +164,20 @@ def test_a_resume_of_a_finished_sweep_reads_its_plan_and_its_records_once(tmp_pa
     plan = make_plan(trials=2, confirm_seeds=0, methods=("sgd",))
     simulate(plan, tmp_path)
     (tmp_path / "sweep.toml").write_text(plan.to_toml())
-    read = []
+    opened = []
+    open_file = io.open
     monkeypatch.setattr(
-        launch, "read_plan", lambda folder, **o: read.append("sweep.toml") or read_plan(folder, **o)
+        io, "open", lambda file, *a, **o: opened.append(Path(file)) or open_file(file, *a, **o)
     )
     lines = records_module.numbered_lines
+    read = []
     monkeypatch.setattr(records_module, "numbered_lines", lambda path: read.append(path.name) or lines(path))
     experiment = launch.resume(tmp_path)
     assert experiment.is_complete
-    assert sorted(read) == ["results.jsonl", "sweep.toml", "trials.jsonl"]
+    assert opened.count(tmp_path / "sweep.toml") == 1
+    assert sorted(read) == ["results.jsonl", "trials.jsonl"]
+    versions_in_report = json.loads((tmp_path / "report" / "report.json").read_text())["versions"]
+    assert versions_in_report == experiment.versions == versions(plan.task)
 
 
 def test_a_changed_sweep_toml_is_refused_before_damaged_records_are_repaired(tmp_path):

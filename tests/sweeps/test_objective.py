@@ -39,7 +39,6 @@ def by_score(tmp_path_factory):
     home.create()
     space = space_with({"search": {"startup_trials": 3}, "objective": {"metric": "val_score", "mode": "max"}})
     plan = make_plan(**FIELDS, space=space)
-    (home.folder / "sweep.toml").write_text(plan.to_toml())
     return home, simulate(plan, home.folder, reports=reports_with_score)
 
 
@@ -75,7 +74,7 @@ def test_the_journal_is_maximised(by_score):
 
 def test_the_report_says_what_is_compared_and_which_way(by_score):
     home, protocol = by_score
-    results = Results(home, protocol.plan, read=protocol.records)
+    results = Results(home, protocol.plan, protocol.plan.to_toml(), read=protocol.records)
     said = " ".join([headline(results), *further_findings(results)])
     assert "in score than the one found for" in said
     facts = as_json(results)
@@ -91,7 +90,6 @@ def test_the_report_says_what_is_compared_and_which_way(by_score):
 def test_a_report_of_the_loss_does_not_mention_an_objective(by_loss, tmp_path):
     home = new_home(tmp_path, "simulated")
     home.create()
-    (home.folder / "sweep.toml").write_text(by_loss.plan.to_toml())
-    facts = as_json(Results(home, by_loss.plan, read=by_loss.records))
+    facts = as_json(Results(home, by_loss.plan, by_loss.plan.to_toml(), read=by_loss.records))
     assert "objective" not in facts
     assert not any("final_values" in row for row in facts["methods"])

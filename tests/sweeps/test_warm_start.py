@@ -99,8 +99,7 @@ def test_the_report_declares_them(before, tmp_path):
 def results_of(plan, folder):
     home = new_home(folder, "simulated")
     home.create()
-    (home.folder / "sweep.toml").write_text(plan.to_toml())
-    return Results(home, plan, read=simulate(plan, home.folder).records)
+    return Results(home, plan, plan.to_toml(), read=simulate(plan, home.folder).records)
 
 
 def test_a_study_starts_from_the_study_of_its_number_there(before, tmp_path):

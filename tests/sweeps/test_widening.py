@@ -41,7 +41,6 @@ def swept(tmp_path_factory):
     home = new_home(tmp_path_factory.mktemp("widened"), "simulated")
     home.create()
     plan = plan_of()
-    (home.folder / "sweep.toml").write_text(plan.to_toml())
     return home, simulate(plan, home.folder)
 
 
@@ -74,7 +73,7 @@ def test_nothing_is_confirmed_before_the_ranges_are_settled(swept):
 
 def test_what_was_widened_is_in_the_report_and_the_budget(swept):
     home, protocol = swept
-    results = Results(home, protocol.plan, read=protocol.records)
+    results = Results(home, protocol.plan, protocol.plan.to_toml(), read=protocol.records)
     said = " ".join(further_findings(results))
     assert "lr [0.2, 0.9] -> [0.0943, 0.9] (sgd, sgd-ire)" in said
     assert "3 more search trials" in said

@@ -20,7 +20,7 @@ from ire.sweeps.plan.changes import check_identity, extended
 from ire.sweeps.plan.keywords import ResumeOptions, SweepOptions
 from ire.sweeps.plan.option import takes
 from ire.sweeps.plan.options import OPTIONS, RESUMED
-from ire.sweeps.plan.plan import Plan, read_plan
+from ire.sweeps.plan.plan import Plan, plan_text, trusted_plan
 from ire.sweeps.plan.trust import check_trusted, classes_in_plan, remember, task_modules
 from ire.sweeps.plan.warm_start import warm_started
 from ire.sweeps.records.experiment_home import ExperimentHome
@@ -132,7 +132,8 @@ def resume(
     home, where = home_at(folder), place(inline=changes.pop("inline"), address=changes.pop("address"))
     with home.locked():
         home.open()  # again: another process may have written until now
-        before, console = read_plan(home.folder, trust=trust), console or plain_console()
+        text, console = plan_text(home.folder), console or plain_console()
+        before = trusted_plan(text, home.folder, trust=trust)
         source = f"{home.location}/sweep.toml"
         if not trust:
             check_trusted(task_modules(before.task), before.import_path, source=source)
@@ -160,6 +161,7 @@ def resume(
             plan,
             home,
             protocol,
+            text=text,
             changed=plan != before,
             where=where,
             console=console,

@@ -43,12 +43,16 @@ def run_plan(
     home: ExperimentHome,
     protocol: Protocol | None,
     *,
+    text: str = "",
     changed: bool,
     where: Place,
     console: Console,
     trackers: Sequence[str],
 ) -> Experiment:
-    """Run the rest of the plan and report. A new sweep has no protocol yet; for a resumed one the lock must be held."""
+    """Run the rest of the plan and report. A new sweep has no protocol yet; for a resumed one the lock must be held.
+
+    `text` is that of `sweep.toml` if there is one, and `changed` says that it has to be written.
+    """
     from ire.sweeps.watch.progress import Progress  # slow to load, as TensorBoard is
     from ire.sweeps.watch.publisher import Publisher
     from ire.sweeps.watch.tensorboard import TensorBoard
@@ -90,7 +94,7 @@ def run_plan(
                 home.create()
                 stack.enter_context(home.locked())
             if changed:
-                _write_plan(plan, home)
+                text = _write_plan(plan, home)
             if protocol is None:
                 protocol = Protocol(plan, home.folder, publish=home.publish_records, undecided=undecided)
             screen = stack.enter_context(where.output(home, console))
@@ -135,7 +139,7 @@ def run_plan(
                 screen.print(suggestion, soft_wrap=True, highlight=False)
         if plan.share_prefix and protocol.is_over:
             home.clear(PREFIXES)
-    experiment = Experiment(home, plan, broken_off=broken_off, read=read)
+    experiment = Experiment(home, plan, text, broken_off=broken_off, read=read)
     try:
         experiment.report()
     except (OSError, InvalidInput) as error:
@@ -143,13 +147,15 @@ def run_plan(
     return experiment
 
 
-def _write_plan(plan: Plan, home: ExperimentHome) -> None:
-    """Write `sweep.toml` atomically: a reader finds the old one or the new one."""
+def _write_plan(plan: Plan, home: ExperimentHome) -> str:
+    """Write `sweep.toml` atomically: a reader finds the old one or the new one. Returns its text."""
     target = home.folder / "sweep.toml"
     temporary = target.with_name(".sweep.toml")
-    temporary.write_text(plan.to_toml(), encoding="utf-8")
+    text = plan.to_toml()
+    temporary.write_text(text, encoding="utf-8")
     temporary.replace(target)
     home.publish()
+    return text
 
 
 def _changed_versions(plan: Plan, records: Records) -> list[str]:

@@ -3,8 +3,9 @@
 Reports are made from it. `ire.sweeps.experiments` adds the actions on a folder. pandas is imported when used.
 """
 
+import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
@@ -29,6 +30,8 @@ class Results:
 
     home: ExperimentHome
     plan: Plan
+    plan_text: str = field(repr=False)
+    """The text of its `sweep.toml`."""
     broken_off: str | None = None
     """Why the run that has just ended could not continue; None if it could."""
     read: Records | None = None
@@ -43,6 +46,11 @@ class Results:
     def location(self) -> str:
         """Its folder, or its URI in an object store."""
         return self.home.location
+
+    @cached_property
+    def versions(self) -> dict[str, str]:
+        """The versions that wrote the plan, at the start or when it was last extended."""
+        return tomllib.loads(self.plan_text)["versions"]
 
     @cached_property
     def records(self) -> Records:

@@ -181,10 +181,12 @@ class StudyPlan(Plan):
 
 
 def read_plan(folder: Path, *, trust: bool = False) -> Plan:
-    """The plan of an experiment folder; raises `InvalidInput` if the folder has none.
+    """The plan of an experiment folder; raises `InvalidInput` if the folder has none."""
+    return trusted_plan(plan_text(folder), folder, trust=trust)
 
-    Reading it imports methods from outside the package, so they must be trusted (`ire.sweeps.plan.trust`).
-    """
+
+def plan_text(folder: Path) -> str:
+    """The text of a folder's `sweep.toml`; raises `InvalidInput` if the folder has none."""
     path = folder / "sweep.toml"
     if not path.is_file():
         raise InvalidInput(f"{str(folder)!r} is not an experiment folder: it has no sweep.toml")
@@ -192,14 +194,22 @@ def read_plan(folder: Path, *, trust: bool = False) -> Plan:
         text = path.read_bytes().decode()
     except UnicodeDecodeError as error:
         raise InvalidInput(f"{path}: the file is not UTF-8 ({error}): restore it from a copy") from error
-    text = text.replace("\r\n", "\n")
+    return text.replace("\r\n", "\n")
+
+
+def trusted_plan(text: str, folder: Path, *, trust: bool = False) -> Plan:
+    """The plan in the text of the folder's `sweep.toml`.
+
+    Reading it imports methods from outside the package, so they must be trusted (`ire.sweeps.plan.trust`).
+    """
+    source = str(folder / "sweep.toml")
     classes, import_path = classes_in_plan(text)
     if trust:
         remember(classes, import_path)
     else:
-        check_trusted(classes, import_path, source=str(path))
+        check_trusted(classes, import_path, source=source)
     find_in(import_path)
-    return Plan.from_toml(text, source=str(path))
+    return Plan.from_toml(text, source=source)
 
 
 def _checked(values: dict[str, Any], plan: type, *, source: str) -> dict[str, Any]:

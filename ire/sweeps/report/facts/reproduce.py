@@ -1,6 +1,4 @@
-"""How to run a sweep again: the command, and the versions it ran with."""
-
-import tomllib
+"""How to run a sweep again: the command."""
 
 from ire.sweeps.findings.results import Results
 from ire.sweeps.plan.options import PLANNED
@@ -29,8 +27,3 @@ def reproduce(results: Results) -> str:
         if is_of_no_file(plan.task):
             words[-1] += "; train.py must hold the function, which no file held"
     return " ".join(words)
-
-
-def versions(results: Results) -> dict[str, str]:
-    """The versions that wrote the plan, at the start or when it was last extended."""
-    return tomllib.loads((results.folder / "sweep.toml").read_text(encoding="utf-8"))["versions"]

@@ -10,7 +10,7 @@ from ire.sweeps.findings.paper import beside_the_paper
 from ire.sweeps.findings.results import Results
 from ire.sweeps.findings.statistics.verdict import MARGIN
 from ire.sweeps.report.facts.method import by_seed, final_values, method_facts
-from ire.sweeps.report.facts.reproduce import reproduce, versions
+from ire.sweeps.report.facts.reproduce import reproduce
 from ire.sweeps.report.facts.schema import (
     SCHEMA,
     ClauseFacts,
@@ -59,7 +59,7 @@ def as_json(results: Results) -> ReportFacts:
         "shared_gradient_evaluations": shared(results),
         "elapsed_seconds": round(results.elapsed_seconds),
         "reproduce": reproduce(results),
-        "versions": versions(results),
+        "versions": results.versions,
         "baseline_curve": [
             {
                 "study": point.study + 1,

@@ -2,7 +2,7 @@
 
 from ire.foreign_text import in_markdown, in_one_line
 from ire.sweeps.findings.results import Results
-from ire.sweeps.report.facts.reproduce import reproduce, versions
+from ire.sweeps.report.facts.reproduce import reproduce
 from ire.sweeps.report.sentences.further import further_findings
 from ire.sweeps.report.sentences.headline import headline
 from ire.sweeps.report.sentences.notes import notes
@@ -18,7 +18,7 @@ def as_markdown(results: Results) -> str:
         if index:
             parts += [f"**{in_markdown(table.title)}**", ""]
         parts += [*markdown_table(table), ""]
-    known = ", ".join(f"{name} {version}" for name, version in versions(results).items())
+    known = ", ".join(f"{name} {version}" for name, version in results.versions.items())
     parts += [f"    {in_one_line(reproduce(results))}", "", f"Run with {in_markdown(known)}.", ""]
     return "\n".join([*parts, *(f"{note}\n" for note in notes(results.comparison))])
 

@@ -19,7 +19,7 @@ from ire.foreign_text import in_html
 from ire.methods.foreign import shortened
 from ire.sweeps.findings.results import Results
 from ire.sweeps.report.drawing.picture import Picture
-from ire.sweeps.report.facts.reproduce import reproduce, versions
+from ire.sweeps.report.facts.reproduce import reproduce
 from ire.sweeps.report.sentences.further import further_findings
 from ire.sweeps.report.sentences.headline import headline_parts
 from ire.sweeps.report.sentences.notes import notes
@@ -53,8 +53,8 @@ def as_html(results: Results, pictures: Sequence[Picture]) -> str:
         trials=all_trials(results),
         notes=notes(results.comparison),
         command=reproduce(results),
-        versions=versions(results),
-        plan=(results.folder / "sweep.toml").read_text(encoding="utf-8"),
+        versions=results.versions,
+        plan=results.plan_text,
         rows=results.comparison.rows,
     )
 

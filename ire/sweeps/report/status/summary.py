@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ire.sweeps.findings.results import Results
+from ire.sweeps.plan.plan import plan_text
 from ire.sweeps.records.records import RUNNING
 from ire.sweeps.report.sentences.further import further_findings
 from ire.sweeps.report.sentences.headline import headline
@@ -55,7 +56,9 @@ def summary_of(results: Results) -> Summary:
 
 def store_summary(results: Results, folder: Path) -> None:
     """Store what is shown in `folder`, the report of the experiment itself."""
-    stored = {"schema": SCHEMA, "of": _made_from(results.folder)} | asdict(summary_of(results))
+    stored = {"schema": SCHEMA, "of": _made_from(results.folder, results.plan_text)} | asdict(
+        summary_of(results)
+    )
     (folder / FILE).write_text(json.dumps(stored) + "\n", encoding="utf-8")
 
 
@@ -63,7 +66,7 @@ def stored_summary(folder: Path) -> Summary | None:
     """What was stored for the experiment in `folder`; None if nothing was, or the experiment has changed since."""
     try:
         stored = json.loads((folder / "report" / FILE).read_text(encoding="utf-8"))
-        if stored.pop("schema") != SCHEMA or stored.pop("of") != _made_from(folder):
+        if stored.pop("schema") != SCHEMA or stored.pop("of") != _made_from(folder, plan_text(folder)):
             return None
         tables = [Table(**_texts(table)) for table in stored.pop("tables")]
         return Summary(tables=tables, **stored)
@@ -79,14 +82,14 @@ def _texts(table: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _made_from(folder: Path) -> str:
-    return hashlib.sha256(repr(list(_parts(folder))).encode()).hexdigest()
+def _made_from(folder: Path, plan: str) -> str:
+    return hashlib.sha256(repr(list(_parts(folder, plan))).encode()).hexdigest()
 
 
-def _parts(folder: Path) -> Iterator[Any]:
+def _parts(folder: Path, plan: str) -> Iterator[Any]:
     """What the stored results depend on: records only grow, so their size is enough; the plan is rewritten."""
     yield sys.modules["ire"].__version__  # the package lies above this room
-    yield (folder / "sweep.toml").read_bytes()
+    yield plan.encode()
     for name in ("results.jsonl", "trials.jsonl"):
         path = folder / name
         yield path.stat().st_size if path.exists() else None
