@@ -8,7 +8,7 @@ from mlflow.entities import Metric, Param
 from ire.foreign_text import in_one_line
 from ire.sweeps.plan.plan import Plan
 from ire.sweeps.records.records import FINISHED, PRUNED, TIMING, TrialRecord
-from ire.sweeps.watch.tags import scalars
+from ire.sweeps.watch.tags import identity, scalars
 from ire.sweeps.watch.watcher import Watcher
 from ire.trial.report import FlatFraction, Report
 
@@ -24,16 +24,11 @@ class MlflowLogger(Watcher):
     def started(self, trial: TrialRecord) -> None:
         if trial.stage == TIMING:
             return
-        identity = {
-            "method": trial.method,
-            "stage": trial.stage,
-            "study": str(trial.study + 1),
-            "seed": trial.spec.seed,
-        }
         run = self._client.create_run(self._experiment_id(), run_name=trial.name, tags={"arm": trial.arm})
         self._runs[trial.name] = run.info.run_id
         settings = [
-            Param(name, in_one_line(value)) for name, value in (identity | dict(trial.spec.settings)).items()
+            Param(name, in_one_line(value))
+            for name, value in (identity(trial) | dict(trial.spec.settings)).items()
         ]
         self._client.log_batch(run.info.run_id, params=settings)
 

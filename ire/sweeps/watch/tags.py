@@ -1,7 +1,9 @@
-"""The names, in groups, under which trackers show the values of a report."""
+"""What trackers show of a trial: what identifies it, and the names, in groups, of the values of its reports."""
 
 import math
+from typing import Any
 
+from ire.sweeps.records.records import TrialRecord
 from ire.trial.report import MEASURES, Report, value
 
 # TensorBoard sorts groups by name and opens the first one, `loss`.
@@ -30,6 +32,16 @@ GROUPS = {
     ),
 }
 TAGS = {name: f"{group}/{name}" for group, names in GROUPS.items() for name in names}
+
+
+def identity(trial: TrialRecord) -> dict[str, Any]:
+    """What tells a trial from others; studies count from 1, as for the reader of a report."""
+    return {
+        "method": trial.method,
+        "stage": trial.stage,
+        "study": trial.study + 1,
+        "seed": trial.spec.seed,
+    }
 
 
 def scalars(report: Report) -> dict[str, float]:

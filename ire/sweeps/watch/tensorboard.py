@@ -26,7 +26,7 @@ from ire.sweeps.search.protocol import Protocol
 from ire.sweeps.watch.hparams import add_end, add_experiment, add_start
 from ire.sweeps.watch.publisher import ALL_SECONDS
 from ire.sweeps.watch.run_groups import group
-from ire.sweeps.watch.tags import scalars
+from ire.sweeps.watch.tags import identity, scalars
 from ire.sweeps.watch.watcher import Watcher
 from ire.trial.metric import LOSS
 from ire.trial.report import FlatFraction, Report, value
@@ -94,14 +94,10 @@ class TensorBoard(Watcher):
         if trial.stage == TIMING:
             return
         assert trial.started is not None, "the start is recorded before it is shown"
-        values = {
-            "method": trial.method,
-            "stage": trial.stage,
-            "study": trial.study + 1,
-            "seed": trial.spec.seed,
-        }
         searched = self._searched.get(trial.arm, ())
-        values |= {name: setting for name, setting in trial.spec.settings.items() if name in searched}
+        values = identity(trial) | {
+            name: setting for name, setting in trial.spec.settings.items() if name in searched
+        }
         writer = self._writer(trial.name)
         add_start(writer, trial.name, trial.started, values)
         writer.flush()

@@ -11,7 +11,7 @@ import wandb
 from ire.foreign_text import visible
 from ire.sweeps.plan.plan import Plan
 from ire.sweeps.records.records import FINISHED, PRUNED, TIMING, TrialRecord
-from ire.sweeps.watch.tags import scalars
+from ire.sweeps.watch.tags import identity, scalars
 from ire.sweeps.watch.watcher import Watcher
 from ire.trial.report import FlatFraction, Report
 
@@ -26,19 +26,13 @@ class WandbLogger(Watcher):
     def started(self, trial: TrialRecord) -> None:
         if trial.stage == TIMING:
             return
-        identity = {
-            "method": trial.method,
-            "stage": trial.stage,
-            "study": trial.study + 1,
-            "seed": trial.spec.seed,
-        }
         self._runs[trial.name] = wandb.init(
             id=re.sub(r"[^A-Za-z0-9_-]", "-", f"{self._plan.name}-{trial.name}"),  # a resume continues it
             resume="allow",
             name=trial.name,
             group=f"{self._plan.name}/{trial.arm}",
             job_type=trial.stage,
-            config=identity | {name: _plain(value) for name, value in trial.spec.settings.items()},
+            config=identity(trial) | {name: _plain(value) for name, value in trial.spec.settings.items()},
             reinit="create_new",  # several trials run at a time
             settings=wandb.Settings(silent=True),
         )
