@@ -59,9 +59,14 @@ class DataSet(ABC):
         how: Reading = AS_USUAL,
     ) -> Store:
         """Make the store from `source`, or from what can be downloaded, in `into`; raises `InvalidInput`."""
-        if source is None:
-            source = self.download(downloads, say)
-        return self.convert(source, say, into=into, how=how)
+        if source is not None:
+            return self.convert(source, say, into=into, how=how)
+        return self.fetch(downloads, say, into=into or self.folder, how=how)
+
+    def fetch(self, downloads: Path, say: Say, *, into: Path, how: Reading) -> Store:
+        """Make the store in `into` from what can be downloaded, and is kept below `downloads`."""
+        self.check_is_text(how)
+        return self.convert(self.download(downloads, say), say, into=into, how=how)
 
     def convert(self, source: Path, say: Say, *, into: Path | None = None, how: Reading = AS_USUAL) -> Store:
         """Make the store in the folder `into`, by default its own, from the folder or archive `source`.

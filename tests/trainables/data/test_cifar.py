@@ -12,6 +12,7 @@ from small_data import write_cifar
 from ire.invalid_input import InvalidInput
 from trainables.data.images.cifar import Cifar
 from trainables.data.images.image_batches import hold_out
+from trainables.data.store import write_store
 from trainables.task import load_task
 from trainables.task_data.prepare import prepare
 from trainables.tasks.families.label_smoothing import entropy, smoothed_cross_entropy
@@ -97,9 +98,11 @@ def test_damage_is_found(tmp_path, data):
         load_task("cifar10-resnet56").check_data()
 
 
-def test_validation_is_held_out_of_train_and_the_test_images_are_nobody_elses():
+def test_validation_is_held_out_of_train_and_the_test_images_are_nobody_elses(tmp_path):
     images, labels = np.arange(100), np.arange(100) % 10
-    splits = hold_out((images, labels), (images[:20] + 1000, labels[:20]), fraction=0.3, seed="x")
+    train = {"train-images": images, "train-labels": labels}
+    store = write_store(tmp_path, train | {"test-images": images[:20] + 1000, "test-labels": labels[:20]})
+    splits = hold_out(store, "images", fraction=0.3, seed="x")
     seen = {
         name: set(splits.batch(name, torch.arange(splits.size(name)))[0].tolist()) for name in splits.rows
     }
@@ -107,7 +110,7 @@ def test_validation_is_held_out_of_train_and_the_test_images_are_nobody_elses():
     assert not seen["train"] & seen["validation"]
     assert len(seen["validation"]) == 30
     assert seen["test"] == set(range(1000, 1020))
-    less = hold_out((images, labels), (images[:20], labels[:20]), fraction=0.3, seed="x", limit=35)
+    less = hold_out(store, "images", fraction=0.3, seed="x", limit=35)
     assert {name: less.size(name) for name in less.rows} == {"train": 35, "validation": 15, "test": 10}
     assert set(less.rows["train"]) <= set(splits.rows["train"])
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ire.invalid_input import InvalidInput
 from ire.trial.seeds import generator
+from trainables.data.store import Store
 
 Batch = tuple[Tensor, ...]
 
@@ -37,18 +38,17 @@ class ImageSplits:
 
 
 def hold_out(
-    train: tuple[np.ndarray, np.ndarray],
-    test: tuple[np.ndarray, np.ndarray],
-    *,
-    fraction: float,
-    seed: object,
-    limit: int | None = None,
+    store: Store, what: str, *, fraction: float, seed: object, limit: int | None = None
 ) -> ImageSplits:
-    """Splits of (images, labels) arrays: a `fraction` of the training images is for validation, the test untouched.
+    """Splits of the arrays `train-WHAT`, `train-labels` and the same of `test`: a `fraction` of the training images is
+    for validation, the test untouched.
 
     `seed` decides which, once for all trials. With `limit` only so many training images are used, and as large a
     share of the others.
     """
+    train, test = (
+        (store.array(f"{split}-{what}"), store.array(f"{split}-labels")) for split in ("train", "test")
+    )
     images = {"train": train[0], "validation": train[0], "test": test[0]}
     labels = {
         name: torch.as_tensor(np.array(part[1])).long() for name, part in (("train", train), ("test", test))

@@ -44,23 +44,29 @@ class Instructions(DataSet):
     def accepts(self) -> str:
         return "alpaca_data.json, or .parquet files with the columns instruction, input and output"
 
-    def prepare(
-        self,
-        source: Path | None,
-        downloads: Path,
-        say: Say,
-        *,
-        into: Path | None = None,
-        how: Reading = AS_USUAL,
-    ) -> Store:
+    def fetch(self, downloads: Path, say: Say, *, into: Path, how: Reading) -> Store:
+        self.check_is_text(how)
+        return self._stored(self._hub(), self.repository, say, how, into)
+
+    def convert(self, source: Path, say: Say, *, into: Path | None = None, how: Reading = AS_USUAL) -> Store:
+        self.check_is_text(how)
+        into = into or self.folder
+        if source.is_file() and not is_archive(source):
+            return self._stored(self._local(source), source, say, how, into)
+        with unpacked(source, into, say) as folder:
+            return self._stored(self._local(folder), folder, say, how, into)
+
+    def check_is_text(self, how: Reading) -> None:
         if how.glob is not None:
             raise InvalidInput(
                 f"--glob {how.glob!r}: chooses files of a text data set, which {self.name} is not"
             )
-        if source is not None and source.is_file() and is_archive(source):
-            with unpacked(source, into or self.folder, say) as folder:
-                return self.prepare(folder, downloads, say, into=into, how=how)
-        rows: list[Any] = list(self._hub() if source is None else self._local(source))
+
+    def read(self, folder: Path, say: Say, *, into: Path) -> Store:
+        return self.convert(folder, say, into=into)
+
+    def _stored(self, found: Iterator[Any], source: str | Path, say: Say, how: Reading, into: Path) -> Store:
+        rows = list(found)
         for row in rows:
             if not is_table(row) or not {"instruction", "output"} <= set(row):
                 raise InvalidInput(
@@ -81,13 +87,9 @@ class Instructions(DataSet):
             arrays[f"{split}-tokens"] = np.concatenate(examples)
             arrays[f"{split}-ends"] = np.cumsum([len(example) for example in examples], dtype=np.int64)
             arrays[f"{split}-answers"] = np.array([len(beginnings[n]) for n in chosen], np.int32)
-        into = into or self.folder
         into.mkdir(parents=True, exist_ok=True)
         encoder.save(into)
         return write_store(into, arrays, vocabulary=encoder.vocabulary, tokenizer=encoder.name)
-
-    def read(self, folder: Path, say: Say, *, into: Path) -> Store:
-        return self.prepare(folder, folder, say, into=into)
 
     def _texts(self, row: dict[str, Any]) -> tuple[str, str]:
         form = WITH_INPUT if row.get("input") else WITHOUT_INPUT

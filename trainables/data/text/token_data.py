@@ -35,22 +35,10 @@ class TokenData(DataSet):
             f"their names, an archive of such, a folder of `save_to_disk`, other files by --glob '**/*.py'{more}"
         )
 
-    def prepare(
-        self,
-        source: Path | None,
-        downloads: Path,
-        say: Say,
-        *,
-        into: Path | None = None,
-        how: Reading = AS_USUAL,
-    ) -> Store:
-        if source is not None:
-            return self.convert(source, say, into=into, how=how)
+    def fetch(self, downloads: Path, say: Say, *, into: Path, how: Reading) -> Store:
         if how.glob is not None:
             raise InvalidInput(f"--glob {how.glob!r}: chooses files of a folder; add --from FOLDER")
-        return self._encoded(
-            self.hub, say, how.tokenizer, into or self.folder
-        )  # streamed, not downloaded first
+        return self._encoded(self.hub, say, how.tokenizer, into)  # streamed, not downloaded first
 
     def convert(self, source: Path, say: Say, *, into: Path | None = None, how: Reading = AS_USUAL) -> Store:
         into = into or self.folder

@@ -53,13 +53,9 @@ class ImageNetTask(Task):
     @cached_property
     def splits(self) -> ImageSplits:
         """Paths, as rows of bytes, and labels of train, validation and test."""
-        train, test = (
-            (self.store.array(f"{split}-paths"), self.store.array(f"{split}-labels"))
-            for split in ("train", "test")
-        )
         return hold_out(
-            train,
-            test,
+            self.store,
+            "paths",
             fraction=self.validation_fraction,
             seed=self.split_seed(self.data.name),
             limit=self.train_limit,
@@ -74,7 +70,7 @@ class ImageNetTask(Task):
 
     def train_batches(self, *, seed: int, start: int) -> Iterator[Batch]:
         chosen = self._chosen(seed, start)
-        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        threads = _threads()
         return ahead(mapped(self._decoded, chosen, threads=threads, depth=AHEAD + threads), AHEAD)
 
     def _chosen(self, seed: int, start: int) -> Iterator[Batch]:
@@ -104,7 +100,7 @@ class ImageNetTask(Task):
         return mixed, labels, partners, share
 
     def eval_batches(self, split: str) -> Iterable[Batch]:
-        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        threads = _threads()
         decode = partial(middle, side=self.side)
         for paths, labels in in_order(self.splits, split, EVAL_BATCH):
             files = (self._path(path) for path in paths.numpy())
@@ -128,3 +124,8 @@ class ImageNetTask(Task):
         best = outputs.topk(min(5, outputs.shape[-1]), -1).indices
         sums = super().metric_sums(outputs, batch)
         return sums | {"top5_accuracy": (best == batch[1][:, None]).any(-1).sum()}
+
+
+def _threads() -> int:
+    """CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

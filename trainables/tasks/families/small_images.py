@@ -52,13 +52,9 @@ class SmallImageTask(Task):
     @cached_property
     def splits(self) -> ImageSplits:
         """The images of train, validation and test."""
-        store = self.data.open(task=self.name)
-        train, test = (
-            (store.array(f"{split}-images"), store.array(f"{split}-labels")) for split in ("train", "test")
-        )
         return hold_out(
-            train,
-            test,
+            self.data.open(task=self.name),
+            "images",
             fraction=self.validation_fraction,
             seed=self.split_seed(self.data.name),
             limit=self.train_limit,
