@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from typing import Any, cast
 
 import ray
+from ray import exceptions
 
 from ire.invalid_input import InvalidInput
 
@@ -24,6 +25,8 @@ CONNECT = ("_connect_and_get_accessor", "_check_connected")
 """How the state is connected: of newer releases, and of older ones such as 2.51."""
 UNAUTHENTICATED = "AuthenticationError"
 """Of `ray.exceptions`, in newer releases."""
+LOADER, CLIENT = "AuthenticationTokenLoader", "GcsClient"
+"""Of Ray's compiled part: what keeps the token of a process, and what shows it to a cluster."""
 AUTHENTICATION = "ray._private.authentication.authentication_token_setup"
 IDLE, KEEPS, NEEDED = "_actor_cache", "_maybe_cache_trial_actor", "increase_max"
 """Where Tune keeps the actors that no trial uses, what puts them there, and how it learns how many will be needed."""
@@ -44,6 +47,10 @@ def lacking() -> list[str]:
         found.append("the resources of a gang whose controller has died stay occupied until the sweep ends")
     if not hasattr(TorchTrainer, CALLBACKS) and _has_cleaner():
         found.append("with a second cluster on this machine Ray may end gangs that are alive")
+    if _has_tokens() and not hasattr(_raylet(), LOADER):
+        found.append("the first token of a process stays in force")
+    if _has_tokens() and not (hasattr(_raylet(), CLIENT) and hasattr(exceptions, UNAUTHENTICATED)):
+        found.append("a wrong token is refused only after 20 seconds")
     if not _keeps_idle_actors():
         found.append("all gangs but one end whenever no trial waits for them, and start again")
     return [f"Ray {ray.__version__} is not known to this version of ire: {line}" for line in found]
@@ -90,11 +97,11 @@ def loopback_only() -> Generator[None, None, None]:
 
 
 def forget_token() -> None:
-    """Let Ray look for its token again: it keeps the first one that it finds in a process. Without: no tokens."""
-    with contextlib.suppress(ImportError, AttributeError):
-        from ray import _raylet
-
-        cast(Any, _raylet).AuthenticationTokenLoader.instance().reset_cache()
+    """Let Ray look for its token again: it keeps the first one that it finds in a process. Without: no tokens, or it
+    stays in force.
+    """
+    with contextlib.suppress(AttributeError):
+        getattr(_raylet(), LOADER).instance().reset_cache()
 
 
 def refuses_the_token(address: str) -> bool:
@@ -104,14 +111,12 @@ def refuses_the_token(address: str) -> bool:
     """
     host, _, port = address.rpartition(":")
     try:
-        from ray import _raylet
-
         with socket.create_connection((host, int(port)), timeout=1):
             pass
-    except (ImportError, OSError, ValueError):  # no host and port, or nobody answers
+    except (OSError, ValueError):  # no host and port, or nobody answers
         return False
     try:
-        cast(Any, _raylet).GcsClient(address=address)
+        getattr(_raylet(), CLIENT)(address=address)
     except Exception as error:  # what else it is, `ray.init` says
         return type(error).__name__ == UNAUTHENTICATED
     return False
@@ -212,6 +217,22 @@ def _constants() -> Any:
         names = ("ENABLE_RAY_CLUSTER", "ENABLE_RAY_CLUSTERS_ENV_VAR")
         return ray_constants if all(hasattr(ray_constants, name) for name in names) else None
     return None
+
+
+def _raylet() -> Any:
+    """Ray's compiled part, which has no types; None without."""
+    with contextlib.suppress(ImportError):
+        from ray import _raylet
+
+        return _raylet
+    return None
+
+
+def _has_tokens() -> bool:
+    try:
+        return find_spec(AUTHENTICATION) is not None
+    except ImportError:
+        return False
 
 
 def _local_node() -> Any:
