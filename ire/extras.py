@@ -6,11 +6,12 @@ from contextlib import contextmanager
 from ire.invalid_input import InvalidInput
 
 EXTRAS = {
-    "sweep": (
+    "inline": (
         *("numpy", "scipy", "sklearn", "joblib", "pandas", "matplotlib", "pyarrow"),
-        *("ray", "optuna", "tensorboard", "typer", "click", "rich"),
+        *("optuna", "tensorboard", "typer", "click", "rich"),
         *("jinja2", "markupsafe", "tomli_w", "filelock"),
     ),
+    "sweep": ("ray",),
     "vision": ("torchvision", "PIL"),
     "text": ("transformers", "tokenizers", "datasets"),
     "lora": ("peft",),
@@ -19,7 +20,13 @@ EXTRAS = {
     "lightning": ("lightning",),
     "optimizers": ("pytorch_optimizer", "schedulefree"),
 }
-"""The modules that the code imports, by the extra in pyproject.toml that brings them."""
+"""The modules that the code imports, by the smallest extra in pyproject.toml that brings them."""
+
+REMARKS = {
+    "inline": ", or 'ire[sweep]' for sweeps on Ray",
+    "sweep": "; a sweep with --inline (inline=True) does without",
+}
+"""What a message about a missing package adds, by extra."""
 
 
 class MissingExtra(InvalidInput, ImportError):
@@ -42,7 +49,7 @@ def explain_missing(what: str) -> Generator[None, None, None]:
         extra = extra_of(package)
         if extra is None:
             raise
-        without = "; a sweep with --inline (inline=True) does without" if package == "ray" else ""
         raise MissingExtra(
-            f"{what} needs the package {package!r}, which is not installed: pip install 'ire[{extra}]'{without}"
+            f"{what} needs the package {package!r}, which is not installed: pip install 'ire[{extra}]'"
+            f"{REMARKS.get(extra, '')}"
         ) from error

@@ -25,6 +25,7 @@ TORCH_ONLY = (
     "ire/invalid_input.py",
 )
 COMMAND = "from ire.sweeps.command import main; main()"
+FOR_SWEEPS = r"pip install 'ire\[inline\]', or 'ire\[sweep\]' for sweeps on Ray"
 OF_TORCH = {"torch", "triton"}
 """torch, and the compiler that its wheels bring on Linux; our imports of that are conditional."""
 
@@ -116,6 +117,13 @@ def test_a_missing_package_of_an_extra_is_one_line_with_the_command_to_type():
     )
 
 
+def test_a_missing_package_names_the_smallest_extra_that_brings_it():
+    brings = {extra: brought(extra) for extra in EXTRAS}
+    for extra, packages in EXTRAS.items():
+        for smaller in (name for name in brings if brings[name] < brings[extra]):
+            assert not {distribution_of(package) for package in packages} & brings[smaller]
+
+
 def test_a_missing_module_of_a_user_stays_what_it_is():
     with pytest.raises(ModuleNotFoundError, match="my_lab"), explain_missing("ire.sweep"):
         raise ModuleNotFoundError("No module named 'my_lab'", name="my_lab")
@@ -191,7 +199,8 @@ def test_a_sweep_without_its_extra_says_what_to_install(code, what):
         f"from ire.invalid_input import InvalidInput\ntry:\n    {code}\nexcept InvalidInput as error:\n    print(error)"
     )
     assert re.fullmatch(
-        rf"{what} needs the package '\w+', which is not installed: pip install 'ire\[sweep\]'\n", done.stdout
+        rf"{what} needs the package '\w+', which is not installed: {FOR_SWEEPS}\n",
+        done.stdout,
     ), done.stderr
 
 
@@ -207,9 +216,16 @@ def test_the_command_without_its_extra_says_what_to_install_in_one_line(argument
     done = with_torch_alone(f"sys.argv[1:] = {arguments!r}\nfrom ire.sweeps.command import main\nmain()")
     assert done.returncode == 2
     assert re.fullmatch(
-        r"ire: the `ire` command needs the package '\w+', which is not installed: pip install 'ire\[sweep\]'\n",
+        rf"ire: the `ire` command needs the package '\w+', which is not installed: {FOR_SWEEPS}\n",
         done.stderr,
     )
+
+
+def test_python_runs_the_package_as_the_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "ire", "--version"], capture_output=True, text=True, timeout=120, cwd=ROOT
+    )
+    assert done.stdout == f"ire {project_version()}\n", done.stderr
 
 
 @pytest.mark.slow

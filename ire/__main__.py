@@ -1,0 +1,6 @@
+"""Makes `python -m ire` the `ire` command."""
+
+from ire.sweeps.command import main
+
+if __name__ == "__main__":
+    main()
