@@ -1,6 +1,7 @@
 """`ire doctor` says what would fail, with what to do, and exits with 1 for it."""
 
 import shutil
+import socket
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,7 +10,9 @@ import torch
 from typer.testing import CliRunner
 
 import ire.sweeps.ray.doctor as doctor
+from ire.invalid_input import InvalidInput
 from ire.sweeps.command.app import app
+from ire.sweeps.ray.cluster import connected
 from ire.sweeps.ray.group_check import Outcome, check_group
 
 
@@ -78,6 +81,19 @@ def test_a_cluster_that_does_not_answer_is_a_finding(monkeypatch):
 
     monkeypatch.setattr(doctor, "connected", refuse)
     assert "no Ray cluster answers" in doctor.cluster("x:1", "experiments").fails
+
+
+def test_an_address_at_which_nothing_listens_is_refused_before_ray_waits_for_it(monkeypatch):
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setattr("ire.sweeps.ray.cluster._join", lambda _: pytest.fail("it would wait for minutes"))
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{closed.getsockname()[1]}"
+        with pytest.raises(
+            InvalidInput, match=f"--address '{address}': no Ray cluster answers .*nothing listens"
+        ):
+            with connected(address):
+                pass
 
 
 def test_workers_that_cannot_meet_are_a_finding_with_their_reason(monkeypatch):

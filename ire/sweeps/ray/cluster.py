@@ -115,6 +115,7 @@ def connected(address: str | None) -> Generator[None, None, None]:
         return
     if address:
         try:
+            _check_that_something_listens(address)
             _join(address)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise InvalidInput(
@@ -131,6 +132,18 @@ def connected(address: str | None) -> Generator[None, None, None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_that_something_listens(address: str) -> None:
+    """Raise `ConnectionError` if nothing does at a host and port, where `ray.init` would wait for minutes."""
+    host, _, port = address.rpartition(":")
+    if "://" in address or not host or not port.isdigit():  # auto, or another of Ray's own forms
+        return
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=10):
+            pass
+    except OSError as error:
+        raise ConnectionError(f"nothing listens: {error}") from error
 
 
 def _join(address: str) -> None:
