@@ -114,8 +114,8 @@ def connected(address: str | None) -> Generator[None, None, None]:
         yield
         return
     if address:
+        _check_that_something_listens(address)
         try:
-            _check_that_something_listens(address)
             _join(address)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise InvalidInput(
@@ -135,7 +135,7 @@ def connected(address: str | None) -> Generator[None, None, None]:
 
 
 def _check_that_something_listens(address: str) -> None:
-    """Raise `ConnectionError` if nothing does at a host and port, where `ray.init` would wait for minutes."""
+    """Raise `InvalidInput` if nothing does at a host and port, where `ray.init` would wait for minutes."""
     host, _, port = address.rpartition(":")
     if "://" in address or not host or not port.isdigit():  # auto, or another of Ray's own forms
         return
@@ -143,7 +143,10 @@ def _check_that_something_listens(address: str) -> None:
         with socket.create_connection((host.strip("[]"), int(port)), timeout=10):
             pass
     except OSError as error:
-        raise ConnectionError(f"nothing listens: {error}") from error
+        raise InvalidInput(
+            f"--address {address!r}: no Ray cluster answers there ({error}); `ray start --head` prints the address of "
+            "the cluster that it starts"
+        ) from error
 
 
 def _join(address: str) -> None:
