@@ -21,10 +21,11 @@ os.environ |= {name: os.environ.get(name, "1") for name in THREADS}  # before to
 # Ray's own 15 makes its workers stand still while other tests use all cores.
 os.environ.setdefault("RAY_worker_niceness", "0")
 
-# Files of tests need not outlive a failure of power: in memory, where it has room, nothing waits for a disk.
+# Files of tests need not survive a power failure: in memory, nothing waits for a disk. Some tests run what they write.
 MEMORY = Path("/dev/shm")
 if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 4 * 2**30:
-    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+    runs = not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY) if runs else tempfile.gettempdir())
 
 STATE = tempfile.TemporaryDirectory(prefix="ire-tests-")
 os.environ["XDG_STATE_HOME"] = (
