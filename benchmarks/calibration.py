@@ -4,13 +4,14 @@
 
 A study is a search of every method on a response surface (fitted to this project's own results: `stdlib-lm`, whose
 published settings cost 0.12 nats, and `digits`), the choice of a winner, its confirm runs, and the baselines' curves. A
-sweep is three or five of them. Searches draw settings at random; `--protocol N` adds N sweeps a line that the protocol
-itself searches (TPE, ASHA, selection seeds). `--write` saves the rows in `ire/sweeps/findings/calibration.toml`, from
-which each report quotes the row that applies to its sweep.
+sweep is three or five of them. Searches draw settings at random; `--protocol N` adds N sweeps per line that the
+protocol itself searches (TPE, ASHA, selection seeds). `--write` saves the rows in
+`ire/sweeps/findings/calibration.toml`; each report quotes the row that is most similar to its sweep.
 
-faster, slower: the share of sweeps in which the method (any of them, where there are five) is called that. covers: the
-share whose interval holds the truth. estimate: the geometric mean. could find: the median of the least speed-up that,
-according to the reports, would have been found. forecast: the median of its forecast before the confirm stage.
+faster, slower: the share of sweeps that call the method (any of them, where there are five) faster or slower. covers:
+the share whose interval contains the truth. estimate: the geometric mean. could find: the median of the smallest
+speed-up that would have been found according to the reports. forecast: the median of its forecast before the confirm
+stage.
 """
 
 import argparse
@@ -38,7 +39,7 @@ CLOCK = "gradient_evaluations"
 def judged(
     line: Line, studies: Sequence[Study], draws: np.random.Generator
 ) -> dict[str, Mapping[str, tuple]]:
-    """What a sweep with these studies finds: each challenger's speed-up over each baseline, with its draws."""
+    """The findings of a sweep with these studies: each challenger's speed-up over each baseline, with its draws."""
     baselines = [i for i, method in enumerate(line.methods) if method.is_baseline]
     factors, found = np.array(line.factors), {}
     for i, method in enumerate(line.methods):
@@ -56,7 +57,7 @@ def judged(
 def outcome(
     line: Line, surface: str, searched: str, sweeps: Iterable[Sequence[Study]], draws: np.random.Generator
 ) -> Calibration:
-    """The shares of sweeps; coverage and estimate are of the first method that is judged."""
+    """The shares of sweeps; coverage and estimate are of the first judged method."""
     rows = []
     for studies in sweeps:
         for count in range(3, line.until + 1) if line.until else [len(studies)]:
@@ -92,7 +93,7 @@ def outcome(
 
 
 def covers(found: SpeedUp, truth: float) -> bool:
-    """Whether an interval holds the truth; a one-sided bound holds everything beyond it."""
+    """Whether an interval contains the truth; a one-sided bound contains everything beyond it."""
     low = found.low.censored == BELOW or found.low.value <= truth * (1 + 1e-9)
     high = found.high.censored == ABOVE or found.high.value >= truth * (1 - 1e-9)
     return low and high
@@ -124,7 +125,7 @@ def write(rows: Sequence[Calibration]) -> None:
     def key(row: Calibration) -> tuple:
         return row.surface, row.searched, row.line, row.studies
 
-    calibrations.cache_clear()  # another run may have written
+    calibrations.cache_clear()  # another run may have written in the meantime
     merged = {key(row): row for row in (*calibrations(), *rows)}
     with TABLE.open("wb") as file:
         tomli_w.dump({"rows": [asdict(row) for row in merged.values()]}, file)
@@ -161,12 +162,12 @@ def main() -> None:
                     pool.submit(protocol_sweep, line, SURFACES[surface], budget, number)
                     for number in range(options.protocol)
                 ]
-                sweeps, told = zip(*(job.result() for job in jobs), strict=True)
+                sweeps, forecasts = zip(*(job.result() for job in jobs), strict=True)
                 for studies in (3, 5):
                     draws = np.random.default_rng([1, studies, len(line.name)])
                     made = [sweep[:studies] for sweep in sweeps]
                     rows.append(outcome(line, surface, BY_PROTOCOL, made, draws))
-                    forecast = f"{np.median(told):>10.2f}" if studies == 3 else ""
+                    forecast = f"{np.median(forecasts):>10.2f}" if studies == 3 else ""
                     print(words(rows[-1]) + forecast, flush=True)
             if options.write:
                 write(rows)

@@ -2,7 +2,7 @@
 
     python benchmarks/first_report.py [--runs 5]
 
-The parts are measured in processes of their own, one after another, so they need not add up on a busy machine.
+The parts are measured in separate processes, one after another, so they need not add up on a busy machine.
 """
 
 import argparse

@@ -2,9 +2,9 @@
 
     python benchmarks/function_overhead.py [--seconds 30] [--rounds 3]
 
-The loop trains a small network, reports 20 times and saves its state after each report (kept once a minute). Bare and
-as a trial take turns, and CPU seconds are counted, so that other processes disturb little. Also printed is the
-time inside the handle's own calls and around the function: seeding, reports, saving, restoring the process.
+The loop trains a small network, reports 20 times and saves its state after each report (kept once a minute). Bare loop
+and trial take turns, and CPU seconds are counted, so that other processes disturb little. The time inside the handle's
+own calls and around the function is also printed: seeding, reports, saving, restoring the process.
 """
 
 import argparse
@@ -81,7 +81,7 @@ def as_trial(horizon: int) -> None:
 
 
 def seconds(call: Callable[[], None]) -> float:
-    """Of this process alone, on one thread: other processes do not count."""
+    """CPU seconds of this process only, on one thread, so that other processes do not count."""
     start = time.process_time()
     call()
     return time.process_time() - start
@@ -127,7 +127,7 @@ def inside(horizon: int) -> float:
     trial = Trial.alone("mine", {}, horizon=horizon + 1, eval_interval=horizon + 1)
     asked = seconds(
         lambda: [trial.due(step) for step in range(1, horizon + 1)]
-    )  # too short to be timed one by one
+    )  # too short to be timed individually
     return spent + total - loop + asked
 
 

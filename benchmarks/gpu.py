@@ -4,13 +4,13 @@
 
     python benchmarks/gpu.py STAGE ... [--device cuda] [--tiny]
 
-machine   copies, products, launches: the units of what follows
+machine   copies, products, launches: the units for the other stages
 exact     the masks of the GPU against those of the CPU
 step      every way of stepping, on the shapes of Llama-60M and -229M, against torch's fused AdamW
 refresh   a new mask: by our kernels, and by a sort
 training  launches and waits of a whole training step, refresh and report apart
-resume    whether a trial repeated, and one resumed, are bitwise the same
-memory    what a worker holds after each of many trials, and after one that ran out of memory
+resume    whether a repeated trial and a resumed one are bitwise the same
+memory    the memory of a worker after each of many trials, and after one that ran out of memory
 llama     tokens a second beside nanoGPT's loop on the same model
 """
 
@@ -144,7 +144,7 @@ def refresh(device: torch.device, tiny: bool) -> None:
 
 
 def _refreshes(scores: list[Tensor], count: int) -> dict[str, Callable[[], object]]:
-    """Ways to the mask of the `count` smallest; the last one breaks no ties."""
+    """Ways to compute the mask of the `count` smallest; the last one breaks no ties."""
     masks = flattest(scores, count)
 
     def together() -> Tensor:

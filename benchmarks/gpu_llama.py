@@ -39,12 +39,12 @@ def llama(device: torch.device, tiny: bool) -> None:
                 step()
             ms = queued_ms(step, device, 10 if tiny else 20, 1 if tiny else 3)
             found = counted(step, device) if device.type == "cuda" else None
-            told = f"{title:26} {tokens / ms * 1e3:12,.0f} tokens/s, {ms:.2f} ms"
+            line = f"{title:26} {tokens / ms * 1e3:12,.0f} tokens/s, {ms:.2f} ms"
             if found is not None:
-                told += (
+                line += (
                     f", GPU {found.gpu_ms:.2f} ms in {found.kernels} launches, {found.waits.total()} waits"
                 )
-            print(f"{told}, peak {peak_mib(step, device):,.0f} MiB", flush=True)
+            print(f"{line}, peak {peak_mib(step, device):,.0f} MiB", flush=True)
             step = None
             gc.collect()
 
@@ -77,7 +77,7 @@ def of_moments(base: torch.optim.Optimizer) -> IRE:
 def plain(
     task: Task, device: torch.device, *, compiled: bool, wrap: Callable = lambda base: base
 ) -> Callable[[], None]:
-    """As nanoGPT has it: the loss inside the compiled model, pinned batches, one ahead, fused AdamW."""
+    """As in nanoGPT: the loss inside the compiled model, pinned batches, one ahead, fused AdamW."""
     torch.manual_seed(0)
     inner = WithLoss(task.model().to(device))
     model = torch.compile(inner) if compiled else inner

@@ -1,6 +1,6 @@
 """Measures one call on a GPU: its time, its launches, its synchronisations; on a CPU, the operations that would launch.
 
-Host milliseconds end when Python has control back, with nothing queued before. Queued milliseconds are those of one
+Host milliseconds end when control returns to Python, with nothing queued before. Queued milliseconds are those of one
 call among many in a row, synchronised once, as in training.
 """
 
@@ -17,7 +17,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 READS = ("_local_scalar_dense", "nonzero", "masked_select", "unique")
-"""Operations whose result the host must know before it goes on."""
+"""Operations whose result the host must know before it continues."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def queued_ms(call: Callable[[], object], device: torch.device, calls: int = 20,
 
 
 def peak_mib(call: Callable[[], object], device: torch.device) -> float:
-    """The peak of what a call allocates, in MiB, without what was allocated before it."""
+    """The peak memory that a call allocates, in MiB, without earlier allocations."""
     if device.type != "cuda":
         call()
         return 0.0
@@ -75,7 +75,7 @@ def peak_mib(call: Callable[[], object], device: torch.device) -> float:
 
 
 def counted(call: Callable[[], object], device: torch.device) -> Counted:
-    """Call it twice: once for what it launches, once for where it waits."""
+    """Call it twice: once to count launches, once to locate waits."""
     if device.type != "cuda":
         with _Operations() as operations:
             call()

@@ -103,7 +103,7 @@ def memory(device: torch.device, tiny: bool) -> None:
 
 
 def _out_of_memory(device: torch.device) -> None:
-    """A trial whose batch cannot fit, and the one after it."""
+    """A trial whose batch cannot fit into memory, and the one after it."""
     task = load_task("stdlib-lm")
     task.batch_size = 2**22
     try:

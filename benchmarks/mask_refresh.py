@@ -1,4 +1,4 @@
-"""Measures what a refresh of the mask costs: the exact radix selection against topk, kthvalue and sort of all values.
+"""Measures the cost of a mask refresh: the exact radix selection against topk, kthvalue and sort of all values.
 
     python benchmarks/mask_refresh.py [--rounds 7] [--threads 1]
 
@@ -39,7 +39,7 @@ def by_kthvalue(scores: list[Tensor]) -> list[Tensor]:
 
 
 def refreshes(rounds: int) -> None:
-    """The exact mask of a set of gradients, 96 % of the embedding's being zero as in a Transformer."""
+    """The exact mask of a set of gradients, with 96 % zeros in the embedding, as in a Transformer."""
     for model, shapes in MODELS.items():
         torch.manual_seed(0)
         scores = [torch.randn(s) * torch.rand(()) for s in shapes()]
@@ -89,9 +89,9 @@ class LanguageModel(nn.Module):
 
 
 def training(rounds: int, compiled: bool, interval: int = 10) -> None:
-    """What `interval` steps with one refresh cost, over as many of fused AdamW.
+    """The cost of `interval` steps with one refresh, relative to as many steps of fused AdamW.
 
-    Put together from steps with and without a refresh, timed in turn with plain ones, in processor seconds:
+    It is combined from steps with and without a refresh, timed in turns with plain ones, in processor seconds:
     on a shared machine, changes of speed would hide a few per cent.
     """
     torch.manual_seed(0)

@@ -1,11 +1,11 @@
-"""Measures what a method costs over the optimizer inside it: a step through the registry and a bare one, in turns.
+"""Measures the overhead of a method over its optimizer: a step through the registry and a bare one, in turns.
 
     python benchmarks/method_step.py adamw muon lion
 
-Both step the same parameters with the same gradients and the same state, so that nothing but the way to the step
-differs: two models would differ by where in memory they happen to lie, which is worth some percent. Prints the median
-over pairs of (step of the method) / (bare step) in CPU time, with its 99 % interval, and the same for the bare step
-against itself; the aim is 1 +- 0.01.
+Both step the same parameters with the same gradients and the same state, so that only the way to the step differs: the
+place of two models in memory would make a difference of a few per cent. Prints the median over pairs of (step of the
+method) / (bare step) in CPU time, with its 99 % interval, and the same for the bare step against itself; the aim is
+1 +- 0.01.
 """
 
 import argparse
@@ -64,14 +64,14 @@ def steps(name: str, task: str) -> tuple[Step, Step]:
 
 
 def seconds(step: Step, repeats: int) -> float:
-    start = time.thread_time()  # of this thread alone: others on the machine do not count
+    start = time.thread_time()  # of this thread only, so that other load on the machine does not count
     for _ in range(repeats):
         step()
     return time.thread_time() - start
 
 
 def ratios(first: Step, second: Step, pairs: int, repeats: int) -> list[float]:
-    """(time of `first`) / (time of `second`), pair by pair; which of them begins takes turns."""
+    """(time of `first`) / (time of `second`) for each pair; they begin in turns."""
     found = []
     for pair in range(pairs):
         if pair % 2:
@@ -105,7 +105,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=1, help="steps of each in a pair (default 1)")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    gc.disable()  # a collection would fall into one step of a pair
+    gc.disable()  # a collection would happen in one step of a pair
     for name in arguments.methods:
         ours, theirs = steps(name, arguments.task)
         seconds(ours, 50), seconds(theirs, 50)

@@ -1,11 +1,11 @@
-"""Measures what a boosted step costs: every path against torch's fused step, and against the straightforward way.
+"""Measures the cost of a boosted step: every path against torch's fused step, and against the straightforward way.
 
     python benchmarks/optimizer_step.py [--rounds 15] [--threads 1] [--device cpu]
 
 Prints medians [quartiles] of ratios within interleaved pairs: base and variant run one after the other, in
 alternating order, so that slow phases of the machine hit both. Time is processor seconds with one thread, wall-clock
 with several, CUDA events on a GPU. Memory is counted from the profiler's
-allocator events: bytes a parameter that a step holds at its peak, without what it keeps.
+allocator events: peak bytes per parameter during a step, without the memory that it keeps.
 """
 
 import argparse
@@ -93,7 +93,7 @@ def boosted(base: Optimizer, **settings) -> IRE:
 
 
 def rebuilt(base: Optimizer, **settings) -> IRE:
-    base.register_step_post_hook(lambda *_: None)  # somebody waits for the base's own step
+    base.register_step_post_hook(lambda *_: None)  # so the base takes its own step
     return boosted(base, **settings)
 
 
@@ -141,7 +141,7 @@ def synchronise(device: str) -> None:
 def clock() -> float:
     """Processor seconds of this process, so that other processes on the machine do not count.
 
-    With several threads these would add up, so it is wall-clock then.
+    With several threads these would add up, so wall-clock is used then.
     """
     return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
 
@@ -177,7 +177,7 @@ def quartiles(values: list[float]) -> str:
 
 
 def scratch(step: Callable[[], object], count: int) -> float:
-    """Peak bytes a parameter that are allocated inside `step`, CPU only."""
+    """Peak bytes per parameter that are allocated inside `step`, CPU only."""
     with torch.profiler.profile(profile_memory=True, record_shapes=False) as profile:
         step()
     held = peak = 0

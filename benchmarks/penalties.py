@@ -1,4 +1,4 @@
-"""Measures what the methods of Novack et al. 2023 cost: time and memory of a step over plain SGD on the same data.
+"""Measures the cost of the methods of Novack et al. 2023: time and memory of a step over plain SGD on the same data.
 
     python benchmarks/penalties.py [--rounds 9] [--model resnet8] [--device cpu]
 
@@ -104,7 +104,7 @@ def ratios(reference: Training, variant: Training, rounds: int, device: str) -> 
 
 
 def peak_bytes(step: Callable[[], object], device: str) -> int:
-    """The peak of what a step allocates, in bytes."""
+    """The peak memory that a step allocates, in bytes."""
     if device == "cuda":
         torch.cuda.synchronize()
         before = torch.cuda.memory_allocated()

@@ -1,4 +1,4 @@
-"""Measures what a very long sweep costs its driver: 10,000 trials and 1,000,000 reports, with trials that take no time.
+"""Measures the driver's cost of a very long sweep: 10,000 trials and 1,000,000 reports, with trials that take no time.
 
 Search, ASHA, records and report are the real ones; only training is left out. Prints the driver's time for each
 tenth of the reports, which must not grow, its memory, and how long a resume and a report of the folder take.
@@ -25,7 +25,7 @@ METHODS = ("sgd", "sgd-ire", "adamw", "adamw-ire")
 
 
 def plan(trials: int, reports: int) -> Plan:
-    """A plan of the digits space in which every trial sends `reports` reports, and half of them meet a late rung."""
+    """A plan of the digits space in which every trial sends `reports` reports, and half of them reach a late rung."""
     text = find_space("digits").text
     horizon = 4 * reports
     replaced = text.replace("horizon = 240", f"horizon = {horizon}").replace(

@@ -1,4 +1,4 @@
-"""What `calibration.py` asks: response surfaces, methods of known speed, and one line a question."""
+"""The questions of `calibration.py`: response surfaces, methods of known speed, and one line per question."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from ire.sweeps.findings.calibration import SAME as SAME_TWICE
 
 FACTORS = (0.5, 0.7071, 1.0, 1.4142, 2.0)
 LONGER = (*FACTORS, 2.8284)
-"""A curve that a true speed-up of 2 does not leave."""
+"""Horizons of a curve that contains a true speed-up of 2."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class Surface:
     """Exponent of the horizon."""
     scale: float
     curvature: tuple[float, float, float]
-    """Of the loss along log lr, warm-up and log weight decay: added, or of its logarithm."""
+    """Curvature along log lr, warm-up and log weight decay, of the loss or its logarithm."""
     noise: float
     """Standard deviation between seeds, in the loss or its logarithm."""
     is_relative: bool
@@ -40,7 +40,7 @@ class Surface:
         return end * share**-self.slope
 
     def drawn(self, loss: np.ndarray, z: np.ndarray) -> np.ndarray:
-        """Final losses of runs whose expected ones are `loss`, for standard deviates `z`."""
+        """Final losses of runs with expected losses `loss`, for standard deviates `z`."""
         if self.is_relative:
             return loss * np.exp(self.noise * z - self.noise**2 / 2)
         return loss + self.noise * z
@@ -80,7 +80,7 @@ class Method:
     cost: float = 1.0
     """Gradients a step."""
     unused: bool = False
-    """Whether it pays for three settings that do nothing; a search at random does not mind."""
+    """Whether it has three additional settings without effect; they do not matter to a random search."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +90,7 @@ class Line:
     name: str
     methods: tuple[Method, ...]
     truth: float = 1.0
-    """The speed-up of the method that is judged, in gradient evaluations, over the hardest baseline."""
+    """The speed-up of the judged method, in gradient evaluations, over the hardest baseline."""
     tails: str = "normal"
     factors: tuple[float, ...] = FACTORS
     widens: bool = False
@@ -98,7 +98,7 @@ class Line:
     is_warm: bool = False
     """Whether each study begins with the trials of a study of another experiment (`--warm-start`)."""
     until: int | None = None
-    """Studies at most of a sweep that goes on until it is decided (`--until-decided`)."""
+    """The maximum number of studies of a sweep that continues until it is decided (`--until-decided`)."""
 
 
 BASE, SAME = Method(is_baseline=True), Method()
@@ -106,7 +106,7 @@ LINES = (
     Line(name=SAME_TWICE, methods=(BASE, SAME)),
     Line(name=FIVE, methods=(BASE, *(SAME,) * 5)),
     Line(
-        name="a dear baseline that ends 1 % lower",
+        name="an expensive baseline that ends 1 % lower",
         methods=(BASE, Method(is_baseline=True, lower=0.99, cost=2.0), SAME),
     ),
     Line(name="heavy tails", methods=(BASE, SAME), tails="heavy"),
@@ -122,7 +122,7 @@ LINES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """What a study spends: search trials and candidates of each method, confirm seeds."""
+    """The size of a study: search trials and candidates of each method, confirm seeds."""
 
     trials: int
     candidates: int

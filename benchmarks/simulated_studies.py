@@ -20,7 +20,7 @@ from ire.sweeps.search.stages import curve_contests
 from search_spaces.space import parse_space
 
 Study = list[np.ndarray]
-"""Of each method its final losses: (seeds,), of a baseline (seeds, 1 + factors) with its curve behind."""
+"""The final losses of each method: (seeds,), or for a baseline (seeds, 1 + factors), its curve after them."""
 
 
 NAMES = "adamw", "adamw-ire"
@@ -98,9 +98,9 @@ def _measured(
 
 
 def protocol_sweep(line: Line, surface: Surface, budget: Budget, number: int) -> tuple[list[Study], float]:
-    """Five studies searched by the protocol itself: a baseline and one method that is another name for it.
+    """Five studies searched by the protocol itself, of a baseline and one method that is another name for it.
 
-    And what the line before the confirm stage forecasts of three such studies.
+    Also returns the forecast for three such studies, from the line before the confirm stage.
     """
     factors = tuple(f for f in line.factors if f != 1.0)
     fields = {"lr": surface.published_lr, "ire": UNUSED if line.methods[1].unused else FIXED}
@@ -121,7 +121,7 @@ def protocol_sweep(line: Line, surface: Surface, budget: Budget, number: int) ->
         rules=RULES,
         space=space,
     )
-    draws, told = np.random.default_rng([number, 7]), None
+    draws, predicted = np.random.default_rng([number, 7]), None
     with tempfile.TemporaryDirectory() as folder:
         protocol = Protocol(plan, Path(folder))
         while trial := protocol.next_trial():
@@ -129,15 +129,15 @@ def protocol_sweep(line: Line, surface: Surface, budget: Budget, number: int) ->
             if spec.timing:
                 protocol.report(trial, _report(spec.horizon, None))
                 continue
-            if trial.stage == "confirm" and told is None:
-                told = forecast(replace(plan, studies=3), protocol.studies[0].arms)[NAMES[1]]
+            if trial.stage == "confirm" and predicted is None:
+                predicted = forecast(replace(plan, studies=3), protocol.studies[0].arms)[NAMES[1]]
             end = _end(line, method, surface, spec.settings, spec.horizon / space.horizon, spec.seed, draws)
             for step in (*spec.rungs, spec.horizon):
                 loss = surface.before(end, step / spec.horizon)
                 if not protocol.report(trial, _report(step, loss)):
                     break
-        assert told is not None
-        return [_losses(line, study) for study in protocol.studies], told
+        assert predicted is not None
+        return [_losses(line, study) for study in protocol.studies], predicted
 
 
 def _losses(line: Line, study: Any) -> Study:
@@ -165,7 +165,7 @@ def _end(
 
 
 def _imported(line: Line, surface: Surface, number: int) -> Imported:
-    """Ten trials a method and study of another experiment, drawn at random."""
+    """Ten randomly drawn trials per method and study of another experiment."""
     draws, trials = np.random.default_rng([number, 11]), []
     for i in range(50):
         for name, method in zip(NAMES, line.methods, strict=True):

@@ -1,4 +1,4 @@
-"""Disturbs small sweeps at random moments, with the faults that months of running bring, and compares what they record.
+"""Disturbs small sweeps at random moments, with the faults of months of operation, and compares their records.
 
 Each round starts a sweep, disturbs it until it is complete (resuming it whenever it ends early), and compares its
 records with those of the undisturbed sweep, loss by loss. The round's seed decides every random draw, so a round that

@@ -28,10 +28,10 @@ IN_THE_DRIVER = (
     *("disk full", "storage away", "storage answers wrongly", "clock jumps"),
     *("workers lost", "actor lost"),
 )
-"""What may befall the process that drives a sweep, at a random one of its writes."""
+"""Faults of the process that drives a sweep, at a random one of its writes."""
 
 WRITES = 100
-"""A fault comes at one of so many first writes of a run."""
+"""A fault occurs at one of this many first writes of a run."""
 
 
 def simulated_plan() -> Plan:

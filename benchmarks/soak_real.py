@@ -32,17 +32,17 @@ PROCESSES = {
 SIGNALS = {"killed": signal.SIGKILL, "terminated": signal.SIGTERM, "stopped": signal.SIGSTOP}
 
 ON_PROCESSES = tuple(f"{kind} {what}" for kind in ("driver", *PROCESSES) for what in SIGNALS)
-"""What may befall a process of a real sweep; one that was stopped goes on after some seconds."""
+"""Signals to a process of a real sweep; a stopped process continues after some seconds."""
 
 STOPPED_SECONDS = 5.0
 EARLY = 0.2
 """Share of the signals that are sent while Ray starts, up to `START_SECONDS` after the driver."""
 START_SECONDS = 30.0
 TRAINING_SECONDS = 6.0
-"""The others are sent up to so many seconds after the first report of a run; warm workers need 8 for all trials."""
+"""The others are sent within this many seconds after a run's first report; warm workers need 8 for all trials."""
 
 HANG_SECONDS = 900.0
-"""A run that takes longer hangs, which is a difference."""
+"""A run that takes longer counts as hung, which is a difference."""
 
 
 def real_sweep(folder: Path) -> None:
@@ -112,11 +112,13 @@ def _send(driver: subprocess.Popen, kind: str, what: str, results: Path, draws: 
         try:
             if found := [psutil.Process(driver.pid)] if kind == "driver" else below(driver.pid, kind):
                 found[0].send_signal(SIGNALS[what])
-                if what == "stopped" and kind != "driver":  # who waits for the driver continues it
+                if (
+                    what == "stopped" and kind != "driver"
+                ):  # the function that waits for the driver continues it
                     time.sleep(STOPPED_SECONDS)
                     found[0].send_signal(signal.SIGCONT)
                 return True
-        except psutil.NoSuchProcess:  # it has ended in the meantime
+        except psutil.NoSuchProcess:  # the process has ended in the meantime
             pass
         time.sleep(0.2)
     return False

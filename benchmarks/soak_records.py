@@ -7,17 +7,17 @@ from typing import Any
 from ire.sweeps.records.records import read_records
 
 CLOCKS = ("seconds", "steps_per_second", "optimizer_seconds")
-"""What differs between two runs on one machine, and nothing else may."""
+"""The only fields that may differ between two runs on one machine."""
 
 MOST_RUNS = 40
-"""Of one round: a sweep that needs more resumes makes no progress."""
+"""The maximum in one round: a sweep that needs more resumes makes no progress."""
 
 BETWEEN_RUNS = ("torn line", "doubled line", "events lost", "last events lost", "last reports lost")
-"""What is done to the records while nobody writes them."""
+"""Damage to the records while nobody writes them."""
 
 
 def rows(folder: Path) -> list[tuple[Any, ...]]:
-    """What must be equal in two sweeps: every trial and its reports, without times."""
+    """The parts that must be equal in two sweeps: every trial and its reports, without times."""
     return [
         (
             trial.spec,
@@ -31,7 +31,7 @@ def rows(folder: Path) -> list[tuple[Any, ...]]:
 
 
 def damage(folder: Path, what: str, draws: random.Random) -> None:
-    """Damage the records as `what` says: as a power cut, a storage or a person would."""
+    """Damage the records as `what` says, like a power cut, a storage or a person."""
     path = folder / ("trials.jsonl" if "event" in what else draws.choice(("trials.jsonl", "results.jsonl")))
     if what == "last reports lost":
         path = folder / "results.jsonl"

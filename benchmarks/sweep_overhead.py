@@ -1,9 +1,9 @@
-"""Measures what a whole sweep costs beyond its training: wall-clock over pure training time, after start-up.
+"""Measures the cost of a whole sweep beyond its training: wall-clock over pure training time, after start-up.
 
     python benchmarks/sweep_overhead.py [--trials 11] [--confirm-seeds 0] [--studies 1] [--max-concurrent N]
 
-Runs a digits sweep of four methods (40 trials by default) through the whole system; with confirm seeds and studies its
-later stages, too. Pure training time is the time that workers spend in optimizer steps; evaluation, reports, records,
+Runs a digits sweep of four methods (40 trials by default) through the whole system; with confirm seeds and studies also
+its later stages. Pure training time is the time that workers spend in optimizer steps; evaluation, reports, records,
 TensorBoard, Optuna and Tune are the overhead.
 Start-up ends when every slot has finished its first trial. The quiet pass, one trial at a time, does not count.
 """

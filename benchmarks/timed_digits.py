@@ -1,4 +1,4 @@
-"""The digits task; it logs when a trial's first step begins, when its last report is made, and the memory then.
+"""The digits task; logs when a trial's first step begins and when its last report is made, with the memory.
 
 Used by `trial_turnover.py`. Lines go to `marks.jsonl` beside the module (the benchmark works on a copy).
 """

@@ -1,4 +1,4 @@
-"""Measures what a training step costs beside a plain correct loop, and how long it waits for data.
+"""Measures the cost of a training step relative to a plain correct loop, and how long it waits for data.
 
     python benchmarks/training_step.py --data-dir DIR [--task cifar10-resnet56@tiny ...] [--device cuda]
 
@@ -37,7 +37,7 @@ MATRIX = 2048
 
 
 class Timed:
-    """An iterator that sums up the time spent waiting for it."""
+    """An iterator that adds up the time spent waiting for it."""
 
     def __init__(self, items: Iterator) -> None:
         self._items, self.seconds = items, 0.0
@@ -136,7 +136,7 @@ def measure(
         theirs.append(timed(plain.step, steps, device))
         ours.append(timed(training.advance, steps, device))
     second = statistics.median(ours)
-    plain.loss = plain._loss  # a compiled one is not counted
+    plain.loss = plain._loss  # compiled operations are not counted
     with FlopCounterMode(display=False) as counter:
         plain.step()
     examples = task.batch_size * getattr(task, "context", 1)

@@ -254,7 +254,7 @@ def test_one_of_several_baselines_must_be_faster_by_all_of_them():
     assert verdict_of({"a": even, "b": slow, "c": even}) == NOT_SHOWN
 
 
-def test_what_is_as_fast_as_a_cheap_baseline_is_not_faster_for_a_dear_one_that_ends_lower():
+def test_what_is_as_fast_as_a_cheap_baseline_is_not_faster_for_an_expensive_one_that_ends_lower():
     """SAM ends 1 % lower at twice the cost, a clone of AdamW like AdamW: per gradient it beats SAM and not AdamW."""
     of_h = 0.02 + 0.08 * FACTORS**-0.8
     noise = 1 + 0.003 * np.random.default_rng(1).standard_normal((2, 5))

@@ -57,8 +57,8 @@ def test_a_cheaper_baseline_that_ends_higher_has_a_curve_too(tmp_path):
     protocol = run(plan, tmp_path)
     arms = protocol.studies[0].arms
     curves = {t.arm for t in protocol.records.trials.values() if t.stage == "curve"}
-    dear_is_lower = arms["sam-sgd"].mean_cost < arms["sgd"].mean_cost
-    assert curves == ({"sgd", "sam-sgd"} if dear_is_lower else {"sgd"})
+    expensive_is_lower = arms["sam-sgd"].mean_cost < arms["sgd"].mean_cost
+    assert curves == ({"sgd", "sam-sgd"} if expensive_is_lower else {"sgd"})
 
 
 @pytest.mark.parametrize("name", ["digits", "stdlib-lm"])

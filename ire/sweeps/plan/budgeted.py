@@ -86,7 +86,7 @@ class BudgetedPlan(PlannedOptions):
         if isinstance(method, OwnArm):
             return max(
                 method.gradient_evaluations(settings, self.space.horizon)
-                for settings in self._dearest(method)
+                for settings in self._most_expensive(method)
             )
         settings = {"kappa": 1.0, "gamma": 0.5, "start_fraction": 0.0, "interval": 1, "lambda": 1.0}
         if method.ire:
@@ -106,7 +106,7 @@ class BudgetedPlan(PlannedOptions):
         """Gradient evaluations of a full trial of `method` with these settings."""
         return round(method.gradient_evaluations(settings, horizon) * self.space.full_batches(settings))
 
-    def _dearest(self, arm: Method) -> Iterator[dict[str, Any]]:
+    def _most_expensive(self, arm: Method) -> Iterator[dict[str, Any]]:
         """Settings of a training function's arm that include the most expensive one.
 
         They cover each optimizer and each end of IRE's boost, with masks as early and as often as the space allows.

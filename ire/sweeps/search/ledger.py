@@ -94,8 +94,11 @@ class Ledger:
 
     def may_start_in(self, plan: Plan) -> bool:
         """Whether another plan of the study, with more trials, would allow one more search trial."""
-        dearest = plan.most_expensive_trial(self.method)
-        return len(self.search) < plan.search_trials(self.method) and self.promised + dearest <= plan.budget
+        most_expensive = plan.most_expensive_trial(self.method)
+        return (
+            len(self.search) < plan.search_trials(self.method)
+            and self.promised + most_expensive <= plan.budget
+        )
 
     @property
     def search_is_over(self) -> bool:
