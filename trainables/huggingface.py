@@ -43,8 +43,8 @@ PICKLED = "training_args.bin"
 def training_arguments(trial: Trial, **own: Any) -> TrainingArguments:
     """`TrainingArguments` of a trial: its horizon, seed and device, no progress bar and no checkpoints of their own.
 
-    `own` are further arguments, or other values for them. Evaluations happen where the trial asks for them, by the
-    callback. Raises `InvalidInput` for an argument that the trial decides.
+    `own` adds arguments or changes their values. The callback starts evaluations where the trial asks for them.
+    Raises `InvalidInput` for an argument that the trial decides.
     """
     decided: dict[str, Any] = {"max_steps": trial.horizon, "seed": trial.seed, "data_seed": trial.seed}
     for name in (*decided, "num_train_epochs", "eval_strategy", "eval_steps"):
@@ -54,7 +54,7 @@ def training_arguments(trial: Trial, **own: Any) -> TrainingArguments:
                 "eval_interval in the space file"
             )
     usual: dict[str, Any] = {
-        "output_dir": str(Path(tempfile.gettempdir()) / "ire-huggingface"),  # made, and left empty
+        "output_dir": str(Path(tempfile.gettempdir()) / "ire-huggingface"),  # created, but stays empty
         "use_cpu": trial.device.type == "cpu",
         "save_strategy": "no",
         "logging_strategy": "no",  # the callback asks for the mean loss at each report
@@ -113,7 +113,7 @@ class TrialCallback(TrainerCallback):
     ) -> None:
         if self._kept is not None:
             self._kept.forget()
-        self._forget_scratch(args)  # of a save that the Trainer left out
+        self._forget_scratch(args)  # left by a save that the Trainer skipped
         if self._trial.due(state.global_step):
             self._is_due = control.should_log = control.should_evaluate = True
 
@@ -135,10 +135,10 @@ class TrialCallback(TrainerCallback):
         metrics: Mapping[str, Any] | None = None,
         **_: Any,
     ) -> None:
-        if not self._is_due:  # one of the script's own
+        if not self._is_due:  # the script's own evaluation
             return
         self._metrics |= metrics or {}
-        if self._loss not in self._metrics:  # of several evaluation sets the next one may have it
+        if self._loss not in self._metrics:  # with several evaluation sets the next one may have it
             return
         self._is_due, found, self._metrics = False, self._metrics, {}
         named = {name.removeprefix(PREFIX): value for name, value in found.items() if name.startswith(PREFIX)}
@@ -151,15 +151,15 @@ class TrialCallback(TrainerCallback):
             state.global_step, train_loss=self._train_loss, val_loss=found[self._loss], **further
         )
         if self._kept is not None and self._trial.save_due():
-            if not control.should_save:  # else the script keeps one of its own, which is read
+            if not control.should_save:  # otherwise the script's own checkpoint is read
                 self._scratch = tempfile.TemporaryDirectory(prefix="ire-huggingface-")
                 self._output_dir, args.output_dir = args.output_dir, self._scratch.name
-            self._keeps = control.should_save = True  # the Trainer saves when the evaluation is over
+            self._keeps = control.should_save = True  # the Trainer saves after the evaluation
 
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        if not self._keeps:  # one of the script's own
+        if not self._keeps:  # the script's own checkpoint
             return
         assert args.output_dir is not None
         folder = Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
@@ -168,7 +168,7 @@ class TrialCallback(TrainerCallback):
         self._trial.save({"files": files})
 
     def _of_all_workers(self, files: dict[str, Tensor]) -> dict[str, Tensor]:
-        """On worker 0 with what the others have written: each keeps its own random numbers."""
+        """The checkpoint on worker 0, with the files of the other workers: each keeps its own random generators."""
         if self._trial.world_size == 1:
             return files
         written: list[dict[str, Tensor]] = [{}] * self._trial.world_size

@@ -31,9 +31,9 @@ NOTICES = "lightning.pytorch.utilities.rank_zero"
 def trainer_arguments(trial: Trial, **own: Any) -> dict[str, Any]:
     """Arguments of `lightning.Trainer`: the trial's horizon and device, silent, and without checkpoints of its own.
 
-    `own` are further arguments, or other values for them. Validation happens where the trial asks for it, by the
-    callback. The Trainer's notices of its devices are turned off, unless their logger has a level already. Raises
-    `InvalidInput` for an argument that the trial decides.
+    `own` adds arguments or changes their values. The callback starts validation where the trial asks for it. The
+    Trainer's notices of its devices are turned off, unless their logger already has a level. Raises `InvalidInput`
+    for an argument that the trial decides.
     """
     for name in ("max_steps", "max_epochs", "max_time", "val_check_interval", "check_val_every_n_epoch"):
         if name in own:
@@ -52,7 +52,7 @@ def trainer_arguments(trial: Trial, **own: Any) -> dict[str, Any]:
         "enable_model_summary": False,
         "num_sanity_val_steps": 0,
     }
-    if trial.world_size > 1:  # their processes exist, and know their place from the environment
+    if trial.world_size > 1:  # the worker processes exist and read their rank from the environment
         usual |= {"strategy": "ddp", "devices": trial.world_size}
     return {**usual, **own, "max_steps": trial.horizon, "max_epochs": -1}
 
@@ -82,7 +82,7 @@ class TrialCallback(Callback):
         return None if folder is None else str(folder / FILE)
 
     def setup(self, trainer: "lightning.Trainer", pl_module: "lightning.LightningModule", stage: str) -> None:
-        """Let the trial say when the Trainer validates: its own intervals know neither rungs nor the last step."""
+        """Let the trial decide when the Trainer validates: its own intervals know neither rungs nor the last step."""
         loop = trainer.fit_loop.epoch_loop
         if not hasattr(loop, "_should_check_val_fx"):
             raise InvalidInput(
@@ -104,7 +104,7 @@ class TrialCallback(Callback):
     def on_exception(
         self, trainer: "lightning.Trainer", pl_module: "lightning.LightningModule", exception: BaseException
     ) -> None:
-        """Let Ctrl-C end the sweep: a Trainer ignores it from now on, and ends its process."""
+        """Let Ctrl-C end the sweep: from here on a Trainer would ignore it and end its process."""
         if isinstance(exception, KeyboardInterrupt):
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGINT, self._on_interrupt)
@@ -117,8 +117,8 @@ class TrialCallback(Callback):
         for loader in [] if combined is None else combined.flattened:
             if any(getattr(part, "generator", None) for part in (loader, getattr(loader, "sampler", None))):
                 raise InvalidInput(
-                    "TrialCallback(checkpoint=True): a DataLoader has a generator of its own, which no checkpoint "
-                    "keeps; leave generator=... out: trial.seed decides the order of the global one"
+                    "TrialCallback(checkpoint=True): a DataLoader has its own generator, whose state no checkpoint "
+                    "contains; leave out generator=...: the global generator, seeded with trial.seed, sets the order"
                 )
         if self._kept.forget():
             self._skip(trainer)
@@ -134,13 +134,13 @@ class TrialCallback(Callback):
             iter(fetcher)
             for _ in range(done):
                 next(fetcher)
-            fetcher.fetched -= done  # the Trainer adds them
-        assert self._trial.saved is not None  # which puts the generators where they were
+            fetcher.fetched -= done  # the Trainer adds them again
+        assert self._trial.saved is not None  # reading it restores the generators
 
     def on_train_epoch_start(
         self, trainer: "lightning.Trainer", pl_module: "lightning.LightningModule"
     ) -> None:
-        if trainer.current_epoch > 0:  # the first epoch's order has been drawn before
+        if trainer.current_epoch > 0:  # the first epoch's order is already drawn
             self._epoch_began = generators()
 
     def _is_due(self, trainer: "lightning.Trainer") -> bool:
@@ -159,13 +159,13 @@ class TrialCallback(Callback):
             self._trial.due(trainer.global_step)  # a step has been taken
 
     def on_validation_end(self, trainer: "lightning.Trainer", pl_module: "lightning.LightningModule") -> None:
-        if not self._is_due(trainer):  # one of the script's own
+        if not self._is_due(trainer):  # the script's own validation
             return
         found = {name: value.item() for name, value in trainer.callback_metrics.items() if value.numel() == 1}
         if self._loss not in found:
             raise InvalidInput(
-                f"step {trainer.global_step} was validated, and no {self._loss} was logged: self.log({self._loss!r}, "
-                "...) in validation_step, or TrialCallback(trial, loss=...) names it"
+                f"step {trainer.global_step} was validated, but no {self._loss} was logged: call "
+                f"self.log({self._loss!r}, ...) in validation_step, or name it with TrialCallback(trial, loss=...)"
             )
         train = found.get("train_loss", found.get("train_loss_step"))
         further = {

@@ -1,9 +1,9 @@
 """What a workload must provide, and where workloads are found.
 
-A task of our own is one file in `trainables/tasks/` (`stdlib-lm` is `stdlib_lm.py`), or a table in `tasks.toml`
-there if it is a network and a few numbers, and one file in `search_spaces/`; any other is named
-`package.module:Class`. Such a name is code that will be run. `NAME@tiny` is the task's scaled-down twin: the
-name says the scale wherever it is recorded.
+A task of the package is one file in `trainables/tasks/` (`stdlib-lm` is `stdlib_lm.py`), or a table in `tasks.toml`
+there if it is a network and a few numbers, and one file in `search_spaces/`; any other task is named
+`package.module:Class`. Such a name is code that will be run. `NAME@tiny` is the task's scaled-down twin, so records
+show the scale in the name.
 """
 
 import copy
@@ -33,9 +33,9 @@ from trainables.data.dataset import DataSet
 from trainables.models.linear_cross_entropy import IGNORED
 
 KEPT_COPIES = 4
-"""Forms of a task with other attributes that are kept in memory."""
+"""The number of variants of a task, with other attributes, that are kept in memory."""
 TARGETS = ("labels", "targets", "label", "target")
-"""Under these keys a batch that is a mapping holds its targets."""
+"""The keys under which a batch that is a mapping may hold its targets."""
 
 
 class Task(ABC):
@@ -45,13 +45,13 @@ class Task(ABC):
     batch_size: ClassVar[int]
     """Examples of one optimizer step, over all workers together."""
     tiny: ClassVar[Mapping[str, Any]] = {}
-    """Attributes that are smaller in the scaled-down twin; all else, the code above all, is the same."""
+    """Attributes that are smaller in the scaled-down twin; everything else, including the code, is the same."""
     original: ClassVar[Mapping[str, Any]] = {}
-    """Attributes that make the protocol the paper's, where it is another one."""
+    """Attributes that restore the paper's protocol where this task deviates from it."""
 
     study = 0
-    """The study whose split of the training data this is: what a task holds out for validation is a function of it,
-    unless the data comes with a validation split of its own. The test split is the same in every study."""
+    """The study whose split of the training data this is: the held-out validation data is a function of it, unless the
+    data comes with its own validation split. The test split is the same in every study."""
 
     def __init__(self, scale: str | None = None) -> None:
         """The task itself, or its `tiny` twin or `original` form by `scale`; raises `InvalidInput` if it has none."""
@@ -76,9 +76,9 @@ class Task(ABC):
         return others[number]
 
     def with_attributes(self, values: Mapping[str, Any]) -> "Task":
-        """The task with these values of its attributes, as a trial's settings `task.NAME` have them.
+        """The task with these values of its attributes, which are a trial's settings `task.NAME`.
 
-        The last few are kept, so that trials of equal values share what is computed once. Raises `InvalidInput` for an
+        The last few are kept, so that trials with equal values share cached properties. Raises `InvalidInput` for an
         attribute that the task does not have, or a value of another type.
         """
         if not values:
@@ -99,7 +99,7 @@ class Task(ABC):
         return task
 
     def split_seed(self, name: str) -> str:
-        """The seed of the split that this study makes of the data set `name`."""
+        """The seed with which this study splits the data set `name`."""
         return f"{name}, study {self.study}" if self.study else name
 
     @property
@@ -113,27 +113,29 @@ class Task(ABC):
             self.data.open(task=self.name)
 
     def data_identity(self) -> str | None:
-        """One line that no other data has: its name, and checksums of data, tokenizer and vocabulary.
+        """One line that identifies the data: its name, and checksums of data, tokenizer and vocabulary.
 
-        Each trial records it, and none continues or is compared on other data. None for a task that generates
-        its data and does not say which. Raises `InvalidInput` if the data is missing.
+        Each trial records it, and no trial continues or is compared on other data. None for a task that generates
+        its data and does not identify it. Raises `InvalidInput` if the data is missing.
         """
         return None if self.data is None else self.data.open(task=self.name).identity
 
     def check_same_data(self, recorded: str | None, *, whose: str, here: str | None = None) -> None:
-        """Raise `InvalidInput` unless the data here is that of the trials of `whose`; None matches any data.
+        """Raise `InvalidInput` unless the data here is the data `recorded` by `whose`; None matches any data.
 
-        `here` is the identity of the data, where it is known already.
+        `here` is the identity of the data here, if it is already known.
         """
         here = here or self.data_identity()
         if recorded is None or here is None or recorded == here:
             return
-        place, remedy = "", "run it with the Python and the packages it began with, or start anew"
+        place, remedy = "", "run it with the Python and the packages it began with, or start again"
         if self.data is not None:
             place = f" in {str(self.data.folder)!r}"
-            remedy = "prepare the former again (`ire data prepare`, --dir for another folder), or start anew"
+            remedy = (
+                "prepare the recorded data (`ire data prepare`, --dir for another folder), or start again"
+            )
         raise InvalidInput(
-            f"{whose} was made on the data {recorded!r}, but the data{place} is {here!r}: {remedy}"
+            f"{whose} was made with the data {recorded!r}, but the data{place} is {here!r}: {remedy}"
         )
 
     @abstractmethod
@@ -161,7 +163,7 @@ class Task(ABC):
         """The batches of `validation` or `test`, the same on every call."""
 
     def outputs(self, model: nn.Module, batch: Batch) -> Tensor:
-        """The model's outputs on a batch; logits (..., classes) for the losses below.
+        """The model's outputs on a batch, which for the losses below are logits (..., classes).
 
         If a batch is a mapping, the model receives all entries except the targets, by name.
         """
@@ -177,8 +179,8 @@ class Task(ABC):
         name = next((name for name in TARGETS if name in batch), None)
         if name is None:
             raise InvalidInput(
-                f"{self.name}: a batch has {', '.join(map(str, batch))} and no {' or '.join(TARGETS[:2])}; name its "
-                "targets so, or define `targets`"
+                f"{self.name}: a batch has {', '.join(map(str, batch))} but no {' or '.join(TARGETS[:2])}; rename its "
+                "targets, or define `targets`"
             )
         return batch[name]
 
@@ -197,8 +199,8 @@ class Task(ABC):
     def metric_sums(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Per batch, the sum of each metric over its predictions, and their number as `count`.
 
-        `loss` is required; everything is divided by the total count and reported as `val_<name>`. Targets of -100 are
-        no predictions, as in `cross_entropy`.
+        `loss` is required; each sum is divided by the total count and reported as `val_<name>`. Targets of -100 are
+        ignored, as in `cross_entropy`.
         """
         logits, targets = outputs.flatten(0, -2), self.targets(batch).flatten()
         return {
@@ -210,7 +212,7 @@ class Task(ABC):
     # Model and loss together: one module while training, one graph when compiled. A task may fuse them.
 
     def training_loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        """`loss` of `outputs`: what a training step differentiates, once."""
+        """`loss` of `outputs`, which a training step differentiates once."""
         return self.loss(self.outputs(model, batch), batch)
 
     def uniforms(
@@ -226,8 +228,8 @@ class Task(ABC):
         return None
 
     def sampled_training_loss(self, model: nn.Module, batch: Batch, uniforms: Tensor) -> Tensor:
-        """What a curvature pass differentiates, once, where there are `uniforms`: a loss that may be compiled."""
-        raise NotImplementedError(f"{type(self).__name__} has uniforms and no sampled_training_loss")
+        """The loss that a curvature pass differentiates once, where there are `uniforms`; it may be compiled."""
+        raise NotImplementedError(f"{type(self).__name__} has uniforms but no sampled_training_loss")
 
     def evaluation_sums(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """`metric_sums` of `outputs` in single precision; gradients are off."""
@@ -276,7 +278,7 @@ def _task_class(name: str) -> type[Task]:
         name = registered(TASKS)[name].value
     if ":" in name:
         module_name, _, class_name = name.partition(":")
-        search_for_modules([os.getcwd()])  # as `python -m` would; a console script leaves it out
+        search_for_modules([os.getcwd()])  # as with `python -m`; a console script does not add it
         try:
             module = importlib.import_module(module_name)
         except ImportError as error:
@@ -302,7 +304,7 @@ def _task_class(name: str) -> type[Task]:
 
 
 def search_for_modules(folders: Iterable[str]) -> None:
-    """Also search these folders for tasks from outside the package."""
+    """Also search these folders for modules from outside the package."""
     sys.path.extend(folder for folder in folders if folder not in sys.path)
 
 

@@ -1,4 +1,4 @@
-"""A batch of any shape: tensors in tuples, lists and mappings, nested at will; cut, split and moved as one."""
+"""A batch of any shape: tensors in tuples, lists and mappings, nested to any depth; cut, split and moved as one."""
 
 import copy
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
@@ -13,7 +13,7 @@ from ire.plain_values import is_list, is_mapping, is_tuple
 
 Batch = Any
 """A tensor, or a tuple, a list or a mapping of batches. The first axis of every tensor counts the examples; lists and
-arrays with an entry an example are cut with the tensors, and whatever else there is belongs to all examples."""
+arrays with one entry per example are cut with the tensors, and everything else belongs to all examples."""
 
 
 def examples(batch: Batch) -> int:
@@ -33,18 +33,18 @@ def cut(batch: Batch, start: int, stop: int) -> Batch:
 
 
 def split(batch: Batch, size: int) -> list[Batch]:
-    """Consecutive parts of `size` examples; the last one has what is left."""
+    """Consecutive parts of `size` examples; the last one has the remainder."""
     count = examples(batch)
     return [_cut(batch, start, start + size, count) for start in range(0, count, size)]
 
 
 def chunk(batch: Batch, parts: int) -> list[Batch]:
-    """At most so many parts of equal size, as `Tensor.chunk` makes them."""
+    """At most that many parts of equal size, as `Tensor.chunk` makes them."""
     return split(batch, max(1, -(-examples(batch) // parts)))
 
 
 def moved(batch: Batch, device: torch.device | str) -> Batch:
-    """The batch with its tensors, and arrays as tensors, on `device`; from pinned memory without waiting."""
+    """The batch with its tensors, and its arrays as tensors, on `device`; copies from pinned memory do not wait."""
     device = torch.device(device)
     waits = device.type != "cuda"
 

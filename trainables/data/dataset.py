@@ -17,14 +17,14 @@ class Reading:
     tokenizer: str | None = None
     """`--tokenizer`; None means the data set's own."""
     glob: str | None = None
-    """`--glob`: which files of a folder are read; None means all that look like texts by name."""
+    """`--glob`: which files of a folder are read; None means all whose names look like those of texts."""
 
 
 AS_USUAL = Reading()
 
 
 class DataSet(ABC):
-    """One data set; several tasks may use it. Stateless: it lies under `data_folder()` / `name`."""
+    """One data set; several tasks may use it. Stateless: its store is `data_folder()` / `name`."""
 
     name: str
 
@@ -71,7 +71,7 @@ class DataSet(ABC):
     def convert(self, source: Path, say: Say, *, into: Path | None = None, how: Reading = AS_USUAL) -> Store:
         """Make the store in the folder `into`, by default its own, from the folder or archive `source`.
 
-        Raises `InvalidInput` if it is other data, or for options of `how` that it does not take.
+        Raises `InvalidInput` for other data, or for options in `how` that the data set does not take.
         """
         self.check_is_text(how)
         into = into or self.folder
@@ -79,7 +79,7 @@ class DataSet(ABC):
             return self.read(folder, say, into=into)
 
     def check_is_text(self, how: Reading) -> None:
-        """Raise `InvalidInput` for options of a text, which most data sets are not."""
+        """Raise `InvalidInput` for options that only text data sets take."""
         for name, value in (("--tokenizer", how.tokenizer), ("--glob", how.glob)):
             if value is not None:
                 raise InvalidInput(f"{name} {value!r}: {self.name} is not a text data set")

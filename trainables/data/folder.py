@@ -14,7 +14,7 @@ def data_folder() -> Path:
 
 
 def given_data_folder(folder: str | os.PathLike[str] | None) -> str | None:
-    """The folder that a user chose, by argument or environment, as an absolute path; None if there is neither."""
+    """The folder that a user chose, by argument or environment, as an absolute path; None without either."""
     chosen = folder or os.environ.get(VARIABLE)
     return str(Path(chosen).expanduser().resolve()) if chosen else None
 

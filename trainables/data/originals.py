@@ -47,12 +47,12 @@ def check_no_pointer(path: Path) -> None:
 
 
 def is_archive(path: Path) -> bool:
-    """Whether the name is that of an archive that can be unpacked."""
+    """Whether the name is that of a supported archive."""
     return path.name.lower().endswith(ARCHIVES)
 
 
 def is_hidden(path: Path, root: Path) -> bool:
-    """Whether a part of the path below `root` is one that systems and editors leave behind."""
+    """Whether part of the path below `root` is something that operating systems and editors leave behind."""
     return any(part.startswith(".") or part == "__MACOSX" for part in path.relative_to(root).parts)
 
 
@@ -69,7 +69,7 @@ def folders_in(folder: Path) -> list[Path]:
 
 
 def fingerprint(source: Path) -> str:
-    """Changes with the names, sizes and times of the files of `source`: whether it may be what was read before."""
+    """A fingerprint of the names, sizes and times of the files of `source`, to recognise what was read before."""
     digest = hashlib.sha256(str(source.resolve()).encode())
     for path in files_below(source):
         status = path.stat()
@@ -93,7 +93,7 @@ def unpacked(source: Path, scratch: Path, say: Say) -> Generator[Path, None, Non
         unpack(source, Path(folder))
         try:
             yield Path(folder)
-        except InvalidInput as error:  # of a file that the user knows by another name
+        except InvalidInput as error:  # the user knows this file by another name
             raise InvalidInput(str(error).replace(folder, str(source))) from error
 
 
@@ -141,7 +141,7 @@ def unpack(archive: Path, into: Path) -> None:
                 _take_out(opened, into)
     except (Refused, FILTERED) as error:
         raise InvalidInput(
-            f"{archive}: a member is refused: it is not a plain file in its own folder ({error}); nothing was taken"
+            f"{archive}: a member is refused: it is not a plain file in its own folder ({error}); nothing was unpacked"
         ) from error
     except UNREADABLE as error:
         raise InvalidInput(

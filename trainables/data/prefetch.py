@@ -14,10 +14,10 @@ R = TypeVar("R")
 _END = object()
 
 _making: weakref.WeakKeyDictionary[threading.Thread, threading.Event] = weakref.WeakKeyDictionary()
-"""The threads that make items, each with what ends it."""
+"""The threads that make items, each with the event that ends it."""
 
 LAST_ITEM_SECONDS = 30.0
-"""How long the end of the process waits for an item that is being made."""
+"""How long the exiting process waits for an item that is being made."""
 
 
 def ahead(items: Iterator[T], depth: int) -> Iterator[T]:
@@ -64,7 +64,7 @@ def ahead(items: Iterator[T], depth: int) -> Iterator[T]:
 
 @atexit.register
 def _end() -> None:
-    """End all threads before Python ends: one that is inside torch by then aborts the process."""
+    """End all threads before Python exits: a thread still inside torch would abort the process."""
     making = dict(_making)
     for closed in making.values():
         closed.set()

@@ -21,9 +21,9 @@ from ire.plain_values import is_table
 INDEX = "index.json"
 FORMAT = 1
 ENCODINGS = ("tokenizer.json", "words.txt")
-"""Files beside the arrays in which an encoding of texts is saved; the second in stores of earlier versions."""
+"""Files beside the arrays that hold a text encoding; stores of earlier versions have the second one."""
 DIGITS = 16
-"""Hexadecimal digits of a checksum that people see."""
+"""Hexadecimal digits of a checksum in messages and records."""
 CHUNK = 1 << 24  # bytes hashed at a time
 
 
@@ -64,7 +64,7 @@ class Store:
     def identity(self) -> str:
         """One line that no other data has: its name, and checksums of arrays, tokenizer and vocabulary.
 
-        Where the data came from and where it lies is not part of it.
+        It does not depend on where the data came from or where it is stored.
         """
         arrays = {
             name: [entry["shape"], entry["dtype"], entry["sha256"]]
@@ -126,7 +126,7 @@ def open_store(folder: Path, *, remedy: str, check_sizes: bool = True) -> Store:
 
 
 def write_array(folder: Path, name: str, values: np.ndarray) -> None:
-    """Write one array of a store to be; `write_index` completes it."""
+    """Write one array of a store that `write_index` will complete."""
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f".{name}.{os.getpid()}"
     np.ascontiguousarray(values).tofile(temporary)
@@ -140,9 +140,9 @@ def write_index(
     moved: Mapping[str, Path] | None = None,
     **facts: Any,
 ) -> Store:
-    """Complete a store: `arrays` maps names to (shape, dtype) of files that lie there as `NAME.bin`.
+    """Complete a store: `arrays` maps names to (shape, dtype) of the files `NAME.bin` in the folder.
 
-    Those of `moved` lie elsewhere in the folder, and become `NAME.bin` when everything is hashed.
+    The files in `moved` have other names in the folder, and become `NAME.bin` once everything is hashed.
     """
     moved = moved or {}
     entries: dict[str, Entry] = {
@@ -164,7 +164,7 @@ def write_index(
 
 
 def note_origin(store: Store, **origin: str) -> None:
-    """Add to the index of a store what it was made from; its identity does not depend on it."""
+    """Record in the index of a store what it was made from; the store's identity does not depend on it."""
     _put_index(store.folder, {**store.index, "made_from": origin})
 
 

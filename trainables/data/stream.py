@@ -3,9 +3,9 @@
     def train_batches(self, *, seed, start):
         return batches(self.dataset, batch_size=self.batch_size, seed=seed, start=start, workers=4)
 
-Map-style data sets (a length, and an example for a number) begin at any step at once. Iterable ones are read
-again up to there. Random numbers that a data set draws, from torch, numpy or `random`, are also a function of
-(seed, step), with any number of workers; training's own random numbers are not touched.
+Map-style data sets (a length, and an example for each index) can begin at any step. Iterable ones are read again up
+to that step. Random numbers that a data set draws, from torch, numpy or `random`, are also a function of (seed, step),
+with any number of workers; training's own random numbers are not touched.
 """
 
 import itertools
@@ -46,11 +46,11 @@ def batches(
     """The endless stream of training batches from step `start` on; batch t is a function of `seed` and t.
 
     `workers` processes load ahead (one at most for an iterable data set, whose order would depend on their
-    number); with `pin_memory`, by default where there is a GPU, batches lie in pinned memory. Each epoch of a
-    map-style data set is a permutation of its own, unless `shuffle` is off. An iterable one shuffles
-    itself (`set_epoch` is called with the number of the epoch), or within a `buffer` of so many examples. What
-    does not fill a batch is left out of an epoch. `collate` makes a batch of a list of examples. Raises
-    `InvalidInput` for less data than one batch.
+    number); with `pin_memory`, the default where there is a GPU, batches are in pinned memory. Each epoch of a
+    map-style data set has its own permutation, unless `shuffle` is off. An iterable one shuffles
+    itself (`set_epoch` is called with the number of the epoch), or is shuffled within a `buffer` of that many
+    examples. Examples that do not fill a batch are left out of the epoch. `collate` makes a batch from a list of
+    examples. Raises `InvalidInput` for less data than one batch.
     """
     pinned = torch.cuda.is_available() if pin_memory is None else pin_memory
     if is_map_style(dataset):
@@ -73,7 +73,7 @@ def once(
     collate: Collate = default_collate,
     pin_memory: bool | None = None,
 ) -> Iterator[Batch]:
-    """A data set once and in order, the last batch with what is left: for `eval_batches`. The same every time."""
+    """One ordered pass over a data set, for `eval_batches`; the last batch has the remainder. Always the same."""
     pinned = torch.cuda.is_available() if pin_memory is None else pin_memory
     if is_map_style(dataset):
         steps = _Steps(dataset, batch_size, 0, False, collate, keep_last=True)
@@ -107,7 +107,7 @@ def _loader(dataset: Any, workers: int, pinned: bool, sampler: Any = None) -> It
             sampler=sampler,
             num_workers=workers,
             pin_memory=pinned and torch.cuda.is_available(),
-            generator=torch.Generator(),  # or it would draw from training's
+            generator=torch.Generator(),  # otherwise it would draw from training's
         )
     )
     try:
@@ -212,7 +212,7 @@ class _Epochs(IterableDataset[Batch]):
             epoch += 1
 
     def _first_epoch(self) -> tuple[int, int]:
-        """The epoch in which `start` lies, and the steps before it that are read again."""
+        """The epoch that contains `start`, and the number of its earlier steps, which are read again."""
         try:
             steps = len(cast(Sized, self._dataset)) // self._batch_size
         except TypeError:
@@ -234,7 +234,7 @@ class _Epochs(IterableDataset[Batch]):
 
 
 def _shuffled(examples: Iterator[Any], size: int, draws: torch.Generator) -> Iterator[Any]:
-    """The examples, each drawn from those among the next `size`; in order if that is 0."""
+    """The examples, each drawn from the next `size` ones; in order if `size` is 0."""
     if size <= 1:
         yield from examples
         return
@@ -248,7 +248,7 @@ def _shuffled(examples: Iterator[Any], size: int, draws: torch.Generator) -> Ite
 
 
 class _Draws:
-    """Separate global random states for torch, numpy and `random`, whose use leaves the others unchanged."""
+    """Separate global random states for torch, numpy and `random`; their use leaves training's states unchanged."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed

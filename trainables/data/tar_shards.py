@@ -1,8 +1,7 @@
 """WebDataset's shards, plain tar files of `KEY.EXTENSION`, as a map-style data set: any example at once.
 
-The files are indexed once by their headers, which reads nothing but headers. So a sweep may shuffle all
-examples, and resume at any step; reading them in order is what gave these files their form, and a shuffle over slow
-network disks will be slow.
+The files are indexed once, and only their headers are read for it. So a sweep can shuffle all examples and resume at
+any step. The format is designed for reading in order, so a shuffle over slow network disks is slow.
 """
 
 import glob
@@ -35,7 +34,7 @@ class TarShards(Dataset[Any]):
     """The examples of some shards, each a dictionary from extension to content, and `__key__`.
 
     `shards` is a pattern (`data/train-{000..127}.tar`, `data/train-*.tar`) or a list of files. Content is decoded by
-    its extension: images to uint8 (3, h, w), `.cls` to a number, `.json`, `.txt`, `.npy`; all else is bytes, since
+    its extension: images to uint8 (3, h, w), `.cls` to a number, `.json`, `.txt`, `.npy`; the rest stays bytes, since
     unpickling can run code. `transform` maps this dictionary to the example that goes into a batch.
     """
 
@@ -48,7 +47,7 @@ class TarShards(Dataset[Any]):
         self.files = _files(shards)
         self._transform = transform
         self._extensions: list[str] = []
-        # a row a member: its shard, where it begins and ends there, its extension; a row an example: its first member
+        # one row per member: its shard, where it begins and ends, its extension; one row per example: its first member
         self._members = {name: array("q") for name in ("shard", "begin", "size", "extension")}
         self._examples = array("q")
         self._keys: list[str] = []
@@ -60,7 +59,7 @@ class TarShards(Dataset[Any]):
             digest.update(column.tobytes())
         digest.update("\0".join(self._keys).encode())
         self.fingerprint = digest.hexdigest()
-        """Changes with the names, the order and the sizes of all files in the shards."""
+        """A fingerprint of the names, the order and the sizes of all files in the shards."""
         self._opened: tuple[int, dict[int, BinaryIO]] = (os.getpid(), {})
 
     def __len__(self) -> int:
@@ -110,13 +109,13 @@ class TarShards(Dataset[Any]):
             raise InvalidInput(f"{path}: truncated; fetch it again")
 
     def _end_of(self, shard: int) -> int:
-        """Where the last member of the shard that was indexed last ends."""
+        """Where the last member of `shard`, the one that was just indexed, ends; 0 if it has no members."""
         if not self._members["shard"] or self._members["shard"][-1] != shard:
             return 0
         return self._members["begin"][-1] + self._members["size"][-1]
 
     def _file(self, shard: int) -> BinaryIO:
-        if self._opened[0] != os.getpid():  # a worker has positions of its own
+        if self._opened[0] != os.getpid():  # each worker has its own file positions
             self._opened = (os.getpid(), {})
         files = self._opened[1]
         if shard not in files:
@@ -172,5 +171,5 @@ def _decoded(content: bytes, extension: str, path: Path) -> Any:
     except InvalidInput:
         raise
     except (ValueError, EOFError, TypeError) as error:
-        raise InvalidInput(f"{path}: is not what .{kind} says ({error})") from error
+        raise InvalidInput(f"{path}: does not contain what .{kind} promises ({error})") from error
     return content

@@ -50,7 +50,7 @@ def held(task: str) -> Callable[[Any], Any]:
     """The function of that name; raises `InvalidInput` if this process does not have it."""
     if task not in _FUNCTIONS:
         name = task.partition(":")[2]
-        written = name if name.isidentifier() else "train"  # a lambda has no such name
+        written = name if name.isidentifier() else "train"  # a lambda's name is no identifier
         raise InvalidInput(
             f"the sweep's training function {name!r} comes from a notebook or an interactive session: "
             f"put it into a file, such as train.py, and continue from Python: from train import {written}; "

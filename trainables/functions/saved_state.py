@@ -18,11 +18,11 @@ class SavedState:
     def __init__(self) -> None:
         self._state: Any = None
         self._generators: Mapping[str, Any] | None = None
-        self._others: list[dict[str, Any]] = []  # of workers 1, 2, ... at the last report
+        self._others: list[dict[str, Any]] = []  # generators of workers 1, 2, ... at the last report
 
     def load(self, checkpoint: Mapping[str, Any], rank: int) -> None:
         """Take the state from a checkpoint, on the worker of that rank."""
-        kept = checkpoint["generators"]  # older checkpoints hold those of worker 0 alone
+        kept = checkpoint["generators"]  # older checkpoints hold only those of worker 0
         self._generators = kept[rank if rank < len(kept) else 0] if is_list(kept) else kept
         self._state = checkpoint["state"]
 
@@ -55,7 +55,9 @@ def check_plain(value: Any, *, where: str = "state") -> None:
     if isinstance(value, Mapping):
         for key, entry in cast(Mapping[Any, Any], value).items():
             if not isinstance(key, str | int):
-                raise InvalidInput(f"trial.save: the key {key!r} in {where} must be a text or a whole number")
+                raise InvalidInput(
+                    f"trial.save: the key {key!r} in {where} must be a string or a whole number"
+                )
             check_plain(entry, where=f"{where}[{key!r}]")
     elif is_list(value) or is_tuple(value):
         for index, entry in enumerate(value):

@@ -104,7 +104,7 @@ class _Loader(importlib.abc.SourceLoader):
             None,
             lines,
             self._file,
-        )  # tracebacks: not the file of by then
+        )  # tracebacks show this text, not what the file contains by then
         super().exec_module(module)
 
     def get_data(self, path: str) -> bytes:

@@ -1,4 +1,4 @@
-"""The handle of a training function: what a trial asks of it, and the way its losses go back.
+"""The handle of a training function: it passes the trial's settings in and its losses back.
 
     def train(trial):
         torch.manual_seed(trial.seed)
@@ -331,7 +331,7 @@ class Trial(Given):
 
     def _at(self, step: Any) -> int:
         """Note that the loop has taken `step` steps; returns that number as a Python integer."""
-        if self._waits_for_save:  # but `save` was not called
+        if self._waits_for_save:  # `save` was not called
             self._waits_for_save = False
             self._watch.start(self.step)
         self._progress.step = checked_step(step, self.spec)

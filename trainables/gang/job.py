@@ -9,7 +9,7 @@ class Job(TypedDict):
     spec: dict[str, Any]
     """`TrialSpec.to_dict`."""
     checkpoint: str | None
-    """A folder or its URI, as `prefixes`."""
+    """A folder or its URI, like `prefixes`."""
     prefixes: str | None
     checkpoint_seconds: float
     keep_last: bool
@@ -17,16 +17,16 @@ class Job(TypedDict):
 
 
 class Gang(TypedDict):
-    """The workers; a trial with another gang than the last one's starts its own."""
+    """The workers; a trial whose gang differs from the last one's starts its own."""
 
     workers: int
     cpus_per_worker: int
     gpus_per_worker: float
     storage: str
-    """Ray Train's own, never read."""
+    """The folder that Ray Train needs; never read."""
     import_path: list[str]
     sources: dict[str, Any] | None
-    """Of a training function's script: the fields of `Sources`."""
+    """The fields of `Sources`, for the script of a training function."""
     data_dir: str | None
 
 

@@ -17,11 +17,11 @@ class Mailbox:
     def __init__(self) -> None:
         self._changed = asyncio.Condition()
         self._job: Job | None = None
-        self._number = 0  # of the current job; 0 is none
+        self._number = 0  # of the current job; 0 means none
         self._done = False
         self._closed = False
         self._messages: list[Message] = []
-        self._requests = 0  # messages asked for; a request after a message says: go on
+        self._requests = 0  # messages asked for; a request after a message means: go on
         self._delivered = 0
         self._workers: list[Any] = []  # actor handles of the gang that took the job
         self._diagnoses: dict[int, str] = {}  # by rank
@@ -60,9 +60,9 @@ class Mailbox:
 
     async def diagnoses(self) -> str:
         """Return the diagnoses of workers that hung on the current job, and forget them."""
-        told = "\n".join(f"worker {rank}: {text}" for rank, text in sorted(self._diagnoses.items()))
+        diagnoses = "\n".join(f"worker {rank}: {text}" for rank, text in sorted(self._diagnoses.items()))
         self._workers, self._diagnoses = [], {}
-        return told
+        return diagnoses
 
     async def close(self) -> None:
         """Abandon the current job and end the gang."""

@@ -59,7 +59,7 @@ class Messenger:
         last = report["step"] == self._spec.horizon or report["diverged"]
         stands = True
         if self._rank == 0:
-            is_past = report["step"] < training.step  # sent again, and the mask of then is gone
+            is_past = report["step"] < training.step  # sent again: the mask of that step is lost
             self._reports.append(report)
             self._flat_fractions.append({} if is_past else training.flat_fractions())
             rung = report["step"] in self._spec.rungs and not last
@@ -79,7 +79,7 @@ class Messenger:
         self._guard.__exit__(*error)
 
     def _hangs(self, diagnosis: str) -> None:
-        """Called from the guard's thread: report and exit; the trial's actor restarts the gang."""
+        """Report and exit; called from the guard's thread. The trial's actor restarts the gang."""
         ray.get(self._mailbox.hung.remote(self._number, self._rank, diagnosis))
         time.sleep(DIAGNOSIS_SECONDS)
         os._exit(1)
@@ -94,7 +94,7 @@ class Messenger:
             self._send(prefix=training.gradient_evaluations)
 
     def flush(self, error: str | None = None, *, gang_is_well: bool = False) -> None:
-        """Send what is left as the trial's last message; `error` is that of the worker that raised it."""
+        """Send the remaining reports as the trial's last message; `error` comes from the worker that raised it."""
         if self._rank == 0 or error:
             self._send(last=True, error=error, gang_is_well=gang_is_well)
 

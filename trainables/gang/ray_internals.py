@@ -1,4 +1,4 @@
-"""Every use of Ray beyond its public interface, each with the consequence where a release lacks it ("Without: ...").
+"""Every use of Ray beyond its public interface, each with the consequence if a release lacks it ("Without: ...").
 
 `lacking` lists the consequences when a sweep starts; a test keeps the list empty for the installed release.
 
@@ -22,20 +22,20 @@ CALLBACKS, CLEANER = "_create_default_callbacks", "PlacementGroupCleanerCallback
 DATASETS = "DatasetsCallback"
 """Starts a process for Ray's datasets, which are not used here."""
 CONNECT = ("_connect_and_get_accessor", "_check_connected")
-"""How the state is connected: of newer releases, and of older ones such as 2.51."""
+"""How the connection to the state is made: in newer releases, and in older ones such as 2.51."""
 UNAUTHENTICATED = "AuthenticationError"
 """Of `ray.exceptions`, in newer releases."""
 LOADER, CLIENT = "AuthenticationTokenLoader", "GcsClient"
 """Of Ray's compiled part: what keeps the token of a process, and what shows it to a cluster."""
 AUTHENTICATION = "ray._private.authentication.authentication_token_setup"
 IDLE, KEEPS, NEEDED = "_actor_cache", "_maybe_cache_trial_actor", "increase_max"
-"""Where Tune keeps the actors that no trial uses, what puts them there, and how it learns how many will be needed."""
+"""Where Tune keeps idle actors, what puts them there, and how Tune learns how many it will need."""
 TRAIN = "RAY_TRAIN_V2_ENABLED"
 """Chooses between the two versions of Ray Train; the second is the default from Ray 2.51 on."""
 
 
 def lacking() -> list[str]:
-    """What follows from each thing that this release of Ray lacks, a line each."""
+    """The consequence of each feature that this release of Ray lacks, one line each."""
     from ray.train.torch import TorchTrainer
 
     found: list[str] = []
@@ -107,7 +107,7 @@ def forget_token() -> None:
 def refuses_the_token(address: str) -> bool:
     """Whether the cluster at `address` answers, and refuses this process's token, or that it has none.
 
-    Without: `ray.init` asks 20 times, a second apart, before it says so.
+    Without: `ray.init` tries 20 times, a second apart, before it reports this.
     """
     host, _, port = address.rpartition(":")
     try:
@@ -164,8 +164,7 @@ def kill_processes() -> None:
 def abandoned_placement_groups() -> list[str]:
     """Placement groups of this job's gangs whose controllers died, as hexadecimal ids. Without: none are known.
 
-    Ray keeps them until the job ends (ray#54305). The State API also knows creators, but only where the cluster has a
-    dashboard.
+    Ray keeps them until the job ends (ray#54305). The State API also knows their creators, but needs a dashboard.
     """
     state = _state()
     if state is None:
@@ -174,7 +173,9 @@ def abandoned_placement_groups() -> list[str]:
     found: list[str] = []
     for table in _accessor(state).get_placement_group_table():
         group = entry.FromString(table)
-        has_creator = group.creator_actor_id != ray.ActorID.nil().binary()  # the driver's own have none
+        has_creator = (
+            group.creator_actor_id != ray.ActorID.nil().binary()
+        )  # the driver's own groups have none
         is_abandoned = has_creator and group.creator_actor_dead and not group.is_detached
         is_there = group.state != entry.REMOVED
         if is_abandoned and is_there and group.creator_job_id.hex() == job:
@@ -185,7 +186,7 @@ def abandoned_placement_groups() -> list[str]:
 def keep_idle_actors(controller: Any, resources: Any, more: int) -> None:
     """Let Tune keep `more` (below 0: fewer) idle actors with these `resources`. Without: it keeps one.
 
-    It ends all others as soon as no trial waits for them. `controller` is what Tune shows to a scheduler.
+    Tune ends all others as soon as no trial waits for them. `controller` is the object that Tune passes to schedulers.
     """
     idle = getattr(getattr(controller, "_tune_controller", controller), IDLE, None)
     if hasattr(idle, NEEDED):
@@ -196,8 +197,8 @@ def without_cleaner(trainer: type) -> type:
     """A TorchTrainer that never loses its placement group to Ray's own cleaner, and starts no process for datasets;
     without: as Ray does.
 
-    The cleaner asks whether the controller is alive, but it asks the cluster that the environment names, or that was
-    started last on the machine: with two of them it mistakes live ones for dead. A gang frees its own.
+    The cleaner checks that the controller is alive, but it asks the cluster that the environment names, or the last
+    one started on the machine: with two clusters it takes live controllers for dead. A gang frees its own group.
     """
     create = getattr(trainer, CALLBACKS, None)
     if create is None:
@@ -249,7 +250,7 @@ def _driver() -> Any:
 
 
 def _state() -> Any:
-    """What answers questions about the cluster that is connected, if it has the tables of placement groups."""
+    """The accessor of the connected cluster's state, if it has the tables of placement groups."""
     with contextlib.suppress(ImportError, AttributeError):
         from ray._private.state import state
 

@@ -1,6 +1,6 @@
-"""What every worker of a gang does: it takes jobs from the mailbox and trains them, one after another.
+"""The loop of every worker in a gang: take jobs from the mailbox and train them, one after another.
 
-It stands apart from `trainables.gang.trainable`, so that processes that start workers do not import what trains.
+It is separate from `trainables.gang.trainable`, so that processes that only start workers do not import training code.
 """
 
 import os
@@ -85,7 +85,7 @@ def _serve(mailbox: Any, import_path: list[str]) -> None:
                 traceback.clear_frames(error.__traceback__)  # they hold the trial's tensors
                 messenger.flush(error=text, gang_is_well=True)
                 continue
-            # Not raised: it is the trial's own error, and every restart would repeat it.
+            # Not raised: the error is the trial's own, and every restart would repeat it.
             messenger.flush(error=traceback.format_exc())
             if world_size > 1:  # peers may wait for this worker in a collective; its exit releases them
                 os._exit(1)
@@ -97,8 +97,8 @@ def _serve(mailbox: Any, import_path: list[str]) -> None:
 def is_of_a_peer(error: BaseException) -> bool:
     """Whether an exception in one worker means that another worker, or the connection to it, is lost.
 
-    The errors of NCCL and of the stores have their own classes in torch; gloo's are recognised by the source file
-    that they name.
+    torch has classes for the errors of NCCL and of the stores; gloo's errors are recognised by the source file that
+    they name.
     """
     seen: list[BaseException] = []
     at: BaseException | None = error

@@ -7,7 +7,7 @@ seven sevenths (0.1429) would not: shares are rounded down before Ray sees them.
 import math
 
 UNITS = 10_000
-"""Of one CPU or GPU (`RESOURCE_UNIT_SCALING` in Ray)."""
+"""Units of one CPU or GPU (`RESOURCE_UNIT_SCALING` in Ray)."""
 
 
 def units(amount: float) -> int:
@@ -16,7 +16,7 @@ def units(amount: float) -> int:
 
 
 def share(amount: float) -> float:
-    """The request to Ray with which as many fit as `places` says."""
+    """The request to Ray of which as many fit as `places` says."""
     return units(amount) / UNITS
 
 

@@ -2,7 +2,7 @@
 
 A TorchTrainer per trial starts six processes and polls every two seconds: tens of seconds around a second of
 training. Here the trial's actor is reused by Tune (`reuse_actors=True`), and the TorchTrainer inside it runs
-one function that takes jobs from a mailbox until told to end. Workers, process group, CUDA context and
+one function that takes jobs from a mailbox until the mailbox closes. Workers, process group, CUDA context and
 loaded data stay warm; a new trial costs a message.
 """
 
@@ -30,34 +30,35 @@ from trainables.gang.shares import share
 from trainables.gang.watchdog import Watchdog
 
 COLLECT_SECONDS = 1.0
-"""Seconds between checks whether the gang of a silent trial is alive."""
+"""Seconds between checks that the gang of a silent trial is alive."""
 
 POLL_SECONDS = 0.5
-"""Seconds between checks of Ray Train's controller on its workers (default 2): how late it notices their end."""
+"""Seconds between the checks that Ray Train's controller makes on its workers (default 2), so how late it notices
+their end."""
 
 END_SECONDS = 4.0
 """Seconds for a clean end of the gang before its processes are left to Ray."""
 
 REPLACE_SECONDS = 60.0
-"""The same for a gang that is replaced, whose resources the new one needs."""
+"""The same for a gang that is replaced: the new one needs its resources."""
 
 ANSWER_SECONDS = 15.0
-"""A hung worker diagnoses itself; one that has not done so after these seconds is killed."""
+"""A hung worker diagnoses itself; after this many seconds without a diagnosis it is killed."""
 
 WAITING_SECONDS = 120.0
-"""A trial that no worker takes for these seconds says what it waits for, and again at every doubling."""
+"""After this many seconds without a worker a trial reports what it waits for, and again at every doubling."""
 
 
 class GangTrainable(Trainable):
     """The Tune side of a gang. Its config is a `Config`; each result holds one `Message` in `messages`."""
 
     def setup(self, config: Any, function: bytes | None = None) -> None:
-        """`function` is the pickled training function of a sweep whose function no file holds."""
+        """`function` is the pickled training function, for a sweep whose function is not in a file."""
         self._function = function
         os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", str(POLL_SECONDS))
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # a process that no worker uses
         self._gang: Gang = config["gang"]
-        # Not softly: Ray could move it to a node that has just died, before it notices.
+        # No soft affinity: Ray could move the actor to a node that has just died, before Ray notices.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         as_actor: Any = ray.remote(num_cpus=0, scheduling_strategy=cast(Any, here))
         self._mailbox: Any = as_actor(Mailbox).remote()
@@ -79,7 +80,7 @@ class GangTrainable(Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        self._watchdog.excuse(time.monotonic() - self._stepped)  # while it was not listened to
+        self._watchdog.excuse(time.monotonic() - self._stepped)  # while nobody read its messages
         try:
             return {"messages": [self._next_message()]}  # in a list: Tune flattens what is in a dictionary
         finally:
@@ -96,14 +97,14 @@ class GangTrainable(Trainable):
             self._watchdog = Watchdog(self._watchdog.limit)
             self._is_taken_up = False
             self._start_gang()  # the mailbox hands it the same job
-        else:  # nothing new: come back soon, so that Tune can stop this trial in between
+        else:  # nothing new: return soon, so that Tune can stop this trial in between
             message = Message(notice=self._look_after_silence())
         self._broken = message.error is not None and not message.gang_is_well
         return message
 
     def _trouble(self) -> Trouble:
         """Why the gang ended during a trial."""
-        if self._placement_group:  # its owner may be gone with the workers
+        if self._placement_group:  # its owner may have died with the workers
             remove_placement_group_by_id(self._placement_group)
         diagnoses: str = _answer(self._mailbox.diagnoses.remote())
         if diagnoses:
@@ -116,7 +117,7 @@ class GangTrainable(Trainable):
         return Trouble(kind="workers lost", cause=str(self._loss))
 
     def _look_after_silence(self) -> str | None:
-        """A notice if a trial has long been silent; kills workers that do not react at all."""
+        """A notice if a trial has been silent for long; kills workers that do not react at all."""
         silence = self._watchdog.silence
         if not self._is_taken_up and silence >= self._next_notice:
             self._next_notice = 2 * silence
@@ -124,7 +125,7 @@ class GangTrainable(Trainable):
             free = {name: free for name, free in available.items() if name in ("CPU", "GPU")}
             need = f"{self._gang['workers']} x {self._gang['cpus_per_worker']} CPU"
             need += f" + {self._gang['gpus_per_worker']} GPU" if self._gang["gpus_per_worker"] else ""
-            return f"no worker has started for {silence:.0f} s: it needs {need}, free are {free}"
+            return f"no worker has started for {silence:.0f} s: it needs {need}, and {free} are free"
         if self._is_taken_up and not self._killed and silence >= self._watchdog.limit + ANSWER_SECONDS:
             self._killed = True
             for worker in ray.get(self._mailbox.workers.remote()):
@@ -139,14 +140,14 @@ class GangTrainable(Trainable):
         ray.get(self._mailbox.close.remote())
         self._thread.join(seconds)
         ray.kill(self._mailbox)
-        if self._placement_group:  # a long step ends here; if all has ended, there is nothing left to free
+        if self._placement_group:  # interrupts a long step; after a clean end nothing is left to free
             remove_placement_group_by_id(self._placement_group)
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Does nothing: workers write their own checkpoints, and a sweep does not resume through Tune."""
 
     def load_checkpoint(self, checkpoint: Any) -> None:
-        """Nothing, for the same reason."""
+        """Does nothing, for the same reason."""
 
     def _post(self, config: Config) -> None:
         self._watchdog = Watchdog(config["job"]["hang_seconds"])
@@ -183,7 +184,7 @@ class GangTrainable(Trainable):
             run_config=ray.train.RunConfig(
                 name=f"gang-{self.trial_id}",
                 storage_path=gang["storage"],
-                # Ray would count over all trials of the gang; `step` restarts it and counts for each
+                # Ray would count over all trials of the gang; `step` restarts the gang and counts per trial.
                 failure_config=ray.train.FailureConfig(max_failures=0),
             ),
         )
@@ -194,7 +195,7 @@ class GangTrainable(Trainable):
 
 
 def _answer(reference: Any) -> Any:
-    """Of the mailbox; Ray's own types take one reference for a list."""
+    """Results from the mailbox; Ray's own types take one reference for a list."""
     return ray.get(reference)
 
 

@@ -1,4 +1,4 @@
-"""Detects that a trial has become silent, and shows what it is doing instead of training.
+"""Detects that a trial has become silent, and shows where it is stuck.
 
 A trial is silent when it has not reported for `MULTIPLE` times its longest interval so far, and at least for the
 seconds that the sweep allows (`--hang-seconds`): compiling and loading data take their time at the beginning.
@@ -26,7 +26,7 @@ class Watchdog:
         self._last = time.monotonic()
 
     def heard(self) -> None:
-        """The trial has given a sign of life; the time before the first is no interval."""
+        """Note a sign of life; the time before the first one is not an interval."""
         if self._heard_before:
             self._longest = max(self._longest, self.silence)
         self._heard_before = True
@@ -86,7 +86,7 @@ class HangGuard:
         while not self._over.wait(max(0.05, self._watchdog.limit - self._watchdog.silence)):
             if not self._is_paused and self._watchdog.silence >= self._watchdog.limit:
                 self._on_hang(
-                    f"no report for {self._watchdog.silence:.0f} s; it stands at\n{stack(self._watched)}"
+                    f"no report for {self._watchdog.silence:.0f} s; it is at\n{stack(self._watched)}"
                 )
                 return
 

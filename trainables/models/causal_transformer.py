@@ -1,4 +1,4 @@
-"""A small decoder-only Transformer, built of torch's own layers, in which no position sees a later one."""
+"""A small decoder-only Transformer, built from torch's own layers; no position sees a later one."""
 
 import math
 
@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 
 class CausalTransformer(nn.Module):
-    """Tokens (batch, length) to logits (batch, length, vocabulary) of each next one, from the tokens up to it.
+    """Tokens (batch, length) to logits (batch, length, vocabulary) of each next token, from the tokens before it.
 
-    `norm_first` puts layer norms before attention and MLP (and one at the end), else they come after. Positions are
+    `norm_first` puts layer norms before attention and MLP (and one at the end), otherwise after them. Positions are
     learned vectors or sines (Vaswani et al. 2017); `tied` shares the embedding with the output layer, and then
     embeddings are scaled by √dim.
     """

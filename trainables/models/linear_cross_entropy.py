@@ -1,8 +1,8 @@
 """Cross-entropy of a linear output layer in chunks of rows: the logits of a whole batch never exist.
 
-36,000 tokens and a vocabulary of 50,304 are 7.2 GB of logits in single precision, and a softmax and its gradient
-two times as much again. Here the gradient is worked out with the loss, one chunk at a time, and kept in the
-size of the hidden states and of the weight.
+36,000 tokens and a vocabulary of 50,304 make 7.2 GB of logits in single precision, and a softmax and its gradient
+add twice as much. Here the gradient is computed with the loss, one chunk at a time, and stored only for the hidden
+states and the weight.
 """
 
 from collections.abc import Iterator
@@ -13,13 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 CHUNK_ELEMENTS = 1 << 27
-"""Logits of one chunk, at most: 512 MiB in single precision."""
+"""The maximum number of logits in a chunk: 512 MiB in single precision."""
 IGNORED = -100
 """The target that does not count, as in `torch.nn.functional.cross_entropy`."""
 
 
 def needs_chunks(rows: int, vocabulary: int) -> bool:
-    """Whether the logits of so many rows are more than one chunk."""
+    """Whether the logits of that many rows are more than one chunk."""
     return rows * vocabulary > CHUNK_ELEMENTS
 
 
@@ -49,7 +49,7 @@ def linear_metric_sums(hidden: Tensor, weight: Tensor, targets: Tensor) -> dict[
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
-    """Loss and gradients in one pass over the chunks: three products a chunk, as forward and backward have."""
+    """Loss and gradients in one pass over the chunks: three products per chunk, as in forward and backward."""
 
     @staticmethod
     def forward(
@@ -107,7 +107,7 @@ def drawn(logits: Tensor, uniforms: Tensor) -> Tensor:
 def drawn_by_blocks(logits: Tensor, uniforms: Tensor, width: int = 128) -> Tensor:
     """The labels of `drawn` up to rounding, without its arrays of all shares: for a compiler.
 
-    First the block of `width` labels in which the distribution function passes the number, then the label in it.
+    First finds the block of `width` labels in which the distribution function passes the number, then the label in it.
     """
     count = logits.shape[-1]
     normaliser = logits.float().logsumexp(-1, keepdim=True)

@@ -4,9 +4,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-VOCABULARY_MULTIPLE = (
-    64  # rows of the embedding are padded to it: faster matrices, the extra rows are never a target
-)
+VOCABULARY_MULTIPLE = 64
+"""Embedding rows are padded to a multiple of it, for faster matrix products; the extra rows are never targets."""
 
 
 class Llama(nn.Module):
@@ -48,7 +47,7 @@ class Llama(nn.Module):
         return logits(self.llama, text)
 
     def hidden(self, text: Tensor) -> Tensor:
-        """What the output layer is applied to, (batch, length, dim)."""
+        """The input of the output layer, (batch, length, dim)."""
         return self.llama.model(input_ids=text, use_cache=False).last_hidden_state
 
     @property

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 class Normalised(nn.Module):
     """`network` on images given as bytes (b, c, h, w), which are normalised by each channel's `mean` and `std`.
 
-    Both are of pixels in [0, 1]. Images travel to the device as bytes, a quarter of the traffic.
+    Both refer to pixels in [0, 1]. Images are copied to the device as bytes, which is a quarter of the traffic.
     """
 
     mean: Tensor

@@ -23,9 +23,9 @@ def vgg16(*, classes: int, hidden: int, narrower: int = 1) -> "Vgg":
 class Vgg(nn.Module):
     """Images (b, 3, 32, 32) to logits (b, classes).
 
-    `channels` lists the convolutions and poolings, divided by `narrower`. With `hidden` units the head is that of
-    torchvision, as is the initialisation: 7x7 pooling, two hidden layers with dropout; with none it is linear, and
-    initialised as torch does.
+    `channels` lists the convolutions and poolings, divided by `narrower`. With `hidden` units, head and initialisation
+    are those of torchvision: 7x7 pooling, two hidden layers with dropout; without, the head is linear and torch
+    initialises it.
     """
 
     def __init__(

@@ -10,7 +10,7 @@ def vision_transformer(
 
     The class is read from a class token. (The released code of Wang et al. 2024 averages over the patches.)
     """
-    # Only where it is used: it must match torch's build.
+    # Imported only where it is used, because it must match torch's build.
     from torchvision.models import VisionTransformer  # pyright: ignore[reportMissingTypeStubs] - it has none
 
     return VisionTransformer(

@@ -1,4 +1,4 @@
-"""Wide residual networks (Zagoruyko and Komodakis, 2016): pre-activation blocks, k times as wide, no dropout."""
+"""Wide residual networks (Zagoruyko and Komodakis, 2016): pre-activation blocks, k times wider, no dropout."""
 
 from torch import Tensor, nn
 from torch.nn import functional as F

@@ -1,6 +1,6 @@
 """Explicit regularizers on a micro-batch: λ times the squared norm of the gradient of a scalar.
 
-They differ in the scalar alone, one a file; `penalized.py` has what they share, the double backward.
+They differ only in the scalar, one per file; `penalized.py` has the double backward that they share.
 Novack et al. 2023.
 """
 

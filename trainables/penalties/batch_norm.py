@@ -1,6 +1,6 @@
 """Batch norm with a cheap second derivative: three sums and two linear combinations.
 
-torch differentiates its backward twice in some forty elementwise passes, a third of a penalized step. With
+torch differentiates its backward twice in about forty elementwise passes, a third of a penalized step. With
 x̂ = (x − μ)/σ, k = γ/σ, and sums over the M elements of a channel,
 
     s₁ = Σg,  s₂ = Σg x̂,       ∂x = k (g − s₁/M − x̂ s₂/M),  ∂γ = s₂,  ∂β = s₁

@@ -1,4 +1,4 @@
-"""What torch hands from the forward pass of our own functions to their backward pass: its types, which torch lacks."""
+"""Types, which torch lacks, of what the forward pass of an autograd function leaves for its backward pass."""
 
 from typing import Protocol
 
@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 class Context(Protocol):
-    """The context of a function; a function that keeps more in it has a context of its own."""
+    """The context of a function; a function that stores more in it has its own context class."""
 
     @property
     def saved_tensors(self) -> tuple[Tensor, ...]: ...

@@ -1,7 +1,7 @@
-"""A convolution whose second derivative is made of convolutions' own gradients.
+"""A convolution whose second derivative consists of gradients of convolutions.
 
 For y = x ∗ w, torch expresses the derivative of its backward by convolutions with kernels as large as the image, for
-which no library has a fast path. Both are gradients of convolutions again: for cotangents u of ∂x and v of ∂w,
+which no library has a fast path. But these are again gradients of convolutions: for cotangents u of ∂x and v of ∂w,
 
     of ∂y:  u ∗ w + x ∗ v
     of x:   the input gradient of a convolution with kernel v
@@ -32,7 +32,7 @@ def convolution(
     """`torch.nn.functional.conv2d`, cheap to differentiate twice unless `padding` is a word."""
     if isinstance(padding, str):
         return F.conv2d(input, weight, bias, stride, padding, dilation, groups)
-    if torch.is_autocast_enabled(input.device.type):  # it would cast inside, where backward does not see it
+    if torch.is_autocast_enabled(input.device.type):  # it would cast inside, unseen by backward
         dtype = torch.get_autocast_dtype(input.device.type)
         input, weight = input.to(dtype), weight.to(dtype)
         bias = None if bias is None else bias.to(dtype)
@@ -68,7 +68,7 @@ class _Convolution(torch.autograd.Function):
 
 
 class _Gradient(torch.autograd.Function):
-    """The gradients of x and weight for an output gradient g; None for one that is not wanted."""
+    """The gradients of x and weight for an output gradient g; None for one that is not needed."""
 
     @staticmethod
     def forward(
@@ -76,7 +76,7 @@ class _Gradient(torch.autograd.Function):
     ) -> tuple[Tensor | None, Tensor | None]:
         ctx.save_for_backward(g, x, weight)
         ctx.how = how
-        ctx.set_materialize_grads(False)  # no convolutions of zeros
+        ctx.set_materialize_grads(False)  # avoid convolutions of zeros
         return _gradients(g, x, weight, how, wanted)
 
     @staticmethod

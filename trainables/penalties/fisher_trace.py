@@ -1,7 +1,7 @@
 """FT: the scalar is the loss against labels drawn from the model, once for each micro-batch.
 
-‖∇L̂_M‖² is an unbiased estimate of Tr F / m: the same primitive as IRE's curvature. The true labels stay in the
-training loss (Novack et al. 2023, `FishLoss`).
+‖∇L̂_M‖² is an unbiased estimate of Tr F / m: the same primitive as IRE's curvature. The training loss keeps the
+true labels (Novack et al. 2023, `FishLoss`).
 """
 
 from torch import Tensor

@@ -1,7 +1,7 @@
 """The gradient of a loss with a gradient penalty, by one double backward.
 
-For a network of convolutions this is three times a plain gradient: 1 forward, 2 backward, 4 backward through the
-backward, 2 for what arrives at the activations.
+For a convolutional network this costs three plain gradients: 1 forward, 2 backward, 4 backward through the backward,
+and 2 for the gradients that arrive at the activations.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ class Penalized:
     """∇(L + λ‖∇s‖²), and the value of the penalty."""
 
     gradient: list[Tensor | None]
-    """One a parameter; None where neither the loss nor the penalty depends on it."""
+    """One per parameter; None where neither the loss nor the penalty depends on it."""
     penalty: Tensor
     """‖∇s‖², without λ; a scalar."""
 
@@ -43,7 +43,7 @@ def penalized_gradient(
 
 
 def _known(slopes: Iterable[Tensor | None]) -> list[Tensor]:
-    """Those that the scalar depends on; torch's own annotations have no None."""
+    """The gradients of the parameters that the scalar depends on; torch's own annotations have no None."""
     return [slope for slope in slopes if slope is not None]
 
 

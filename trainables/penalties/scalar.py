@@ -1,4 +1,4 @@
-"""What a penalty is made of: a scalar of one micro-batch, whose gradient is to be small."""
+"""The scalar of a micro-batch whose gradient a penalty keeps small."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Where a forward pass is going to be differentiated twice: layers whose second derivative torch makes expensive."""
+"""Replaces layers whose second derivative is expensive in torch, for forward passes that are differentiated twice."""
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -13,14 +13,14 @@ from trainables.penalties.batch_norm import batch_norm
 from trainables.penalties.convolution import convolution
 
 CHEAPER: dict[Callable[..., Any], Callable[..., Tensor]] = {F.batch_norm: batch_norm, F.conv2d: convolution}
-"""The same values and derivatives by other routes."""
+"""Functions of torch, and cheaper ones with the same values and derivatives."""
 
 
 @contextmanager
 def differentiable_twice() -> Generator[None, None, None]:
-    """For the forward pass of a penalty, whatever the model: values are torch's own, to rounding.
+    """A context for the forward pass of a penalty, for any model; values equal torch's own up to rounding.
 
-    Attention runs by the kernel that has a second derivative at all.
+    Attention uses the only kernel that has a second derivative.
     """
     with _Substitution(), sdpa_kernel(SDPBackend.MATH):
         yield

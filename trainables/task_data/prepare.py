@@ -1,7 +1,7 @@
-"""`ire data prepare`: from the original files, here or downloaded, to what tasks read.
+"""`ire data prepare`: converts the original files, local or downloaded, to the form that tasks read.
 
-A store is made in a folder of its own and takes its place when it is complete, so a folder always holds the
-whole data of one source.
+A store is made in a separate folder and moved into place when it is complete, so a folder always holds the whole data
+of one source.
 """
 
 import contextlib
@@ -32,9 +32,9 @@ def prepare(
 ) -> Path:
     """Prepare the data of `task` below `into` (the data folder by default) and return its folder.
 
-    It comes from `source`, or is downloaded. A data set that is complete is verified and left alone: other data
-    replaces it only with `replace`. One that is damaged is repaired from the source it was made of. `tokenizer` and
-    `glob`, the files of a folder that are read, are for texts: see `trainables.data.text`. Raises `InvalidInput`.
+    The data comes from `source`, or is downloaded. A complete data set is verified and left unchanged: other data
+    replaces it only with `replace`. A damaged one is repaired from the source it was made from. `tokenizer` and
+    `glob`, which selects files of a folder, are for texts: see `trainables.data.text`. Raises `InvalidInput`.
     """
     with data_in(into):
         data = data_of(task)
@@ -50,7 +50,9 @@ def prepare(
                     _check_tokenizer(_verified(data, task), tokenizer)
                     return data.folder
                 if _holds(data, task, source, how):
-                    say(f"{data.folder} is complete, and made of the same files; its checksums are right")
+                    say(
+                        f"{data.folder} is complete and was made from the same files; its checksums are correct"
+                    )
                     return data.folder
             _make(data, task, source, how, replace=replace, say=say)
         store = data.open(task=task)
@@ -59,12 +61,12 @@ def prepare(
 
 
 def _make(data: DataSet, task: str, source: Path | None, how: Reading, *, replace: bool, say: Say) -> None:
-    """Make the store beside its place, then move it there."""
+    """Make the store beside its final place, then move it there."""
     new = _beside(data, "new")
-    is_begun = (new / PROGRESS).is_file()  # of a text, which goes on where it was stopped
+    is_begun = (new / PROGRESS).is_file()  # of a text, which continues where it was stopped
     if not is_begun:
         shutil.rmtree(new, ignore_errors=True)
-    for left in new.glob("unpacked-*"):  # by a process that was killed
+    for left in new.glob("unpacked-*"):  # left by a process that was killed
         shutil.rmtree(left)
     try:
         downloads = data_folder() / "downloads" / data.name
@@ -90,7 +92,7 @@ def _beside(data: DataSet, what: str) -> Path:
 
 
 def _recover(data: DataSet) -> None:
-    """Undo a replacement that was cut off between its two renames."""
+    """Undo a replacement that was interrupted between its two renames."""
     place, old = data.folder.resolve(), _beside(data, "old")
     if old.exists() and not place.exists():
         old.rename(place)
@@ -101,7 +103,7 @@ def _fingerprint(source: Path, glob: str | None) -> str:
 
 
 def _holds(data: DataSet, task: str, source: Path, how: Reading) -> bool:
-    """Whether the store is sound and of `source`; False if it is damaged, `InvalidInput` if it is sound other data."""
+    """Whether the store is intact and made from `source`; False if it is damaged; `InvalidInput` for other data."""
     try:
         store = data.open(task=task)
         store.verify()
@@ -113,21 +115,21 @@ def _holds(data: DataSet, task: str, source: Path, how: Reading) -> bool:
         return True
     of = f", made from {origin['source']!r}" if origin else ""
     raise InvalidInput(
-        f"{str(data.folder)!r} already holds {store.identity}{of}: to replace it by what is in {str(source)!r} add "
-        "--replace (trials of the old data can then not be continued), or choose another --dir"
+        f"{str(data.folder)!r} already holds {store.identity}{of}: to replace it with {str(source)!r} add "
+        "--replace (trials on the old data can then not continue), or choose another --dir"
     )
 
 
 def _check_repaired(data: DataSet, made: Store) -> None:
-    """Raise `InvalidInput` if what was made in the place of a damaged store is not the same data."""
+    """Raise `InvalidInput` if the store made in place of a damaged one does not hold the same data."""
     try:
         before = open_store(data.folder, remedy="", check_sizes=False).index["arrays"]
     except InvalidInput:
-        return  # not even its index can be read
+        return  # its index cannot be read either
     if before != made.index["arrays"]:
         raise InvalidInput(
-            f"the data in {str(data.folder)!r} is damaged, and what was given is other data than it was made of; add "
-            "--replace to take it all the same"
+            f"the data in {str(data.folder)!r} is damaged, and the source is not the data it was made from; add "
+            "--replace to use it anyway"
         )
 
 
@@ -137,14 +139,14 @@ def _verified(data: DataSet, task: str) -> Store:
         store.verify()
     except InvalidInput as error:
         raise InvalidInput(
-            f"{error}; if it was prepared --from a folder or with a --tokenizer give them again, else delete "
+            f"{error}; if it was prepared with --from or --tokenizer, give them again, otherwise delete "
             f"{str(data.folder)!r} first"
         ) from error
     return store
 
 
 def _check_tokenizer(store: Store, asked: str | None) -> None:
-    """Raise `InvalidInput` if the tokens of the store are not those that `asked` would give."""
+    """Raise `InvalidInput` if the tokenizer `asked` would not give the tokens of the store."""
     made_by = store.facts.get("tokenizer")
     if asked is not None and not is_called(asked, made_by, store.folder):
         raise InvalidInput(
@@ -167,7 +169,7 @@ def _alone(data: DataSet) -> Generator[None, None, None]:
             try:
                 yield
             finally:
-                with contextlib.suppress(OSError):  # Windows keeps a file that is open
+                with contextlib.suppress(OSError):  # Windows does not delete open files
                     path.unlink()
     finally:
         for folder in made:  # the preparation failed

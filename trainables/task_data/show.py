@@ -28,22 +28,22 @@ EXAMPLES = 5
 CHARACTERS = 160
 """Characters shown of each text."""
 CLASSES = 20
-"""Up to this many classes are listed one by one; of more, the smallest and the largest."""
+"""Up to this many classes are listed one by one; otherwise only the smallest and the largest."""
 SECONDS = 2.0
-"""The time for which batches are read to measure their rate."""
+"""Seconds for which batches are read to measure their rate."""
 ENLARGED = 96
 """Smallest side of an image in the sheet, in pixels."""
 
 
 def show(name: str, *, sheet: Path | None = None, say: Say = print) -> None:
-    """Say what the task `name` trains on; of images, write `sheet` (NAME-data.png by default), a PNG.
+    """Describe the data of the task `name`; for images, also write `sheet` (NAME-data.png by default), a PNG.
 
-    Its rows are training images as they are augmented, the images that these were made of, and those of validation and
-    test. Raises `InvalidInput` without the data.
+    Its rows are augmented training images, the same images without augmentation, and validation and test images. Raises
+    `InvalidInput` without the data.
     """
     task = load_task(name)
     task.check_data()
-    say(f"{name}: {task.data_identity() or 'makes its own data, of which no checksum is recorded'}")
+    say(f"{name}: {task.data_identity() or 'makes its own data, and no checksum of it is recorded'}")
     if task.data is not None:
         _tell_origin(task.data.open(task=task.name), say)
     if isinstance(task, SmallImageTask | ImageNetTask):
@@ -79,7 +79,7 @@ def _show_images(task: SmallImageTask | ImageNetTask, sheet: Path, say: Say) -> 
         positions = torch.linspace(0, task.splits.size(split) - 1, EXAMPLES).long()
         rows.append(task.pictures(split, positions))
     _write_sheet([row[:EXAMPLES] for row in rows], sheet)
-    say(f"{sheet}: {EXAMPLES} augmented training images, what they were made of, validation, test")
+    say(f"{sheet}: {EXAMPLES} augmented training images, the originals, validation, test")
     normal = Normalised(nn.Identity(), **task.statistics)(augmented)
     mean, std = (getattr(normal, name)((0, 2, 3)).tolist() for name in ("mean", "std"))
     say(f"normalised by mean {_row(task.statistics['mean'])} and deviation {_row(task.statistics['std'])}")
@@ -99,7 +99,7 @@ def _as_bytes(images: Tensor) -> Tensor:
 
 
 def _write_sheet(rows: list[Tensor], path: Path) -> None:
-    from PIL import Image  # here: start-up does without it
+    from PIL import Image  # here, to keep start-up light
 
     height, width = rows[0].shape[-2:]
     times = max(1, -(-ENLARGED // height))
@@ -136,7 +136,7 @@ def _show_texts(task: LanguageTask, say: Say) -> None:
 
 
 def _one_line(text: str) -> str:
-    """The beginning of a text with everything visible that would break the line."""
+    """The beginning of a text, with line breaks and control characters made visible."""
     text = text[:CHARACTERS].replace("\n", "⏎")
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 

@@ -25,16 +25,16 @@ AHEAD = 4
 
 
 class AlpacaLora(Task):
-    """Next-token prediction on the answers only; the loss is a mean over examples of each answer's mean, in nats.
+    """Next-token prediction on the answers only; the loss is the mean over examples of each answer's mean, in nats.
 
-    The base model is frozen; rank-8 matrices beside the queries and values of every layer are trained, in float32.
+    The base model is frozen; rank-8 matrices beside the queries and values of every layer are trained in float32.
     """
 
     name = "alpaca-lora"
     batch_size = 128
     context = 512
     base: str | None = "meta-llama/Llama-2-7b-hf"
-    """A name on Hugging Face, or a folder; None is a small Llama of random weights."""
+    """A name on Hugging Face, or a folder; None is a small Llama with random weights."""
     rank = 8
     eval_batch = 16
     tiny: ClassVar = {"batch_size": 8, "context": 96, "base": None, "eval_batch": 8}
@@ -59,7 +59,7 @@ class AlpacaLora(Task):
         model = inject_adapter_in_model(config, model)
         for parameter in model.parameters():
             if parameter.requires_grad:
-                parameter.data = parameter.data.float()  # peft gives them the base's type
+                parameter.data = parameter.data.float()  # peft gives them the type of the base model
         return model
 
     def _base(self) -> nn.Module:
@@ -133,13 +133,13 @@ class Pretrained(nn.Module):
         except OSError as error:
             first = (str(error).splitlines() or [""])[0]
             raise InvalidInput(
-                f"cannot load the model {name!r} ({first}); fetch it once with its licence"
+                f"cannot load the model {name!r} ({first}); accept its licence and fetch it once"
             ) from error
         if self.llama.dtype == torch.float16:
             self.llama.to(torch.bfloat16)
         if self.llama.config.vocab_size < vocabulary:
             raise InvalidInput(
-                f"{name}: knows {self.llama.config.vocab_size} tokens, the data has {vocabulary}"
+                f"{name}: has {self.llama.config.vocab_size} tokens, but the data has {vocabulary}"
             )
 
     def forward(self, text: Tensor) -> Tensor:

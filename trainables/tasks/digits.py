@@ -29,7 +29,7 @@ class Digits(Task):
         images, labels = bundled()
         images = images.float().unsqueeze(1) / 8 - 1
         order = torch.randperm(len(labels), generator=generator("digits", 0))
-        if self.study:  # the test digits stay; the others are split anew
+        if self.study:  # the test digits stay; the others are split again
             rest = order[: -SIZES["test"]]
             dealt = torch.randperm(len(rest), generator=generator("digits", "study", self.study))
             order = torch.cat([rest[dealt], order[-SIZES["test"] :]])

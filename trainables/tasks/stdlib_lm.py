@@ -1,4 +1,4 @@
-"""A byte-level language model of the Python standard library's own source text: real text, no download."""
+"""A byte-level language model on the source text of Python's standard library: real text, no download."""
 
 import hashlib
 import platform
@@ -16,12 +16,12 @@ from trainables.task import Batch, Task
 
 CONTEXT = 64
 VOCABULARY = 256
-CORPUS_BYTES = 4_000_000  # enough for any run on a laptop, read in a moment
+CORPUS_BYTES = 4_000_000  # enough for any run on a laptop, and quickly read
 EVAL_WINDOWS = 128
 
 
 class StdlibLM(Task):
-    """Next-byte prediction; the loss is in nats per byte. Files, not windows, are split: no text is shared."""
+    """Next-byte prediction; the loss is in nats per byte. Files are split, not windows, so no text is shared."""
 
     name = "stdlib-lm"
     batch_size = 16
@@ -32,7 +32,7 @@ class StdlibLM(Task):
         files: dict[str, list[bytes]] = {"train": [], "validation": [], "test": []}
         for name, text in corpus().items():
             draw = derive_seed("stdlib-lm", name) % 10
-            if draw and self.study:  # test files stay; the others are split anew
+            if draw and self.study:  # test files stay; the others are split again
                 draw = 1 + derive_seed("stdlib-lm", name, self.study) % 9
             files["test" if draw == 0 else "validation" if draw == 1 else "train"].append(text)
         return {
@@ -41,7 +41,7 @@ class StdlibLM(Task):
         }
 
     def data_identity(self) -> str:
-        """The text differs between releases of Python, and with the changes that a distribution makes."""
+        """The checksum of the text, which differs between releases of Python and between distributions."""
         digest = hashlib.sha256()
         for name, text in corpus().items():
             digest.update(f"{name} {len(text)}\n".encode() + text)

@@ -23,8 +23,8 @@ NAME = re.compile(r"(\d{10})-([0-9a-f]{32})\.pt")
 def save_checkpoint(state: dict[str, Any], location: str | Path, *, kept: int | None = KEPT) -> None:
     """Add `state` (tensors and plain Python values, `step` among them) to the checkpoints at `location`.
 
-    All but the last `kept` are deleted, none if it is None. Raises `OSError` if it cannot be written; the older ones
-    are then untouched.
+    All but the last `kept` checkpoints are deleted, or none if it is None. Raises `OSError` if the state cannot be
+    written; older checkpoints then stay untouched.
     """
     storage = open_storage(location)
     descriptor, scratch = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=storage.scratch())
@@ -32,15 +32,15 @@ def save_checkpoint(state: dict[str, Any], location: str | Path, *, kept: int | 
     try:
         with _Hashed(os.fdopen(descriptor, "wb")) as file:
             try:
-                torch.save(state, cast(IO[bytes], file))  # `write` and `flush` are all that it uses
-            except RuntimeError:  # torch's zip writer trips over its position, and hides the error of `write`
+                torch.save(state, cast(IO[bytes], file))  # torch uses only `write` and `flush`
+            except RuntimeError:  # torch's zip writer fails on its position, and hides the error of `write`
                 if file.error is not None:
                     raise file.error from None
                 raise
         storage.put(temporary, f"{state['step']:010d}-{file.checksum}.pt")
     finally:
         temporary.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # a later checkpoint removes what stays
+    with contextlib.suppress(OSError):  # a later checkpoint removes the rest
         for name, *_ in _checkpoints(storage)[:-kept] if kept else ():
             storage.delete(name)
 
@@ -69,7 +69,7 @@ def load_checkpoint(
 
 
 def _checkpoints(storage: Storage) -> list[tuple[str, int, str]]:
-    """Name, step and checksum of each, oldest first."""
+    """Name, step and checksum of each checkpoint, oldest first."""
     matches = map(NAME.fullmatch, storage.names())
     return [(match[0], int(match[1]), match[2]) for match in matches if match]
 
@@ -79,7 +79,7 @@ def _checksum() -> Any:
 
 
 class _Hashed:
-    """A file opened for writing that knows the checksum of what went into it, and is durable when closed."""
+    """A file opened for writing that computes its content's checksum, and is durable once closed."""
 
     def __init__(self, file: Any) -> None:
         self._file, self._hash = file, _checksum()

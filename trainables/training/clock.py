@@ -1,7 +1,7 @@
 """The training time of a trial: without evaluation, without compiles, and without what only the first steps cost.
 
 The first trial in a process pays for the device's context, kernels and autotuning, and one that compiles pays a
-minute for its graphs: neither says anything about the method. Such seconds are recorded on their own.
+minute for its graphs: neither says anything about the method. These seconds are recorded separately.
 """
 
 import time
@@ -13,14 +13,14 @@ import torch
 class Clock:
     """Stopped or running; `seconds` and `warmup_seconds` are up to date while it is stopped.
 
-    The first step after `skip_next` counts as long as the mean of the steps behind it until the clock stops, or
-    as long as it took if there are none.
+    The first step after `skip_next` counts as the mean of the steps after it until the clock stops, or as the time it
+    took if there are none.
     """
 
     def __init__(self, device: torch.device, *, compiles: bool) -> None:
         self.seconds = 0.0
         self.warmup_seconds = 0.0
-        """The time of compiles, and of skipped steps beyond their share of `seconds`."""
+        """The time of compiling, and of skipped steps beyond their share of `seconds`."""
         self._device = device
         self._spans = compile_spans() if compiles else None
         self._compiled_before = self._compiled
@@ -31,14 +31,14 @@ class Clock:
         self._skipped = 0.0
 
     def skip_next(self) -> None:
-        """The next step warms something up; the clock is stopped now.
+        """Skip the next step, which warms something up; the clock must be stopped.
 
         Has no effect on a CPU without compiling, where little needs to warm up.
         """
         self._skips = self._spans is not None or self._device.type != "cpu"
 
     def start(self) -> None:
-        """Let it run, unless it does already."""
+        """Start the clock, unless it is running."""
         if not self._is_running:
             self._begin()
 
@@ -52,7 +52,7 @@ class Clock:
             self._steps += 1
 
     def stop(self) -> None:
-        """Stop it, and add up."""
+        """Stop the clock and update the totals."""
         if self._is_running:
             elapsed = self._elapsed()
             share = self._skipped if not self._steps else self._skipped and elapsed / self._steps
@@ -66,7 +66,7 @@ class Clock:
         self._is_running, self._started, self._compiled_at_start = True, self._now(), self._compiled
 
     def _elapsed(self) -> float:
-        """Seconds since the clock began, without the compiles among them."""
+        """Seconds since the clock began, without compiling."""
         return self._now() - self._started - (self._compiled - self._compiled_at_start)
 
     @property
@@ -83,7 +83,7 @@ class CompileSpans:
     """Adds up the seconds in which `torch.compile` works in this process, backward graphs included."""
 
     def __init__(self) -> None:
-        from torch._dynamo import callback  # a second to import: only where something is compiled
+        from torch._dynamo import callback  # takes a second to import: only where something is compiled
 
         self.seconds = 0.0
         self._began = 0.0
@@ -99,5 +99,5 @@ class CompileSpans:
 
 @cache
 def compile_spans() -> CompileSpans:
-    """The only one of this process: torch never removes its callbacks."""
+    """The process's only instance, since torch never removes callbacks."""
     return CompileSpans()

@@ -12,7 +12,7 @@ from trainables.training.placement import peak_memory_mib
 
 
 def of_ire(optimizer: Optimizer, *, start: int, step: int) -> dict[str, Any]:
-    """The state of IRE, which boosts from `start` on, after `step` steps; nothing for another optimizer."""
+    """The state of IRE, which boosts from `start` on, after `step` steps; empty for any other optimizer."""
     if not isinstance(optimizer, IRE):
         return {}
     seen = optimizer.diagnostics()
@@ -35,7 +35,7 @@ def flat_fractions(optimizer: Optimizer | None, model: nn.Module | None) -> dict
 
 
 def of_the_machine(device: torch.device, *, compiles: bool, warmup_seconds: float) -> dict[str, Any]:
-    """Warm-up and memory; nothing on a CPU without compiling."""
+    """Warm-up and memory; empty on a CPU without compiling."""
     if device.type == "cpu" and not compiles:
         return {}
     return {"warmup_seconds": warmup_seconds} | peak_memory_mib(device)

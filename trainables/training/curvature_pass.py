@@ -11,7 +11,7 @@ from trainables.updates import Setup, Update
 
 
 def refresh_curvature(setup: Setup, update: Update, parts: list[Batch], step: int) -> None:
-    """Let the optimizer take its curvature at `step` of the task; `parts` are this worker's of the batch."""
+    """Let the optimizer take its curvature at `step` of the task; `parts` are this worker's parts of the batch."""
     optimizer = setup.optimizer
     optimizer.zero_grad()
     count = sum(map(examples, parts))

@@ -1,7 +1,7 @@
 """Bitwise reproducible trials on a GPU: sets torch's switches for a trial and restores them afterwards.
 
-A CPU needs nothing. On a GPU a sum of atomic additions (an embedding's gradient, some of cuDNN's weight
-gradients) has another order each time, and cuDNN's tuner may choose another algorithm in another process.
+A CPU needs nothing. On a GPU the order of atomic additions (an embedding's gradient, some of cuDNN's weight
+gradients) changes each time, and cuDNN's tuner may choose another algorithm in another process.
 """
 
 import contextlib
@@ -15,10 +15,10 @@ WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 
 @contextlib.contextmanager
 def determinism(wanted: bool) -> Generator[None, None, None]:
-    """Let torch use deterministic algorithms inside, and warn where it has none; without effect unless `wanted`.
+    """Let torch use deterministic algorithms inside, and warn where it has none; no effect unless `wanted`.
 
-    Errors would be wrong: torch treats every running sum of floats as nondeterministic, and labels are sampled by one
-    along each row, which is the same every time. cuBLAS reads its variable at its first product in the process.
+    Errors would be wrong: torch treats every running sum of floats as nondeterministic, and labels are sampled with one
+    along each row, which is always the same. cuBLAS reads its variable at its first product in the process.
     """
     if not wanted:
         yield

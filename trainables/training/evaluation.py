@@ -1,4 +1,4 @@
-"""The task's metrics of a model on a split, shared out among the workers."""
+"""Evaluates the task's metrics on a split; the workers share the batches."""
 
 import torch
 import torch.distributed as dist
@@ -21,7 +21,7 @@ def evaluate(setup: Setup, sums_of: nn.Module, split: str) -> dict[str, float]:
     sums: dict[str, Tensor] = {}
     for index, batch in enumerate(setup.task.eval_batches(split)):
         mine = index % setup.world_size == setup.rank
-        if index and not mine:  # the first batch is everyone's, so that all know the metrics' names
+        if index and not mine:  # every worker evaluates the first batch, so that all know the metrics' names
             continue
         batch = moved(batch, setup.device)
         with setup.autocast():

@@ -1,4 +1,4 @@
-"""Batches on their way to the device: copied one step ahead on a stream of their own, so that training never waits.
+"""Copies batches to the device one step ahead, on a separate stream, so that training never waits.
 
 A copy from ordinary memory waits until the device has finished all queued work; one from pinned memory on another
 stream runs beside the previous step.
@@ -15,7 +15,7 @@ from trainables.data.batch import Batch, leaves, mapped, moved
 class Feed:
     """Hands out this worker's parts of one batch after another, on the device.
 
-    `parts` cuts a batch into them. On an accelerator `fetch` starts the copy of the next ones; elsewhere nothing is
+    `parts` cuts a batch into them. On an accelerator `fetch` starts the copy of the next parts; elsewhere nothing is
     copied ahead.
     """
 
@@ -34,7 +34,7 @@ class Feed:
         for part in parts:
             for tensor in leaves(part):
                 if isinstance(tensor, torch.Tensor):
-                    tensor.record_stream(current)  # its memory may be used again only after this step
+                    tensor.record_stream(current)  # its memory may be reused only after this step
         return parts
 
     def fetch(self, batches: Iterator[Batch]) -> None:
@@ -48,7 +48,7 @@ class Feed:
             return [moved(mapped(_pinned, part), self._device) for part in parts]
 
     def forget(self) -> None:
-        """Drop the batch that is ahead, after `batches` was replaced."""
+        """Drop the prefetched batch, after `batches` was replaced."""
         self._ahead = None
 
 

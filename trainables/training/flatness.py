@@ -1,7 +1,7 @@
 """How flat a solution is: Tr F, Tr H and the largest eigenvalue of H, on fixed training batches.
 
-The batches are the same for every trial of a task, and so are the random probes, so that trials differ in their
-solutions alone. Nothing here counts as training: the clock is stopped before.
+Batches and random probes are the same for every trial of a task, so trials differ only in their solutions. Nothing
+here counts as training: the clock is stopped first.
 """
 
 import functools
@@ -22,17 +22,17 @@ DRAWS = 4
 PROBES = 8
 """Random sign vectors for Tr H."""
 PRODUCTS = 20
-"""Hessian-vector products for the largest eigenvalue, at most."""
+"""The maximum number of Hessian-vector products for the largest eigenvalue."""
 
 
 def flatness(
     task: Task, model: nn.Module, *, batches: int, parts: int = 1, device: torch.device | str = "cpu"
 ) -> Mapping[str, float | str]:
-    """The three measures with their errors (`fisher_trace`, `fisher_trace_error`, ...), at `model` as it stands.
+    """The three measures with their errors (`fisher_trace`, `fisher_trace_error`, ...), at the current `model`.
 
-    H is the Hessian of the training loss, batch norm by running statistics, dropout off. Each batch is cut into
-    `parts`, of which one at a time is in memory. If the model has no second derivative or the memory does not
-    suffice, the only entry is `flatness_error`, which says so: a measurement must not cost a run its result.
+    H is the Hessian of the training loss, with running batch-norm statistics and without dropout. Each batch is cut
+    into `parts`, of which one at a time is in memory. If the model has no second derivative or memory is too small, the
+    only entry is `flatness_error`, which says so: a failed measurement must not fail a run.
     """
     was_training = model.training
     model.eval()
@@ -73,8 +73,8 @@ def _fisher_trace(
 ) -> Estimate:
     """Tr F = B ‖∇L̂_B‖² (Wang et al. 2024, Appendix C), by the task's own sampled labels, whatever its loss.
 
-    Pieces are weighted by B, their number of predictions, so that together they count as one large batch; those
-    without any, as of padding alone, have no gradient.
+    Pieces are weighted by B, their number of predictions, so that together they count as one large batch; a piece
+    without predictions, such as padding alone, has no gradient.
     """
     found: list[float] = []
     counts: list[float] = []
@@ -91,5 +91,5 @@ def _fisher_trace(
             counts.append(count)
             found.append(count * squares)
     if not found:
-        raise RuntimeError("no position of the batches counts, so there is nothing to measure")
+        raise RuntimeError("no position in the batches counts, so there is nothing to measure")
     return weighted_mean(found, counts)

@@ -1,6 +1,6 @@
-"""Which parameters of a model an optimizer treats alike: by kind, by block of a Transformer, by weight decay.
+"""Groups the parameters that an optimizer treats alike: by kind, by block of a Transformer, by weight decay.
 
-Every trainable parameter is in exactly one group; a model of one group is given to the optimizer as a plain list.
+Every trainable parameter is in exactly one group; if there is only one, the optimizer gets a plain list.
 """
 
 import re
@@ -22,7 +22,7 @@ BLOCKS = (
     ("vo", re.compile(r"(^|[._])(v|o|value|out)(_proj)?[._]|in_proj|qkv|c_attn|attn.*c_proj", re.IGNORECASE)),
     ("ffn", re.compile(r"linear\d|fc[_\d]|mlp|ffn|feed_forward|(gate|up|down)_proj", re.IGNORECASE)),
 )
-"""Blocks of a Transformer by parameter name, the first that matches. A matrix that packs Q, K and V counts as V."""
+"""Blocks of a Transformer by parameter name; the first match counts. A matrix that packs Q, K and V counts as V."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,13 +30,13 @@ class Group:
     """Parameters that an optimizer treats alike."""
 
     name: str
-    """What they have in common, for people."""
+    """What the parameters have in common, in words."""
     parameters: dict[str, nn.Parameter]
     is_rest: bool = False
-    """Whether the base's `rest` takes them."""
+    """Whether the base's `rest` trains them."""
     decays: bool = True
     multiplier: str | None = None
-    """The setting by which their learning rate is multiplied."""
+    """The setting that multiplies their learning rate."""
 
     def __str__(self) -> str:
         count = sum(p.numel() for p in self.parameters.values())
@@ -45,7 +45,7 @@ class Group:
 
 
 def kinds(model: nn.Module) -> dict[str, str]:
-    """By name of each trainable parameter: one of `KINDS`. A head that shares its weight is an embedding."""
+    """One of `KINDS` for each trainable parameter, by name. A head that shares its weight is an embedding."""
     modules = list(model.modules())
     tables = {id(m.weight) for m in modules if isinstance(m, nn.Embedding | nn.EmbeddingBag)}
     linear = [m for m in modules if isinstance(m, nn.Linear)]
@@ -99,16 +99,16 @@ def grouped(method: Method, settings: Mapping[str, Any], model: nn.Module) -> li
     groups = list(found.values())
     if groups and all(group.is_rest for group in groups):
         raise InvalidInput(
-            f"{method.name}: the model has no {' or '.join(base.takes)}, which is all that {base.words} takes; "
+            f"{method.name}: {base.label} trains only {' and '.join(base.takes)}, and the model has none; "
             f"try {base.rest.label if base.rest else 'adamw'!r}"
         )
     return groups
 
 
 def options(groups: Sequence[Group], settings: Mapping[str, Any], rate: str) -> list[dict[str, Any]]:
-    """The groups as an optimizer takes them; `rate` is the setting of their peak learning rate.
+    """The groups in the form that an optimizer takes; `rate` is the setting of their peak learning rate.
 
-    Neighbours that it treats alike are one: each group of an optimizer costs a pass of its own through its kernels.
+    Neighbours with equal options are merged, since each group of an optimizer costs a separate pass of its kernels.
     """
     made: list[dict[str, Any]] = []
     for group in groups:
@@ -128,10 +128,10 @@ def options(groups: Sequence[Group], settings: Mapping[str, Any], rate: str) -> 
 
 
 def regrouped(state: dict[str, Any], groups: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The state dict of an optimizer with these `groups`, from one in which some of them were still several.
+    """The state dict of an optimizer with these `groups`, from one in which some of them were not merged.
 
-    Checkpoints hold groups apart, in the same order, that `options` makes one of now. A state dict that differs in
-    another way is returned as it is.
+    Older checkpoints hold groups separately, in the same order, that `options` now merges. A state dict that differs in
+    another way is returned unchanged.
     """
     saved: list[dict[str, Any]] = list(state["param_groups"])
     joined: list[dict[str, Any]] = []

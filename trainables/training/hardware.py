@@ -1,4 +1,4 @@
-"""The hardware of a trial as one string; times are compared only between equal ones."""
+"""The hardware of a trial as one string; only times on equal hardware are compared."""
 
 import functools
 import platform

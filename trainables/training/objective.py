@@ -13,7 +13,7 @@ from trainables.task import Batch, Task
 
 
 class Draw(TypedDict):
-    """The labels that a curvature pass samples: a generator, and which of how many equal slices of its draw."""
+    """The labels that a curvature pass samples: a generator, and the number and count of equal slices of its draw."""
 
     generator: torch.Generator
     rank: int
@@ -21,9 +21,9 @@ class Draw(TypedDict):
 
 
 class Objective(nn.Module):
-    """A batch to its training loss, a scalar; with `uniforms` to the loss against labels that they draw.
+    """Maps a batch to its training loss, a scalar; with `uniforms`, to the loss against the labels that they draw.
 
-    With `outputs_alone` to the outputs, for a loss that must not be compiled.
+    With `outputs_alone` it returns the outputs, for a loss that must not be compiled.
     """
 
     def __init__(self, task: Task, model: nn.Module) -> None:
@@ -51,7 +51,7 @@ def sampled_loss(objective: nn.Module, task: Task, model: nn.Module, batch: Batc
 
 
 class EvaluationSums(nn.Module):
-    """A batch to the sums of its metrics (`Task.metric_sums`)."""
+    """Maps a batch to the sums of its metrics (`Task.metric_sums`)."""
 
     def __init__(self, task: Task, model: nn.Module) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""How long a step of the optimizer alone takes: measured at the end of a turn of the quiet pass."""
+"""Measures a step of the optimizer alone, at the end of a turn of the quiet pass."""
 
 import time
 from statistics import median
@@ -12,21 +12,21 @@ from ire.optim import IRE
 from trainables.training.optimizers import set_mode, wants_curvature
 
 STEPS = 6
-"""Steps that are timed; the first one warms up and is not counted."""
+"""The number of timed steps; the first one warms up and is not counted."""
 GRADIENT = 1e-4
-"""Every entry of the gradients while the optimizer is timed; the cost does not depend on the values."""
+"""The value of all gradient entries while the optimizer is timed; the cost does not depend on it."""
 
 
 def optimizer_seconds(optimizer: Optimizer, model: nn.Module, device: torch.device) -> float | None:
-    """Seconds of one step without forward, backward and masks; None for an optimizer that cannot step like this.
+    """Seconds per step without forward, backward and masks; None for an optimizer that cannot step like this.
 
-    The model and the optimizer are useless afterwards.
+    The model and the optimizer cannot be used afterwards.
     """
     taken: list[float] = []
     set_mode(optimizer, training=True)
     for _ in range(STEPS):
         if wants_curvature(optimizer):
-            if not isinstance(optimizer, IRE):  # it wants more than a gradient
+            if not isinstance(optimizer, IRE):  # it needs more than a gradient
                 return None
             _fill(model)
             optimizer.update_mask()

@@ -1,4 +1,4 @@
-"""From a method's name and settings to the optimizer object it stands for, and how a trial drives it."""
+"""Builds the optimizer of a method and its settings, and drives it during a trial."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -96,7 +96,7 @@ def _peak(group: Mapping[str, Any], settings: Mapping[str, Any]) -> float:
 
 
 def set_mode(optimizer: Optimizer, *, training: bool) -> None:
-    """Let an optimizer that trains at other weights than it evaluates (schedule-free) put the right ones in place."""
+    """Switch the weights of an optimizer that trains and evaluates at different ones (schedule-free)."""
     for part in inside(optimizer):
         change = getattr(part, "train" if training else "eval", None)
         if callable(change):
@@ -104,5 +104,5 @@ def set_mode(optimizer: Optimizer, *, training: bool) -> None:
 
 
 def wants_curvature(optimizer: Optimizer) -> bool:
-    """Whether a gradient against labels that the model draws is wanted before the next step."""
+    """Whether the next step first needs a gradient against labels that the model draws."""
     return bool(getattr(optimizer, "curvature_due", False))

@@ -1,4 +1,4 @@
-"""Places a trial's model on its device: initialised there, with all memory of earlier trials freed."""
+"""Frees the memory of earlier trials and initialises a trial's model on its device."""
 
 import gc
 from collections.abc import Generator
@@ -13,9 +13,9 @@ from trainables.task import Task
 def model_on(task: Task, device: torch.device) -> nn.Module:
     """A freshly initialised model of the task.
 
-    On a GPU its parameters are drawn there, from the GPU's generator, since a CPU takes seconds for hundreds of
-    millions of numbers; a task whose initialisation insists on the CPU gets it. Convolutions are kept in
-    channels-last format there, which suits its tensor cores.
+    On a GPU its parameters are drawn by the GPU's generator, since a CPU takes seconds for hundreds of millions of
+    numbers; a task whose initialisation needs the CPU is initialised there. On a GPU convolutions are in channels-last
+    format, which suits its tensor cores.
     """
     if device.type != "cuda":
         return task.model().to(device)
@@ -45,14 +45,14 @@ def existing_objects_skipped() -> Generator[None, None, None]:
 
 
 def release() -> None:
-    """Free the memory of dead trials; Python's collector does not know how full a GPU is."""
+    """Free the memory of ended trials; Python's collector does not know how full a GPU is."""
     gc.collect()
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         torch.cuda.empty_cache()
 
 
 def peak_memory_mib(device: torch.device) -> dict[str, float]:
-    """The most that the trial has allocated so far, as a column of its reports; a CPU has none."""
+    """The peak memory of the trial so far, as a column of its reports; a CPU has none."""
     if device.type != "cuda":
         return {}
     return {"peak_memory_mib": torch.cuda.max_memory_allocated(device) / 2**20}

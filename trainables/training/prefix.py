@@ -1,6 +1,6 @@
-"""The steps of a trial before IRE boosts: the same for all trials that differ in IRE's settings alone.
+"""The steps of a trial before IRE boosts, which are the same for all trials that differ only in IRE's settings.
 
-So the first of them saves its state there, and the others start from it (`--share-prefix`). Their reports are
+So the first of these trials saves its state there, and the others start from it (`--share-prefix`). Their reports are
 bitwise those without sharing; the gradients of these steps are computed once.
 """
 
@@ -20,11 +20,11 @@ from trainables.training.checkpoint import load_checkpoint, save_checkpoint
 from trainables.training.training import Training
 
 OWN = ("name", "test")
-"""The fields of a specification that affect only the end of a trial."""
+"""Fields of a specification that affect only the end of a trial."""
 
 
 def prefix_steps(spec: TrialSpec) -> int:
-    """The steps before IRE boosts, at most: it may start earlier for a low training loss. 0 without IRE."""
+    """The maximum number of steps before IRE boosts; a low training loss may start it earlier. 0 without IRE."""
     method = spec.parsed_method
     return method.start(spec.settings, spec.horizon) if method.ire else 0
 
@@ -35,19 +35,19 @@ def prefix_key(spec: TrialSpec) -> str | None:
         return None
     method = replace(spec.parsed_method, ire=False, control=None)
     ours = set(IRE.settings)
-    if spec.settings["start_loss"]:  # the start then depends on both settings
+    if spec.settings["start_loss"]:  # with it the start depends on both settings
         ours -= {"start_loss", "start_fraction"}
     settings = {name: value for name, value in spec.settings.items() if name not in ours}
     own = OWN if spec.flatness_points > 1 else (*OWN, "flatness")
     fields = {name: value for name, value in spec.to_dict().items() if name not in own}
-    if spec.data is None:  # as in sweeps of versions that did not record it
+    if spec.data is None:  # as in sweeps by versions that did not record it
         del fields["data"]
     text = json.dumps(fields | {"method": method.name, "settings": settings}, sort_keys=True)
     return f"{method.name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 class SharedPrefix:
-    """The saved prefixes that one trial may begin with, and to which it adds its own; in every worker."""
+    """The saved prefixes from which one trial may begin, and to which it adds its own; in every worker."""
 
     def __init__(self, location: str | Path, key: str) -> None:
         """`location` is the folder, or its URI, of all prefixes of a sweep; `key` is the trial's (`prefix_key`)."""
@@ -57,8 +57,8 @@ class SharedPrefix:
     def find(self, training: Training) -> dict[str, Any] | None:
         """The longest saved state that the trial passes through; None unless all workers see the same.
 
-        Between two reports several workers have sums of their own, which a state holds as one: a trial that does not
-        sum up at that step by itself (`Training.advance`) would differ.
+        Between two reports each of several workers has its own sums, which a state holds as one: a trial that does not
+        itself sum up at that step (`Training.advance`) would differ.
         """
         state = patiently(
             lambda: load_checkpoint(self._location, map_location=training.device, at_most=training.start)

@@ -1,4 +1,4 @@
-"""How far a trial has come: the counters and sums of which its reports and checkpoints are made."""
+"""How far a trial has come: the counters and sums that its reports and checkpoints contain."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,12 +17,12 @@ class Progress:
     def __init__(self, device: torch.device) -> None:
         self.step = 0
         self.gradients = 0
-        """Of the trial's own batch."""
+        """In gradients of the trial's own batch."""
         self.reports: list[Report] = []
         self.first_loss: float | None = None
-        """The training loss of the first step, the mean over all workers."""
+        """The training loss of the first step, a mean over all workers."""
         self.loss_sum = torch.zeros((), device=device, dtype=torch.float64)
-        """Of the training losses since the last report; each worker's own unless they have been averaged."""
+        """The sum of the training losses since the last report; each worker's own until the workers average it."""
         self._step_of_last_report = 0
         self._seconds_of_last_report = 0.0
 
@@ -35,7 +35,7 @@ class Progress:
         return seconds - self._seconds_of_last_report
 
     def passes(self, horizon: int, points: int) -> bool:
-        """Whether one of the `points` that divide `horizon` evenly lies after the last report, up to this step."""
+        """Whether one of the `points` that divide `horizon` evenly lies after the last report and up to this step."""
         return self.step * points // horizon > self._step_of_last_report * points // horizon
 
     def reported(self, report: Report) -> None:
@@ -51,7 +51,7 @@ class Progress:
         return not loss < first + (EXPLODED - 1) * abs(first)  # NaN compares as false
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint holds of it, beside `gradient_evaluations`, which are those of full batches."""
+        """The entries of a checkpoint, which also holds `gradient_evaluations`, those of full batches."""
         return {
             "step": self.step,
             "loss_sum": self.loss_sum.item(),
@@ -61,7 +61,7 @@ class Progress:
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Continue where the trial of this checkpoint stood."""
+        """Continue from a checkpoint."""
         self.step = state["step"]
         self.loss_sum.fill_(state.get("loss_sum", 0.0))  # older checkpoints were all taken at a report
         last = state.get("last_report", [state["step"], state["seconds"]])

@@ -16,7 +16,7 @@ from trainables.training.optimizers import build_optimizer, set_mode
 
 
 def rehearse(task: Task, arms: Mapping[Method, Mapping[str, Any]], *, horizon: int) -> dict[str, list[Group]]:
-    """What went into which group, by method, for the model of `task`; `arms` has the settings of each method.
+    """The parameter groups of each method, by its name, for the model of `task`; `arms` has each method's settings.
 
     Raises:
         InvalidInput: an arm that cannot be built for this model, with its own message, or one whose step costs more
@@ -28,8 +28,8 @@ def rehearse(task: Task, arms: Mapping[Method, Mapping[str, Any]], *, horizon: i
         form = task.with_attributes(attributes(settings))
         try:
             if id(form) not in models:
-                models[id(form)] = form, empty_model(form)  # kept, so that no other has its id
-        except InvalidInput:  # the data is on the cluster's machines only
+                models[id(form)] = form, empty_model(form)  # kept, so that no other task gets its id
+        except InvalidInput:  # only the cluster's machines have the data
             return {}
         model = models[id(form)][1]
         try:
@@ -37,7 +37,7 @@ def rehearse(task: Task, arms: Mapping[Method, Mapping[str, Any]], *, horizon: i
             check_groups(optimizer, model)
         except InvalidInput:
             raise
-        except Exception as error:  # of any constructor
+        except Exception as error:  # from any constructor
             lines = str(error).strip().splitlines() or [""]
             raise InvalidInput(
                 f"--methods {method.label}: cannot be built for this model: {type(error).__name__}: {lines[0]}"
@@ -48,10 +48,10 @@ def rehearse(task: Task, arms: Mapping[Method, Mapping[str, Any]], *, horizon: i
 
 
 def check_metric(task: Task, name: str) -> None:
-    """Evaluate one batch of the validation split, and look for the metric by which trials are compared.
+    """Evaluate one batch of the validation split, and check for the metric by which trials are compared.
 
     Raises:
-        InvalidInput: the task does not report it.
+        InvalidInput: the task does not report the metric.
     """
     model = empty_model(task).eval()
     batch = next(iter(task.eval_batches("validation")))
@@ -67,11 +67,11 @@ def check_metric(task: Task, name: str) -> None:
 def rehearse_attributes(
     task: Task, published: Mapping[str, Any], searched: Mapping[str, Sequence[Any]]
 ) -> None:
-    """Build the model with each of the values that are `searched`, one at a time, beside the `published` ones.
+    """Build the model with each of the `searched` values, one at a time, and the `published` ones otherwise.
 
     Raises:
-        InvalidInput: an attribute that the task does not have, a value of another type, or one for which there is no
-            model, with the model's own message.
+        InvalidInput: an attribute that the task does not have, a value of another type, or one with which the model
+            cannot be built, with the model's own message.
     """
     for name, values in searched.items():
         for value in values:
@@ -80,7 +80,7 @@ def rehearse_attributes(
                 empty_model(form)
             except InvalidInput:  # the data is on the cluster's machines only
                 return
-            except Exception as error:  # of any model
+            except Exception as error:  # from any model
                 lines = str(error).strip().splitlines() or [""]
                 raise InvalidInput(
                     f"task.{name} = {value!r}: the model cannot be built: {type(error).__name__}: {lines[0]}"
@@ -92,7 +92,7 @@ def empty_model(task: Task) -> nn.Module:
     try:
         with torch.device("meta"):
             model = task.model()
-    except (RuntimeError, NotImplementedError, ValueError, TypeError):  # it computes with its weights
+    except (RuntimeError, NotImplementedError, ValueError, TypeError):  # the model computes with its weights
         return task.model()
     made: dict[int, nn.Parameter] = {}
     for module in model.modules():
@@ -116,10 +116,10 @@ def check_cost(method: Method, settings: Mapping[str, Any], *, horizon: int) -> 
     """Take one step on a matrix and a vector, and count how many gradients it evaluates.
 
     Raises:
-        InvalidInput: more than the method declares.
+        InvalidInput: a step evaluates more gradients than the method declares.
     """
     if method.update or method.base.curvature_interval:
-        return  # built in, and counted in tests
+        return  # built in; tests count these
     toy = nn.Sequential(nn.Embedding(4, 4), nn.Linear(4, 4), nn.Linear(4, 4))
     taken = 0
 
@@ -136,16 +136,16 @@ def check_cost(method: Method, settings: Mapping[str, Any], *, horizon: int) -> 
         optimizer = build_optimizer(alone, own, toy, horizon=horizon, seed=0)
         set_mode(optimizer, training=True)
         cast(Any, optimizer).step(closure)  # torch's stubs want a closure that returns a float
-    except Exception:  # it may refuse so small a model; the loop counts as well
+    except Exception:  # the optimizer may refuse such a small model; the training loop also counts
         return
     check_count(method, settings, taken)
 
 
 def check_count(method: Method, settings: Mapping[str, Any], taken: float) -> None:
-    """Raise `InvalidInput` if a step that took so many gradients costs more than the method says."""
-    said = method.gradients_per_step(settings)
-    if taken > said:
+    """Raise `InvalidInput` if a step `taken` gradients costs more than the method declares."""
+    declared = method.gradients_per_step(settings)
+    if taken > declared:
         raise InvalidInput(
-            f"{method.label} took {taken:g} gradients in one step, and says {said}: a budget could not hold; say in "
-            f'its class ire_method = {{"gradients": {-(-taken * method.base.gradients // said):g}}}'
+            f"{method.label} took {taken:g} gradients in one step but declares {declared}, so budgets would not hold; "
+            f'set ire_method = {{"gradients": {-(-taken * method.base.gradients // declared):g}}} in its class'
         )

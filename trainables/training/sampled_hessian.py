@@ -1,4 +1,4 @@
-"""Gives an optimizer that takes a Hessian diagonal (Sophia) the Gauss-Newton-Bartlett estimate, from IRE's own hook.
+"""Gives an optimizer that takes a Hessian diagonal (Sophia) the Gauss-Newton-Bartlett estimate, through IRE's hook.
 
     every K steps:   ĝ = ∇ of the mean loss against labels that the model draws, over B predictions
                      h = γ B ĝ ⊙ ĝ
@@ -19,7 +19,7 @@ from ire.optim.wrapping.wrapper import Wrapper
 class SampledHessian(Wrapper):
     """`base.step(closure, hessian=...)` with a fresh diagonal every `interval` steps.
 
-    Whether one is due is read off the base's own step count, so a checkpoint holds nothing of this wrapper.
+    The base's step count decides when one is due, so a checkpoint holds nothing of this wrapper.
     """
 
     def __init__(self, base: Optimizer, *, interval: int, gamma: float) -> None:
@@ -29,12 +29,12 @@ class SampledHessian(Wrapper):
 
     @property
     def curvature_due(self) -> bool:
-        """Whether a curvature backward and `update_curvature` are wanted before the next step."""
+        """Whether the next step first needs a curvature backward and `update_curvature`."""
         return self._hessian is None and self.param_groups[0].get("step", 0) % self._interval == 0
 
     @torch.no_grad()
     def update_curvature(self, predictions: int) -> None:
-        """Take h from the gradients of the mean loss over so many predictions, and clear these gradients."""
+        """Take h from the gradients of the mean loss over `predictions`, and clear these gradients."""
         scale = self._gamma * predictions
         self._hessian = [
             torch.zeros_like(p) if p.grad is None else p.grad.square().mul_(scale) for p in self.parameters()
@@ -50,5 +50,5 @@ class SampledHessian(Wrapper):
 
 
 def predictions(labels: Sequence[Tensor]) -> int:
-    """How many labels the parts of a batch have; labels that a loss ignores, which are negative, do not count."""
+    """The number of labels in the parts of a batch, without negative ones, which a loss ignores."""
     return sum(len(y) if y.is_floating_point() else int((y >= 0).sum()) for y in labels)

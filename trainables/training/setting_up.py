@@ -1,11 +1,11 @@
-"""From the specification of a trial to its objects in one worker: model, objective, optimizer."""
+"""Builds the objects of a trial in one worker from its specification: model, objective, optimizer."""
 
 import logging
 
 import torch
 
-# Imported before there is a process group. DDP would import it later, and its functions keep the group of that moment
-# as a default: the group's threads then outlive it, and one that frees a tensor while Python ends aborts the process.
+# Imported before there is a process group. DDP would import it later, and its functions would keep the current group
+# as a default: the group's threads then outlive it, and one that frees a tensor while Python exits aborts the process.
 import torch.distributed.nn.functional  # pyright: ignore[reportUnusedImport] - as above
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -32,7 +32,7 @@ def set_up(task: Task, spec: TrialSpec, *, device: torch.device, rank: int, worl
     settings = method.resolve(spec.settings)
     if spec.compile and method.differentiates_twice:
         raise InvalidInput(
-            f"--compile: {spec.method} differentiates twice, which a compiled model cannot; omit --compile"
+            f"--compile: {spec.method} differentiates twice, which a compiled model does not support; omit --compile"
         )
     torch.set_float32_matmul_precision("high" if spec.precision == "tf32" else "highest")
     torch.manual_seed(derive_seed(spec.seed, "model"))  # pyright: ignore[reportUnknownMemberType] - torch has it in part

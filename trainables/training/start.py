@@ -1,8 +1,8 @@
 """When IRE begins: at a share of the horizon, or earlier, once the training loss has fallen to a level.
 
 The papers switch at a training loss of about 0.1 (CNNs on CIFAR), 0.5 (ViTs on CIFAR) or 1.5 (ResNet-50 on ImageNet;
-Wang et al. 2024, Appendix C.1). A loss is a mean over a hundredth of the horizon, about an epoch there, and is compared
-only at the end of one, so the start depends on the specification of the trial alone.
+Wang et al. 2024, Appendix C.1). Here the loss is a mean over a window of a hundredth of the horizon, about an epoch of
+theirs, and is compared only at the end of a window, so the start depends only on the specification of the trial.
 """
 
 from collections.abc import Callable
@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 WINDOWS = 100
-"""Means of the training loss in a horizon."""
+"""The number of windows in a horizon."""
 
 
 class LossTrigger:
-    """Watches the training loss of a trial until it is at most `level`; with `level` 0 that never happens.
+    """Watches the training loss of a trial until it is at most `level`, which never happens with `level` 0.
 
     `mean` averages a scalar over all workers, so that all decide the same.
     """
@@ -42,7 +42,7 @@ class LossTrigger:
         return mean <= self._level
 
     def settle(self) -> None:
-        """Make the sum so far the same on all workers: what a checkpoint, written by one of them, may hold."""
+        """Make the sum so far the same on all workers, since one of them writes the checkpoint."""
         self._sum = self._mean(self._sum)
 
     def state(self) -> float:

@@ -1,4 +1,4 @@
-"""Detects a task whose batches are not a function of (seed, step), before its first step, where that is cheap."""
+"""Detects a task whose batches are not a function of (seed, step), before its first step, if that is cheap."""
 
 import itertools
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ _checked: set[tuple[type, int]] = set()
 def check_stream(task: Task, *, seed: int) -> None:
     """Raise `InvalidInput` if batches 0 and 1 differ when they are made again, or do not have `batch_size` examples.
 
-    Tasks of the package are left out, since their tests check more; any other is checked once a process.
+    Tasks of the package are skipped, since their tests check more; any other task is checked once per process.
     """
     kind = (type(task), task.batch_size)
     if kind in _checked or type(task).__module__.startswith("trainables."):
@@ -36,8 +36,8 @@ def check_stream(task: Task, *, seed: int) -> None:
         )
     if not equal(second, from_one):
         raise InvalidInput(
-            f"{task.name}: train_batches(seed={seed}, start=1) does not begin with the second batch of start=0, as a "
-            f"shuffled DataLoader never does; {RULE}: {REMEDY}"
+            f"{task.name}: train_batches(seed={seed}, start=1) does not begin with the second batch of start=0, which "
+            f"a shuffled DataLoader never does; {RULE}: {REMEDY}"
         )
     for batch in (first, second):
         _check_size(task, batch)
@@ -59,7 +59,7 @@ def _check_size(task: Task, batch: Batch) -> None:
 
 
 def _beginning(task: Task, seed: int, *, start: int, count: int) -> list[Batch]:
-    """Batches from `start` on, with torch's global generator in another state at each, as it may be in training."""
+    """Batches from `start` on, each made with another state of torch's global generator, as may happen in training."""
     stream = iter(task.train_batches(seed=seed, start=start))
     found = list(itertools.islice(_seeded(stream), count))
     close(stream)

@@ -1,8 +1,8 @@
 """The state of one trial and its three moves: advance by a step, evaluate, report.
 
-Nothing here depends on anything but the trial's specification and the step: batches, sampled labels, dropout
-and the learning rate are functions of (seed, step), so a checkpoint is the model, the optimizer and a few
-counters, and a resumed trial is bitwise the undisturbed one.
+Everything depends only on the trial's specification and the step: batches, sampled labels, dropout and the learning
+rate are functions of (seed, step), so a checkpoint is the model, the optimizer and a few counters, and a resumed trial
+is bitwise the undisturbed one.
 """
 
 from collections.abc import Mapping
@@ -59,16 +59,16 @@ class Training:
         self._sums: nn.Module = compiled(sums, device) if spec.compile else sums
         self._optimizer_steps = self.method.optimizer_steps(self.settings, task.batch_size)
         self.start = self.method.start(self.settings, spec.horizon)
-        """The step from which IRE boosts; the latest one as long as it waits for a training loss."""
+        """The step from which IRE boosts; the latest possible one while it waits for a training loss."""
         self._trigger = LossTrigger(
             self.settings.get("start_loss", 0.0),
             horizon=spec.horizon,
             device=device,
-            mean=partial(mean_of_workers, world_size=world_size),  # not a method: trials are in no cycle
+            mean=partial(mean_of_workers, world_size=world_size),  # a bound method would be a cycle
         )
         self.update = build_update(setup)
         self.data = task.data_identity()
-        """The identity of the data, as checkpoints record it; None if the task does not give one."""
+        """The identity of the data, which checkpoints record; None if the task does not give one."""
         task.check_same_data(spec.data, whose=f"the sweep of {spec.name}")
         check_stream(task, seed=spec.seed)
         self.batches = task.train_batches(seed=spec.seed, start=0)
@@ -86,17 +86,17 @@ class Training:
 
     @property
     def reports(self) -> list[Report]:
-        """What the trial has reported so far."""
+        """The trial's reports so far."""
         return self.progress.reports
 
     @property
     def seconds(self) -> float:
-        """Of training alone, up to the last report: device-synchronised, without evaluation, compiles and the like."""
+        """Training time up to the last report: device-synchronised, without evaluation, compiling and the like."""
         return self._clock.seconds
 
     @property
     def gradient_evaluations(self) -> int:
-        """Gradients so far, in those of a full batch; of a batch of another size (`spec.batch_unit`) by its share."""
+        """Gradients so far, in those of a full batch, whose size is `spec.batch_unit` if batch sizes differ."""
         return round(self.progress.gradients * self._full_batches)
 
     @property
@@ -133,13 +133,13 @@ class Training:
         if self.step == self.start:
             self._clock.stop()
             self._clock.skip_next()  # IRE's own step is compiled in it
-            if not self.spec.reports_at(self.step):  # a report sums up as well
+            if not self.spec.reports_at(self.step):  # a report also sums up
                 self._sum_up()
 
     def _start_at(self, step: int) -> None:
         """Let IRE boost from `step` on."""
         self.start = step
-        cast(IRE, self.optimizer).start = step * self._optimizer_steps  # no other method waits
+        cast(IRE, self.optimizer).start = step * self._optimizer_steps  # only IRE waits
 
     def _set_lr(self) -> None:
         factor = lr_factor(
@@ -162,13 +162,13 @@ class Training:
         return evaluate(self._setup, self._sums, split)
 
     def report(self) -> Report:
-        """Evaluate, and append and return what is known at this step; non-finite numbers become None.
+        """Evaluate, and append and return the report of this step; non-finite numbers become None.
 
-        `seconds` is training time alone: device-synchronised, without evaluation, checkpoints, compiles and the
-        first steps on a GPU, of which `warmup_seconds` has the rest.
+        `seconds` is training time only: device-synchronised, without evaluation, checkpoints, compiling and the extra
+        time of the first steps on a GPU, which is in `warmup_seconds`.
         """
         self._clock.stop()
-        busy = gpu_utilization(self.device)  # of training: the evaluation comes now
+        busy = gpu_utilization(self.device)  # of training, not of the evaluation
         steps = self.progress.steps_since_report
         train_loss = mean_of_workers(self.progress.loss_sum, self.world_size).item() / max(1, steps)
         values: dict[str, Any] = {"val_loss": None, "hardware": hardware(self.device)}
@@ -218,7 +218,7 @@ class Training:
         return flat_fractions(self.optimizer, self.model)
 
     def _sum_up(self) -> None:
-        """Make the sums and buffers of all workers equal, since one worker writes the checkpoint for all."""
+        """Make the sums and buffers of all workers equal, since one of them writes the checkpoint."""
         self.progress.loss_sum = mean_of_workers(self.progress.loss_sum, self.world_size)
         self._trigger.settle()
         average_buffers(self.model, self.world_size)
@@ -232,7 +232,7 @@ class Training:
     # Checkpoints
 
     def state_dict(self) -> dict[str, Any]:
-        """All that the specification and the step do not determine; valid after `report` and where IRE starts."""
+        """The state that specification and step do not determine; valid after `report` and at the start of IRE."""
         state = self.model.state_dict()
         return {
             "spec": self.spec.identity,
@@ -249,7 +249,7 @@ class Training:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue where `state` was taken; raises `InvalidInput` if that was another trial."""
+        """Continue from `state`; raises `InvalidInput` if it belongs to another trial."""
         self.task.check_same_data(state.get("data"), whose="the checkpoint")  # older ones have none
         if differing := self.spec.differences(state["spec"]):
             changes = ", ".join(differing)
@@ -257,9 +257,9 @@ class Training:
         self._load(state)
 
     def begin_with(self, prefix: dict[str, Any]) -> None:
-        """Continue where another trial stood that is the same up to there (`trainables.training.prefix`)."""
+        """Continue from the state of another trial that is the same up to its step (`trainables.training.prefix`)."""
         self._load(prefix)
-        if self.reports and self.reports[-1]["step"] == self.step:  # the other one may begin to boost here
+        if self.reports and self.reports[-1]["step"] == self.step:  # the two trials may differ in IRE's state
             self.reports[-1] = cast(
                 Report, self.reports[-1] | of_ire(self.optimizer, start=self.start, step=self.step)
             )
@@ -267,7 +267,7 @@ class Training:
     def _load(self, state: dict[str, Any]) -> None:
         lost = cast(
             Any, self.model.load_state_dict(state["model"], strict=False)
-        )  # torch has its fields untyped
+        )  # torch does not type its fields
         if lost.unexpected_keys or set(lost.missing_keys) - self._frozen:
             raise RuntimeError(f"the checkpoint does not fit the model: {lost}")
         self.optimizer.load_state_dict(regrouped(state["optimizer"], self.optimizer.param_groups))
@@ -277,20 +277,20 @@ class Training:
         self._clock.warmup_seconds = state.get("warmup_seconds", 0.0)
         self._trigger.load(state["start_trigger"])
         if state["start"] < self.method.start(state["spec"]["settings"], self.spec.horizon):
-            self._start_at(state["start"])  # a low loss has come
+            self._start_at(state["start"])  # the loss has fallen low enough
         self.batches = self.task.train_batches(seed=self.spec.seed, start=self.step)
         self._feed.forget()
 
     def agree_on_step(self) -> None:
-        """Raise `RuntimeError` unless all workers stand at the same step: a checkpoint that one cannot read."""
+        """Raise `RuntimeError` unless all workers are at the same step: one of them may not see the checkpoint."""
         steps = mean_of_workers(torch.tensor(float(self.step), device=self.device), self.world_size)
         if steps.item() != self.step:
             raise RuntimeError(
-                f"worker {self.rank} stands at step {self.step}, the mean is {steps.item():g}: the experiment folder "
+                f"worker {self.rank} is at step {self.step}, but the mean is {steps.item():g}: the experiment folder "
                 "must be on a file system that all workers share"
             )
 
     @property
     def _frozen(self) -> set[str]:
-        """Parameters that are never trained: every model of the task has the same, a checkpoint needs none."""
+        """Parameters that are never trained: they are equal in every model of the task, so checkpoints omit them."""
         return {name for name, p in self.model.named_parameters() if not p.requires_grad}

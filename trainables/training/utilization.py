@@ -1,4 +1,4 @@
-"""How busy a GPU is, as its driver counts it: the share of the last second or less in which a kernel ran.
+"""How busy a GPU is, as its driver counts it: the share of time with a running kernel in the last second or less.
 
 It calls NVIDIA's management library directly, since the packages around it are rarely installed.
 """
@@ -17,7 +17,7 @@ class _Rates(ctypes.Structure):
 
 
 def gpu_utilization(device: torch.device) -> dict[str, float]:
-    """Its share of busy time, of all processes together, as a column of a report; empty where it is unknown."""
+    """The GPU's share of busy time, over all processes, as a column of a report; empty if it is unknown."""
     library = _library() if device.type == "cuda" else None
     if library is None:
         return {}

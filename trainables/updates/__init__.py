@@ -1,6 +1,6 @@
 """How one batch of a task becomes a step: the gradient of the whole batch, or a method of Novack et al. 2023.
 
-`Training` asks the update of its method for this worker's parts of a batch, and then to advance by them.
+`Training` asks the update of its method for this worker's parts of a batch, and lets it take a step with them.
 """
 
 from trainables.updates.accumulated import Accumulated

@@ -1,4 +1,4 @@
-"""Large-batch SGD by accumulation, with what Novack et al. 2023 add to it: a penalty, or a prescribed length.
+"""Large-batch SGD by accumulation, with the additions of Novack et al. 2023: a penalty, or a prescribed length.
 
 Each micro-batch is a forward pass of its own, so batch norm normalises by its statistics alone (ghost batch norm) and
 its running statistics are updated once for each.
@@ -23,8 +23,8 @@ from trainables.updates.workers import mean_over_workers, sum_over_workers
 class Accumulated(Update):
     """g = mean over the micro-batches M of ∇(L_M + λ‖∇s_M‖²); a graft then gives g another length.
 
-    Gradients are taken of the bare model and averaged over workers here: `DistributedDataParallel` reduces
-    `backward()` alone, and would reduce the first of two passes only. Each micro-batch lives on one worker.
+    Gradients are taken of the bare model and averaged over workers here: `DistributedDataParallel` only reduces in
+    `backward()`, and of two passes it would only reduce the first. Each micro-batch is on one worker.
     """
 
     def __init__(self, setup: Setup) -> None:
@@ -41,7 +41,7 @@ class Accumulated(Update):
         )
         self._weights = weights(batch_size, self._micro_batch)
         self._lambda = setup.settings.get("lambda", 0.0)
-        assert method.update is not None, "the whole batch has an update of its own"
+        assert method.update is not None, "the whole batch has its own update"
         self._scalar = SCALARS[method.update] if self._lambda else None
         self._length = prescribed_length(method.update, setup.settings, setup.spec)
         self._first = 0  # the number of this worker's first micro-batch
@@ -54,7 +54,7 @@ class Accumulated(Update):
         return mine
 
     def labels_of(self, index: int) -> tuple[int, int, int]:
-        return self._first + index, 0, 1  # a micro-batch is whole, and another one on every worker
+        return self._first + index, 0, 1  # every worker has its own, whole micro-batches
 
     def take(self, parts: list[Batch]) -> Tensor:
         return self.step_optimizer(lambda: self._gradient(parts))
@@ -62,7 +62,7 @@ class Accumulated(Update):
     def _gradient(self, parts: list[Batch]) -> Tensor:
         """Set `grad` to what the method steps along, clipped; returns the loss, detached."""
         t = self.setup
-        self.gradients += 1 if self._scalar is None else 3  # a product with second derivatives is two
+        self.gradients += 1 if self._scalar is None else 3  # a product with second derivatives counts as two
         total: list[Tensor | None] = [None] * len(self.parameters)
         loss = torch.zeros((), device=t.device)
         norms = torch.zeros(len(self._weights), device=t.device)
@@ -75,7 +75,7 @@ class Accumulated(Update):
             _add(total, gradient, weight * t.world_size)
         mean_over_workers(total, t.world_size)
         if self._length is not None or self.is_watched:
-            sum_over_workers(norms, t.world_size)  # each knows its own
+            sum_over_workers(norms, t.world_size)  # each worker knows its own
         if self.is_watched:
             self.measure("grad_norm", norm(total))
             self.measure("micro_grad_norm", norms.mean())
@@ -91,7 +91,7 @@ class Accumulated(Update):
     def _micro_gradient(
         self, number: int, batch: Batch, norms: Tensor
     ) -> tuple[Tensor, Sequence[Tensor | None], Tensor | float]:
-        """Loss, gradient and penalty of one micro-batch; enters ‖∇L_M‖ into `norms` if it is needed."""
+        """Loss, gradient and penalty of one micro-batch; writes ‖∇L_M‖ to `norms` if it is needed."""
         t, scalar = self.setup, None
         with t.autocast(), nullcontext() if self._scalar is None else differentiable_twice():
             outputs = t.task.outputs(t.model, batch)
@@ -117,7 +117,7 @@ class Accumulated(Update):
 
 
 def _add(total: list[Tensor | None], gradient: Sequence[Tensor | None], weight: float) -> None:
-    """total ← total + weight · gradient; what no micro-batch depends on stays None."""
+    """total ← total + weight · gradient; the entry of a parameter that no micro-batch depends on stays None."""
     known: list[tuple[Tensor, Tensor]] = []
     for i, (before, g) in enumerate(zip(total, gradient, strict=True)):
         if g is not None and before is not None:

@@ -4,7 +4,7 @@
 
 Iterative: ‖∇L_M‖ of a micro-batch M of the same batch. External: the norm that another run recorded at the same step.
 Normalized gradient descent: one. Novack et al. 2023; their released code contains none of the three, so the formulas
-follow the paper's description and its remnants in that code.
+follow the paper's description and the remnants in that code.
 """
 
 from bisect import bisect_right
@@ -29,13 +29,13 @@ class Length(Protocol):
         ...
 
     def __call__(self, step: int, norms: Tensor) -> Tensor | float:
-        """The length at this step; `norms` (count,) holds ‖∇L_M‖ of the micro-batches that were asked for."""
+        """The length at this step; `norms` (count,) holds ‖∇L_M‖ of the micro-batches that `asks` selected."""
         ...
 
 
 @dataclass(frozen=True)
 class OfAMicroBatch:
-    """‖∇L_M‖ for an M drawn at each step; `denoise` takes the mean over all M instead."""
+    """‖∇L_M‖ for an M that is drawn at each step; `denoise` takes the mean over all M instead."""
 
     seed: int
     denoise: bool
@@ -52,7 +52,7 @@ class OfAMicroBatch:
 
 @dataclass(frozen=True)
 class Recorded:
-    """The norm of another run: that of its last report up to this step, of its first before there is one."""
+    """The norm of another run at its last report up to this step, or at its first report before that."""
 
     norms: Sequence[tuple[int, float]]
     """(steps taken, ‖∇L_M‖) in rising steps."""
@@ -83,7 +83,7 @@ def prescribed_length(update: str, settings: Mapping[str, Any], spec: TrialSpec)
     if update == "external":
         if not spec.external_norms:
             raise InvalidInput(
-                f"{spec.method} takes its gradient norms from another run: name it, as in "
+                f"{spec.method} takes its gradient norms from another run; name it, as in "
                 "--external experiments/NAME/sgd-small-0000"
             )
         return Recorded(spec.external_norms)

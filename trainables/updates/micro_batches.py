@@ -12,9 +12,9 @@ def sizes(batch_size: int, micro_batch: int) -> list[int]:
 def weights(batch_size: int, micro_batch: int) -> list[float]:
     """The weight of each micro-batch in the mean: its share of the examples.
 
-    With it the mean over micro-batches of a mean over examples is the mean over the batch, also where the last is
-    smaller. (The released code of Novack et al. 2023 divides by the full number of micro-batches also where the last
-    group of an epoch has fewer, which is a shorter step; batches here are always full.)
+    So the weighted mean over micro-batches of means over examples is the mean over the batch, even if the last one is
+    smaller. (The released code of Novack et al. 2023 divides by the full number of micro-batches even if the last group
+    of an epoch has fewer, which shortens the step; batches here are always full.)
     """
     return [size / batch_size for size in sizes(batch_size, micro_batch)]
 
@@ -22,7 +22,7 @@ def weights(batch_size: int, micro_batch: int) -> list[float]:
 def whole_micro_batches(
     batch: Batch, micro_batch: int, *, rank: int, world_size: int
 ) -> tuple[int, list[Batch]]:
-    """This worker's contiguous share of the micro-batches, each whole, and the number of the first in the batch."""
+    """This worker's contiguous share of the micro-batches, each of them whole, and the number of the first one."""
     every = split(batch, micro_batch)
     share = len(every) // world_size
     first = rank * share
@@ -30,14 +30,14 @@ def whole_micro_batches(
 
 
 def shared_micro_batches(batch: Batch, micro_batch: int, *, rank: int, world_size: int) -> list[Batch]:
-    """All micro-batches, of each this worker's contiguous part."""
+    """This worker's contiguous part of every micro-batch."""
     return [chunk(part, world_size)[rank] for part in split(batch, micro_batch)]
 
 
 def check_split(
     method: str, *, batch_size: int, micro_batch: int, world_size: int, whole: bool, where: str = ""
 ) -> None:
-    """Raise `InvalidInput` unless a batch can be split so; `whole`: each micro-batch lives on one worker."""
+    """Raise `InvalidInput` unless a batch can be split like this; `whole`: each micro-batch is on one worker."""
     place = f" in {where}" if where else ""
     if micro_batch > batch_size:
         raise InvalidInput(

@@ -1,7 +1,7 @@
-"""Small-batch SGD at the price of a large batch: one optimizer step for each micro-batch.
+"""Small-batch SGD at the cost of a large batch: one optimizer step for each micro-batch.
 
-One step of the task is then several of the optimizer, so that horizon, schedule, rungs and reports mean the same data
-and the same work for every method. The learning rate is constant within a step of the task.
+One step of the task is then several of the optimizer, so that horizon, schedule, rungs and reports stand for the same
+data and the same work in every method. The learning rate is constant within a step of the task.
 """
 
 from collections.abc import Sequence
@@ -73,9 +73,9 @@ def _gradient(p: Tensor) -> Tensor:
 
 
 def check_accumulation(setup: Setup) -> None:
-    """Raise `InvalidInput` for `spec.micro_batches` with a method that has micro-batches of its own."""
+    """Raise `InvalidInput` for `spec.micro_batches` with a method that has its own micro-batches."""
     if setup.spec.micro_batches > 1:
         raise InvalidInput(
-            f"--micro-batches {setup.spec.micro_batches}: {setup.method.name} splits a batch into micro-batches "
-            f"of its own; set micro_batch, now {setup.settings['micro_batch']} examples, instead"
+            f"--micro-batches {setup.spec.micro_batches}: {setup.method.name} already splits a batch into "
+            f"micro-batches; set micro_batch, now {setup.settings['micro_batch']} examples, instead"
         )

@@ -1,4 +1,4 @@
-"""The base of all updates: splits a batch, advances by it, and measures gradients and steps."""
+"""The base of all updates: splits a batch, takes the step, and measures gradients and steps."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +18,7 @@ from trainables.task import Batch, Task
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """What an update works with: the objects of one trial in one worker."""
+    """The objects of one trial in one worker that an update works with."""
 
     task: Task
     spec: TrialSpec
@@ -26,7 +26,7 @@ class Setup:
     settings: Mapping[str, Any]
     model: nn.Module
     objective: nn.Module
-    """A batch to its training loss, as training calls it: wrapped for several workers, compiled."""
+    """Maps a batch to its training loss; wrapped for several workers and compiled as training needs it."""
     optimizer: Optimizer
     device: torch.device
     rank: int
@@ -49,7 +49,7 @@ class Setup:
 
 
 class Update(ABC):
-    """One way from a batch to a step. Measurements are taken in the step before a report."""
+    """A way to turn a batch into a step. Measurements are taken in the step before a report."""
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
@@ -62,10 +62,10 @@ class Update(ABC):
 
     @abstractmethod
     def parts(self, batch: Batch) -> list[Batch]:
-        """This worker's part of a whole batch, in micro-batches, where the batch lies."""
+        """This worker's part of a whole batch, in micro-batches, on the device of the batch."""
 
     def labels_of(self, index: int) -> tuple[int, int, int]:
-        """The sampled labels of part `index`: the number of the draw, and which of how many equal slices of it."""
+        """The sampled labels of part `index`: the number of the draw, and the number and count of its equal slices."""
         return index, self.setup.rank, self.setup.world_size
 
     @abstractmethod
@@ -73,7 +73,7 @@ class Update(ABC):
         """One step of the task, which is one of the optimizer or several; returns the mean loss, detached."""
 
     def advance(self, parts: list[Batch], step: int) -> Tensor:
-        """`take` step number `step`, with clean gradients before and after, and the length of the step measured."""
+        """`take` step number `step` with cleared gradients before and after, and measure the length of the step."""
         self.step = step
         self.gradients = 0.0
         self._measured.clear()
@@ -104,11 +104,11 @@ class Update(ABC):
         self._measured[name] = value
 
     def measured(self) -> dict[str, float]:
-        """Measurements of the last watched step: `step_length`, `grad_norm`, and those that the method adds."""
+        """Measurements of the last watched step: `step_length`, `grad_norm`, and those of the method."""
         return {name: value.item() for name, value in self._measured.items()}
 
     def clip(self) -> Tensor | None:
-        """Clip the gradients that the parameters hold, as the settings say; returns their norm before, where known."""
+        """Clip the gradients in place as the settings say; returns their norm before, if known."""
         limit = self.setup.settings["clip_norm"]
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         if not (limit or self.is_watched):
@@ -120,5 +120,5 @@ class Update(ABC):
 
 
 def norm(tensors: Sequence[Tensor | None]) -> Tensor:
-    """The Euclidean norm of all the tensors together, a scalar; None counts as zeros."""
+    """The Euclidean norm of all tensors together, a scalar; None counts as zeros."""
     return nn.utils.get_total_norm([tensor for tensor in tensors if tensor is not None])

@@ -38,7 +38,7 @@ class WholeBatch(Update):
         self.step_optimizer(closure)
         if not losses:
             raise InvalidInput(
-                f"{self.setup.method.label} has taken a step without evaluating its closure: step(closure) must call it"
+                f"{self.setup.method.label} took a step without evaluating its closure: step(closure) must call it"
             )
         return losses[0]
 

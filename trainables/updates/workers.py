@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 def mean_over_workers(tensors: Sequence[Tensor | None], world_size: int) -> None:
-    """Replace each tensor by its mean over the workers, in place; a None must be one on all of them."""
+    """Replace each tensor by its mean over the workers, in place; an entry that is None must be None on all workers."""
     if world_size == 1:
         return
     found = [tensor for tensor in tensors if tensor is not None]
@@ -25,7 +25,7 @@ def sum_over_workers(tensor: Tensor, world_size: int) -> Tensor:
 
 
 def mean_of_workers(value: Tensor, world_size: int) -> Tensor:
-    """The mean of a tensor over the workers; the tensor itself is left as it is."""
+    """The mean of a tensor over the workers; the tensor itself stays unchanged."""
     return value if world_size == 1 else sum_over_workers(value.clone(), world_size) / world_size
 
 

@@ -1,4 +1,4 @@
-"""The original files of CIFAR: batches for Python, which are pickles, and for C, which are bare bytes."""
+"""The original files of CIFAR: pickled batches for Python, and batches of raw bytes for C."""
 
 import pickle
 from pathlib import Path
@@ -24,7 +24,7 @@ PYTHON = {
     ),
     "cifar100": (["train"], "test", "meta", b"fine_labels", b"fine_label_names"),
 }
-# of the binary version: training batches, test batch, class names, and the bytes before the pixels
+# the same for the binary version, with the number of bytes before the pixels
 BINARY = {
     "cifar10": ([f"data_batch_{n}.bin" for n in range(1, 6)], "test_batch.bin", "batches.meta.txt", 1),
     "cifar100": (["train.bin"], "test.bin", "fine_label_names.txt", 2),
@@ -57,12 +57,12 @@ def has_binary_batches(folder: Path, name: str) -> bool:
 
 
 def binary_batches(folder: Path, name: str) -> Arrays:
-    """The same from the version for C: one record an image, its labels and then its pixels."""
+    """The same from the version for C: one record per image, its labels and then its pixels."""
     train, test, meta, width = BINARY[name]
     arrays: dict[str, np.ndarray] = {}
     for split, files in (("train", train), ("test", [test])):
         records = np.concatenate([_records(folder / file, width + PIXELS) for file in files])
-        arrays[f"{split}-labels"] = records[:, width - 1].copy()  # of CIFAR-100, the fine label
+        arrays[f"{split}-labels"] = records[:, width - 1].copy()  # the fine label of CIFAR-100
         arrays[f"{split}-images"] = records[:, width:].reshape(-1, 3, SIDE, SIDE)
     check_no_pointer(folder / meta)
     return arrays, (folder / meta).read_text(encoding="utf-8").split()
@@ -77,7 +77,7 @@ def _records(path: Path, size: int) -> np.ndarray:
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """Refuses everything that the CIFAR batches do not hold: no pickle runs code here."""
+    """Refuses everything that the CIFAR batches do not contain, so that no pickle runs code."""
 
     ALLOWED = {
         (module, name)

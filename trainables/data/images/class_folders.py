@@ -37,7 +37,7 @@ def classes_in(folder: Path) -> list[str]:
 def listed(folder: Path, classes: Sequence[str], *, trained: Path, say: Say) -> Listed:
     """The images of each class in `folder`; raises `InvalidInput` unless its classes are `classes`, those of `trained`.
 
-    A class may have folders within. Files that are not images are counted and reported.
+    A class may have subfolders. Files that are not images are counted and reported.
     """
     here = classes_in(folder)
     unknown, missing = sorted(set(here) - set(classes)), sorted(set(classes) - set(here))
@@ -63,7 +63,7 @@ def listed(folder: Path, classes: Sequence[str], *, trained: Path, say: Say) -> 
 
 
 def find_splits(root: Path, trains: Sequence[str], tests: Sequence[str]) -> tuple[Path, Path] | None:
-    """The folders of training and test images in `root`, or in its only folder, and so on; None if there are none."""
+    """The folders of training and test images in `root`, or in its only subfolder, and so on; None without any."""
     for place in wrapped(root):
         train = next((place / name for name in trains if (place / name).is_dir()), None)
         test = next((place / name for name in tests if (place / name).is_dir()), None)

@@ -4,11 +4,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-DRAWS = 3  # uniform numbers an image: row, column, flip
+DRAWS = 3  # uniform numbers per image: row, column, flip
 
 
 def crop_and_flip(images: Tensor, draws: Tensor, *, padding: int = 4) -> Tensor:
-    """A window of the images' own size out of the images padded with black, mirrored half of the time.
+    """A window of the images' own size, cut from the images padded with black, and mirrored half of the time.
 
     `images` (b, c, h, w) of any type, `draws` (b, 3) uniform in [0, 1): the row, the column, and the mirror.
     """

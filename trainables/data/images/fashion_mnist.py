@@ -1,4 +1,4 @@
-"""Fashion-MNIST (Xiao et al. 2017): 60,000 training and 10,000 test images of 28x28 grey pixels, clothes of ten kinds.
+"""Fashion-MNIST (Xiao et al. 2017): 60,000 training and 10,000 test images of ten kinds of clothes, 28x28 grey pixels.
 
 Debian and Ubuntu package it (`apt install dataset-fashion-mnist`), so no download is needed there.
 """

@@ -1,8 +1,8 @@
-"""Batches of images that lie in memory: which examples, and with which random numbers, as functions of (seed, t).
+"""Batches of images in memory: the examples and their random numbers are functions of (seed, t).
 
 A training batch is (images, labels, draws): the examples as stored, and for each of them the random numbers that its
-augmentation will use. So the augmentation itself, on the device, is a function of the batch alone: two workers that
-take half a batch each do to their images what one worker would.
+augmentation will use. So the augmentation, which runs on the device, is a function of the batch alone: two workers
+with half a batch each augment their images exactly as one worker would.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ class ImageSplits:
     images: dict[str, np.ndarray]
     labels: dict[str, Tensor]
     rows: dict[str, np.ndarray]
-    """Rows of the source array that a split consists of; validation is held out of the training images."""
+    """Rows of the source array that form a split; validation is held out of the training images."""
 
     def batch(self, split: str, picked: Tensor) -> Batch:
         """Images (b, ...) uint8 and labels (b,) int64 of the positions `picked` within a split."""
@@ -43,7 +43,7 @@ def hold_out(
     """Splits of the arrays `train-WHAT`, `train-labels` and the same of `test`: a `fraction` of the training images is
     for validation, the test untouched.
 
-    `seed` decides which, once for all trials. With `limit` only so many training images are used, and as large a
+    `seed` decides which, once for all trials. With `limit` only that many training images are used, and the same
     share of the others.
     """
     train, test = (
@@ -69,9 +69,9 @@ def hold_out(
 
 
 def epochs(splits: ImageSplits, *, batch_size: int, seed: int, start: int, draws: int) -> Iterator[Batch]:
-    """The endless stream of training batches from step `start` on, `draws` uniform numbers an example.
+    """The endless stream of training batches from step `start` on, `draws` uniform numbers per example.
 
-    Every epoch is a permutation of its own; the examples that do not fill a batch are left out of it.
+    Every epoch has its own permutation; the examples that do not fill a batch are left out of it.
     """
     count = splits.size("train")
     steps = count // batch_size

@@ -33,7 +33,7 @@ def posterize(images: Tensor, bits: Tensor) -> Tensor:
 
 
 def solarize(images: Tensor, threshold: Tensor) -> Tensor:
-    """Invert what is at least `threshold`."""
+    """Invert values of at least `threshold`."""
     return torch.where(images >= threshold[:, None, None, None], 255 - images, images)
 
 

@@ -21,7 +21,7 @@ class ImageTables:
 
     splits: dict[str, list[Path]]
     label: str
-    """Name of the column of class numbers."""
+    """The name of the column of class numbers."""
     classes: tuple[str, ...]
     """Empty if the files do not name them."""
 

@@ -26,7 +26,7 @@ from trainables.data.images.open_image import rgb_image
 from trainables.data.originals import Say, check_archive, unpack
 from trainables.data.store import Store, write_store
 
-DRAWS = 5  # uniform numbers an image: area, aspect, row, column, mirror
+DRAWS = 5  # uniform numbers per image: area, aspect, row, column, mirror
 AREA = (0.08, 1.0)
 ASPECT = (3 / 4, 4 / 3)
 RESIZE = 256 / 224
@@ -61,7 +61,7 @@ class ImageNet(DataSet):
         unpack(source, kept)
         try:
             return self.read(kept, say, into=into)
-        except InvalidInput as error:  # of files that the user knows by another name
+        except InvalidInput as error:  # the user knows these files by another name
             raise InvalidInput(str(error).replace(str(kept), str(source))) from error
 
     def read(self, folder: Path, say: Say, *, into: Path) -> Store:
@@ -125,7 +125,7 @@ def _index(split: str, files: Listed, root: Path) -> dict[str, np.ndarray]:
 def random_window(path: Path, draws: np.ndarray, side: int) -> Tensor:
     """A random part of an image, resized to `side` pixels and mirrored half of the time: uint8 (3, side, side).
 
-    8 to 100 % of its area, aspect 3/4 to 4/3 (Szegedy et al. 2015), cut to the image where it would not fit.
+    8 to 100 % of its area, aspect 3/4 to 4/3 (Szegedy et al. 2015), clipped to the image where it does not fit.
     """
     from PIL import Image
 

@@ -21,7 +21,7 @@ TINY = "val_annotations.txt"
 
 
 def flat_images(folder: Path) -> list[Path]:
-    """The images that lie in `folder`, or in its folder `images`, without a folder for each class."""
+    """The images directly in `folder`, or in its subfolder `images`, without a folder for each class."""
     inner = folder / "images" if (folder / "images").is_dir() else folder
     return sorted(path for path in inner.iterdir() if path.is_file() and path.suffix.lower() in SUFFIXES)
 
@@ -35,9 +35,9 @@ def labelled(folder: Path, classes: list[str], root: Path, say: Say) -> Listed:
         name = names.get(path.stem)
         if name not in numbers:
             raise InvalidInput(
-                f"{path}: {source} says {name!r} as its class, which is not a class of the training images"
+                f"{path}: {source} gives its class as {name!r}, which is not a class of the training images"
                 if name
-                else f"{path}: {source} does not say its class"
+                else f"{path}: {source} does not give its class"
             )
     say(f"{len(images):,} images in {folder.name}/, their classes from {source.name}")
     return Listed(images, [numbers[names[path.stem]] for path in images])
@@ -99,7 +99,7 @@ def extracted(tables: ImageTables, into: Path, say: Say) -> list[str]:
 
 
 def check_not_official_archives(folder: Path) -> None:
-    """Raise `InvalidInput`, with the commands to run, if the official archives lie there packed."""
+    """Raise `InvalidInput`, with the commands to run, if the official archives are still packed."""
     found = [path for path in files_below(folder) if path.name.startswith(OFFICIAL) and path.suffix == ".tar"]
     if found:
         raise InvalidInput(

@@ -14,7 +14,7 @@ def mixing_shares(count: int, alpha: float, *seed: object) -> Tensor:
 
 
 def mix_pairs(images: Tensor, labels: Tensor, share: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """λ x + (1 - λ) x', with x' the neighbour in the pair (an odd one out is its own).
+    """λ x + (1 - λ) x', with x' the neighbour in the pair (an image without a pair is its own neighbour).
 
     `images` (b, ...) of any type, `labels` (b,), `share` λ (b,). Returns mixed images as float, the neighbours'
     labels, and λ.

@@ -54,7 +54,7 @@ def _as_rgb(opened: "Image", path: Path) -> "Image":
     if opened.mode == "RGB":
         opened.load()
         return opened.copy()
-    if opened.mode.startswith("I"):  # grey, of 16 bits or, in some formats, in 32
+    if opened.mode.startswith("I"):  # grey values of 16 bits, which some formats store in 32
         values = np.asarray(opened).astype(np.int64)
         if values.min() < 0 or values.max() > 65535:
             raise InvalidInput(

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from trainables.data.images.image_ops import OPERATIONS
 
-AUTO_DRAWS = 5  # uniform numbers an image: which policy; for each operation, whether, and its sign
+AUTO_DRAWS = (
+    5  # uniform numbers per image: the policy; for each operation, whether it is applied, and its sign
+)
 
 # The policy found on CIFAR-10: (operation, probability, magnitude) twice (Cubuk et al. 2019, Table 7).
 CIFAR10_POLICY: tuple[tuple[tuple[str, float, int | None], tuple[str, float, int | None]], ...] = (
@@ -57,7 +59,7 @@ SIGNED = (
 
 
 def magnitude(name: str, step: int | None, *, steps: int, side: int) -> float:
-    """How much an operation does at a `step` of its scale, for images of `side` pixels; without its sign."""
+    """The magnitude of an operation at a `step` of its scale, for images of `side` pixels, without its sign."""
     share = 0.0 if step is None else step / (steps - 1)
     match name:
         case "ShearX" | "ShearY":
@@ -93,7 +95,7 @@ def auto_augment(images: Tensor, draws: Tensor) -> Tensor:
 
 
 def rand_draws(operations: int) -> int:
-    """Uniform numbers an image: which operation, and its sign, for each."""
+    """Uniform numbers per image: for each operation, which one, and its sign."""
     return 2 * operations
 
 
@@ -128,8 +130,8 @@ def _applied(
     return result
 
 
-# The same where the draws lie on an accelerator: looking at them would wait for it. Every operation is applied to all
-# images, and each image takes what its draws say.
+# The same on an accelerator, where reading the draws would synchronise. Every operation is applied to all images, and
+# each image keeps the result that its draws select.
 
 
 def auto_augment_on_device(images: Tensor, draws: Tensor) -> Tensor:

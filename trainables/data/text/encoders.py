@@ -1,4 +1,4 @@
-"""From text to token numbers: words, or byte pairs by name, by file, or learnt from the data.
+"""Encodes text as token numbers: words, or byte pairs that are named, read from a file, or learnt from the data.
 
 All are `tokenizers` encodings, saved as `tokenizer.json` beside the tokens. `tokenizers` is imported when used.
 """
@@ -17,16 +17,16 @@ END_OF_TEXT = "<|endoftext|>"
 ENDS = (END_OF_TEXT, "</s>", "<|end_of_text|>", "<eos>", "[SEP]")
 """Tokens that may end a document: those of GPT-2, Llama-2, Llama-3, Gemma and BERT."""
 LIMIT = 1 << 16
-"""Tokens that 16 bits hold; more are stored in 32."""
+"""The number of tokens that 16 bits can hold; larger vocabularies are stored in 32."""
 LEARN_FROM = 50_000_000
-"""Characters at most from which an encoding is learnt."""
+"""The maximum number of characters from which an encoding is learnt."""
 
 
 class BytePairs:
-    """A `tokenizers` encoding; documents end with `<|endoftext|>` or what stands for it. Encodes on all cores.
+    """A `tokenizers` encoding; documents end with `<|endoftext|>` or its equivalent. Encodes on all cores.
 
-    `begin` are the tokens that its models expect before a text: `<s>` of Llama's, none of GPT-2's. Truncation, padding
-    and random merges, which a file may have been saved with, are off.
+    `begin` are the tokens that its models expect before a text: `<s>` for Llama, none for GPT-2. Truncation, padding
+    and random merges are off, even if the file was saved with them.
     """
 
     def __init__(self, tokenizer: Any, name: str) -> None:
@@ -37,7 +37,7 @@ class BytePairs:
             tokenizer.model.dropout = None
         numbers = tokenizer.get_vocab(with_added_tokens=True)
         self.vocabulary = 1 + max(numbers.values(), default=0)
-        """Rows that an embedding needs: one more than the highest number, also where some numbers are not used."""
+        """Rows that an embedding needs: one more than the highest number, even if some numbers are unused."""
         self.begin = self._beginning()
         ends = [numbers[end] for end in ENDS if end in numbers]
         if not ends:
@@ -48,7 +48,7 @@ class BytePairs:
 
     @classmethod
     def learnt(cls, pieces: Iterable[Piece], vocabulary: int) -> "BytePairs":
-        """A byte-level encoding of so many tokens, learnt from the first 50 million characters."""
+        """A byte-level encoding of `size` tokens, learnt from the first 50 million characters."""
         from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
         tokenizer = Tokenizer(models.BPE())
@@ -76,7 +76,7 @@ class BytePairs:
         ]
 
     def is_that_of(self, other: "BytePairs") -> bool:
-        """Whether both encode alike, whatever their files are called."""
+        """Whether both encode alike, whatever the names of their files."""
         return self._tokenizer.to_str() == other._tokenizer.to_str()
 
     def save(self, folder: Path) -> None:
@@ -89,7 +89,7 @@ class BytePairs:
 
 
 class Words(BytePairs):
-    """One token a word, as WikiText is published: split at white space, `<eos>` at the end of every line."""
+    """One token per word, as WikiText is published: split at white space, `<eos>` at the end of every line."""
 
     begin: Sequence[int] = ()
 
@@ -126,8 +126,8 @@ class Words(BytePairs):
 def byte_pairs(name: str, pieces: Iterable[Piece]) -> BytePairs:
     """The encoding called `name`; `pieces` are what `bpe:SIZE` is learnt from. Raises `InvalidInput`.
 
-    `bpe:8192` learns one; anything that ends in `.json`, or a folder that holds a `tokenizer.json`, is a file of the
-    `tokenizers` library; all else is a name on Hugging Face, as `gpt2`.
+    `bpe:8192` learns one; anything that ends in `.json`, or a folder that contains a `tokenizer.json`, is a file of
+    the `tokenizers` library; everything else is a name on Hugging Face, such as `gpt2`.
     """
     kind, _, rest = name.partition(":")
     if kind == "bpe":
@@ -136,8 +136,8 @@ def byte_pairs(name: str, pieces: Iterable[Piece]) -> BytePairs:
         return BytePairs.learnt(pieces, int(rest))
     if kind == "tiktoken":
         raise InvalidInput(
-            f"--tokenizer {name!r}: encodings of tiktoken are not read; --tokenizer {rest or 'gpt2'} is the same one "
-            "from Hugging Face, if it has that name there, and a tokenizer.json does without a network"
+            f"--tokenizer {name!r}: tiktoken encodings cannot be read; give the same encoding from Hugging Face, "
+            f"--tokenizer {rest or 'gpt2'} if that is its name there, or offline a tokenizer.json"
         )
     from tokenizers import Tokenizer
 

@@ -1,7 +1,7 @@
-"""Which pieces of a training text are held out for the splits that it lacks: as large a share as was asked for.
+"""Chooses the pieces of a training text that are held out for missing splits, up to a given share.
 
-A document is held out whole, unless it is large against the share; then it is cut at the ends of lines, and every run
-of it ends like a document. What is chosen depends on the sizes and numbers of the pieces alone.
+A document is held out whole, unless it is large compared with the share; then it is cut at line ends, and every run
+of it ends like a document. The choice depends only on the sizes and numbers of the pieces.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,8 +16,8 @@ STATE = ("_number", "_total", "_units", "_sizes", "_inside")
 class HoldOut:
     """Deals pieces to `own` and to the `missing` splits, each of which gets a `share` of all characters.
 
-    A missing split gets the next unit, whatever its size, when what it lacks exceeds a random part of a mean unit, so
-    that it is never off by more than a unit or so. `limit` is the size up to which a document is one unit; None is any.
+    A missing split gets the next unit, whatever its size, when its deficit exceeds a random part of a mean unit, so
+    it is never off by more than about a unit. `limit` is the size up to which a document is one unit; None means any.
     """
 
     def __init__(self, own: str, missing: Sequence[str], share: float, limit: int | None) -> None:
@@ -50,7 +50,7 @@ class HoldOut:
         return most if lacking[most] >= draw * self._sizes / self._units else self._own
 
     def state(self) -> dict[str, Any]:
-        """A state that JSON can hold and from which `restore` continues."""
+        """The state, as JSON can hold it, from which `restore` continues."""
         return {name: getattr(self, name) for name in STATE} | {"_held": dict(self._held)}
 
     def restore(self, state: dict[str, Any]) -> None:

@@ -29,7 +29,7 @@ WITHOUT_INPUT = (
     "### Instruction:\n{instruction}\n\n### Response:"
 )
 HELD_OUT = 20
-"""One example in so many is for validation, and one for test."""
+"""One in this many examples is for validation, and one for test."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Instructions(DataSet):
         for split in ("train", "validation", "test"):
             chosen = [n for n in range(len(pairs)) if _split_of(n) == split]
             if not chosen:
-                raise InvalidInput(f"{source}: {len(pairs)} examples are too few, none is left for {split}")
+                raise InvalidInput(f"{source}: {len(pairs)} examples are too few: none is left for {split}")
             examples = [np.array([*beginnings[n], *answers[n]], encoder.dtype) for n in chosen]
             arrays[f"{split}-tokens"] = np.concatenate(examples)
             arrays[f"{split}-ends"] = np.cumsum([len(example) for example in examples], dtype=np.int64)
@@ -105,7 +105,7 @@ class Instructions(DataSet):
                 yield from _rows(path)
             except InvalidInput:
                 raise
-            except (OSError, ValueError) as error:  # of json and pyarrow
+            except (OSError, ValueError) as error:  # raised by json and pyarrow
                 reason = (str(error).splitlines() or [""])[0]
                 raise InvalidInput(f"{path}: truncated or damaged ({reason}); fetch it again") from error
 
@@ -114,7 +114,7 @@ class Instructions(DataSet):
         try:
             for row in package.load_dataset(self.repository, split="train"):
                 yield dict(row)
-        except Exception as error:  # of many libraries
+        except Exception as error:  # raised by many libraries
             first = (str(error).splitlines() or [""])[0]
             raise InvalidInput(
                 f"cannot reach {self.repository} on Hugging Face ({first}); offline, give --from"

@@ -1,7 +1,7 @@
-"""From a file to pieces of text, whatever its form: plain, JSON lines, Parquet or Arrow, compressed or not.
+"""Reads a file as pieces of text: plain text, JSON lines, Parquet or Arrow, compressed or not.
 
-Files are read here, one at a time, and not through `datasets`' builders: those lose where a file, and with it a
-document, ends, and their errors do not name the file.
+Files are read one at a time, without the builders of `datasets`, which lose the end of a file, and so of a document,
+and whose errors do not name the file.
 """
 
 import io
@@ -23,7 +23,7 @@ COMPRESSED = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".xz": "xz"}
 PIECE = 1 << 16
 """Characters of a text file that are encoded at a time, up to the end of a line."""
 EXPANDED = 4
-"""Times that a compressed file grows, about."""
+"""The factor by which a compressed file grows, about."""
 BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
 
@@ -33,7 +33,7 @@ class Piece(NamedTuple):
     text: str
     ends: bool
     document: int | None = None
-    """Size of the document that it belongs to, in bytes or characters; None if it belongs to none."""
+    """Size of its document, in bytes or characters; None without a document."""
 
 
 class FileReader:
@@ -54,10 +54,10 @@ class FileReader:
                 yield from (Piece(text, ends=True, document=len(text)) for text in self._texts(form))
         except UnicodeDecodeError as error:
             raise InvalidInput(
-                f"{self.path}: not UTF-8 text ({error}); if it is of another encoding convert it first, as in "
+                f"{self.path}: not UTF-8 text ({error}); if it has another encoding, convert it first, as in "
                 f"`iconv -f {_guess(error)} -t UTF-8`"
             ) from error
-        except (OSError, EOFError, ValueError) as error:  # of gzip, pyarrow, json
+        except (OSError, EOFError, ValueError) as error:  # raised by gzip, pyarrow, json
             if isinstance(error, InvalidInput):
                 raise
             reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -144,13 +144,13 @@ class FileReader:
 
 
 def form_of(path: Path) -> str:
-    """The suffix of a file without that of its compression: `.jsonl` of `a.jsonl.gz`."""
+    """The suffix of a file without that of its compression: `.jsonl` for `a.jsonl.gz`."""
     suffix = path.suffix.lower()
     return Path(path.stem).suffix.lower() if suffix in COMPRESSED else suffix
 
 
 def is_text(path: Path) -> bool:
-    """Whether a file's name is that of a text. JSON must name a split, since so much else is JSON."""
+    """Whether a file's name is that of a text. A JSON file must name a split, since JSON has many other uses."""
     form = form_of(path)
     return form in PLAIN or (form in ROWS and (form != ".json" or split_named(path.name) is not None))
 
@@ -172,7 +172,7 @@ def _opened(path: Path) -> Any:
 
 
 class _Readable(io.RawIOBase):
-    """A stream of pyarrow, as Python's text layer wants it."""
+    """A pyarrow stream with the interface that Python's text layer needs."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream

@@ -1,4 +1,4 @@
-"""Which file of a folder of texts belongs to which split: what their names say, where that is beyond doubt."""
+"""Assigns the files of a folder of texts to splits by their names, where these are unambiguous."""
 
 import re
 from collections import Counter
@@ -18,11 +18,11 @@ SPLIT_WORDS = {
     "test": ("test", "testing", "testset"),
 }
 FILLERS = ("of", "part", "shard", "set", "data", "split")
-"""Words that may stand beside a split's in a name that says nothing else."""
+"""Words that may appear beside a split's in a name that names nothing else."""
 ABOUT = re.compile(r"(readme|licen[cs]e|copying|notice|changelog|citation|authors|contributing)\b", re.I)
-"""Beginnings of the names of files about a text, as readme and licence."""
+"""Beginnings of the names of files about a text, such as readme and licence."""
 FEW = 0.1
-"""From this share of the files on, names that contradict each other are not an accident."""
+"""If at least this share of the file names contradict each other, it is not an accident."""
 MANY_DOCUMENTS, TINY_SHARE = 50, 1e-3
 
 
@@ -35,74 +35,74 @@ class Assigned:
 
 
 def split_named(name: str) -> str | None:
-    """The split that a name, of a file or folder, says; None if it says none or several."""
+    """The split that the name of a file or folder names; None if it names none or several."""
     named = {split for split in SPLITS if any(word in SPLIT_WORDS[split] for word in _words(name))}
     return named.pop() if len(named) == 1 else None
 
 
 def split_of_path(path: Path, root: Path) -> str | None:
-    """The split that the innermost part of a path says, below `root` or, of `root` itself, in its name."""
+    """The split that the innermost part of a path below `root` names; for `root` itself, its own name."""
     parts = [path.name] if path == root else path.relative_to(root).parts
     return next(filter(None, map(split_named, reversed(parts))), None)
 
 
 def assign(files: Sequence[Path], root: Path, *, glob: bool = False) -> Assigned:
-    """Deal `files` to splits; raises `InvalidInput` where a name would be taken for what it may not mean.
+    """Deal `files` to splits; raises `InvalidInput` for a name that may not mean what it seems to.
 
-    Names count if one of them says train, or says another split and nothing else. A file that says no split is then
-    left out beside files that say train, and trained on beside others. With `glob` the user has said which files are
-    read: names count only if each of them says a split.
+    Names count if one of them names train, or names another split and nothing else. A file that names no split is then
+    left out beside files that name train, and trained on otherwise. With `glob` the user has chosen the files: names
+    count only if each of them names a split.
     """
-    told = [path for path in files if glob or not ABOUT.match(path.name)]
-    said = {path: split_of_path(path, root) for path in told}
-    kinds = Counter(said.values())
+    texts = [path for path in files if glob or not ABOUT.match(path.name)]
+    named = {path: split_of_path(path, root) for path in texts}
+    kinds = Counter(named.values())
     if glob and (kinds[None] or not kinds["train"]):
-        return Assigned({"train": list(told)} if told else {})
-    found = Assigned(left_out=[path for path in files if path not in said])
+        return Assigned({"train": list(texts)} if texts else {})
+    assigned = Assigned(left_out=[path for path in files if path not in named])
     if not kinds["train"]:
-        _check_without_train(said, root)
-        said = {path: split if _says_nothing_else(path, root) else None for path, split in said.items()}
-    for path, split in said.items():
+        _check_without_train(named, root)
+        named = {path: split if _names_nothing_else(path, root) else None for path, split in named.items()}
+    for path, split in named.items():
         if split is None and kinds["train"]:
-            found.left_out.append(path)
+            assigned.left_out.append(path)
         else:
-            found.splits.setdefault(split or "train", []).append(path)
-    _check_sizes(found)
-    _check_twice(found.splits, root)
-    return found
+            assigned.splits.setdefault(split or "train", []).append(path)
+    _check_sizes(assigned)
+    _check_twice(assigned.splits, root)
+    return assigned
 
 
 def _words(name: str) -> list[str]:
     return [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)]
 
 
-def _says_nothing_else(path: Path, root: Path) -> bool:
-    """Whether a file or folder is called after a split alone, as `test/` and `valid-00001.parquet` are."""
+def _names_nothing_else(path: Path, root: Path) -> bool:
+    """Whether a file or folder is named after a split alone, such as `test/` and `valid-00001.parquet`."""
     parts = [path.name] if path == root else path.relative_to(root).parts
     every = {word for words in SPLIT_WORDS.values() for word in words} | set(FILLERS)
     return any(set(_words(part.partition(".")[0])) <= every and split_named(part) for part in parts)
 
 
-def _check_without_train(said: Mapping[Path, str | None], root: Path) -> None:
-    doubtful = [path for path, split in said.items() if split and not _says_nothing_else(path, root)]
-    if doubtful and len(doubtful) >= FEW * len(said):
+def _check_without_train(named: Mapping[Path, str | None], root: Path) -> None:
+    doubtful = [path for path, split in named.items() if split and not _names_nothing_else(path, root)]
+    if doubtful and len(doubtful) >= FEW * len(named):
         raise InvalidInput(
-            f"{doubtful[0]}: names the split {said[doubtful[0]]}, but no file names train; put train, valid and test "
-            "into the names, or take the files as one text, of which a part is held out, with --glob '*'"
+            f"{doubtful[0]}: names the split {named[doubtful[0]]}, but no file names train; put train, valid and test "
+            "into the names, or add --glob '*' to read the files as one text, of which a part is held out"
         )
 
 
-def _check_sizes(found: Assigned) -> None:
-    sizes = {split: sum(path.stat().st_size for path in paths) for split, paths in found.splits.items()}
-    lost = [path for path in found.left_out if not ABOUT.match(path.name)]
+def _check_sizes(assigned: Assigned) -> None:
+    sizes = {split: sum(path.stat().st_size for path in paths) for split, paths in assigned.splits.items()}
+    lost = [path for path in assigned.left_out if not ABOUT.match(path.name)]
     size = sum(path.stat().st_size for path in lost)
     if lost and size > sizes.get("train", 0):
         raise InvalidInput(
             f"{lost[0]}: {len(lost)} files ({size:,} bytes) name no split and would be left out, while "
-            f"{found.splits['train'][0].name!r} names train; rename them, or take all files with --glob '*'"
+            f"{assigned.splits['train'][0].name!r} names train; rename them, or take all files with --glob '*'"
         )
     for split in SPLITS[1:]:
-        paths, train = found.splits.get(split, []), found.splits.get("train", [])
+        paths, train = assigned.splits.get(split, []), assigned.splits.get("train", [])
         is_one_of_many = len(paths) == 1 and len(train) >= MANY_DOCUMENTS
         if is_one_of_many and sizes[split] < TINY_SHARE * sizes["train"]:
             raise InvalidInput(

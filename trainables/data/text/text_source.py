@@ -14,9 +14,9 @@ from trainables.data.text.split_names import SPLITS, Assigned, assign, split_nam
 from trainables.data.untyped import datasets
 
 SMALLEST = 1 << 8
-"""Bytes of a piece at least, where a part of a small text is held out."""
+"""The minimum size of a piece in bytes, where part of a small text is held out."""
 SHOWN = 4
-"""Names of files that are printed."""
+"""The number of file names that are printed."""
 RECORDED = 1000
 
 
@@ -29,7 +29,7 @@ class LocalText:
     rows_are_lines: bool = False
     """Rows of a table are lines of a text, not documents."""
     glob: str | None = None
-    """Which files are read, as in `**/*.py`; by default, those whose names are those of texts."""
+    """Which files are read, as in `**/*.py`; by default, those with the name of a text."""
 
     @cached_property
     def assigned(self) -> Assigned:
@@ -49,26 +49,26 @@ class LocalText:
         return [split for split in SPLITS if split in self.files()]
 
     def limit(self, share: float) -> tuple[int, int]:
-        """Bytes of a piece and, at most, of a document that is held out whole, where a `share` is held out."""
+        """The size of a piece, and the largest document that is held out whole, in bytes, if a `share` is held out."""
         total = sum(path.stat().st_size for path in self.files()["train"])
         piece = int(min(PIECE, max(SMALLEST, share * total / 8)))
         return piece, max(piece, int(share * total / 4))
 
     def pieces(self, split: str, *, skip: int = 0, size: int = PIECE) -> Iterator[Piece]:
-        """The pieces of a split, of about `size` characters where a file is cut, the first `skip` of them left out."""
+        """The pieces of a split without the first `skip`; a file is cut into pieces of about `size` characters."""
         return islice(self._pieces(split, size), skip, None)
 
     def _pieces(self, split: str, size: int) -> Iterator[Piece]:
         for path in self.files()[split]:
             reader = FileReader(path, column=self.column, rows_are_lines=self.rows_are_lines, size=size)
             for piece in reader.pieces():
-                if size < PIECE and form_of(path) in ROWS:  # a small text: a part of a row may be held out
+                if size < PIECE and form_of(path) in ROWS:  # a small text: part of a row may be held out
                     yield from _cut(piece, size)
                 else:
                     yield piece
 
     def tell(self, say: Say) -> None:
-        """Say which file became which split, and what is left out."""
+        """Report which file became which split, and which files are left out."""
         for split, paths in self.files().items():
             size = sum(path.stat().st_size for path in paths)
             say(f"{split}: {_count(len(paths), 'file')}, {size:,} bytes: {self._names(paths)}")
@@ -145,7 +145,7 @@ class SavedText:
 
 @dataclass(frozen=True)
 class HubText:
-    """A data set of Hugging Face, streamed: only the tokens are kept."""
+    """A data set on Hugging Face, streamed: only the tokens are kept."""
 
     repository: str
     configuration: str | None = None
@@ -188,7 +188,7 @@ def _piece(text: str, is_line: bool) -> Piece:
 
 
 def _cut(piece: Piece, size: int) -> Iterator[Piece]:
-    """A long document in pieces of about `size` characters, cut at the ends of lines."""
+    """A long document in pieces of about `size` characters, cut at line ends."""
     part: list[str] = []
     length = 0
     for line in piece.text.splitlines(keepends=True):

@@ -1,4 +1,4 @@
-"""Text data sets, stored as token numbers: WikiText, MiniPile, OpenWebText, or any text in their place."""
+"""Text data sets, stored as token numbers: WikiText, MiniPile, OpenWebText, or any text instead."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ class TokenData(DataSet):
     name: str
     hub: HubText
     words: bool = False
-    """One token a word, instead of a byte-pair encoding."""
+    """One token per word, instead of a byte-pair encoding."""
     tokenizer: str = "gpt2"
     """The default encoding."""
     held_out: float = 0.05
@@ -71,7 +71,9 @@ class TokenData(DataSet):
 
     def _encoded(self, source: TextSource, say: Say, tokenizer: str | None, into: Path) -> Store:
         if self.words and tokenizer not in (None, "words"):
-            raise InvalidInput(f"--tokenizer {tokenizer!r}: {self.name} is a text of words and takes none")
+            raise InvalidInput(
+                f"--tokenizer {tokenizer!r}: {self.name} has one token per word and takes no tokenizer"
+            )
         if "train" not in source.splits():
             raise InvalidInput(f"{source}: has no training text; {self.name} takes {self.accepts}")
         source.tell(say)
@@ -86,7 +88,7 @@ class TokenData(DataSet):
     def _copied(
         self, shards: dict[str, list[TokenFile]], say: Say, tokenizer: str | None, into: Path
     ) -> Store:
-        """Copy the token files of others; without a test split, half of the validation tokens become it."""
+        """Copy existing token files; without a test split, half of the validation tokens become one."""
         if not {"train", "validation"} <= set(shards):
             have = ", ".join(f"{split} ({files[0].path.name})" for split, files in shards.items())
             raise InvalidInput(f"needs token files of train and val, has {have} only")
@@ -114,8 +116,8 @@ class TokenData(DataSet):
             highest = max(highest, copied(files, path, dtype=dtype, start=start, stop=stop))
         if encoder is not None and highest >= encoder.vocabulary:
             raise InvalidInput(
-                f"--tokenizer {tokenizer!r}: has {encoder.vocabulary} tokens, but token {highest} occurs; it is not "
-                "that of these files"
+                f"--tokenizer {tokenizer!r}: has {encoder.vocabulary} tokens, but the files contain token {highest}; "
+                "they were made with another tokenizer"
             )
         if encoder is not None:
             encoder.save(into)
@@ -130,7 +132,7 @@ class TokenData(DataSet):
     def _vocabulary_of(self, tokenizer: str) -> BytePairs:
         if tokenizer.startswith("bpe:"):
             raise InvalidInput(
-                f"--tokenizer {tokenizer!r}: the files hold tokens, from which no tokenizer can be learnt; give "
+                f"--tokenizer {tokenizer!r}: the files contain tokens, from which no tokenizer can be learnt; give "
                 "the tokenizer.json that made them, or leave it out"
             )
         return byte_pairs(tokenizer, ())
@@ -147,7 +149,7 @@ def _saved_below(root: Path) -> Path | None:
 
 
 def _token_shards(root: Path, say: Say) -> dict[str, list[TokenFile]]:
-    """The token files of each split that has any. Other files of such names are named, and left out."""
+    """The token files of each split that has any. Other files with such names are reported and left out."""
     every = [path for path in files_below(root) if path.suffix.lower() in SUFFIXES]
     other = [path for path in every if split_of_path(path, root) is None or foreign(path) is not None]
     for path in other[:5]:

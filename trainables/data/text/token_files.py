@@ -1,4 +1,4 @@
-"""Token files of others, mapped: nanoGPT's bare numbers, llm.c's shards with a header, numpy's arrays."""
+"""Existing token files, mapped: nanoGPT's bare numbers, llm.c's shards with a header, numpy's arrays."""
 
 import re
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from trainables.data.originals import check_no_pointer
 SUFFIXES = (".bin", ".npy")
 HEADER = 1024  # bytes: 256 numbers of 32 bits
 KNOWN = {20240520: (1, "uint16"), 20240801: (7, "uint32")}
-"""By the first number of llm.c's header: the version that is known, and the type of a token (GPT-2's, Llama-3's)."""
+"""By the first number of llm.c's header: the supported version, and the type of a token (GPT-2's, Llama-3's)."""
 FOREIGN = {
     b"PK\x03\x04": "a zip file, as PyTorch saves",
     b"GGUF": "a GGUF model",
@@ -23,13 +23,13 @@ FOREIGN = {
     b"\x1f\x8b\x08": "compressed by gzip",
     b"\x28\xb5\x2f\xfd": "compressed by zstd",
 }
-SAMPLED = 1 << 18  # numbers that are looked at
-HIGHEST_HALF = 15  # of a token number below a million
+SAMPLED = 1 << 18  # numbers that are inspected
+HIGHEST_HALF = 15  # the high half of a token number below a million
 
 
 @dataclass(frozen=True)
 class TokenFile:
-    """Where the tokens of a file lie."""
+    """The location and type of the tokens in a file."""
 
     path: Path
     dtype: str
@@ -49,7 +49,7 @@ def token_file(path: Path) -> TokenFile:
     if size == 0:
         raise InvalidInput(f"{path}: is empty; a split needs tokens")
     if (what := foreign(path)) is not None:
-        raise InvalidInput(f"{path}: is {what}, and no file of tokens")
+        raise InvalidInput(f"{path}: is {what}, not a token file")
     with path.open("rb") as file:
         beginning = file.read(16)
     if beginning.startswith(b"\x93NUMPY"):
@@ -77,14 +77,14 @@ def token_files(paths: Sequence[Path]) -> list[TokenFile]:
     for file in found[1:]:
         if file.dtype != found[0].dtype:
             raise InvalidInput(
-                f"{file.path}: its tokens seem to be {file.dtype}, those of {found[0].path.name} {found[0].dtype}; "
-                "the shards of a data set have one type"
+                f"{file.path}: its tokens seem to be {file.dtype}, and those of {found[0].path.name} {found[0].dtype}; "
+                "all shards of a data set must have one type"
             )
     return found
 
 
 def foreign(path: Path) -> str | None:
-    """Says what a file is that is not a token file in spite of its name; None if it may be one."""
+    """What a file is, if it is not a token file despite its name; None if it may be one."""
     with path.open("rb") as file:
         beginning = file.read(16)
         file.seek(max(0, path.stat().st_size - 1))
@@ -97,7 +97,7 @@ def foreign(path: Path) -> str | None:
 def copied(
     files: Sequence[TokenFile], into: Path, *, dtype: str, start: int = 0, stop: int | None = None
 ) -> int:
-    """Write tokens `start` to `stop` of all files together to `into`, a part at a time; returns the highest."""
+    """Write tokens `start` to `stop` of the joined files to `into`, part by part; returns the highest token."""
     highest, at = 0, 0
     with into.open("wb") as out:
         for file in files:
@@ -109,7 +109,7 @@ def copied(
                 part = tokens[begin : min(last, begin + SAMPLED)]
                 if (file.dtype.startswith("int") and part.min() < 0) or int(part.max()) >= 1 << 31:
                     raise InvalidInput(
-                        f"{file.path}: holds {int(part.min())} to {int(part.max())}, no tokens"
+                        f"{file.path}: has numbers from {int(part.min())} to {int(part.max())}, which are not tokens"
                     )
                 highest = max(highest, int(part.max()))
                 out.write(part.astype(dtype).tobytes())
@@ -120,12 +120,12 @@ def _with_header(path: Path, size: int, magic: int, version: int, count: int) ->
     known, dtype = KNOWN[magic]
     if version != known:
         raise InvalidInput(
-            f"{path}: llm.c's header of version {version}; version {known} is known for {magic}"
+            f"{path}: llm.c's header has version {version}; must be version {known} for {magic}"
         )
     expected = HEADER + count * np.dtype(dtype).itemsize
     if size != expected:
         raise InvalidInput(
-            f"{path}: its header says {count:,} tokens, that is {expected:,} bytes, but it has {size:,}; "
+            f"{path}: its header says {count:,} tokens, which need {expected:,} bytes, but it has {size:,}; "
             "fetch it again"
         )
     return TokenFile(path, dtype, HEADER, count)
@@ -135,16 +135,16 @@ def _of_numpy(path: Path) -> TokenFile:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError) as error:
-        raise InvalidInput(f"{path}: truncated or no array of numbers ({error})") from error
+        raise InvalidInput(f"{path}: truncated, or not an array of numbers ({error})") from error
     if array.ndim != 1 or array.dtype.kind not in "iu" or len(array) == 0:
-        raise InvalidInput(f"{path}: {array.dtype} of shape {array.shape}; tokens are a row of integers")
+        raise InvalidInput(f"{path}: {array.dtype} of shape {array.shape}; tokens must be a row of integers")
     return TokenFile(path, array.dtype.str, array.offset, len(array))
 
 
 def _bare_type(path: Path, size: int) -> str:
-    """uint16, unless every second half of a 32-bit number is as small as in token numbers.
+    """uint16, unless the high halves of the 32-bit numbers are as small as those of token numbers.
 
-    In 16-bit tokens any position of a pair may hold any token; in 32-bit ones the second is the high half, at most 15.
+    In 16-bit tokens both halves of a pair may hold any token; in 32-bit ones the second is the high half, at most 15.
     """
     if size % 4 or size < 64:
         return "uint16"
@@ -159,7 +159,7 @@ def _bare_type(path: Path, size: int) -> str:
 
 
 def _sample(values: np.ndarray) -> np.ndarray:
-    """Values of the beginning, the middle and the end."""
+    """Values from the beginning, the middle and the end."""
     part, middle = SAMPLED // 3, len(values) // 2
     return np.concatenate([values[:part], values[middle : middle + part], values[-part:]])
 

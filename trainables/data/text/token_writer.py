@@ -1,4 +1,4 @@
-"""Writes the tokens of a text of any size while it is read, and resumes where it stopped."""
+"""Writes the tokens of a text of any size as it is read, and resumes where it stopped."""
 
 import json
 import time
@@ -41,8 +41,8 @@ def write_tokens(
 ) -> Store:
     """Encode every split of `source` into a store of tokens in `folder`, of 16 bits if the vocabulary allows.
 
-    A split that the source lacks is held out of its training pieces, a share of `held_out` of the characters each.
-    What was written before an interrupt is kept, if it was of the same source and encoder.
+    Each split that the source lacks is held out of its training pieces, with a share `held_out` of the characters.
+    Tokens written before an interruption are kept if source and encoder are the same.
     """
     folder.mkdir(parents=True, exist_ok=True)
     present = source.splits()
@@ -51,7 +51,7 @@ def write_tokens(
     missing = [split for split in SPLITS if split not in present]
     size, limit = source.limit(held_out)
     if missing:
-        say(f"{held_out:.2%} of the training text, each, is held out for {' and '.join(missing)}")
+        say(f"{held_out:.2%} of the training text is held out for {' and for '.join(missing)}")
     identity = f"2 {source} {encoder.name} {encoder.vocabulary} {encoder.dtype} {held_out}"
     progress = _Progress(folder, identity=identity, width=np.dtype(encoder.dtype).itemsize)
     for split in present:
@@ -61,7 +61,7 @@ def write_tokens(
         _write_split(source, split, encoder, hold_out, progress, say, options)
     empty = [split for split in SPLITS if not progress.tokens[split]]
     if empty:
-        raise InvalidInput(f"{source}: too little text, nothing is left for {', '.join(empty)}")
+        raise InvalidInput(f"{source}: too little text: nothing is left for {', '.join(empty)}")
     encoder.save(folder)
     store = write_index(
         folder,
@@ -119,14 +119,14 @@ def _write_split(
 
 
 class _Progress:
-    """How far the partial files of a folder are valid."""
+    """How much of each partial file in a folder is valid."""
 
     def __init__(self, folder: Path, *, identity: str, width: int) -> None:
         self.path = folder / PROGRESS
         self.pieces = dict.fromkeys(SPLITS, 0)
         self.tokens = dict.fromkeys(SPLITS, 0)
         self.states: dict[str, Any] = {}
-        """Of each split's `HoldOut`."""
+        """The state of each split's `HoldOut`."""
         self._folder, self._identity, self._width = folder, identity, width
         if self.path.is_file():
             saved = json.loads(self.path.read_text(encoding="utf-8"))

@@ -13,7 +13,7 @@ from ire.trial.seeds import generator
 def random_windows(
     tokens: np.ndarray, *, context: int, batch_size: int, seed: int, start: int
 ) -> Iterator[Tensor]:
-    """From step `start` on, (batch_size, context + 1) int32: the inputs, and one more for the last target."""
+    """From step `start` on, (batch_size, context + 1) int32: the inputs, and one more token for the last target."""
     _check(tokens, context)
     step = start
     while True:

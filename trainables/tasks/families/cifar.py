@@ -17,8 +17,8 @@ STATISTICS = {
 class CifarTask(SmallImageTask):
     """Classification of 32x32 images in colour.
 
-    The paper selects nothing and reports the test set; a sweep must not, so 5,000 of the 50,000 training images are
-    held out.
+    The paper reports the test set, since it selects nothing; a sweep selects, so 5,000 of the 50,000 training images
+    are held out.
     """
 
     tiny = TINY

@@ -7,7 +7,7 @@ from trainables.tasks.families.small_images import SmallImageTask
 
 
 class FashionTask(SmallImageTask):
-    """Classification of 28x28 grey images, moved by two pixels at most and mirrored."""
+    """Classification of 28x28 grey images, shifted by at most two pixels and mirrored."""
 
     classes = 10
     padding = 2

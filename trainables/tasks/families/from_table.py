@@ -33,7 +33,7 @@ def task_class(name: str) -> type[Task]:
 
         numbers |= network | {"network": build}
     numbers["tiny"] = {**family.tiny, **numbers.get("tiny", {})}
-    own = {"name": name, "__doc__": family.__doc__, "__module__": __name__}  # else it would be abc's
+    own = {"name": name, "__doc__": family.__doc__, "__module__": __name__}  # otherwise it would be abc's
     return type(family.__name__, (family,), numbers | own)
 
 

@@ -1,4 +1,4 @@
-"""What the ImageNet tasks share: decoding in threads, augmentation on the device, accuracy among the first five."""
+"""What the ImageNet tasks share: decoding in threads, augmentation on the device, top-5 accuracy."""
 
 import os
 from abc import abstractmethod
@@ -31,15 +31,15 @@ class ImageNetTask(Task):
 
     side = 224
     statistics: ClassVar = {"mean": MEAN, "std": STD}
-    """Of the training images, a channel, of pixels in [0, 1]."""
+    """Mean and standard deviation of the training images per channel, for pixels in [0, 1]."""
     validation_fraction = 0.02
     label_smoothing = 0.0
     mix_up = 0.0
     """α of MixUp; 0 is off."""
     operations = 0
-    """RandAugment's operations an image."""
+    """RandAugment's operations per image."""
     strength = 15
-    """RandAugment's, of 31."""
+    """RandAugment's strength, of 31."""
     train_limit: int | None = None
 
     @property

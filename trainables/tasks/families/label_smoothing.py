@@ -9,15 +9,15 @@ from torch.nn import functional as F
 def smoothed_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
     """KL(smoothed targets ‖ softmax(logits (b, classes))), mean over the batch, in nats.
 
-    `smoothing` is spread evenly over all classes (Szegedy et al. 2016). It is the cross-entropy less the entropy of
-    the smoothed targets, a constant: gradients are the same. Wang et al.'s released code spreads it over the other
-    classes only, and is a KL divergence as well; their loss levels (≈ 0.1 on CIFAR) lie below that entropy.
+    `smoothing` is spread evenly over all classes (Szegedy et al. 2016). The loss is the cross-entropy minus the entropy
+    of the smoothed targets, a constant, so gradients are the same. Wang et al.'s released code also uses a KL
+    divergence, but spreads over the other classes only; their loss levels (≈ 0.1 on CIFAR) are below that entropy.
     """
     return F.cross_entropy(logits, targets, label_smoothing=smoothing) - entropy(smoothing, logits.shape[-1])
 
 
 def entropy(smoothing: float, classes: int) -> float:
-    """Of a smoothed one-hot distribution, in nats."""
+    """The entropy of a smoothed one-hot distribution, in nats."""
     if not smoothing:
         return 0.0
     rest = smoothing / classes

@@ -19,9 +19,9 @@ class LanguageTask(Task):
     """Next-token prediction on random windows; the loss is in nats per token. The splits share no text."""
 
     context: int
-    """Tokens of a window."""
+    """Tokens in a window."""
     eval_windows = 640
-    """Windows of the validation and test text, evenly spaced, that are evaluated."""
+    """The number of evenly spaced windows of the validation or test text that are evaluated."""
     eval_batch = 32
 
     @property
@@ -30,7 +30,7 @@ class LanguageTask(Task):
 
     @abstractmethod
     def network(self, vocabulary: int) -> nn.Module:
-        """Tokens (b, length) to logits (b, length, vocabulary or more), each from the tokens up to it."""
+        """Tokens (b, length) to logits (b, length, vocabulary or more), each predicted from the tokens up to it."""
 
     @cached_property
     def store(self) -> Store:

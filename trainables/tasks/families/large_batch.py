@@ -17,7 +17,7 @@ class LargeBatchTask(CifarTask):
     """40,000 images to train on, 10,000 held out for validation, crop and flip; seven steps an epoch.
 
     The paper's CIFAR-10 runs choose their settings and their checkpoint on the test set, and report the held-out
-    training images. `@original` exchanges the two splits; no checkpoint is chosen, every result is the last step's.
+    training images. `@original` exchanges the two splits; no checkpoint is chosen: results are of the last step.
     """
 
     tiny = TINY | {"batch_size": 192}  # five steps an epoch

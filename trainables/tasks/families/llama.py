@@ -22,9 +22,10 @@ from trainables.tasks.families.language import LanguageTask
 class LlamaTask(LanguageTask):
     """Language modelling with a Llama of `layers` blocks.
 
-    Where the logits of a batch are more than one chunk, training and evaluation never make them all at once
-    (`trainables.models.linear_cross_entropy`): equal to the plain loss up to rounding. Compiled, they are made in
-    autocast's type alone, which needs less memory than the chunks of an unrolled loop: 13.1 GB for Llama-60M, not 16.8.
+    If the logits of a batch are more than one chunk, training and evaluation never make them all at once
+    (`trainables.models.linear_cross_entropy`); the loss equals the plain one up to rounding. A compiled model makes
+    them in autocast's type only, which needs less memory than the chunks of an unrolled loop: 13.1 GB for Llama-60M
+    instead of 16.8 GB.
     """
 
     corpus: str
@@ -34,7 +35,7 @@ class LlamaTask(LanguageTask):
     dim: int
     mlp: int
     head_dim: int | None = None
-    """Dimensions of a head; None is `dim` over `heads`."""
+    """Dimensions of a head; None means `dim` / `heads`."""
     tied = False
     """Whether the embedding is also the output layer."""
     tiny: ClassVar = {
@@ -98,11 +99,11 @@ class LlamaTask(LanguageTask):
         return linear_metric_sums(*_output_layer(model, batch), batch[1].flatten())
 
     def _in_chunks(self, model: nn.Module, batch: Batch) -> bool:
-        """Whether logits are made in chunks: not where a compiler keeps those in single precision in registers."""
+        """Whether logits are made in chunks; not needed where a compiler keeps single-precision logits in registers."""
         return self._has_many_logits(model, batch) and not torch.compiler.is_compiling()
 
     def _has_many_logits(self, model: nn.Module, batch: Batch) -> bool:
-        """Whether the logits are too many at once; never where a subclass has an output or a loss of its own."""
+        """Whether the logits are too many at once; False for a subclass with its own outputs or loss."""
         own = (type(self).outputs, type(self).loss, type(self).sampled_loss, type(self).metric_sums)
         is_plain = own == (Task.outputs, Task.loss, Task.sampled_loss, Task.metric_sums)
         return (

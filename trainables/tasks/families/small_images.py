@@ -21,15 +21,15 @@ EVAL_BATCH = 500
 class SmallImageTask(Task):
     """Classification of images that fit into memory: accuracy, and the loss in nats.
 
-    A tenth of the training images is held out for validation, the same in every trial of a study. The test images are
-    read in confirm runs only.
+    A tenth of the training images is held out for validation, the same in every trial of a study. Only confirm runs
+    read the test images.
     """
 
     classes: ClassVar[int]
     batch_size = 128
     label_smoothing = 0.0
     padding = 4
-    """Pixels by which an image is moved, at most."""
+    """The maximum shift of an image, in pixels."""
     auto_augment = False
     validation_fraction = 0.1
     train_limit: int | None = None
@@ -38,7 +38,7 @@ class SmallImageTask(Task):
     @property
     @abstractmethod
     def statistics(self) -> Mapping[str, Sequence[float]]:
-        """`mean` and `std` of the training images, a channel, of pixels in [0, 1]."""
+        """`mean` and `std` of the training images per channel, for pixels in [0, 1]."""
 
     @property
     @abstractmethod
