@@ -55,16 +55,16 @@ class IRE(Saving):
     `by_name={"*embed*": {"kappa": 0}, "*norm*": {"kappa": 0}}`, or a function of the name. Parameters with
     kappa=0 are left out. Those with their own gamma are ranked separately, all others together, or with
     `ranked_by` separately for each `block` or `tensor`. Names come from `named_parameters`, or from a base that
-    was built from `model.named_parameters()`. κ may be a function of the step. Parameters without a curvature
-    are neither ranked nor boosted.
+    was built from `model.named_parameters()`. κ may be a function of the step. Parameters without curvature are
+    neither ranked nor boosted.
 
     `curvature` names where h comes from: `sampled` (the paper), `reuse`, `subbatch`, `empirical` and
     `second_moment` are estimates; `random` draws the coordinates at random, and `sharpest` boosts exactly those
     that `sampled` leaves alone. gamma=1 boosts all coordinates and needs no curvature. See
     `ire.optim.curvature.sources`.
 
-    `compile` turns the boost into one compiled graph, for AdamW, Adam and SGD the whole step, which then costs
-    little more than the plain fused one. Compiling takes up to a minute, at the first boosted step.
+    `compile` makes the boost one compiled graph, and for AdamW, Adam and SGD the whole step, which then costs
+    little more than the plain fused step. Compiling takes up to a minute, at the first boosted step.
 
     `pack_masks` stores masks in checkpoints as bits.
 
@@ -297,7 +297,7 @@ class IRE(Saving):
         refreshed(self._memory, sets, scores, self._source, self.settings.ema)
 
     def _boosts(self, moving: Sequence[Moving]) -> tuple[Sequence[Boost], float]:
-        """What this step will boost, the very list of the last step if nothing has changed, and the largest κ."""
+        """The boosts of this step, which are the same list object if nothing has changed, and the largest κ."""
         masks, boosts_decay = self._memory.masks, self.settings.boost_weight_decay
         resting = [p.grad is None for _, p, _, _ in moving]
         known = moving, resting, list(masks.values())

@@ -1,4 +1,4 @@
-"""What can be read from an `IRE` optimizer, and what can be set while it runs."""
+"""The attributes of an `IRE` optimizer that can be read, or set while it runs."""
 
 from dataclasses import fields, replace
 from typing import Any
@@ -63,10 +63,10 @@ class Readings(Wrapper):
         """Change a setting, which is checked; other attributes are set as on any object.
 
         Raises:
-            AttributeError: what is fixed once `IRE` is built, or a misspelt setting, which would have no effect.
+            AttributeError: the setting is fixed once `IRE` is built, or is misspelt and would have no effect.
             ValueError: a value outside its range; nothing has changed then.
         """
-        if name.startswith("_"):  # the books, kept at every step
+        if name.startswith("_"):  # bookkeeping of every step
             super().__setattr__(name, value)
             return
         if name in SETTABLE:

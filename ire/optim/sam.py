@@ -1,4 +1,4 @@
-"""Sharpness-aware minimisation, as an optimizer that other optimizers can be put around.
+"""Sharpness-aware minimisation, as an optimizer that others can wrap.
 
     g  = ∇L(w)
     e  = ρ g / ‖g‖            (adaptive: e = ρ w² ⊙ g / ‖|w| ⊙ g‖)
@@ -34,7 +34,7 @@ _length: Callable[[Tensor], Tensor] = Tensor.norm  # pyright: ignore[reportUnkno
 
 
 class SAM(Wrapper):
-    """Take the base's step with the gradient of a point ρ uphill (Euclidean norm over all parameters).
+    """Take the base's step with the gradient at a point ρ uphill (Euclidean norm over all parameters).
 
     `step(closure)` follows torch: the closure clears the gradients, runs forward and backward and returns the
     loss; it is called twice. With gradient accumulation it loops over the micro-batches. Clip inside the
@@ -80,7 +80,7 @@ class SAM(Wrapper):
                     )
         self.rho = rho
         self.adaptive = adaptive
-        self.model = getattr(model, "_orig_mod", model)  # what `torch.compile` hides
+        self.model = getattr(model, "_orig_mod", model)  # the module inside `torch.compile`'s
 
     @property
     def rho(self) -> float:
@@ -143,7 +143,7 @@ class SAM(Wrapper):
     def _climb(self) -> dict[Tensor, Tensor]:
         """Move every parameter that has a gradient to w + e; returns where each was.
 
-        In single precision at least: in fp16 a small gradient has the norm 0, and ρ / ‖g‖ soon is infinite.
+        In single precision at least: in fp16 the norm of a small gradient is 0, and ρ / ‖g‖ is soon infinite.
         """
         moved = [(p, p.grad) for p in self.parameters() if p.grad is not None]
         norms = [_norm(wide(p).abs() * wide(grad) if self.adaptive else wide(grad)) for p, grad in moved]

@@ -55,7 +55,7 @@ NAMED = [("p", torch.nn.Parameter(torch.ones(3)))]
         ),
         (
             {"ranked_by": "block", "named_parameters": torch.nn.Linear(1, 1).named_parameters()},
-            "the names that were given are those of other parameters",
+            "the given names are those of other parameters",
         ),
         ({"named_parameters": torch.nn.Linear(1, 1)}, "pairs of a name and a parameter, .* got Linear"),
         ({"named_parameters": [torch.ones(3)]}, "pairs of a name and a parameter, .* got list"),

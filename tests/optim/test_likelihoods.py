@@ -229,7 +229,7 @@ def test_elements_that_do_not_count_have_no_gradient():
         ((2, 5), {"class_axis": "1"}, "class_axis='1' is no axis"),
         ((2, 5), {"class_axis": True}, "class_axis=True is no axis"),
         ((2, 5), {"targets": [1, 2]}, "targets must be a tensor, got list"),
-        ((2, 5), {"targets": torch.ones(2, 5)}, "if they are probabilities of classes leave them out"),
+        ((2, 5), {"targets": torch.ones(2, 5)}, "if the targets are probabilities, leave them out"),
         ((2, 5), {"targets": LABELS, "weight": [1.0] * 5}, "weight must be a tensor, got list"),
         (
             (2, 5),

@@ -332,8 +332,8 @@ def test_a_base_that_is_boosted_inside_resumes_bit_for_bit(name, make_model, tra
         ),
         (lambda ire: ire["masks"].update({0: 7 * ire["masks"][0]}), "masks with values other than 0 and 1"),
         (lambda ire: ire["masks"].update({0: ire["masks"][0] / 2}), "masks with values other than 0 and 1"),
-        (lambda ire: ire["masks"].update({9: ire["masks"][0]}), "masks of parameter 9, and there are 4"),
-        (lambda ire: ire["masks"].update({"0": ire["masks"][0]}), "masks of parameter '0', and there are 4"),
+        (lambda ire: ire["masks"].update({9: ire["masks"][0]}), "masks of parameter 9, but there are 4"),
+        (lambda ire: ire["masks"].update({"0": ire["masks"][0]}), "masks of parameter '0', but there are 4"),
         (
             lambda ire: ire["averages"].update({1: torch.ones(3)}),
             r"averages of shape \(3,\) instead of \(7,\)",

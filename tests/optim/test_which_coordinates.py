@@ -181,7 +181,7 @@ def test_resumes_with_names():
     [
         (
             {"by_name": {"embedding*": {"kappa": 0}}},
-            "no parameter has a name like 'embedding[*]'; there are embed",
+            "no parameter has a name like 'embedding[*]'; the names are embed",
         ),
         ({"by_name": {"embed*": {"kapa": 0}}}, "sets kapa; allowed are kappa, gamma, lr_max"),
         ({"by_name": {"embed*": {"kappa": -1}}}, "kappa must be finite and >= 0, got -1"),

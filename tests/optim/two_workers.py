@@ -367,7 +367,7 @@ def zero_refused(rank):
     """What a worker does not have is not ranked, and what the step does not do is not boosted."""
     ps = list(Words().parameters())
     for curvature, options, message in (
-        ("second_moment", {}, "ZeroRedundancyOptimizer keeps the state of some only on each worker"),
+        ("second_moment", {}, "ZeroRedundancyOptimizer keeps only the state of some on each worker"),
         ("sampled", {"overlap_with_ddp": True}, "steps inside the backward pass; use overlap_with_ddp=False"),
     ):
         base = ZeroRedundancyOptimizer(ps, torch.optim.AdamW, lr=0.01, **options)

@@ -24,8 +24,8 @@ def gradients_of(loss: Tensor, parameters: Sequence[Tensor]) -> dict[Tensor, Ten
     Parameters that the loss does not depend on are left out; with several workers they count as zero.
 
     Raises:
-        ValueError: no scalar with a graph, or one that depends on none of the parameters; or parameters spread over
-            workers, whose gradients exist only inside `backward()`.
+        ValueError: the loss is not a scalar with a graph, or depends on none of the parameters; or parameters are
+            spread over workers, so that their gradients exist only inside `backward()`.
     """
     is_tensor = isinstance(loss, Tensor)  # pyright: ignore[reportUnnecessaryIsInstance] - callers may have no types
     if not (is_tensor and loss.numel() == 1 and loss.requires_grad):
@@ -37,7 +37,7 @@ def gradients_of(loss: Tensor, parameters: Sequence[Tensor]) -> dict[Tensor, Ten
     wanted = [p for p in parameters if p.requires_grad]
     if any(isinstance(p, DTensor) for p in wanted):
         raise ValueError(
-            "update_mask(loss) does not work with sharded parameters; run a curvature pass of its own: "
+            "update_mask(loss) does not work with sharded parameters; run a separate curvature pass: "
             "sampled_nll(model(inputs)).backward() and update_mask()"
         )
     with torch.enable_grad():
@@ -47,7 +47,7 @@ def gradients_of(loss: Tensor, parameters: Sequence[Tensor]) -> dict[Tensor, Ten
         if all(g is None for g in found):
             raise ValueError("update_mask(loss): the loss depends on none of the optimizer's parameters")
         return {p: g for p, g in zip(wanted, found, strict=True) if g is not None}
-    # Fresh tensors: two parameters that are added have one and the same gradient, and others may be expanded.
+    # Fresh tensors: the gradients of two parameters that are added are one tensor, and other gradients may be expanded.
     gradients = [
         torch.zeros_like(p) if g is None else g / workers for p, g in zip(wanted, found, strict=True)
     ]
@@ -96,7 +96,7 @@ class Spent:
         """Check that no gradient of `parameters` is still that of the step, or was added to it.
 
         Raises:
-            ValueError: one is.
+            ValueError: a gradient is.
         """
         if any(
             p.grad is not None and id(p) in self._left and p.grad is self._left[id(p)][1]()
@@ -104,8 +104,8 @@ class Spent:
         ):
             raise ValueError(
                 "the gradients still hold those of the last step: call optimizer.zero_grad() after step(), "
-                "before the curvature backward, or the mask would rank their sum. If they were cleared otherwise, "
-                "do it with set_to_none=True, or ask optimizer.curvature_due after it"
+                "before the curvature backward, or the mask would rank their sum. If they were cleared in another way, "
+                "use set_to_none=True, or ask optimizer.curvature_due afterwards"
             )
 
     def forget(self) -> None:
@@ -133,7 +133,7 @@ def _cleared(p: Tensor, gradient: weakref.ref[Tensor]) -> bool:
 
 
 def hold_something(parameters: Iterable[Tensor]) -> bool:
-    """Whether any of the parameters has a gradient that is not zero everywhere; a GPU is waited for once at most."""
+    """Whether any of the parameters has a gradient that is not zero everywhere; synchronises a GPU at most once."""
     gradients = [p.grad for p in parameters if p.grad is not None]
     flags = [(local(g) if g.layout == torch.strided else g._values()).any() for g in gradients]
     return bool(torch.stack([flag.to(flags[0].device) for flag in flags]).any()) if flags else False

@@ -1,4 +1,4 @@
-"""Watches the backward pass of `sampled_nll`: which gradients were there before it.
+"""Watches the backward pass of `sampled_nll`, to know which gradients existed before it.
 
 A backward pass writes into every parameter that its loss depends on. `IRE` clears its own parameters; those of a
 second optimizer on the same model would keep the curvature's gradient and add the training gradient to it, so their
@@ -23,14 +23,14 @@ _ANNOUNCES = ContextVar("announces", default=True)
 
 
 class Owner:
-    """An optimizer that needs curvature gradients, and records what was there before a pass."""
+    """An optimizer that needs curvature gradients, and records the gradients before a pass."""
 
     def _keep_books(self) -> None:
         self._leftovers = Leftovers()
         _OWNERS.add(self)
 
     def _wanted(self) -> tuple[set[Tensor], bool]:
-        """The parameters whose curvature gradients it may use, and whether it is about to: a pass may also be early."""
+        """The parameters whose curvature gradients it uses, and whether it will use them now; a pass may be early."""
         raise NotImplementedError
 
     def _give_back(self) -> None:
@@ -42,7 +42,7 @@ class Owner:
 
 @contextmanager
 def unannounced() -> Generator[None, None, None]:
-    """Losses made inside write into no `grad`: a measurement with `torch.autograd.grad` is no curvature pass."""
+    """Losses made inside write to no `grad`: a measurement with `torch.autograd.grad` is not a curvature pass."""
     token = _ANNOUNCES.set(False)
     try:
         yield
@@ -95,7 +95,7 @@ def _checkpointed(function: Any) -> Iterable[Tensor]:
 
 
 class Leftovers:
-    """The gradients that were there before a curvature pass, which may have several parts."""
+    """The gradients before a curvature pass, which may have several parts."""
 
     def __init__(self) -> None:
         self._before: dict[Tensor, Tensor | None] = {}
@@ -121,8 +121,8 @@ class Leftovers:
             raise ValueError(
                 "the parameters already had gradients when the curvature backward began: the mask would rank their "
                 "sum, and the training gradients would be lost. Run the curvature backward and update_mask() before "
-                "the training backward, or use update_mask(loss); clear what parameters got before they were added "
-                "to the optimizer with model.zero_grad()"
+                "the training backward, or use update_mask(loss). If parameters had gradients before they were added "
+                "to the optimizer, clear them with model.zero_grad()"
             )
 
     def put_back(self) -> list[Tensor]:
@@ -137,7 +137,7 @@ class Leftovers:
         return list(found)
 
     def forget(self, parameters: Iterable[Tensor] | None = None) -> None:
-        """Drop what is recorded: of these parameters, or everything, which ends the pass."""
+        """Drop the recorded gradients of these parameters, or all of them, which ends the pass."""
         if parameters is None:
             self._end()
         else:

@@ -1,4 +1,4 @@
-"""The loss against labels that the model itself draws: its squared gradient is the diagonal of the Fisher matrix.
+"""The loss against labels that the model itself draws, whose squared gradient is the diagonal of the Fisher matrix.
 
 For every loss here the Fisher matrix of the model is the Gauss-Newton matrix of the training loss, and
 
@@ -21,7 +21,7 @@ from ire.optim.curvature.leftovers import announced
 LIKELIHOODS = ("categorical", "bernoulli", "gaussian")
 
 _NO_CLASS = -100
-"""Marks ignored positions among drawn labels: `ignore_index` may be a class that is drawn, as padding's is."""
+"""Marks ignored positions among drawn labels, since `ignore_index` may be a class that is drawn, such as padding."""
 
 
 def sampled_nll(
@@ -44,7 +44,7 @@ def sampled_nll(
     Its gradient is ∇L̂_B of Wang et al. 2024, Eq. 6. By `likelihood`:
 
     - `categorical`: the twin of `torch.nn.functional.cross_entropy`, labels drawn from the softmax over the last
-      axis, or over `class_axis` (1 for segmentation, as torch has it). Class weights, `weight` (C,), and
+      axis, or over `class_axis` (1 for segmentation, as in torch). Class weights, `weight` (C,), and
       `label_smoothing` change how much a position counts, which depends on its true label: they need `targets`.
     - `bernoulli`: the twin of `binary_cross_entropy_with_logits`, for one logit or several labels; every element of
       `logits` is a position. `weight` broadcasts against `logits`; `pos_weight` needs `targets`.
@@ -80,7 +80,7 @@ def sampled_nll(
         labels = draw(logits.detach(), generator, rank, world_size)
         losses = _element_losses(logits, labels, likelihood, variance)
         importance = _importance_of_elements(logits, targets, weight, pos_weight)
-        if counts is not None:  # before the product: a root of what does not count may be NaN
+        if counts is not None:  # before the product: the root of an ignored element may be NaN
             losses, importance = losses[counts], None if importance is None else importance[counts]
         return announced((losses if importance is None else losses * importance.sqrt()).mean())
 
@@ -142,13 +142,13 @@ def _classes_last(logits: Tensor, targets: Tensor | None, likelihood: str, class
         logits = logits.movedim(class_axis, -1)
     elif logits.dim() < 2:
         raise ValueError(
-            f"logits must have shape (..., classes), got {shape}: if it is one logit an example use "
-            "likelihood='bernoulli', if it is a single example name class_axis=0"
+            f"logits must have shape (..., classes), got {shape}: for one logit per example use "
+            "likelihood='bernoulli', for a single example class_axis=0"
         )
     elif logits.dim() > 3 and targets is None:
         raise ValueError(
-            f"which axis of logits of shape {shape} are the classes? Name it: class_axis=1 as "
-            "torch.nn.functional.cross_entropy has it, class_axis=-1 if they are last"
+            f"which axis of logits of shape {shape} are the classes? Name it: class_axis=1, as in "
+            "torch.nn.functional.cross_entropy, or class_axis=-1 if they are last"
         )
     if logits.shape[-1] < 2:
         raise ValueError(
@@ -161,14 +161,14 @@ def _classes_last(logits: Tensor, targets: Tensor | None, likelihood: str, class
         and (targets.is_floating_point() or targets.dtype == torch.bool)
     ):
         raise ValueError(
-            f"targets must be classes, in an integer type, got {targets.dtype}; a position that does not count has "
-            "the class ignore_index"
+            f"targets must be classes, in an integer type, got {targets.dtype}; mark positions that do not count with "
+            "ignore_index"
         )
     if targets is not None and targets.shape != logits.shape[:-1]:
         raise ValueError(
             f"targets must have the shape of logits without the class axis, {tuple(logits.shape[:-1])}, "
-            f"got {tuple(targets.shape)}; if the classes are not last name their axis, class_axis=1 for "
-            "(N, C, ...); if they are probabilities of classes leave them out, the curvature is the same"
+            f"got {tuple(targets.shape)}; if the classes are not last, name their axis: class_axis=1 for "
+            "(N, C, ...); if the targets are probabilities, leave them out: the curvature is the same"
         )
     return logits
 
@@ -207,12 +207,12 @@ def _check_weights(
         raise ValueError(f"pos_weight belongs to likelihood='bernoulli', got {likelihood!r}")
     if weight is not None and likelihood == "categorical" and weight.shape != logits.shape[-1:]:
         raise ValueError(
-            f"weight must have one entry a class, ({logits.shape[-1]},), got {tuple(weight.shape)}"
+            f"weight must have one entry per class, ({logits.shape[-1]},), got {tuple(weight.shape)}"
         )
     needs = pos_weight is not None or (weight is not None and likelihood == "categorical")
     if needs and targets is None:
         raise ValueError(
-            "weights of classes depend on the true labels: give targets=... too, or leave the weights out"
+            "class weights depend on the true labels: also give targets=..., or leave out the weights"
         )
     if weight is not None and likelihood == "categorical":
         assert targets is not None

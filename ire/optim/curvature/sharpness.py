@@ -2,7 +2,7 @@
 
 The trace by sampled labels is the paper's measure (Wang et al. 2024, App. C). It and Hutchinson's cost a
 few passes; the eigenvalue some twenty Hessian-vector products. Each estimate comes with its own error.
-Written here because the libraries that offer them bring a dozen packages, and `ire` needs torch only.
+They are implemented here because libraries with them need a dozen packages, and `ire.optim` needs only torch.
 """
 
 # Torch does not list its foreach and fused kernels.
@@ -25,7 +25,7 @@ from ire.optim.curvature.sampling import positions, sampled_nll
 _eigh: Callable[[Tensor], tuple[Tensor, Tensor]] = torch.linalg.eigh  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
 Losses = Sequence[Callable[[], Tensor]]
-"""The objective is their mean; each is evaluated anew for each product, so that one graph lives at a time."""
+"""The objective is their mean; each is evaluated again for each product, so that only one graph exists at a time."""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ class Refresh:
     number: int
     """How many refreshes came before it."""
     ranking: int = 0
-    """Number of the set of parameters that is ranked, counted from 0."""
+    """The number of the set of parameters that is ranked, counted from 0."""
     steps: int = 0
     """Steps that the base has taken inside this `IRE`."""
     waited: int = 0
@@ -34,7 +34,7 @@ class Refresh:
 
 
 Scores = Callable[[Sequence[Tensor], Refresh], Sequence[Tensor] | None]
-"""One score a parameter (of a `DTensor`, this worker's part), or None if nothing is known yet."""
+"""One score per parameter (for a `DTensor`, this worker's part), or None if nothing is known yet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +54,8 @@ class Source:
 
 
 def _empirical(parameters: Sequence[Tensor], refresh: Refresh) -> Sequence[Tensor] | None:
-    """The training gradient itself (after clipping, which does not change the order)."""
-    return [local(p.grad) for p in parameters if p.grad is not None]  # all that are ranked have one
+    """The training gradient (after clipping, which does not change the order)."""
+    return [local(p.grad) for p in parameters if p.grad is not None]  # all ranked parameters have a gradient
 
 
 SECOND_MOMENTS = ("exp_avg_sq", "square_avg", "sum")
@@ -67,10 +67,10 @@ PATIENCE = 10
 
 
 def _second_moment(parameters: Sequence[Tensor], refresh: Refresh) -> Sequence[Tensor] | None:
-    """What the base has averaged up to the step before; None while it has taken no step with some of them.
+    """The base's average up to the previous step; None until it has taken a step with all of the parameters.
 
     Raises:
-        ValueError: the base keeps no such average, or not where torch's optimizers keep it.
+        ValueError: the base keeps no such average, or keeps it in another place than torch's optimizers.
     """
     moments: list[Tensor] = []
     missing = 0
@@ -81,7 +81,7 @@ def _second_moment(parameters: Sequence[Tensor], refresh: Refresh) -> Sequence[T
             missing += 1
             continue
         name = next((name for name in SECOND_MOMENTS if name in state), None)
-        if name is None or local(state[name]).shape != local(p).shape:  # factored, or one number a tensor
+        if name is None or local(state[name]).shape != local(p).shape:  # factored, or one number per tensor
             raise ValueError(no_second_moment(refresh.base))
         moments.append(local(state[name]))
     if refresh.waited >= (PATIENCE if moments else 1) and missing:

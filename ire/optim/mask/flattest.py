@@ -1,9 +1,9 @@
 """Which coordinates are flat: the mask of Wang et al. 2024, Eq. 5, with exactly ⌊γp⌋ ones.
 
-Eq. 5 takes every coordinate that is not above the ⌊γp⌋-th smallest curvature. In practice many are equal
-(in a Transformer 96 % of the embedding's gradients are exactly zero), and all of them together may be far
-more than the share γ. So the mask takes only as many of the equal ones as it needs, in the order of
-the parameters and, inside one, of memory: a deterministic rule.
+Eq. 5 takes every coordinate whose curvature is not above the ⌊γp⌋-th smallest. In practice many are equal
+(in a Transformer 96 % of the embedding's gradients are exactly zero), and together they may be far more than the
+share γ. So the mask takes only as many of the equal ones as it needs, in the order of the parameters and, within
+a parameter, of memory: a deterministic rule.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ class Tally:
     zeros: int = 0
     """Curvatures that are exactly zero."""
     before: int = 0
-    """Ones in the old masks that were overwritten."""
+    """Ones in the overwritten masks."""
     kept: int = 0
     """How many of those the new masks also have."""
 

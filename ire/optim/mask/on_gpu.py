@@ -1,8 +1,8 @@
 """Builds the mask on a GPU, which finds the threshold itself; the host synchronises twice.
 
 First it reads whether all scores are finite, before anything is overwritten; then how much of the old mask remains. The
-rule and the result are those of `flattest`: exactly `count` ones, ties in the order of the parameters and, inside
-one, of memory.
+rule and the result are those of `flattest`: exactly `count` ones, ties in the order of the parameters and, within a
+parameter, of memory.
 
 A sample yields two keys between which the threshold very probably lies. One reading counts what is below and collects
 the few between; these are sorted; another reading writes the mask: 10 bytes a coordinate in single precision, and a
@@ -38,17 +38,17 @@ BINS = 1 << 7
 PROGRAMS = 8
 """Programs on each multiprocessor that count digits; each adds up many blocks before it updates the common table."""
 STRIDE = 509
-"""One value in so many is sampled; a prime, so that no column of a matrix is preferred."""
+"""One value in this many is sampled; a prime, so that no column of a matrix is preferred."""
 SMALLEST_SAMPLE = 1 << 12
-"""Values. If the sample would be smaller, all values are collected."""
+"""The minimum sample size. If the sample would be smaller, all values are collected."""
 DEVIATIONS = 4
 """Half the width of the bracket, in standard deviations of the sample's quantile."""
 LARGEST_SHARE = 16
-"""One in so many is collected at most."""
+"""At most one in this many values is collected."""
 
 
 def ranks_here(scores: Sequence[Tensor]) -> bool:
-    """Whether these scores are ranked here: on one GPU, in at most single precision."""
+    """Whether this module ranks these scores: on one GPU, in at most single precision."""
     first = scores[0] if len(scores) else None
     return first is not None and first.device.type == "cuda" and first.dtype in KINDS and has_triton()
 
@@ -89,7 +89,7 @@ def flattest_on_gpu(
     *,
     refuses_zeros: bool = False,
 ) -> Ranked:
-    """As `flattest`, for coordinates that are all here; with `refuses_zeros` scores that are all zero give no masks."""
+    """Like `flattest`, for coordinates on this worker only; with `refuses_zeros`, all-zero scores give no masks."""
     with on_device_of(scores[0]):
         return _ranked(scores, count, into, refuses_zeros)
 
@@ -194,7 +194,7 @@ def _settle(lots: Sequence[Lot], found: Tensor, few: Tensor, k: int, seen: Seque
 
 
 def _count_digits(lots: Sequence[Lot], found: Tensor, block: int) -> None:
-    """The same by radix selection, all of it on the device."""
+    """The same by radix selection, entirely on the device."""
     from ire.optim.mask.triton_kernels import digit_kernel, pick_kernel
 
     counts = torch.zeros(len(DIGITS), BINS, dtype=torch.int64, device=found.device)

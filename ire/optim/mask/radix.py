@@ -30,7 +30,7 @@ class Rank(NamedTuple):
 def kth_key(blocks: Callable[[], Iterable[Tensor]], k: int, keys: Keys, total: Total) -> Rank | None:
     """The k-th smallest (k from 1) key of all `blocks`, walked over once a digit; None if any is not finite.
 
-    A table of 64 Ki counts is added up for each block, which may be overwritten once the next is asked for.
+    A table of 64 Ki counts is added up for each block, which may be overwritten once the next one is requested.
     """
     prefix, below, equal = 0, 0, 0
     for shift, width in keys.digits:
@@ -54,7 +54,7 @@ def kth_key(blocks: Callable[[], Iterable[Tensor]], k: int, keys: Keys, total: T
 
 
 class Picker:
-    """Picks the keys from `first` to before `end` out of one block after another.
+    """Picks the keys in [`first`, `end`) from one block after another.
 
     A comparison into a Boolean tensor takes five times as long as one into its operands' own type, and
     fresh memory for it as long again: hence the buffers.
@@ -66,7 +66,7 @@ class Picker:
         self._flags = torch.empty(0, device="cpu")
 
     def flag(self, keys: Tensor) -> int:
-        """Look at a block; returns how many of its keys are below `first`."""
+        """Take a block; returns how many of its keys are below `first`."""
         compared, smaller, self._flags = (
             scratch.like(keys, dtype)
             for scratch, dtype in zip(self._scratch, (keys.dtype, torch.uint8, torch.uint8), strict=True)

@@ -1,7 +1,7 @@
 """The exact k-th smallest of billions of magnitudes, in one pass over them.
 
 A sample yields two keys between which the k-th very probably lies; one pass then counts the keys below and
-collects the few between, and it is found among these. If the bracket misses (many ties, an unlucky sample), all
+collects the few between, among which the k-th is found. If the bracket misses (many ties, an unlucky sample), all
 values are counted, digit by digit. The result is the same.
 """
 
@@ -18,15 +18,15 @@ from ire.optim.mask.radix import Picker, Total, kth_key
 from ire.optim.tensors.blocks import COUNT_BLOCK, Scratch, blocks
 
 SAMPLE_STRIDE = 61
-"""One value in so many is sampled; a prime, so that no column of a matrix is preferred."""
+"""One value in this many is sampled; a prime, so that no column of a matrix is preferred."""
 SMALLEST_SAMPLE = 1 << 12
-"""Values. If the sample would be smaller, all values are counted."""
+"""The minimum sample size. If the sample would be smaller, all values are counted."""
 DEVIATIONS = 4
 """Half the width of the bracket, in standard deviations of the sample's quantile."""
 LARGEST_SHARE = 1 / 16
 """The largest share of all values that is collected rather than counted."""
 SMALL = 1 << 14
-"""Elements. Shorter vectors are joined before they are counted."""
+"""Vectors with fewer elements are joined before they are counted."""
 
 Vectors = Callable[[], Iterable[Tensor]]
 """Iterates over the values that this worker counts, as 1-D tensors, the same each time."""

@@ -36,7 +36,8 @@ BEFORE = tl.constexpr(11)
 KEPT = tl.constexpr(12)
 CELLS = 13
 COLUMNS = tl.constexpr(4)
-"""Of the table, a row a tensor: addresses of scores and mask, whether a mask was there, first place in the sample."""
+"""Columns of the table, one row per tensor: addresses of scores and mask, whether there was a mask, first place in the
+sample."""
 
 
 @triton.jit
@@ -138,7 +139,7 @@ def digit_kernel(
     BLOCK: tl.constexpr,
     BINS: tl.constexpr,
 ):
-    """Add to `counts` how often each digit comes among the keys whose leading digits are those of `found`."""
+    """Add to `counts` how often each digit occurs among the keys whose leading digits are those of `found`."""
     prefix = tl.load(found + KEY).to(tl.int32)
     sums = tl.full([BINS], 0, tl.int32)
     for block in range(tl.program_id(0), blocks, tl.num_programs(0)):

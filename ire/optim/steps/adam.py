@@ -23,7 +23,7 @@ from ire.optim.steps.arithmetic import Number, add_product_, add_scaled_, go_
 class Adam(NamedTuple):
     """The numbers of one step, bias corrections folded in: Δ = −size · (m / (√v + eps) + pull · θ).
 
-    What does not apply is None. All may be 0-dimensional tensors, for a compiled step.
+    Numbers that do not apply are None. All may be 0-dimensional tensors, for a compiled step.
     """
 
     beta1: Number
@@ -36,7 +36,7 @@ class Adam(NamedTuple):
     """η λ of decoupled weight decay that is not boosted."""
     coupled: Number | None
 
-    rebuilds_cheaply = False  # a root and a quotient: more than to copy a block and subtract
+    rebuilds_cheaply = False  # a root and a quotient cost more than copying a block and subtracting
 
     @staticmethod
     def fits(group: dict[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""What to boost in one step, and by how much: the input of every path."""
+"""Which parameters one step boosts, and by how much: the input of every path."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -15,10 +15,10 @@ class Boost(NamedTuple):
     """0 and 1 in uint8, the shape of this worker's part; None means every coordinate."""
     kappa: float
     plain_decay: float = 0.0
-    """η λ, where decoupled weight decay is not to be boosted; else 0."""
+    """η λ if decoupled weight decay is not boosted; else 0."""
 
 
 def boosts_of(optimizer: Optimizer, boosts: Sequence[Boost]) -> list[Boost]:
-    """Those of the parameters that this optimizer steps: one of several, or one worker's part."""
+    """The boosts of the parameters that this optimizer steps: one of several, or one worker's part."""
     own = {p for group in optimizer.param_groups for p in group["params"]}
     return [boost for boost in boosts if boost.parameter in own]

@@ -10,7 +10,7 @@ from ire.optim.wrapping.several_bases import bases_of
 
 
 class BoostedStep:
-    """Takes the steps of `base`; what a path prepared for one step serves the next ones."""
+    """Takes the steps of `base`; the preparation of a path for one step is reused in the next ones."""
 
     def __init__(self, base: Optimizer, *, compile: bool, boost_weight_decay: bool) -> None:
         self.of_bases = [

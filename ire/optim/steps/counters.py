@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class Counters:
-    """`state["step"]` of some parameters: a tensor, a number, or missing, which counts as 0 and stays so."""
+    """`state["step"]` of some parameters: a tensor, a number, or missing, which counts as 0 and stays missing."""
 
     def __init__(self, states: Sequence[dict[str, Any]]) -> None:
         self._states = states

@@ -1,8 +1,8 @@
 """The boost for a base that steps another optimizer and then changes the result.
 
 Lookahead pulls the parameters back to slow weights every k steps, a schedule-free wrapper averages, post-local SGD
-averages over workers, and `ZeroRedundancyOptimizer` fetches from the other workers what they have stepped. The boost
-goes to the step of the optimizer inside, as in the nesting `Lookahead(IRE(base))`.
+averages over workers, and `ZeroRedundancyOptimizer` fetches the other workers' parameters after their steps. The boost
+applies to the step of the optimizer inside, as in the nesting `Lookahead(IRE(base))`.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ class Path(Protocol):
 def inner_of(base: Optimizer) -> Optimizer | None:
     """The optimizer inside `base` whose step is boosted; None if the boost belongs to the step of `base` itself.
 
-    Any other wrapper, such as OrthoGrad, counts only if its optimizer keeps a sequence of weights of its own.
+    Any other wrapper, such as OrthoGrad, counts only if its optimizer keeps its own sequence of weights.
     """
     for kind in type(base).__mro__:
         for name in STEPS_INSIDE.get(kind.__name__, ()):

@@ -3,7 +3,7 @@
 `torch.compile` does the same in up to a minute. Without either, a step runs torch's own kernels on cache blocks: five
 passes, in the cache. The library is built once for a machine, in `$XDG_CACHE_HOME/ire` (`~/.cache/ire`), and later
 processes load it from there. It is not built in the background: the path of a step must not depend on timing, or runs
-could not be reproduced. `IRE_KERNELS=0` switches it off; a machine without a compiler does without it.
+could not be reproduced. `IRE_KERNELS=0` switches it off.
 """
 
 import ctypes
@@ -41,7 +41,7 @@ COMPILERS = ("cc", "gcc", "clang")
 SECONDS = 60
 """Time limit of the compiler."""
 LARGE = 1 << 18
-"""Elements. Smaller tensors are not worth several threads."""
+"""Tensors with fewer elements are not worth several threads."""
 _PLAIN = (Tensor, torch.nn.Parameter)
 """Exact types: a subclass need not own plain memory."""
 NAMES = {torch.float32: "f32", torch.float64: "f64"}

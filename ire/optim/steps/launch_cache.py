@@ -98,7 +98,7 @@ class Known:
         return True
 
     def take(self, boosts: Sequence[Boost]) -> list[float]:
-        """Set what this step boosts; the very list of the last step means no change.
+        """Set the boosts of this step; the same list object as in the last step means no change.
 
         Returns the base's step count of each parameter.
         """

@@ -16,7 +16,7 @@ from ire.optim.tensors.shards import local
 
 
 class Measured:
-    """Runs the base's step, then moves each boosted coordinate on by κ times what it has moved.
+    """Runs the base's step, then moves each boosted coordinate on by κ times its displacement.
 
     Wang et al. 2024, Eq. 4, with the whole displacement of the base as the update direction. Needs a copy
     of the boosted parameters. On the CPU its memory is kept from step to step, since fresh

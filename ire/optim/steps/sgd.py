@@ -19,7 +19,7 @@ from ire.optim.steps.arithmetic import Number, add_scaled_, go_
 
 
 class SGD(NamedTuple):
-    """The numbers of one step. What does not apply is None; all may be 0-dimensional tensors."""
+    """The numbers of one step. Those that do not apply are None; all may be 0-dimensional tensors."""
 
     lr: Number
     coupled: Number | None

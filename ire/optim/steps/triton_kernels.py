@@ -1,8 +1,8 @@
 """The boosted step of all parameters in one launch: AdamW, Adam and SGD, in Triton.
 
-One program works on one block of one tensor. Tensors lie anywhere, so their addresses come in a table; the
+One program works on one block of one tensor. Tensors may be anywhere in memory, so their addresses come in a table; the
 numbers of the step also come from device memory, so that a captured graph of the launch can be replayed with
-new ones. AdamW moves 28 bytes a parameter in single precision, the mask is one more. Arithmetic is in single
+new ones. AdamW moves 28 bytes per parameter in single precision, and the mask adds one. Arithmetic is in single
 precision.
 
 `ALIGNED` promises that all addresses are multiples of 16: only then does the compiler read and write four
@@ -18,9 +18,9 @@ import triton.language as tl
 BLOCK = 4096
 """Elements of one program."""
 COLUMNS = 6
-"""Columns of the table: addresses of p, g, two buffers and the mask (0 is none), and the row of its numbers."""
+"""Columns of the table: addresses of p, g, two buffers and the mask (0 means none), and the row of its numbers."""
 NUMBERS = 9
-"""Numbers in a row; the code that reads them names them."""
+"""Numbers in a row; the code that reads them gives their names."""
 
 
 @triton.jit

@@ -1,9 +1,9 @@
 """Lists optimizers that IRE cannot boost, and the nesting or optimizer that works instead.
 
-IRE multiplies what a base's step moves. A base that keeps its own copy of the parameters steps back to it, or is
-computed from it anew: the boost is lost, or its undoing is boosted in turn and grows without bound. Where the
+IRE multiplies the displacement of a base's step. A base that keeps its own copy of the parameters returns to it or
+recomputes them from it: the boost is lost, or its reversal is boosted in turn and grows without bound. If the
 base steps another optimizer inside (Lookahead) or keeps the boosted sequence (schedule-free), IRE boosts that;
-see `ire.optim.steps.paths`. The others are refused here by the name of their class, subclasses included.
+see `ire.optim.steps.paths`. The others are refused here by class name, subclasses included.
 `tests/optim/test_slope.py` measures every optimizer of torch and pytorch_optimizer.
 """
 
@@ -28,10 +28,10 @@ OWN_COPY = {
     "SRMM": "use IRE(SGD(..., momentum=0.9))",
     "TRAC": "use TRAC(IRE(...))",
 }
-"""Class -> what works instead. Nero rescales its weights to a norm of their own, which undoes the boost as well."""
+"""Class -> what works instead. Nero rescales its weights to their own norm, which also undoes the boost."""
 
 FAMILIES = ("A2Grad", "Ranger")
-"""Names that begin those of further classes: A2GradUni, RangerAdaBelief."""
+"""Names with which the names of other refused classes begin: A2GradUni, RangerAdaBelief."""
 
 OWN_CLOSURE = {
     "AliG": "it computes its learning rate from the loss inside its step; use IRE(SGD(...))",
@@ -44,7 +44,7 @@ OWN_CLOSURE = {
 }
 
 INNER = ("optimizer", "_base_optimizer", "base_optimizer", "optim", "base")
-"""What wrappers call the optimizer that they step."""
+"""Attributes in which wrappers keep the optimizer that they step."""
 
 
 def check_kind(base: Optimizer) -> None:

@@ -13,7 +13,7 @@ from ire.optim.wrapping.settings import Settings
 from ire.optim.wrapping.several_bases import bases_of, innermost
 
 NOT_OF_COORDINATES = ("AdaShift", "Conda", "SOAP")
-"""Parts of the names of classes whose `exp_avg_sq` is that of another basis, or the same for all coordinates."""
+"""Parts of names of classes whose `exp_avg_sq` belongs to another basis, or is the same for all coordinates."""
 
 
 def check_base(base: Optimizer, settings: Settings) -> None:
@@ -36,7 +36,7 @@ def check_base(base: Optimizer, settings: Settings) -> None:
 
 
 def _may_boost(base: Optimizer, settings: Settings) -> bool:
-    """False only if every κ is 0, and IRE is the base."""
+    """False only if every κ is 0, so that IRE equals the base."""
     own = (of_group(group, "kappa", settings.kappa, base) for group in base.param_groups)
     return settings.by_name is not None or any(callable(kappa) or bool(kappa) for kappa in own)
 
@@ -51,7 +51,7 @@ def check_parameters(group: dict[str, Any], base: Optimizer, settings: Settings)
     tensors: list[Tensor] = [p[1] if isinstance(p, tuple) else p for p in group["params"]]
     is_boosted = settings.by_name is None and of_group(group, "kappa", settings.kappa, base) != 0
     if is_boosted and any(p.is_complex() for p in tensors):
-        raise ValueError(COMPLEX)  # what names set is looked up later
+        raise ValueError(COMPLEX)  # settings by name are looked up later
     if group.get("differentiable"):
         raise ValueError("IRE cannot be differentiated through; use differentiable=False")
     if not settings.boost_weight_decay:
@@ -59,10 +59,10 @@ def check_parameters(group: dict[str, Any], base: Optimizer, settings: Settings)
 
 
 def check_closure(base: Optimizer, wrapper: str) -> None:
-    """Check that `base` takes a step with the gradients that are there.
+    """Check that `base` takes a step with the existing gradients.
 
     Raises:
-        ValueError: it wants to evaluate the closure by itself, as LBFGS does.
+        ValueError: it evaluates the closure by itself, like LBFGS.
     """
     closure = inspect.signature(base.step).parameters.get("closure")
     if closure is not None and closure.default is inspect.Parameter.empty:
@@ -100,13 +100,13 @@ def _check_second_moment(base: Optimizer) -> None:
     whole, part = ({p for group in it.param_groups for p in group["params"]} for it in (base, owner))
     if whole > part:
         raise ValueError(
-            f"curvature='second_moment' ranks all parameters, and {type(base).__name__} keeps the state of some only "
+            f"curvature='second_moment' ranks all parameters, and {type(base).__name__} keeps only the state of some "
             "on each worker; use curvature='empirical' or 'sampled' with it"
         )
     rotated = any(name in kind.__name__ for kind in type(owner).__mro__ for name in NOT_OF_COORDINATES)
     if rotated or any(group.get("rank") for group in owner.param_groups):  # as GaLore's
         raise ValueError(
-            f"curvature='second_moment' ranks coordinates, and the second moments of {type(owner).__name__} belong to "
+            f"curvature='second_moment' ranks coordinates, but the second moments of {type(owner).__name__} belong to "
             "other directions; use curvature='empirical' or 'sampled' with it"
         )
     states = [state for state in owner.state.values() if state]

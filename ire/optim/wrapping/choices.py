@@ -1,8 +1,8 @@
 """κ and γ of each parameter, and which parameters are ranked together.
 
-What a name sets comes first, then what the parameter's group sets, then the optimizer's own settings. Parameters
-that get γ from a pattern or a group of its own are ranked by themselves, all others together, and each such set
-once more by block or tensor if `ranked_by` says so.
+Settings by name come first, then those of the parameter's group, then the optimizer's own. Parameters that get γ from
+a pattern or their group are ranked separately, all others together, and each such set is divided further by block or
+tensor if `ranked_by` says so.
 """
 
 import re
@@ -32,7 +32,7 @@ Moving = tuple[dict[str, Any], Tensor, float, float]
 class Choices:
     """κ and γ of each parameter, and the sets that are ranked.
 
-    Names are those of `named_parameters`, else those that the groups of the base carry (`param_names`: torch
+    Names are those of `named_parameters`, else those in the groups of the base (`param_names`: torch
     fills them in when an optimizer is built from `model.named_parameters()`).
 
     Raises:
@@ -60,7 +60,7 @@ class Choices:
         for pattern in () if by_name is None or callable(by_name) else by_name:
             if not any(fnmatchcase(name, pattern) for name in self.names().values()):
                 raise ValueError(
-                    f"by_name: no parameter has a name like {pattern!r}; there are "
+                    f"by_name: no parameter has a name like {pattern!r}; the names are "
                     f"{', '.join(list(self.names().values())[:8])} ..."
                 )
 
@@ -69,7 +69,7 @@ class Choices:
         return self.settings.by_name is not None or self.settings.ranked_by != "model"
 
     def names(self) -> dict[Tensor, str]:
-        """The names of all parameters of which one is known."""
+        """The names of all parameters whose name is known."""
         of_groups = {
             p: name
             for group in self._base.param_groups
@@ -78,7 +78,7 @@ class Choices:
         return of_groups | self._names
 
     def _look(self) -> None:
-        """Check what groups were given meanwhile, and look up what the names of new parameters set."""
+        """Check new options of groups, and look up the settings by name of new parameters."""
         given = [[group.get(name) for name in OF_GROUPS] for group in self._base.param_groups]
         if given != self._given:
             for group in self._base.param_groups:
@@ -92,7 +92,7 @@ class Choices:
             raise ValueError(
                 "by_name and ranked_by need the names of the parameters: give "
                 "named_parameters=model.named_parameters(), or build the base from model.named_parameters()"
-                + ("; the names that were given are those of other parameters" if names else "")
+                + ("; the given names are those of other parameters" if names else "")
             )
         for group in self._base.param_groups:
             for p in group["params"]:
@@ -106,7 +106,7 @@ class Choices:
     def boosted(self, step: int) -> list[Moving]:
         """(group, parameter, κ, γ) of all parameters whose κ is not 0 in that step.
 
-        Returns the very list of the last call if nothing has changed; do not modify it.
+        Returns the same list object as the last call if nothing has changed; do not modify it.
         """
         if step < self.settings.start:
             return []

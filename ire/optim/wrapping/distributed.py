@@ -1,7 +1,7 @@
 """IRE's own memory for `torch.distributed.checkpoint`: by name, and sharded as the parameters are.
 
-What `state_dict` gives of sharded parameters is this worker's part, which only as many workers can load. Here masks
-and averages are `DTensor`s wherever their parameters are, so that a checkpoint is resharded like the model's.
+For sharded parameters `state_dict` returns this worker's part, which only the same number of workers can load. Here
+masks and averages are `DTensor`s if their parameters are, so that a checkpoint is resharded like the model's.
 """
 
 from collections.abc import Callable
@@ -21,8 +21,8 @@ WRAPPERS = ("module.", "_orig_mod.", "_checkpoint_wrapped_module.")
 class DistributedState:
     """One entry of what `torch.distributed.checkpoint` saves and loads (its protocol `Stateful`).
 
-    Every parameter has a mask there, zeros before the first refresh, so that the structure is the same at every
-    step; averages are there if one is kept. Masks take one byte per coordinate.
+    Every parameter has a mask, zeros before the first refresh, so that the structure is the same at every step;
+    averages are included if they are kept. Masks take one byte per coordinate.
 
     Raises:
         ValueError: a parameter of the optimizer that `model` does not have.
@@ -40,7 +40,7 @@ class DistributedState:
         missing = [tuple(p.shape) for p in parameters if p not in names]
         if missing:
             raise ValueError(
-                f"the model lacks parameters of the optimizer, of shapes {missing[:3]}: give the model that is trained"
+                f"the model lacks parameters of the optimizer, of shapes {missing[:3]}: pass the model that is trained"
             )
         self._parameters = {names[p]: p for p in parameters}
         self._memory, self._remember = memory, remember

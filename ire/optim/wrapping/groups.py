@@ -1,4 +1,4 @@
-"""What parameter groups and names set for IRE themselves: κ, γ and the peak of the learning rate."""
+"""The settings of IRE in parameter groups and by name: κ, γ and the peak of the learning rate."""
 
 import inspect
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from ire.optim.wrapping.settings import check_range, kappa_at, misspelt
 from ire.optim.wrapping.several_bases import bases_of
 
 OF_GROUPS = ("kappa", "gamma", "lr_max")
-"""The settings that a parameter group may have of its own."""
+"""The settings that a parameter group may have."""
 COMPLEX = (
     "IRE cannot rank complex parameters; hold them as real pairs (torch.view_as_real), or exclude them with kappa=0, "
     "by a group or by_name"
@@ -19,10 +19,10 @@ COMPLEX = (
 
 
 def of_group(group: dict[str, Any], name: str, default: Any, base: Optimizer) -> Any:
-    """What the group sets for IRE, else the default.
+    """The group's setting for IRE, else the default.
 
-    A name that is an option of the base is the base's: MARS and AdaGO have a `gamma`, schedule-free optimizers
-    keep an `lr_max` in their groups. Of several bases that of the group counts.
+    A name that is an option of the base belongs to the base: MARS and AdaGO have a `gamma`, schedule-free optimizers
+    keep an `lr_max` in their groups. Of several bases the group's own counts.
     """
     owners = bases_of(base)
     if len(owners) > 1:
@@ -41,9 +41,9 @@ def _arguments(kind: type[Optimizer]) -> frozenset[str]:
 
 
 def keep_groups_settings(base: Optimizer) -> None:
-    """Make loads into `base` keep what its groups set for IRE, unless the checkpoint sets it too.
+    """Keep the groups' settings for IRE when a checkpoint is loaded into `base`, unless the checkpoint has them.
 
-    A few wrappers of other packages skip torch's `Optimizer.__init__` and have no hooks: their loads drop it.
+    A few wrappers of other packages skip torch's `Optimizer.__init__` and have no hooks: their loads drop the settings.
     """
     for each in bases_of(base):
         if hasattr(each, "_optimizer_load_state_dict_pre_hooks"):
@@ -60,7 +60,7 @@ def _kept(base: Optimizer, state_dict: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def check_group(group: dict[str, Any], base: Optimizer) -> None:
-    """Check κ, γ and the peak of the lr where the group has its own.
+    """Check κ, γ and the peak of the lr in a group that has them.
 
     Raises:
         ValueError: one is outside its range, or misspelt.
@@ -79,7 +79,7 @@ def check_group(group: dict[str, Any], base: Optimizer) -> None:
 
 
 def check_own(settings: Mapping[str, Any], where: str) -> None:
-    """Check what a pattern or a function of the name sets for a parameter.
+    """Check the settings that a pattern or a function of the name gives a parameter.
 
     Raises:
         ValueError: an unknown setting, or one outside its range.

@@ -72,8 +72,8 @@ def from_bits(packed_mask: Tensor, shape: torch.Size) -> Tensor:
 def unpacked(entry: dict[str, Any] | None, parameters: Sequence[Tensor]) -> Memory:
     """The memory of `packed`, on the parameters' devices, sharing nothing with `entry`.
 
-    It is kept out of the base's state on purpose: torch casts whatever it finds there to the
-    parameter's dtype, and many optimizers take a state that is not empty for one that is complete.
+    It is kept out of the base's state on purpose: torch casts everything there to the parameter's dtype, and many
+    optimizers assume that a non-empty state is complete.
 
     Raises:
         ValueError: not the state of an IRE, or that of another model.
@@ -111,7 +111,7 @@ def unpacked(entry: dict[str, Any] | None, parameters: Sequence[Tensor]) -> Memo
         for i, tensor in entry[name].items():
             if not isinstance(i, int) or not 0 <= i < len(parameters):
                 raise ValueError(
-                    f'the entry "ire" of the state dict has {name} of parameter {i!r}, and there are '
+                    f'the entry "ire" of the state dict has {name} of parameter {i!r}, but there are '
                     f"{len(parameters)}: it is damaged"
                 )
             getattr(memory, name)[parameters[i]] = _loaded(
@@ -123,7 +123,7 @@ def unpacked(entry: dict[str, Any] | None, parameters: Sequence[Tensor]) -> Memo
 def check_options(saved: Sequence[dict[str, Any]], base: Optimizer) -> None:
     """Check that saved groups are of the class of `base`: torch loads those of any class, and fails at the next step.
 
-    An older checkpoint may lack options that newer versions of the base fill in, but it has no unknown ones.
+    An older checkpoint may lack options that newer versions of the base fill in, but has no unknown ones.
 
     Raises:
         ValueError: the groups lack options of the base, and have others instead.
@@ -150,7 +150,7 @@ def _loaded(saved: Tensor, p: Tensor, table: str, *, bits: bool) -> Tensor:
     if saved.shape != shape:
         raise ValueError(
             f"the state dict has {table} of shape {tuple(saved.shape)} instead of {tuple(shape)}: it is damaged, or "
-            "was saved by another number of workers, for which torch.distributed.checkpoint is there"
+            "was saved by another number of workers, which needs torch.distributed.checkpoint"
         )
     if bits:
         saved = from_bits(saved, part.shape)

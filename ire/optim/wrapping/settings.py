@@ -29,7 +29,7 @@ class Settings:
     """T_w, the step (counted from 0) that is the first to be boosted."""
     curvature: str | Source = "sampled"
     ema: float = 0.0
-    """β of the running average of curvatures, per refresh; 0 keeps the last one only."""
+    """β of the running average of curvatures, per refresh; 0 keeps only the last one."""
     lr_max: float | None = None
     """κ follows the learning rate as κ · lr / lr_max; None keeps it constant."""
     boost_weight_decay: bool = True
@@ -39,7 +39,7 @@ class Settings:
     by_name: "ByName | None" = None
     """κ, γ and the peak of the lr of single parameters, by their names."""
     ranked_by: "str | Callable[[str], Hashable]" = "model"
-    """What is ranked together: the model, each block, each tensor, or names with equal values of a function."""
+    """Which coordinates are ranked together: the model, each block, each tensor, or names with equal values."""
     pack_masks: bool = False
     """Whether checkpoints hold masks as bits."""
 
@@ -95,7 +95,7 @@ def kappa_at(kappa: float | Schedule, step: int) -> float:
     """κ in that step.
 
     Raises:
-        ValueError: a schedule that gives no number, or one outside the range.
+        ValueError: a schedule returns something other than a number, or a number outside the range.
     """
     if not callable(kappa):
         return kappa
@@ -107,7 +107,7 @@ def kappa_at(kappa: float | Schedule, step: int) -> float:
 
 @cache
 def misspelt(name: str, settings: tuple[str, ...]) -> str | None:
-    """The setting that `name` is a slip of, such as `kapa`; None if it is none of them, or one of them."""
+    """The setting that `name` misspells, as `kapa` does `kappa`; None if it is a setting, or resembles none."""
     if name in settings:
         return None
     return next(iter(get_close_matches(name, settings, 1, cutoff=0.85)), None)

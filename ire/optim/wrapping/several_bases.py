@@ -14,18 +14,18 @@ from ire.optim.wrapping.wrapper import Wrapper
 class SeveralBases(Optimizer):
     """Steps all of `bases`; groups and states are theirs, looked up at every access.
 
-    The state dict has torch's shape, parameters and groups numbered through. A group is added to one of the bases:
-    `optimizer.base.bases[0].add_param_group(...)`.
+    The state dict has torch's form; parameters and groups are numbered across the bases. A group is added to one of
+    the bases: `optimizer.base.bases[0].add_param_group(...)`.
 
     Raises:
         TypeError: one of them is not an optimizer.
-        ValueError: none, or a parameter that two of them have.
+        ValueError: the list is empty, or two of them have the same parameter.
     """
 
     def __init__(self, bases: Sequence[Optimizer]) -> None:
         self.bases = tuple(bases)
         if not self.bases:
-            raise ValueError("base must be an optimizer or a list of some, got an empty list")
+            raise ValueError("base must be an optimizer or a list of optimizers, got an empty list")
         for base in self.bases:
             if not isinstance(base, Optimizer):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may have no types
                 raise TypeError(
@@ -34,7 +34,7 @@ class SeveralBases(Optimizer):
         parameters = [p for group in self.param_groups for p in group["params"]]
         if len(set(parameters)) < len(parameters):
             raise ValueError(
-                "a parameter belongs to two of the base optimizers, both would step it; give each to one"
+                "a parameter belongs to two of the base optimizers, which would both step it; give it to one"
             )
         super().__setstate__({})  # hooks and profiling names
 
@@ -88,7 +88,7 @@ class SeveralBases(Optimizer):
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """Parameters and groups numbered through; what a base saves in a form of its own (Lookahead) is in `own`."""
+        """Parameters and groups, numbered across the bases; entries in another form (of Lookahead) are in `own`."""
         state: dict[int, Any] = {}
         groups: list[dict[str, Any]] = []
         own_forms: dict[int, dict[str, Any]] = {}
@@ -113,13 +113,13 @@ class SeveralBases(Optimizer):
         """Load a result of `state_dict`; nothing changes if the groups do not fit.
 
         Raises:
-            ValueError: other groups, or groups of another size.
+            ValueError: the groups differ in number or size.
         """
         saved = list(state_dict["param_groups"])
         sizes = [len(group["params"]) for group in self.param_groups]
         if [len(group["params"]) for group in saved] != sizes:
             raise ValueError(
-                "the state dict has other parameter groups than these optimizers: "
+                "the parameter groups of the state dict differ from those of these optimizers: "
                 f"{[len(group['params']) for group in saved]} parameters instead of {sizes}"
             )
         own_forms = state_dict.get("own", {})
@@ -128,7 +128,7 @@ class SeveralBases(Optimizer):
             if number in own_forms:
                 base.load_state_dict(own_forms[number])
                 continue
-            # Numbers, or names as torch.distributed.checkpoint has them: what counts is their order.
+            # Numbers, or names as in torch.distributed.checkpoint: only their order counts.
             place = {key: i for i, key in enumerate(key for group in groups for key in group["params"])}
             base.load_state_dict(
                 {
@@ -140,7 +140,7 @@ class SeveralBases(Optimizer):
             )
 
     def __getstate__(self) -> dict[str, Any]:
-        """For copies: each base as `Wrapper` copies its own, attributes of subclasses included."""
+        """For copies: each base is copied as by `Wrapper`, with the attributes of subclasses."""
         return {"wrapped": [Wrapper(base) for base in self.bases]}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -149,7 +149,7 @@ class SeveralBases(Optimizer):
 
 
 class _States(MutableMapping[Tensor, Any]):
-    """The states of several optimizers; each parameter's is where it belongs."""
+    """The states of several optimizers; each parameter's state is in its own optimizer."""
 
     def __init__(self, bases: Sequence[Optimizer]) -> None:
         self._bases = bases

@@ -1,4 +1,4 @@
-"""An optimizer around another one: the part that IRE and SAM have in common."""
+"""An optimizer around another one: the common part of IRE and SAM."""
 
 from collections import defaultdict
 from collections.abc import Callable, Generator
@@ -142,10 +142,10 @@ def _replaced(returned: dict[str, Any] | None, given: dict[str, Any]) -> dict[st
 
 
 def _no_optimizer(base: object, wrapper: str) -> str:
-    """What was given as a base, and what to give instead."""
+    """What was passed as the base, and what to pass instead."""
     name = type(base).__name__
     if callable(getattr(base, "step", None)) and hasattr(base, "param_groups"):
-        return f"{name}, which is no subclass of it; if it wraps an optimizer, nest {name}({wrapper}(...)) instead"
+        return f"{name}, which is not a subclass of it; if it wraps an optimizer, nest {name}({wrapper}(...)) instead"
     return f"{name}; build it first, as in torch.optim.AdamW(model.parameters(), lr=6e-4)"
 
 
