@@ -15,7 +15,7 @@ def is_mapping(value: object) -> TypeGuard[Mapping[str, Any]]:
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
-    """Whether it is a number; a truth value is not."""
+    """Whether it is a number; a Boolean is not."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

@@ -7,8 +7,7 @@
     lr = { log = [1e-4, 1e-2], published = 1e-3 }
     pooling = { choice = ["mean", "max"], published = "mean" }
 
-The script decides what a name and a setting mean; `ire.methods.own_arm` says which two settings mean something
-here as well.
+The script decides what names and settings mean; `ire.methods.own_arm` lists two settings that also have a meaning here.
 """
 
 import re
@@ -26,14 +25,14 @@ SETTING = re.compile(r"[A-Za-z_]\w*")
 BASELINE = "baseline"
 
 TRIALS, BUDGET_PER_TRIAL, STARTUP_TRIALS = 16, 0.75, 5
-"""The default `trials` of a space with arms; it then has one rung, at half the horizon."""
+"""Defaults of the search of a space with arms; it then has one rung, at half the horizon."""
 SEEDS, CANDIDATES, STUDIES = 5, 3, 3
-"""The same of what comes after it."""
+"""Defaults of its confirm stage."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ArmSpace:
-    """One arm: whether it is a baseline, and what is searched."""
+    """One arm: whether it is a baseline, and its dimensions."""
 
     arm: OwnArm
     is_baseline: bool
@@ -51,7 +50,7 @@ def read_arms(table: Any, *, source: str) -> dict[str, ArmSpace]:
     arms = {name: _arm(name, entries, source=source) for name, entries in table.items()}
     if len(arms) > 1 and not any(arm.is_baseline for arm in arms.values()):
         raise InvalidInput(
-            f"{source}: none of the arms {', '.join(arms)} is the baseline that the others are judged against: write "
+            f"{source}: none of the arms {', '.join(arms)} is the baseline that the others are compared with: write "
             f'role = "{BASELINE}" in its table'
         )
     return arms
@@ -76,14 +75,14 @@ def _arm(name: str, entries: Mapping[str, Any], *, source: str) -> ArmSpace:
         for end in ends(dimensions[key]):
             check_value(key, end, where=where)
     if GRADIENTS in dimensions and not isinstance(dimensions[GRADIENTS], Fixed):
-        raise InvalidInput(f"{where}: {GRADIENTS} is searched: what a step costs at most must be one number")
+        raise InvalidInput(f"{where}: {GRADIENTS} is searched: the maximum cost of a step must be one number")
     found = ArmSpace(arm=own_arm(name), is_baseline=role == BASELINE, dimensions=dimensions)
     optimizer_of(name, found.published)
     return found
 
 
 def default_search(horizon: int, eval_interval: int) -> dict[str, Any]:
-    """What `[search]` says where a file with arms does not: one rung, at the report nearest to half the horizon."""
+    """The defaults of `[search]` in a file with arms: one rung, at the report nearest to half the horizon."""
     rung = round(horizon / 2 / eval_interval) * eval_interval
     return {
         "trials": TRIALS,
@@ -94,5 +93,5 @@ def default_search(horizon: int, eval_interval: int) -> dict[str, Any]:
 
 
 def default_confirm() -> dict[str, Any]:
-    """The same of `[confirm]`; flatness is measured of tasks alone."""
+    """The defaults of `[confirm]` in a file with arms; flatness is only measured for tasks."""
     return {"seeds": SEEDS, "candidates": CANDIDATES, "studies": STUDIES, "flatness_batches": 0}

@@ -1,6 +1,6 @@
 """When a setting is searched: `when = "schedule == 'wsd'"` beside its range.
 
-Where the condition does not hold the setting is left out and has its default. A condition is one or more tests of other
+If the condition does not hold, the setting is left out and has its default. A condition is one or more tests of other
 settings, joined by `and`; a test of a setting that is itself left out does not hold.
 """
 
@@ -38,7 +38,7 @@ class Condition:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The settings that it looks at."""
+        """The settings that it tests."""
         return tuple(name for name, _, _ in self.tests)
 
     def holds(self, settings: Mapping[str, Any]) -> bool:
@@ -62,14 +62,14 @@ class Conditional(Protocol):
 def _test(one: Any, compare: Callable[[Any, Any], bool], other: Any) -> bool:
     try:
         return bool(compare(one, other))
-    except TypeError:  # a text and a number
+    except TypeError:  # a string and a number
         return False
 
 
 def read_condition(text: object, *, where: str) -> Condition:
     """The condition that `when` gives; raises `InvalidInput`."""
     if not isinstance(text, str):
-        raise InvalidInput(f"{where}: when = {text!r}: must be a text, {EXAMPLE}")
+        raise InvalidInput(f"{where}: when = {text!r}: must be a string, {EXAMPLE}")
     tests: list[tuple[str, str, Any]] = []
     for part in re.split(r"\sand\s", text):
         found = TEST.fullmatch(part)
@@ -84,7 +84,7 @@ def read_condition(text: object, *, where: str) -> Condition:
 
 
 def in_order(dimensions: Mapping[str, Conditional], *, where: str) -> Iterator[str]:
-    """The names of `dimensions`, each behind those that its condition looks at; raises `InvalidInput` for a circle."""
+    """The names of `dimensions`, each after those that its condition tests; raises `InvalidInput` for a circle."""
     done: set[str] = set()
 
     def visit(name: str, path: tuple[str, ...]) -> Iterator[str]:
@@ -106,7 +106,7 @@ def in_order(dimensions: Mapping[str, Conditional], *, where: str) -> Iterator[s
 def active(
     dimensions: Mapping[str, Conditional], settings: Mapping[str, Any], *, where: str = ""
 ) -> set[str]:
-    """The names of those `dimensions` that take part in `settings`, whatever these hold for the others."""
+    """The names of the `dimensions` that are active in `settings`, whatever values these have for the others."""
     known: dict[str, Any] = {}
     for name in in_order(dimensions, where=where):
         condition = dimensions[name].when

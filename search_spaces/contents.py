@@ -1,6 +1,6 @@
-"""What a space file says: how much is searched, and over which dimensions each method.
+"""The content of a space file: how much is searched, and the dimensions of each method.
 
-A file has one table for each part a method can be made of (`[shared]`, `[sgd]`, `[adamw]`, `[sam]`, `[ire]`), one for
+A file has one table for each part that a method can have (`[shared]`, `[sgd]`, `[adamw]`, `[sam]`, `[ire]`), one for
 attributes of the task (`[task]`), and may override dimensions for single methods under `[methods.NAME]`. A method's
 space is its parts' tables, then the overrides of every method it is built from: `sgd-ire` extends `sgd`.
 """
@@ -25,7 +25,7 @@ from search_spaces.search import FixedPoint, Search
 from search_spaces.tables import read_dimensions, settings_of
 
 TASK = "task"
-"""The table of a space file, and of `Space.parts`, with attributes of the task."""
+"""The table with attributes of the task, in a space file and in `Space.parts`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,29 +42,29 @@ class Space:
     """The methods that a sweep compares if none are named."""
     search: Search
     confirm_seeds: int
-    """Fresh seeds on which each method's winner is run again."""
+    """The number of fresh seeds on which each method's winner is run again."""
     candidates: int
-    """Trials of each method that are run again, on other seeds, before the winner is chosen."""
+    """The number of trials of each method that are run again, on other seeds, before the winner is chosen."""
     studies: int = 1
-    """Whole searches with their confirm runs, by default."""
+    """The default number of studies: whole searches with their confirm runs."""
     flatness_batches: int
-    """Training batches on which the flatness of a confirmed solution is measured; 0 leaves it out."""
+    """The number of training batches on which the flatness of a confirmed solution is measured; 0 omits it."""
     flatness_points: int
-    """How often it is measured, evenly along a confirm run; 1 means only at the end."""
+    """How often flatness is measured, evenly along a confirm run; 1 means only at the end."""
     schedule: str
     """The shape of the learning rate: see `ire.methods.schedule`."""
     epoch_steps: int | None
-    """Optimizer steps of an epoch, where the task has epochs."""
+    """Optimizer steps per epoch, if the task has epochs."""
     source: str
-    """Where it was read, for messages."""
+    """Where the file was read, for messages."""
     text: str
-    """The file itself, for the record of a sweep."""
+    """The text of the file, for the record of a sweep."""
     parts: Mapping[str, Mapping[str, Dimension]]
     overrides: Mapping[str, Mapping[str, Dimension]]
     arms: Mapping[str, ArmSpace] = field(default_factory=dict[str, ArmSpace])
-    """The arms of a training function (`search_spaces.arms`), in place of parts; empty for all else."""
+    """The arms of a training function (`search_spaces.arms`), in place of parts; empty for a task."""
     metric: Metric = LOSS
-    """What search and verdict compare."""
+    """The metric that search and verdict compare."""
     known: Mapping[str, Sequence[Mapping[str, Any]]] = field(
         default_factory=dict[str, Sequence[Mapping[str, Any]]]
     )
@@ -87,7 +87,7 @@ class Space:
 
     @property
     def selects(self) -> Metric:
-        """What the trials of a search are ranked by: `metric`, unless a grid says otherwise."""
+        """The value by which the trials of a search are ranked: `metric`, unless a grid sets another."""
         by_another = self.search.grid and self.search.select != LOSS.name
         return Metric(name=self.search.select) if by_another else self.metric
 
@@ -120,7 +120,7 @@ class Space:
                 )
             if setting.default is None and merged[name].when is not None:
                 raise InvalidInput(
-                    f"{self.source}: {name} of {method.name} must always have a value: it has no default, so it cannot "
+                    f"{self.source}: {name} of {method.name} has no default and must always have a value: it cannot "
                     f"depend on {merged[name].when}"
                 )
         dimensions = {
@@ -150,15 +150,15 @@ class Space:
         return tables | overrides
 
     def table_of(self, method: Method, setting: str) -> str:
-        """The table that says what is searched for a setting, as `shared`, `sgd` or `methods.sgd-ire`."""
+        """The table that defines the dimension of a setting, such as `shared`, `sgd` or `methods.sgd-ire`."""
         return [name for name, table in self._tables(method).items() if setting in table][-1]
 
     def active(self, method: Method, settings: Mapping[str, Any]) -> set[str]:
-        """The names of the dimensions that take part in `settings`: of the others their condition does not hold."""
+        """The names of the dimensions that are active in `settings`: those whose conditions hold."""
         return active(self.dimensions(method), settings, where=self.source)
 
     def complete(self, method: Method, point: Mapping[str, Any]) -> dict[str, Any]:
-        """`point` with the published values of what it leaves out, and without what takes no part in it."""
+        """`point` with published values for missing settings, and without settings that are not active in it."""
         return self._complete(self.dimensions(method), point)
 
     def _complete(self, dimensions: Mapping[str, Dimension], point: Mapping[str, Any]) -> dict[str, Any]:
@@ -167,9 +167,10 @@ class Space:
         return {name: value for name, value in settings.items() if name in taking_part}
 
     def points(self, method: Method) -> list[dict[str, Any]]:
-        """What is tried before anything is suggested: the published settings, then the points known to be good.
+        """The points tried before any is suggested: the published settings, then the points known to be good.
 
-        Points of the methods that it is built from are also tried, after its own, unless they lie outside its ranges.
+        Points of the methods that `method` is built from are also tried, after its own, unless they are outside its
+        ranges.
         """
         dimensions = self.dimensions(method)
         found = [self._complete(dimensions, {})]
@@ -184,30 +185,30 @@ class Space:
 
     @property
     def batch_unit(self) -> int | None:
-        """Examples of the batch whose gradient is one gradient evaluation, where batch sizes differ: the published.
+        """The published batch size, whose gradient is one gradient evaluation, if batch sizes differ.
 
-        None where every trial has the batches of the task.
+        None if every trial has the batch size of the task.
         """
         dimension = self.parts.get(TASK, {}).get(BATCH_SIZE)
         return None if dimension is None or dimension.published is None else int(dimension.published)
 
     def batches(self, method: Method) -> tuple[int, ...]:
-        """The sizes that bound the batches of a method's trials; empty where they are the task's own."""
+        """The sizes that bound the batches of a method's trials; empty if they have the task's batch size."""
         dimension = self.dimensions(method).get(BATCH_SIZE)
         return ends(dimension) if dimension is not None else ()
 
     def full_batches(self, settings: Mapping[str, Any]) -> float:
-        """What a gradient costs in these settings, in gradients of a full batch."""
+        """The cost of a gradient with these settings, in gradients of a full batch."""
         return settings.get(BATCH_SIZE, self.batch_unit) / self.batch_unit if self.batch_unit else 1.0
 
     def _key(self, part: Part) -> str:
-        """The name under which the file has a table for a part; that of the part if it has none."""
+        """The name of a part's table in the file; the name of the part if there is no such table."""
         return next(
             (name for name in (part.name, part.name.partition("=")[2]) if name in self.parts), part.name
         )
 
     def _table(self, part: Part) -> Mapping[str, Dimension]:
-        """The table of a part; for a base optimizer without a table, the one that the optimizer brings."""
+        """The table of a part; for a base optimizer without a table, the optimizer's own default."""
         default: Mapping[str, Dimension] = {}
         if isinstance(part, Base):
             place = f"{part.name}, by default"
@@ -215,25 +216,26 @@ class Space:
         return {**default, **self.parts.get(self._key(part), {})}
 
     def says(self, method: Method) -> bool:
-        """Whether the file has a table for the base optimizer of `method`, or ranges of its own for it."""
+        """Whether the file has a table or ranges for the base optimizer of `method`."""
         if method.name in self.arms:
             return True
         own = {method.base.name, method.base.name.partition("=")[2]} & set(self.parts)
         return bool(own) or any(name in self.overrides for name in method.ancestors)
 
     def searched_by_default(self, method: Method) -> str | None:
-        """What is searched for a method without a table here, in words; None for one that has one."""
+        """What is searched for a method without a table here, in words; None if there is a table."""
         if self.says(method) or not method.base.searched:
             return None
-        how = method.base.source or f"{LR_DECADES:g} decade on each side of the class's default"
-        names = ", ".join(method.base.searched)
+        source = method.base.source
+        how = f"in the ranges of {source}" if source else f"{LR_DECADES:g} decade on each side of the default"
+        names = " and ".join(method.base.searched)
         return (
-            f"{self.source} has no table for {method.base.label}: {names} by {how}; what is shared as for all methods, "
-            "everything else fixed"
+            f"{self.source} has no table for {method.base.label}, which searches {names} {how}; shared settings are "
+            "searched as for all methods, and the rest is fixed"
         )
 
     def grid(self, method: Method) -> list[dict[str, Any]]:
-        """Every combination of the choices of `method`, the published one first."""
+        """Every combination of the choices of `method`, starting with the published one."""
         dimensions = self.dimensions(method)
         choices = {name: d for name, d in dimensions.items() if isinstance(d, Choice)}
 
@@ -260,9 +262,9 @@ class Space:
         return not all(isinstance(dimension, Fixed) for dimension in self.dimensions(method).values())
 
     def in_fractions(self, settings: Mapping[str, Any], *, where: str = "") -> dict[str, Any]:
-        """`settings` with a `start_step` or `start_epoch` turned into the share of the horizon that it is.
+        """`settings` with a `start_step` or `start_epoch` converted to a share of the horizon.
 
-        Raises `InvalidInput` for two starts at once, one past the horizon, or epochs where the task has none.
+        Raises `InvalidInput` for two starts, a start past the horizon, or epochs if the task has none.
         """
         settings = dict(settings)
         given = [name for name in ("start_step", "start_epoch", "start_fraction") if name in settings]

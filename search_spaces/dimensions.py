@@ -1,8 +1,8 @@
-"""One dimension of a search space: what values a setting may take, and which of them was published.
+"""One dimension of a search space: which values a setting may take, and which of them was published.
 
 In TOML: `lr = { log = [1e-3, 1.0], published = 0.1 }`; `linear`, `integer` and `choice` likewise; a bare value
-is fixed. `when = "schedule == 'wsd'"` searches a setting only there (`search_spaces.conditions`); `limits` says how far
-a search may move a range that it presses against (`ire sweep --widen`).
+is fixed. `when = "schedule == 'wsd'"` searches a setting only under that condition (`search_spaces.conditions`);
+`limits` says how far a search may move a range whose end it reaches (`ire sweep --widen`).
 """
 
 import math
@@ -49,7 +49,7 @@ class Choice:
 
 @dataclass(frozen=True, kw_only=True)
 class Fixed:
-    """A setting that the space decides and nothing searches."""
+    """A setting with a value that the space fixes."""
 
     published: Any
     when: Condition | None = None
@@ -66,14 +66,14 @@ def _if(when: Condition | None) -> str:
 
 
 def ends(dimension: Dimension) -> tuple[Any, ...]:
-    """The values of a dimension that bound it: both ends and the published one, all choices, or the fixed value."""
+    """The values that bound a dimension: both ends and the published value, all choices, or the fixed value."""
     if isinstance(dimension, Interval):
         return (dimension.low, dimension.high, dimension.published)
     return dimension.values if isinstance(dimension, Choice) else (dimension.published,)
 
 
 def holds(dimension: Dimension, value: Any) -> bool:
-    """Whether a dimension holds `value`; a truth value is not a number."""
+    """Whether a dimension holds `value`; a Boolean is not a number."""
     if isinstance(dimension, Interval):
         number = isinstance(value, int | float) and not isinstance(value, bool)
         whole = number and (not dimension.integer or float(value).is_integer())
@@ -114,7 +114,7 @@ def read_dimension(value: Any, *, where: str) -> Dimension:
     if len({(isinstance(one, bool), one) for one in bounds if not isinstance(one, list | dict)}) < len(
         bounds
     ):
-        raise InvalidInput(f"{where}: choice = {bounds!r}: must be different numbers, texts or truth values")
+        raise InvalidInput(f"{where}: choice = {bounds!r}: must be different numbers, strings or Booleans")
     return choice
 
 
@@ -128,11 +128,11 @@ def _read_limits(limits: Any, interval: Interval, where: str) -> tuple[float, fl
     low, high = limits
     if not (low <= interval.low and interval.high <= high and math.isfinite(low) and math.isfinite(high)):
         raise InvalidInput(
-            f"{where}: limits = {limits}: must hold the range [{interval.low:g}, {interval.high:g}]"
+            f"{where}: limits = {limits}: must contain the range [{interval.low:g}, {interval.high:g}]"
         )
     if interval.log and low <= 0:
         raise InvalidInput(
-            f"{where}: limits = {limits}: both must be above 0, the range is one of logarithms"
+            f"{where}: limits = {limits}: both must be above 0, since the range is logarithmic"
         )
     return low, high
 
@@ -145,7 +145,7 @@ def _read_interval(kind: str, bounds: Any, published: Any, *, when: Condition | 
         more = "; further known points are [[points.METHOD]]" if is_list(published) else ""
         raise InvalidInput(
             f"{where}: {kind} = {bounds!r}, published = {published!r}: must be [low, high], {wanted}, "
-            f"and published one more{more}"
+            f"and published a third{more}"
         )
     low, high = bounds
     if not all(map(math.isfinite, (low, high, published))):

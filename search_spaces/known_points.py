@@ -46,7 +46,7 @@ def read_fixed(table: Mapping[str, Any], find: Callable[..., Method], source: st
 
 
 def check_known(space: Space) -> None:
-    """Raise `InvalidInput` for a known point outside of what its method searches, or of one that is not searched."""
+    """Raise `InvalidInput` for a known point outside its method's ranges, or of a method that is not searched."""
     for name, point in space.fixed.items():
         arm = space.arms.get(name)
         for setting in point.settings:
@@ -54,25 +54,25 @@ def check_known(space: Space) -> None:
                 raise unknown("setting", setting, arm.dimensions, where=f"{space.source}, [fixed.{name}]")
     if space.known and space.search.grid:
         raise InvalidInput(
-            f"{space.source}: [[points.{next(iter(space.known))}]]: a grid tries every point of its own"
+            f"{space.source}: [[points.{next(iter(space.known))}]]: a grid already tries all its points"
         )
     for name, points in space.known.items():
         dimensions, where = space.dimensions(space.method(name)), f"{space.source}, [[points.{name}]]"
         if name in space.fixed:
             raise InvalidInput(
-                f"{where}: [fixed.{name}] says that {name} is not searched; leave out one of them"
+                f"{where}: [fixed.{name}] says that {name} is not searched; remove one of the two"
             )
         for point in points:
-            taking_part = space.complete(space.method(name), point)
+            active = space.complete(space.method(name), point)
             for setting, value in point.items():
                 dimension = dimensions.get(setting, Fixed(published=None))
                 if not holds(dimension, value):
                     raise InvalidInput(
-                        f"{where}: {setting} = {value!r} lies outside of what {name} searches ({dimension}): "
-                        "widen that, or leave the point out"
+                        f"{where}: {setting} = {value!r} lies outside the range of {name} ({dimension}): "
+                        "widen the range, or remove the point"
                     )
-                if setting not in taking_part:
+                if setting not in active:
                     raise InvalidInput(
-                        f"{where}: {setting} = {value!r} takes no part in this point: it is searched when "
+                        f"{where}: {setting} = {value!r} has no effect in this point: it is searched only when "
                         f"{dimension.when}"
                     )

@@ -24,8 +24,8 @@ from search_spaces.ranges import tables
 from search_spaces.search import SAMPLERS, SELECT, Search
 from search_spaces.tables import read_dimensions, settings_of, table_at, whole_number
 
-BY_ANOTHER = 'search and verdict go by [objective], as in metric = "val_accuracy", mode = "max"'
-"""Advice in a message about a key that may have been meant as a metric."""
+BY_ANOTHER = 'search and verdict use [objective], as in metric = "val_accuracy", mode = "max"'
+"""Advice in a message about a key that may be meant as a metric."""
 
 
 def parse_space(text: str, *, task: str, source: str) -> Space:
@@ -123,7 +123,7 @@ def parse_space(text: str, *, task: str, source: str) -> Space:
 
 
 def _of_arms(table: Mapping[str, Any], horizon: int, *, source: str) -> dict[str, Any]:
-    """A file with arms, what it leaves out filled in; raises `InvalidInput` if it also has tables for methods."""
+    """A file with arms, its defaults filled in; raises `InvalidInput` if it also has tables for methods."""
     known = (
         "description",
         "horizon",
@@ -162,7 +162,7 @@ def _scaled(table: dict[str, Any], *, scale: str | None, source: str) -> dict[st
 
 
 def overlaid(table: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`over` on top of `table`, table by table down to a setting, whose description is replaced as a whole."""
+    """`table` updated with `over`, table by table; the description of a setting is replaced as a whole."""
     merged = dict(table)
     for key, value in over.items():
         both = is_table(value) and is_table(merged.get(key))
@@ -246,13 +246,13 @@ def _check_conditions(space: Space) -> None:
 
 
 def _check_batches(space: Space) -> None:
-    """Raise `InvalidInput` where batch sizes differ and nothing says which of them is the unit of cost."""
+    """Raise `InvalidInput` if batch sizes differ and none of them is the unit of cost."""
     tables = [*space.parts.values(), *space.overrides.values()]
     given = any(BATCH_SIZE in table for table in tables) or any(
         BATCH_SIZE in point.settings for point in space.fixed.values()
     )
     if given and space.batch_unit is None:
         raise InvalidInput(
-            f"{space.source}: also give batch_size under [{TASK}]: its published value is the batch in whose gradients "
-            "budgets are counted"
+            f"{space.source}: also give batch_size under [{TASK}]: budgets are counted in gradients "
+            "of a batch of its published size"
         )

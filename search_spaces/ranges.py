@@ -1,4 +1,4 @@
-"""The same space with other ranges: what `ire sweep --widen` makes of it."""
+"""Changes the ranges of a space, for `ire sweep --widen`."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,7 +10,7 @@ Range = tuple[float, float]
 
 
 def with_ranges(space: Space, ranges: Mapping[tuple[str, str], Range]) -> Space:
-    """The space with other ends of its ranges, by table (`Space.table_of`) and setting."""
+    """The space with the given ends of its ranges, by table (`Space.table_of`) and setting."""
 
     def moved(table: str, dimensions: Mapping[str, Dimension]) -> dict[str, Dimension]:
         found = dict(dimensions)
@@ -41,7 +41,7 @@ def tables(space: Space) -> dict[str, Mapping[str, Dimension]]:
 
 
 def limits(space: Space) -> dict[tuple[str, str], Range]:
-    """How far each range may be moved that has limits, by table and setting."""
+    """The limits of each range that has them, by table and setting."""
     return {
         (table, setting): dimension.limits
         for table, dimensions in tables(space).items()

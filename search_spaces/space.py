@@ -1,4 +1,4 @@
-"""Finds the space file of a task: the package's, or one beside the task or script, or any that is named."""
+"""Finds the space file of a task: the package's, one beside the task or script, or a named file."""
 
 import sys
 from importlib import resources
@@ -23,8 +23,8 @@ def space_names() -> list[str]:
 def find_space(task: str, path: str | Path | None = None) -> Space:
     """The space of `task`: the file at `path`, or the one that comes with the task; raises `InvalidInput`.
 
-    A task of the package has it in this folder, one from outside beside its module, as `<its name>.toml`. The
-    space of a scaled-down twin, `NAME@tiny`, is that of the task with the changes under `[tiny]` in its file.
+    For a task of the package the file is in this folder, for any other task beside its module, as `<its name>.toml`.
+    The space of a scaled-down twin, `NAME@tiny`, is that of the task with the changes under `[tiny]` in its file.
     """
     is_registered = split_scale(task)[0] in registered(TASKS) and split_scale(task)[0] not in space_names()
     if path is None and is_script(task):
@@ -49,7 +49,7 @@ def _beside_script(task: str) -> Path:
     file = script.with_suffix(".toml")
     if script.is_file() and not file.exists():
         raise InvalidInput(
-            f"task {task!r} has no search space: {str(file)!r} does not exist; write it or give --space FILE "
+            f"task {task!r} has no search space: {str(file)!r} does not exist; write it, or give --space FILE "
             "(docs/bring-your-own.md has one)"
         )
     if not script.is_file():
@@ -62,13 +62,13 @@ def _module_file(name: str, task: str) -> Path:
     file = getattr(sys.modules[name], "__file__", None)
     if file is None:
         raise InvalidInput(
-            f"task {task!r}: {name} has no file beside which a search space could lie; give --space FILE"
+            f"task {task!r}: {name} has no file, so no search space beside it; give --space FILE"
         )
     return Path(file)
 
 
 def _beside(task: str) -> Path:
-    from trainables.functions.function import TrainingFunction, load_workload  # only here: it brings torch
+    from trainables.functions.function import TrainingFunction, load_workload  # only here: it imports torch
 
     loaded = load_workload(task)
     if isinstance(loaded, TrainingFunction):
@@ -78,6 +78,6 @@ def _beside(task: str) -> Path:
         file = _module_file(found.__module__, task).with_name(f"{found.name}.toml")
     if not file.exists():
         raise InvalidInput(
-            f"task {task!r} has no search space: {file} does not exist; write it or give --space FILE"
+            f"task {task!r} has no search space: {file} does not exist; write it, or give --space FILE"
         )
     return file

@@ -1,4 +1,4 @@
-"""Reads the tables of a space file: dimensions by the name of their setting, and plain numbers."""
+"""Reads the tables of a space file: dimensions by setting, and plain numbers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,16 +12,16 @@ from search_spaces.dimensions import Dimension, Interval, ends, read_dimension
 
 
 def settings_of(*parts: Part) -> dict[str, Setting]:
-    """What the tables of these parts may say something about."""
+    """The settings and options that the tables of these parts may contain."""
     return {
         name: setting for part in parts for name, setting in (*part.settings.items(), *part.options.items())
     }
 
 
 def read_dimensions(entries: Any, settings: Mapping[str, Setting], *, where: str) -> dict[str, Dimension]:
-    """The dimensions of a table, whose values must be admissible for `settings`; raises `InvalidInput`.
+    """The dimensions of a table, whose values must be valid for `settings`; raises `InvalidInput`.
 
-    Attributes of the task may stand in any table, as `task.dropout`.
+    Any table may contain attributes of the task, such as `task.dropout`.
     """
     if not is_table(entries):
         raise InvalidInput(f"{where}: must be a table")
@@ -55,14 +55,14 @@ def _of_task(name: str, value: Any, *, where: str) -> Dimension:
 
 
 def read_point(entries: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Settings and their values; attributes of the task, in a table `task`, by their full names: `task.dropout`."""
+    """Settings and their values, those in a table `task` by their full names: `task.dropout`."""
     inside = PREFIX.rstrip(".")
     if inside not in entries:
         return dict(entries)
     table = entries[inside]
     if not is_table(table):
         raise InvalidInput(
-            f"{where}: {inside} = {table!r}: must be a table of attributes, as {PREFIX}dropout = 0.1"
+            f"{where}: {inside} = {table!r}: must be a table of attributes, such as {PREFIX}dropout = 0.1"
         )
     own = {name: value for name, value in entries.items() if name != inside}
     return own | {PREFIX + name: value for name, value in table.items()}

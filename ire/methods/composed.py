@@ -1,4 +1,4 @@
-"""A method as the list of its parts: its name, settings and cost follow from them.
+"""A method composed of parts, from which its name, settings and cost follow.
 
 A method is a base optimizer, optionally with SAM around it, and optionally with IRE or a control of IRE around that.
 Between base and IRE there may be an update: how a batch becomes a step.
@@ -25,7 +25,7 @@ class Method:
 
     base: Base
     update: str | None = None
-    """A key of `UPDATES`; None is the gradient of the whole batch."""
+    """A key of `UPDATES`; None means the gradient of the whole batch."""
     sam: bool = False
     ire: bool = False
     control: str | None = None
@@ -105,7 +105,7 @@ class Method:
     def settings(self) -> dict[str, Setting]:
         """Every setting it takes."""
         taken = {name: setting for part in self.parts for name, setting in part.settings.items()}
-        if self.control == "all":  # it needs none
+        if self.control == "all":  # needs no gamma
             del taken["gamma"]
         if self.base.schedules:
             taken["schedule"] = replace(
@@ -118,7 +118,7 @@ class Method:
 
     @property
     def options(self) -> dict[str, Setting]:
-        """Settings that a trial has only if they are given."""
+        """Settings that a trial only has if they are given."""
         offered = {name: setting for part in self.parts for name, setting in part.options.items()}
         return {
             name: setting
@@ -170,24 +170,24 @@ class Method:
         return kappa, 1.0 if self.control in UNMASKED else gamma
 
     def start(self, settings: Mapping[str, Any], horizon: int) -> int:
-        """The first optimizer step that IRE boosts, at the latest; the horizon for a method without IRE.
+        """The latest first optimizer step that IRE boosts; the horizon for a method without IRE.
 
-        With a `start_loss` it may come earlier (`trainables.training.start`).
+        With a `start_loss` the boost may begin earlier (`trainables.training.start`).
         """
         return round(settings["start_fraction"] * horizon) if self.ire else horizon
 
     def gradients_per_step(self, settings: Mapping[str, Any]) -> int:
-        """What one step of the task costs, in gradients of a full batch, masks excluded.
+        """The cost of one step of the task, in gradients of a full batch, masks excluded.
 
-        One, for any number of micro-batches; with SAM two. A penalty costs three: the gradient that it
-        measures, and a product with a matrix of second derivatives, which is two.
+        One, for any number of micro-batches; two with SAM. A penalty costs three: the gradient that it
+        measures, and a product with a matrix of second derivatives, which counts as two.
         """
         if self.differentiates_twice:
             return 3 if settings["lambda"] > 0 else 1
         return self.base.gradients * (2 if self.sam else 1)
 
     def optimizer_steps(self, settings: Mapping[str, Any], batch_size: int) -> int:
-        """Steps of the optimizer in one step of the task: with small batches one for each micro-batch."""
+        """Optimizer steps in one step of the task: with small batches, one for each micro-batch."""
         return -(-batch_size // int(settings["micro_batch"])) if self.update == "small" else 1
 
     def gradient_evaluations(
@@ -198,10 +198,10 @@ class Method:
         steps: int | None = None,
         start: int | None = None,
     ) -> int:
-        """What the first `steps` of a trial cost (all of them by default), in gradients of a full batch.
+        """The cost of the first `steps` of a trial (by default all), in gradients of a full batch.
 
-        A step costs `gradients_per_step`; a mask costs one more every `interval` steps from the `start`. Where the
-        start waits for a loss and is not given, this is the most that it can come to.
+        A step costs `gradients_per_step`; a mask costs one more every `interval` steps from `start` on. If the start
+        waits for a loss and is not given, this is the maximum cost.
         """
         if start is None:
             start = 0 if settings.get("start_loss") else self.start(settings, horizon)

@@ -38,18 +38,18 @@ ATTRIBUTE = "ire_method"
 ABOUT = {
     "words": "a few words for lists",
     "settings": "by setting: doc, low, high, low_open, high_open, type, default, and what is searched (search)",
-    "fixed": "constructor arguments that are no setting",
+    "fixed": "constructor arguments that are not settings",
     "gradients": "gradients of a full batch that a step costs",
     "schedules": "the schedules that make sense, the usual one first",
-    "takes": "kinds of parameters that it takes: matrices, kernels, embeddings, heads, vectors",
-    "rest": "the method that takes the others, such as 'adamw'; its settings begin with rest_",
+    "takes": "kinds of parameters that it trains: matrices, kernels, embeddings, heads, vectors",
+    "rest": "the method that trains the others, such as 'adamw'; its settings begin with rest_",
     "rates": "further learning rates in its groups that follow the schedule, and the setting of their peak",
     "refuses": "why 'sam' or 'ire' cannot be put around it",
     "state_tensors": "tensors of a parameter's size that it keeps",
     "source": "where its published settings come from",
 }
 LR_DECADES = 1.0
-"""Without a table in the space file lr is searched so far below and above its default, in powers of ten."""
+"""Without a table in the space file, lr is searched this far below and above its default, in powers of ten."""
 
 KNOWN = {
     "lr": {"low": 0, "low_open": True},
@@ -58,34 +58,34 @@ KNOWN = {
     "momentum": {"low": 0, "high": 1, "high_open": True},
     "dampening": {"low": 0, "high": 1},
 }
-"""Intervals that such arguments have everywhere; those of `betas` are those of `momentum`."""
+"""The usual intervals of these arguments; the entries of `betas` have that of `momentum`."""
 TAKEN = {*SHARED.settings, *SHARED.options, *SAM.settings, *IRE.settings, *MICRO.settings, "lambda"} - {
     "lr",
     "weight_decay",
 }
-"""Names that mean something else here: MARS has a `gamma`, which is not IRE's."""
+"""Names that mean something else here: the `gamma` of MARS is not IRE's."""
 OWN = "own_"
-"""Prefix of the setting for such an argument: `own_gamma`."""
+"""Prefix of the setting for an argument with such a name: `own_gamma`."""
 IMPLEMENTATION = ("foreach", "maximize", "capturable", "differentiable", "fused")
-"""Arguments that say how a step is computed, not what it is; they stay at their default."""
+"""Arguments that affect only how a step is computed; they stay at their default."""
 
 
 SHORT = re.compile(r"\b([A-Za-z]\w*)=[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
 def shortened(text: str) -> str:
-    """The name of a method, or a sentence with such names, reduced to short names: `mine` for `mine=my_pkg:Mine`."""
+    """A method's name, or a sentence with such names, with short names only: `mine` for `mine=my_pkg:Mine`."""
     return SHORT.sub(r"\1", text) if "=" in text else text
 
 
 def read_class(name: str, named: Callable[[str], Base]) -> Base:
     """The base that `module:Class` or `short=module:Class` names; raises `InvalidInput`.
 
-    `named` finds another base by its name, and raises `KeyError`.
+    `named` finds another base by its name, or raises `KeyError`.
     """
     found = CLASS.fullmatch(name)
     assert found is not None, name
-    find_in([os.getcwd()])  # as `python -m` would; a console script leaves it out
+    find_in([os.getcwd()])  # as with `python -m`; a console script does not add it
     try:
         module = import_module(found["module"])
     except ImportError as error:
@@ -101,13 +101,13 @@ def read_class(name: str, named: Callable[[str], Base]) -> Base:
 
 
 def find_in(folders: Iterable[str]) -> None:
-    """Add these folders to those in which Python finds modules from outside the package."""
+    """Add these folders to those that Python searches for modules."""
     sys.path.extend(folder for folder in folders if folder not in sys.path)
 
 
 def described(loaded: Any, named: Callable[[str], Base], *, name: str, constructor: str) -> Base:
     """The base for an optimizer class, from its signature and its `ire_method`; raises `InvalidInput`."""
-    from torch.optim import Optimizer  # only here: names of ours are checked without torch
+    from torch.optim import Optimizer  # only here: our own names are checked without torch
 
     if not (isinstance(loaded, type) and issubclass(loaded, Optimizer)):
         raise InvalidInput(
@@ -150,7 +150,7 @@ def described(loaded: Any, named: Callable[[str], Base], *, name: str, construct
             arguments[argument] = tuple(read) if is_tuple else next(iter(read))
     if missing:
         raise InvalidInput(
-            f"method {name!r}: {constructor} needs {', '.join(missing)} without a default; give defaults, or say in "
+            f"method {name!r}: {constructor} needs {', '.join(missing)} without a default; give defaults, or set in "
             f'the class {ATTRIBUTE} = {{"fixed": {{"{missing[0]}": ...}}}}'
         )
     if "lr" not in names:
@@ -190,7 +190,7 @@ def _settings_of(argument: str, parameter: inspect.Parameter) -> dict[str, Setti
     if default is parameter.empty:
         return "it has no default"
     if isinstance(default, bool):
-        return {argument: Setting(doc=f"{argument}, as the class has it", default=default, type=bool)}
+        return {argument: Setting(doc=f"{argument}, as in the class", default=default, type=bool)}
     if isinstance(default, int | float):
         whole = isinstance(default, int) and "float" not in annotation and argument not in KNOWN
         interval = KNOWN.get(argument, {})
@@ -205,12 +205,12 @@ def _settings_of(argument: str, parameter: inspect.Parameter) -> dict[str, Setti
             for place, value in enumerate(default, start=1)
         }
     if isinstance(default, str):
-        return f"a text, fixed at {default!r}"
-    return f"its default {default!r} is no number"
+        return f"a string, fixed at {default!r}"
+    return f"its default {default!r} is not a number"
 
 
 def _setting(what: str, default: float, kind: type, interval: Mapping[str, Any]) -> Setting:
-    setting = Setting(doc=f"{what}, as the class has it", default=default, type=kind, **interval)
+    setting = Setting(doc=f"{what}, as in the class", default=default, type=kind, **interval)
     try:
         setting.check(what, default)
     except InvalidInput:  # the class uses the name for something else
@@ -270,7 +270,7 @@ def around(lr: float) -> dict[str, Any]:
 
 
 def _optimizers(module: ModuleType) -> list[str]:
-    from torch.optim import Optimizer  # only here: names of ours are checked without torch
+    from torch.optim import Optimizer  # only here: our own names are checked without torch
 
     return [
         key for key, value in vars(module).items() if isinstance(value, type) and issubclass(value, Optimizer)

@@ -1,4 +1,4 @@
-"""IRE around anything else (Wang et al. 2024), `-ire` behind its name, and the controls behind that."""
+"""IRE around any other method (Wang et al. 2024), named by the suffix `-ire`, and its controls, by further suffixes."""
 
 from ire.methods.part import Part
 from ire.methods.setting import Setting
@@ -10,10 +10,10 @@ IRE = Part(
         "kappa": Setting(doc="IRE's boost of flat coordinates", low=0),
         "gamma": Setting(doc="IRE's flat fraction of all coordinates", low=0, high=1, low_open=True),
         "start_fraction": Setting(
-            doc="IRE's start at the latest, share of the horizon", default=0.1, low=0, high=1, high_open=True
+            doc="IRE's latest start, share of the horizon", default=0.1, low=0, high=1, high_open=True
         ),
         "start_loss": Setting(
-            doc="IRE starts before, once the training loss is this low; 0 is off", default=0.0, low=0
+            doc="IRE starts earlier once the training loss is this low; 0 is off", default=0.0, low=0
         ),
         "kappa_follows_lr": Setting(
             doc="kappa times lr / peak lr, instead of a constant", default=False, type=bool

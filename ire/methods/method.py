@@ -1,6 +1,6 @@
-"""The arms of a comparison by name, composed and not enumerated.
+"""The arms of a comparison by name, composed rather than listed.
 
-A method is a base optimizer, with `sam-` in front for SAM around it and `-ire` behind for IRE around that;
+A method is a base optimizer, with the prefix `sam-` for SAM around it and the suffix `-ire` for IRE around that;
 `-ire-random`, `-ire-sharpest`, `-ire-all` and `-ire-mean` are IRE's controls. Between base and `-ire` there may be an
 update (how a batch becomes a step), the methods of Novack et al. 2023: `sgd-small`, `sgd-gn`, `sgd-graft`. A base is a
 name, or any optimizer class as `module:Class`, or `short=module:Class`. Names and settings of included bases are
@@ -38,7 +38,7 @@ def all_methods() -> dict[str, Method]:
 
 
 def parse_method(name: str, *, where: str = "") -> Method:
-    """The method of that name; raises `InvalidInput` with the nearest names, or why the combination is not offered."""
+    """The method of that name; raises `InvalidInput` with the nearest names, or why a combination is not supported."""
     try:
         return _parsed(name)
     except InvalidInput as error:
@@ -75,15 +75,15 @@ def _unknown(name: str, where: str) -> InvalidInput:
 
 
 def _refusal(method: Method) -> str | None:
-    """Why a combination of known parts is not offered; None if it is."""
+    """Why a combination of known parts is not supported; None if it is."""
     base, update = method.base, method.update
     if update and base.name != "sgd":
         return f"-{update} is about SGD (Novack et al. 2023); try 'sgd-{update}' or '{base.name}-ire'"
     if update and method.sam:
-        return f"SAM takes its gradient elsewhere than where -{update} is defined; try 'sgd-{update}' or 'sam-sgd'"
+        return f"SAM takes its gradient at another point than -{update}; try 'sgd-{update}' or 'sam-sgd'"
     if update and method.ire and UPDATES[update].is_graft:
         return (
-            f"-{update} prescribes the length of the step, and IRE would change it; "
+            f"-{update} prescribes the length of the step, which IRE would change; "
             f"try 'sgd-{update}' or 'sgd-large-ire'"
         )
     for part in ("sam", "ire"):
@@ -95,10 +95,10 @@ def _refusal(method: Method) -> str | None:
 
 
 def named(names: Sequence[str]) -> tuple[str, ...]:
-    """`names`, where a short name that one of them gives to a class is written out in the others.
+    """`names`, in which a short name that one of them gives to a class is written out in the others.
 
     After `mine=my_pkg:Mine`, `mine-ire` is `mine=my_pkg:Mine-ire`. Raises `InvalidInput` if a short name stands for
-    two classes, or for one of ours.
+    two classes, or is a name of ours.
     """
     given: dict[str, str] = {}
     for name in names:
@@ -125,13 +125,15 @@ def _written_out(name: str, given: dict[str, str]) -> str:
 
 
 def check_different(names: Sequence[str], method: Callable[[str], Method] = parse_method) -> None:
-    """Raise `InvalidInput` if two arms, which `method` finds by name, would have one name in tables and files."""
+    """Raise `InvalidInput` if two arms, which `method` finds by name, would have the same name in tables and files."""
     seen: dict[str, str] = {}
     for name in names:
         slug = method(name).slug
         if slug in seen:
             twice = (
-                f"names {name!r} twice" if seen[slug] == name else f"{seen[slug]!r} and {name!r} are one name"
+                f"names {name!r} twice"
+                if seen[slug] == name
+                else f"{seen[slug]!r} and {name!r} are the same name"
             )
             raise InvalidInput(f"--methods {twice}; give one of them a short name, as in other={name}")
         seen[slug] = name

@@ -1,8 +1,8 @@
 """An arm of a training function: the script defines what its name and settings mean.
 
-Two settings of such an arm also mean something here. `optimizer` names the method that `Trial.build_optimizer` builds;
-without it that is the method of the arm's own name, if there is one. `gradients_per_step` says what a step costs at
-most, in gradients of a full batch, where that is neither what the method costs nor one.
+Two settings of such an arm also have a meaning here. `optimizer` names the method that `Trial.build_optimizer` builds,
+by default the method with the arm's name, if there is one. `gradients_per_step` is the maximum cost of a step, in
+gradients of a full batch, by default the cost of the method, or one.
 """
 
 import math
@@ -21,7 +21,7 @@ OPTIMIZER, GRADIENTS = "optimizer", "gradients_per_step"
 
 @dataclass(frozen=True, kw_only=True)
 class OwnArm(Method):
-    """An arm whose settings are defined only in the space file: any number, text or truth value is allowed."""
+    """An arm whose settings are defined only in the space file: any number, string or Boolean is allowed."""
 
     @property
     def hues(self) -> None:
@@ -49,7 +49,7 @@ class OwnArm(Method):
             check_value(name, value, where=where)
 
     def resolve(self, settings: Mapping[str, Any], *, where: str = "") -> dict[str, Value]:
-        """The settings as they are given."""
+        """The settings, unchanged."""
         self.check(settings, where=where)
         return dict(settings)
 
@@ -61,7 +61,7 @@ class OwnArm(Method):
         steps: int | None = None,
         start: int | None = None,
     ) -> int:
-        """What the first `steps` of a trial cost at most (all of them by default), in gradients of a full batch."""
+        """The maximum cost of the first `steps` of a trial (by default all), in gradients of a full batch."""
         steps = horizon if steps is None else steps
         if GRADIENTS in settings:
             return math.ceil(steps * settings[GRADIENTS] - 1e-9)
@@ -95,16 +95,16 @@ def optimizer_of(arm: str, settings: Mapping[str, Any]) -> tuple[Method, dict[st
     except InvalidInput:
         if OPTIMIZER in settings:
             raise
-        return None  # it only has the name of one
+        return None  # it only shares a method's name
 
 
 def check_value(name: str, value: Any, *, where: str = "") -> Any:
-    """`value` itself; raises `InvalidInput` unless it is a finite number, a text or a truth value."""
+    """`value` itself; raises `InvalidInput` unless it is a finite number, a string or a Boolean."""
     place = f" in {where}" if where else ""
     if not isinstance(value, bool | int | float | str) or (
         isinstance(value, float) and not math.isfinite(value)
     ):
-        raise InvalidInput(f"{name} = {value!r}{place}: must be a finite number, a text or a truth value")
+        raise InvalidInput(f"{name} = {value!r}{place}: must be a finite number, a string or a Boolean")
     if name == GRADIENTS and (isinstance(value, bool | str) or value <= 0):
         raise InvalidInput(
             f"{name} = {value!r}{place}: must be a number above 0, in gradients of a full batch"

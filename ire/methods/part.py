@@ -20,7 +20,7 @@ class Part:
     """What it is, for `ire methods`."""
     settings: Mapping[str, Setting] = field(default_factory=dict[str, Setting])
     options: Mapping[str, Setting] = field(default_factory=dict[str, Setting])
-    """Settings that a trial has only if they are given, so that records without them stay unchanged."""
+    """Settings that a trial only has if they are given, so that records without them stay unchanged."""
 
     def __hash__(self) -> int:
         return hash(self.name)
@@ -31,7 +31,7 @@ class Update(Part):
     """How a batch becomes a step, other than by its gradient."""
 
     needs: tuple[str, ...] = ()
-    """The updates that it is built on, the most general first."""
+    """The updates that it builds on, the most general first."""
     is_penalty: bool = False
     """Whether it adds `lambda` x a penalty to the loss of each micro-batch, and so differentiates twice."""
     is_graft: bool = False
@@ -54,19 +54,19 @@ class Base(Part):
     fixed: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Constructor arguments that are not settings."""
     steps: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Constructor arguments in steps, and the setting that is their share of the horizon; None if that is 0."""
+    """Constructor arguments in steps, each with the setting that is its share of the horizon; None if that is 0."""
     lacks: tuple[str, ...] = ()
     """Settings of every method that have no effect here."""
     schedules: tuple[str, ...] = ()
     """The schedules it supports, the usual one first; empty: all."""
     gradients: int = 1
-    """Gradients of a full batch that a step costs, at most."""
+    """The maximum cost of a step, in gradients of a full batch."""
     curvature_interval: str | None = None
     """The setting for how often it needs a gradient on sampled labels, as IRE does; None: never."""
     curvature_scale: str | None = None
     """The setting that multiplies the Hessian diagonal made from that gradient."""
     takes: tuple[str, ...] = ()
-    """Kinds of parameters that it takes (`trainables.training.groups`); empty: all."""
+    """Kinds of parameters that it trains (`trainables.training.groups`); empty: all."""
     rest: "Base | None" = None
     """The base for the other parameters; its settings are among those of this one."""
     multipliers: Mapping[str, str] = field(default_factory=dict[str, str])

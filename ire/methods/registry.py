@@ -1,4 +1,4 @@
-"""The parts by name: the included ones are found in their files, others in what installed packages register."""
+"""The parts by name: included ones are found in their files, others in the entry points of installed packages."""
 
 import pkgutil
 from functools import cache
@@ -56,7 +56,7 @@ def base_of(name: str) -> Base:
 
 
 def parts() -> dict[str, Part]:
-    """Every part of ours that may have a table in a space file, from the general to the special."""
+    """Every included part that may have a table in a space file, from the general to the special."""
     updates = [update for update in UPDATES.values() if update.settings]
     return {part.name: part for part in (SHARED, *bases().values(), MICRO, *updates, SAM, IRE)}
 

@@ -23,7 +23,7 @@ def as_rest(base: Base, **defaults: Any) -> Base:
     settings = {
         f"rest_{name}": replace(
             base.settings.get(name, SHARED.settings["lr"]),
-            doc=f"{base.settings.get(name, SHARED.settings['lr']).doc}, of {base.words} on what is left",
+            doc=f"{base.settings.get(name, SHARED.settings['lr']).doc}, of {base.words} for the other parameters",
             default=defaults.get(name, base.settings[name].default if name in base.settings else 1e-3),
         )
         for name in names

@@ -1,4 +1,4 @@
-"""SAM around a base optimizer (Foret et al. 2021), `sam-` in front of its name."""
+"""SAM around a base optimizer (Foret et al. 2021), named by the prefix `sam-`."""
 
 from ire.methods.part import Part
 from ire.methods.setting import Setting

@@ -1,4 +1,4 @@
-"""One setting of a method: what it means, its default, its type, and which values are admissible."""
+"""One setting of a method: its meaning, default, type and valid values."""
 
 import builtins
 import math
@@ -15,24 +15,24 @@ Value = float | int | bool | str
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """A number, a truth value or one of a few texts; `check` reads a given value."""
+    """A number, a Boolean or one of a few strings; `check` reads a given value."""
 
     doc: str
     default: Value | None = None
-    """None: it must be given, or it is an option that may be left out (`Part.options`)."""
+    """None means that it must be given, or is an option (`Part.options`)."""
     type: builtins.type = float
     low: float = -math.inf
     high: float = math.inf
     low_open: bool = False
     high_open: bool = False
     choices: tuple[str, ...] = ()
-    """The admissible texts, unless `read` takes more."""
+    """The valid strings, unless `read` takes more."""
     read: Callable[[str], Any] | None = None
-    """Reads a text that is not in `choices`; raises `InvalidInput` for one that is not admissible."""
+    """Reads a string that is not in `choices`; raises `InvalidInput` for an invalid one."""
 
     @property
     def interval(self) -> str:
-        """The admissible values in the notation of mathematics: `(0, 1]`."""
+        """The valid values in mathematical notation: `(0, 1]`."""
         if self.type is bool:
             return "true or false"
         if self.type is str:

@@ -17,7 +17,7 @@ SHARED = Part(
             doc="learning rate at the end of the schedule, share of the peak", default=0.0, low=0, high=1
         ),
         "clip_norm": Setting(
-            doc="clip the training gradient to this global norm, 0 is off", default=0.0, low=0
+            doc="clip the training gradient to this global norm; 0 is off", default=0.0, low=0
         ),
     },
     options={
@@ -34,7 +34,7 @@ SHARED = Part(
             low_open=True,
         ),
         "decay": Setting(
-            doc="what weight decay acts on: all, or only tensors of two dimensions and more; left out, all",
+            doc="what weight decay acts on: all, or only tensors of two or more dimensions; left out, all",
             type=str,
             choices=DECAYS,
         ),

@@ -10,7 +10,7 @@ from ire.methods.setting import KINDS
 PREFIX = "task."
 BATCH_SIZE = f"{PREFIX}batch_size"
 KEPT = ("name", "study", "tiny", "original", "data")
-"""Attributes that say which task it is: to search them would compare different tasks."""
+"""Attributes that identify the task: searching them would compare different tasks."""
 
 
 def is_of_task(name: str) -> bool:
@@ -26,20 +26,20 @@ def attributes(settings: Mapping[str, Any]) -> dict[str, Any]:
 def check_of_task(name: str, value: Any, *, where: str = "") -> Any:
     """`value` itself; raises `InvalidInput` for a name or value that no attribute can have.
 
-    Whether the task has such an attribute is known only where the task is (`Task.with_attributes`).
+    `Task.with_attributes` checks whether the task has such an attribute.
     """
     place = f" in {where}" if where else ""
     attribute = name.removeprefix(PREFIX)
     if not attribute.isidentifier() or attribute.startswith("_"):
         raise InvalidInput(
-            f"{name}{place}: must be {PREFIX} and the name of an attribute, as {PREFIX}dropout"
+            f"{name}{place}: must be {PREFIX} and the name of an attribute, such as {PREFIX}dropout"
         )
     if attribute in KEPT:
-        raise InvalidInput(f"{name}{place}: {attribute} says which task it is and cannot be searched")
+        raise InvalidInput(f"{name}{place}: {attribute} identifies the task and cannot be searched")
     if not isinstance(value, bool | int | float | str) or (
         isinstance(value, float) and not math.isfinite(value)
     ):
-        raise InvalidInput(f"{name} = {value!r}{place}: must be a finite number, a truth value or a text")
+        raise InvalidInput(f"{name} = {value!r}{place}: must be a finite number, a string or a Boolean")
     if name == BATCH_SIZE and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
         raise InvalidInput(f"{name} = {value!r}{place}: must be a whole number of at least 1")
     return value

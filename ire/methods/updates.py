@@ -33,7 +33,9 @@ _ALL = (
         words="iterative grafting: large-batch direction, gradient norm of one of its micro-batches",
         settings={
             "denoise": Setting(
-                doc="the mean of all micro-batches' norms, not one of them", default=False, type=bool
+                doc="use the mean of all micro-batches' norms instead of one of them",
+                default=False,
+                type=bool,
             )
         },
         needs=("large",),
@@ -41,7 +43,7 @@ _ALL = (
     ),
     Update(
         name="external",
-        words="external grafting: large-batch direction, gradient norms recorded of another run",
+        words="external grafting: large-batch direction, recorded gradient norms of another run",
         needs=("large",),
         is_graft=True,
     ),

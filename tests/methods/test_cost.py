@@ -38,13 +38,15 @@ def liar(module, passes: int, about: str = "") -> str:
 
 
 def test_a_class_that_evaluates_its_closure_twice_is_found_out_in_its_first_step(module):
-    with pytest.raises(InvalidInput, match=r'took 2 gradients in one step, and says 1.*\{"gradients": 2\}'):
+    with pytest.raises(
+        InvalidInput, match=r'took 2 gradients in one step but declares 1.*\{"gradients": 2\}'
+    ):
         run(liar(module, 2))
 
 
 def test_it_is_found_out_before_the_sweep_starts(module):
     method = parse_method(liar(module, 3))
-    with pytest.raises(InvalidInput, match="took 3 gradients in one step, and says 1"):
+    with pytest.raises(InvalidInput, match="took 3 gradients in one step but declares 1"):
         rehearse(load_task("digits"), {method: method.resolve({"lr": 0.01})}, horizon=10)
 
 

@@ -25,7 +25,7 @@ def test_settings_are_read_from_the_signature(module):
         "own_gamma": (float, 0.5),
     }
     assert base.settings["beta1"].interval == "[0, 1)"
-    assert base.unread == {"mode": "a text, fixed at 'fast'", "hook": "its default None is no number"}
+    assert base.unread == {"mode": "a string, fixed at 'fast'", "hook": "its default None is not a number"}
 
 
 def test_settings_become_the_constructors_arguments_again(module):
@@ -82,7 +82,7 @@ def test_a_short_name_is_written_out_in_the_other_arms(module):
 
 def test_two_arms_of_one_name_are_refused(module):
     name = module(PLAIN)
-    with pytest.raises(InvalidInput, match="are one name"):
+    with pytest.raises(InvalidInput, match="are the same name"):
         check_different([f"a={name}:Plain", f"a={module(PLAIN)}:Plain"])
     with pytest.raises(InvalidInput, match="names 'adamw' twice"):
         check_different(["adamw", "adamw"])

@@ -145,7 +145,7 @@ def test_kappa_that_follows_the_rate_follows_that_of_each_group():
 
 
 def test_a_model_without_what_the_optimizer_takes_is_refused():
-    with pytest.raises(InvalidInput, match=r"the model has no matrices.*try 'adamw'"):
+    with pytest.raises(InvalidInput, match=r"muon trains only matrices, and the model has none.*try 'adamw'"):
         grouped(parse_method("muon"), settings("muon"), nn.Sequential(nn.Conv2d(1, 2, 3), nn.Linear(2, 2)))
 
 

@@ -37,7 +37,7 @@ def test_a_resume_knows_the_short_names_of_the_sweep():
 def test_two_arms_of_one_name_are_refused_before_the_sweep_starts():
     with pytest.raises(InvalidInput, match="--methods names 'adamw' twice"):
         plan("adamw", "adamw").check()
-    with pytest.raises(InvalidInput, match="are one name"):
+    with pytest.raises(InvalidInput, match="are the same name"):
         plan("a=torch.optim:NAdam", "a=torch.optim:RAdam").check()
 
 
@@ -98,7 +98,7 @@ def test_a_class_may_have_a_table_and_options_are_searched_like_any_setting():
         ('"cosine", "wsd"', '"cosin", "wsd"', "schedule = 'cosin' in my.toml"),
         ("torch.optim:NAdam", "torch.optim:NAdm", "unknown optimizer class 'NAdm'"),
         ("torch.optim:NAdam", "nowhere_at_all:NAdam", "cannot import 'nowhere_at_all'"),
-        ("nesterov = true", "nesterov = 1", "nesterov = 1 in my.toml.*truth value"),
+        ("nesterov = true", "nesterov = 1", "nesterov = 1 in my.toml.*Boolean"),
     ],
 )
 def test_a_mistake_in_a_table_of_a_class_is_named(old, new, message):

@@ -70,7 +70,7 @@ def test_an_arm_may_have_the_name_of_a_method_and_means_what_the_script_makes_of
             r'\[arms.baseline\]: role = .candidate.: must be "baseline", or left out',
         ),
         ("arms.mine", 'arms."a b"', "must be at most 40 letters"),
-        ("layers = 4", "layers = [4]", r"layers = \[4\].*must be a finite number, a text or a truth value"),
+        ("layers = 4", "layers = [4]", r"layers = \[4\].*must be a finite number, a string or a Boolean"),
         ("layers = 4", "lay-ers = 4", "a setting's name must be letters, digits and _"),
         ("layers = 4", "gradients_per_step = 0", "must be a number above 0"),
         ("layers = 4", 'optimizer = "adamv"', "unknown method 'adamv'"),
@@ -89,7 +89,7 @@ def test_an_unknown_arm_is_refused_with_the_nearest():
         parse().method("mien")
 
 
-def test_the_dearest_trial_of_an_arm_has_the_dearest_of_its_optimizers():
+def test_the_most_expensive_trial_of_an_arm_has_its_most_expensive_optimizer():
     text = """
     horizon = 20
     eval_interval = 5

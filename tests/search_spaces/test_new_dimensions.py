@@ -1,4 +1,4 @@
-"""What a space may search beside numbers of the optimizer: attributes of the task, words, truth values, conditions."""
+"""What a space may search beside numbers of the optimizer: attributes of the task, words, Booleans, conditions."""
 
 import re
 import textwrap
@@ -78,14 +78,14 @@ def test_settings_of_methods_are_searched_among_texts_and_truth_values():
     [
         ("choice = [1, 2], published = true", "published = True is not among the choices"),
         ("choice = [true, true], published = true", "must be different"),
-        ("choice = [[1], [2]], published = [1]", "must be different numbers, texts or truth values"),
+        ("choice = [[1], [2]], published = [1]", "must be different numbers, strings or Booleans"),
         ("choice = [1.0, nan], published = 1.0", "must be a finite number"),
         ("log = [1e-3, inf], published = 0.1", "must be a finite number"),
         ("linear = [0.0, 0.5], published = [0.1, 0.2]", r"further known points are \[\[points"),
         ('choice = [1, 2], published = 1, when = "lr"', "must be NAME, a comparison and a value"),
         ('choice = [1, 2], published = 1, when = "rl > 1"', "unknown setting 'rl'.*did you mean 'lr'"),
         ("choice = [1, 2], published = 1, limits = [0, 3]", "limits are for a range of numbers"),
-        ("linear = [0.0, 0.5], published = 0.1, limits = [0.1, 1.0]", r"must hold the range \[0, 0.5\]"),
+        ("linear = [0.0, 0.5], published = 0.1, limits = [0.1, 1.0]", r"must contain the range \[0, 0.5\]"),
     ],
 )
 def test_a_range_of_an_attribute_that_cannot_be_is_refused(line, message):
@@ -174,7 +174,7 @@ def test_conditions_in_a_circle_are_refused():
 
 def test_a_setting_without_default_cannot_depend_on_another():
     space = parse(base=SPACE.replace("published = 0.1 }", 'published = 0.1, when = "weight_decay == 0" }'))
-    with pytest.raises(InvalidInput, match="lr of sgd must always have a value"):
+    with pytest.raises(InvalidInput, match="lr of sgd has no default and must always have a value"):
         space.dimensions(SGD)
 
 
@@ -253,7 +253,7 @@ def test_known_points_come_after_the_published_one_and_hold_for_what_is_built_on
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ("[[points.sgd]]\nlr = 3.0", r"lr = 3.0 lies outside of what sgd searches \(log \[0.01, 1\]\)"),
+        ("[[points.sgd]]\nlr = 3.0", r"lr = 3.0 lies outside the range of sgd \(log \[0.01, 1\]\)"),
         ("[[points.sgd]]\nweight_decay = 0.1", "weight_decay = 0.1 lies outside"),
         ("[[points.sgd]]\nrl = 3.0", "unknown setting of sgd 'rl'"),
         ("[[points.sdg]]\nlr = 0.1", "unknown method 'sdg'"),
@@ -261,9 +261,9 @@ def test_known_points_come_after_the_published_one_and_hold_for_what_is_built_on
         (
             "[task]\na = { choice = [1, 2], published = 1 }\n"
             "b = { choice = [1, 2], published = 1, when = 'task.a == 2' }\n[[points.sgd]]\ntask.b = 2",
-            "task.b = 2 takes no part in this point: it is searched when task.a == 2",
+            "task.b = 2 has no effect in this point: it is searched only when task.a == 2",
         ),
-        ("[[points.sgd]]\nlr = 0.2\n[fixed.sgd]\nlr = 0.2", "leave out one of them"),
+        ("[[points.sgd]]\nlr = 0.2\n[fixed.sgd]\nlr = 0.2", "remove one of the two"),
     ],
 )
 def test_a_known_point_that_cannot_be_is_refused(lines, message):

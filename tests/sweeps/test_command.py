@@ -174,7 +174,7 @@ def test_one_method_is_shown_with_its_settings_ranges_and_groups():
     shown = invoke("methods", "mine=torch:NAdam-ire", "--task", "stdlib-lm").output
     assert "IRE around torch.optim:NAdam" in shown
     assert "default of betas" in shown
-    assert "stdlib-lm.toml has no table for mine: lr by 1 decade" in shown
+    assert "stdlib-lm.toml has no table for mine, which searches lr 1 decade" in shown
     assert "all: 29 tensors" in shown
     groups = invoke("methods", "muon", "--task", "stdlib-lm").output
     assert "matrices: 8 tensors, 98,304 numbers" in groups

@@ -47,7 +47,7 @@ def test_a_resume_on_another_text_is_refused_with_both_names(swept, tmp_path, mo
     with pytest.raises(InvalidInput) as refused:
         resume(folder, inline=True, trials=2)
     assert begun_on in str(refused.value) and load_task("wikitext2").data_identity() in str(refused.value)
-    assert "the sweep 'small' was made on the data" in str(refused.value)
+    assert "the sweep 'small' was made with the data" in str(refused.value)
     prepare("wikitext2", source=tmp_path / "A", replace=True, say=lambda _: None)
     assert resume(folder, inline=True, trials=2).is_complete
 
@@ -175,7 +175,7 @@ def test_a_sweep_is_not_continued_on_a_cluster_with_other_data():
     plan = make_plan(data="digits sha256 0")
     assert on_data(plan, "digits sha256 0", is_new=False) == plan
     with pytest.raises(
-        InvalidInput, match="made on the data 'digits sha256 0', but the data is 'digits sha256 1'"
+        InvalidInput, match="made with the data 'digits sha256 0', but the data is 'digits sha256 1'"
     ):
         on_data(plan, "digits sha256 1", is_new=False)
     older = make_plan(data=None)

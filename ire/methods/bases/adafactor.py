@@ -16,6 +16,6 @@ BASE = Base(
     },
     searched={"lr": {"log": [1e-3, 0.1], "published": 1e-2}},
     source="torch's default",
-    state_tensors=1,  # of a vector; of a matrix one row and one column
+    state_tensors=1,  # for a vector; for a matrix, one row and one column
     hues=("#90A4AE", "#455A64"),
 )

@@ -16,7 +16,7 @@ BASE = Base(
         "beta3": decay_rate("decay of the slow momentum", 0.9999),
         "alpha": Setting(doc="weight of the slow momentum", default=8.0, low=0),
         "slow_warmup_fraction": Setting(
-            doc="share of the horizon over which alpha and beta3 warm up, 0 is off",
+            doc="share of the horizon over which alpha and beta3 warm up; 0 is off",
             default=1.0,
             low=0,
             high=1,

@@ -5,7 +5,7 @@ from ire.methods.setting import decay_rate, positive
 
 BASE = Base(
     name="blockwise-adamw",
-    words="AdamW with a learning rate for each kind of block",
+    words="AdamW with a learning rate per kind of block",
     constructor="torch.optim:AdamW",
     arguments={"betas": ("beta1", "beta2")},
     fixed={"fused": True},

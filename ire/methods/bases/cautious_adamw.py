@@ -7,7 +7,7 @@ BASE = Base(
     name="cautious-adamw",
     words="cautious AdamW",
     constructor="pytorch_optimizer:AdEMAMix",
-    # AdEMAMix without its slow momentum is AdamW, and takes `cautious`; the slow momentum is kept, and unused.
+    # AdEMAMix without its slow momentum is AdamW and takes `cautious`; the slow momentum is stored but unused.
     arguments={"betas": ("beta1", "beta2", 0.0)},
     fixed={"weight_decouple": True, "alpha": 0.0, "cautious": True},
     settings={

@@ -9,7 +9,7 @@ REST = as_rest(adamw.BASE, lr=3e-3)
 
 BASE = Base(
     name="muon",
-    words="Muon, with AdamW for what is no hidden matrix",
+    words="Muon for hidden matrices, AdamW for the rest",
     constructor="torch.optim:Muon",
     settings={
         "momentum": decay_rate("decay of the momentum", 0.95),

@@ -21,6 +21,6 @@ BASE = Base(
     },
     searched={"lr": {"log": [1e-4, 1e-2], "published": 1e-3}},
     source="the default of pytorch_optimizer",
-    state_tensors=3,  # of a square matrix: the momentum and two triangular factors
+    state_tensors=3,  # for a square matrix: the momentum and two triangular factors
     hues=("#A1887F", "#5D4037"),
 )

@@ -18,6 +18,6 @@ BASE = Base(
     },
     searched={"lr": {"log": [3e-4, 3e-2], "published": 3e-3}},
     source="Vyas et al. 2024 (arXiv 2409.11321), the default of their code",
-    state_tensors=6,  # of a square matrix: two moments, two preconditioners and their two bases
+    state_tensors=6,  # for a square matrix: two moments, two preconditioners and their two bases
     hues=("#7FB069", "#3F7D20"),
 )

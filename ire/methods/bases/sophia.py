@@ -19,7 +19,7 @@ BASE = Base(
     curvature_interval="curvature_interval",
     curvature_scale="sophia_gamma",
     refuses={
-        "sam": "its curvature would be taken where SAM has climbed to",
+        "sam": "its curvature would be measured at SAM's ascent point",
         "ire": "it has a curvature pass of its own and already scales every coordinate by it",
     },
     searched={"lr": {"log": [4e-4, 4e-2], "published": 4e-3}},

@@ -67,7 +67,7 @@ def function_spec(
                 raise unknown(f"setting of {method}", name, published, where="--set")
             usual = published.get(name)
             if isinstance(usual, int | float) != isinstance(value, int | float) and usual is not None:
-                kind = "a number" if isinstance(usual, int | float) else "a text"
+                kind = "a number" if isinstance(usual, int | float) else "a string"
                 raise InvalidInput(
                     f"--set {name}={value}: must be {kind}, like its published value {usual!r}"
                 )

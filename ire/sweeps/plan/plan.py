@@ -227,7 +227,7 @@ def _checked(values: dict[str, Any], plan: type, *, source: str) -> dict[str, An
             except InvalidInput as error:
                 raise InvalidInput(f"{source}: {error}") from error
     if not isinstance(values["task"], str):
-        raise InvalidInput(f"{source}: task = {values['task']!r}: must be a text")
+        raise InvalidInput(f"{source}: task = {values['task']!r}: must be a string")
     folders, rules = values.get("import_path", ()), values.get("rules", 1)
     if not is_tuple(folders) or not all(isinstance(folder, str) for folder in folders):
         raise InvalidInput(f"{source}: import_path = {folders!r}: must be a list of folders")

@@ -170,7 +170,7 @@ def _status(line: Fields) -> None:
 def _text(line: Fields, name: str) -> str:
     value = line.get(name)
     if not isinstance(value, str):
-        raise NoEvent(f"{name} is {_shown(value)}, not a text")
+        raise NoEvent(f"{name} is {_shown(value)}, not a string")
     return value
 
 

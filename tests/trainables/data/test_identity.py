@@ -61,7 +61,7 @@ def test_another_source_takes_the_place_of_the_data_only_if_it_is_told_to(texts,
     assert load_task(TASK).data_identity() == before
     said = []
     prepare("wikitext2", source=first, say=said.append)
-    assert "made of the same files" in said[0]
+    assert "made from the same files" in said[0]
     prepare("wikitext2", source=second, replace=True, say=quiet)
     assert load_task(TASK).data_identity() != before
     assert visible(data) == ["wikitext2"], "neither the old data nor a lock stays"
@@ -80,9 +80,7 @@ def test_a_refused_replacement_leaves_the_data_as_it_was(texts, tmp_path, data):
 def test_damaged_data_is_not_replaced_by_other_data(texts, data):
     prepare("wikitext2", source=texts[0], say=quiet)
     (data / "wikitext2" / "test.bin").unlink()
-    with pytest.raises(
-        InvalidInput, match="is damaged, and what was given is other data than it was made of"
-    ):
+    with pytest.raises(InvalidInput, match="is damaged, and the source is not the data it was made from"):
         prepare("wikitext2", source=texts[1], say=quiet)
     prepare("wikitext2", source=texts[0], say=quiet)
     open_store(data / "wikitext2", remedy="").verify()
@@ -135,7 +133,7 @@ def test_a_worker_refuses_a_trial_of_a_sweep_on_other_data(texts, data, make_spe
     prepare("wikitext2", source=texts[0], say=quiet)
     spec = make_spec("sgd", task=TASK, settings={"lr": 0.1}, data="wikitext2 sha256 0123", name="sgd-0000")
     with pytest.raises(
-        InvalidInput, match=r"the sweep of sgd-0000 was made on the data 'wikitext2 sha256 0123', but"
+        InvalidInput, match=r"the sweep of sgd-0000 was made with the data 'wikitext2 sha256 0123', but"
     ):
         train(spec, lambda *_: True)
 

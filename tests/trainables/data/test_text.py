@@ -205,7 +205,7 @@ def test_damaged_data_is_named_and_repaired_from_its_source_but_never_replaced_b
     prepare("minipile-llama119m", **asked)
     index = open_store(data / "minipile", remedy="").index
     damage(data / "minipile" / "train.bin")
-    with pytest.raises(InvalidInput, match=r"train\.bin.*--from a folder .* give them again, else delete"):
+    with pytest.raises(InvalidInput, match=r"train\.bin.*with --from or --tokenizer, give them again"):
         prepare("minipile-llama119m", say=quiet)
     prepare("minipile-llama119m", **asked)
     repaired = open_store(data / "minipile", remedy="")
@@ -284,7 +284,7 @@ def test_nanogpts_files_are_taken(tmp_path, data):
 @pytest.mark.parametrize(
     ("task", "text", "tokenizer", "message"),
     [
-        ("wikitext2", True, "gpt2", "is a text of words and takes none"),
+        ("wikitext2", True, "gpt2", "has one token per word and takes no tokenizer"),
         ("minipile-llama119m", True, "bpe:12", "must be bpe:SIZE with a size from 257"),
         ("minipile-llama119m", True, "nowhere.json", "cannot be loaded .*bpe:SIZE"),
         ("minipile-llama119m", False, "bpe:300", "no text there; takes text"),

@@ -276,10 +276,10 @@ def test_token_files_are_read_as_what_they_are(train, dtype, prepared):
     [
         ({"train.bin": TOKENS.tobytes() + b"\1"}, None, r"train\.bin: has an odd number of bytes, 100,001"),
         ({"val.bin": b""}, None, r"val\.bin: is empty"),
-        ({"train.bin": headed(TOKENS, version=2)}, None, r"train\.bin: llm\.c's header of version 2"),
+        ({"train.bin": headed(TOKENS, version=2)}, None, r"train\.bin: llm\.c's header has version 2"),
         ({"train.bin": headed(TOKENS, count=60_000)}, None, r"train\.bin: its header says 60,000 tokens"),
         ({"train_2.bin": TOKENS.astype(np.uint32).tobytes()}, None, r"train_2\.bin: its tokens seem to be uint32"),
-        ({}, "bpe:2000", "hold tokens, from which no tokenizer can be learnt"),
+        ({}, "bpe:2000", "contain tokens, from which no tokenizer can be learnt"),
     ],
 )  # fmt: skip
 def test_token_files_that_do_not_fit_are_named(files, tokenizer, message, prepared):

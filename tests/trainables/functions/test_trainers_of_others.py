@@ -260,7 +260,7 @@ def test_a_checkpoint_without_the_optimizer_is_refused(tmp_path):
 
 def test_an_order_that_no_checkpoint_keeps_is_refused(tmp_path):
     trainer = lightning_trainer(loader={"generator": torch.Generator()}, checkpoint=True)
-    with pytest.raises(InvalidInput, match="a DataLoader has a generator of its own"):
+    with pytest.raises(InvalidInput, match="a DataLoader has its own generator"):
         run(trainer, checkpoint=tmp_path)
 
 

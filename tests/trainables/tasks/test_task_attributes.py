@@ -133,8 +133,8 @@ def test_what_is_computed_once_is_computed_again_for_other_attributes():
         ("dropout", "much", "task.dropout = 'much': must be a number"),
         ("dropout", True, "task.dropout = True: must be a number"),
         ("width", 8.5, "task.width = 8.5: must be an integer"),
-        ("smooth", 1, "task.smooth = 1: must be a truth value"),
-        ("kind", 3, "task.kind = 3: must be a text"),
+        ("smooth", 1, "task.smooth = 1: must be a Boolean"),
+        ("kind", 3, "task.kind = 3: must be a string"),
     ],
 )
 def test_an_attribute_that_cannot_be_is_refused(name, value, message):

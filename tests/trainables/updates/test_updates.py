@@ -310,7 +310,9 @@ def test_a_batch_that_cannot_be_split_is_refused(asked, message):
 
 
 def test_micro_batches_for_memory_are_refused_where_the_method_has_its_own():
-    with pytest.raises(InvalidInput, match=r"--micro-batches 2: sgd-gn splits a batch .* set micro_batch"):
+    with pytest.raises(
+        InvalidInput, match=r"--micro-batches 2: sgd-gn already splits a batch .* set micro_batch"
+    ):
         training_of("sgd-gn", micro_batches=2)
 
 
@@ -331,8 +333,8 @@ def test_a_specification_survives_its_own_json_with_norms(make_spec):
 def test_what_is_not_offered_is_refused_with_its_reason():
     for name, reason in {
         "adamw-gn": "about SGD",
-        "sam-sgd-small": "SAM takes its gradient elsewhere",
-        "sgd-graft-ire": "prescribes the length of the step, and IRE would change it",
+        "sam-sgd-small": "SAM takes its gradient at another point",
+        "sgd-graft-ire": "prescribes the length of the step, which IRE would change",
         "sgd-ngd-ire-random": "prescribes the length of the step",
     }.items():
         assert name not in all_methods()
