@@ -124,7 +124,7 @@ class TrialCallback(Callback):
             self._skip(trainer)
 
     def _skip(self, trainer: "lightning.Trainer") -> None:
-        """Draw the order of the interrupted epoch again, and leave out its batches that have been trained on."""
+        """Draw the order of the interrupted epoch again, and skip the batches that have been trained on."""
         saved, fetcher = self._trial.saved, trainer.fit_loop._data_fetcher  # pyright: ignore[reportPrivateUsage] - Lightning has no other
         assert fetcher is not None
         self._epoch_began = saved["epoch_began"]

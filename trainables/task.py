@@ -93,7 +93,7 @@ class Task(ABC):
             for name, value in values.items():
                 own: object = getattr(self, name)
                 setattr(task, name, float(value) if type(own) is float else value)
-        others[key] = task  # the latest last
+        others[key] = task  # the most recent last
         while len(others) > KEPT_COPIES:
             del others[next(iter(others))]
         return task
@@ -173,7 +173,7 @@ class Task(ABC):
         return getattr(outputs, "logits", outputs)
 
     def targets(self, batch: Batch) -> Tensor:
-        """What the outputs are compared with: the second part of a batch, or its `labels` or `targets`."""
+        """The targets of a batch: its second part, or its `labels` or `targets`."""
         if not is_mapping(batch):
             return batch[1]
         name = next((name for name in TARGETS if name in batch), None)

@@ -8,7 +8,7 @@ from typing import Any
 
 from ire.invalid_input import InvalidInput
 
-KINDS: dict[type, str] = {float: "a number", int: "an integer", bool: "a truth value", str: "a text"}
+KINDS: dict[type, str] = {float: "a number", int: "an integer", bool: "a Boolean", str: "a string"}
 
 Value = float | int | bool | str
 

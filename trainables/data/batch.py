@@ -57,7 +57,7 @@ def moved(batch: Batch, device: torch.device | str) -> Batch:
 
 
 def leaves(batch: Batch) -> list[Any]:
-    """Whatever is not a tuple, a list or a mapping, in order."""
+    """Everything that is not a tuple, a list or a mapping, in order."""
     if is_mapping(batch):
         return [leaf for value in batch.values() for leaf in leaves(value)]
     if is_tuple(batch) or is_list(batch):
@@ -89,7 +89,7 @@ def _cut(batch: Batch, start: int, stop: int, count: int) -> Batch:
         return leaf[start:stop] if has_rows else leaf
 
     def rows(values: Sequence[Any]) -> Sequence[Any] | None:
-        """The part of a list with one plain value an example, as file names are; None for any other."""
+        """The part of a list with one plain value per example, such as file names; None for any other list."""
         plain = len(values) == count and not any(
             isinstance(value, Tensor | np.ndarray | Mapping | tuple | list) for value in values
         )

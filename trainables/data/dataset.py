@@ -58,7 +58,7 @@ class DataSet(ABC):
         into: Path | None = None,
         how: Reading = AS_USUAL,
     ) -> Store:
-        """Make the store from `source`, or from what can be downloaded, in `into`; raises `InvalidInput`."""
+        """Make the store from `source`, or from a download, in `into`; raises `InvalidInput`."""
         if source is not None:
             return self.convert(source, say, into=into, how=how)
         return self.fetch(downloads, say, into=into or self.folder, how=how)

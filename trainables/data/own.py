@@ -17,7 +17,7 @@ from trainables.data.untyped import datasets
 
 
 def saved_dataset(folder: str | Path, *, columns: Sequence[str] | None = None) -> Any:
-    """What `save_to_disk` of `datasets` wrote, mapped, with tensors as values: a map-style data set of dictionaries."""
+    """A folder written by `save_to_disk` of `datasets`, mapped: a map-style data set of dictionaries of tensors."""
     package = datasets()
     try:
         loaded = package.load_from_disk(str(folder))

@@ -84,7 +84,7 @@ def once(
 
 
 def is_map_style(dataset: object) -> bool:
-    """Whether a data set has a length and an example for each number below; raises `InvalidInput` for no data set."""
+    """Whether a data set has a length and examples by index; raises `InvalidInput` for anything but a data set."""
     kind = type(dataset)
     if (
         not issubclass(kind, IterableDataset)
@@ -95,7 +95,7 @@ def is_map_style(dataset: object) -> bool:
     if hasattr(dataset, "__iter__"):
         return False
     raise InvalidInput(
-        f"a {kind.__name__} is not a data set: it must have a length and examples by number, or be iterable"
+        f"a {kind.__name__} is not a data set: it must have a length and examples by index, or be iterable"
     )
 
 

@@ -24,7 +24,7 @@ DATASETS = "DatasetsCallback"
 CONNECT = ("_connect_and_get_accessor", "_check_connected")
 """How the connection to the state is made: in newer releases, and in older ones such as 2.51."""
 UNAUTHENTICATED = "AuthenticationError"
-"""Of `ray.exceptions`, in newer releases."""
+"""The exception, in `ray.exceptions` of newer releases."""
 LOADER, CLIENT = "AuthenticationTokenLoader", "GcsClient"
 """Of Ray's compiled part: what keeps the token of a process, and what shows it to a cluster."""
 AUTHENTICATION = "ray._private.authentication.authentication_token_setup"
@@ -113,11 +113,11 @@ def refuses_the_token(address: str) -> bool:
     try:
         with socket.create_connection((host, int(port)), timeout=1):
             pass
-    except (OSError, ValueError):  # no host and port, or nobody answers
+    except (OSError, ValueError):  # no host and port, or no answer
         return False
     try:
         getattr(_raylet(), CLIENT)(address=address)
-    except Exception as error:  # what else it is, `ray.init` says
+    except Exception as error:  # `ray.init` reports any other problem
         return type(error).__name__ == UNAUTHENTICATED
     return False
 

@@ -90,6 +90,6 @@ def epochs(splits: ImageSplits, *, batch_size: int, seed: int, start: int, draws
 
 
 def in_order(splits: ImageSplits, split: str, batch_size: int) -> Iterator[Batch]:
-    """A split once, in batches."""
+    """One pass over a split, in batches."""
     for picked in torch.split(torch.arange(splits.size(split)), batch_size):
         yield splits.batch(split, picked)

@@ -58,9 +58,7 @@ class Instructions(DataSet):
 
     def check_is_text(self, how: Reading) -> None:
         if how.glob is not None:
-            raise InvalidInput(
-                f"--glob {how.glob!r}: chooses files of a text data set, which {self.name} is not"
-            )
+            raise InvalidInput(f"--glob {how.glob!r}: is for text data sets, and {self.name} is not one")
 
     def read(self, folder: Path, say: Say, *, into: Path) -> Store:
         return self.convert(folder, say, into=into)

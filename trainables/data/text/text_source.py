@@ -114,7 +114,7 @@ class SavedText:
         package = datasets()
         try:
             loaded = package.load_from_disk(str(self.root))
-        except Exception as error:  # of several libraries
+        except Exception as error:  # raised by several libraries
             raise InvalidInput(f"{self.root}: cannot be loaded ({_first_line(error)})") from error
         named = dict(loaded) if isinstance(loaded, package.DatasetDict) else {"train": loaded}
         found = {split: rows for name, rows in named.items() if (split := split_named(str(name)))}
@@ -156,7 +156,7 @@ class HubText:
         package = datasets()
         try:
             names = package.get_dataset_split_names(self.repository, self.configuration)
-        except Exception as error:  # of many libraries
+        except Exception as error:  # raised by many libraries
             raise InvalidInput(
                 f"cannot reach {self.repository} on Hugging Face ({type(error).__name__}: {_first_line(error)}); "
                 "offline, give --from FOLDER"
