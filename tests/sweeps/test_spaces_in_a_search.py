@@ -143,7 +143,7 @@ def test_a_sweep_with_conditions_is_followed_and_reported_like_any_other(tmp_pat
         "ire": {"kappa": {"log": [0.5, 10.0], "published": 1.0, "when": "schedule == 'wsd'"}},
         "search": {"startup_trials": 3},
     }
-    with pytest.raises(InvalidInput, match="kappa of sgd-ire must always have a value"):
+    with pytest.raises(InvalidInput, match="kappa of sgd-ire has no default and must always have a value"):
         make_plan(space=space_with(conditional)).check()
     home = new_home(tmp_path, "simulated")
     home.create()
