@@ -75,12 +75,12 @@ def flattest(
     if tally is not None and threshold.key == 0 and threshold.equal == sum(p.numel() for p in parameters):
         raise ZeroCurvature
     quotas = _quotas(counted, threshold, count - threshold.below, parameters, workers)
-    masks = []
+    masks: list[Tensor] = []
     for i, order in enumerate(axes):
         score, old = scores[i], None if into is None else into[i]
-        reused = old is not None and old.stride() == score.stride()
-        masks.append(old if reused else _empty_mask(score, order))
-        if old is not None and not reused:
+        reused = old if old is not None and old.stride() == score.stride() else None
+        masks.append(_empty_mask(score, order) if reused is None else reused)
+        if old is not None and reused is None:
             masks[i].copy_(old)
         target = flat(masks[i], order)
         _fill(target, flat(score, order), keys, threshold.key, quotas[i], old is not None, tally)

@@ -110,17 +110,28 @@ def _ranked(
     ]
     lots = list(_lots(scores, masks, [old is not None for old in olds], BLOCK))
     found, few = _surveyed(lots, total, count, BLOCK)
-    seen = found.tolist()  # synchronises
-    zeros = seen[ZEROS.value]
-    if seen[NOT_FINITE.value] or (refuses_zeros and zeros == total):
+    seen = _read(found)
+    zeros = _cell(seen, ZEROS)
+    if _cell(seen, NOT_FINITE) or (refuses_zeros and zeros == total):
         return Ranked(masks=None, zeros=zeros)
     _settle(lots, found, few, max(count, 1), seen, BLOCK)
     for mask, old in zip(masks, olds, strict=True):
         if old is not None and old is not mask:  # in another order of memory
             mask.copy_(old)
     _fill(lots, found, BLOCK)
-    seen = found.tolist()  # synchronises
-    return Ranked(masks=masks, zeros=zeros, before=seen[BEFORE.value], kept=seen[KEPT.value])
+    seen = _read(found)
+    return Ranked(masks=masks, zeros=zeros, before=_cell(seen, BEFORE), kept=_cell(seen, KEPT))
+
+
+def _read(found: Tensor) -> list[int]:
+    """The cells on the host, which synchronises."""
+    return found.tolist()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - torch has it in part
+
+
+def _cell(seen: Sequence[int], which: Any) -> int:
+    """One cell of those that were read; `which` is a constant of Triton."""
+    place: int = which.value
+    return seen[place]
 
 
 def _lots(
@@ -136,7 +147,7 @@ def _lots(
     for kind in kinds:
         rows = [row for row, score in enumerate(scores) if score.dtype == kind]
         lengths = tuple(scores[row].numel() for row in rows)
-        table = []
+        table: list[int] = []
         for row, length in zip(rows, lengths, strict=True):
             table += (scores[row].data_ptr(), masks[row].data_ptr(), int(were_there[row]), sampled)
             sampled += -(-length // STRIDE)
@@ -154,7 +165,7 @@ def _lots(
 
 def _surveyed(lots: Sequence[Lot], total: int, count: int, block: int) -> tuple[Tensor, Tensor]:
     """The cells of `triton_kernels` after one reading, and the keys that it collected."""
-    from ire.optim.mask.triton_kernels import CELLS, bracket_kernel, sample_kernel
+    from ire.optim.mask.triton_kernels import CELLS, bracket_kernel, sample_kernel  # pyright: ignore[reportUnknownVariableType] - Triton has no types
 
     device = lots[0].table.device
     number = sum(-(-length // STRIDE) for lot in lots for length in lot.lengths)
@@ -181,9 +192,9 @@ def _surveyed(lots: Sequence[Lot], total: int, count: int, block: int) -> tuple[
 
 def _settle(lots: Sequence[Lot], found: Tensor, few: Tensor, k: int, seen: Sequence[int], block: int) -> None:
     """The `k`-th smallest key, how many are below it and how many equal to it, in the cells, which hold `seen`."""
-    from ire.optim.mask.triton_kernels import BELOW, INSIDE, ZEROS, settle_kernel
+    from ire.optim.mask.triton_kernels import BELOW, INSIDE, ZEROS, settle_kernel  # pyright: ignore[reportUnknownVariableType] - Triton has no types
 
-    below, inside, zeros = (seen[cell.value] for cell in (BELOW, INSIDE, ZEROS))
+    below, inside, zeros = (_cell(seen, which) for which in (BELOW, INSIDE, ZEROS))
     if k <= zeros:
         copy_ahead(found[:3], [0, 0, zeros])
     elif below < k <= below + inside and inside <= len(few):
@@ -195,7 +206,7 @@ def _settle(lots: Sequence[Lot], found: Tensor, few: Tensor, k: int, seen: Seque
 
 def _count_digits(lots: Sequence[Lot], found: Tensor, block: int) -> None:
     """The same by radix selection, entirely on the device."""
-    from ire.optim.mask.triton_kernels import digit_kernel, pick_kernel
+    from ire.optim.mask.triton_kernels import digit_kernel, pick_kernel  # pyright: ignore[reportUnknownVariableType] - Triton has no types
 
     counts = torch.zeros(len(DIGITS), BINS, dtype=torch.int64, device=found.device)
     for place, (shift, width) in enumerate(DIGITS):
@@ -205,12 +216,13 @@ def _count_digits(lots: Sequence[Lot], found: Tensor, block: int) -> None:
             _launch(
                 digit_kernel, lot, block, *arguments, programs=programs, SHIFT=shift, WIDTH=width, BINS=bins
             )
-        kernel: Any = pick_kernel  # Triton's stubs want its own constants where Python's do
+        # Triton's stubs want its own constants where Python's do
+        kernel: Any = pick_kernel  # pyright: ignore[reportUnknownVariableType]
         kernel[(1,)](found, here, WIDTH=width, BINS=bins)
 
 
 def _fill(lots: Sequence[Lot], found: Tensor, block: int) -> None:
-    from ire.optim.mask.triton_kernels import fill_kernel, tie_kernel
+    from ire.optim.mask.triton_kernels import fill_kernel, tie_kernel  # pyright: ignore[reportUnknownVariableType] - Triton has no types
 
     total = sum(lot.tiles.count for lot in lots)
     here = [torch.zeros(lot.tiles.count, dtype=torch.int64, device=found.device) for lot in lots]
@@ -243,4 +255,4 @@ def _programs(lot: Lot) -> int:
 def _multiprocessors(device: torch.device) -> int:
     if device.type != "cuda":
         return 1
-    return torch.cuda.get_device_properties(device).multi_processor_count
+    return torch.cuda.get_device_properties(device).multi_processor_count  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - torch has it in part

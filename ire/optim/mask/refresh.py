@@ -11,7 +11,7 @@ from ire.optim.curvature.average import average_in
 from ire.optim.curvature.sources import RandomScores, Source
 from ire.optim.mask.flattest import Tally, ZeroCurvature, flattest
 from ire.optim.mask.keys import common_keys
-from ire.optim.tensors.shards import local, workers_of
+from ire.optim.tensors.shards import Alone, Spread, local, workers_of
 from ire.optim.wrapping.memory import Memory
 
 
@@ -31,7 +31,7 @@ def refreshed(
     Raises:
         ValueError: scores that cannot be ranked; `memory` is unchanged.
     """
-    prepared = []
+    prepared: list[tuple[list[Tensor], float, Sequence[Tensor], Alone | Spread]] = []
     for number, (parameters, gamma) in enumerate(sets):
         if not any(p.numel() for p in parameters):
             continue  # nothing to rank: empty groups, empty parameters
@@ -81,7 +81,7 @@ def _checked(parameters: Sequence[Tensor], scores: Sequence[Tensor]) -> Sequence
     """Scores as this worker's parts; a lazy sequence is returned as it is."""
     if isinstance(scores, RandomScores):
         return scores
-    is_right = isinstance(scores, Sequence) and all(isinstance(score, Tensor) for score in scores)
+    is_right = isinstance(scores, Sequence) and all(isinstance(score, Tensor) for score in scores)  # pyright: ignore[reportUnnecessaryIsInstance] - a user's source gave them
     if not is_right or len(scores) != len(parameters):
         raise ValueError(
             f"a source must give a list of one tensor a parameter, {len(parameters)} here, got {scores!r}"[

@@ -67,7 +67,8 @@ def kth_smallest(
 def _bracket(vectors: Vectors, k: int, keys: Keys, total: Total) -> tuple[int, int] | None:
     """(first, end): the k-th very probably lies in [first, end); None if unknown."""
     sizes = [[len(vector), len(vector[::SAMPLE_STRIDE])] for vector in vectors()] or [[0, 0]]
-    number, sampled = total(torch.tensor(sizes, device="cpu").sum(0)).tolist()
+    counts: list[int] = total(torch.tensor(sizes, device="cpu").sum(0)).tolist()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    number, sampled = counts
     if sampled < SMALLEST_SAMPLE:
         return None
     sample = _joined([keys.of(vector[::SAMPLE_STRIDE]) for vector in vectors()])
@@ -121,7 +122,8 @@ def _survey(vectors: Vectors, first: int, end: int, keys: Keys, total: Total) ->
         if few is not None:
             few.append(torch.cat(found))
     counts = total(torch.tensor([below, sum(here), infinite, too_many], device="cpu"))
-    below, inside, infinite, too_many = counts.tolist()
+    everywhere: list[int] = counts.tolist()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    below, inside, infinite, too_many = everywhere
     return None if too_many else _Survey(below, inside, not infinite, here, few)
 
 
@@ -142,7 +144,7 @@ def _by_counting(vectors: Vectors, k: int, keys: Keys, total: Total) -> Threshol
     rank = kth_key(counted, k, keys, total)
     if rank is None:
         return None
-    here = []
+    here: list[int] = []
     for vector in vectors():
         bits = (keys.of(block, scratch) for (block,) in blocks(vector, size=COUNT_BLOCK))
         here.append(sum(int(torch.eq(b, rank.key, out=b).sum(dtype=torch.int32)) for b in bits))
@@ -154,4 +156,4 @@ def _joined(tensors: Iterable[Tensor]) -> list[Tensor]:
     by_device: dict[torch.device, list[Tensor]] = {}
     for tensor in tensors:
         by_device.setdefault(tensor.device, []).append(tensor)
-    return [block for some in by_device.values() for block in torch.cat(some).split(COUNT_BLOCK)]
+    return [block for some in by_device.values() for block in torch.cat(some).split(COUNT_BLOCK)]  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]

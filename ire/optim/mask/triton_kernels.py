@@ -4,8 +4,9 @@ Magnitudes of 16 and 32 bits are ranked by their bits in single precision, which
 few bits: Triton's histogram costs each element a population count for every 32 bins.
 """
 
-# Triton compiles these functions; its stubs want its own constants where the language takes Python's.
-# pyright: reportArgumentType=false, reportOperatorIssue=false
+# Triton compiles these functions: its language has no types, so this file is not strict, and its stubs want its own
+# constants where the language takes Python's.
+# pyright: standard, reportArgumentType=false, reportOperatorIssue=false
 
 import triton
 import triton.language as tl
