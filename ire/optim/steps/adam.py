@@ -9,7 +9,7 @@ into the gradient instead: g ← g + λ θ.
 """
 
 # Torch does not list its foreach and fused kernels.
-# pyright: reportPrivateImportUsage=false
+# pyright: reportPrivateImportUsage=false, reportPrivateUsage=false
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -89,7 +89,11 @@ class Adam(NamedTuple):
             "eps": float(group["eps"]),
         }
         options |= {"weight_decay": float(group["weight_decay"]), "amsgrad": False, "maximize": False}
-        return lambda p, g, m, v: kernel([p], [g], [m], [v], [], [clock], **options)
+
+        def step(p: Tensor, g: Tensor, m: Tensor, v: Tensor) -> None:
+            kernel([p], [g], [m], [v], [], [clock], **options)
+
+        return step
 
     def update(
         self, p: Tensor, g: Tensor, buffers: tuple[Tensor, ...], kappa: Number | None, flat: Tensor | None

@@ -6,8 +6,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ire.optim.steps.arithmetic import Number
 from ire.optim.steps.boost import Boost
-from ire.optim.steps.rules import Movement, Rule
+from ire.optim.steps.rules import Movement, Numbers, Rule
+
+GraphInput = tuple[
+    Numbers, Number | None, list[tuple[Tensor, Tensor, tuple[Tensor, ...], Tensor | None, bool]]
+]
+"""(numbers of the rule, κ, jobs) of a bundle; a job is (p, g, buffers, mask, whether it is boosted)."""
 
 
 class Job(NamedTuple):
@@ -28,7 +34,7 @@ class Bundle(NamedTuple):
     """Counted from 1."""
     jobs: list[Job]
 
-    def for_graph(self, rule: Rule, boost_weight_decay: bool) -> tuple:
+    def for_graph(self, rule: Rule, boost_weight_decay: bool) -> GraphInput:
         """(numbers of the rule, κ, jobs); numbers and κ as 0-dimensional tensors in fp32 at least."""
         wide = torch.promote_types(self.jobs[0].p.dtype, torch.float32)
 
@@ -45,7 +51,7 @@ class Bundle(NamedTuple):
 
 def bundled(moves: Sequence[Movement], boosts: Mapping[Tensor, Boost], steps_ahead: int) -> list[Bundle]:
     """All `moves`, for the step that is `steps_ahead` of the count in their state."""
-    bundles: dict[tuple, Bundle] = {}
+    bundles: dict[tuple[object, ...], Bundle] = {}
     for move, taken in zip(moves, _steps_taken(moves), strict=True):
         boost, time = boosts.get(move.parameter), taken + steps_ahead
         key = (id(move.group), time, move.p.dtype, boost.kappa if boost else None)
@@ -59,7 +65,7 @@ def _steps_taken(moves: Sequence[Movement]) -> list[float]:
     counts = [move.state.get("step", 0) for move in moves]
     devices = {count.device if isinstance(count, Tensor) else None for count in counts}
     if len(devices) == 1 and None not in devices:
-        return torch.stack([count.reshape(()) for count in counts]).tolist()
+        return torch.stack([count.reshape(()) for count in counts]).tolist()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
     return [float(count) for count in counts]
 
 

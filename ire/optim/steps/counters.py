@@ -1,7 +1,7 @@
 """Keeps the base's step counters on the host: reading one from a GPU synchronises."""
 
 # Torch does not list its foreach and fused kernels.
-# pyright: reportPrivateImportUsage=false
+# pyright: reportPrivateImportUsage=false, reportPrivateUsage=false
 
 from collections.abc import Sequence
 from typing import Any
@@ -60,5 +60,5 @@ class Counters:
 def _values(counters: Sequence[Tensor]) -> Sequence[float]:
     on_one_gpu = counters[0].device.type != "cpu" and len({c.device for c in counters}) == 1
     if on_one_gpu:
-        return torch.stack([c.reshape(()) for c in counters]).tolist()
+        return torch.stack([c.reshape(()) for c in counters]).tolist()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
     return [float(counter) for counter in counters]

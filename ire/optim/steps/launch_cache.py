@@ -22,6 +22,8 @@ from ire.optim.tensors.blocks import memory_order
 from ire.optim.tensors.identity import same
 from ire.optim.tensors.tiles import KINDS
 
+_VALUES = dict[str, object].values
+
 
 @dataclass
 class Work:
@@ -29,12 +31,12 @@ class Work:
 
     group: dict[str, Any]
     """One of their groups: all have the same form of SGD."""
-    places: list[int] = field(default_factory=list)
+    places: list[int] = field(default_factory=list[int])
     """Numbers of the parameters, among all."""
-    lengths: list[int] = field(default_factory=list)
-    table: list[int] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=list[int])
+    table: list[int] = field(default_factory=list[int])
     """Six cells a parameter: addresses of p, g, two buffers and the mask, and the row of its numbers."""
-    rows: list[int] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list[int])
     """One parameter for each row of numbers: all that share the row have its group, count and κ."""
 
 
@@ -52,7 +54,7 @@ class Known:
         moving = [(p, group) for p, group in owned if p.grad is not None]
         self.parameters, self.groups = [p for p, _ in moving], [group for _, group in moving]
         self.gradients = [p.grad for p in self.parameters]
-        states = [base.state.get(p) or {} for p in self.parameters]
+        states: list[dict[str, Any]] = [base.state.get(p) or {} for p in self.parameters]
         buffers = [rule.buffers(state, group) for state, group in zip(states, self.groups, strict=True)]
         self.fits = all(map(_fits, self.parameters, self.gradients, buffers))
         """Whether the kernels can take all of them."""
@@ -63,7 +65,7 @@ class Known:
         self._gradient_columns = self._of_gradients(self.gradients)
         self._remember_values()
         self.is_in_order = all(self._columns[3])
-        self.works: dict[tuple, Work] = {}
+        self.works: dict[tuple[Any, ...], Work] = {}
         for i, (p, gradient, own, group) in enumerate(
             zip(self.parameters, self.gradients, buffers, self.groups, strict=True)
         ):
@@ -116,7 +118,7 @@ class Known:
             (id(g), count, kappa) for g, count, kappa in zip(self.groups, counts, self.kappas, strict=True)
         ]
         for work in self.works.values():
-            first: dict[tuple, int] = {}
+            first: dict[tuple[int, float, float], int] = {}
             for i in work.places:
                 first.setdefault(rows[i], i)
             number = {row: n for n, row in enumerate(first)}
@@ -141,7 +143,7 @@ class Known:
         if self.counters.has_numbers:
             self._remember_values()
 
-    def _of_parameters(self) -> list[list]:
+    def _of_parameters(self) -> list[list[Any]]:
         ps = self.parameters
         return [
             [p.data_ptr() for p in ps],
@@ -151,14 +153,14 @@ class Known:
         ]
 
     @staticmethod
-    def _of_gradients(gradients: Sequence[Tensor]) -> list[list]:
+    def _of_gradients(gradients: Sequence[Tensor]) -> list[list[Any]]:
         layouts = [g.layout for g in gradients]
         if any([layout is not torch.strided for layout in layouts]):
             return []
         return [layouts, [g.dtype for g in gradients], [g.is_contiguous() for g in gradients]]
 
-    def _values(self) -> list:
-        return list(chain.from_iterable(map(dict.values, self._states)))
+    def _values(self) -> list[object]:
+        return list(chain.from_iterable(map(_VALUES, self._states)))
 
     def _remember_values(self) -> None:
         self._known_values = self._values()

@@ -40,13 +40,14 @@ class Before:
     """A copy of some parameters of one device and type; its memory is freed with the object."""
 
     def __init__(self, boosts: Sequence[Boost]) -> None:
-        from ire.optim.steps.triton_kernels import BLOCK, copy_kernel
+        from ire.optim.steps.triton_kernels import BLOCK, copy_kernel  # pyright: ignore[reportUnknownVariableType] - Triton has no types
 
         first = boosts[0].parameter
         device = first.device
         lengths = [boost.parameter.numel() for boost in boosts]
         step = ALIGNMENT // first.element_size()
-        offsets, total = [], 0
+        offsets: list[int] = []
+        total = 0
         for length in lengths:
             offsets.append(total)
             total += -(-length // step) * step
@@ -74,7 +75,7 @@ class Before:
 
     def go_on(self) -> None:
         """p ← p + κ n ⊙ (p − was + λ η was), in single precision."""
-        from ire.optim.steps.triton_kernels import go_on_kernel
+        from ire.optim.steps.triton_kernels import go_on_kernel  # pyright: ignore[reportUnknownVariableType] - Triton has no types
 
         self._launch(go_on_kernel, self._numbers)
 
@@ -87,7 +88,7 @@ class Before:
 
 def before_on_gpu(boosts: Sequence[Boost]) -> list[Before]:
     """Copies of the parameters, one for each device and type."""
-    lots: dict[tuple, list[Boost]] = {}
+    lots: dict[tuple[torch.device, torch.dtype], list[Boost]] = {}
     for boost in boosts:
         lots.setdefault((boost.parameter.device, boost.parameter.dtype), []).append(boost)
     return [Before(lot) for lot in lots.values()]

@@ -1,7 +1,7 @@
 """The boost inside the update of an optimizer with a known formula: one pass, nothing copied."""
 
 # Torch does not list its foreach and fused kernels.
-# pyright: reportPrivateImportUsage=false
+# pyright: reportPrivateImportUsage=false, reportPrivateUsage=false
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from ire.optim.steps.arithmetic import Number, wide
 from ire.optim.steps.boost import Boost
-from ire.optim.steps.bundles import Bundle, bundled, compiled
+from ire.optim.steps.bundles import Bundle, GraphInput, bundled, compiled
 from ire.optim.steps.kernels import one_pass
 from ire.optim.steps.measured import go_on, step_and_boost
 from ire.optim.steps.rebuilt import boost_from_state
@@ -54,7 +54,8 @@ class Native:
         numbers = self.rule.at(bundle.group, bundle.time, self.boost_weight_decay)
         fused = self.rule.fused(bundle.group, bundle.time)
         rebuilds = numbers.rebuilds_cheaply and self.rule.rebuilds(bundle.group)
-        quick, written = one_pass(numbers, bundle.jobs[0].p.dtype), []
+        quick = one_pass(numbers, bundle.jobs[0].p.dtype)
+        written: list[Tensor] = []
         for job in bundle.jobs:
             kappa = job.boost.kappa if job.boost else None
             if quick is not None and quick.has_stepped(kappa or 0.0, job.p, job.g, job.buffers, job.mask):
@@ -104,7 +105,7 @@ def _count(moves: Sequence[Movement]) -> None:
             state["step"] += 1
 
 
-def _run_graph(bundles: list[tuple]) -> None:
+def _run_graph(bundles: Sequence[GraphInput]) -> None:
     for numbers, kappa, jobs in bundles:
         for p, g, buffers, mask, boosted in jobs:
             _update(numbers, kappa if boosted else None, p, g, buffers, mask)

@@ -52,7 +52,7 @@ class Paths:
         if rule is None or rule_of(base) is not rule:
             return self._measured
         own_step_matters = (
-            "step" in base.__dict__ or base._optimizer_step_pre_hooks or base._optimizer_step_post_hooks
+            "step" in base.__dict__ or base._optimizer_step_pre_hooks or base._optimizer_step_post_hooks  # pyright: ignore[reportPrivateUsage] - no public ones
         )
         if self._on_gpu(base) and has_triton():
             return self._measured if own_step_matters else self._triton

@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 from ire.optim.steps.arithmetic import Number, add_product_, add_scaled_, wide
 from ire.optim.steps.boost import Boost
-from ire.optim.steps.bundles import Bundle, bundled, compiled
+from ire.optim.steps.bundles import Bundle, GraphInput, bundled, compiled
 from ire.optim.steps.kernels import has_boosted
 from ire.optim.steps.measured import step_and_boost
 from ire.optim.steps.rules import Numbers, Rule, movements
@@ -89,7 +89,8 @@ def boost_from_state(
         p.copy_(new)
 
 
-def _boost_graph(bundles: Sequence[tuple]) -> None:
+def _boost_graph(bundles: Sequence[GraphInput]) -> None:
     for numbers, kappa, jobs in bundles:
+        assert kappa is not None  # no others are bundled
         for p, g, buffers, mask, _ in jobs:
             boost_from_state(numbers, kappa, p, g, buffers, mask)

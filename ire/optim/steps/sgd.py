@@ -7,7 +7,7 @@ torch.optim.SGD with Wang et al. 2024, Eq. 4.
 """
 
 # Torch does not list its foreach and fused kernels.
-# pyright: reportPrivateImportUsage=false
+# pyright: reportPrivateImportUsage=false, reportPrivateUsage=false
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -72,9 +72,11 @@ class SGD(NamedTuple):
         names = ("weight_decay", "momentum", "lr", "dampening")
         options: dict[str, Any] = {name: float(group[name]) for name in names}
         options["nesterov"] = bool(group["nesterov"])
-        return lambda p, g, *b: torch._fused_sgd_(
-            [p], [g], [*b], maximize=False, is_first_step=False, **options
-        )
+
+        def step(p: Tensor, g: Tensor, *b: Tensor) -> None:
+            torch._fused_sgd_([p], [g], [*b], maximize=False, is_first_step=False, **options)
+
+        return step
 
     def update(
         self, p: Tensor, g: Tensor, buffers: tuple[Tensor, ...], kappa: Number | None, flat: Tensor | None

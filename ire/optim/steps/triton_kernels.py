@@ -9,8 +9,9 @@ precision.
 numbers at a time (`ld.global.v4`), and only in blocks that are full.
 """
 
-# Triton compiles these functions; its stubs want its own constants where the language takes Python's.
-# pyright: reportArgumentType=false, reportOperatorIssue=false
+# Triton compiles these functions: its language has no types, so this file is not strict, and its stubs want its own
+# constants where the language takes Python's.
+# pyright: standard, reportArgumentType=false, reportOperatorIssue=false
 
 import triton
 import triton.language as tl

@@ -24,7 +24,7 @@ from ire.optim.tensors.tiles import Tiles, copy_ahead, tiles, triton_type
 class Launch:
     """The tensors of one device and one set of types: their table on the device, and its launch."""
 
-    def __init__(self, rule: Rule, kinds: tuple, device: torch.device) -> None:
+    def __init__(self, rule: Rule, kinds: tuple[torch.dtype, ...], device: torch.device) -> None:
         self._rule, self._kinds, self._device = rule, kinds, device
         self._lengths: list[int] = []
         self._addresses: list[int] = []
@@ -54,13 +54,12 @@ class Launch:
 
     def launch(self, group: dict[str, Any]) -> None:
         """Step all tensors; `group` holds the options of SGD."""
-        from ire.optim.steps.triton_kernels import BLOCK, adam_kernel, sgd_kernel
+        from ire.optim.steps.triton_kernels import BLOCK, adam_kernel, sgd_kernel  # pyright: ignore[reportUnknownVariableType] - Triton has no types
 
         p, g, b = map(triton_type, self._kinds[:3])
         options = {"P": p, "G": g, "B": b, "ALIGNED": self._is_aligned, "BLOCK": BLOCK}
-        kernel = adam_kernel
+        kernel = adam_kernel if self._rule is Adam else sgd_kernel  # pyright: ignore[reportUnknownVariableType]
         if self._rule is not Adam:
-            kernel = sgd_kernel
             options |= {"MOMENTUM": bool(group["momentum"]), "NESTEROV": bool(group["nesterov"])}
         assert self._tiles is not None  # staged
         self._tiles.launch(kernel, self._table, self._numbers, **options)
@@ -78,7 +77,7 @@ class TritonStep:
         self.rule = rule
         self.boost_weight_decay = boost_weight_decay
         self._known: Known | None = None
-        self._launches: dict[tuple, Launch] = {}
+        self._launches: dict[tuple[Any, ...], Launch] = {}
         self._otherwise = Measured()
 
     def step(self, base: Optimizer, boosts: Sequence[Boost]) -> None:
