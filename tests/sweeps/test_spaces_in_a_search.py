@@ -153,7 +153,7 @@ def test_a_sweep_with_conditions_is_followed_and_reported_like_any_other(tmp_pat
     board = TensorBoard(home)
     board.opened(protocol)
     board.closed()
-    experiment = Experiment(home, plan)
+    experiment = Experiment(home, plan, plan.to_toml())
     page = experiment.report()
     assert "when schedule" not in page.read_text()  # the page shows what was found, not the file
     assert any("decay_share" in str(settings) for settings in experiment.winners.columns)
