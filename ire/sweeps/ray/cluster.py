@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import socket
+import time
 import uuid
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from trainables.gang.shares import UNITS, places
 
 ANSWER_SECONDS = 60.0
 """Seconds that a node may take to answer a question."""
+STARTING_SECONDS = 60.0
+"""Seconds that a cluster may take to listen, since a job's script may start it at the same time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,18 +138,22 @@ def connected(address: str | None) -> Generator[None, None, None]:
 
 
 def _check_that_something_listens(address: str) -> None:
-    """Raise `InvalidInput` if nothing does at a host and port, where `ray.init` would wait for minutes."""
+    """Raise `InvalidInput` if nothing does at a host and port; `ray.init` would wait for more than five minutes."""
     host, _, port = address.rpartition(":")
     if "://" in address or not host or not port.isdigit():  # auto, or another of Ray's own forms
         return
-    try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=10):
-            pass
-    except OSError as error:
-        raise InvalidInput(
-            f"--address {address!r}: no Ray cluster answers there ({error}); `ray start --head` prints the address of "
-            "the cluster that it starts"
-        ) from error
+    deadline = time.monotonic() + STARTING_SECONDS
+    while True:
+        try:
+            with socket.create_connection((host.strip("[]"), int(port)), timeout=10):
+                return
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise InvalidInput(
+                    f"--address {address!r}: no Ray cluster answers there ({error}); `ray start --head` prints the "
+                    "address of the cluster that it starts"
+                ) from error
+        time.sleep(0.5)
 
 
 def _join(address: str) -> None:
