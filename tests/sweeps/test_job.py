@@ -87,7 +87,8 @@ def jobs():
     yield address, environment
     everything = [*psutil.Process(head.pid).children(recursive=True), head]
     for process in everything:  # an orderly end takes half a minute
-        process.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
     head.wait()
     shutil.rmtree(folder, ignore_errors=True)
 
