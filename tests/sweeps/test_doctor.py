@@ -86,7 +86,9 @@ def test_a_cluster_that_does_not_answer_is_a_finding(monkeypatch):
 def test_an_address_at_which_nothing_listens_is_refused_before_ray_waits_for_it(monkeypatch):
     monkeypatch.setattr("ray.is_initialized", lambda: False)
     monkeypatch.setattr("ire.sweeps.ray.cluster.STARTING_SECONDS", 0.0)
-    monkeypatch.setattr("ire.sweeps.ray.cluster._join", lambda _: pytest.fail("it would wait for minutes"))
+    monkeypatch.setattr(
+        "ire.sweeps.ray.cluster._join", lambda *_, **__: pytest.fail("it would wait for minutes")
+    )
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{closed.getsockname()[1]}"

@@ -8,7 +8,6 @@ What is private is imported when used, inside the guard for a release that lacks
 import contextlib
 import logging
 import os
-import socket
 from collections.abc import Generator
 from importlib.util import find_spec
 from typing import Any, cast
@@ -105,16 +104,10 @@ def forget_token() -> None:
 
 
 def refuses_the_token(address: str) -> bool:
-    """Whether the cluster at `address` answers, and refuses this process's token, or that it has none.
+    """Whether the cluster that listens at `address` refuses this process's token, or that it has none.
 
     Without: `ray.init` tries 20 times, a second apart, before it reports this.
     """
-    host, _, port = address.rpartition(":")
-    try:
-        with socket.create_connection((host, int(port)), timeout=1):
-            pass
-    except (OSError, ValueError):  # no host and port, or no answer
-        return False
     try:
         getattr(_raylet(), CLIENT)(address=address)
     except Exception as error:  # `ray.init` reports any other problem

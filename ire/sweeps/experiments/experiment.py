@@ -10,7 +10,6 @@ from ire.invalid_input import InvalidInput, unknown, writable
 from ire.methods.foreign import shortened
 from ire.sweeps.findings.results import Results
 from ire.sweeps.findings.rows import Winner
-from ire.sweeps.plan.plan import plan_text, trusted_plan
 from ire.sweeps.records.experiment_home import ExperimentHome
 from ire.sweeps.records.open_home import home_at
 from ire.sweeps.report import headline, write_report
@@ -70,5 +69,4 @@ def open_experiment(location: str | Path | ExperimentHome, *, trust: bool = Fals
     Modules of foreign methods are imported only if this user has run them before, or with `trust`.
     """
     home = location if isinstance(location, ExperimentHome) else home_at(location)
-    text = plan_text(home.folder)
-    return Experiment(home, trusted_plan(text, home.folder, trust=trust), text)
+    return Experiment.opened(home, trust=trust)

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from ire.sweeps.findings.comparison import Comparison, compare
 from ire.sweeps.findings.statistics.importance import importances
-from ire.sweeps.plan.plan import Plan
+from ire.sweeps.plan.plan import Plan, plan_text, trusted_plan
 from ire.sweeps.plan.trust import check_methods
 from ire.sweeps.records.experiment_home import ExperimentHome
 from ire.sweeps.records.records import Records, TrialRecord, read_records
@@ -36,6 +36,12 @@ class Results:
     """Why the run that has just ended could not continue; None if it could."""
     read: Records | None = None
     """The records, if they have been read already."""
+
+    @classmethod
+    def opened(cls, home: ExperimentHome, *, trust: bool = False) -> Self:
+        """What the folder holds; raises `InvalidInput` if it holds no plan, or one whose methods are not trusted."""
+        text = plan_text(home.folder)
+        return cls(home, trusted_plan(text, home.folder, trust=trust), text)
 
     @property
     def folder(self) -> Path:

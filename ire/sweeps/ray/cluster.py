@@ -117,9 +117,9 @@ def connected(address: str | None) -> Generator[None, None, None]:
         yield
         return
     if address:
-        _check_that_something_listens(address)
+        listens = _listens(address)
         try:
-            _join(address)
+            _join(address, asks_first=listens)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise InvalidInput(
                 f"--address {address!r}: no Ray cluster answers there, or it does not accept {token_in_use()} "
@@ -137,17 +137,20 @@ def connected(address: str | None) -> Generator[None, None, None]:
         ray.shutdown()
 
 
-def _check_that_something_listens(address: str) -> None:
-    """Raise `InvalidInput` if nothing does at a host and port; `ray.init` would wait for more than five minutes."""
+def _listens(address: str) -> bool:
+    """Whether it is a host and port, at which something listens; False for Ray's other forms, such as `auto`.
+
+    Raises `InvalidInput` if nothing listens; `ray.init` would wait for more than five minutes.
+    """
     host, _, port = address.rpartition(":")
-    if "://" in address or not host or not port.isdigit():  # auto, or another of Ray's own forms
-        return
+    if "://" in address or not host or not port.isdigit():
+        return False
     deadline = time.monotonic() + STARTING_SECONDS
     while True:
         try:
             with socket.create_connection((host.strip("[]"), int(port)), timeout=10):
-                return
-        except OSError as error:
+                return True
+        except (OSError, OverflowError) as error:
             if time.monotonic() > deadline:
                 raise InvalidInput(
                     f"--address {address!r}: no Ray cluster answers there ({error}); `ray start --head` prints the "
@@ -156,8 +159,10 @@ def _check_that_something_listens(address: str) -> None:
         time.sleep(0.5)
 
 
-def _join(address: str) -> None:
+def _join(address: str, *, asks_first: bool) -> None:
     """Join a cluster without a token, or with the user's token if the cluster requires one.
+
+    With `asks_first` a wrong token is refused at once: `ray.init` tries 20 times, a second apart.
 
     A cluster without authentication must not get the token: Ray (2.60) accepts such a driver, but cancels every actor
     that it starts.
@@ -167,7 +172,7 @@ def _join(address: str) -> None:
     from trainables.gang.ray_internals import forget_token, refuses_the_token, show_the_token_that_is_there
 
     def join() -> None:
-        if refuses_the_token(address):
+        if asks_first and refuses_the_token(address):
             raise ConnectionError("Unauthenticated")
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from ire.invalid_input import InvalidInput
 from ire.sweeps.findings.results import Results
-from ire.sweeps.plan.plan import plan_text, trusted_plan
 from ire.sweeps.records.open_home import home_at
 from ire.sweeps.report.sentences.headline import headline
 from ire.sweeps.report.status.state import FINISHED, state_of
@@ -82,8 +81,7 @@ def _read(path: Path) -> tuple[str, str, str, str]:
         return known.task, ", ".join(known.methods), FINISHED, known.headline
     try:
         home = home_at(path)
-        text = plan_text(home.folder)
-        results = Results(home, trusted_plan(text, home.folder), text)
+        results = Results.opened(home)
         state = state_of(results)
         methods = ", ".join(results.plan.methods)
         return results.plan.task, methods, state.word, headline(results) if state.word == FINISHED else ""
