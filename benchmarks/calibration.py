@@ -101,7 +101,7 @@ def covers(found: SpeedUp, truth: float) -> bool:
 
 def simulated(line: Line, surface: str, studies: int, sweeps: int, seed: int = 0) -> Calibration:
     """Sweeps with the given number of studies, whose searches draw their settings at random."""
-    draws = np.random.default_rng([seed, studies, len(line.name)])
+    draws = np.random.default_rng([seed, studies, line.seed])
     made = (
         [random_study(line, SURFACES[surface], BUDGETS[surface], draws) for _ in range(line.until or studies)]
         for _ in range(sweeps)
@@ -164,7 +164,7 @@ def main() -> None:
                 ]
                 sweeps, forecasts = zip(*(job.result() for job in jobs), strict=True)
                 for studies in (3, 5):
-                    draws = np.random.default_rng([1, studies, len(line.name)])
+                    draws = np.random.default_rng([1, studies, line.seed])
                     made = [sweep[:studies] for sweep in sweeps]
                     rows.append(outcome(line, surface, BY_PROTOCOL, made, draws))
                     forecast = f"{np.median(forecasts):>10.2f}" if studies == 3 else ""

@@ -99,6 +99,12 @@ class Line:
     """Whether each study begins with the trials of a study of another experiment (`--warm-start`)."""
     until: int | None = None
     """The maximum number of studies of a sweep that continues until it is decided (`--until-decided`)."""
+    own_seed: int | None = None
+    """The seed of its draws; by default the length of its name."""
+
+    @property
+    def seed(self) -> int:
+        return len(self.name) if self.own_seed is None else self.own_seed
 
 
 BASE, SAME = Method(is_baseline=True), Method()
@@ -108,6 +114,7 @@ LINES = (
     Line(
         name="an expensive baseline that ends 1 % lower",
         methods=(BASE, Method(is_baseline=True, lower=0.99, cost=2.0), SAME),
+        own_seed=35,  # of its first name, under which it was measured
     ),
     Line(name="heavy tails", methods=(BASE, SAME), tails="heavy"),
     Line(name="twice the spread", methods=(BASE, SAME), tails="unequal"),
