@@ -2,18 +2,21 @@
 
 import math
 import statistics
-from itertools import islice
+from itertools import islice, takewhile
 
 import pytest
 import torch
 
 from ire import IRE
-from ire.toy.problem import START, after, climb, descend, effective_rate, measured_rate
+from ire.toy.problem import START, after, climb, descend, effective_rate, loss, measured_rate
 
 
-@pytest.mark.parametrize("kappa, u", [(0, 0.99367), (90, 0.92849), (900, 0.74259), (9000, 0.00998)])
-def test_goes_where_the_paper_goes(kappa, u):
+@pytest.mark.parametrize(
+    "kappa, u, steps", [(0, 0.99367, 695), (90, 0.92849, 68), (900, 0.74259, 18), (9000, 0.00998, 3)]
+)
+def test_goes_where_the_paper_goes(kappa, u, steps):
     assert after(100, descend(1, kappa)).u == pytest.approx(u, abs=5e-6)
+    assert sum(1 for _ in takewhile(lambda at: loss(at) >= 1e-12, descend(1, kappa))) == steps
 
 
 def test_gradient_descent_of_twice_the_rate_diverges():
