@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from ire.optim.curvature.gradients import grad
 from ire.optim.curvature.sharpness import Estimate, hessian_trace, largest_eigenvalue, weighted_mean
 from ire.trial.report import MEASURES
 from ire.trial.seeds import generator
@@ -86,8 +87,7 @@ def _fisher_trace(
                 continue
             labels = generator("flatness", "labels", index, draw, device=outputs.device)
             loss = task.sampled_loss(outputs, piece, generator=labels)
-            gradients = torch.autograd.grad(loss, parameters, materialize_grads=True, allow_unused=True)
-            squares = sum(float(g.double().square().sum()) for g in gradients)
+            squares = sum(float(g.double().square().sum()) for g in grad(loss, parameters) if g is not None)
             counts.append(count)
             found.append(count * squares)
     if not found:
