@@ -35,6 +35,9 @@ STATES = {FINISHED: TrialState.COMPLETE, PRUNED: TrialState.PRUNED, DIVERGED: Tr
 def fresh_storage(path: Path) -> BaseStorage:
     """An empty Optuna journal at `path`, which replaces an older one; the records rebuild its content."""
     path.unlink(missing_ok=True)
+    path.with_name(f"{path.name}.lock").unlink(
+        missing_ok=True
+    )  # a killed dashboard's; others would wait for it
     return JournalStorage(_Journal(path))
 
 
