@@ -112,9 +112,8 @@ def _send(driver: subprocess.Popen, kind: str, what: str, results: Path, draws: 
         try:
             if found := [psutil.Process(driver.pid)] if kind == "driver" else below(driver.pid, kind):
                 found[0].send_signal(SIGNALS[what])
-                if (
-                    what == "stopped" and kind != "driver"
-                ):  # the function that waits for the driver continues it
+                # A driver is continued by the function that waits for it.
+                if what == "stopped" and kind != "driver":
                     time.sleep(STOPPED_SECONDS)
                     found[0].send_signal(signal.SIGCONT)
                 return True

@@ -216,7 +216,7 @@ class Space:
         return {**default, **self.parts.get(self._key(part), {})}
 
     def says(self, method: Method) -> bool:
-        """Whether the file has a table or ranges for the base optimizer of `method`."""
+        """Whether the file has a table for the base optimizer of `method`, or ranges for it or one it is built from."""
         if method.name in self.arms:
             return True
         own = {method.base.name, method.base.name.partition("=")[2]} & set(self.parts)
@@ -227,7 +227,11 @@ class Space:
         if self.says(method) or not method.base.searched:
             return None
         source = method.base.source
-        how = f"in the ranges of {source}" if source else f"{LR_DECADES:g} decade on each side of the default"
+        how = (
+            f"in default ranges around published values from {source}"
+            if source
+            else f"{LR_DECADES:g} decade on each side of the default"
+        )
         names = " and ".join(method.base.searched)
         return (
             f"{self.source} has no table for {method.base.label}, which searches {names} {how}; shared settings are "

@@ -170,7 +170,7 @@ class Method:
         return kappa, 1.0 if self.control in UNMASKED else gamma
 
     def start(self, settings: Mapping[str, Any], horizon: int) -> int:
-        """The latest first optimizer step that IRE boosts; the horizon for a method without IRE.
+        """The optimizer step at which IRE's boost begins at the latest; the horizon for a method without IRE.
 
         With a `start_loss` the boost may begin earlier (`trainables.training.start`).
         """

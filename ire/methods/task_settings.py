@@ -48,7 +48,7 @@ def check_of_task(name: str, value: Any, *, where: str = "") -> Any:
 def check_attribute(task: Any, name: str, value: object) -> None:
     """Raise `InvalidInput` unless `task` has the attribute `name`, of the type of `value`, and a search may set it."""
     classes: tuple[type, ...] = type(task).__mro__
-    holders: list[dict[str, Any]] = [*(dict(vars(base)) for base in classes), vars(task)]
+    holders: list[Mapping[str, Any]] = [*map(vars, classes), vars(task)]
     plain = {
         key
         for holder in holders
@@ -63,5 +63,5 @@ def check_attribute(task: Any, name: str, value: object) -> None:
     kinds = (int, float) if kind is float else (kind if kind in KINDS else object,)
     if not isinstance(value, kinds) or (isinstance(value, bool) and not isinstance(own, bool | None)):
         raise InvalidInput(
-            f"task.{name} = {value!r}: must be {KINDS[kind]}, as the {own!r} that {task.name} has"
+            f"task.{name} = {value!r}: must be {KINDS[kind]}, like the {own!r} that {task.name} has"
         )

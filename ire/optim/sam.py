@@ -21,16 +21,13 @@ from ire.optim.curvature.batch_norm import frozen_batch_norm
 from ire.optim.curvature.leftovers import Owner
 from ire.optim.steps.arithmetic import wide
 from ire.optim.tensors.shards import local, whole
+from ire.optim.tensors.typed import vector_norm
 from ire.optim.wrapping.bases import inside
 from ire.optim.wrapping.boostable import check_closure
 from ire.optim.wrapping.groups import is_option
 from ire.optim.wrapping.settings import check_number, check_switch
 from ire.optim.wrapping.several_bases import as_one, bases_of
 from ire.optim.wrapping.wrapper import Wrapper, without_global_hooks
-
-# torch has their types in part
-_norm: Callable[[Tensor], Tensor] = torch.linalg.vector_norm  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-_length: Callable[[Tensor], Tensor] = Tensor.norm  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
 
 class SAM(Wrapper):
@@ -80,7 +77,7 @@ class SAM(Wrapper):
                     )
         self.rho = rho
         self.adaptive = adaptive
-        self.model = getattr(model, "_orig_mod", model)  # the module inside `torch.compile`'s
+        self.model = getattr(model, "_orig_mod", model)  # the module inside `torch.compile`'s wrapper
 
     @property
     def rho(self) -> float:
@@ -146,11 +143,13 @@ class SAM(Wrapper):
         In single precision at least: in fp16 the norm of a small gradient is 0, and ρ / ‖g‖ is soon infinite.
         """
         moved = [(p, p.grad) for p in self.parameters() if p.grad is not None]
-        norms = [_norm(wide(p).abs() * wide(grad) if self.adaptive else wide(grad)) for p, grad in moved]
+        norms = [
+            vector_norm(wide(p).abs() * wide(grad) if self.adaptive else wide(grad)) for p, grad in moved
+        ]
         if not norms:
             return {}
         norms = [whole(norm).to(local(moved[0][0]).device) for norm in norms]
-        scale = self.rho / (_length(torch.stack(norms)) + 1e-12)
+        scale = self.rho / (vector_norm(torch.stack(norms)) + 1e-12)
         origin = {p: local(p).clone() for p, _ in moved}
         downhill = _maximized(self.base)
         for p, grad in moved:

@@ -26,7 +26,7 @@ def seed_step(seed: int, device: "torch.device") -> None:
     random.seed(seed)
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed(seed % 2**32)
-    torch.default_generator.manual_seed(seed)  # pyright: ignore[reportUnknownMemberType] - torch has it in part
+    torch.default_generator.manual_seed(seed)  # pyright: ignore[reportUnknownMemberType] - torch's type is incomplete
     if device.type == "cuda":
         torch.cuda.manual_seed_all(seed)
     elif device.type != "cpu":

@@ -24,14 +24,14 @@ def test_names_are_composed_of_base_sam_ire_and_control():
 def test_every_method_has_the_name_it_is_found_by_and_the_settings_of_its_parts():
     for name in all_methods():
         method = parse_method(name)
-        assert method.name == name
+        assert method.name == name, name
         expected = {key for part in method.parts for key in part.settings} - (
             {"gamma"} if method.control == "all" else set()
         ) | ({"schedule"} if method.base.schedules else set())
         assert set(method.settings) == expected, name
         given = {key: value for key, value in FILLED.items() if key in method.settings}
         assert set(method.resolve(given)) == expected, name
-        assert method.ancestors[-1] == name
+        assert method.ancestors[-1] == name, name
 
 
 def test_an_unknown_method_is_told_the_nearest_first():

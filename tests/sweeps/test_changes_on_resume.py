@@ -4,7 +4,6 @@ import dataclasses
 import io
 import json
 import shutil
-from pathlib import Path
 
 import pytest
 from simulated import make_plan, simulate, table
@@ -167,14 +166,14 @@ def test_a_resume_of_a_finished_sweep_reads_its_plan_and_its_records_once(tmp_pa
     opened = []
     open_file = io.open
     monkeypatch.setattr(
-        io, "open", lambda file, *a, **o: opened.append(Path(file)) or open_file(file, *a, **o)
+        io, "open", lambda file, *a, **o: opened.append(str(file)) or open_file(file, *a, **o)
     )
     lines = records_module.numbered_lines
     read = []
     monkeypatch.setattr(records_module, "numbered_lines", lambda path: read.append(path.name) or lines(path))
     experiment = launch.resume(tmp_path)
     assert experiment.is_complete
-    assert opened.count(tmp_path / "sweep.toml") == 1
+    assert opened.count(str(tmp_path / "sweep.toml")) == 1
     assert sorted(read) == ["results.jsonl", "trials.jsonl"]
     versions_in_report = json.loads((tmp_path / "report" / "report.json").read_text())["versions"]
     assert versions_in_report == experiment.versions == versions(plan.task)

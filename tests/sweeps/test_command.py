@@ -176,6 +176,8 @@ def test_one_method_is_shown_with_its_settings_ranges_and_groups():
     assert "default of betas" in shown
     assert "stdlib-lm.toml has no table for mine, which searches lr 1 decade" in shown
     assert "all: 29 tensors" in shown
+    soap = invoke("methods", "soap", "--task", "digits").output
+    assert "which searches lr in default ranges around published values from Vyas et al. 2024" in soap
     groups = invoke("methods", "muon", "--task", "stdlib-lm").output
     assert "matrices: 8 tensors, 98,304 numbers" in groups
     assert "embeddings: 2 tensors, 20,480 numbers" in groups

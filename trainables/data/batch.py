@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ire.invalid_input import InvalidInput
 from ire.plain_values import is_list, is_mapping, is_tuple
+from trainables.data.untyped import from_numpy
 
 Batch = Any
 """A tensor, or a tuple, a list or a mapping of batches. The first axis of every tensor counts the examples; lists and
@@ -50,7 +51,7 @@ def moved(batch: Batch, device: torch.device | str) -> Batch:
 
     def move(leaf: Any) -> Any:
         if _is_array(leaf) and leaf.dtype.kind in "biuf":
-            leaf = torch.as_tensor(leaf)
+            leaf = from_numpy(leaf)
         return leaf.to(device, non_blocking=not waits) if isinstance(leaf, Tensor) else leaf
 
     return mapped(move, batch)

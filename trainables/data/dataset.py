@@ -65,7 +65,7 @@ class DataSet(ABC):
 
     def fetch(self, downloads: Path, say: Say, *, into: Path, how: Reading) -> Store:
         """Make the store in `into` from what can be downloaded, and is kept below `downloads`."""
-        self.check_is_text(how)
+        self.check_options(how)
         return self.convert(self.download(downloads, say), say, into=into, how=how)
 
     def convert(self, source: Path, say: Say, *, into: Path | None = None, how: Reading = AS_USUAL) -> Store:
@@ -73,12 +73,12 @@ class DataSet(ABC):
 
         Raises `InvalidInput` for other data, or for options in `how` that the data set does not take.
         """
-        self.check_is_text(how)
+        self.check_options(how)
         into = into or self.folder
         with unpacked(source, into, say) as folder:
             return self.read(folder, say, into=into)
 
-    def check_is_text(self, how: Reading) -> None:
+    def check_options(self, how: Reading) -> None:
         """Raise `InvalidInput` for options that only text data sets take."""
         for name, value in (("--tokenizer", how.tokenizer), ("--glob", how.glob)):
             if value is not None:

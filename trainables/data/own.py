@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from ire.invalid_input import InvalidInput
 from trainables.data.text.token_files import token_files
-from trainables.data.untyped import datasets
+from trainables.data.untyped import datasets, from_numpy
 
 
 def saved_dataset(folder: str | Path, *, columns: Sequence[str] | None = None) -> Any:
@@ -66,7 +65,7 @@ class TokenWindows(Dataset[tuple[Tensor, Tensor]]):
             self._maps = [file.tokens() for file in self.files]
         file = next(n for n, end in enumerate(self._ends) if number < end)
         first = (number - (self._ends[file - 1] if file else 0)) * self.context
-        window = torch.as_tensor(self._maps[file][first : first + self.context + 1].astype(np.int64))
+        window = from_numpy(self._maps[file][first : first + self.context + 1].astype(np.int64))
         return window[:-1], window[1:]
 
     def __getstate__(self) -> dict[str, Any]:

@@ -21,10 +21,11 @@ from torch.utils.data import (
     Dataset,
     IterableDataset,
     Sampler,
-    default_collate,  # pyright: ignore[reportUnknownVariableType] - torch has it in part
+    default_collate,  # pyright: ignore[reportUnknownVariableType] - torch's type is incomplete
 )
 
 from ire.invalid_input import InvalidInput
+from ire.optim.tensors.typed import numbers
 from ire.trial.seeds import derive_seed, generator
 from trainables.data.batch import Batch
 
@@ -150,7 +151,7 @@ class _Steps(Dataset[Batch]):
     def __getitem__(self, step: int) -> Batch:
         epoch, position = divmod(step, self._steps)
         first = position * self._batch_size
-        picked = self._order_of(epoch)[first : first + self._batch_size].numpy().tolist()
+        picked = numbers(self._order_of(epoch)[first : first + self._batch_size])
         with _Draws(derive_seed(self._seed, "examples", step)).used():
             return self._collate(self._examples(picked))
 
@@ -243,7 +244,7 @@ def _shuffled(examples: Iterator[Any], size: int, draws: torch.Generator) -> Ite
         place = int(torch.randint(len(held), (), generator=draws))
         yield held[place]
         held[place] = example
-    for place in torch.randperm(len(held), generator=draws).numpy().tolist():
+    for place in numbers(torch.randperm(len(held), generator=draws)):
         yield held[place]
 
 

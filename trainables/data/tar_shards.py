@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import torch
 from torch.utils.data import Dataset
 
 from ire.invalid_input import InvalidInput
 from trainables.data.images.open_image import SUFFIXES, rgb_image
 from trainables.data.originals import check_no_pointer
+from trainables.data.untyped import from_numpy
 
 KEY = "__key__"
 NUMBERS = ("cls", "cls2", "index", "id")
@@ -159,7 +159,7 @@ def _decoded(content: bytes, extension: str, path: Path) -> Any:
     try:
         if f".{kind}" in SUFFIXES:
             with rgb_image(path, io.BytesIO(content)) as image:
-                return torch.as_tensor(np.asarray(image).transpose(2, 0, 1).copy())
+                return from_numpy(np.asarray(image).transpose(2, 0, 1).copy())
         if kind in NUMBERS:
             return int(content)
         if kind == "json":
@@ -167,9 +167,9 @@ def _decoded(content: bytes, extension: str, path: Path) -> Any:
         if kind in TEXTS:
             return content.decode()
         if kind == "npy":
-            return torch.as_tensor(np.load(io.BytesIO(content), allow_pickle=False))
+            return from_numpy(np.load(io.BytesIO(content), allow_pickle=False))
     except InvalidInput:
         raise
     except (ValueError, EOFError, TypeError) as error:
-        raise InvalidInput(f"{path}: does not contain what .{kind} promises ({error})") from error
+        raise InvalidInput(f"{path}: is not a valid .{kind} file ({error})") from error
     return content

@@ -5,10 +5,10 @@ from collections.abc import Collection, Mapping
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from ire.invalid_input import InvalidInput
+from trainables.data.untyped import from_numpy
 from trainables.functions.trial import Trial
 
 
@@ -49,7 +49,7 @@ def packed(folder: Path, *, without: Collection[str] = ()) -> dict[str, Tensor]:
 
 def _bytes(path: Path) -> Tensor:
     found = np.fromfile(path, dtype=np.uint8)
-    return torch.from_numpy(found)  # pyright: ignore[reportUnknownMemberType] - torch has its type in part
+    return from_numpy(found)
 
 
 def unpack(files: Mapping[str, Tensor], folder: Path) -> None:

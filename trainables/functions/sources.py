@@ -41,11 +41,13 @@ def loaded_from(folder: str | Path, *, package: str | None = None) -> Sources:
     """
     folder = Path(folder).resolve()
     texts: dict[str, str] = {}
+    inside = os.path.normcase(os.path.join(folder, ""))
     for name, module in sorted(sys.modules.items()):
         file = getattr(module, "__file__", None)
         if not file or not str(file).endswith(".py") or (package and name.partition(".")[0] != package):
             continue
-        if not os.path.normpath(file).startswith(os.path.join(folder, "")):  # thousands; paths are slow
+        # There are thousands of modules, and comparing paths is slow.
+        if not os.path.normcase(os.path.normpath(file)).startswith(inside):
             continue
         below = Path(*name.split("."))
         if Path(file) not in (folder / below.with_suffix(".py"), folder / below / "__init__.py"):

@@ -166,9 +166,8 @@ def abandoned_placement_groups() -> list[str]:
     found: list[str] = []
     for table in _accessor(state).get_placement_group_table():
         group = entry.FromString(table)
-        has_creator = (
-            group.creator_actor_id != ray.ActorID.nil().binary()
-        )  # the driver's own groups have none
+        # The driver's own groups have none.
+        has_creator = group.creator_actor_id != ray.ActorID.nil().binary()
         is_abandoned = has_creator and group.creator_actor_dead and not group.is_detached
         is_there = group.state != entry.REMOVED
         if is_abandoned and is_there and group.creator_job_id.hex() == job:

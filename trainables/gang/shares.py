@@ -16,7 +16,7 @@ def units(amount: float) -> int:
 
 
 def share(amount: float) -> float:
-    """The request to Ray of which as many fit as `places` says."""
+    """The amount to request from Ray, so that as many fit as `places` says."""
     return units(amount) / UNITS
 
 

@@ -63,7 +63,7 @@ class _BatchNorm(torch.autograd.Function):
         return y
 
     @staticmethod
-    def backward(ctx: _Context, g: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride] # by position
+    def backward(ctx: _Context, g: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride] - by position
         x, weight, mean, inverse = ctx.saved_tensors
         return *_Backward.apply(g, x, weight, mean, inverse, ctx.eps), None, None, None, None
 

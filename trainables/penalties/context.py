@@ -1,4 +1,4 @@
-"""Types, which torch lacks, of what the forward pass of an autograd function leaves for its backward pass."""
+"""The type of an autograd function's context, which torch leaves untyped."""
 
 from typing import Protocol
 
@@ -19,5 +19,5 @@ class Context(Protocol):
     def save_for_backward(self, *tensors: Tensor) -> None: ...
 
     def set_materialize_grads(self, value: bool) -> None:
-        """Whether an output gradient that is zero arrives as zeros (by default), or as None."""
+        """Whether the gradient of an output that the result does not depend on is zeros (the default) or None."""
         ...

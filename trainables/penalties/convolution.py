@@ -57,7 +57,7 @@ class _Convolution(torch.autograd.Function):
         return F.conv2d(x, weight, bias, *how)
 
     @staticmethod
-    def backward(ctx: _Context, g: Tensor | None) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride] # by position
+    def backward(ctx: _Context, g: Tensor | None) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride] - by position
         if g is None:
             return None, None, None, None
         x, weight = ctx.saved_tensors

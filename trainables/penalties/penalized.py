@@ -1,7 +1,7 @@
 """The gradient of a loss with a gradient penalty, by one double backward.
 
-For a convolutional network this costs three plain gradients: 1 forward, 2 backward, 4 backward through the backward,
-and 2 for the gradients that arrive at the activations.
+For a convolutional network this costs nine forward passes, as much as three plain gradients: 1 forward, 2 backward, 4
+backward through the backward, and 2 for the gradients that arrive at the activations.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from trainables.penalties.scalar import norm
+from ire.optim.tensors.typed import vector_norm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,4 +49,4 @@ def _known(slopes: Iterable[Tensor | None]) -> list[Tensor]:
 
 def _squared_norm(slope: Tensor) -> Tensor:
     wide = torch.float64 if slope.dtype == torch.float64 else torch.float32
-    return norm(slope.detach(), dtype=wide).square()
+    return vector_norm(slope.detach(), dtype=wide).square()

@@ -31,8 +31,3 @@ def positions(outputs: Tensor) -> Tensor:
     """`outputs` (m, ..., C) as rows (n, C), in single precision at least: each prediction counts as an example."""
     rows = outputs.flatten(0, -2)
     return rows if rows.dtype == torch.float64 else rows.float()
-
-
-def norm(x: Tensor, *, dtype: torch.dtype | None = None) -> Tensor:
-    """The Euclidean norm, computed in `dtype`; `torch.linalg` has no types."""
-    return torch.linalg.vector_norm(x, dtype=dtype)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]

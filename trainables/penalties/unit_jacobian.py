@@ -6,7 +6,8 @@ In expectation ‖∇(f̄·u)‖² is ‖J‖²_F / C for the Jacobian J of the 
 import torch
 from torch import Tensor
 
-from trainables.penalties.scalar import MicroBatch, norm, positions
+from ire.optim.tensors.typed import vector_norm
+from trainables.penalties.scalar import MicroBatch, positions
 
 
 def unit_jacobian(micro_batch: MicroBatch) -> Tensor:
@@ -14,4 +15,4 @@ def unit_jacobian(micro_batch: MicroBatch) -> Tensor:
     mean = positions(micro_batch.outputs).mean(0)
     draws = micro_batch.generator
     u = torch.randn(len(mean), generator=draws, device=draws.device, dtype=torch.float64)
-    return mean @ (u / norm(u)).to(mean)
+    return mean @ (u / vector_norm(u)).to(mean)

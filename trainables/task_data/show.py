@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ire.optim.tensors.typed import numbers
 from ire.plain_values import is_list, is_mapping, is_tuple
 from ire.trial.scale import split_scale
 from trainables.data.batch import Batch, examples
@@ -70,7 +71,7 @@ def _show_images(task: SmallImageTask | ImageNetTask, sheet: Path, say: Say) -> 
     names = task.data.open(task=task.name).facts["classes"]
     for split in SPLITS:
         labels = task.splits.labels[split][task.splits.rows[split]]
-        counts = torch.bincount(labels, minlength=len(names)).numpy().tolist()
+        counts = numbers(torch.bincount(labels, minlength=len(names)))
         say(f"{split}: {len(labels):,} images, {_per_class(names, counts)}")
     raw = next(iter(task.train_batches(seed=0, start=0)))
     augmented = _as_bytes(task.prepared(raw)[0])

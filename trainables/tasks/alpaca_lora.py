@@ -17,6 +17,7 @@ from ire.trial.seeds import generator
 from trainables.data.prefetch import ahead
 from trainables.data.store import Store
 from trainables.data.text.instructions import Instructions
+from trainables.data.untyped import from_numpy
 from trainables.models.llama import Llama, logits
 from trainables.task import Batch, Task
 
@@ -98,7 +99,7 @@ class AlpacaLora(Task):
             text = tokens[ends[n - 1] if n else 0 : ends[n]][: self.context + 1]
             inputs[row, : len(text) - 1] = text[:-1]
             targets[row, answers[n] - 1 : len(text) - 1] = text[answers[n] :]
-        return torch.from_numpy(inputs), torch.from_numpy(targets)  # pyright: ignore[reportUnknownMemberType]
+        return from_numpy(inputs), from_numpy(targets)
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         targets = batch[1]

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ire.trial.seeds import generator
+from trainables.data.untyped import from_numpy
 from trainables.task import Batch, Task
 
 SIZES = {"train": 1077, "validation": 360, "test": 360}
@@ -76,8 +77,8 @@ def bundled() -> tuple[Tensor, Tensor]:
     scikit_learn = find_spec("sklearn")
     if scikit_learn is None or not scikit_learn.submodule_search_locations:
         raise ModuleNotFoundError("No module named 'sklearn'", name="sklearn")
-    # Its file alone: to import the package takes each worker longer than a trial does.
+    # Only its file: importing the package takes each worker longer than a trial.
     folder = Path(scikit_learn.submodule_search_locations[0])
     with gzip.open(folder / "datasets" / "data" / "digits.csv.gz", "rt") as lines:
-        table = torch.as_tensor(np.loadtxt(lines, delimiter=","))
+        table = from_numpy(np.loadtxt(lines, delimiter=","))
     return table[:, :-1].reshape(-1, 8, 8), table[:, -1].long()

@@ -23,7 +23,7 @@ def refresh_curvature(setup: Setup, update: Update, parts: list[Batch], step: in
                 with setup.autocast():
                     draw = Draw(generator=labels, rank=part, world_size=of)
                     loss = sampled_loss(setup.objective, setup.task, setup.model, batch, draw)
-                (loss / (count / examples(batch))).backward()  # pyright: ignore[reportUnknownMemberType] - torch has it in part
+                (loss / (count / examples(batch))).backward()  # pyright: ignore[reportUnknownMemberType] - torch's type is incomplete
     if isinstance(optimizer, IRE):
         optimizer.update_mask()
     else:

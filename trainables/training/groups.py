@@ -88,14 +88,15 @@ def grouped(method: Method, settings: Mapping[str, Any], model: nn.Module) -> li
         multiplier = base.multipliers.get(part)
         words = [of_kind[name]] * bool(base.takes) + [part] * bool(multiplier) + ["no decay"] * (not decays)
         key = (is_rest, decays, multiplier, of_kind[name] if base.takes else "")
-        group = Group(
-            name=" ".join(words) or "all",
-            parameters={},
-            is_rest=is_rest,
-            decays=decays,
-            multiplier=multiplier,
-        )
-        found.setdefault(key, group).parameters[name] = p
+        if key not in found:
+            found[key] = Group(
+                name=" ".join(words) or "all",
+                parameters={},
+                is_rest=is_rest,
+                decays=decays,
+                multiplier=multiplier,
+            )
+        found[key].parameters[name] = p
     groups = list(found.values())
     if groups and all(group.is_rest for group in groups):
         raise InvalidInput(

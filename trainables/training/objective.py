@@ -13,7 +13,7 @@ from trainables.task import Batch, Task
 
 
 class Draw(TypedDict):
-    """The labels that a curvature pass samples: a generator, and the number and count of equal slices of its draw."""
+    """The labels of a curvature pass: a generator, the index of the slice of its draw, and the number of slices."""
 
     generator: torch.Generator
     rank: int

@@ -142,7 +142,7 @@ def check_cost(method: Method, settings: Mapping[str, Any], *, horizon: int) -> 
 
 
 def check_count(method: Method, settings: Mapping[str, Any], taken: float) -> None:
-    """Raise `InvalidInput` if a step `taken` gradients costs more than the method declares."""
+    """Raise `InvalidInput` if a step that took `taken` gradients costs more than the method declares."""
     declared = method.gradients_per_step(settings)
     if taken > declared:
         raise InvalidInput(

@@ -35,7 +35,7 @@ def set_up(task: Task, spec: TrialSpec, *, device: torch.device, rank: int, worl
             f"--compile: {spec.method} differentiates twice, which a compiled model does not support; omit --compile"
         )
     torch.set_float32_matmul_precision("high" if spec.precision == "tf32" else "highest")
-    torch.manual_seed(derive_seed(spec.seed, "model"))  # pyright: ignore[reportUnknownMemberType] - torch has it in part
+    torch.manual_seed(derive_seed(spec.seed, "model"))  # pyright: ignore[reportUnknownMemberType] - torch's type is incomplete
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     model = model_on(task, device)

@@ -36,8 +36,8 @@ def check_stream(task: Task, *, seed: int) -> None:
         )
     if not equal(second, from_one):
         raise InvalidInput(
-            f"{task.name}: train_batches(seed={seed}, start=1) does not begin with the second batch of start=0, which "
-            f"a shuffled DataLoader never does; {RULE}: {REMEDY}"
+            f"{task.name}: train_batches(seed={seed}, start=1) does not begin with the second batch of start=0 (a "
+            f"shuffled DataLoader never repeats it); {RULE}: {REMEDY}"
         )
     for batch in (first, second):
         _check_size(task, batch)

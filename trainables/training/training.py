@@ -259,15 +259,16 @@ class Training:
     def begin_with(self, prefix: dict[str, Any]) -> None:
         """Continue from the state of another trial that is the same up to its step (`trainables.training.prefix`)."""
         self._load(prefix)
-        if self.reports and self.reports[-1]["step"] == self.step:  # the two trials may differ in IRE's state
+        if (
+            self.reports and self.reports[-1]["step"] == self.step
+        ):  # the other may boost from here on, and this one later
             self.reports[-1] = cast(
                 Report, self.reports[-1] | of_ire(self.optimizer, start=self.start, step=self.step)
             )
 
     def _load(self, state: dict[str, Any]) -> None:
-        lost = cast(
-            Any, self.model.load_state_dict(state["model"], strict=False)
-        )  # torch does not type its fields
+        # torch does not type its fields
+        lost = cast(Any, self.model.load_state_dict(state["model"], strict=False))
         if lost.unexpected_keys or set(lost.missing_keys) - self._frozen:
             raise RuntimeError(f"the checkpoint does not fit the model: {lost}")
         self.optimizer.load_state_dict(regrouped(state["optimizer"], self.optimizer.param_groups))

@@ -52,7 +52,7 @@ class OfAMicroBatch:
 
 @dataclass(frozen=True)
 class Recorded:
-    """The norm of another run at its last report up to this step, or at its first report before that."""
+    """The norm of another run at its last report up to this step, or at its first one if this step comes before it."""
 
     norms: Sequence[tuple[int, float]]
     """(steps taken, ‖∇L_M‖) in rising steps."""

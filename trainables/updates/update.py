@@ -65,7 +65,7 @@ class Update(ABC):
         """This worker's part of a whole batch, in micro-batches, on the device of the batch."""
 
     def labels_of(self, index: int) -> tuple[int, int, int]:
-        """The sampled labels of part `index`: the number of the draw, and the number and count of its equal slices."""
+        """The labels of part `index`: the number of the draw, the index of this worker's slice, and of how many."""
         return index, self.setup.rank, self.setup.world_size
 
     @abstractmethod

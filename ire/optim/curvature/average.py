@@ -1,14 +1,12 @@
 """A running average of the curvature: one sampled batch is very noisy, several are less so."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from ire.optim.tensors.shards import Alone, Spread
-
-# torch has its type in part
-_norm: Callable[..., Tensor] = torch.linalg.vector_norm  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+from ire.optim.tensors.typed import vector_norm
 
 
 def average_in(
@@ -42,5 +40,5 @@ def _usable(score: Tensor, squared: bool) -> bool:
     if not score.numel():
         return True
     wide = torch.promote_types(score.dtype, torch.float32)
-    largest = _norm(score, float("inf"), dtype=wide)
+    largest = vector_norm(score, float("inf"), dtype=wide)
     return bool((largest.square() if squared else largest).isfinite())

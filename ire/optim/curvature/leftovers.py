@@ -67,7 +67,7 @@ def announced(loss: Tensor) -> Tensor:
                 owner._leftovers.note(others, own)  # pyright: ignore[reportPrivateUsage]
 
     # It holds no part of the graph, which would then never be freed.
-    loss.register_hook(note)  # pyright: ignore[reportUnknownMemberType] - torch has it in part
+    loss.register_hook(note)  # pyright: ignore[reportUnknownMemberType] - torch's type is incomplete
     return loss
 
 

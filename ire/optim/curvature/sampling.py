@@ -80,7 +80,7 @@ def sampled_nll(
         labels = draw(logits.detach(), generator, rank, world_size)
         losses = _element_losses(logits, labels, likelihood, variance)
         importance = _importance_of_elements(logits, targets, weight, pos_weight)
-        if counts is not None:  # before the product: the root of an ignored element may be NaN
+        if counts is not None:  # before the product: the root of an ignored element's importance may be NaN
             losses, importance = losses[counts], None if importance is None else importance[counts]
         return announced((losses if importance is None else losses * importance.sqrt()).mean())
 

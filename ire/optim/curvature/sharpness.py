@@ -21,7 +21,7 @@ from ire.optim.curvature.gradients import grad
 from ire.optim.curvature.leftovers import unannounced
 from ire.optim.curvature.sampling import positions, sampled_nll
 
-# torch has its type in part
+# torch's type is incomplete
 _eigh: Callable[[Tensor], tuple[Tensor, Tensor]] = torch.linalg.eigh  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
 Losses = Sequence[Callable[[], Tensor]]

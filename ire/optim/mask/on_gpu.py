@@ -31,6 +31,7 @@ from ire.optim.tensors.tiles import (
     to_device,
     triton_type,
 )
+from ire.optim.tensors.typed import numbers
 
 DIGITS = ((24, 7), (18, 6), (12, 6), (6, 6), (0, 6))
 """(shift, width) in bits of a magnitude in single precision, leading digit first."""
@@ -125,7 +126,7 @@ def _ranked(
 
 def _read(found: Tensor) -> list[int]:
     """The cells on the host, which synchronises."""
-    return found.tolist()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - torch has it in part
+    return numbers(found)
 
 
 def _cell(seen: Sequence[int], which: Any) -> int:
@@ -255,4 +256,4 @@ def _programs(lot: Lot) -> int:
 def _multiprocessors(device: torch.device) -> int:
     if device.type != "cuda":
         return 1
-    return torch.cuda.get_device_properties(device).multi_processor_count  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - torch has it in part
+    return torch.cuda.get_device_properties(device).multi_processor_count  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - torch's type is incomplete

@@ -16,6 +16,7 @@ from torch import Tensor
 from ire.optim.mask.keys import Keys
 from ire.optim.mask.radix import Picker, Total, kth_key
 from ire.optim.tensors.blocks import COUNT_BLOCK, Scratch, blocks
+from ire.optim.tensors.typed import numbers
 
 SAMPLE_STRIDE = 61
 """One value in this many is sampled; a prime, so that no column of a matrix is preferred."""
@@ -67,7 +68,7 @@ def kth_smallest(
 def _bracket(vectors: Vectors, k: int, keys: Keys, total: Total) -> tuple[int, int] | None:
     """(first, end): the k-th very probably lies in [first, end); None if unknown."""
     sizes = [[len(vector), len(vector[::SAMPLE_STRIDE])] for vector in vectors()] or [[0, 0]]
-    counts: list[int] = total(torch.tensor(sizes, device="cpu").sum(0)).tolist()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    counts: list[int] = numbers(total(torch.tensor(sizes, device="cpu").sum(0)))
     number, sampled = counts
     if sampled < SMALLEST_SAMPLE:
         return None
@@ -122,7 +123,7 @@ def _survey(vectors: Vectors, first: int, end: int, keys: Keys, total: Total) ->
         if few is not None:
             few.append(torch.cat(found))
     counts = total(torch.tensor([below, sum(here), infinite, too_many], device="cpu"))
-    everywhere: list[int] = counts.tolist()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    everywhere: list[int] = numbers(counts)
     below, inside, infinite, too_many = everywhere
     return None if too_many else _Survey(below, inside, not infinite, here, few)
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from ire.optim.steps.arithmetic import Number
 from ire.optim.steps.boost import Boost
 from ire.optim.steps.rules import Movement, Numbers, Rule
+from ire.optim.tensors.typed import numbers
 
 GraphInput = tuple[
     Numbers, Number | None, list[tuple[Tensor, Tensor, tuple[Tensor, ...], Tensor | None, bool]]
@@ -65,7 +66,7 @@ def _steps_taken(moves: Sequence[Movement]) -> list[float]:
     counts = [move.state.get("step", 0) for move in moves]
     devices = {count.device if isinstance(count, Tensor) else None for count in counts}
     if len(devices) == 1 and None not in devices:
-        return torch.stack([count.reshape(()) for count in counts]).tolist()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        return numbers(torch.stack([count.reshape(()) for count in counts]))
     return [float(count) for count in counts]
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ire.optim.tensors.typed import numbers
+
 
 class Counters:
     """`state["step"]` of some parameters: a tensor, a number, or missing, which counts as 0 and stays missing."""
@@ -60,5 +62,5 @@ class Counters:
 def _values(counters: Sequence[Tensor]) -> Sequence[float]:
     on_one_gpu = counters[0].device.type != "cpu" and len({c.device for c in counters}) == 1
     if on_one_gpu:
-        return torch.stack([c.reshape(()) for c in counters]).tolist()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        return numbers(torch.stack([c.reshape(()) for c in counters]))
     return [float(counter) for counter in counters]

@@ -22,7 +22,7 @@ from ire.optim.tensors.blocks import memory_order
 from ire.optim.tensors.identity import same
 from ire.optim.tensors.tiles import KINDS
 
-_VALUES = dict[str, object].values
+_VALUES = dict[str, object].values  # `dict.values`, typed
 
 
 @dataclass

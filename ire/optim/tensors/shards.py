@@ -12,6 +12,8 @@ from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor
 
+from ire.optim.tensors.typed import numbers
+
 
 def local(tensor: Tensor) -> Tensor:
     """This worker's part, sharing memory; an ordinary tensor is its own part."""
@@ -55,7 +57,7 @@ class Alone:
         """How many ties each parameter's part takes on this worker; `equal` counts the ties it has."""
         before = equal.cumsum(0) - equal
         quota = torch.minimum((ties - before).clamp(min=0), equal)
-        return quota.tolist()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - torch has it in part
+        return numbers(quota)
 
 
 class Spread:
@@ -77,7 +79,7 @@ class Spread:
     def quotas(self, equal: Tensor, parameters: Sequence[Tensor], ties: int) -> list[int]:
         """Ties go to parameters in order, inside one to its parts in the order of the mesh."""
         table = torch.zeros(len(parameters), self.mesh.size(), dtype=torch.int64, device="cpu")
-        counts: list[int] = equal.tolist()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        counts: list[int] = numbers(equal)
         for row, (mine, count) in enumerate(zip(self.counted(parameters), counts, strict=True)):
             table[row, part_number(parameters[row])] = count if mine else 0
         table = self.total(table)

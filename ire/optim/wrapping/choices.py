@@ -185,8 +185,8 @@ def _names_of(named_parameters: Iterable[tuple[str, Tensor]] | None) -> dict[Ten
         names = {p: name for name, p in named_parameters or ()}
     except (TypeError, ValueError) as error:
         raise ValueError(mistake) from error
-    are_pairs = (isinstance(p, Tensor) and isinstance(name, str) for p, name in names.items())  # pyright: ignore[reportUnnecessaryIsInstance] - the user gave them
-    if not all(are_pairs):
+    are_pairs = all(isinstance(p, Tensor) and isinstance(name, str) for p, name in names.items())  # pyright: ignore[reportUnnecessaryIsInstance] - the user gave them
+    if not are_pairs:
         raise ValueError(mistake)
     return names
 

@@ -22,7 +22,7 @@ def of_group(group: dict[str, Any], name: str, default: Any, base: Optimizer) ->
     """The group's setting for IRE, else the default.
 
     A name that is an option of the base belongs to the base: MARS and AdaGO have a `gamma`, schedule-free optimizers
-    keep an `lr_max` in their groups. Of several bases the group's own counts.
+    keep an `lr_max` in their groups. With several bases, the one that owns the group decides.
     """
     owners = bases_of(base)
     if len(owners) > 1:

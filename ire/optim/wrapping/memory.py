@@ -150,7 +150,7 @@ def _loaded(saved: Tensor, p: Tensor, table: str, *, bits: bool) -> Tensor:
     if saved.shape != shape:
         raise ValueError(
             f"the state dict has {table} of shape {tuple(saved.shape)} instead of {tuple(shape)}: it is damaged, or "
-            "was saved by another number of workers, which needs torch.distributed.checkpoint"
+            "was saved by another number of workers; use torch.distributed.checkpoint for that"
         )
     if bits:
         saved = from_bits(saved, part.shape)

@@ -44,13 +44,13 @@ class Settings:
     """Whether checkpoints hold masks as bits."""
 
     def __post_init__(self) -> None:
-        is_step = isinstance(self.start, int)  # pyright: ignore[reportUnnecessaryIsInstance] - callers may have no types
-        kappa = kappa_at(self.kappa, self.start) if is_step else self.kappa
+        is_whole = isinstance(self.start, int)  # pyright: ignore[reportUnnecessaryIsInstance] - callers may have no types
+        kappa = kappa_at(self.kappa, self.start) if is_whole else self.kappa
         check_range(kappa, self.gamma, self.lr_max)
         for name in ("boost_weight_decay", "compile", "pack_masks"):
             check_switch(name, getattr(self, name))
-        is_known = self.by_name is None or callable(self.by_name) or isinstance(self.by_name, Mapping)  # pyright: ignore[reportUnnecessaryIsInstance]
-        if not is_known:
+        is_by_name = self.by_name is None or callable(self.by_name) or isinstance(self.by_name, Mapping)  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not is_by_name:
             raise ValueError(
                 'by_name must be a dict of settings by pattern, as in {"*norm*": {"kappa": 0}}, or a function of a '
                 f"parameter's name, got {self.by_name!r}"

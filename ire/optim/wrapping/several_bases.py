@@ -88,7 +88,7 @@ class SeveralBases(Optimizer):
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """Parameters and groups, numbered across the bases; entries in another form (of Lookahead) are in `own`."""
+        """Parameters and groups, numbered across the bases; a state dict in another form (Lookahead's) is in `own`."""
         state: dict[int, Any] = {}
         groups: list[dict[str, Any]] = []
         own_forms: dict[int, dict[str, Any]] = {}

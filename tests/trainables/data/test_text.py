@@ -205,7 +205,9 @@ def test_damaged_data_is_named_and_repaired_from_its_source_but_never_replaced_b
     prepare("minipile-llama119m", **asked)
     index = open_store(data / "minipile", remedy="").index
     damage(data / "minipile" / "train.bin")
-    with pytest.raises(InvalidInput, match=r"train\.bin.*with --from or --tokenizer, give them again"):
+    with pytest.raises(
+        InvalidInput, match=r"train\.bin.*with --from or --tokenizer, give them again, otherwise delete"
+    ):
         prepare("minipile-llama119m", say=quiet)
     prepare("minipile-llama119m", **asked)
     repaired = open_store(data / "minipile", remedy="")

@@ -95,12 +95,12 @@ class Cifar(DataSet):
         return np.frombuffer(images, np.uint8).reshape(-1, 3, SIDE, SIDE), np.array(labels, np.uint8)
 
     def download(self, into: Path, say: Say) -> Path:
-        torchvision = torchvision_datasets()
+        datasets = torchvision_datasets()
         say(f"downloading {self.name} into {into}")
         into.mkdir(parents=True, exist_ok=True)
-        dataset = getattr(torchvision, self.name.upper())
+        dataset = getattr(datasets, self.name.upper())
         try:
-            torchvision.utils.download_url(dataset.url, str(into), dataset.filename, dataset.tgz_md5)
+            datasets.utils.download_url(dataset.url, str(into), dataset.filename, dataset.tgz_md5)
         except (OSError, RuntimeError) as error:
             raise InvalidInput(
                 f"cannot download {self.name} ({error}); get it elsewhere and give --from FOLDER: {self.accepts}"

@@ -59,11 +59,11 @@ class FashionMnist(DataSet):
             return DEBIAN
         say(f"downloading {self.name} into {into}")
         into.mkdir(parents=True, exist_ok=True)
-        torchvision = torchvision_datasets()
-        original = torchvision.FashionMNIST
+        datasets = torchvision_datasets()
+        original = datasets.FashionMNIST
         try:
             for file, md5 in original.resources:
-                torchvision.utils.download_url(original.mirrors[0] + file, str(into), file, md5)
+                datasets.utils.download_url(original.mirrors[0] + file, str(into), file, md5)
         except (OSError, RuntimeError) as error:
             raise InvalidInput(
                 f"cannot download {self.name} ({error}); run `apt install dataset-fashion-mnist` (Debian), or give "

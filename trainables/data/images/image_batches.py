@@ -15,6 +15,7 @@ from torch import Tensor
 from ire.invalid_input import InvalidInput
 from ire.trial.seeds import generator
 from trainables.data.store import Store
+from trainables.data.untyped import from_numpy
 
 Batch = tuple[Tensor, ...]
 
@@ -31,7 +32,7 @@ class ImageSplits:
     def batch(self, split: str, picked: Tensor) -> Batch:
         """Images (b, ...) uint8 and labels (b,) int64 of the positions `picked` within a split."""
         rows = self.rows[split][picked.numpy()]
-        return torch.as_tensor(self.images[split][rows]), self.labels[split][rows]
+        return from_numpy(self.images[split][rows]), self.labels[split][rows]
 
     def size(self, split: str) -> int:
         return len(self.rows[split])
@@ -50,9 +51,7 @@ def hold_out(
         (store.array(f"{split}-{what}"), store.array(f"{split}-labels")) for split in ("train", "test")
     )
     images = {"train": train[0], "validation": train[0], "test": test[0]}
-    labels = {
-        name: torch.as_tensor(np.array(part[1])).long() for name, part in (("train", train), ("test", test))
-    }
+    labels = {name: from_numpy(np.array(part[1])).long() for name, part in (("train", train), ("test", test))}
     labels["validation"] = labels["train"]
     validation = round(fraction * len(train[1]))
     order = torch.randperm(len(train[1]), generator=generator(seed)).numpy()

@@ -9,7 +9,6 @@ Pillow is imported when used.
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from ire.invalid_input import InvalidInput
@@ -25,6 +24,7 @@ from trainables.data.images.imagenet_files import (
 from trainables.data.images.open_image import rgb_image
 from trainables.data.originals import Say, check_archive, unpack
 from trainables.data.store import Store, write_store
+from trainables.data.untyped import from_numpy
 
 DRAWS = 5  # uniform numbers per image: area, aspect, row, column, mirror
 AREA = (0.08, 1.0)
@@ -50,7 +50,7 @@ class ImageNet(DataSet):
         )
 
     def convert(self, source: Path, say: Say, *, into: Path | None = None, how: Reading = AS_USUAL) -> Store:
-        self.check_is_text(how)
+        self.check_options(how)
         into = into or self.folder
         if source.is_dir():
             return self.read(source, say, into=into)
@@ -139,7 +139,7 @@ def random_window(path: Path, draws: np.ndarray, side: int) -> Tensor:
         box = (left, top, left + width, top + height)
         image = opened.resize((side, side), Image.Resampling.BILINEAR, box)
     pixels = np.asarray(image)
-    return torch.as_tensor((pixels[:, ::-1] if draws[4] < 0.5 else pixels).transpose(2, 0, 1).copy())
+    return from_numpy((pixels[:, ::-1] if draws[4] < 0.5 else pixels).transpose(2, 0, 1).copy())
 
 
 def middle(path: Path, side: int) -> Tensor:
@@ -152,4 +152,4 @@ def middle(path: Path, side: int) -> Tensor:
         image = opened.resize((width, height), Image.Resampling.BILINEAR)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     pixels = np.asarray(image.crop((left, top, left + side, top + side)))
-    return torch.as_tensor(pixels.transpose(2, 0, 1).copy())
+    return from_numpy(pixels.transpose(2, 0, 1).copy())

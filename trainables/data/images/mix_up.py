@@ -5,12 +5,13 @@ import torch
 from torch import Tensor
 
 from ire.trial.seeds import derive_seed
+from trainables.data.untyped import from_numpy
 
 
 def mixing_shares(count: int, alpha: float, *seed: object) -> Tensor:
     """λ ~ Beta(alpha, alpha) for each pair of neighbours, (count,), equal in both; a pure function of `seed`."""
     draws = np.random.default_rng(derive_seed(*seed)).beta(alpha, alpha, (count + 1) // 2)
-    return torch.as_tensor(draws).float().repeat_interleave(2)[:count]
+    return from_numpy(draws).float().repeat_interleave(2)[:count]
 
 
 def mix_pairs(images: Tensor, labels: Tensor, share: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -9,11 +9,11 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from ire.optim.tensors.typed import numbers
 from trainables.data.images.image_ops import OPERATIONS
 
-AUTO_DRAWS = (
-    5  # uniform numbers per image: the policy; for each operation, whether it is applied, and its sign
-)
+AUTO_DRAWS = 5
+"""Uniform numbers per image: the policy; for each operation, whether it is applied, and its sign."""
 
 # The policy found on CIFAR-10: (operation, probability, magnitude) twice (Cubuk et al. 2019, Table 7).
 CIFAR10_POLICY: tuple[tuple[tuple[str, float, int | None], tuple[str, float, int | None]], ...] = (
@@ -83,9 +83,9 @@ def auto_augment(images: Tensor, draws: Tensor) -> Tensor:
     if images.device.type != "cpu":
         return auto_augment_on_device(images, draws)
     chosen, *rest = draws.cpu().unbind(1)
-    policies = [CIFAR10_POLICY[int(draw * len(CIFAR10_POLICY))] for draw in chosen.numpy().tolist()]
+    policies = [CIFAR10_POLICY[int(draw * len(CIFAR10_POLICY))] for draw in numbers(chosen)]
     for turn in range(2):
-        whether, sign = (part.numpy().tolist() for part in rest[2 * turn : 2 * turn + 2])
+        whether, sign = (numbers(part) for part in rest[2 * turn : 2 * turn + 2])
         operations = [
             (name, step) if draw < probability else ("Identity", None)
             for (name, probability, step), draw in zip((p[turn] for p in policies), whether, strict=True)
@@ -105,9 +105,9 @@ def rand_augment(images: Tensor, draws: Tensor, *, strength: int) -> Tensor:
         return rand_augment_on_device(images, draws, strength=strength)
     for which, sign in draws.cpu().view(len(draws), -1, 2).permute(1, 2, 0):
         operations = [
-            (RAND_OPERATIONS[int(draw * len(RAND_OPERATIONS))], strength) for draw in which.numpy().tolist()
+            (RAND_OPERATIONS[int(draw * len(RAND_OPERATIONS))], strength) for draw in numbers(which)
         ]
-        images = _applied(images, operations, sign.numpy().tolist(), steps=31)
+        images = _applied(images, operations, numbers(sign), steps=31)
     return images
 
 

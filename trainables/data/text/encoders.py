@@ -48,7 +48,7 @@ class BytePairs:
 
     @classmethod
     def learnt(cls, pieces: Iterable[Piece], vocabulary: int) -> "BytePairs":
-        """A byte-level encoding of `size` tokens, learnt from the first 50 million characters."""
+        """A byte-level encoding of `vocabulary` tokens, learnt from the first 50 million characters."""
         from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
         tokenizer = Tokenizer(models.BPE())

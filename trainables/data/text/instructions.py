@@ -45,18 +45,18 @@ class Instructions(DataSet):
         return "alpaca_data.json, or .parquet files with the columns instruction, input and output"
 
     def fetch(self, downloads: Path, say: Say, *, into: Path, how: Reading) -> Store:
-        self.check_is_text(how)
+        self.check_options(how)
         return self._stored(self._hub(), self.repository, say, how, into)
 
     def convert(self, source: Path, say: Say, *, into: Path | None = None, how: Reading = AS_USUAL) -> Store:
-        self.check_is_text(how)
+        self.check_options(how)
         into = into or self.folder
         if source.is_file() and not is_archive(source):
             return self._stored(self._local(source), source, say, how, into)
         with unpacked(source, into, say) as folder:
             return self._stored(self._local(folder), folder, say, how, into)
 
-    def check_is_text(self, how: Reading) -> None:
+    def check_options(self, how: Reading) -> None:
         if how.glob is not None:
             raise InvalidInput(f"--glob {how.glob!r}: is for text data sets, and {self.name} is not one")
 

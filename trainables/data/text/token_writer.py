@@ -51,7 +51,8 @@ def write_tokens(
     missing = [split for split in SPLITS if split not in present]
     size, limit = source.limit(held_out)
     if missing:
-        say(f"{held_out:.2%} of the training text is held out for {' and for '.join(missing)}")
+        each = " each" if len(missing) > 1 else ""
+        say(f"{held_out:.2%} of the training text is held out for {' and '.join(missing)}{each}")
     identity = f"2 {source} {encoder.name} {encoder.vocabulary} {encoder.dtype} {held_out}"
     progress = _Progress(folder, identity=identity, width=np.dtype(encoder.dtype).itemsize)
     for split in present:

@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 from ire.invalid_input import InvalidInput
+from ire.optim.tensors.typed import numbers
 from ire.trial.seeds import generator
+from trainables.data.untyped import from_numpy
 
 
 def random_windows(
@@ -33,8 +35,8 @@ def spaced_windows(tokens: np.ndarray, *, context: int, count: int, batch_size: 
 
 def windows(tokens: np.ndarray, offsets: Tensor, context: int) -> Tensor:
     """The context + 1 tokens from each of the `offsets` (b,), as (b, context + 1) int32."""
-    rows = [tokens[offset : offset + context + 1] for offset in offsets.numpy().tolist()]
-    return torch.as_tensor(np.stack(rows).astype(np.int32))
+    rows = [tokens[offset : offset + context + 1] for offset in numbers(offsets)]
+    return from_numpy(np.stack(rows).astype(np.int32))
 
 
 def _check(tokens: np.ndarray, context: int) -> None:
