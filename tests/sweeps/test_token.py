@@ -2,10 +2,12 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -31,12 +33,12 @@ def home(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def head(home, tmp_path_factory):
+def head(home):
     """`ray start --head`, which asks for the user's token; its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    folder = tmp_path_factory.mktemp("r")
+    folder = tempfile.mkdtemp(prefix="ray-")  # short: sockets are below it
     options = ["--node-ip-address=127.0.0.1", f"--port={port}", f"--temp-dir={folder}", "--num-cpus=1"]
     options += ["--include-dashboard=false", "--object-store-memory=80000000", "--disable-usage-stats"]
     process = subprocess.Popen(
@@ -47,12 +49,16 @@ def head(home, tmp_path_factory):
         start_new_session=True,
     )
     deadline = time.monotonic() + 120
+    lines = []
     for line in process.stdout:
+        lines.append(line)
         if "Ray runtime started" in line or time.monotonic() > deadline:
             break
+    assert "Ray runtime started" in lines[-1], "".join(lines)
     yield f"127.0.0.1:{port}"
     os.killpg(process.pid, signal.SIGKILL)  # an orderly end takes half a minute
     process.wait()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def joined(address, **environment):
