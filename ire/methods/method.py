@@ -42,7 +42,9 @@ def parse_method(name: str, *, where: str = "") -> Method:
     try:
         return _parsed(name)
     except InvalidInput as error:
-        raise InvalidInput(f"{error} (in {where})") if where else error from error
+        if not where:
+            raise
+        raise InvalidInput(f"{error} (in {where})") from error
     except KeyError:
         raise _unknown(name, where) from None
 

@@ -11,6 +11,7 @@ import pytest
 from typer.core import TyperGroup
 
 from ire.invalid_input import InvalidInput
+from ire.methods.method import parse_method
 from ire.sweeps.command.commands import Commands
 from ire.sweeps.command.failures import EndOfInput, explained, run
 from ire.sweeps.experiments.train_one import train_one
@@ -93,6 +94,18 @@ def test_what_a_users_module_cannot_import_is_shown_with_its_line(text, line, tm
     told = capsys.readouterr().err
     assert told.startswith(f"ire: task 'imports{line}:Mine': cannot import")
     assert told.endswith(f"in {tmp_path}/imports{line}.py, line {line}, in <module>\n")
+
+
+@pytest.mark.parametrize("name", ["not_there_at_all:Mine", "torch.optim:NAdamm", "torch.nn:Linear"])
+def test_an_optimizer_class_that_does_not_exist_ends_the_command_with_one_line(name, capsys):
+    assert run(lambda: parse_method(name)) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_mistake_whose_causes_form_a_circle_is_shown():
+    first, second = InvalidInput("no"), ValueError("why")
+    first.__cause__, second.__cause__ = second, first
+    assert explained(first) == ("no", 2)
 
 
 def test_an_optimizer_of_ones_own_that_cannot_be_built_is_shown_with_its_line(tmp_path, monkeypatch, capsys):

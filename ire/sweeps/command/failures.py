@@ -77,11 +77,11 @@ def explained(error: BaseException) -> tuple[str, int]:
 
 def _theirs(error: InvalidInput) -> str:
     """The place in a user's module where the cause of a reported mistake arose, if there is one."""
-    cause = error.__cause__
-    while cause is not None:
+    seen: list[BaseException] = [error]
+    while (cause := seen[-1].__cause__) is not None and cause not in seen:  # a user's code may close a circle
         if place := place_of_the_user(cause):
             return f"\nin {visible(place)}"
-        cause = cause.__cause__
+        seen.append(cause)
     return ""
 
 
