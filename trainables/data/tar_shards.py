@@ -22,7 +22,7 @@ from torch.utils.data import Dataset
 
 from ire.invalid_input import InvalidInput
 from trainables.data.images.open_image import SUFFIXES, rgb_image
-from trainables.data.originals import check_no_pointer
+from trainables.data.originals import WholeMember, check_no_pointer
 from trainables.data.untyped import from_numpy
 
 KEY = "__key__"
@@ -66,6 +66,7 @@ class TarShards(Dataset[Any]):
         return len(self._examples)
 
     def __getitem__(self, number: int) -> Any:
+        number = range(len(self))[number]  # negative ones count from the end, as in a list
         first = self._examples[number]
         last = self._examples[number + 1] if number + 1 < len(self) else len(self._members["shard"])
         example: dict[str, Any] = {KEY: self._keys[number]}
@@ -84,8 +85,13 @@ class TarShards(Dataset[Any]):
         check_no_pointer(path)
         key = None
         try:
-            with tarfile.open(path, "r:") as archive:
+            with tarfile.open(path, "r:", tarinfo=WholeMember) as archive:
                 for member in archive:
+                    if member.islnk() or member.issym() or member.issparse():
+                        raise InvalidInput(
+                            f"{path}: {member.name!r} is a link or a sparse file, which cannot be read by its place; "
+                            "write the shard anew, as with `tar --dereference --hard-dereference`"
+                        )
                     if not member.isfile():
                         continue
                     folder, _, name = member.name.rpartition("/")

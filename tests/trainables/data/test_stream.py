@@ -158,6 +158,9 @@ def test_the_examples_of_tar_shards_are_read_by_number(tmp_path):
     pairs = TarShards(f"{tmp_path}/train-*.tar", transform=lambda example: (example["png"], example["cls"]))
     images, labels = taken(batches(pairs, batch_size=5, seed=2, start=3), 1)[0]
     assert torch.equal(images[:, 0, 0, 0] % 3, labels)
+    assert shards[-1]["cls"] == 29 % 3
+    with pytest.raises(IndexError):
+        shards[30]
     assert pairs.fingerprint == shards.fingerprint != TarShards(tmp_path / "train-00.tar").fingerprint
 
 
@@ -171,6 +174,16 @@ def test_a_damaged_or_absent_shard_is_named(tmp_path):
     for name, message in (("b", "truncated|not a whole"), ("c", "Git LFS pointer"), ("d", "no file")):
         with pytest.raises(InvalidInput, match=rf"{name}\.tar.*({message})"):
             TarShards(tmp_path / f"{name}.tar")
+
+
+def test_a_link_in_a_shard_is_not_a_missing_column(tmp_path):
+    write_shard(tmp_path / "a.tar", range(2))
+    with tarfile.open(tmp_path / "a.tar", "a") as archive:
+        link = tarfile.TarInfo("some/0002.png")
+        link.type, link.linkname = tarfile.LNKTYPE, "some/0000.png"  # as tar writes a file that it has seen
+        archive.addfile(link)
+    with pytest.raises(InvalidInput, match=r"'some/0002\.png' is a link .*--hard-dereference"):
+        TarShards(tmp_path / "a.tar")
 
 
 def test_windows_of_token_files_do_not_span_two_files(tmp_path):

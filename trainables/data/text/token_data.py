@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ire.invalid_input import InvalidInput
 from trainables.data.dataset import AS_USUAL, DataSet, Reading
-from trainables.data.originals import Say, files_below, is_archive, unpacked
+from trainables.data.originals import Say, files_below, folders_in, is_archive, unpacked
 from trainables.data.store import Store, write_index
 from trainables.data.text.encoders import BytePairs, Words, byte_pairs
 from trainables.data.text.split_names import SPLITS, split_of_path
@@ -144,7 +144,7 @@ def _saved_below(root: Path) -> Path | None:
         return None
     if SavedText.is_at(root):
         return root
-    inner = [path for path in root.iterdir() if path.is_dir()]
+    inner = folders_in(root)
     return inner[0] if len(inner) == 1 and SavedText.is_at(inner[0]) else None
 
 
