@@ -74,7 +74,7 @@ def outcome(
                 any(v.verdict == SLOWER for v in verdicts.values()),
                 covers(hardest[0], line.truth),
                 np.log(hardest[0].ratio.value),
-                power(hardest[1][:, 0], studies=count).least_detectable,
+                power(hardest[1], studies=count).least_detectable,
             )
         )
     faster, slower, covered, logs, least = zip(*rows, strict=True)

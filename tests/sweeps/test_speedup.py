@@ -75,6 +75,15 @@ def test_the_monotone_curve_is_that_of_pooling_adjacent_violators():
         ([4.0, 2.0, 3.0, 1.0], 1.5, 4.0, WITHIN),  # from the pooled 2.5 down to 1
         ([3.0, 3.0, 3.0, 3.0], 0.1, 4.0, ABOVE),  # a baseline that does not profit from time at all
         ([3.0, 3.0, 3.0, 3.0], -0.1, 0.5, BELOW),
+        (
+            [2.0, 3.0, 3.5, 4.0],
+            0.5,
+            4.0,
+            UNKNOWN,
+        ),  # overfitting: the baseline ends lower after half the steps
+        ([2.5, 3.0, 3.0, 3.0], 0.5, 4.0, UNKNOWN),  # or as low
+        ([2.0, 3.0, 3.5, 4.0], 1.1, 4.0, ABOVE),  # lower than the baseline after any number of steps
+        ([2.0, 3.0, 3.5, 4.0], -0.5, 0.5, BELOW),
     ],
 )
 def test_the_equal_horizon_by_hand(losses, gain, horizon, censored):
@@ -306,6 +315,13 @@ def test_holm_by_hand(values, rejected):
     found, levels = holm(values, 0.05)
     assert found == set(rejected)
     assert all((value <= levels[name]) == (name in found) for name, value in values.items())
+
+
+def test_the_order_of_names_does_not_matter_to_holm():
+    values = {"a": 0.001, "b": 0.01, "c": 0.01, "d": 0.2}
+    found, levels = holm(values, 0.05)
+    assert (found, levels["b"], levels["c"]) == ({"a", "b", "c"}, 0.05 / 3, 0.05 / 3)
+    assert holm(dict(reversed(values.items())), 0.05) == (found, levels)
 
 
 def test_more_methods_need_more_evidence():

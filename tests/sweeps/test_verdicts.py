@@ -196,6 +196,42 @@ def test_a_lost_confirm_run_in_any_study_makes_no_verdict(sweep):
     assert "diverged or failed: sgd-ire 1." in told_by(plan, records, comparison)
 
 
+def test_the_runs_that_are_left_do_not_make_a_configuration_end_lower(tmp_path):
+    plan = make_plan(methods=METHODS, confirm_seeds=5, curve=(0.5,), rules=RULES, space=space_with(SPACE))
+    records = SimpleNamespace(trials=simulate(plan, tmp_path).records.trials, runs=[])
+
+    def told(speed, *lost):
+        own = without(records, lambda t: (t.arm, t.stage) in [(m, CONFIRM) for m in lost] and t.number == 0)
+        comparison = judged(plan, own, speeds={"sgd-ire": speed, "sam-sgd": 0.9})
+        results = SimpleNamespace(plan=plan, records=own, comparison=comparison)
+        return headline(results).split(".")[0], next(
+            line[1] for line in result_table(results).lines if line[0] == "sgd-ire"
+        )
+
+    baselines = "sgd", "sam-sgd"
+    assert told(1.8) == (
+        "digits: the configurations found for sgd-ire end lower than the one found for sgd",
+        "ends lower",
+    )
+    assert told(1.8, "sgd-ire")[1] == "not shown"
+    assert told(0.5, "sgd-ire")[1] == "ends higher", "in spite of it"
+    assert told(0.5, *baselines)[1] == "not shown"
+    assert told(1.8, *baselines)[1] == "ends lower", "in spite of it"
+
+
+def test_a_baseline_that_ends_lower_at_a_shorter_horizon_keeps_a_method_from_being_faster(sweep):
+    plan, records = sweep
+    judged(plan, records, speeds={"sgd-ire": 1.8})
+    for run in records.trials.values():
+        if (run.stage, run.spec.horizon) == (CURVE, 24):
+            run.reports[-1]["test_loss"] = 2.0  # SGD ends at 3 after 48 steps, sgd-ire at 2.15
+    comparison = compare(plan, records)
+    assert verdicts(comparison)["step"] == "not shown"
+    assert "sgd-ire ends better than sgd after as many steps, but sgd ends as well after fewer" in told_by(
+        plan, records, comparison
+    )
+
+
 def test_without_curves_the_headline_says_that_they_are_missing(sweep):
     plan, records = replace(sweep[0], curve=()), sweep[1]
     records.trials = {name: run for name, run in records.trials.items() if run.stage != CURVE}

@@ -85,6 +85,18 @@ class Comparison:
         """The row of that method."""
         return next(row for row in self.rows if row.method == method)
 
+    def ends(self, row: Row) -> str | None:
+        """Whether a method's winner is shown to end `lower` or `higher` than that of the best baseline; None if not.
+
+        A side that lost runs is not better, since the runs that are left flatter it.
+        """
+        difference = row.against_best
+        if difference is None or self.baseline is None:
+            return None
+        if difference.shows_better and not row.lost:
+            return self.metric.better
+        return self.metric.worse if difference.shows_worse and not self.row(self.baseline).lost else None
+
     def curve_of(self, baseline: str) -> dict[float, list[TrialRecord]]:
         """The finished runs of a baseline's curve in all studies, by horizon."""
         points = sorted((p for p in self.curve if p.baseline == baseline), key=lambda p: p.factor)
@@ -93,8 +105,8 @@ class Comparison:
         }
 
 
-def compare(plan: Plan, records: Records) -> Comparison:
-    """The comparison of a folder's records, complete or not."""
+def studies_of(plan: Plan, records: Records) -> Studies:
+    """The studies that are compared: those that are over, or all if a later one is over before an earlier one."""
     trials = list(records.trials.values())
     begun = max((trial.study for trial in trials), default=0) + 1
     studies = [
@@ -104,6 +116,12 @@ def compare(plan: Plan, records: Records) -> Comparison:
     over = [number for number, study in enumerate(studies) if _study_is_over(study, records)]
     if over:  # a study that still runs must not hide the findings of the others
         studies = studies[: len(over)] if over == list(range(len(over))) else studies
+    return studies
+
+
+def compare(plan: Plan, records: Records) -> Comparison:
+    """The comparison of a folder's records, complete or not."""
+    trials, studies = list(records.trials.values()), studies_of(plan, records)
     yardstick = Yardstick(plan, studies)
     methods = MethodRows(plan, studies, yardstick)
     contract = list(clauses(plan, studies))
@@ -202,7 +220,7 @@ def _with_judgements(found: Comparison, row: Row, judged: Mapping[str, Mapping[s
         judgements[clock] = judgement
         is_read = over[name].whole or over[name].ratio.censored != UNKNOWN
         powers[clock] = (
-            power(draws[:, 0], studies=over[name].units, tail=judgement.tails[0]) if is_read else POWERLESS
+            power(draws, studies=over[name].units, tail=judgement.tails[0]) if is_read else POWERLESS
         )
     return replace(row, speed_ups=speed_ups, against=against, judgements=judgements, powers=powers)
 

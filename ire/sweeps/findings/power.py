@@ -6,6 +6,7 @@ from functools import lru_cache
 import numpy as np
 from scipy import special  # pyright: ignore[reportMissingTypeStubs] - it has none
 
+from ire.sweeps.findings.statistics.horizon import ABOVE, BELOW, UNKNOWN
 from ire.sweeps.findings.statistics.verdict import MARGIN, TAIL
 from ire.sweeps.plan.options import MIN_STUDIES
 
@@ -14,6 +15,8 @@ POWER = 0.8
 SMALL = 1.2
 """A speed-up worth having; reports state how many studies would find it."""
 MOST_STUDIES = 100
+RANGE = 0.2
+"""Smallest share of draws between two quantiles from which an error is read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,19 +34,36 @@ POWERLESS = Power(least_detectable=float("inf"), studies_for_small=None)
 
 
 def power(draws: np.ndarray, *, studies: int, tail: float = TAIL) -> Power:
-    """The power of a one-sided test at `tail`, from the draws (resamples,) of a speed-up over `studies`.
+    """The power of a one-sided test at `tail`, from the draws (resamples, 2) of a speed-up over `studies`, with bounds.
 
     Draws of a mean over n studies are t variates with n - 1 degrees of freedom, scaled by the standard error. The error
-    is read from their quartiles, which bounds do not affect.
+    is read from their quartiles, or if these are bounds from the nearest quantiles that are none.
     """
-    low, high = np.quantile(np.log(np.maximum(draws, 1e-9)), [0.25, 0.75])
-    error = (high - low) / (2 * special.stdtrit(studies - 1, 0.75)) if studies > 1 else np.inf
+    error = _error(draws, studies - 1) if studies > 1 else np.inf
     least = least_detectable(error, studies, tail)
     counts = range(MIN_STUDIES, MOST_STUDIES + 1)
     needed = next(
         (n for n in counts if least_detectable(error * np.sqrt(studies / n), n, tail) <= SMALL), None
     )
     return Power(least_detectable=least, studies_for_small=needed)
+
+
+def _error(draws: np.ndarray, df: int) -> float:
+    """The standard error of the logarithm of a speed-up; infinity if too few draws (resamples, 2) are values."""
+    logs = np.log(np.maximum(draws[:, 0], 1e-9))
+    least = np.where(np.isin(draws[:, 1], (BELOW, UNKNOWN)), -np.inf, logs)
+    most = np.where(np.isin(draws[:, 1], (ABOVE, UNKNOWN)), np.inf, logs)
+    n = len(draws)
+    first, last = (
+        (np.isneginf(least).sum() + 1) / n,
+        (np.isfinite(most).sum() - 1) / n,
+    )  # of those that are values
+    if last - first < RANGE:
+        return np.inf
+    low = max(0.25, first) if last >= 0.25 + RANGE else max(first, last - RANGE)
+    high = min(0.75, last) if first <= 0.75 - RANGE else min(last, first + RANGE)
+    ends = np.quantile(most, high) - np.quantile(least, low)
+    return float(ends / (special.stdtrit(df, high) - special.stdtrit(df, low)))
 
 
 def least_detectable(error: float, studies: int, tail: float) -> float:

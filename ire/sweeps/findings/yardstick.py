@@ -61,7 +61,8 @@ class Yardstick:
         self._plan, self._studies, self._metric = plan, studies, plan.space.metric
         self.is_settled = all(baseline_is_settled(study.values()) for study in studies)
         """Whether every baseline of every study has been confirmed."""
-        self.curves = [point for study in studies for point in _curve(plan, study)]
+        self._curves = [_curve(plan, study) for study in studies]
+        self.curves = [point for curve in self._curves for point in curve]
         self.judged_on = self._judged_on()
         self.spread = self._spread()
 
@@ -181,10 +182,10 @@ class Yardstick:
         }
 
     def _points(self, study: int, baseline: str) -> dict[float, list[TrialRecord]]:
-        own = [p for p in self.curves if p.study == study and p.baseline == baseline]
+        own = [p for p in self._curves[study] if p.baseline == baseline]
         if len(own) < 2:
             best = best_baseline(self._studies[study].values())
-            own = [p for p in self.curves if best and p.study == study and p.baseline == best.method.name]
+            own = [p for p in self._curves[study] if best and p.baseline == best.method.name]
         return {point.factor: point.runs for point in own}
 
     def _gradient_costs(

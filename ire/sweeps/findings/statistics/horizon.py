@@ -1,7 +1,8 @@
 """Finds the baseline's horizon with the same final loss as a method, on its curve of final loss over horizon.
 
 Every point of the curve is a separate run with a complete schedule. Isotonic regression makes the points monotone,
-since a higher loss of a longer run is noise. Monotone cubics in the logarithm of the horizon join them: straight lines
+since a slightly higher loss of a longer run is noise; where longer runs end clearly higher (overfitting), no method is
+called faster that a shorter baseline beats. Monotone cubics in the logarithm of the horizon join them: straight lines
 would lie above a flattening curve and favour the method. The curve is never extrapolated: values beyond its ends are
 censored.
 """
@@ -41,18 +42,26 @@ def equal_horizon(
 
     `factors` (h,) are rising horizons in multiples of the task's, 1 among them, `losses` (r, h) the baseline's final
     losses there. A gain is the baseline's loss at 1 minus the method's; a gain of 0 gives horizon 1. On a flat part of
-    the curve the horizon nearest to 1 is taken, which favours neither side. Returns values with the shape of `gains`,
-    in multiples of the task's horizon, and `BELOW`, `WITHIN` or `ABOVE` for each.
+    the curve the horizon nearest to 1 is taken, which favours neither side. If the baseline ends as low as a method
+    with a gain at a horizon below 1, the curve does not tell how much faster the method is, since it is slower than
+    that shorter baseline: `UNKNOWN`. Returns values with the shape of `gains`, in multiples of the task's horizon, and
+    `BELOW`, `WITHIN`, `ABOVE` or `UNKNOWN` for each.
     """
     log, curve = joined(np.log(factors), decreasing(losses))
+    (one,) = np.flatnonzero(factors == 1.0)
+    shorter = losses[:, [one]] - losses[:, :one].min(
+        axis=1, keepdims=True, initial=np.inf
+    )  # their largest gain
     if gains.ndim == 1:
-        return _horizons(log, curve, gains)
-    columns = [_horizons(log, curve, column) for column in gains.T]
+        return _horizons(log, curve, gains, shorter[:, 0])
+    columns = [_horizons(log, curve, column, shorter[:, 0]) for column in gains.T]
     return np.stack([values for values, _ in columns], axis=1), np.stack([c for _, c in columns], axis=1)
 
 
-def _horizons(log: np.ndarray, curve: np.ndarray, gains: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The horizons of one method, read on the joined curve."""
+def _horizons(
+    log: np.ndarray, curve: np.ndarray, gains: np.ndarray, shorter: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The horizons of one method, read on the joined curve; `shorter` (r,) are the gains of shorter baselines."""
     (one,) = np.flatnonzero(log == 0)
     if not gains.any():
         return np.ones(len(gains)), np.full(len(gains), WITHIN)
@@ -62,6 +71,7 @@ def _horizons(log: np.ndarray, curve: np.ndarray, gains: np.ndarray) -> tuple[np
     found = np.where(gains > 0, faster, np.where(gains < 0, slower, 0.0))
     missed = np.isnan(found)
     censored = np.where(missed, np.where(gains > 0, ABOVE, BELOW), WITHIN)
+    censored = np.where((gains > 0) & (shorter >= gains), UNKNOWN, censored)
     ends = np.where(gains > 0, float(log[-1]), float(log[0]))
     return np.exp(np.where(missed, ends, found)), censored
 

@@ -70,6 +70,6 @@ def speed_ups_of_means(
 
 def _side(mine: np.ndarray, theirs: np.ndarray) -> np.ndarray:
     """The bounds of a ratio, from the bounds of its numerator and denominator."""
-    above = (mine == ABOVE) | (theirs == BELOW)
-    below = (mine == BELOW) | (theirs == ABOVE)
+    above = np.isin(mine, (ABOVE, UNKNOWN)) | np.isin(theirs, (BELOW, UNKNOWN))
+    below = np.isin(mine, (BELOW, UNKNOWN)) | np.isin(theirs, (ABOVE, UNKNOWN))
     return np.where(above & below, UNKNOWN, np.where(above, ABOVE, np.where(below, BELOW, WITHIN)))

@@ -169,13 +169,15 @@ def holm(p_values: Mapping[str, float], level: float) -> tuple[set[str], dict[st
     """The names whose hypotheses Holm's step-down procedure rejects, and the level at which it tested each.
 
     A name that is not rejected has the level at which the procedure stopped: its p value, or an earlier one, is above
-    that level, so intervals at these levels agree with the rejections.
+    that level, so intervals at these levels agree with the rejections. Equal p values have equal levels, so the order
+    of the names does not matter.
     """
     rejected: set[str] = set()
     levels: dict[str, float] = {}
     ordered = sorted(p_values, key=lambda name: p_values[name])
     for position, name in enumerate(ordered):
-        levels[name] = level / (len(ordered) - position)
+        smaller = sum(p_values[other] < p_values[name] for other in ordered)
+        levels[name] = level / (len(ordered) - smaller)
         if p_values[name] > levels[name]:
             return rejected, levels | dict.fromkeys(ordered[position:], levels[name])
         rejected.add(name)

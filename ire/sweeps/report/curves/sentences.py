@@ -2,11 +2,10 @@
 
 from ire.sweeps.findings.curves.comparison import CurvesComparison
 from ire.sweeps.findings.power import POWER, power
-from ire.sweeps.findings.statistics.horizon import WITHIN
 from ire.sweeps.findings.statistics.speedup import CLOCKS
 from ire.sweeps.findings.statistics.verdict import FASTER, NOT_SHOWN, SLOWER
 from ire.sweeps.plan.options import MIN_STUDIES
-from ire.sweeps.report.sentences.parts import names_joined
+from ire.sweeps.report.sentences.parts import beaten_by_shorter, names_joined
 from ire.sweeps.report.tables.table import LARGEST_SHOWN
 
 
@@ -24,14 +23,19 @@ def curves_headline(comparison: CurvesComparison) -> str:
         if not arms:
             continue
         ratios = ", ".join(f"{arm.name} {arm.speed_up(clock)} against {arm.against(clock)}" for arm in arms)
+        decisive = {arm.against(clock) for arm in arms}
+        than = baselines if verdict == FASTER else decisive.pop() if len(decisive) == 1 else "a baseline"
         what = "" if methods else "the configurations of " if len(arms) > 1 else "the configuration of "
         are = "are" if len(arms) > 1 else "is"
         parts.append(
-            f"{what}{names_joined([arm.name for arm in arms])} {are} {verdict} than {baselines}, in {words}: {ratios}"
+            f"{what}{names_joined([arm.name for arm in arms])} {are} {verdict} than {than}, in {words}: {ratios}"
         )
     if not parts:
         what = "arm" if methods else "configuration"
-        parts.append(f"no {what} is shown to be faster or slower than {baselines}, in {words}")
+        than = f"faster or slower than {baselines}"
+        if len(comparison.baselines) > 1:
+            than = f"faster than {baselines}, or slower than one of them"
+        parts.append(f"no {what} is shown to be {than}, in {words}")
     return "; ".join(parts) + _about(comparison)
 
 
@@ -51,17 +55,16 @@ def curves_findings(comparison: CurvesComparison) -> list[str]:
     found: list[str] = []
     for arm in comparison.challengers:
         judgement, speed_up = arm.judgements.get(clock), arm.speed_up(clock)
-        if judgement is None or speed_up is None:
+        if judgement is None or speed_up is None or judgement.verdict != NOT_SHOWN:
             continue
-        if judgement.verdict != NOT_SHOWN or speed_up.ratio.censored != WITHIN:
-            continue
-        draws = arm.draws[clock][judgement.against][:, 0]
+        draws = arm.draws[clock][judgement.against]
         least = power(draws, studies=speed_up.units, tail=judgement.tails[0]).least_detectable
         if least < LARGEST_SHOWN:
             found.append(
                 f"{arm.name}: a true speed-up of {least:.2f} or more would have been found in {POWER:.0%} of such "
                 "comparisons."
             )
+    found += beaten_by_shorter({arm.name: arm.speed_ups.get("step", {}) for arm in comparison.challengers})
     if comparison.copies:
         found.append(f"{comparison.copies} runs are copies of other runs of their arm and count once.")
     for arm in comparison.challengers:

@@ -15,7 +15,13 @@ from ire.sweeps.findings.statistics.verdict import (
 from ire.sweeps.plan.options import MIN_STUDIES
 from ire.sweeps.report.sentences.controls import control_findings
 from ire.sweeps.report.sentences.masks import mask_findings
-from ire.sweeps.report.sentences.parts import is_or_are, methods_joined, names_joined, speed_ups_over
+from ire.sweeps.report.sentences.parts import (
+    beaten_by_shorter,
+    is_or_are,
+    methods_joined,
+    names_joined,
+    speed_ups_over,
+)
 from ire.sweeps.report.sentences.search import (
     after_a_look,
     not_searched,
@@ -34,6 +40,7 @@ def further_findings(results: Results) -> list[str]:
         *_clock(comparison),
         *_other_clocks(comparison),
         *_power(comparison),
+        *beaten_by_shorter({row.method: row.over.speed_ups.get("step", {}) for row in comparison.rows}),
         *control_findings(comparison),
         *mask_findings(comparison),
         *_lost(comparison),

@@ -78,14 +78,11 @@ def _finding(comparison: Comparison) -> list[str]:
 
 def _configurations(comparison: Comparison, rows: Sequence[Row]) -> list[str]:
     """The finding from too few studies, or from studies that share a search: it is about configurations."""
-    known = {
-        row.method: row.against_best
-        for row in rows
-        if row.against_best is not None and row.method != comparison.baseline
-    }
-    better = [method for method, difference in known.items() if difference.shows_better]
-    worse = [method for method, difference in known.items() if difference.shows_worse]
     yardstick, metric = f"the one found for {comparison.baseline}", comparison.metric
+    others = [row for row in rows if row.method != comparison.baseline]
+    better, worse = (
+        [row.method for row in others if comparison.ends(row) == end] for end in (metric.better, metric.worse)
+    )
     parts: list[str] = []
     of = "" if metric.is_loss else f" in {metric.words}"
     if better:

@@ -1,8 +1,10 @@
 """Parts of sentences: names joined by `and`, the verb after them, and speed-ups with their baselines."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ire.sweeps.findings.rows import Row
+from ire.sweeps.findings.statistics.horizon import UNKNOWN
+from ire.sweeps.findings.statistics.verdict import SpeedUp
 
 
 def names_joined(names: Sequence[str]) -> str:
@@ -26,3 +28,14 @@ def speed_ups_over(rows: Sequence[Row], clock: str) -> str:
         (f"{row.method} " if len(rows) > 1 else "") + f"{row.speed_ups[clock]} against {row.against[clock]}"
         for row in rows
     )
+
+
+def beaten_by_shorter(over: Mapping[str, Mapping[str, SpeedUp]]) -> list[str]:
+    """Which baselines beat a method with fewer steps, but not with as many; `over` is by method and baseline."""
+    return [
+        f"{method} ends better than {baseline} after as many steps, but {baseline} ends as well after fewer steps and "
+        f"worse after more: no speed-up over it can be read, so {method} is not called faster."
+        for method, speed_ups in over.items()
+        for baseline, found in speed_ups.items()
+        if found.whole and found.ratio.censored == UNKNOWN
+    ]

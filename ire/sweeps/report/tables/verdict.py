@@ -133,9 +133,8 @@ def _verdict(comparison: Comparison, row: Row, clock: str) -> str:
         return row.verdicts.get(clock, "-")
     if row.against_best is None:
         return "-"
-    if row.against_best.shows_better:
-        return f"ends {comparison.metric.better}"
-    return f"ends {comparison.metric.worse}" if row.against_best.shows_worse else "not shown"
+    end = comparison.ends(row)
+    return f"ends {end}" if end else "not shown"
 
 
 def _runs(row: Row, planned: int) -> str:
