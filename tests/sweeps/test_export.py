@@ -1,22 +1,25 @@
 """Tidy tables, and several sweeps together, from simulated records."""
 
 import json
+import math
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
-from simulated import make_plan, simulate
+from simulated import make_plan, reports_of, simulate
+from small_space import space_with
 from typer.testing import CliRunner
 
 from ire.invalid_input import InvalidInput
 from ire.sweeps.command.app import app
 from ire.sweeps.experiments.experiment import open_experiment
 from ire.sweeps.findings.pooling import PooledSweeps, profile
-from ire.sweeps.findings.statistics.draws import RESAMPLES
+from ire.sweeps.findings.statistics.draws import RESAMPLES, paired_draws
 from ire.sweeps.findings.statistics.horizon import ABOVE, BELOW, WITHIN
 from ire.sweeps.findings.statistics.verdict import Ratio, speed_up_from_draws
 from ire.sweeps.findings.yardstick import Against
+from ire.sweeps.plan.plan import RULES
 
 PLAN = {"methods": ("sgd", "sgd-ire"), "trials": 3, "confirm_seeds": 3, "curve": (0.5, 2.0)}
 
@@ -57,11 +60,10 @@ def test_several_sweeps_have_a_geometric_mean_and_profiles(folders, tmp_path):
     assert [sweep["task"] for sweep in told["sweeps"]] == ["digits", "digits", "other", "third"]
     assert set(told["methods"]) == {"sgd", "sgd-ire"}
     several = PooledSweeps([open_experiment(folder) for folder in folders])
-    ratios = {task: [] for task in several.tasks}
-    for experiment in several.experiments:
-        ratio = experiment.comparison.row("sgd-ire").speed_ups.get("step")
-        ratios[experiment.plan.task].append(np.log(ratio.ratio.value) if ratio else 0.0)
-    expected = np.exp(np.mean([np.mean(found) for found in ratios.values()]))
+    of_tasks = [
+        PooledSweeps(same).pooled("sgd-ire", "step")[1].ratio.value for same in several.tasks.values()
+    ]
+    expected = np.exp(np.mean(np.log(of_tasks)))
     assert several.pooled("sgd-ire", "step")[1].ratio.value == pytest.approx(expected)
     assert (tmp_path / "profiles.svg").exists()
     assert "Performance profiles" in (tmp_path / "report.html").read_text()
@@ -127,18 +129,57 @@ def test_bounds_of_both_kinds_bound_nothing_together(ratios, told, verdict):
     assert several.verdicts("step") == {"m": verdict}
 
 
-def test_studies_of_one_task_are_what_its_interval_is_over():
-    logs = np.array([0.2, 0.3, 0.4])
-    several = PooledSweeps(
-        [sweep_with("t", m=Ratio(value=float(v)), seed=i, studies=1) for i, v in enumerate(np.exp(logs))]
-    )
+def ends_at(losses):
+    """Reports of a sweep whose SGD ends 1 lower per doubling of the horizon, IRE at `losses` by study."""
+
+    def reports(trial):
+        *before, end = reports_of(trial)
+        of_sgd = 3 - math.log2(trial.spec.horizon / SHORT) + 0.01 * trial.number
+        ends = {"sgd": of_sgd, "sgd-ire": losses[trial.study] + 0.02 * trial.number}
+        yield from before
+        yield end | ({"test_loss": ends[trial.arm]} if trial.spec.test else {})
+
+    return reports
+
+
+SHORT = 48
+ONE_ARM = {"horizon": SHORT, "search": {"rungs": []}}
+
+
+def test_sweeps_of_one_task_are_judged_as_studies_of_one_sweep(tmp_path):
+    """Their bounded speed-ups would have no spread at all."""
+    losses = [1.9, -4.0, 1.8]
+    plans = [make_plan(studies=3, rules=RULES, space=space_with(ONE_ARM), **PLAN)]
+    plans += [make_plan(seed=seed, rules=RULES, space=space_with(ONE_ARM), **PLAN) for seed in (2, 0, 1)]
+    found = []
+    for plan in plans:
+        own = losses if plan.studies == 3 else losses[plan.seed :]
+        folder = tmp_path / str(len(found))
+        folder.mkdir()
+        (folder / "sweep.toml").write_text(plan.to_toml())
+        simulate(plan, folder, reports=ends_at(own))
+        found.append(open_experiment(folder))
+    expected = found[0].comparison.row("sgd-ire").over.speed_ups["step"]["sgd"]
+    several = PooledSweeps(found[1:])
+    against, pooled = several.pooled("sgd-ire", "step")
+    assert (against, pooled.units) == ("sgd", 3)
+    assert str(pooled.ratio) == str(expected.ratio) == "≥2.00"
+    assert pooled.p_faster == pytest.approx(expected.p_faster, abs=0.01)
+    assert expected.p_faster > 0.1
+    assert PooledSweeps(found[1:3]).verdicts("step") == {}, "two know too little"
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
+def test_how_studies_are_numbered_does_not_matter_to_a_mean_over_tasks(order):
+    """Equal seeds give equal variates, so that in one order the deviations of two tasks would cancel."""
+    draws = []
+    for deviations in (np.array([-0.1, 0.0, 0.1]), np.array([0.1, 0.0, -0.1])[list(order)]):
+        draws.append(np.exp(0.3 + paired_draws(deviations[:, None], np.random.default_rng(0))[:, 0]))
+    several = PooledSweeps([sweep_with(str(task), m=own) for task, own in enumerate(draws)])
     _, found = several.pooled("m", "step")
-    half = 4.303 * logs.std(ddof=1) / np.sqrt(3)  # Student's t, 2 degrees of freedom
-    assert found.ratio.value == pytest.approx(np.exp(0.3))
-    assert [found.low.value, found.high.value] == pytest.approx(np.exp([0.3 - half, 0.3 + half]), rel=0.05)
-    assert found.units == 3
-    assert set(several.verdicts("step")) == {"m"}
-    assert PooledSweeps(several.experiments[:2]).verdicts("step") == {}, "two know too little"
+    alone = np.ptp(np.log(np.quantile(draws[0], [0.025, 0.975])))
+    width = np.log(found.high.value / found.low.value)
+    assert width / alone == pytest.approx(0.756, abs=0.03), "the mean of two independent t variates"
 
 
 def test_a_task_on_which_a_method_is_the_best_baseline_adds_no_certainty():

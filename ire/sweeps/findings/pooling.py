@@ -1,7 +1,8 @@
 """Several sweeps together: each method's speed-up on every task, their geometric mean, and performance profiles.
 
-Folders of one task are studies of it: complete searches that differ only in their seeds. A task's interval is then over
-its studies, else over its seeds; tasks are not resampled.
+Folders of one task are studies of it: complete searches that differ only in their seeds, judged together as if they
+were the studies of one folder. A task's interval is over its studies, or over the seeds of its only study; tasks are
+not resampled.
 """
 
 import itertools
@@ -12,8 +13,8 @@ from functools import cached_property
 import numpy as np
 
 from ire.invalid_input import InvalidInput
+from ire.sweeps.findings.comparison import studies_of
 from ire.sweeps.findings.results import Results
-from ire.sweeps.findings.statistics.draws import RESAMPLES, paired_draws
 from ire.sweeps.findings.statistics.horizon import ABOVE, BELOW, UNKNOWN, WITHIN
 from ire.sweeps.findings.statistics.speedup import CLOCKS
 from ire.sweeps.findings.statistics.verdict import (
@@ -26,6 +27,7 @@ from ire.sweeps.findings.statistics.verdict import (
     speed_up_from_draws,
     with_tails,
 )
+from ire.sweeps.findings.yardstick import Against, Studies, Yardstick
 from ire.sweeps.plan.changes import identity
 from ire.sweeps.plan.options import MIN_STUDIES
 from ire.sweeps.plan.plan import Plan
@@ -72,9 +74,9 @@ class PooledSweeps:
 
     @cached_property
     def clock(self) -> str:
-        """Wall-clock, unless an experiment cannot be compared on it."""
+        """The clock of the headlines of all experiments, or gradient evaluations if they differ."""
         clocks = {experiment.comparison.clock for experiment in self.experiments}
-        return "wall" if clocks == {"wall"} else "gradient_evaluations"
+        return clocks.pop() if len(clocks) == 1 else "gradient_evaluations"
 
     @cached_property
     def references(self) -> list[str]:
@@ -86,45 +88,60 @@ class PooledSweeps:
     def pair(self, method: str, baseline: str, clock: str) -> tuple[SpeedUp, np.ndarray] | None:
         """The geometric mean over the tasks of a method's speed-up over one baseline, and its draws (resamples, 2).
 
-        None if it is unknown on a task. The mean of a task with several experiments is drawn from these; otherwise its
-        draws are those of the experiment, over its studies. Lower and upper bounds together give no bound.
+        None if it is unknown on a task. Draws of different tasks are independent. Lower and upper bounds together give
+        no bound.
         """
-        generator = np.random.default_rng(derive_seed("several", method, baseline, clock))
-        whole = True
-        counts: list[int] = []
-        values: list[float] = []
+        found: list[SpeedUp] = []
         draws: list[np.ndarray] = []
-        sides: list[np.ndarray] = []
-        draw_sides: list[np.ndarray] = []
-        for studies in self.tasks.values():
-            of_each = [e.comparison.row(method).over.speed_ups.get(clock, {}) for e in studies]
-            found = [over[baseline] for over in of_each if baseline in over]
-            if len(found) < len(studies):
+        for task in self.tasks:
+            over = self._over(task, method)
+            if baseline not in over.speed_ups.get(clock, {}):
                 return None
-            whole &= all(speed_up.whole for speed_up in found)
-            logs = np.log([speed_up.ratio.value for speed_up in found])
-            values.append(float(logs.mean()))
-            sides.append(_side(np.array([[speed_up.ratio.censored for speed_up in found]])))
-            if len(found) > 1:
-                draws.append(paired_draws(logs[:, None], generator)[:, 0])
-                draw_sides.append(np.repeat(sides[-1], RESAMPLES))
-            else:
-                own = studies[0].comparison.row(method).over.draws[clock][baseline]
-                draws.append(np.log(own[:, 0]))
-                draw_sides.append(own[:, 1])
-            counts.append(sum(e.comparison.studies for e in studies))
+            found.append(over.speed_ups[clock][baseline])
+            # sweeps with the same seed have the same variates
+            generator = np.random.default_rng(derive_seed("several", task, method, baseline, clock))
+            draws.append(generator.permutation(over.draws[clock][baseline]))
+        logs = np.sum([np.log(own[:, 0]) for own in draws], axis=0) / len(draws)
         pooled = np.column_stack(
             [
-                np.exp(np.clip(np.sum(draws, axis=0) / len(self.tasks), -LARGEST, LARGEST)),
-                _side(np.stack(draw_sides, axis=1)),
+                np.exp(np.clip(logs, -LARGEST, LARGEST)),
+                _side(np.column_stack([own[:, 1] for own in draws])),
             ]
         )
-        side = int(_side(np.array(sides).T)[0])
-        value = float(np.exp(np.mean(values)))
         speed_up = speed_up_from_draws(
-            value, side, pooled[:, 0], pooled[:, 1], units=min(counts), whole=whole
+            float(np.exp(np.mean([np.log(each.ratio.value) for each in found]))),
+            int(_side(np.array([[each.ratio.censored for each in found]]))[0]),
+            pooled[:, 0],
+            pooled[:, 1],
+            units=min(sum(e.comparison.studies for e in studies) for studies in self.tasks.values()),
+            whole=all(each.whole for each in found),
         )
         return speed_up, pooled
+
+    def _over(self, task: str, method: str) -> Against:
+        """A method's speed-ups on one task: over the studies of all its experiments, as if they were of one."""
+        experiments = self.tasks[task]
+        if len(experiments) == 1:
+            return experiments[0].comparison.row(method).over
+        if (task, method) not in self._over_several:
+            yardstick, studies = self._yardsticks[task]
+            runs = [study[method].confirm for study in studies]
+            self._over_several[task, method] = yardstick.over_all(method, runs)
+        return self._over_several[task, method]
+
+    @cached_property
+    def _over_several(self) -> dict[tuple[str, str], Against]:
+        return {}
+
+    @cached_property
+    def _yardsticks(self) -> dict[str, tuple[Yardstick, Studies]]:
+        """The yardstick of each task with several experiments, and their studies, whatever the order of the folders."""
+        found: dict[str, tuple[Yardstick, Studies]] = {}
+        for task, experiments in self.tasks.items():
+            ordered = sorted(experiments, key=lambda e: e.plan.seed)
+            studies = [study for e in ordered for study in studies_of(e.plan, e.records)]
+            found[task] = Yardstick(ordered[0].plan, studies), studies
+        return found
 
     def pairs(self, method: str, clock: str) -> dict[str, tuple[SpeedUp, np.ndarray]]:
         """The pooled speed-ups over every reference except the method itself, and their draws."""
@@ -256,6 +273,6 @@ def _time(results: Results, method: str, clock: str) -> float:
     if method == results.comparison.baseline:
         return 1.0
     found = results.comparison.row(method).time_to_target.get(clock)
-    if found is None or found.ratio.censored == BELOW:
+    if found is None or found.ratio.censored in (BELOW, UNKNOWN):
         return np.inf
     return 1 / found.ratio.value

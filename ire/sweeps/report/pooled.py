@@ -8,7 +8,7 @@ import numpy as np
 from ire.foreign_text import in_markdown
 from ire.sweeps.findings.pooling import MIN_PROFILE_TASKS, PooledSweeps, profile
 from ire.sweeps.findings.statistics.speedup import CLOCKS
-from ire.sweeps.findings.statistics.verdict import FASTER
+from ire.sweeps.findings.statistics.verdict import FASTER, SLOWER
 from ire.sweeps.plan.options import MIN_STUDIES
 from ire.sweeps.report.drawing.palette import Style, styles
 from ire.sweeps.report.drawing.panel import Axis, Panel, Series
@@ -18,6 +18,7 @@ from ire.sweeps.report.formats.markdown import markdown_table
 from ire.sweeps.report.formats.page import rendered
 from ire.sweeps.report.pooled_schema import SCHEMA, PooledFacts, PooledSpeedUpFacts
 from ire.sweeps.report.sentences.headline import headline
+from ire.sweeps.report.sentences.parts import names_joined
 from ire.sweeps.report.tables.table import Table
 
 
@@ -53,17 +54,24 @@ def pooled_headline(sweeps: PooledSweeps) -> str:
     verdicts, count = sweeps.verdicts(sweeps.clock), len(sweeps.tasks)
     over = f"over {count} task{'s' * (count > 1)} and {len(sweeps.experiments)} sweeps"
     clock = CLOCKS[sweeps.clock]
+    broken = [e.plan.name for e in sweeps.experiments if not e.comparison.is_comparable]
+    if broken:
+        return f"No verdict {over}: the contract of {names_joined(broken)} is broken"
     if not verdicts:
-        needed = f"{MIN_STUDIES} studies of each task, and baselines that all sweeps share"
-        return f"No verdict {over}: a verdict needs {needed}"
-    faster = [
-        f"{name} {pooled[1]} against {pooled[0]}"
-        for name, word in verdicts.items()
-        if word == FASTER and (pooled := sweeps.pooled(name, sweeps.clock))
-    ]
+        needed = f"{MIN_STUDIES} studies of each task with searches of their own, no lost confirm runs"
+        return f"No verdict {over}: a verdict needs {needed}, and baselines that all sweeps share"
+    faster, slower = (
+        ", ".join(
+            f"{name} {pooled[1]} against {pooled[0]}"
+            for name, word in verdicts.items()
+            if word == wanted and (pooled := sweeps.pooled(name, sweeps.clock))
+        )
+        for wanted in (FASTER, SLOWER)
+    )
+    finding = f"Faster than every tuned baseline {over}, in {clock}: {faster}"
     if not faster:
-        return f"No method is shown to be faster than every tuned baseline {over}, in {clock}"
-    return f"Faster than every tuned baseline {over}, in {clock}: {', '.join(faster)}"
+        finding = f"No method is shown to be faster than every tuned baseline {over}, in {clock}"
+    return f"{finding}; slower: {slower}" if slower else finding
 
 
 def pooled_json(sweeps: PooledSweeps) -> PooledFacts:
