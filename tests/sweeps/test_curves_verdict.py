@@ -1,5 +1,6 @@
 """Curves of another scheduler's runs get the comparison that a sweep's report would make of them."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from ire.sweeps.findings.curves.comparison import compare_curves
 from ire.sweeps.findings.curves.runs import read_curves
 from ire.sweeps.findings.statistics.horizon import ABOVE, BELOW
 from ire.sweeps.plan.plan import RULES
+from ire.sweeps.report.curves.sentences import curves_findings, curves_headline
 
 TRACK_3 = Path(__file__).parents[3] / "shared" / "data" / "track3-curves.csv.xz"
 
@@ -481,3 +483,113 @@ def test_a_method_is_not_faster_than_every_baseline_if_one_of_them_lost_its_runs
     comparison = judged(frame, tmp_path, baselines=both)
     assert arm(comparison, "mine").judgements["step"].verdict == "not shown"
     assert arm(comparison, "mine").against("step") == "other"
+
+
+def of_studies(*arms, studies=(0, 1, 2), **options):
+    """`table`, once a study."""
+    parts = [table(*arms, seed=number, **options).assign(study=study) for number, study in enumerate(studies)]
+    return pd.concat(part.assign(run=part["run"] + f" of {part['study'].iloc[0]}") for part in parts)
+
+
+def test_a_horizon_with_a_single_study_is_not_on_the_curve_of_a_baseline_with_three(tmp_path):
+    """Its seeds 0, 1 and 2 are not studies 0, 1 and 2."""
+    at_t = of_studies(("baseline", 3.0), ("mine", 2.95), seeds=3)
+    at_t["seed"] = at_t["run"].str.extract(r"-(\d)-")[0]
+    longer = table(("baseline", 2.9, 2000), seeds=3).assign(study=0)
+    longer["seed"] = longer["run"].str.extract(r"-(\d)-")[0]
+    comparison = judged(pd.concat([at_t, longer]), tmp_path)
+    assert [side.horizon for side in arm(comparison, "baseline").curve] == [1000]
+    assert comparison.studies == 3
+    assert "horizons with too few or lost runs are not on its curve: 3 at 2000" in str(
+        curves_findings(comparison)
+    )
+
+
+def test_studies_at_different_horizons_are_not_three_of_one(tmp_path):
+    parts = [
+        table(("baseline", 3.1 - 0.1 * number, steps), ("mine", 2.95, steps)).assign(study=number)
+        for number, steps in enumerate((500, 1000, 2000))
+    ]
+    comparison = judged(pd.concat(parts), tmp_path)
+    assert not comparison.judges_methods
+    assert not arm(comparison, "mine").judgements
+
+
+def test_a_run_without_a_study_beside_runs_with_one_is_named(tmp_path):
+    frame = of_studies(("baseline", 3.0), ("mine", 2.9), studies=("a", "b", ""))
+    with pytest.raises(InvalidInput, match="run 'baseline-0-1000 of' of 'baseline' has no study"):
+        judged(frame, tmp_path)
+
+
+def test_one_run_under_the_names_of_three_studies_counts_once(tmp_path):
+    frame = table(("baseline", 3.0), ("mine", 2.9))
+    frame = pd.concat([frame, frame.assign(step=frame["step"] * 3 // 4, val_loss=frame["val_loss"] + 1)])
+    comparison = judged(pd.concat(frame.assign(study=study) for study in (1, 2, 3)), tmp_path)
+    assert (comparison.copies, comparison.studies) == (20, 1)
+
+
+def test_slower_names_the_baseline_that_is_faster_and_no_other(tmp_path):
+    worse = [("worse", loss + 0.3, horizon) for _, loss, horizon in CURVE_OF_THE_BASELINE]
+    comparison = judged(
+        table(*CURVE_OF_THE_BASELINE, *worse, ("mine", 3.05)), tmp_path, baselines=("baseline", "worse")
+    )
+    assert curves_headline(comparison).startswith(
+        "the configuration of mine is slower than baseline, in steps: mine 0.7"
+    )
+    same = judged(
+        table(*CURVE_OF_THE_BASELINE, *worse, ("mine", 3.0)), tmp_path, baselines=("baseline", "worse")
+    )
+    assert "faster than baseline and worse, or slower than one of them" in curves_headline(same)
+
+
+def test_a_method_that_a_shorter_baseline_beats_is_not_faster(tmp_path):
+    overfits = [("baseline", 2.9, 500), ("baseline", 3.0, 1000), ("baseline", 3.1, 2000)]
+    comparison = judged(table(*overfits, ("mine", 2.95), ("better", 2.85)), tmp_path)
+    assert arm(comparison, "mine").judgements["step"].verdict == "not shown"
+    assert arm(comparison, "better").judgements["step"].verdict == "faster"
+    assert any("baseline ends as well after fewer steps" in line for line in curves_findings(comparison))
+
+
+def test_gradient_evaluations_between_the_losses_are_counted_and_unknown_ones_are_told(tmp_path):
+    frame = table(("baseline", 3.0), ("mine", 2.9), gradients={"baseline": 1, "mine": 2})
+    frame.loc[frame["step"] == 1000, "gradients"] = None
+    assert judged(frame, tmp_path).clock == "gradient_evaluations"
+    frame.loc[frame["run"] == "mine-0-1000", "gradients"] = None
+    comparison = judged(frame, tmp_path)
+    (clause,) = [clause for clause in comparison.contract if clause.name == "cost of a step"]
+    assert (comparison.clock, clause.kept) == ("step", None)
+    assert clause.text.endswith("some runs have no gradient evaluations")
+
+
+def test_a_baseline_that_is_named_twice_is_one(tmp_path):
+    frame = table(("baseline", 3.0), ("mine", 2.9))
+    assert len(judged(frame, tmp_path, baselines=("baseline", "baseline")).baselines) == 1
+
+
+def test_a_part_of_a_run_is_a_copy_of_it(tmp_path):
+    frame = table(*CURVE_OF_THE_BASELINE, ("mine", 2.92))
+    again = frame[(frame["arm"] == "mine") & (frame["step"] == 500)]
+    comparison = judged(pd.concat([frame, again]), tmp_path)
+    assert comparison.copies == 5
+    assert not arm(comparison, "mine").main.lost
+
+
+def test_a_seed_at_several_horizons_is_several_runs(tmp_path):
+    frame = table(*CURVE_OF_THE_BASELINE, ("mine", 2.92))
+    frame["seed"] = frame["run"].str.extract(r"-(\d)-")[0]
+    comparison = judged(frame.drop(columns="run"), tmp_path)
+    assert [len(side.whole) for side in arm(comparison, "baseline").sides] == [5, 5, 5]
+    assert curves_headline(comparison) == curves_headline(judged(frame, tmp_path))
+
+
+def test_names_of_runs_that_look_like_large_numbers_stay_apart(tmp_path):
+    frame = table(("baseline", 3.0), ("mine", 2.9))
+    frame["run"] = "12e" + (100 + frame["run"].astype("category").cat.codes).astype(str)
+    assert len(arm(judged(frame, tmp_path), "mine").main.runs) == 5
+
+
+def test_a_head_in_quotation_marks_is_read(tmp_path):
+    table(("baseline", 3.0), ("mine", 2.9)).to_csv(
+        tmp_path / "quoted.csv", index=False, quoting=csv.QUOTE_ALL
+    )
+    assert read_curves([tmp_path / "quoted.csv"]).arms == ["baseline", "mine"]

@@ -18,6 +18,8 @@ class Side:
     arm: str
     horizon: int
     runs: list[CurveRun]
+    by_study: bool
+    """Whether its units are studies: the arm has several, here or at another horizon."""
 
     @property
     def whole(self) -> list[CurveRun]:
@@ -31,8 +33,7 @@ class Side:
     @cached_property
     def units(self) -> dict[str | int, float]:
         """Mean final loss by study; within a single study, final losses by seed, or by position without seeds."""
-        studies = {run.study for run in self.runs}
-        if len(studies) > 1:
+        if self.by_study:
             there = sorted({run.study for run in self.whole})
             return {study: fmean(run.loss for run in self.whole if run.study == study) for study in there}
         seeds = [run.seed for run in self.whole if run.seed is not None]
@@ -44,7 +45,12 @@ class Side:
     def has_seeds(self) -> bool:
         """Whether its units are studies, or runs with distinct seeds."""
         seeds = {run.seed for run in self.whole if run.seed is not None}
-        return len({run.study for run in self.runs}) > 1 or len(seeds) == len(self.whole)
+        return self.by_study or len(seeds) == len(self.whole)
+
+    @property
+    def studies(self) -> int:
+        """Number of studies in it."""
+        return len({run.study for run in self.runs})
 
     @property
     def is_usable(self) -> bool:
@@ -87,6 +93,11 @@ class Arm:
         return [side for side in self.sides if side.is_usable] or [
             side for side in self.sides if side.whole and not side.lost
         ]
+
+    @property
+    def studies(self) -> int:
+        """Number of studies that every side on which a judgement rests has at least."""
+        return min(side.studies for side in (self.is_baseline and self.curve) or [self.main])
 
     def against(self, clock: str) -> str | None:
         """The decisive baseline on a clock: the judgement's, else the one with the smallest speed-up over it."""

@@ -47,9 +47,10 @@ def curve_clauses(curves: Curves, arms: Sequence[Arm], studies: int, paired: boo
         "searches of every arm (--study names their column), fewer only compare configurations",
     )
     cost = "steps are converted into gradient evaluations by their cost"
-    if "gradients" not in curves.columns:
-        cost = "the cost of a step in each arm is unknown: there is no column of gradient evaluations"
-    yield Clause(name="cost of a step", kept="gradients" in curves.columns or None, text=cost)
+    if not curves.has_gradients:
+        why = "some runs have no" if "gradients" in curves.columns else "there is no column of"
+        cost = f"the cost of a step in each arm is unknown: {why} gradient evaluations"
+    yield Clause(name="cost of a step", kept=curves.has_gradients or None, text=cost)
     for name, text in UNSEEN.items():
         yield Clause(name=name, kept=None, text=f"{text} is not in the curves")
 

@@ -93,16 +93,15 @@ def compare_curves(
     names = _baselines(curves, baselines)
     sides = {name: _sides(curves, name) for name in curves.arms}
     arms = {name: Arm(name=name, is_baseline=name in names, sides=sides[name]) for name in curves.arms}
-    has_gradients = all(run.gradients_per_step is not None for run in curves.runs)
-    if clock == "gradient_evaluations" and not has_gradients:
+    if clock == "gradient_evaluations" and not curves.has_gradients:
         raise InvalidInput(
             "--clock gradient_evaluations: some runs have none; name their column with --gradients, or use "
             "--clock step"
         )
-    studies = min(len({run.study for run in curves.runs if run.arm == name}) for name in curves.arms)
+    studies = min(arm.studies for arm in arms.values())
     paired = _is_paired(arms, names)
     measured = {
-        name: _measured(arm, [arms[n] for n in names], studies, paired, seed) if not arm.is_baseline else arm
+        name: _measured(arm, [arms[n] for n in names], paired, seed) if not arm.is_baseline else arm
         for name, arm in arms.items()
     }
     judged: dict[str, dict[str, Judgement]] = {}
@@ -114,7 +113,7 @@ def compare_curves(
     final.sort(key=lambda arm: not arm.is_baseline)
     return CurvesComparison(
         arms=final,
-        clock=clock or ("gradient_evaluations" if has_gradients else "step"),
+        clock=clock or ("gradient_evaluations" if curves.has_gradients else "step"),
         studies=studies,
         paired=paired,
         contract=list(curve_clauses(curves, final, studies, paired)),
@@ -127,7 +126,7 @@ def _baselines(curves: Curves, given: Sequence[str]) -> list[str]:
     for name in given:
         if name not in curves.arms:
             raise unknown("arm for --baseline", name, curves.arms)
-    names = list(given) or [name for name in curves.arms if name == BASELINE]
+    names = list(dict.fromkeys(given)) or [name for name in curves.arms if name == BASELINE]
     if not names:
         raise InvalidInput(f"name one or more baselines with --baseline: {', '.join(curves.arms)}")
     if len(names) == len(curves.arms):
@@ -146,19 +145,22 @@ def _sides(curves: Curves, arm: str) -> list[Side]:
         most = max(counts, key=lambda horizon: (counts[horizon], horizon))
         early = {h for h, count in counts.items() if h < most and count < MIN_SEEDS}
         runs = [replace(run, horizon=most) if run.horizon in early else run for run in runs]
-    horizons = sorted({run.horizon for run in runs})
-    return [Side(arm=arm, horizon=h, runs=[run for run in runs if run.horizon == h]) for h in horizons]
+    by_study = len({run.study for run in runs}) > 1
+    return [
+        Side(arm=arm, horizon=h, runs=[run for run in runs if run.horizon == h], by_study=by_study)
+        for h in sorted({run.horizon for run in runs})
+    ]
 
 
 def _is_paired(arms: Mapping[str, Arm], baselines: Sequence[str]) -> bool:
     """Whether all sides that are read have the same units, identified by study or seed."""
     sides = [side for name in baselines for side in arms[name].curve]
     sides += [arm.main for arm in arms.values() if not arm.is_baseline and arm.main.is_usable]
-    units = {frozenset(side.units) for side in sides}
+    units = {(side.by_study, frozenset(side.units)) for side in sides}
     return len(units) == 1 and all(side.has_seeds for side in sides)
 
 
-def _measured(arm: Arm, baselines: Sequence[Arm], studies: int, paired: bool, seed: int) -> Arm:
+def _measured(arm: Arm, baselines: Sequence[Arm], paired: bool, seed: int) -> Arm:
     """The arm with its speed-ups over every baseline; `whole` is false if they allow no judgement."""
     by_clock: dict[str, dict[str, SpeedUp]] = {}
     draws: dict[str, dict[str, np.ndarray]] = {}
@@ -173,7 +175,7 @@ def _measured(arm: Arm, baselines: Sequence[Arm], studies: int, paired: bool, se
         factors = np.array([side.horizon / at.horizon for side in curve])
         sides, whole = [mine, at, *curve], all(side.is_usable for side in (mine, *curve))
         joint = paired and all(mine.units.keys() <= side.units.keys() for side in curve)
-        costs = _costs(mine, at, generator, by_study=joint and studies > 1)
+        costs = _costs(mine, at, generator, by_study=joint and mine.by_study)
         if joint:  # as in a sweep's report
             losses = np.array([[side.units[key] for side in sides] for key in mine.units])
             found, drawn = speed_ups(losses, factors, costs, generator, whole=whole)

@@ -55,8 +55,13 @@ class Curves:
     runs: list[CurveRun]
     columns: Mapping[str, str]
     copies: int = 0
-    """Number of runs left out because their whole curve equals that of another run of their arm."""
+    """Number of runs left out because their whole curve is that of another run of their arm, or a part of it."""
     metric: Metric = LOSS
+
+    @property
+    def has_gradients(self) -> bool:
+        """Whether the gradient evaluations of every run are known."""
+        return all(run.gradients_per_step is not None for run in self.runs)
 
     @property
     def arms(self) -> list[str]:
@@ -89,16 +94,25 @@ def read_curves(
     table = table[table["val_loss"].notna()]
     if table.empty:
         raise InvalidInput(f"{', '.join(map(str, paths))}: no row has a {compared.name}")
-    runs = [
-        _run(key, part, number)
-        for key, rows in table.groupby(["arm", "study", "run"], sort=False)
-        for number, part in enumerate(_one_after_another(rows), start=1)
-    ]
-    kept: dict[tuple[str, str, str, bytes, bytes], CurveRun] = {}
+    if len(unnamed := table[table["study"] == ""]) not in (0, len(table)):
+        row = unnamed.iloc[0]
+        raise InvalidInput(
+            f"{row['file']}: run {row['run']!r} of {row['arm']!r} has no study, other runs have one; fill in column "
+            f"{found['study']!r}, or leave it out with --study none"
+        )
+    count, runs = 0, list[CurveRun]()
+    is_named = not {"run", "seed"}.isdisjoint(found)
+    for key, rows in table.groupby(["arm", "study", "run"], sort=False):
+        of_one_name = [_run(key, part, n) for n, part in enumerate(_one_after_another(rows), start=1)]
+        count += len(of_one_name)
+        runs += _whole_ones(of_one_name, 1 if is_named else COPIED)
+    kept: dict[tuple[str, tuple[str, ...], bytes, bytes], CurveRun] = {}
     for run in runs:
-        own = run.name if len(run.steps) < COPIED else ""  # a few losses may be equal by rounding
-        kept.setdefault((run.arm, run.study, own, run.steps.tobytes(), run.losses.tobytes()), run)
-    return Curves(runs=list(kept.values()), columns=found, copies=len(runs) - len(kept), metric=compared)
+        own = (
+            (run.study, run.name) if len(run.steps) < COPIED else ()
+        )  # a few losses may be equal by rounding
+        kept.setdefault((run.arm, own, run.steps.tobytes(), run.losses.tobytes()), run)
+    return Curves(runs=list(kept.values()), columns=found, copies=count - len(kept), metric=compared)
 
 
 def _one_after_another(rows: Table) -> list[Table]:
@@ -106,6 +120,19 @@ def _one_after_another(rows: Table) -> list[Table]:
     steps = rows["step"].to_numpy()
     begins = (steps == steps[0]) & (np.append(steps[0] + 1, steps[:-1]) > steps[0])
     return [part for _, part in rows.groupby(begins.cumsum(), sort=False)]
+
+
+def _whole_ones(runs: list[CurveRun], copied: int) -> list[CurveRun]:
+    """Runs of one name without those whose reports, at least `copied`, are all reports of another: parts of it."""
+    reports = [set(zip(run.steps.tolist(), run.losses.tolist(), strict=True)) for run in runs]
+    return [
+        run
+        for i, run in enumerate(runs)
+        if len(reports[i]) < copied
+        or not any(
+            reports[i] < other or (reports[i] == other and j < i) for j, other in enumerate(reports) if j != i
+        )
+    ]
 
 
 def _run(key: tuple[str, str, str], rows: Table, number: int) -> CurveRun:
@@ -125,6 +152,7 @@ def _run(key: tuple[str, str, str], rows: Table, number: int) -> CurveRun:
         if len(values) > 1:
             raise InvalidInput(f"{where} has several values of {role}: {', '.join(map(str, values))}")
     last = rows.iloc[-1]
+    counted = rows[(rows["gradients"] > 0) & (rows["step"] > 0)]
     timed = rows[rows["seconds"].notna()]
     span = timed["step"].iloc[-1] - timed["step"].iloc[0] if len(timed) > 1 else 0
     return CurveRun(
@@ -135,8 +163,8 @@ def _run(key: tuple[str, str, str], rows: Table, number: int) -> CurveRun:
         horizon=int(horizons[0]) if len(horizons) else int(last["step"]),
         steps=rows["step"].to_numpy(dtype=int),
         losses=rows["val_loss"].to_numpy(),
-        gradients_per_step=float(last["gradients"] / last["step"])
-        if last["gradients"] > 0 and last["step"] > 0
+        gradients_per_step=float(counted["gradients"].iloc[-1] / counted["step"].iloc[-1])
+        if len(counted)
         else None,
         step_seconds=float((timed["seconds"].iloc[-1] - timed["seconds"].iloc[0]) / span) if span else None,
     )

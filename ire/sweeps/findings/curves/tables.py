@@ -4,6 +4,7 @@ The forms are CSV and Parquet, exports of `ire export`, of a chart in Weights & 
 folders of TensorBoard's event files.
 """
 
+import csv
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -51,7 +52,7 @@ def _read(path: Path) -> Table:
     try:
         if path.suffix in (".parquet", ".pq"):
             return _parquet(path)
-        (head,) = pd.read_csv(path, sep="\0", engine="python", nrows=0).columns
+        (head,) = pd.read_csv(path, sep="\0", engine="python", quoting=csv.QUOTE_NONE, nrows=0).columns
         separator = max((",", ";", "\t"), key=head.count)
         return pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, na_values=[""])
     except FileNotFoundError as error:
@@ -111,6 +112,9 @@ def _in_roles(
         scalars = SCALARS.fullmatch(path.stem)
         stem = scalars["run"] if scalars else path.name.split(".")[0]
         roles["run"] = "seed " + roles["seed"] if "seed" in roles else stem
+        if "horizon" in roles:
+            at = roles["horizon"].map("{:g} steps".format).where(roles["horizon"].notna(), "its last step")
+            roles["run"] += ", " + at
     if "arm" not in roles:
         roles["arm"] = [m[1] if (m := NUMBERED.fullmatch(str(run))) else run for run in roles["run"]]
     for role in ("study", "arm", "run"):
@@ -163,10 +167,8 @@ def _long(table: Table, val_loss: str | None, path: Path, metric: Metric) -> tup
 
 def _labels(column: Column) -> Column:
     """A column as text: whole numbers without a decimal point, empty cells as None."""
-    numbers = _parsed(column)
-    whole = numbers.notna() & (numbers % 1 == 0)
-    text = column.astype(str).str.strip().where(column.notna(), None)
-    return text.where(~whole, numbers.where(whole, 0).astype(int).astype(str))
+    text = column.astype(str).str.strip().str.replace(r"^(-?\d+)\.0*$", r"\1", regex=True)
+    return text.where(column.notna(), None)
 
 
 def _numbers(column: Column, name: str, path: Path, role: str, metric: Metric) -> Column:
