@@ -129,7 +129,8 @@ def write_array(folder: Path, name: str, values: np.ndarray) -> None:
     """Write one array of a store that `write_index` will complete."""
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f".{name}.{os.getpid()}"
-    np.ascontiguousarray(values).tofile(temporary)
+    with temporary.open("wb") as file:  # `tofile` does not say that a disk is full
+        file.write(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
     temporary.replace(folder / f"{name}.bin")
 
 

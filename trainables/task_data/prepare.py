@@ -38,9 +38,14 @@ def prepare(
     """
     with data_in(into):
         data = data_of(task)
+        source = source and source.expanduser()
         if source is not None and not source.exists():
             raise InvalidInput(f"--from {str(source)!r} does not exist; takes {data.accepts}")
-        source = source and source.expanduser()
+        if source is not None and source.resolve().is_relative_to(data.folder.resolve()):
+            raise InvalidInput(
+                f"--from {str(source)!r}: lies in the prepared data, {str(data.folder)!r}, which it would replace; "
+                "move it elsewhere, or choose another --dir"
+            )
         how = Reading(tokenizer=tokenizer, glob=glob)
         with _alone(data):
             _recover(data)
@@ -75,9 +80,12 @@ def _make(data: DataSet, task: str, source: Path | None, how: Reading, *, replac
             _check_repaired(data, store)
         if source is not None:
             note_origin(store, source=str(source.resolve()), fingerprint=_fingerprint(source, how.glob))
-    except InvalidInput:
-        if not is_begun:
+    except BaseException as error:
+        can_continue = is_begun if isinstance(error, InvalidInput) else (new / PROGRESS).is_file()
+        if not can_continue:
             shutil.rmtree(new, ignore_errors=True)
+        if isinstance(error, OSError) and error.filename is None:  # as with a full disk
+            error.filename = str(data.folder)
         raise
     place, old = data.folder.resolve(), _beside(data, "old")
     if place.exists():

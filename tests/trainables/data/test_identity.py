@@ -6,7 +6,7 @@ import tarfile
 
 import numpy as np
 import pytest
-from small_data import write_cifar, write_text
+from small_data import write_cifar, write_image_folder, write_text
 
 from ire.invalid_input import InvalidInput
 from ire.sweeps.findings.pooling import _check_data
@@ -84,6 +84,18 @@ def test_damaged_data_is_not_replaced_by_other_data(texts, data):
         prepare("wikitext2", source=texts[1], say=quiet)
     prepare("wikitext2", source=texts[0], say=quiet)
     open_store(data / "wikitext2", remedy="").verify()
+
+
+def test_data_is_never_prepared_from_itself(tmp_path, data):
+    write_image_folder(tmp_path / "images", classes=2, train=3, test=3)
+    with tarfile.open(tmp_path / "images.tar", "w") as archive:
+        archive.add(tmp_path / "images", "images")
+    made = prepare("imagenet-resnet50", source=tmp_path / "images.tar", say=quiet)
+    with pytest.raises(
+        InvalidInput, match=r"originals': lies in the prepared data, .*, which it would replace"
+    ):
+        prepare("imagenet-resnet50", source=made / "originals", replace=True, say=quiet)
+    assert len(list(made.rglob("*.JPEG"))) == 12
 
 
 def test_a_replacement_that_was_cut_off_between_its_renames_is_undone(texts, data):

@@ -1,5 +1,6 @@
 """Text on its way to tokens: every format gives the same ones, and nothing is lost when it is stopped."""
 
+import errno
 import itertools
 import json
 from pathlib import Path
@@ -115,6 +116,7 @@ def test_preparation_goes_on_where_it_was_stopped_and_gives_the_same_files(tmp_p
 
     class Interrupting:
         vocabulary, name, dtype = encoder.vocabulary, encoder.name, encoder.dtype
+        fingerprint = encoder.fingerprint
 
         def __init__(self, after):
             self.left = after
@@ -135,6 +137,61 @@ def test_preparation_goes_on_where_it_was_stopped_and_gives_the_same_files(tmp_p
     assert any("continuing after" in line for line in heard)
     assert parts.index == whole.index  # checksums and all
     assert not list((tmp_path / "parts").glob(".*"))
+
+
+class Dying(Words):
+    """Words, until it has encoded a batch."""
+
+    def encode(self, pieces):
+        if self.__dict__.setdefault("is_done", False):
+            raise KeyboardInterrupt
+        self.is_done = True
+        return super().encode(pieces)
+
+
+@pytest.mark.parametrize("changed", ["text", "tokenizer"])
+def test_a_preparation_goes_on_only_with_the_files_that_it_began_with(changed, tmp_path, data, monkeypatch):
+    write_text(tmp_path / "text", sentences=9000)
+    monkeypatch.setattr(token_writer, "BATCH", 2)
+    source, write = LocalText(tmp_path / "text"), token_writer.write_tokens
+    encoder = Dying.learnt(source.pieces("train"))
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "parts", source, encoder, held_out=0.1, say=quiet)
+    train = tmp_path / "text" / "train.txt"
+    lines = train.read_text().splitlines(keepends=True)
+    if changed == "text":
+        train.write_text("".join(reversed(lines)))
+    words = Words.learnt(iter([Piece("".join(reversed(lines)), ends=True)]))  # the same words, other numbers
+    again = LocalText(tmp_path / "text"), words if changed == "tokenizer" else Words(encoder._tokenizer)
+    parts = write(tmp_path / "parts", *again, held_out=0.1, say=quiet)
+    assert parts.index == write(tmp_path / "whole", *again, held_out=0.1, say=quiet).index
+
+
+def test_token_files_in_the_place_of_a_text_that_was_begun_have_nothing_of_it(tmp_path, data, monkeypatch):
+    begun = data / ".minipile.new"
+    begun.mkdir(parents=True)
+    for name in (".progress.json", ".train.partial", "tokenizer.json"):
+        (begun / name).write_text("{}")
+    (tmp_path / "tokens").mkdir()
+    for name in ("train.bin", "val.bin"):
+        np.arange(999, dtype=np.uint16).tofile(tmp_path / "tokens" / name)
+    made = prepare("minipile-llama119m", source=tmp_path / "tokens", say=quiet)
+    assert sorted(p.name for p in made.iterdir()) == ["index.json", "test.bin", "train.bin", "validation.bin"]
+    assert "tokenizer as given" in open_store(made, remedy="").identity
+
+
+def test_a_preparation_that_ends_with_a_full_disk_leaves_nothing_and_names_the_folder(
+    tmp_path, data, monkeypatch
+):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(token_writer, "_write_split", full)
+    write_text(tmp_path / "text", sentences=300)
+    with pytest.raises(OSError, match="No space left") as caught:
+        prepare("minipile-llama119m", source=tmp_path / "text", tokenizer="bpe:300", say=quiet)
+    assert caught.value.filename == str(data / "minipile")
+    assert not list(tmp_path.glob("data/.*"))
 
 
 def test_a_preparation_that_is_killed_at_any_file_operation_leaves_nothing_that_passes_for_data(

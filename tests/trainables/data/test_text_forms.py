@@ -3,11 +3,13 @@
 import gzip
 import itertools
 import json
+import re
 import tarfile
 import zipfile
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as parquet
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
@@ -16,6 +18,7 @@ from trainables.data.store import open_store
 from trainables.data.text.encoders import BytePairs, byte_pairs
 from trainables.data.text.hold_out import HoldOut, placed
 from trainables.data.text.readers import Piece
+from trainables.data.text.text_source import SavedText
 from trainables.data.text.token_files import token_file
 from trainables.task_data.prepare import prepare
 
@@ -66,6 +69,19 @@ def zstd(data):
     return stream.getvalue().to_pybytes()
 
 
+def table(text):
+    sink = pa.BufferOutputStream()
+    parquet.write_table(pa.table({"text": [text]}), sink)
+    return sink.getvalue().to_pybytes()
+
+
+def stream(text):
+    rows, sink = pa.table({"text": [text]}), pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, rows.schema) as writer:
+        writer.write_table(rows)
+    return sink.getvalue().to_pybytes()
+
+
 def in_zip(tmp_path):
     with zipfile.ZipFile(tmp_path / "w.zip", "w") as archive:
         for name, text in PARTS.items():
@@ -90,12 +106,28 @@ def in_tar(tmp_path):
         lambda _: {f"{n}.txt": b"\xef\xbb\xbf" + t.encode() for n, t in PARTS.items()},
         lambda _: {f"{n}.txt": t.encode("utf-16") for n, t in PARTS.items()},
         lambda _: {f"{n}.txt": t.replace("\n", "\r\n") for n, t in PARTS.items()},
+        lambda _: {f"{n}.txt": t.encode("utf-32") for n, t in PARTS.items()},
+        lambda _: {f"{n}.parquet.gz": gzip.compress(table(t)) for n, t in PARTS.items()},
+        lambda _: {f"{n}.arrow.zst": zstd(stream(t)) for n, t in PARTS.items()},
         lambda _: {f"{n}.jsonl": json.dumps({"text": t}) for n, t in PARTS.items()},
         lambda _: {f"{n}.json": json.dumps([{"text": t}]) for n, t in PARTS.items()},
         lambda tmp_path: {"w.zip": in_zip(tmp_path)},
         lambda tmp_path: {"w.tar.gz": in_tar(tmp_path)},
     ],
-    ids=["gz", "zst", "bom", "utf-16", "crlf", "jsonl", "json", "zip", "tar"],
+    ids=[
+        "gz",
+        "zst",
+        "bom",
+        "utf-16",
+        "crlf",
+        "utf-32",
+        "parquet.gz",
+        "arrow.zst",
+        "jsonl",
+        "json",
+        "zip",
+        "tar",
+    ],
 )
 def test_every_form_gives_the_tokens_of_plain_text(form, prepared, tmp_path):
     plain, _ = prepared({f"{name}.txt": text for name, text in PARTS.items()})
@@ -114,6 +146,33 @@ def test_each_row_of_json_lines_ends_like_a_document(prepared):
     end = byte_pairs(str(store.folder / "tokenizer.json"), ())._end
     for name, split in (("train", "train"), ("valid", "validation"), ("test", "test")):
         assert (store.array(split) == end).sum() == len(PARTS[name].splitlines())
+
+
+def test_characters_that_end_a_line_elsewhere_do_not_end_it_here(prepared):
+    text = "a b \u2028 c \x85 d \x0c e"
+    line = json.dumps({"text": text}, ensure_ascii=False) + "\n"
+    store, _ = prepared({"train.json": line * 600})
+    end = byte_pairs(str(store.folder / "tokenizer.json"), ())._end
+    assert sum(int((values == end).sum()) for values in tokens(store).values()) == 600
+    store, _ = prepared({f"{name}.txt": f"{text}\n" * 9 for name in PARTS}, task="wikitext2", tokenizer=None)
+    assert store.array("train").tolist() == [2, 3, 4, 5, 6, 1] * 9
+
+
+def test_splits_of_save_to_disk_are_those_that_it_has(tmp_path):
+    import datasets
+
+    def saved(column, *names):
+        parts = {name: datasets.Dataset.from_dict({"text": column}) for name in names}
+        datasets.DatasetDict(parts).save_to_disk(str(tmp_path / "_".join(names)))
+        return SavedText(tmp_path / "_".join(names))
+
+    said = []
+    saved(["a"], "train", "extra").tell(said.append)
+    assert said == ["train: 1 rows", "left out: extra, which name no split"]
+    with pytest.raises(InvalidInput, match="'validation_b' is a second split of its validation data"):
+        saved(["a"], "train", "validation_a", "validation_b").splits()
+    with pytest.raises(InvalidInput, match="train, row 0: 'text' is int, must be text"):
+        list(saved([7], "train").pieces("train"))
 
 
 def test_a_folder_of_save_to_disk_is_read(tmp_path):
@@ -162,6 +221,13 @@ def test_a_source_tree_is_documents_of_which_some_are_held_out(prepared):
             {"a.txt": "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 107\n"},
             r"a\.txt: is a Git LFS pointer",
         ),
+        ({"a.txt.gz": b""}, r"a\.txt\.gz: truncated or damaged \(it is empty\)"),
+        ({"a.txt.xz": TEXT}, r"a\.txt\.xz: truncated or damaged"),
+        ({"a.jsonl": '{"text": null}\n'}, r"a\.jsonl, line 1: no text under 'text', which is null"),
+        ({"a.jsonl": '{"text": 7}\n'}, r"a\.jsonl, line 1: 'text' is int, must be text"),
+        ({"a.jsonl": '{"text": "\\ud800"}\n'}, r"a\.jsonl, line 1: holds '\\ud800', half of a character"),
+        ({"a.jsonl": "[" * 100_000}, r"a\.jsonl, line 1: not JSON"),
+        ({"a.parquet": table(7)}, r"a\.parquet, row 0: 'text' is int, must be text"),
         ({"README.md": TEXT}, "no text there; has README.md"),
         ({"wiki.valid.txt": TEXT, "wiki.test.txt": TEXT}, "names the split .*but no file names train"),
         (
@@ -195,6 +261,14 @@ def test_which_file_is_which_split_is_said_and_recorded(files, splits, said, pre
         split: [name] for split, name in zip(("train", "validation"), splits, strict=False)
     }
     assert any(said in line for line in lines)
+
+
+def test_a_pattern_that_is_none_is_refused(prepared):
+    for pattern in ("", "/etc/*.txt"):
+        with pytest.raises(
+            InvalidInput, match=rf"--glob '{re.escape(pattern)}': .*must be a pattern below the folder"
+        ):
+            prepared({"a.txt": TEXT}, glob=pattern)
 
 
 def test_words_in_the_names_of_documents_are_no_splits(prepared):

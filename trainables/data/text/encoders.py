@@ -3,6 +3,8 @@
 All are `tokenizers` encodings, saved as `tokenizer.json` beside the tokens. `tokenizers` is imported when used.
 """
 
+import hashlib
+import io
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -68,6 +70,11 @@ class BytePairs:
         """The type in which its tokens are stored."""
         return "uint16" if self.vocabulary <= LIMIT else "uint32"
 
+    @property
+    def fingerprint(self) -> str:
+        """The SHA-256 of what `save` writes."""
+        return hashlib.sha256(self._tokenizer.to_str().encode()).hexdigest()
+
     def encode(self, pieces: Sequence[Piece]) -> list[list[int]]:
         encodings = self._tokenizer.encode_batch([piece.text for piece in pieces], add_special_tokens=False)
         return [
@@ -117,7 +124,7 @@ class Words(BytePairs):
 
     def encode(self, pieces: Sequence[Piece]) -> list[list[int]]:
         texts = [
-            " ".join(word for line in piece.text.splitlines() for word in (*line.split(), END_OF_LINE))
+            " ".join(word for line in io.StringIO(piece.text, None) for word in (*line.split(), END_OF_LINE))
             for piece in pieces
         ]
         return [encoding.ids for encoding in self._tokenizer.encode_batch(texts, add_special_tokens=False)]
@@ -131,7 +138,7 @@ def byte_pairs(name: str, pieces: Iterable[Piece]) -> BytePairs:
     """
     kind, _, rest = name.partition(":")
     if kind == "bpe":
-        if not rest.isdigit() or not 257 <= int(rest) <= LIMIT:
+        if not (rest.isascii() and rest.isdigit()) or not 257 <= int(rest) <= LIMIT:
             raise InvalidInput(f"--tokenizer {name!r}: must be bpe:SIZE with a size from 257 to {LIMIT}")
         return BytePairs.learnt(pieces, int(rest))
     if kind == "tiktoken":

@@ -24,7 +24,11 @@ PIECE = 1 << 16
 """Characters of a text file that are encoded at a time, up to the end of a line."""
 EXPANDED = 4
 """The factor by which a compressed file grows, about."""
-BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+BYTE_ORDER_MARKS = {
+    **{b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32"},
+    **{b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"},
+}
+"""By the first bytes of a text; a mark that begins with another one stands before it."""
 
 
 class Piece(NamedTuple):
@@ -57,7 +61,7 @@ class FileReader:
                 f"{self.path}: not UTF-8 text ({error}); if it has another encoding, convert it first, as in "
                 f"`iconv -f {_guess(error)} -t UTF-8`"
             ) from error
-        except (OSError, EOFError, ValueError) as error:  # raised by gzip, pyarrow, json
+        except (OSError, EOFError, ValueError, lzma.LZMAError) as error:  # raised by gzip, pyarrow, json
             if isinstance(error, InvalidInput):
                 raise
             reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -104,27 +108,37 @@ class FileReader:
             content = file.read()
         try:
             rows: Any = json.loads(content)
-        except json.JSONDecodeError:  # one value a line, under the shorter name
-            lines = enumerate(content.splitlines(), 1)
+        except (json.JSONDecodeError, RecursionError):  # one value a line, under the shorter name
+            lines = enumerate(
+                content.split("\n"), 1
+            )  # `splitlines` splits at characters that JSON may contain
             rows = [_parsed(line, f"{self.path}, line {n}") for n, line in lines if line.strip()]
         for number, row in enumerate(rows if is_list(rows) else [rows], 1):
             yield self._text_of(row, f"entry {number}")
 
     def _text_of(self, row: Any, where: str) -> str:
-        text = row if isinstance(row, str) else row.get(self.column) if is_table(row) else None
-        if not isinstance(text, str):
-            has = f"has {', '.join(map(str, row))}" if is_table(row) else f"is {type(row).__name__}"
-            raise InvalidInput(f"{self.path}, {where}: no text under {self.column!r}, {has}")
-        return text
+        where = f"{self.path}, {where}"
+        if is_table(row) and row.get(self.column) is not None:
+            return as_text(row[self.column], self.column, where)
+        if isinstance(row, str):
+            return as_text(row, self.column, where)
+        if is_table(row):
+            is_null = self.column in row
+            has = "which is null" if is_null else f"has {', '.join(map(str, row))}"
+        else:
+            has = f"is {type(row).__name__}"
+        raise InvalidInput(f"{where}: no text under {self.column!r}, {has}")
 
     def _columns(self, form: str) -> Iterator[str]:
+        arrow = pyarrow()
+        is_packed = self.path.suffix.lower() in COMPRESSED
+        content = arrow.BufferReader(_opened(self.path).read()) if is_packed else None
         if form == ".parquet":
-            file = parquet().ParquetFile(self.path)
+            file = parquet().ParquetFile(content or self.path)
             self._check_column(file.schema_arrow)
             batches = file.iter_batches(1024, columns=[self.column])
         else:
-            arrow = pyarrow()
-            stream = arrow.memory_map(str(self.path))
+            stream = content or arrow.memory_map(str(self.path))
             try:
                 reader = arrow.ipc.open_stream(stream)
             except arrow.ArrowInvalid:
@@ -135,12 +149,32 @@ class FileReader:
             else:
                 self._check_column(reader.schema)
             batches = (batch.select([self.column]) for batch in reader)
+        number = 0
         for rows in batches:
-            yield from (text or "" for text in rows.column(0).to_pylist())
+            for value in rows.column(0).to_pylist():
+                yield as_text(value, self.column, f"{self.path}, row {number}")
+                number += 1
 
     def _check_column(self, schema: Any) -> None:
         if self.column not in schema.names:
             raise InvalidInput(f"{self.path}: no column {self.column!r}, has {', '.join(schema.names)}")
+
+
+def as_text(value: object, column: str, where: str) -> str:
+    """The text of a row, empty for a null; raises `InvalidInput` for anything else than text."""
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise InvalidInput(f"{where}: {column!r} is {type(value).__name__}, must be text")
+    try:
+        if not value.isascii():
+            value.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInput(
+            f"{where}: holds {value[error.start]!r}, half of a character, which is not text; write the whole "
+            "character, or remove it"
+        ) from error
+    return value
 
 
 def form_of(path: Path) -> str:
@@ -164,6 +198,8 @@ def _opened_text(path: Path) -> IO[str]:
 
 def _opened(path: Path) -> Any:
     kind = COMPRESSED.get(path.suffix.lower())
+    if kind is not None and path.stat().st_size == 0:
+        raise EOFError("it is empty")
     if kind == "xz":
         return lzma.open(path, "rb")
     if kind is not None:
@@ -194,7 +230,7 @@ class _Readable(io.RawIOBase):
 def _parsed(line: str, where: str) -> Any:
     try:
         return json.loads(line)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise InvalidInput(f"{where}: not JSON ({error}); is the file whole?") from error
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ire.invalid_input import InvalidInput
-from trainables.data.originals import Say, files_below
-from trainables.data.text.readers import PIECE, ROWS, FileReader, Piece, form_of, is_text
+from trainables.data.originals import Say, files_below, fingerprint
+from trainables.data.text.readers import PIECE, ROWS, FileReader, Piece, as_text, form_of, is_text
 from trainables.data.text.split_names import SPLITS, Assigned, assign, split_named
 from trainables.data.untyped import datasets
 
@@ -31,12 +31,23 @@ class LocalText:
     glob: str | None = None
     """Which files are read, as in `**/*.py`; by default, those with the name of a text."""
 
+    def __str__(self) -> str:
+        return str(self.root)
+
+    def fingerprint(self) -> str:
+        return fingerprint(self.root)
+
     @cached_property
     def assigned(self) -> Assigned:
         """The files of each split."""
         every = files_below(self.root)
         if self.glob is not None:
-            chosen = {path for path in self.root.glob(self.glob) if path.is_file()}
+            try:
+                chosen = {path for path in self.root.glob(self.glob) if path.is_file()}
+            except (ValueError, NotImplementedError) as error:
+                raise InvalidInput(
+                    f"--glob {self.glob!r}: {error}; must be a pattern below the folder, as in '**/*.py'"
+                ) from error
             every = [path for path in every if path in chosen]
             return assign(every, self.root, glob=True)
         return assign([path for path in every if path == self.root or is_text(path)], self.root)
@@ -105,20 +116,38 @@ class SavedText:
     column: str = "text"
     rows_are_lines: bool = False
 
+    def __str__(self) -> str:
+        return str(self.root)
+
+    def fingerprint(self) -> str:
+        return fingerprint(self.root)
+
     @staticmethod
     def is_at(root: Path) -> bool:
         return (root / "dataset_dict.json").is_file() or (root / "state.json").is_file()
 
     @cached_property
-    def _splits(self) -> dict[str, Any]:
+    def _named(self) -> dict[str, Any]:
+        """The rows of each split under the name that it has in the folder."""
         package = datasets()
         try:
             loaded = package.load_from_disk(str(self.root))
         except Exception as error:  # raised by several libraries
             raise InvalidInput(f"{self.root}: cannot be loaded ({_first_line(error)})") from error
-        named = dict(loaded) if isinstance(loaded, package.DatasetDict) else {"train": loaded}
-        found = {split: rows for name, rows in named.items() if (split := split_named(str(name)))}
-        for rows in found.values():
+        return dict(loaded) if isinstance(loaded, package.DatasetDict) else {"train": loaded}
+
+    @cached_property
+    def _splits(self) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name, rows in self._named.items():
+            if (split := split_named(str(name))) is None:
+                continue
+            if split in found:
+                raise InvalidInput(
+                    f"{self.root}: {name!r} is a second split of its {split} data; save the folder anew with one split "
+                    "each for train, validation and test"
+                )
+            found[split] = rows
             if self.column not in rows.column_names:
                 has = ", ".join(rows.column_names)
                 raise InvalidInput(f"{self.root}: no column {self.column!r}, has {has}")
@@ -133,11 +162,14 @@ class SavedText:
     def pieces(self, split: str, *, skip: int = 0, size: int = PIECE) -> Iterator[Piece]:
         rows = self._splits[split].select_columns([self.column])
         for number in range(skip, len(rows)):
-            yield _piece(rows[number][self.column] or "", self.rows_are_lines)
+            text = as_text(rows[number][self.column], self.column, f"{self.root}, {split}, row {number}")
+            yield _piece(text, self.rows_are_lines)
 
     def tell(self, say: Say) -> None:
         for split in self.splits():
             say(f"{split}: {len(self._splits[split])} rows")
+        if left_out := [str(name) for name in self._named if split_named(str(name)) is None]:
+            say(f"left out: {', '.join(left_out)}, which name no split")
 
     def recorded(self) -> dict[str, Any]:
         return {split: [f"{len(self._splits[split])} rows"] for split in self.splits()}
@@ -151,6 +183,12 @@ class HubText:
     configuration: str | None = None
     column: str = "text"
     rows_are_lines: bool = False
+
+    def __str__(self) -> str:
+        return self.repository
+
+    def fingerprint(self) -> str:
+        return ""
 
     def splits(self) -> list[str]:
         package = datasets()
@@ -169,7 +207,7 @@ class HubText:
     def pieces(self, split: str, *, skip: int = 0, size: int = PIECE) -> Iterator[Piece]:
         rows = datasets().load_dataset(self.repository, self.configuration, split=split, streaming=True)
         for row in rows.skip(skip):
-            yield _piece(row[self.column], self.rows_are_lines)
+            yield _piece(as_text(row[self.column], self.column, self.repository), self.rows_are_lines)
 
     def tell(self, say: Say) -> None:
         say(f"streaming {self.repository} from Hugging Face")

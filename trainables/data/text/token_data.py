@@ -6,7 +6,7 @@ from pathlib import Path
 from ire.invalid_input import InvalidInput
 from trainables.data.dataset import AS_USUAL, DataSet, Reading
 from trainables.data.originals import Say, files_below, folders_in, is_archive, unpacked
-from trainables.data.store import Store, write_index
+from trainables.data.store import ENCODINGS, Store, write_index
 from trainables.data.text.encoders import BytePairs, Words, byte_pairs
 from trainables.data.text.split_names import SPLITS, split_of_path
 from trainables.data.text.text_source import HubText, LocalText, SavedText, TextSource
@@ -110,6 +110,8 @@ class TokenData(DataSet):
                 raise InvalidInput(f"{files[0].path}: one token is too few for validation and test")
             parts |= {"validation": (files, 0, half), "test": (files, half, totals["validation"])}
         into.mkdir(parents=True, exist_ok=True)
+        for left in (*into.glob(".*"), *(into / name for name in ENCODINGS)):  # by a text that was begun here
+            left.unlink(missing_ok=True)
         highest = 0
         for split, (files, start, stop) in parts.items():
             path = into / f"{split}.bin"

@@ -31,6 +31,9 @@ class Encoder(Protocol):
     @property
     def dtype(self) -> str: ...
 
+    @property
+    def fingerprint(self) -> str: ...
+
     def encode(self, pieces: Sequence[Piece]) -> Sequence[Sequence[int]]: ...
 
     def save(self, folder: Path) -> None: ...
@@ -42,7 +45,7 @@ def write_tokens(
     """Encode every split of `source` into a store of tokens in `folder`, of 16 bits if the vocabulary allows.
 
     Each split that the source lacks is held out of its training pieces, with a share `held_out` of the characters.
-    Tokens written before an interruption are kept if source and encoder are the same.
+    Tokens written before an interruption are kept if source and encoder are the same, also in their content.
     """
     folder.mkdir(parents=True, exist_ok=True)
     present = source.splits()
@@ -53,7 +56,9 @@ def write_tokens(
     if missing:
         each = " each" if len(missing) > 1 else ""
         say(f"{held_out:.2%} of the training text is held out for {' and '.join(missing)}{each}")
-    identity = f"2 {source} {encoder.name} {encoder.vocabulary} {encoder.dtype} {held_out}"
+    identity = (
+        f"3 {source!r} {source.fingerprint()} {encoder.name} {encoder.fingerprint} {encoder.dtype} {held_out}"
+    )
     progress = _Progress(folder, identity=identity, width=np.dtype(encoder.dtype).itemsize)
     for split in present:
         lacking = missing if split == "train" else []
