@@ -40,6 +40,5 @@ def unknown(kind: str, value: object, allowed: Iterable[str], *, where: str = ""
     ordered = near + [name for name in allowed if name not in near]
     hint = f"did you mean {near[0]!r}? " if near else ""
     place = f" in {where}" if where else ""
-    return InvalidInput(
-        f"unknown {kind} {str(value)!r}{place}: {hint}allowed: {', '.join(ordered) or 'none'}"
-    )
+    listed = f"allowed: {', '.join(ordered)}" if ordered else "there is none"
+    return InvalidInput(f"unknown {kind} {str(value)!r}{place}: {hint}{listed}")

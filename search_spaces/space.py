@@ -39,6 +39,8 @@ def find_space(task: str, path: str | Path | None = None) -> Space:
         return parse_space(file.read_text(encoding="utf-8"), task=task, source=f"{name}.toml")
     try:
         text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise InvalidInput(f"--space {str(path)!r}: there is no such file") from error
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"cannot read the space file {str(path)!r}: {error}") from error
     return parse_space(text, task=task, source=str(path))

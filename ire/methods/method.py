@@ -52,6 +52,12 @@ def parse_method(name: str, *, where: str = "") -> Method:
 @cache
 def _parsed(name: Any) -> Method:
     """Raises `KeyError` for an unknown name."""
+    if isinstance(name, str) and ".py:" in name:
+        module, _, rest = name.partition(".py:")
+        raise InvalidInput(
+            f"method {name!r}: a class is named by its module: start in the folder of the file, and name it "
+            f"{module.rpartition('/')[2]}:{rest}"
+        )
     found = FORM.fullmatch(name) if isinstance(name, str) else None
     if found is None:
         raise KeyError(name)
@@ -137,5 +143,6 @@ def check_different(names: Sequence[str], method: Callable[[str], Method] = pars
                 if seen[slug] == name
                 else f"{seen[slug]!r} and {name!r} are the same name"
             )
-            raise InvalidInput(f"--methods {twice}; give one of them a short name, as in other={name}")
+            remedy = f"give one of them a short name, as in other={name}" if ":" in name else "name it once"
+            raise InvalidInput(f"--methods {twice}; {remedy}")
         seen[slug] = name

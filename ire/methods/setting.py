@@ -69,7 +69,8 @@ class Setting:
         try:
             self.read(value)
         except InvalidInput as error:
-            raise InvalidInput(f"{name} = {value!r}{place}: {error}") from error
+            rule = str(error).removeprefix(f"{name} = {value!r}: ")
+            raise InvalidInput(f"{name} = {value!r}{place}: {rule}") from error
         return value
 
 

@@ -153,7 +153,7 @@ def test_a_range_that_is_missing_is_named():
 
 
 def test_a_file_that_is_not_there_or_no_text_is_named(tmp_path):
-    with pytest.raises(InvalidInput, match="cannot read the space file"):
+    with pytest.raises(InvalidInput, match="there is no such file"):
         find_space("digits", tmp_path / "none.toml")
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(InvalidInput, match="cannot read the space file"):

@@ -97,7 +97,13 @@ start_fraction = 0.5
         (["sweep", "digits", "--name", "taken"], "exists: choose another --name"),
         (["sweep", "digits", "--storage", "file"], "is not a writable folder"),
         (["sweep", "digits", "--storage", "ftp://host/runs"], "not a storage that pyarrow can open"),
-        (["sweep", "digits", "--space", "none.toml"], "cannot read the space file"),
+        (["sweep", "digits", "--space", "none.toml"], "--space 'none.toml': there is no such file"),
+        (["sweep", "none.toml"], "'none.toml': there is no such file"),
+        (["sweep", "digits", "--scale", "tiny"], "unknown scale 'tiny' in digits.toml: there is none"),
+        (["sweep", "digits", "--methods", "sgd,sgd"], "names 'sgd' twice; name it once"),
+        (["sweep", "digits", "--methods"], "sweep --help` shows what is allowed"),
+        (["sweep", "digits", "--methods", "sub/my_lab.py:Mine-ire"], "and name it my_lab:Mine-ire"),
+        (["sweep", "digits", "--curve-horizons", "0"], "--curve-horizons 0: must be distinct factors"),
         (
             ["sweep", "digits", "--space", "space.toml"],
             "first rung 30 is not after the latest start of sgd-ire",
@@ -115,7 +121,14 @@ start_fraction = 0.5
         (["train", "digits", "sgd", "--device", "meta"], "--device 'meta'"),
         (["sweep", "digits", "--storage", "s3://"], "'s3://' names no bucket"),
         (["train", "digits", "sgd", "--schedule", "steps nan / 5"], "shares rise between 0 and 1"),
+        (
+            ["train", "digits", "sgd", "--set", "schedule=cosin"],
+            "schedule = 'cosin' in --set: must be cosine, linear",
+        ),
         (["train", "digits", "sgd", "--horizon", "0"], "horizon = 0"),
+        (["train", "digits", "sgd", "--horizon", "x"], "'--horizon': 'x', must be a whole number"),
+        (["doctor", "--workers", "x"], "'--workers': 'x', must be a whole number"),
+        (["doctor", "--workers", "0"], "--workers 0: must be at least 1"),
         (
             ["train", "digits", "sgd", "--precision", "fp8"],
             "precision = 'fp8': must be one of fp32, tf32, bf16",
@@ -126,6 +139,7 @@ start_fraction = 0.5
         (["status", "s3://"], "'s3://' names no bucket"),
         (["train", "digits", "sgd", "--device", "mps"], "cannot be used here"),
         (["train", "digits", "sgd", "--checkpoint", __file__], "is a file; name a folder"),
+        (["train", "digits", "sgd", "--checkpoint", "file/below"], "cannot be written to (Not a directory)"),
         (["status", "nothing"], "is not an experiment folder"),
         (["resume", "nothing"], "is not an experiment folder"),
         (["report", "taken"], "is not an experiment folder"),
@@ -144,6 +158,12 @@ def test_bad_input_is_named_and_nothing_is_written(arguments, message, tmp_path,
     assert message in str(result.exception)
     assert "\n" not in str(result.exception)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_mistyped_task_of_a_method_is_named_before_anything_is_shown():
+    result = invoke("methods", "adamw", "--task", "digit")
+    assert "did you mean 'digits'?" in str(result.exception)
+    assert result.stdout == ""
 
 
 def test_listings_name_everything():

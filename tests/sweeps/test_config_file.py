@@ -105,5 +105,5 @@ def test_a_mistake_is_named_with_the_file(tmp_path, text, message):
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(InvalidInput, match="cannot read"):
+    with pytest.raises(InvalidInput, match="there is no such file"):
         read_config(tmp_path / "none.toml")

@@ -57,7 +57,7 @@ def test_a_broken_off_sweep_shows_its_stage_and_the_command_that_continues_it(tm
     folder = make(tmp_path / "broken", kill_after=30)
     output = invoke("status", folder)
     assert f"interrupted: search, 0 trials done; continue with: ire resume {folder}" in output
-    assert "running now  sgd-0000 (" in output
+    assert "unfinished   sgd-0000 (" in output
     assert cells(output, "sgd")[1] == "1/3"
 
 

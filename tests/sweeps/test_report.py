@@ -8,6 +8,7 @@ import shlex
 import shutil
 from dataclasses import replace
 from statistics import fmean
+from textwrap import wrap
 from types import SimpleNamespace
 
 import inline_sweep
@@ -26,7 +27,7 @@ from ire.sweeps.findings.differences import Difference
 from ire.sweeps.plan.plan import RULES
 from ire.sweeps.ray.cluster import Node
 from ire.sweeps.records.records import Fault
-from ire.sweeps.report import as_json, as_markdown, terminal_tables, write_report
+from ire.sweeps.report import as_json, as_markdown, headline, terminal_tables, write_report
 from ire.sweeps.report.sentences.controls import control_findings
 from ire.sweeps.report.sentences.further import further_findings
 from ire.sweeps.report.tables import tables
@@ -246,6 +247,15 @@ def test_tables_break_no_number_and_no_name_on_a_terminal_of_any_usual_width(run
         lines = capsys.readouterr().out.splitlines()
         assert max(map(len, lines)) <= width
         assert whole <= {word for line in lines for word in line.split()}, width
+
+
+def test_a_long_title_fills_the_terminal_not_the_table_and_the_star_is_explained(run, capsys):
+    experiment = run(plan={"methods": ("sgd", "sgd-ire"), "confirm_seeds": 2, "studies": 3})
+    for width in (80, 200):
+        Console(width=width).print(terminal_tables(experiment, width)[0])
+        lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+        assert lines[0] == wrap(headline(experiment), width)[0]
+        assert ("* baseline" in lines) == any("sgd *" in line for line in lines) == (width == 80)
 
 
 def test_no_baseline_is_said(run):

@@ -78,7 +78,9 @@ def load_workload(task: str, import_path: Iterable[str] = ()) -> Task | Training
         return load_task(task)
     if not callable(found):
         own = {key: value for key, value in vars(module).items() if inspect.isfunction(value)}
-        functions = [key for key, value in own.items() if value.__module__ == module.__name__]
+        functions = [
+            key for key, value in own.items() if value.__module__ == module.__name__ and key[0] != "_"
+        ]
         raise unknown("training function or task class", attribute, functions, where=module_name)
     check_signature(found, name=name)
     if folder is not None:

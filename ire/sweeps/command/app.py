@@ -18,7 +18,7 @@ from ire.sweeps.command import verdict as verdict_command
 from ire.sweeps.command.catalogue import Task
 from ire.sweeps.command.commands import Commands
 from ire.sweeps.command.config import from_file, given, is_config
-from ire.sweeps.command.flags import with_flags
+from ire.sweeps.command.flags import number, with_flags
 from ire.sweeps.command.status import Folder, Trust, console, show
 from ire.sweeps.plan.options import OPTIONS, RESUMED
 from ire.trial.scale import scaled
@@ -62,9 +62,11 @@ def train(
             "--set", help="a setting, as in --set lr=0.1; may be repeated; default: the published values"
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="determines every random draw of the trial")] = 0,
-    horizon: Annotated[int | None, typer.Option(help="optimizer steps; default: the task's")] = None,
-    threads: Annotated[int, typer.Option(help="CPU threads")] = 1,
+    seed: Annotated[int, typer.Option(help="determines every random draw of the trial", **number(int))] = 0,
+    horizon: Annotated[
+        int | None, typer.Option(help="optimizer steps; default: the task's", **number(int))
+    ] = None,
+    threads: Annotated[int, typer.Option(help="CPU threads", **number(int))] = 1,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; default: a GPU if there is one")] = None,
     test: Annotated[bool, typer.Option(help="evaluate the test split at the end")] = False,
     checkpoint: Annotated[
@@ -199,7 +201,7 @@ def export(
 def tensorboard(
     context: typer.Context,
     folder: Folder,
-    port: Annotated[int, typer.Option(help="port to listen on")] = 6006,
+    port: Annotated[int, typer.Option(help="port to listen on", **number(int))] = 6006,
     host: Annotated[
         str, typer.Option(help="address to listen on; 0.0.0.0 also serves other machines")
     ] = "localhost",

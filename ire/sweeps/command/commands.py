@@ -27,7 +27,8 @@ class Commands(TyperGroup):
             context: Any = getattr(error, "ctx", None)
             if type(error).__name__ == "NoArgsIsHelpError":  # which has printed the help
                 sys.exit(2)
-            raise InvalidInput(_in_one_line(error, context)) from None
+            command = "ire" if context is None else context.command_path
+            raise InvalidInput(_in_one_line(error, command)) from None
         if standalone_mode:
             sys.exit(code if isinstance(code, int) else 0)
         return code
@@ -37,9 +38,15 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except EOFError as error:
             raise EndOfInput from error
+        except USAGE_ERROR as error:
+            if getattr(error, "ctx", None) is not None:
+                raise
+            command = (
+                f"{ctx.command_path} {ctx.invoked_subcommand}"  # an option without its value names no command
+            )
+            raise InvalidInput(_in_one_line(error, command)) from None
 
 
-def _in_one_line(error: Any, context: Any) -> str:
-    command = "ire" if context is None else context.command_path
+def _in_one_line(error: Any, command: str) -> str:
     message = " ".join(error.format_message().split()).rstrip(".")
     return f"{message[:1].lower()}{message[1:]}; `{command} --help` shows what is allowed"

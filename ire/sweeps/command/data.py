@@ -80,4 +80,4 @@ def list_data(into: Dir = None) -> None:
         for name in task_names():
             data = load_task(name).data
             if data is not None:
-                typer.echo(f"{name:28} {data.name:12} {data.folder if data.is_prepared else 'missing'}")
+                typer.echo(f"{name:24} {data.name:14} {data.folder if data.is_prepared else 'missing'}")

@@ -85,15 +85,15 @@ def _flags(option: Option, default: Any, resume: bool) -> list[inspect.Parameter
 def _parameter(name: str, kind: Any, default: Any, text: str, spelled: str | None) -> inspect.Parameter:
     more: dict[str, Any] = {"help": escape(text)}  # typer takes help for Rich's markup
     for each in (int, float):
-        more |= _number(each) if kind in (each, each | None) else {}
+        more |= number(each) if kind in (each, each | None) else {}
     flag = typer.Option(spelled, **more) if spelled else typer.Option(**more)
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, flag]
     )
 
 
-def _number(kind: type[int] | type[float]) -> dict[str, Any]:
-    """How a number is read: typer's own message does not say what was typed."""
+def number(kind: type[int] | type[float]) -> dict[str, Any]:
+    """The arguments of `typer.Option` that read a number: typer's own message does not say what was typed."""
 
     def read(text: Any) -> int | float:
         try:

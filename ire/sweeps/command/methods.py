@@ -62,9 +62,11 @@ def one(name: str, task: str | None = None) -> Iterator[Table | str]:
     """The facts about one method; with a task, also its search space and parameter groups on that task."""
     method = parse_method(name)
     base = method.base
-    yield f"{method.name}: {method.description}"
+    on_task = [] if task is None else list(_on_task(method, task))  # what is wrong with the task comes first
+    yield method.name if method.description == method.name else f"{method.name}: {method.description}"
+    gradients = method.gradients_per_step(_costs(method))
     yield (
-        f"from {base.constructor}; a step costs {method.gradients_per_step(_costs(method))} gradients of a batch; "
+        f"from {base.constructor}; a step costs {gradients} gradient{'s' * (gradients != 1)} of a batch; "
         f"optimizer state: {method.state_bytes:g} bytes per parameter in single precision"
         + (" (an upper bound, or what the class states)" if base.found else "")
     )
@@ -82,8 +84,7 @@ def one(name: str, task: str | None = None) -> Iterator[Table | str]:
         yield f"cannot be combined with {part}: {why}"
     if base.source:
         yield f"searched by default: {', '.join(base.searched)} ({base.source})"
-    if task is not None:
-        yield from _on_task(method, task)
+    yield from on_task
 
 
 def _on_task(method: Method, task: str) -> Iterator[Table | str]:

@@ -112,7 +112,7 @@ def _looked(folder: str, trust: bool, width: int) -> tuple[list[RenderableType],
     if state.stages is not None:
         parts += [as_terminal(state.stages)]
     if state.running:
-        parts += [Text(f"running now  {state.running}")]
+        parts += [Text(f"{'running now' if state.word == RUNS else 'unfinished':13}{state.running}")]
     return [*parts, *_results(home, summary_of(experiment), width)], state.word == RUNS
 
 

@@ -3,6 +3,7 @@
 torch is imported when used.
 """
 
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,6 +96,21 @@ def _space(task: str, path: Path | None, horizon: int | None) -> Space | None:
         raise
 
 
+def make_checkpoint_folder(folder: Path) -> None:
+    """Make the folder before anything trains; raises `InvalidInput` if nothing can be written there."""
+    if folder.is_file():
+        raise InvalidInput(f"--checkpoint '{folder}' is a file; name a folder, which may be new")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise InvalidInput(
+            f"--checkpoint '{folder}' cannot be written to ({why}): name another folder, which may be new"
+        ) from error
+
+
 def train_function(
     spec: TrialSpec,
     function: "TrainingFunction",
@@ -110,4 +126,6 @@ def train_function(
         report(values)
         return True
 
+    if checkpoint is not None:
+        make_checkpoint_folder(checkpoint)
     return run_function(spec, take, function=function, checkpoint=checkpoint, device=device)

@@ -15,6 +15,7 @@ from ire.sweeps.experiments.train_function import (
     check_options,
     found_function,
     function_spec,
+    make_checkpoint_folder,
     train_function,
 )
 from ire.sweeps.records.recorded_norms import recorded_norms
@@ -80,8 +81,6 @@ def train_one(
             test=test,
         )
         return train_function(spec, function, report, device=_device(device), checkpoint=checkpoint)
-    if checkpoint is not None and checkpoint.exists() and not checkpoint.is_dir():
-        raise InvalidInput(f"--checkpoint '{checkpoint}' is a file; name a folder, which may be new")
     arm = parse_method(method)
     found = find_space(task, space)
     if arm.ire:
@@ -124,6 +123,8 @@ def train_one(
         loaded.check_data()
         rehearse(loaded, {arm: spec.settings}, horizon=spec.horizon)
         spec = replace(spec, data=loaded.data_identity())
+        if checkpoint is not None:
+            make_checkpoint_folder(checkpoint)
         return train(spec, take, task=loaded, checkpoint=checkpoint, keep_last=True, device=chosen)
 
 

@@ -53,6 +53,8 @@ def read_config(path: str | Path) -> dict[str, Any]:
 def _table(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InvalidInput(f"{str(path)!r}: there is no such file") from error
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"cannot read {str(path)!r}: {error}") from error
     except tomllib.TOMLDecodeError as error:

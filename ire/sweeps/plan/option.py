@@ -125,7 +125,7 @@ class Option:
             must = self.rule(value)
         if must is not None:
             shown = ", ".join(map(_plain, value)) if is_tuple(value) else repr(value)
-            raise InvalidInput(f"{self.dashed} {shown}: must be {must}")
+            raise InvalidInput(f"{self.values_flag[0] or self.dashed} {shown}: must be {must}")
 
     def words(self, value: Any) -> str:
         """`value` as typed after `ire sweep`."""

@@ -1,6 +1,7 @@
 """The report's tables on a terminal or in a log: what `ire status` and the end of a sweep show."""
 
 from rich.box import SIMPLE_HEAD
+from rich.console import Group
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -15,6 +16,8 @@ SMALL = 80
 """Terminal width in characters below which only the essential columns of a table are shown."""
 ESSENTIAL = ("method", "study", "verdict", "against", "winner", "control", "method lower?")
 SPEED_UP = "speed-up"
+STAR = " *"
+"""Marks a baseline on narrow terminals; a line below the table says so."""
 WITHIN = "within 1 % after"
 """The number of trials a search needed; on narrow terminals its head is `to 1 %` and its cells are numbers."""
 MANY = 8
@@ -26,7 +29,7 @@ NARROW = {
 """The columns of a table, by the start of its title, on a narrow terminal; the report has all of them."""
 
 
-def terminal_tables(results: Results | Summary, width: int = 80) -> list[RichTable]:
+def terminal_tables(results: Results | Summary, width: int = 80) -> list[Group]:
     """The tables of results, controls, search and faults that have lines, for a terminal of `width` characters."""
     found = results if isinstance(results, Summary) else summary_of(results)
     return [as_terminal(table if width >= WIDE else narrowed(table, width)) for table in found.tables]
@@ -54,17 +57,14 @@ def narrowed(table: Table, width: int) -> Table:
         title=table.title,
         heads=[head(table.heads[i]) for i in at],
         lines=[
-            [cell(table.heads[i], line[i]).replace(" (baseline)", " *") for i in at] for line in table.lines
+            [cell(table.heads[i], line[i]).replace(" (baseline)", STAR) for i in at] for line in table.lines
         ],
     )
 
 
-def as_terminal(table: Table) -> RichTable:
-    """A table as `rich` prints it."""
+def as_terminal(table: Table) -> Group:
+    """A table as `rich` prints it; its title may be a sentence, and is as wide as the terminal, not as the table."""
     screen = RichTable(
-        title=table.title,
-        title_justify="left",
-        title_style="bold",
         pad_edge=False,
         collapse_padding=len(table.heads) > MANY,
         box=SIMPLE_HEAD,
@@ -78,4 +78,6 @@ def as_terminal(table: Table) -> RichTable:
         )
     for line in table.lines:
         screen.add_row(*(Text(in_one_line(cell)) for cell in line))  # brackets in an error are not markup
-    return screen
+    if any(line[0].endswith(STAR) for line in table.lines):
+        screen.caption, screen.caption_justify = "* baseline", "left"
+    return Group(*[Text(table.title, style="bold")] * bool(table.title), screen)
