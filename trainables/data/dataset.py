@@ -49,6 +49,10 @@ class DataSet(ABC):
         """Whether the folder holds a complete store."""
         return (self.folder / INDEX).is_file()
 
+    def verify(self, store: Store) -> None:
+        """Check everything that the index of `store` says; raises `InvalidInput` naming the first file that differs."""
+        store.verify()
+
     def prepare(
         self,
         source: Path | None,

@@ -90,10 +90,9 @@ def files_below(root: Path) -> list[Path]:
         for name in list(inner):
             path = Path(folder, name)
             place = Path(os.path.realpath(path))
-            is_found_anyway = (
-                path.is_symlink() and place.is_relative_to(base) and not _is_below_hidden(place, base)
-            )
-            if is_hidden(path) or is_found_anyway or place in around[folder]:
+            is_found_anyway = place.is_relative_to(base) and not _is_below_hidden(place, base)
+            is_around = base.is_relative_to(place) or place in around[folder]
+            if is_hidden(path) or (path.is_symlink() and (is_found_anyway or is_around)):
                 inner.remove(name)
             else:
                 around[os.path.join(folder, name)] = {*around[folder], place}

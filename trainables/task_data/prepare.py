@@ -114,7 +114,7 @@ def _holds(data: DataSet, task: str, source: Path, how: Reading) -> bool:
     """Whether the store is intact and made from `source`; False if it is damaged; `InvalidInput` for other data."""
     try:
         store = data.open(task=task)
-        store.verify()
+        data.verify(store)
     except InvalidInput:
         return False
     origin = store.index.get("made_from", {})
@@ -144,7 +144,7 @@ def _check_repaired(data: DataSet, made: Store) -> None:
 def _verified(data: DataSet, task: str) -> Store:
     try:
         store = data.open(task=task)
-        store.verify()
+        data.verify(store)
     except InvalidInput as error:
         raise InvalidInput(
             f"{error}; if it was prepared with --from or --tokenizer, give them again, otherwise delete "

@@ -49,8 +49,9 @@ def verify(task: str, into: Dir = None) -> None:
     from trainables.task_data.prepare import data_of
 
     with data_in(into):
-        store = data_of(task).open(task=task)
-        store.verify()
+        data = data_of(task)
+        store = data.open(task=task)
+        data.verify(store)
         typer.echo(f"{store.folder} is intact: {store.identity}")
 
 

@@ -135,6 +135,7 @@ def test_no_file_behind_a_link_is_left_out_or_read_twice(tmp_path):
     (root / "twice").symlink_to(root / "a")
     (root / "kept").symlink_to(root / ".cache" / "b")
     (elsewhere / "back").symlink_to(root)
+    (root / "up").symlink_to(tmp_path)
     found = [path.relative_to(root).as_posix() for path in files_below(root)]
     assert found == ["a/file", "kept/file", "outside/file"]
     (root / "a" / "lost").symlink_to(".git/annex/objects/x")

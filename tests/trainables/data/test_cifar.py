@@ -1,5 +1,6 @@
 """CIFAR on disk and in memory: every format gives the same store, nothing leaks between splits."""
 
+import contextlib
 import pickle
 import tarfile
 
@@ -75,6 +76,43 @@ def test_what_is_not_the_data_set_is_refused(source, message, tmp_path, data):
     write_cifar(tmp_path / "of100", 100, train=100, test=100)
     with pytest.raises(InvalidInput, match=message):
         prepare("cifar10-resnet56", source=tmp_path / source, say=quiet)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({b"labels": [0] * 239}, r"data_batch_2: pixels of shape \(240, 3072\) .*, labels of shape \(239,\)"),
+        ({b"data": np.full((240, 3072), 0.5)}, r"data_batch_2: pixels of shape .* type float64"),
+        ({b"labels": [-1] * 240}, "numbered from -1 to 9; cifar10 has 10 classes"),
+        ({b"labels": ["cat"] * 240}, "data_batch_2: not a batch of CIFAR"),
+    ],
+)
+def test_a_batch_that_would_move_the_labels_of_the_next_is_refused(change, message, tmp_path, data):
+    write_cifar(tmp_path / "cifar", 10)
+    path = tmp_path / "cifar" / "data_batch_2"
+    path.write_bytes(pickle.dumps(pickle.loads(path.read_bytes()) | change, protocol=2))
+    with pytest.raises(InvalidInput, match=message):
+        prepare("cifar10-resnet56", source=tmp_path / "cifar", say=lambda _: None)
+
+
+def test_a_damaged_pickle_is_named(tmp_path, data):
+    write_cifar(tmp_path / "cifar", 10, train=10, test=10)
+    path = tmp_path / "cifar" / "batches.meta"
+    whole = path.read_bytes()
+    damaged = {whole[:length] for length in range(1, len(whole) - 1)} | {
+        whole.replace(b"class 3", b"class\xff3")
+    }
+    damaged |= {whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1 :] for at in range(30)}
+    for content in damaged:
+        path.write_bytes(content)
+        with contextlib.suppress(InvalidInput):
+            prepare(
+                "cifar10-resnet56",
+                source=tmp_path / "cifar",
+                into=tmp_path / "out",
+                replace=True,
+                say=lambda _: None,
+            )
 
 
 def test_missing_data_is_told_with_the_command_to_run(data):

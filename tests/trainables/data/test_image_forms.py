@@ -118,6 +118,53 @@ def write_tables(folder, classes, column="img", side=32):
     return folder
 
 
+def changed(folder, split, **columns):
+    """The table of one split with other columns."""
+    path = next(folder.glob(f"{split}-*"))
+    old = parquet.read_table(path)
+    new = pa.table({name: columns.get(name, old[name]) for name in old.column_names})
+    parquet.write_table(new.replace_schema_metadata(columns.get("metadata", old.schema.metadata)), path)
+    return folder
+
+
+def reordered(names):
+    return {"huggingface": json.dumps({"info": {"features": {"label": {"names": names}}}})}
+
+
+@pytest.mark.parametrize("task", ["cifar10-resnet56", "imagenet-resnet50"])
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"label": ["cat"] * 20}, r"row 0: its class is 'cat', must be a number"),
+        ({"label": [0.5] * 20}, r"row 0: its class is 0\.5, must be a number"),
+        ({"label": [0] * 19 + [None]}, r"row 19: its class is None, must be a number"),
+        ({"label": [-1] * 20}, r"row 0: its class is -1, must be a number from 0"),
+        ({"label": [10] * 20}, r"10 classes"),
+        ({"img": [{"bytes": None, "path": "x.png"}] * 20}, r"row 0: has no image; save the data set with"),
+        ({"img": [None] * 20}, r"row 0: has no image; save the data set with"),
+        (
+            {"metadata": reordered(NAMES[::-1])},
+            r"the names of its classes, or their order, are not those of .*test-",
+        ),
+    ],
+)
+def test_tables_with_other_classes_or_without_images_are_refused_by_row(columns, message, task, tmp_path):
+    tables = changed(write_tables(tmp_path / "tables", NAMES), "train", **columns)
+    with pytest.raises(InvalidInput, match=message):
+        stored(tables, tmp_path, task)
+    assert not list((tmp_path / "out").glob("*"))
+
+
+def test_a_class_without_images_does_not_move_the_numbers_of_the_others(tmp_path):
+    tables = write_tables(tmp_path / "tables", ["a", "b", "c"], "image", 64)
+    for split in ("train", "test"):
+        changed(tables, split, label=[2, 0, 2, 0, 2, 0])
+    store, _ = stored(tables, tmp_path, "imagenet-resnet50")
+    assert store.facts["classes"] == ["a", "b", "c"]
+    assert store.array("train-labels").tolist() == [0, 0, 0, 2, 2, 2]
+    assert store.array("test-labels").tolist() == [0, 0, 0, 2, 2, 2]
+
+
 def test_hugging_faces_tables_are_read(tmp_path):
     check_cifar(stored(write_tables(tmp_path / "tables", NAMES), tmp_path)[0])
 
@@ -182,6 +229,49 @@ def test_a_flat_folder_of_validation_images_has_the_labels_of_its_publisher(labe
     labels(tmp_path / "images", names)
     store, _ = stored(tmp_path / "images", tmp_path, "imagenet-resnet50")
     assert store.array("test-labels").tolist() == [0, 1, 2, 0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("labels", "name", "content"),
+    [
+        (of_kaggle, "LOC_val_solution.csv", b"Id,Class\nILSVRC2012_val_00000001,a\n"),
+        (of_kaggle, "LOC_val_solution.csv", b"ImageId,PredictionString\nILSVRC2012_val_00000001,\n"),
+        (of_kaggle, "LOC_val_solution.csv", POINTER),
+        (of_the_kit, "ILSVRC2012_validation_ground_truth.txt", b"3\n1\n9\n"),
+        (of_the_kit, "meta.mat", b"junk" * 99),
+    ],
+)
+def test_a_damaged_list_of_classes_is_named(labels, name, content, tmp_path):
+    labels(tmp_path / "images", flat(tmp_path / "images"))
+    next((tmp_path / "images").rglob(name)).write_bytes(content)
+    with pytest.raises(
+        InvalidInput, match=rf"{name}: (damaged, or not its publisher's|is a Git LFS pointer)"
+    ):
+        stored(tmp_path / "images", tmp_path, "imagenet-resnet50")
+
+
+@pytest.mark.parametrize("labels", [of_kaggle, of_tiny])
+def test_a_flat_folder_from_a_mac_or_a_list_from_windows_changes_nothing(labels, tmp_path):
+    labels(tmp_path / "images", flat(tmp_path / "images"))
+    images = next((tmp_path / "images" / "val").rglob("*_00000001.JPEG"))
+    (images.parent / f"._{images.name}").write_bytes(b"x")
+    listed = next(path for path in (tmp_path / "images").rglob("*") if path.suffix in (".csv", ".txt"))
+    listed.write_bytes(b"\xef\xbb\xbf" + listed.read_bytes().replace(b"\n", b"\r\n"))
+    store, _ = stored(tmp_path / "images", tmp_path, "imagenet-resnet50")
+    assert store.array("test-labels").tolist() == [0, 1, 2, 0, 1, 2]
+
+
+def test_pointers_in_the_place_of_photographs_are_refused_and_lost_ones_found(tmp_path, monkeypatch):
+    folder = write(tmp_path / "images", ("train", "val"), ["a", "b\udcff"], side=64)
+    store, _ = stored(folder, tmp_path, "imagenet-resnet50")
+    monkeypatch.setenv("IRE_DATA", str(tmp_path / "out"))
+    data = load_task("imagenet-resnet50").data
+    data.verify(store)
+    (folder / "val" / "b\udcff" / "1.png").write_bytes(POINTER)
+    with pytest.raises(InvalidInput, match=r"1\.png: is missing, or does not have"):
+        data.verify(store)
+    with pytest.raises(InvalidInput, match=r"1\.png: is a Git LFS pointer"):
+        stored(folder, tmp_path / "again", "imagenet-resnet50")
 
 
 def test_official_archives_are_told_how_to_be_unpacked(tmp_path):
@@ -274,6 +364,14 @@ def test_every_mode_becomes_the_colours_that_are_seen(image, expected, tmp_path)
     with rgb_image(tmp_path / "image.png") as found:
         assert found.mode == "RGB"
         assert np.abs(np.array(found.getpixel((1, 1))) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB"])
+def test_a_transparent_colour_becomes_white(mode, tmp_path):
+    colour = {"1": 0, "L": 9, "P": 0, "RGB": (1, 2, 3)}[mode]
+    Image.new(mode, (4, 4), colour).save(tmp_path / "image.png", transparency=colour)
+    with rgb_image(tmp_path / "image.png") as found:
+        assert found.getpixel((1, 1)) == (255, 255, 255)
 
 
 def test_cmyk_becomes_the_colours_that_are_seen(tmp_path):

@@ -43,11 +43,14 @@ class Cifar(DataSet):
         arrays, names = self._arrays(folder, say)
         for split in ("train", "test"):
             labels = arrays[f"{split}-labels"]
-            if len(labels) == 0 or labels.max() >= self.classes or len(names) != self.classes:
+            is_of_these = len(names) == self.classes and len(labels) > 0
+            if not is_of_these or labels.min() < 0 or labels.max() >= self.classes:
                 raise InvalidInput(
-                    f"--from {str(folder)!r}: {len(labels)} {split} images in {len(names)} classes; "
-                    f"{self.name} has {self.classes} classes"
+                    f"--from {str(folder)!r}: {len(labels)} {split} images in {len(names)} classes"
+                    + (f", numbered from {labels.min()} to {labels.max()}" if len(labels) else "")
+                    + f"; {self.name} has {self.classes} classes, numbered from 0"
                 )
+            arrays[f"{split}-labels"] = labels.astype(np.uint8)
         return write_store(into, arrays, classes=names)
 
     def _arrays(self, folder: Path, say: Say) -> Arrays:
@@ -92,7 +95,7 @@ class Cifar(DataSet):
                     raise InvalidInput(f"{path}: {image.width}x{image.height} pixels, must be 32x32")
                 images += np.asarray(image).transpose(2, 0, 1).tobytes()
             labels.append(label)
-        return np.frombuffer(images, np.uint8).reshape(-1, 3, SIDE, SIDE), np.array(labels, np.uint8)
+        return np.frombuffer(images, np.uint8).reshape(-1, 3, SIDE, SIDE), np.array(labels, np.int64)
 
     def download(self, into: Path, say: Say) -> Path:
         datasets = torchvision_datasets()

@@ -41,14 +41,28 @@ def python_batches(folder: Path, name: str) -> Arrays:
     train, test, meta, labels, names = PYTHON[name]
     arrays: dict[str, np.ndarray] = {}
     for split, files in (("train", train), ("test", [test])):
-        parts = [_unpickled(folder / file) for file in files]
-        try:
-            pixels = np.concatenate([np.asarray(part[b"data"], dtype=np.uint8) for part in parts])
-            arrays[f"{split}-images"] = pixels.reshape(-1, 3, SIDE, SIDE)
-            arrays[f"{split}-labels"] = np.concatenate([np.asarray(p[labels], np.uint8) for p in parts])
-        except (KeyError, ValueError, TypeError) as error:
-            raise InvalidInput(f"{folder}: not a batch of {name} ({error!r})") from error
-    return arrays, [name.decode() for name in _unpickled(folder / meta)[names]]
+        parts = [_batch(folder / file, labels) for file in files]
+        arrays[f"{split}-images"] = np.concatenate([pixels for pixels, _ in parts]).reshape(-1, 3, SIDE, SIDE)
+        arrays[f"{split}-labels"] = np.concatenate([numbers for _, numbers in parts])
+    try:
+        return arrays, [name.decode() for name in _unpickled(folder / meta)[names]]
+    except (KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{folder / meta}: has no names of classes ({error!r}); fetch it again") from error
+
+
+def _batch(path: Path, labels: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels (n, 3072) uint8 and as many labels (n,); raises `InvalidInput` with the name of the file."""
+    batch = _unpickled(path)
+    try:
+        pixels, numbers = np.asarray(batch[b"data"]), np.asarray(batch[labels], np.int64)
+    except (KeyError, ValueError, TypeError, OverflowError) as error:
+        raise InvalidInput(f"{path}: not a batch of CIFAR ({error!r})") from error
+    if pixels.dtype != np.uint8 or pixels.shape != (len(numbers), PIXELS) or numbers.ndim != 1:
+        raise InvalidInput(
+            f"{path}: pixels of shape {pixels.shape} and type {pixels.dtype}, labels of shape {numbers.shape}; must be "
+            f"(n, {PIXELS}) of uint8 and (n,)"
+        )
+    return pixels, numbers
 
 
 def has_binary_batches(folder: Path, name: str) -> bool:
@@ -96,5 +110,5 @@ def _unpickled(path: Path) -> dict[bytes, Any]:
     try:
         with path.open("rb") as file:
             return _ArraysOnly(file, encoding="bytes").load()
-    except (pickle.UnpicklingError, EOFError, ValueError, AttributeError) as error:
+    except Exception as error:  # a damaged pickle raises almost anything
         raise InvalidInput(f"{path}: not a CIFAR batch ({error})") from error

@@ -6,6 +6,7 @@ that training starts without walking a million files. Those of an archive or of 
 Pillow is imported when used.
 """
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from trainables.data.images.imagenet_files import (
     labelled,
 )
 from trainables.data.images.open_image import rgb_image
-from trainables.data.originals import Say, check_archive, unpack
+from trainables.data.originals import Say, check_archive, check_no_pointer, unpack
 from trainables.data.store import Store, write_store
 from trainables.data.untyped import from_numpy
 
@@ -33,6 +34,8 @@ RESIZE = 256 / 224
 """Shorter side of an evaluated image, as a multiple of the window that is cut out of its middle."""
 TESTS = ("val", "validation", "valid", "test")
 KAGGLE_FOLDERS = ("ILSVRC/Data/CLS-LOC", "Data/CLS-LOC")
+SMALLEST = 512
+"""Smaller files, in bytes, may be pointers to images elsewhere."""
 KEPT = "originals"
 """The folder of a store that keeps the images of archives and Parquet files."""
 
@@ -76,8 +79,24 @@ class ImageNet(DataSet):
         if (tables := find_tables(folder, ("label", "labels"))) is None:
             raise InvalidInput(f"--from {str(folder)!r}: has no train/ and val/; takes {self.accepts}")
         names = extracted(tables, kept, say)
-        arrays, classes = self._indexed(kept / "train", kept / "val", kept, say)
+        try:
+            arrays, classes = self._indexed(kept / "train", kept / "val", kept, say)
+        except InvalidInput as error:  # the user knows these files by another name
+            raise InvalidInput(str(error).replace(str(kept), str(folder))) from error
+        if names:  # the folders are named by the numbers of their classes, some of which may have no images
+            numbers = np.array([int(name) for name in classes], np.int32)
+            arrays |= {f"{split}-labels": numbers[arrays[f"{split}-labels"]] for split in ("train", "test")}
         return write_store(into, arrays, classes=names or classes, root=KEPT)
+
+    def verify(self, store: Store) -> None:
+        super().verify(store)
+        for split in ("train", "test"):
+            for row, size in zip(store.array(f"{split}-paths"), store.array(f"{split}-sizes"), strict=True):
+                path = image_path(store, row)
+                if not path.is_file() or path.stat().st_size != size:
+                    raise InvalidInput(
+                        f"{path}: is missing, or does not have {size:,} bytes; prepare the data again"
+                    )
 
     def _indexed(
         self, train: Path, test: Path, root: Path, say: Say
@@ -109,12 +128,21 @@ def images_of(store: Store) -> Path:
     return store.folder / store.facts["root"]
 
 
+def image_path(store: Store, row: np.ndarray) -> Path:
+    """The image whose name is a row of the array `SPLIT-paths`."""
+    return images_of(store) / os.fsdecode(row.tobytes().rstrip(b"\0"))
+
+
 def _index(split: str, files: Listed, root: Path) -> dict[str, np.ndarray]:
-    """Paths as rows of bytes (n, width) uint8, sizes in bytes and labels (n,); an empty file is `InvalidInput`."""
+    """Paths as rows of bytes (n, width) uint8, sizes in bytes and labels (n,); an empty file and a pointer are
+    `InvalidInput`."""
     sizes = [path.stat().st_size for path in files.paths]
     if 0 in sizes:
         raise InvalidInput(f"{files.paths[sizes.index(0)]}: is empty; fetch it again")
-    names = np.array([path.relative_to(root).as_posix().encode() for path in files.paths])
+    for path, size in zip(files.paths, sizes, strict=True):
+        if size < SMALLEST:
+            check_no_pointer(path)
+    names = np.array([os.fsencode(path.relative_to(root).as_posix()) for path in files.paths])
     return {
         f"{split}-paths": np.frombuffer(names.tobytes(), np.uint8).reshape(-1, names.dtype.itemsize),
         f"{split}-sizes": np.array(sizes, np.int64),

@@ -4,14 +4,16 @@ The labels of a flat folder come from the file that its publisher puts beside it
 Stanford's `val_annotations.txt`, or the official development kit.
 """
 
+import contextlib
 import csv
+from collections.abc import Generator
 from pathlib import Path
 
 from ire.invalid_input import InvalidInput
 from trainables.data.images.class_folders import Listed
 from trainables.data.images.image_tables import ImageTables
 from trainables.data.images.open_image import SUFFIXES
-from trainables.data.originals import Say, files_below
+from trainables.data.originals import Say, check_no_pointer, files_below, is_hidden, reason
 from trainables.data.untyped import scipy_io
 
 GROUND_TRUTH = "ILSVRC2012_validation_ground_truth.txt"
@@ -23,7 +25,8 @@ TINY = "val_annotations.txt"
 def flat_images(folder: Path) -> list[Path]:
     """The images directly in `folder`, or in its subfolder `images`, without a folder for each class."""
     inner = folder / "images" if (folder / "images").is_dir() else folder
-    return sorted(path for path in inner.iterdir() if path.is_file() and path.suffix.lower() in SUFFIXES)
+    files = (path for path in inner.iterdir() if path.is_file() and not is_hidden(path))
+    return sorted(path for path in files if path.suffix.lower() in SUFFIXES)
 
 
 def labelled(folder: Path, classes: list[str], root: Path, say: Say) -> Listed:
@@ -47,13 +50,14 @@ def _names_of(images: list[Path], folder: Path, root: Path) -> tuple[dict[str, s
     """The class of each image by its name, and the file that lists them."""
     places = [folder, root, *list(root.resolve().parents)[:3]]
     if (tiny := folder / TINY).is_file():
-        rows = (line.split() for line in tiny.read_text(encoding="utf-8").splitlines())
-        return {Path(row[0]).stem: row[1] for row in rows if len(row) > 1}, tiny
+        with _lists_classes(tiny):
+            rows = (line.split() for line in tiny.read_text(encoding="utf-8-sig").splitlines())
+            return {Path(row[0]).stem: row[1] for row in rows if len(row) > 1}, tiny
     for place in places:
         if (path := place / KAGGLE).is_file():
-            with path.open(encoding="utf-8", newline="") as file:
+            with _lists_classes(path), path.open(encoding="utf-8-sig", newline="") as file:
                 rows = list(csv.DictReader(file))
-            return {row["ImageId"]: row["PredictionString"].split()[0] for row in rows}, path
+                return {row["ImageId"]: row["PredictionString"].split()[0] for row in rows}, path
     truth = next(
         (path for place in places[:2] for path in files_below(place) if path.name == GROUND_TRUTH), None
     )
@@ -61,14 +65,29 @@ def _names_of(images: list[Path], folder: Path, root: Path) -> tuple[dict[str, s
         next((path for path in files_below(truth.parent) if path.name == "meta.mat"), None) if truth else None
     )
     if truth is not None and meta is not None:
-        synsets = _synsets(meta)
-        numbers = map(int, truth.read_text().split())
-        return {f"ILSVRC2012_val_{row:08d}": synsets[number] for row, number in enumerate(numbers, 1)}, truth
+        with _lists_classes(meta):
+            synsets = _synsets(meta)
+        with _lists_classes(truth):
+            numbers = map(int, truth.read_text().split())
+            return {f"ILSVRC2012_val_{row:08d}": synsets[n] for row, n in enumerate(numbers, 1)}, truth
     raise InvalidInput(
         f"{folder}: {len(images):,} images without a folder for each class, and no file that lists their classes; put "
         f"{KAGGLE} (Kaggle) or the unpacked ILSVRC2012_devkit_t12 (image-net.org) beside it, or sort the images into "
         "val/CLASS/"
     )
+
+
+@contextlib.contextmanager
+def _lists_classes(path: Path) -> Generator[None, None, None]:
+    """Raise `InvalidInput` with the name of a file that lists the classes of images, if it is damaged or another."""
+    check_no_pointer(path)
+    try:
+        yield
+    except Exception as error:  # raised by csv and scipy, and where a column or a number is missing
+        raise InvalidInput(
+            f"{path}: damaged, or not its publisher's list of classes ({type(error).__name__}: {reason(error)}); fetch "
+            "it again"
+        ) from error
 
 
 def _synsets(meta: Path) -> dict[int, str]:
@@ -87,10 +106,8 @@ def extracted(tables: ImageTables, into: Path, say: Say) -> list[str]:
     for split, target in (("train", "train"), (test, "val")):
         say(f"extracting {target} from {len(tables.splits[split])} Parquet files")
         for number, (path, encoded, label) in enumerate(tables.rows(split)):
-            if label < 0:
-                raise InvalidInput(
-                    f"{path}: class {label}, which marks a hidden label; choose a labelled split"
-                )
+            if names and label >= len(names):
+                raise InvalidInput(f"{path}: class {label}, but the file names {len(names)} classes")
             folder = into / target / f"{label:0{width}d}"
             folder.mkdir(parents=True, exist_ok=True)
             suffix = ".png" if encoded.startswith(b"\x89PNG") else ".jpg"

@@ -51,7 +51,7 @@ def rgb_image(path: Path, content: BinaryIO | None = None) -> Generator["Image",
 def _as_rgb(opened: "Image", path: Path) -> "Image":
     from PIL import Image
 
-    if opened.mode == "RGB":
+    if opened.mode == "RGB" and "transparency" not in opened.info:
         opened.load()
         return opened.copy()
     if opened.mode.startswith("I"):  # grey values of 16 bits, which some formats store in 32

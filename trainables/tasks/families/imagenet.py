@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.data.images.image_batches import ImageSplits, epochs, hold_out, in_order
-from trainables.data.images.imagenet import DRAWS, ImageNet, images_of, middle, random_window
+from trainables.data.images.imagenet import DRAWS, ImageNet, image_path, middle, random_window
 from trainables.data.images.mix_up import mix_pairs, mixing_shares
 from trainables.data.images.policies import rand_augment, rand_draws
 from trainables.data.prefetch import ahead, mapped
@@ -88,7 +88,7 @@ class ImageNetTask(Task):
         return torch.stack(images), labels, draws[:, DRAWS:], share
 
     def _path(self, row: np.ndarray) -> Path:
-        return images_of(self.store) / row.tobytes().rstrip(b"\0").decode()
+        return image_path(self.store, row)
 
     def prepared(self, batch: Batch) -> Batch:
         images, labels, draws, share = batch
