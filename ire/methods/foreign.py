@@ -154,7 +154,17 @@ def described(loaded: Any, named: Callable[[str], Base], *, name: str, construct
             f'the class {ATTRIBUTE} = {{"fixed": {{"{missing[0]}": ...}}}}'
         )
     if "lr" not in names:
-        raise InvalidInput(f"method {name!r}: {constructor} takes no lr, which the schedule sets")
+        raise InvalidInput(
+            f"method {name!r}: {constructor} takes no lr, which the schedule sets; name it among the constructor's "
+            "arguments, as in lr=1e-3"
+        )
+    try:
+        inspect.signature(loaded.step).bind(None, None)
+    except TypeError:
+        raise InvalidInput(
+            f"method {name!r}: {constructor}.step takes no closure; begin it with `def step(self, closure=None)`, and "
+            "evaluate the closure first if there is one"
+        ) from None
     base = Base(
         name=name,
         words=about.get("words") or f"{constructor}",

@@ -62,8 +62,11 @@ def test_a_class_that_says_what_it_costs_is_taken_at_its_word_in_the_budget(modu
 
 def test_a_class_that_never_evaluates_its_closure_is_named(module):
     name = module("class Deaf(torch.optim.SGD):\n    def step(self, closure=None): return None")
+    deaf = parse_method(f"{name}:Deaf")
     with pytest.raises(InvalidInput, match="without evaluating its closure"):
-        run(f"{name}:Deaf")
+        rehearse(load_task("digits"), {deaf: deaf.resolve({"lr": 0.01})}, horizon=6)
+    with pytest.raises(InvalidInput, match="without evaluating its closure"):
+        run(deaf.name)
 
 
 def test_a_curvature_pass_is_counted_like_a_gradient():
@@ -86,9 +89,7 @@ def test_a_constructor_that_raises_for_this_model_is_told_before_the_sweep_start
                 super().__init__(params, lr=lr)
     """)
     method = parse_method(f"fussy={name}:Fussy")
-    with pytest.raises(
-        InvalidInput, match=r"--methods fussy: cannot be built .*RuntimeError: only matrices$"
-    ):
+    with pytest.raises(InvalidInput, match=r"method 'fussy': cannot be built .*RuntimeError: only matrices$"):
         rehearse(load_task("digits"), {method: method.resolve({})}, horizon=10)
 
 

@@ -163,6 +163,7 @@ def test_what_a_class_says_wrongly_is_named(module, about, message):
             "class Mine(torch.optim.SGD):\n    def __init__(self, params, rate=0.1): ...",
             "takes no lr, which the schedule sets",
         ),
+        ("class Mine(torch.optim.SGD):\n    def step(self): ...", "step takes no closure; begin it with"),
         ("class Mina(torch.optim.SGD): ...", "unknown optimizer class 'Mine'.*did you mean 'Mina'"),
         ("import nowhere_at_all", "cannot import .*nowhere_at_all"),
     ],

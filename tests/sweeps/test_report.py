@@ -258,6 +258,11 @@ def test_a_long_title_fills_the_terminal_not_the_table_and_the_star_is_explained
         assert ("* baseline" in lines) == any("sgd *" in line for line in lines) == (width == 80)
 
 
+def test_a_baseline_that_was_only_searched_is_not_called_missing(run):
+    experiment = run(plan={"methods": ("sgd", "sgd-ire"), "confirm_seeds": 0, "curve": ()})
+    assert headline(experiment).startswith("digits: no verdict: no baseline has confirm runs")
+
+
 def test_no_baseline_is_said(run):
     experiment = run(plan={"methods": ("sgd-ire",)})
     assert "there is no baseline to compare with" in as_markdown(experiment)

@@ -13,6 +13,7 @@ from ire.methods.task_settings import attributes
 from trainables.task import Task
 from trainables.training.groups import Group, grouped
 from trainables.training.optimizers import build_optimizer, set_mode
+from trainables.updates.whole_batch import no_closure
 
 
 def rehearse(task: Task, arms: Mapping[Method, Mapping[str, Any]], *, horizon: int) -> dict[str, list[Group]]:
@@ -40,7 +41,7 @@ def rehearse(task: Task, arms: Mapping[Method, Mapping[str, Any]], *, horizon: i
         except Exception as error:  # from any constructor
             lines = str(error).strip().splitlines() or [""]
             raise InvalidInput(
-                f"--methods {method.label}: cannot be built for this model: {type(error).__name__}: {lines[0]}"
+                f"method {method.label!r}: cannot be built for this model: {type(error).__name__}: {lines[0]}"
             ) from error
         check_cost(method, settings, horizon=horizon)
         found[method.name] = grouped(method, settings, model)
@@ -116,7 +117,7 @@ def check_cost(method: Method, settings: Mapping[str, Any], *, horizon: int) -> 
     """Take one step on a matrix and a vector, and count how many gradients it evaluates.
 
     Raises:
-        InvalidInput: a step evaluates more gradients than the method declares.
+        InvalidInput: a step evaluates none, or more than the method declares.
     """
     if method.update or method.base.curvature_interval:
         return  # built in; tests count these
@@ -138,6 +139,8 @@ def check_cost(method: Method, settings: Mapping[str, Any], *, horizon: int) -> 
         cast(Any, optimizer).step(closure)  # torch's stubs want a closure that returns a float
     except Exception:  # the optimizer may refuse such a small model; the training loop also counts
         return
+    if not taken:
+        raise no_closure(method)
     check_count(method, settings, taken)
 
 

@@ -4,8 +4,16 @@ import torch
 from torch import Tensor
 
 from ire.invalid_input import InvalidInput
+from ire.methods.composed import Method
 from trainables.data.batch import Batch, chunk, cut
 from trainables.updates.update import Setup, Update
+
+
+def no_closure(method: Method) -> InvalidInput:
+    """The error for an optimizer that takes a step without a gradient."""
+    return InvalidInput(
+        f"{method.label} took a step without evaluating its closure: step(closure) must call it"
+    )
 
 
 class WholeBatch(Update):
@@ -37,9 +45,7 @@ class WholeBatch(Update):
 
         self.step_optimizer(closure)
         if not losses:
-            raise InvalidInput(
-                f"{self.setup.method.label} took a step without evaluating its closure: step(closure) must call it"
-            )
+            raise no_closure(self.setup.method)
         return losses[0]
 
     def _gradient(self, parts: list[Batch]) -> Tensor:

@@ -33,6 +33,8 @@ def headline_parts(results: Results) -> list[str]:
 
 def _finding(comparison: Comparison) -> list[str]:
     if comparison.baseline is None:
+        if comparison.is_complete and any(row.is_baseline for row in comparison.rows):
+            return ["no verdict: no baseline has confirm runs"]
         if comparison.is_complete:
             return ["there is no baseline to compare with"]
         return ["no baseline has been confirmed yet"]
