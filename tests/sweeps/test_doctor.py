@@ -21,13 +21,14 @@ def no_token(monkeypatch, tmp_path):
     for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_ADDRESS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    monkeypatch.setattr("trainables.training.compiling.check_compiling", lambda: None)  # takes seconds
 
 
 def test_the_command_lists_everything_and_finds_nothing_wrong(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2**40))
     done = CliRunner().invoke(app, ["doctor", "--storage", str(tmp_path)])
     assert done.exit_code == 0, done.output
-    for about in ("versions", "GPUs", "NCCL", "experiments", "data", "temporary files", "token"):
+    for about in ("versions", "GPUs", "NCCL", "compilers", "experiments", "data", "temporary files", "token"):
         assert about in done.output
     assert "torch" in done.output and "all checks passed" in done.output
 
@@ -45,6 +46,17 @@ def test_a_driver_without_a_torch_that_fits_it_is_told(monkeypatch):
     assert "trials would run on the CPU" in doctor.gpus().fails
     monkeypatch.setattr(shutil, "which", lambda _: None)
     assert doctor.gpus().fails is None
+
+
+def test_a_machine_without_compilers_is_told_and_fails_nothing(monkeypatch):
+    def refuse():
+        raise InvalidInput("--compile: torch.compile does not work on this machine: no compiler")
+
+    monkeypatch.setattr("trainables.training.compiling.check_compiling", refuse)
+    monkeypatch.setenv("IRE_KERNELS", "0")
+    found = doctor.compilers()
+    assert found.fails is None
+    assert "no compiler; IRE's step on a CPU: several passes" in found.text
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ from ire.sweeps.report.sentences.controls import control_findings
 from ire.sweeps.report.sentences.further import further_findings
 from ire.sweeps.report.tables import tables
 from ire.sweeps.report.tables.masks import boosted_coordinates
+from ire.sweeps.report.tables.table import gist
 from ire.sweeps.search.range_ends import edges
 from ire.sweeps.search.stages import KAPPA_0
 from ire.trial.metric import LOSS, Metric
@@ -233,6 +234,28 @@ def test_what_an_error_says_is_shown_as_it_is_on_every_page(run, capsys):
     page = write_report(experiment).read_text()
     assert html.escape(cause) in page
     assert "<script>alert" not in page
+
+
+TRACEBACK = 'Traceback (most recent call last):\n  File "a.py", line 3, in f\n    g()\n    ~^^\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (f"{TRACEBACK}ValueError: the loss is nan", "ValueError: the loss is nan"),
+        (f"{TRACEBACK}CompileError: no compiler\n\nFor more, set VERBOSE=1\n", "CompileError: no compiler"),
+        (
+            f"{TRACEBACK}RuntimeError: Errors in loading:\n\tsize mismatch",
+            "RuntimeError: Errors in loading: size mismatch",
+        ),
+        (f"{TRACEBACK}KeyError: 1\n\nDuring handling:\n\n{TRACEBACK}OSError: 2", "OSError: 2"),
+        (f"use smaller batches\n{TRACEBACK}OutOfMemoryError: 3", "OutOfMemoryError: 3"),
+        ("no report for 60 s; the worker is at:\n  here", "here"),
+        ("", ""),
+    ],
+)
+def test_of_an_error_a_table_shows_the_line_that_says_most(text, shown):
+    assert gist(text) == shown
 
 
 def test_tables_break_no_number_and_no_name_on_a_terminal_of_any_usual_width(run, capsys):

@@ -144,7 +144,7 @@ def resume(
             hold(before.task, function)
         plan = extended(before, **changes)
         check_limits(plan)
-        preflight_again(plan)
+        preflight_again(plan, has_other_data=where.has_other_data)
         protocol = Protocol(
             plan,
             home.folder,

@@ -17,6 +17,7 @@ from trainables.data.folder import data_in
 from trainables.functions.function import TrainingFunction, load_workload
 from trainables.functions.probe import EVAL_INTERVAL, STEPS, Probed, probe
 from trainables.task import Task
+from trainables.training.compiling import check_compiling
 from trainables.training.rehearsal import check_metric, rehearse, rehearse_attributes
 from trainables.training.stream_check import check_stream
 
@@ -48,6 +49,8 @@ def preflight(plan: Plan, console: Console, *, has_other_data: bool) -> Plan:
             if not plan.space.metric.is_loss:
                 check_metric(workload, plan.space.metric.name)
     _rehearse(plan, workload)
+    if not has_other_data:
+        _check_compiling(plan)
     return plan
 
 
@@ -111,13 +114,15 @@ def with_another_probe(plan: Plan, console: Console, probed: Probed) -> Plan:
     )
 
 
-def preflight_again(plan: Plan) -> None:
+def preflight_again(plan: Plan, *, has_other_data: bool) -> None:
     """Check before a resume what may have changed; raises `InvalidInput`."""
     workload = load_workload(plan.task, plan.import_path)
     if isinstance(workload, TrainingFunction):
         _check_function(plan)
     else:
         _rehearse(plan, workload)
+        if not has_other_data:
+            _check_compiling(plan)
 
 
 def check_same_data(plan: Plan) -> None:
@@ -189,3 +194,9 @@ def _rehearse(plan: Plan, task: Task) -> None:
             if is_of_task(name)
         }
         rehearse_attributes(task, attributes(settings), attributes(searched))
+
+
+def _check_compiling(plan: Plan) -> None:
+    """For trials on this machine; a GPU's needs another compiler, which only a trial can try."""
+    if plan.compile and not plan.gpus_per_worker:
+        check_compiling()

@@ -110,6 +110,7 @@ def train_one(
     )
     from trainables.data.folder import data_in
     from trainables.task import load_task
+    from trainables.training.compiling import check_compiling
     from trainables.training.loop import train
     from trainables.training.rehearsal import rehearse
 
@@ -121,6 +122,8 @@ def train_one(
 
     with data_in(data_dir):
         loaded.check_data()
+        if compile and chosen.type == "cpu":
+            check_compiling()
         rehearse(loaded, {arm: spec.settings}, horizon=spec.horizon)
         spec = replace(spec, data=loaded.data_identity())
         if checkpoint is not None:

@@ -41,6 +41,7 @@ def findings(
     yield versions()
     yield gpus()
     yield nccl()
+    yield compilers()
     yield (disk("experiments", Path(storage)) if "://" not in str(storage) else store(str(storage)))
     yield disk("data", data_dir)
     yield disk("temporary files", Path(tempfile.gettempdir()))
@@ -109,6 +110,20 @@ def nccl() -> Finding:
 
     version = ".".join(map(str, library.version()))
     return Finding(about="NCCL", text=f"{version}; it refuses two workers on one GPU")
+
+
+def compilers() -> Finding:
+    """Whether code can be compiled for the CPU; takes some seconds. A sweep without --compile needs no compiler."""
+    from ire.optim.steps.kernels import kernels
+    from trainables.training.compiling import check_compiling
+
+    step = "one pass over memory" if kernels() else "several passes, as no C compiler built its kernel"
+    try:
+        check_compiling()
+        text = "--compile works"
+    except InvalidInput as error:
+        text = str(error)
+    return Finding(about="compilers", text=f"{text}; IRE's step on a CPU: {step}")
 
 
 def disk(about: str, folder: Path) -> Finding:

@@ -22,7 +22,7 @@ from ire.sweeps.report.facts.schema import (
 from ire.sweeps.report.sentences.further import further_findings
 from ire.sweeps.report.sentences.headline import headline
 from ire.sweeps.report.sentences.search import shared
-from ire.sweeps.report.tables.table import last_line
+from ire.sweeps.report.tables.table import gist
 
 
 def as_json(results: Results) -> ReportFacts:
@@ -76,7 +76,7 @@ def as_json(results: Results) -> ReportFacts:
         "contract": [_clause(clause) for clause in comparison.contract],
         "paper": [asdict(beside) | {"difference": beside.difference} for beside in beside_the_paper(results)],
         "faults": [
-            {"trial": trial.name, "kind": fault.kind, "cause": last_line(fault.cause), "status": trial.status}
+            {"trial": trial.name, "kind": fault.kind, "cause": gist(fault.cause), "status": trial.status}
             for trial in results.records.trials.values()
             for fault in trial.faults
         ],

@@ -2,7 +2,7 @@
 
 from ire.sweeps.findings.results import Results
 from ire.sweeps.records.records import FAILED
-from ire.sweeps.report.tables.table import Table, last_line
+from ire.sweeps.report.tables.table import Table, gist
 
 
 def contract(results: Results) -> Table:
@@ -20,7 +20,7 @@ def faults(results: Results) -> Table:
     lines: list[list[str]] = []
     for trial in results.records.trials.values():
         for fault in trial.faults:
-            lines.append([trial.name, fault.kind, last_line(fault.cause), trial.status])
+            lines.append([trial.name, fault.kind, gist(fault.cause), trial.status])
         if trial.status == FAILED:
-            lines.append([trial.name, "given up", last_line(trial.error or ""), trial.status])
+            lines.append([trial.name, "given up", gist(trial.error or ""), trial.status])
     return Table(title="Faults", heads=["trial", "event", "cause", "status"], lines=lines)

@@ -1,5 +1,6 @@
 """A table of a report as data, and the texts of its cells."""
 
+import re
 from dataclasses import dataclass
 
 from ire.foreign_text import visible
@@ -14,6 +15,8 @@ TEXT = (
 
 LARGEST_SHOWN = 100
 """A detectable speed-up above this is printed as `nothing`: no method reaches it."""
+
+FRAME = re.compile(r'\s+File ".*", line \d+')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +46,15 @@ def plus_minus(value: tuple[float, float | None] | None, *, digits: int = 4, fix
     return f"{value[0]:{kind}} ±{value[1]:{kind if fixed else '.2g'}}"
 
 
-def last_line(text: str) -> str:
-    """The line of a traceback that says most, and no more than a table can hold."""
-    last = visible(text).strip().rpartition("\n")[2].strip()
-    return last if len(last) <= 160 else f"{last[:157]}..."
+def gist(text: str) -> str:
+    """The line of an error that says most, and no more than a table can hold: the first of the exception behind the
+    last frame of a traceback, since advice may follow in its message; the last line of any other text.
+    """
+    lines = [line.rstrip() for line in visible(text).splitlines() if line.strip()] or [""]
+    frames = [at for at, line in enumerate(lines) if FRAME.match(line)]
+    behind = range(frames[-1] + 1, len(lines)) if frames else ()
+    at = next((at for at in behind if not lines[at].startswith(" ")), len(lines) - 1)
+    told = lines[at].strip()
+    if told.endswith(":") and at + 1 < len(lines):  # the message begins on a line of its own
+        told = f"{told} {lines[at + 1].strip()}"
+    return told if len(told) <= 160 else f"{told[:157]}..."
