@@ -1,6 +1,7 @@
 """Instructions: only answers are learnt, whatever is frozen stays out of checkpoints, batches split evenly."""
 
 import dataclasses
+import json
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from tokenizers.processors import TemplateProcessing
 
 from ire.invalid_input import InvalidInput
 from trainables.data.store import open_store
-from trainables.data.text.encoders import BytePairs, byte_pairs
+from trainables.data.text.encoders import BytePairs, byte_pairs, decoded
 from trainables.data.text.text_source import Piece
 from trainables.models.llama import Llama
 from trainables.task import load_task
@@ -93,10 +94,34 @@ def test_an_example_begins_with_the_token_that_the_tokenizer_puts_before_a_text(
     assert tokenizer.decode(tokens[: answers[0]].tolist()).endswith("### Response:")
 
 
-def test_what_are_no_instructions_is_refused(tmp_path):
-    (tmp_path / "rows.json").write_text('[{"text": "no"}]')
-    with pytest.raises(InvalidInput, match="an example without instruction and output"):
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"text": "no"}, "has no instruction"),
+        ({"instruction": None, "output": "b"}, "has no instruction"),
+        ({"instruction": "a", "output": None}, "has no output"),
+        ({"instruction": "a", "output": 5}, "'output' is int, must be text"),
+        ({"instruction": "a", "input": ["x"], "output": "b"}, "'input' is list, must be text"),
+        ({"instruction": "a", "output": "\ud800"}, "half of a character"),
+        (["a", "b"], "has no instruction"),
+    ],
+)
+def test_what_are_no_instructions_is_refused_by_its_number(row, message, tmp_path):
+    (tmp_path / "rows.json").write_text(json.dumps([{"instruction": "a", "output": "b"}, row]))
+    with pytest.raises(InvalidInput, match=rf"rows\.json, example 2: .*{message}"):
         prepare("alpaca-lora", into=tmp_path, source=tmp_path / "rows.json", tokenizer="bpe:300", say=print)
+
+
+def test_an_answer_may_contain_what_ends_a_line_elsewhere(tmp_path):
+    row = json.dumps({"instruction": "a\u2028b", "input": None, "output": "c\x85d"}, ensure_ascii=False)
+    (tmp_path / "rows.JSONL").write_text(f"{row}\n" * 300)
+    prepare("alpaca-lora", into=tmp_path, source=tmp_path / "rows.JSONL", tokenizer="bpe:300", say=print)
+    store = open_store(tmp_path / "alpaca", remedy="")
+    text = decoded(store.array("train-tokens").tolist(), store.folder)
+    assert text.count("a\u2028b\n\n### Response:c\x85d") == len(store.array("train-ends"))
+
+
+def test_fewer_instructions_than_splits_are_refused(tmp_path):
     write_instructions(tmp_path / "few.json", count=3)
     with pytest.raises(InvalidInput, match="too few"):
         prepare("alpaca-lora", into=tmp_path, source=tmp_path / "few.json", tokenizer="bpe:300", say=print)

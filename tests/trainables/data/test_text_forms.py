@@ -1,6 +1,7 @@
 """Texts in the forms in which they are found: read right, or refused by name; which file is which split is said."""
 
 import gzip
+import io
 import itertools
 import json
 import re
@@ -311,6 +312,19 @@ def headed(values, magic=20240520, version=1, count=None):
     return header.tobytes() + values.tobytes()
 
 
+def with_padding(dtype):
+    """Tokens with what Hugging Face writes for "no target"."""
+    values = TOKENS.astype(dtype)
+    values[::100] = -100
+    return values
+
+
+def in_numpy(values):
+    file = io.BytesIO()
+    np.save(file, values)
+    return file.getvalue()
+
+
 TOKENS = np.random.default_rng(0).integers(0, 600, 50_000).astype(np.uint16)
 
 
@@ -353,6 +367,15 @@ def test_token_files_are_read_as_what_they_are(train, dtype, prepared):
         ({"train.bin": headed(TOKENS, version=2)}, None, r"train\.bin: llm\.c's header has version 2"),
         ({"train.bin": headed(TOKENS, count=60_000)}, None, r"train\.bin: its header says 60,000 tokens"),
         ({"train_2.bin": TOKENS.astype(np.uint32).tobytes()}, None, r"train_2\.bin: its tokens seem to be uint32"),
+        ({"train.bin": headed(TOKENS)[:1000]}, None, r"train\.bin: its header says 50,000 tokens"),
+        ({"train.bin": headed(TOKENS[:0])}, None, r"train\.bin: its header says no tokens"),
+        ({"train.bin": TOKENS.astype(np.uint32).tobytes()}, None, r"val\.bin: its tokens seem to be uint16, and those"),
+        ({"train.bin": TOKENS.astype(">u4").tobytes()}, None, r"train\.bin: its tokens seem to be big-endian"),
+        ({"train.bin": TOKENS.astype(">i8").tobytes()}, None, r"train\.bin: its tokens seem to be big-endian"),
+        ({"train.bin": with_padding("<i4").tobytes()}, None, r"train\.bin: has negative numbers, of 32 bits"),
+        ({"train.bin": with_padding("<i8").tobytes()}, None, r"train\.bin: has negative numbers, of 32 bits"),
+        ({"train_1.npy": in_numpy(with_padding("<i8"))}, None, "all shards of a data set must have one type"),
+        ({"train.bin": b"PK\x03\x04", "train.npy": in_numpy(with_padding("<i8"))}, None, r"numbers from -100 to 599"),
         ({}, "bpe:2000", "contain tokens, from which no tokenizer can be learnt"),
     ],
 )  # fmt: skip

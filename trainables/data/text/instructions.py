@@ -15,7 +15,7 @@ from trainables.data.dataset import AS_USUAL, DataSet, Reading
 from trainables.data.originals import Say, check_no_pointer, files_below, is_archive, unpacked
 from trainables.data.store import Store, write_store
 from trainables.data.text.encoders import byte_pairs
-from trainables.data.text.readers import Piece
+from trainables.data.text.readers import Piece, as_text
 from trainables.data.untyped import datasets, parquet
 
 WITH_INPUT = (
@@ -65,11 +65,6 @@ class Instructions(DataSet):
 
     def _stored(self, found: Iterator[Any], source: str | Path, say: Say, how: Reading, into: Path) -> Store:
         rows = list(found)
-        for row in rows:
-            if not is_table(row) or not {"instruction", "output"} <= set(row):
-                raise InvalidInput(
-                    f"{source}: an example without instruction and output; takes {self.accepts}"
-                )
         pairs = [self._texts(row) for row in rows]
         encoder = byte_pairs(how.tokenizer or self.tokenizer, (Piece(a + b, ends=True) for a, b in pairs))
         prompts = encoder.encode([Piece(prompt, ends=False) for prompt, _ in pairs])
@@ -93,14 +88,24 @@ class Instructions(DataSet):
         form = WITH_INPUT if row.get("input") else WITHOUT_INPUT
         return form.format(**row), row["output"]
 
+    def _checked(self, row: Any, where: str) -> dict[str, Any]:
+        """An example whose fields are text; without an input it may be null."""
+        for name in ("instruction", "output"):
+            if not is_table(row) or row.get(name) is None:
+                raise InvalidInput(f"{where}: has no {name}; takes {self.accepts}")
+        return {name: as_text(row.get(name), name, where) for name in ("instruction", "input", "output")}
+
     def _local(self, source: Path) -> Iterator[dict[str, Any]]:
-        found = [path for path in files_below(source) if path.suffix in (".json", ".jsonl", ".parquet")]
+        found = [
+            path for path in files_below(source) if path.suffix.lower() in (".json", ".jsonl", ".parquet")
+        ]
         if not found:
             raise InvalidInput(f"--from {str(source)!r}: no examples there; takes {self.accepts}")
         for path in found:
             check_no_pointer(path)
             try:
-                yield from _rows(path)
+                for number, row in enumerate(_rows(path), 1):
+                    yield self._checked(row, f"{path}, example {number}")
             except InvalidInput:
                 raise
             except (OSError, ValueError) as error:  # raised by json and pyarrow
@@ -111,7 +116,9 @@ class Instructions(DataSet):
         package = datasets()
         try:
             for row in package.load_dataset(self.repository, split="train"):
-                yield dict(row)
+                yield self._checked(dict(row), self.repository)
+        except InvalidInput:
+            raise
         except Exception as error:  # raised by many libraries
             first = (str(error).splitlines() or [""])[0]
             raise InvalidInput(
@@ -120,11 +127,11 @@ class Instructions(DataSet):
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
-    if path.suffix == ".parquet":
+    if path.suffix.lower() == ".parquet":
         return parquet().read_table(path).to_pylist()
     text = path.read_text(encoding="utf-8-sig")
-    if path.suffix == ".jsonl":
-        return [json.loads(line) for line in text.splitlines() if line.strip()]
+    if path.suffix.lower() == ".jsonl":
+        return [json.loads(line) for line in text.split("\n") if line.strip()]
     found: Any = json.loads(text)
     if not is_list(found):
         raise InvalidInput(f"{path}: is {type(found).__name__}, must be a list of examples")

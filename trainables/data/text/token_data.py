@@ -10,7 +10,7 @@ from trainables.data.store import ENCODINGS, Store, write_index
 from trainables.data.text.encoders import BytePairs, Words, byte_pairs
 from trainables.data.text.split_names import SPLITS, split_of_path
 from trainables.data.text.text_source import HubText, LocalText, SavedText, TextSource
-from trainables.data.text.token_files import SUFFIXES, TokenFile, copied, foreign, token_files
+from trainables.data.text.token_files import SUFFIXES, TokenFile, check_one_type, copied, foreign, token_files
 from trainables.data.text.token_writer import write_tokens
 
 
@@ -160,7 +160,9 @@ def _token_shards(root: Path, say: Say) -> dict[str, list[TokenFile]]:
     for path in every:
         if path not in other:
             found.setdefault(split_of_path(path, root) or "", []).append(path)
-    return {split: token_files(found[split]) for split in SPLITS if split in found}
+    shards = {split: token_files(found[split]) for split in SPLITS if split in found}
+    check_one_type([file for files in shards.values() for file in files if file.is_bare])
+    return shards
 
 
 WIKITEXT2 = TokenData(

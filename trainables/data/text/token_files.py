@@ -25,6 +25,7 @@ FOREIGN = {
 }
 SAMPLED = 1 << 18  # numbers that are inspected
 HIGHEST_HALF = 15  # the high half of a token number below a million
+MINUS_ONE = 0xFFFF  # the high half of a negative number
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,11 @@ class TokenFile:
     offset: int
     """Bytes before the first token."""
     count: int
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether nothing in the file says its type, which is then concluded from its numbers."""
+        return self.offset == 0
 
     def tokens(self) -> np.ndarray:
         """The tokens (count,), mapped."""
@@ -54,7 +60,7 @@ def token_file(path: Path) -> TokenFile:
         beginning = file.read(16)
     if beginning.startswith(b"\x93NUMPY"):
         return _of_numpy(path)
-    if size >= HEADER:
+    if size >= 12:
         magic, version, count = np.frombuffer(beginning[:12], np.int32).tolist()
         if magic in KNOWN:
             return _with_header(path, size, magic, version, count)
@@ -74,13 +80,18 @@ def token_file(path: Path) -> TokenFile:
 def token_files(paths: Sequence[Path]) -> list[TokenFile]:
     """The shards of a split in the order of the numbers in their names; raises `InvalidInput` if they do not agree."""
     found = [token_file(path) for path in sorted(paths, key=_by_number)]
-    for file in found[1:]:
-        if file.dtype != found[0].dtype:
+    check_one_type(found)
+    return found
+
+
+def check_one_type(files: Sequence[TokenFile]) -> None:
+    """Raise `InvalidInput` unless all files have tokens of one type."""
+    for file in files[1:]:
+        if file.dtype != files[0].dtype:
             raise InvalidInput(
-                f"{file.path}: its tokens seem to be {file.dtype}, and those of {found[0].path.name} {found[0].dtype}; "
+                f"{file.path}: its tokens seem to be {file.dtype}, and those of {files[0].path.name} {files[0].dtype}; "
                 "all shards of a data set must have one type"
             )
-    return found
 
 
 def foreign(path: Path) -> str | None:
@@ -107,7 +118,7 @@ def copied(
             at += file.count
             for begin in range(first, max(first, last), SAMPLED):
                 part = tokens[begin : min(last, begin + SAMPLED)]
-                if (file.dtype.startswith("int") and part.min() < 0) or int(part.max()) >= 1 << 31:
+                if (np.dtype(file.dtype).kind == "i" and part.min() < 0) or int(part.max()) >= 1 << 31:
                     raise InvalidInput(
                         f"{file.path}: has numbers from {int(part.min())} to {int(part.max())}, which are not tokens"
                     )
@@ -122,6 +133,8 @@ def _with_header(path: Path, size: int, magic: int, version: int, count: int) ->
         raise InvalidInput(
             f"{path}: llm.c's header has version {version}; must be version {known} for {magic}"
         )
+    if count == 0:
+        raise InvalidInput(f"{path}: its header says no tokens; a split needs tokens")
     expected = HEADER + count * np.dtype(dtype).itemsize
     if size != expected:
         raise InvalidInput(
@@ -150,12 +163,23 @@ def _bare_type(path: Path, size: int) -> str:
         return "uint16"
     halves = np.memmap(path, np.uint16, "r")
     low, high = (_sample(halves[first::2]) for first in (0, 1))
+    if low.byteswap().max() <= HIGHEST_HALF < high.byteswap().max():
+        raise InvalidInput(
+            f"{path}: its tokens seem to be big-endian, of 32 bits; convert them, as with numpy's "
+            "fromfile(FILE, '>u4').astype('<u4').tofile(FILE)"
+        )
+    if high.max() == MINUS_ONE and low.max() > HIGHEST_HALF >= _highest(high[high < MINUS_ONE]):
+        raise InvalidInput(f"{path}: has negative numbers, of 32 bits, which are not tokens")
     if not (high.max() <= HIGHEST_HALF < low.max() or (high.max() == 0 and low.any())):
         return "uint16"
     wide = np.memmap(path, np.uint32, "r")
     if size % 8 == 0 and not _sample(wide[1::2]).any() and _sample(wide[::2]).any():
         return "uint64"  # as numpy and torch save by default
     return "uint32"
+
+
+def _highest(values: np.ndarray) -> int:
+    return int(values.max()) if len(values) else 0
 
 
 def _sample(values: np.ndarray) -> np.ndarray:
