@@ -74,6 +74,11 @@ def load_workload(task: str, import_path: Iterable[str] = ()) -> Task | Training
     finally:
         IMPORTING.pop()
     found = getattr(module, attribute, None)
+    if isinstance(found, type) and folder is not None:
+        raise InvalidInput(
+            f"task {name!r}: {attribute} is a class; start in the folder of the file, and name it by its module: "
+            f"{module_name}:{attribute}"
+        )
     if isinstance(found, type):
         return load_task(task)
     if not callable(found):
@@ -137,7 +142,9 @@ def _versions_of_package(module_name: str, attribute: str, known: Iterable[str])
 
 
 def check_signature(function: Callable[..., Any], *, name: str) -> None:
-    """Raise `InvalidInput` unless `function` can be called with the trial alone."""
+    """Raise `InvalidInput` unless `function` can be called with the trial alone, and runs when it is called."""
+    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+        raise InvalidInput(f"{name}: a training function is an ordinary one, without `async` and `yield`")
     try:
         inspect.signature(function).bind(None)
     except TypeError as error:

@@ -4,9 +4,28 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from ire.invalid_input import InvalidInput, unknown
 from ire.trial.report import Report
 from ire.trial.spec import TrialSpec
 from trainables.functions.progress import FunctionProgress
+
+
+class MissingSetting(InvalidInput, KeyError):
+    """A training function reads a setting that its arm does not have."""
+
+    __str__ = Exception.__str__  # that of `KeyError` adds quotation marks
+
+
+class _Settings(dict[str, Any]):
+    """An arm's settings; one that is missing is named with those that there are."""
+
+    def __init__(self, settings: Mapping[str, Any], arm: str) -> None:
+        super().__init__(settings)
+        self._arm = arm
+
+    def __missing__(self, name: str) -> Any:
+        error = unknown("setting", name, self, where=f"the arm {self._arm!r}")
+        raise MissingSetting(f"{error}; add it to the arm's table, or read it with trial.settings.get")
 
 
 class Given:
@@ -23,8 +42,11 @@ class Given:
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """Every setting of the arm: the values suggested within its ranges, and those that the space fixes."""
-        return MappingProxyType(dict(self.spec.settings))
+        """Every setting of the arm: the values suggested within its ranges, and those that the space fixes.
+
+        A setting that the arm does not have raises `MissingSetting`, a `KeyError`; `settings.get` returns None.
+        """
+        return MappingProxyType(_Settings(self.spec.settings, self.spec.method))
 
     @property
     def seed(self) -> int:

@@ -84,6 +84,7 @@ class Trial(Given):
         self._state = SavedState()
         self._test: Callable[[], Mapping[str, Any]] | None = None
         self._optimizer: Optimizer | None = None
+        self._built = 0
         self._lr: float | None = None
         self._model: nn.Module | None = None
         self._watch = Stopwatch(self.device)
@@ -229,7 +230,8 @@ class Trial(Given):
         """The optimizer of the arm's method for `model`; it sets its own learning rate before each step.
 
         The method is the setting `optimizer`, or else the arm's name; it takes those settings of the arm that it
-        knows. Each call of its `step` counts as one step. For IRE the loop also runs the curvature pass
+        knows. Each call of its `step` counts as one step; once several are built (for a GAN, say), a step is what `due`
+        is called after. For IRE the loop also runs the curvature pass
         (docs/optimizer.md), for SAM it passes a closure. Raises `InvalidInput` if the arm names no method.
         """
         found = self._cost
@@ -240,9 +242,10 @@ class Trial(Given):
             )
 
         def stepped(lr: float) -> None:
-            self._progress.step += 1
+            self._progress.step += self._built == 1
             self._lr = lr
 
+        self._built += 1
         self._model = model
         self._optimizer = scheduled_optimizer(
             *found, model, self.spec, step=lambda: self.step, stepped=stepped

@@ -91,7 +91,10 @@ def sweep(
     _say_if_controls_stay_untuned(plan, console)
     check_loggers(given["loggers"])
     home = _new_home(given["storage"], plan.name)
-    say(console, f"checking the data of {plan.task} and a model with each method ...")
+    what = (
+        "each arm of {} for a few steps" if plan.space.arms else "the data of {} and a model with each method"
+    )
+    say(console, f"checking {what.format(plan.task)} ...")
     where = place(inline=given["inline"], address=given["address"])
     if given["gpus_per_worker"] is None:
         plan = replace(plan, gpus_per_worker=where.gpus_by_default())

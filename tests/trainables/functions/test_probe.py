@@ -125,6 +125,14 @@ def test_a_function_that_does_not_keep_to_its_trial_is_one_clear_line(function, 
     assert "\n" not in str(found.value)
 
 
+def test_a_setting_that_an_arm_lacks_is_named_with_those_it_has():
+    with pytest.raises(
+        InvalidInput, match=r"unknown setting 'wd' in the arm 'baseline': .*allowed: lr"
+    ) as found:
+        probed(lambda trial: trial.settings["wd"])
+    assert isinstance(found.value.__cause__, KeyError)
+
+
 def test_every_arm_is_tried():
     def train(trial):
         if trial.method == "mine":

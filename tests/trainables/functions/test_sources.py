@@ -147,6 +147,8 @@ def test_a_path_that_names_no_function_is_refused(script, task, message):
     [
         ("def train(trial): ...", "unknown training function or task class 'trian'.*did you mean 'train'"),
         ("def trian(): ...", r"trian\(\): a training function is called with one argument, the trial"),
+        ("def trian(trial):\n    yield", "a training function is an ordinary one"),
+        ("class trian: ...", "trian is a class; .* name it by its module: own_script:trian"),
         (
             "import not_installed_anywhere",
             "cannot import 'own_script' .No module named 'not_installed_anywhere'",

@@ -300,6 +300,18 @@ def test_a_built_optimizer_follows_the_schedule_by_itself():
     assert reports[-1]["lr"] == pytest.approx(0.05)
 
 
+def test_several_built_optimizers_follow_one_schedule_however_often_each_steps():
+    trial = Trial(make(settings={"lr": 1.0, "optimizer": "sgd"}, horizon=4, schedule="linear"))
+    critic, generator = (trial.build_optimizer(nn.Linear(1, 1)) for _ in range(2))
+    rates = []
+    for step in range(4):
+        for optimizer in (critic, critic, generator):
+            optimizer.step()
+            rates.append(optimizer.param_groups[0]["lr"])
+        trial.due(step + 1)
+    assert rates == pytest.approx([rate for rate in (1, 0.75, 0.5, 0.25) for _ in range(3)])
+
+
 def test_a_built_optimizer_takes_the_settings_that_are_its_own():
     settings = {"lr": 0.1, "momentum": 0.5, "optimizer": "sgd", "layers": 7}
     trial = Trial(make(settings=settings))
