@@ -3,6 +3,7 @@
 import contextlib
 import difflib
 import errno
+import os
 from collections.abc import Generator, Iterable
 from pathlib import Path
 
@@ -16,14 +17,26 @@ class InvalidInput(ValueError):
 
 @contextlib.contextmanager
 def writable(folder: Path) -> Generator[None, None, None]:
-    """Raise `InvalidInput` if `folder`, which `--output` names, cannot be written to."""
+    """Raise `InvalidInput` if `folder`, which `--output` names, cannot be written to; a full disk is an `OSError`."""
     try:
         yield
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR):
-            raise
+            if error.errno is None or error.filename is not None:
+                raise
+            raise OSError(error.errno, error.strerror, str(folder)) from error  # a failed write names no file
         raise InvalidInput(
             f"{str(folder)!r} cannot be written to ({error.strerror}): name another folder with --output"
+        ) from error
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """The path with a leading `~` replaced by a home folder; raises `InvalidInput` if there is no such home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise InvalidInput(
+            f"{str(path)!r}: this machine knows no home folder for it; set HOME, or write the path without ~"
         ) from error
 
 

@@ -5,7 +5,7 @@ from importlib import resources
 from pathlib import Path
 
 from ire.entry_points import TASKS, registered
-from ire.invalid_input import InvalidInput, unknown
+from ire.invalid_input import InvalidInput, expanded, unknown
 from ire.trial.scale import split_scale
 from ire.trial.script import is_script
 from search_spaces.contents import Space
@@ -47,7 +47,7 @@ def find_space(task: str, path: str | Path | None = None) -> Space:
 
 
 def _beside_script(task: str) -> Path:
-    script = Path(split_scale(task)[0].partition(":")[0]).expanduser()
+    script = expanded(split_scale(task)[0].partition(":")[0])
     file = script.with_suffix(".toml")
     if script.is_file() and not file.exists():
         raise InvalidInput(

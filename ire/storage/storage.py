@@ -27,6 +27,12 @@ Answer = TypeVar("Answer")
 PATIENCE = 600.0
 """Seconds for which transient storage errors are retried."""
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""No space is left on the disk, in the user's quota, or below the limit on a file's size (`ulimit -f`)."""
+
+LASTING = (*FULL, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
+"""Errors that retrying does not mend."""
+
 
 class Storage(ABC):
     """A flat or nested set of files below one location; names are relative, with `/` between folders."""
@@ -226,13 +232,13 @@ def open_storage(location: str | Path) -> Storage:
 
 def is_full(error: OSError) -> bool:
     """Whether `error` means that no space is left, so that retrying is useless."""
-    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return error.errno in FULL
 
 
 def patiently(action: Callable[[], Answer], *, seconds: float | None = None) -> Answer:
     """`action()`, retried on transient storage errors for at most `seconds` (`PATIENCE`); then raises its `OSError`.
 
-    A full disk, a missing file and a denied permission are not transient, and are raised at once.
+    A full or read-only disk, a missing file and a denied permission are not transient, and are raised at once.
     """
     until = time.monotonic() + (PATIENCE if seconds is None else seconds)
     pause = 0.5
@@ -240,7 +246,7 @@ def patiently(action: Callable[[], Answer], *, seconds: float | None = None) -> 
         try:
             return action()
         except OSError as error:
-            answered = is_full(error) or isinstance(error, FileNotFoundError | PermissionError)
+            answered = error.errno in LASTING or isinstance(error, FileNotFoundError | PermissionError)
             if answered or time.monotonic() + pause > until:
                 raise
         time.sleep(pause)

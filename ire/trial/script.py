@@ -1,8 +1,6 @@
 """A task may be a function in a file: its name is `train.py:train`, and the folder of the file is kept beside it."""
 
-from pathlib import Path
-
-from ire.invalid_input import InvalidInput
+from ire.invalid_input import InvalidInput, expanded
 from ire.trial.scale import scaled, split_scale
 
 SUFFIX = ".py"
@@ -22,7 +20,7 @@ def located(task: str) -> tuple[str, str | None]:
         return task, None
     name, scale = split_scale(task)
     place, _, function = name.partition(":")
-    path = Path(place).expanduser().resolve()
+    path = expanded(place).resolve()
     if not path.is_file():
         raise InvalidInput(f"task {name!r}: there is no file {str(path)!r}")
     if not path.stem.isidentifier():

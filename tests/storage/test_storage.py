@@ -187,6 +187,8 @@ def test_patience_outlasts_a_storage_that_goes_away_but_not_a_full_disk(monkeypa
     assert slept == [0.5, 1.0]
     for error in (
         OSError(errno.ENOSPC, "full"),
+        OSError(errno.EFBIG, "too large"),
+        OSError(errno.EROFS, "read-only"),
         FileNotFoundError(errno.ENOENT, "no such file"),
         PermissionError(errno.EACCES, "not yours"),
     ):

@@ -3,6 +3,7 @@
 import bdb
 import errno
 import importlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.core import TyperGroup
 
-from ire.invalid_input import InvalidInput
+from ire.invalid_input import InvalidInput, expanded
 from ire.methods.method import parse_method
 from ire.sweeps.command.commands import Commands
 from ire.sweeps.command.failures import EndOfInput, explained, run
@@ -40,6 +41,19 @@ def test_an_interrupt_and_a_debugger_that_is_left_end_without_a_word(error, caps
 def test_an_answer_of_the_system_is_one_line_with_the_place(code, capsys):
     assert run(raising(OSError(code, "No", "/some/where"))) == 1
     assert capsys.readouterr().err == "ire: '/some/where': No\n"
+
+
+def test_a_current_folder_that_was_deleted_is_called_that(tmp_path, monkeypatch, capsys):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert run(os.getcwd) == 2
+    assert capsys.readouterr().err == "ire: the current folder was deleted: change to another one\n"
+
+
+def test_a_home_folder_that_nobody_knows_is_a_mistake():
+    with pytest.raises(InvalidInput, match=r"'~nobody-here/x': this machine knows no home folder for it"):
+        expanded("~nobody-here/x")
 
 
 def test_a_defect_is_called_one_and_its_traceback_is_in_a_private_file(capsys, tmp_path, monkeypatch):

@@ -1,11 +1,13 @@
 """`ire status` and `ire list`: how far a sweep is, said at once and without torch."""
 
 import contextlib
+import errno
 import json
 import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from simulated import Killed, make_plan, simulate
@@ -14,6 +16,7 @@ from typer.testing import CliRunner
 from ire import __version__, open_experiment
 from ire.sweeps.command.app import app
 from ire.sweeps.records.experiment_lock import OWNER
+from ire.sweeps.report.status.experiment_list import list_experiments
 from ire.sweeps.report.status.state import state_of
 from ire.sweeps.report.status.summary import store_summary, stored_summary, summary_of
 from ire.sweeps.watch.console import plain_console
@@ -142,6 +145,29 @@ def test_a_list_names_state_and_verdict_and_a_page_links_the_reports(finished):
     assert f"finished: {summary_of(open_experiment(finished)).headline}" in output
     page = (folder / "index.html").read_text()
     assert '<a href="finished/report/report.html">finished</a>' in page and ">half</td>" in page
+
+
+def test_an_experiment_that_cannot_be_read_is_listed_as_that_beside_the_others(
+    finished, tmp_path, monkeypatch
+):
+    for name in ("good", "locked"):
+        make(tmp_path / name, kill_after=30)
+    (tmp_path / "private").mkdir()
+    may, read = os.access, Path.open
+    monkeypatch.setattr(os, "access", lambda path, mode: path.name != "private" and may(path, mode))
+
+    def opened(path, *arguments, **options):  # root may read everything
+        if path.parent.name == "locked" and path.name == "trials.jsonl":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return read(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", opened)
+    found = list_experiments(tmp_path)
+    assert dict(zip(found.names, found.states, strict=True)) == {
+        "good": "interrupted",
+        "locked": "cannot be read",
+        "private": "cannot be read",
+    }
 
 
 def test_a_folder_without_experiments_is_refused(tmp_path):

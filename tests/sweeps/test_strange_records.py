@@ -1,6 +1,7 @@
 """Records that were lost, doubled, written by a newer version or made by a stranger: used, repaired, or refused."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -206,6 +207,15 @@ def test_valid_json_that_is_no_event_is_one_clear_line(folder, plan, file, line,
         assert told in str(raised.value)
         assert file in str(raised.value)
         assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, lambda path: path.symlink_to("gone")])
+def test_what_has_the_name_of_a_file_but_is_none_is_one_clear_line(folder, make):
+    path = folder / "trials.jsonl"
+    path.unlink()
+    make(path)
+    with pytest.raises(InvalidInput, match=r"trials.jsonl: it is not a file"):
+        read_records(folder)
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"event": NaN}', "\x00" * 20, "{'event': 'run'}", "\xff"])

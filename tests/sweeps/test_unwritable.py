@@ -58,7 +58,7 @@ def test_a_resume_says_so_in_one_line(folder):
 def test_what_a_file_system_answers_is_told_with_the_remedy(code):
     with pytest.raises(InvalidInput, match="name another folder with --output"), writable(Path("/x")):
         raise OSError(code, os.strerror(code))
-    with pytest.raises(OSError, match="No space"), writable(Path("/x")):
+    with pytest.raises(OSError, match="No space left on device: '/x'"), writable(Path("/x")):
         raise OSError(errno.ENOSPC, "No space left on device")
 
 

@@ -5,18 +5,20 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ire.invalid_input import expanded
+
 VARIABLE = "IRE_DATA"
 
 
 def data_folder() -> Path:
     """The folder that holds one folder for each data set."""
-    return Path(os.environ.get(VARIABLE) or Path.home() / ".cache" / "ire" / "data").expanduser()
+    return expanded(os.environ.get(VARIABLE) or "~/.cache/ire/data")
 
 
 def given_data_folder(folder: str | os.PathLike[str] | None) -> str | None:
     """The folder that a user chose, by argument or environment, as an absolute path; None without either."""
     chosen = folder or os.environ.get(VARIABLE)
-    return str(Path(chosen).expanduser().resolve()) if chosen else None
+    return str(expanded(chosen).resolve()) if chosen else None
 
 
 @contextmanager
@@ -24,7 +26,7 @@ def data_in(folder: str | os.PathLike[str] | None) -> Generator[None, None, None
     """Let this process, and those it starts, look for data in `folder` inside the block; None changes nothing."""
     before = os.environ.get(VARIABLE)
     if folder:
-        os.environ[VARIABLE] = str(Path(folder).expanduser().resolve())
+        os.environ[VARIABLE] = str(expanded(folder).resolve())
     try:
         yield
     finally:

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Generator
 from pathlib import Path
 
-from ire.invalid_input import InvalidInput
+from ire.invalid_input import InvalidInput, expanded
 from ire.storage.file_lock import try_lock
 from trainables.data.dataset import DataSet, Reading
 from trainables.data.folder import data_folder, data_in
@@ -38,7 +38,7 @@ def prepare(
     """
     with data_in(into):
         data = data_of(task)
-        source = source and source.expanduser()
+        source = source and expanded(source)
         if source is not None and not source.exists():
             raise InvalidInput(f"--from {str(source)!r} does not exist; takes {data.accepts}")
         if source is not None and source.resolve().is_relative_to(data.folder.resolve()):

@@ -66,6 +66,8 @@ def explained(error: BaseException) -> tuple[str, int]:
     if isinstance(error, OSError) and error.errno in ANSWERS:
         place = f"{os.fsdecode(error.filename)!r}: " if isinstance(error.filename, str | bytes) else ""
         return f"{in_one_line(place + (error.strerror or str(error)))}", FAILED
+    if isinstance(error, FileNotFoundError) and error.filename is None and not _is_somewhere():
+        return "the current folder was deleted: change to another one", MISTAKE
     if isinstance(error, MemoryError):
         return "there is not enough memory", FAILED
     theirs = place_of_the_user(error)
@@ -73,6 +75,14 @@ def explained(error: BaseException) -> tuple[str, int]:
     if theirs is not None:
         return f"{visible(theirs)}: {what}\n{_written(error, 'the full traceback is in')}", FAILED
     return f"{what}\nthis is a bug in ire: {_written(error, 'please report it with this file:')}", FAILED
+
+
+def _is_somewhere() -> bool:
+    """Whether the current folder still exists."""
+    try:
+        return bool(os.getcwd())
+    except FileNotFoundError:
+        return False
 
 
 def _theirs(error: InvalidInput) -> str:

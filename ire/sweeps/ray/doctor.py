@@ -127,7 +127,7 @@ def compilers() -> Finding:
 
 
 def disk(about: str, folder: Path) -> Finding:
-    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.path.exists(path))
     free = shutil.disk_usage(there).free
     fails = None
     if not os.access(there, os.W_OK):
@@ -150,13 +150,13 @@ def shared_memory() -> Finding:
 
 def token() -> Finding:
     """The check of Ray's authentication token, which is never shown."""
-    file = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+    file = os.environ.get("RAY_AUTH_TOKEN_PATH") or os.path.expanduser("~/.ray/auth_token")
     mode = os.environ.get("RAY_AUTH_MODE", "not set")
     where = (
         "in RAY_AUTH_TOKEN"
         if os.environ.get("RAY_AUTH_TOKEN")
         else f"in {file}"
-        if file.is_file()
+        if os.path.isfile(file)
         else "none"
     )
     fails = None

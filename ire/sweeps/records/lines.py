@@ -34,10 +34,13 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """The complete lines of a file with their numbers, from 1; none if it does not exist.
 
     A line that equals the one before it byte for byte is skipped: a storage may have completed an append although it
-    reported an error, so that the append was repeated. Raises `InvalidInput` for a damaged line.
+    reported an error, so that the append was repeated. Raises `InvalidInput` for a damaged line, and for anything else
+    that has the file's name: a folder, a broken link, a pipe, from which reading would wait for ever.
     """
-    if not path.exists():
+    if not os.path.lexists(path):
         return
+    if not path.is_file():
+        raise InvalidInput(f"{path}: it is not a file, or a link to none; restore the file from a copy")
     before = b""
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):

@@ -37,9 +37,9 @@ def new_home(storage: str | Path, name: str) -> ExperimentHome:
             raise _exists(home)
         return home
     home = FolderHome((Path(storage) / name).resolve())
-    if home.folder.exists() or os.path.lexists(Path(storage) / name):  # a link could lead out of the storage
+    if os.path.lexists(home.folder) or os.path.lexists(Path(storage) / name):  # a link could lead out of it
         raise _exists(home)
-    parent = next(path for path in home.folder.parents if path.exists())
+    parent = next(path for path in home.folder.parents if os.path.exists(path))
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
         raise InvalidInput(f"--storage {str(storage)!r}: {str(parent)!r} is not a writable folder")
     return home

@@ -1,5 +1,6 @@
 """The experiments of a folder: when each began, how far it has come, and its headline."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -64,14 +65,19 @@ def list_experiments(folder: Path) -> ExperimentList:
 
 def _experiments(folder: Path) -> Iterator[Path]:
     if folder.is_dir():
-        yield from (path for path in folder.iterdir() if (path / "sweep.toml").is_file())
+        yield from (path for path in folder.iterdir() if _may_be_one(path))
+
+
+def _may_be_one(path: Path) -> bool:
+    """Whether it is an experiment, or a folder into which this user may not look."""
+    return os.path.isfile(path / "sweep.toml") or (path.is_dir() and not os.access(path, os.X_OK))
 
 
 def _begun(path: Path) -> datetime:
     """When the sweep began: its records are as old as it is, its plan may have been rewritten later."""
-    files = [path / "trials.jsonl", path / "sweep.toml"]
-    times = [getattr(file.stat(), "st_birthtime", file.stat().st_mtime) for file in files if file.exists()]
-    return datetime.fromtimestamp(min(times))
+    files = [file for file in (path / "trials.jsonl", path / "sweep.toml") if os.path.exists(file)]
+    found = [file.stat() for file in files or [path]]
+    return datetime.fromtimestamp(min(getattr(file, "st_birthtime", file.st_mtime) for file in found))
 
 
 def _read(path: Path) -> tuple[str, str, str, str]:
@@ -85,5 +91,5 @@ def _read(path: Path) -> tuple[str, str, str, str]:
         state = state_of(results)
         methods = ", ".join(results.plan.methods)
         return results.plan.task, methods, state.word, headline(results) if state.word == FINISHED else ""
-    except InvalidInput as error:
+    except (InvalidInput, OSError) as error:
         return "-", "-", UNREADABLE, str(error)
