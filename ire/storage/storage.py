@@ -151,7 +151,8 @@ class ObjectStore(Storage):
             raise InvalidInput(f"{self.location!r} names no bucket; write it as in s3://bucket/prefix")
 
     def names(self, folder: str = "") -> list[str]:
-        return sorted(info.path[len(self._path) + 1 :] for info in self._infos(folder))
+        found = (info.path[len(self._path) + 1 :] for info in self._infos(folder))
+        return sorted(name for name in found if ".." not in name.split("/"))  # a key, but no name of ours
 
     def size(self) -> int:
         return sum(info.size for info in self._infos())

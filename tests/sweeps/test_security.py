@@ -76,6 +76,44 @@ def test_a_link_in_the_storage_leads_nowhere(target, tmp_path):
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
+def test_what_is_written_into_a_folder_replaces_its_links_and_follows_none(tmp_path, monkeypatch):
+    monkeypatch.setattr("ire.sweeps.report.pictures.pictures_of", lambda _: [])
+    folder, mine = tmp_path / "experiment", tmp_path / "mine"
+    mine.write_text("mine")
+    folder.mkdir()
+    plan = make_plan(trials=2, confirm_seeds=0, methods=("sgd",), curve=())
+    (folder / "sweep.toml").write_text(plan.to_toml())
+    simulate(plan, folder)
+    outputs = ("report.html", "report.md", "report.json", "status.json")
+    links = [
+        ".owner.json",
+        *(f"report/{name}" for name in outputs),
+        "export/trials.csv",
+        "export/trials.parquet",
+    ]
+    for name in links:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).symlink_to(mine)
+    for command in ("report", "export"):
+        result = CliRunner().invoke(app, [command, str(folder)])
+        assert result.exit_code == 0, (command, result.output, result.exception)
+    with FolderHome(folder).locked():
+        pass
+    assert mine.read_text() == "mine"
+    assert not [name for name in links if (folder / name).is_symlink()]
+
+
+def test_where_checkpoints_is_a_link_only_states_of_trials_are_deleted(tmp_path):
+    letter, state = (tmp_path / "mine" / "sgd-0000" / name for name in ("letter", f"{7:010d}-{'0' * 32}.pt"))
+    letter.parent.mkdir(parents=True)
+    letter.touch()
+    state.touch()
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "checkpoints").symlink_to(tmp_path / "mine")
+    FolderHome(tmp_path / "experiment").clear("checkpoints/sgd-0000")
+    assert letter.exists() and not state.exists()
+
+
 @pytest.mark.parametrize(
     "name", ["..", "../digits", "/etc/passwd", "tasks/digits", "digits.py", "__init__", "digits\x00"]
 )

@@ -1,11 +1,13 @@
 """Exports an experiment as tidy tables: one row per trial and one row per report, in CSV and Parquet."""
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ire.foreign_text import in_spreadsheet, visible
 from ire.invalid_input import writable
+from ire.storage.whole_file import write_whole
 from ire.sweeps.findings.results import Results
 
 TABLES = ("trials", "curves")
@@ -26,8 +28,9 @@ def _written(results: Results, folder: Path) -> list[Path]:
             ("csv", _with_texts(frame, in_spreadsheet).to_csv),
             ("parquet", frame.to_parquet),
         ):
-            path = folder / f"{name}.{kind}"
-            write(path, index=False)
+            path, content = folder / f"{name}.{kind}", io.BytesIO()
+            write(content, index=False)
+            write_whole(path, content.getvalue())
             written.append(path)
     return written
 

@@ -183,7 +183,10 @@ def _slots(plan: Plan, check_lives: Callable[[], None]) -> int:
 @contextlib.contextmanager
 def _ray_output(folder: Path, console: Console) -> Generator[Console, None, None]:
     """Redirect the output of Ray to `ray.log` in the folder; the yielded console writes where `console` did."""
-    with (folder / "ray.log").open("a", buffering=1, errors="backslashreplace") as file:
+    path = folder / "ray.log"
+    if path.is_symlink():  # a stranger's may lead anywhere
+        path.unlink()
+    with path.open("a", buffering=1, errors="backslashreplace") as file:
         log = Output(file, waits=True)  # a full disk must not end the sweep here
         screen = plain_console(
             file=console.file,

@@ -7,6 +7,7 @@ from dataclasses import replace
 from rich.console import Console
 
 from ire.invalid_input import InvalidInput
+from ire.storage.whole_file import write_whole
 from ire.sweeps.experiments.experiment import Experiment
 from ire.sweeps.experiments.places import Place
 from ire.sweeps.experiments.preflight import (
@@ -149,11 +150,8 @@ def run_plan(
 
 def _write_plan(plan: Plan, home: ExperimentHome) -> str:
     """Write `sweep.toml` atomically: a reader finds the old one or the new one. Returns its text."""
-    target = home.folder / "sweep.toml"
-    temporary = target.with_name(".sweep.toml")
     text = plan.to_toml()
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(target)
+    write_whole(home.folder / "sweep.toml", text)
     home.publish()
     return text
 

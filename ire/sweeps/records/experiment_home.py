@@ -5,6 +5,7 @@ An experiment is stored in a folder, or in an object store (`ire.sweeps.records.
 
 import contextlib
 import os
+import re
 import shlex
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -20,6 +21,12 @@ OUTPUTS = ("report/", "export/")
 
 PREFIXES = "prefixes"
 """Folder of states that trials share, until the sweep is complete."""
+
+SAVED = re.compile(r"\d{10}-[0-9a-f]{32}\.pt|\..*\.tmp")
+"""Files of a state (`trainables.training.checkpoint`). Where `checkpoints` is a link, nothing else is deleted.
+
+It may lead to another disk, or in a stranger's experiment anywhere.
+"""
 
 
 class ExperimentHome(ABC):
@@ -107,7 +114,13 @@ class FolderHome(ExperimentHome):
 
     def clear(self, folder: str) -> None:
         with contextlib.suppress(OSError):
-            open_storage(self.location).delete(folder)
+            place = (self.folder / folder).resolve()
+            if place.is_relative_to(self.folder.resolve()):
+                open_storage(self.location).delete(folder)
+                return
+            for name in filter(SAVED.fullmatch, os.listdir(place)):
+                (place / name).unlink()
+            place.rmdir()  # fails unless it is empty now
 
     def fetch(self, folder: str) -> None:
         """Nothing: the folder is the place."""

@@ -15,6 +15,7 @@ from ire.invalid_input import InvalidInput
 from ire.plain_values import is_table
 from ire.storage.file_lock import try_lock
 from ire.storage.storage import Storage, patiently
+from ire.storage.whole_file import write_whole
 
 LEASE_SECONDS = 60.0
 """Seconds without renewal after which a lock in an object store has no owner."""
@@ -43,7 +44,7 @@ def folder_locked(folder: Path) -> Generator[None, None, None]:
     if lock is None:
         raise _in_use(str(folder), folder_owner(folder))
     with lock:
-        (folder / OWNER).write_text(json.dumps(_myself()))
+        write_whole(folder / OWNER, json.dumps(_myself()))
         yield
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ire.storage.whole_file import write_whole
 from ire.sweeps.findings.results import Results
 from ire.sweeps.report.facts.sweep import as_json
 from ire.sweeps.report.formats.data import write_facts
@@ -21,12 +22,12 @@ def write_report(results: Results, folder: Path | None = None) -> Path:
     own, folder = folder is None, folder or results.folder / "report"
     folder.mkdir(parents=True, exist_ok=True)
     write_facts(as_json(results), folder)
-    (folder / "report.md").write_text(as_markdown(results), encoding="utf-8")
+    write_whole(folder / "report.md", as_markdown(results))
     pictures = pictures_of(results)
     for picture in pictures:
         picture.write(folder)
     if own:
         store_summary(results, folder)
     page = folder / "report.html"
-    page.write_text(as_html(results, pictures), encoding="utf-8")
+    write_whole(page, as_html(results, pictures))
     return page

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ire.foreign_text import in_markdown
+from ire.storage.whole_file import write_whole
 from ire.sweeps.findings.pooling import MIN_PROFILE_TASKS, PooledSweeps, profile
 from ire.sweeps.findings.statistics.speedup import CLOCKS
 from ire.sweeps.findings.statistics.verdict import FASTER, SLOWER
@@ -151,7 +152,7 @@ def write_pooled(sweeps: PooledSweeps, folder: Path) -> Path:
     for table in tables:
         parts += [f"**{in_markdown(table.title)}**", "", *markdown_table(table), ""]
     parts += [f"- {in_markdown(f'{e.plan.name}: {headline(e)}')}" for e in sweeps.experiments]
-    (folder / "report.md").write_text("\n".join([*parts, ""]), encoding="utf-8")
+    write_whole(folder / "report.md", "\n".join([*parts, ""]))
     picture = profiles(sweeps)
     if picture:
         picture.write(folder)
@@ -165,5 +166,5 @@ def write_pooled(sweeps: PooledSweeps, folder: Path) -> Path:
         profiles=picture,
         needed=MIN_PROFILE_TASKS,
     )
-    page.write_text(text, encoding="utf-8")
+    write_whole(page, text)
     return page

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ire.foreign_text import in_markdown
+from ire.storage.whole_file import write_whole
 from ire.sweeps.findings.curves.comparison import CurvesComparison
 from ire.sweeps.report.curves.facts import curves_json
 from ire.sweeps.report.curves.pictures import curves_pictures
@@ -26,12 +27,13 @@ def write_curves_report(comparison: CurvesComparison, folder: Path) -> Path:
     parts += [line for finding in findings for line in (in_markdown(finding), "")]
     for table in tables:
         parts += [f"**{in_markdown(table.title)}**", "", *markdown_table(table), ""]
-    (folder / "report.md").write_text("\n".join([*parts, curves_note(comparison), ""]), encoding="utf-8")
+    write_whole(folder / "report.md", "\n".join([*parts, curves_note(comparison), ""]))
     pictures = curves_pictures(comparison)
     for picture in pictures:
         picture.write(folder)
     page = folder / "report.html"
-    page.write_text(
+    write_whole(
+        page,
         rendered(
             "curves",
             title="Verdict on curves",
@@ -41,6 +43,5 @@ def write_curves_report(comparison: CurvesComparison, folder: Path) -> Path:
             pictures=pictures,
             note=curves_note(comparison),
         ),
-        encoding="utf-8",
     )
     return page

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ire.methods.foreign import shortened
+from ire.storage.whole_file import write_whole
 from ire.sweeps.report.drawing.axes import draw
 from ire.sweeps.report.drawing.panel import Panel
 
@@ -91,8 +92,8 @@ class Picture:
             FigureCanvasAgg(figure).print_png(png)
             figure.set_layout_engine("none")  # it stays as it was laid out
             FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None})
-        (folder / f"{self.name}.png").write_bytes(png.getvalue())
-        (folder / f"{self.name}.svg").write_bytes(svg.getvalue())
+        write_whole(folder / f"{self.name}.png", png.getvalue())
+        write_whole(folder / f"{self.name}.svg", svg.getvalue())
 
     def _figure(self) -> "Figure":
         import matplotlib

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ire.storage.whole_file import write_whole
 from ire.sweeps.findings.results import Results
 from ire.sweeps.plan.plan import plan_text
 from ire.sweeps.records.records import RUNNING
@@ -59,7 +60,7 @@ def store_summary(results: Results, folder: Path) -> None:
     stored = {"schema": SCHEMA, "of": _made_from(results.folder, results.plan_text)} | asdict(
         summary_of(results)
     )
-    (folder / FILE).write_text(json.dumps(stored) + "\n", encoding="utf-8")
+    write_whole(folder / FILE, json.dumps(stored) + "\n")
 
 
 def stored_summary(folder: Path) -> Summary | None:
