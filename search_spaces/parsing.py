@@ -85,7 +85,7 @@ def parse_space(text: str, *, task: str, source: str) -> Space:
         methods=tuple(arms)
         or tuple(
             parse_method(name, where=f"{source}, default_methods").name
-            for name in table.get("default_methods", ["sgd", "sgd-ire"])
+            for name in _default_methods(table, source)
         ),
         search=_search(table_at(table, "search", source), horizon, where=f"{source}, [search]"),
         confirm_seeds=whole_number(confirm, "seeds", source=place),
@@ -148,6 +148,13 @@ def _of_arms(table: Mapping[str, Any], horizon: int, *, source: str) -> dict[str
         "search": usual | own["search"],
         "confirm": default_confirm() | own["confirm"],
     }
+
+
+def _default_methods(table: Mapping[str, Any], source: str) -> list[Any]:
+    names = table.get("default_methods", ["sgd", "sgd-ire"])
+    if not is_list(names):
+        raise InvalidInput(f"{source}: default_methods = {names!r}: must be a list, as in ['sgd', 'adamw']")
+    return names
 
 
 def _scaled(table: dict[str, Any], *, scale: str | None, source: str) -> dict[str, Any]:

@@ -57,11 +57,12 @@ def check_attribute(task: Any, name: str, value: object) -> None:
     }
     plain -= set(KEPT)
     if name not in plain:
-        raise unknown("attribute", name, sorted(plain), where=f"the task {task.name}, that a search may set")
+        raise unknown("attribute", name, sorted(plain), where=f"the task {task.name}")
     own: object = getattr(task, name)
     kind = type(own)
     kinds = (int, float) if kind is float else (kind if kind in KINDS else object,)
     if not isinstance(value, kinds) or (isinstance(value, bool) and not isinstance(own, bool | None)):
+        remedy = "; search it with integer or choice" if kind is int and isinstance(value, float) else ""
         raise InvalidInput(
-            f"task.{name} = {value!r}: must be {KINDS[kind]}, like the {own!r} that {task.name} has"
+            f"task.{name} = {value!r}: must be {KINDS[kind]}, like the {own!r} that {task.name} has{remedy}"
         )

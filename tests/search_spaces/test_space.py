@@ -121,6 +121,7 @@ def test_methods_inherit_from_what_they_are_built_of():
         ),
         ("integer = [5, 20]", "linear = [5, 20]", r"interval: takes whole numbers: use integer"),
         ("[methods.sam-sgd]", "[methods.sam-sdg]", "unknown method 'sam-sdg'"),
+        ('["sgd", "sgd-ire"]', '"sgd"', "default_methods = 'sgd': must be a list"),
         ('["sgd", "sgd-ire"]', '["sgd", "sgd-ira"]', "unknown method 'sgd-ira' in my.toml, default_methods"),
         (
             "rungs = [50, 75]",

@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 from ire.invalid_input import InvalidInput
 from ire.methods.composed import Method
 from ire.methods.task_settings import attributes
+from trainables.data.batch import Batch
 from trainables.task import Task
 from trainables.training.groups import Group, grouped
 from trainables.training.optimizers import build_optimizer, set_mode
@@ -54,15 +55,22 @@ def check_metric(task: Task, name: str) -> None:
     Raises:
         InvalidInput: the task does not report the metric.
     """
-    model = empty_model(task).eval()
     batch = next(iter(task.eval_batches("validation")))
-    with torch.no_grad():
-        found = [f"val_{key}" for key in task.evaluation_sums(model, batch) if key != "count"]
+    try:
+        sums = _sums(task, empty_model(task), batch)
+    except Exception:  # the model holds tensors that are neither parameters nor buffers
+        sums = _sums(task, task.model(), batch)
+    found = [f"val_{key}" for key in sums if key != "count"]
     if name not in found:
         raise InvalidInput(
             f"{task.name} does not report {name}, by which trials are to be compared: metric in [objective] must be "
             f"one of {', '.join(found)}"
         )
+
+
+@torch.no_grad()
+def _sums(task: Task, model: nn.Module, batch: Batch) -> Mapping[str, torch.Tensor]:
+    return task.evaluation_sums(model.eval(), batch)
 
 
 def rehearse_attributes(
@@ -101,6 +109,8 @@ def empty_model(task: Task) -> nn.Module:
             if id(p) not in made:
                 made[id(p)] = nn.Parameter(torch.empty_like(p, device="cpu"), requires_grad=p.requires_grad)
             setattr(module, name, made[id(p)])
+        for name, buffer in module.named_buffers(recurse=False):
+            setattr(module, name, torch.zeros_like(buffer, device="cpu"))
     return model
 
 

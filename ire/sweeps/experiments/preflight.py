@@ -12,7 +12,7 @@ from ire.methods.task_settings import attributes, is_of_task
 from ire.sweeps.experiments.train_function import OF_TASKS
 from ire.sweeps.plan.micro_batches import check_batches
 from ire.sweeps.plan.plan import Plan
-from search_spaces.dimensions import ends
+from search_spaces.dimensions import Interval, ends
 from trainables.data.folder import data_in
 from trainables.functions.function import TrainingFunction, load_workload
 from trainables.functions.probe import EVAL_INTERVAL, STEPS, Probed, probe
@@ -189,7 +189,11 @@ def _rehearse(plan: Plan, task: Task) -> None:
     rehearse(task, arms, horizon=plan.space.horizon)
     for method, settings in arms.items():
         searched = {
-            name: [value for value in ends(dimension) if value != settings.get(name)]
+            name: [
+                float(value) if isinstance(dimension, Interval) and not dimension.integer else value
+                for value in ends(dimension)
+                if value != settings.get(name)
+            ]
             for name, dimension in plan.space.dimensions(method).items()
             if is_of_task(name)
         }

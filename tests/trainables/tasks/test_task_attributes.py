@@ -168,6 +168,20 @@ def test_a_metric_that_the_task_does_not_report_is_named_before_anything_starts(
         check_metric(Points(), "val_bleu")
 
 
+@pytest.mark.parametrize("is_buffer", [True, False])
+def test_the_metric_of_a_model_with_more_tensors_than_its_parameters_is_found(is_buffer):
+    class Scaled(Points):
+        def model(self):
+            model, scale = super().model(), torch.ones(())
+            model.register_buffer("scale", scale) if is_buffer else setattr(model, "scale", scale)
+            return model
+
+        def outputs(self, model, batch):
+            return super().outputs(model, batch) * model.scale
+
+    check_metric(Scaled(), "val_accuracy")
+
+
 def test_a_metric_that_is_not_finite_is_divergence():
     class Broken(Points):
         def metric_sums(self, outputs, batch):
