@@ -35,9 +35,7 @@ class Shuffled(Task):
 def test_a_range_of_fractions_for_a_whole_number_of_the_task_is_found_before_the_sweep(tmp_path):
     space = tmp_path / "space.toml"
     space.write_text(space_text({**SHORT, "task": {"batch_size": {"linear": [32, 64], "published": 64}}}))
-    with pytest.raises(
-        InvalidInput, match=r"batch_size = 32\.0: must be an integer.*search it with integer"
-    ):
+    with pytest.raises(InvalidInput, match=r"batch_size = 32\.0: must be an integer.*search it with integer"):
         sweep("digits", space=space, methods=["sgd"], storage=tmp_path, name="none", inline=True)
     assert not (tmp_path / "none").exists()
 
