@@ -188,6 +188,22 @@ def test_a_call_with_an_unknown_option_suggests_the_nearest(tmp_path):
         resume(tmp_path, seed=1)
 
 
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"storage": 3}, "--storage 3: must be text"),
+        ({"loggers": "wandb"}, "--loggers 'wandb': must be a list of names"),
+        ({"inline": "no"}, "--inline 'no': must be true or false"),
+        ({"space": 3}, "--space 3: must be the path of a space file, or a dictionary"),
+    ],
+)
+def test_an_option_outside_of_the_plan_is_checked_too(option, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InvalidInput, match=message):
+        sweep("digits", **option)
+    assert not list(tmp_path.iterdir())
+
+
 def test_methods_in_one_text_are_refused_and_not_taken_letter_by_letter(tmp_path):
     with pytest.raises(InvalidInput, match="--methods 'sgd': must be a list of names"):
         sweep("digits", methods="sgd", storage=tmp_path)

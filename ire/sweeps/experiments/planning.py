@@ -12,7 +12,7 @@ from ire.invalid_input import InvalidInput
 from ire.methods.method import named, parse_method
 from ire.storage.credentials import without_credentials
 from ire.storage.storage import is_uri
-from ire.sweeps.plan.options import PLANNED
+from ire.sweeps.plan.options import OF_THE_CALL, PLANNED
 from ire.sweeps.plan.plan import RULES, Plan
 from ire.sweeps.plan.preset import load_preset
 from ire.sweeps.plan.toml_text import toml_text
@@ -30,6 +30,10 @@ def planned(task: str | Callable[[Trial], Any] | None, options: dict[str, Any]) 
 
     Options that are None are taken from the preset, else from the search space, else they have their default.
     """
+    for key, option in OF_THE_CALL.items():
+        value = options[key]
+        if key != "space":
+            option.check(option.taken(str(value) if isinstance(value, Path) else value))
     preset, scale, space = options["preset"], options["scale"], options["space"]
     inherited: dict[str, Any] = {}
     if preset is not None:
@@ -99,6 +103,8 @@ def _space(task: str, given: str | Path | Mapping[str, Any] | Space | None) -> S
         raise InvalidInput(
             'a function that is not in a file needs a space: space={...} or space="train.toml"'
         )
+    if not isinstance(given, str | Path | None):
+        raise InvalidInput(f"--space {given!r}: must be the path of a space file, or a dictionary")
     return find_space(task, given)
 
 

@@ -306,7 +306,8 @@ class CallOptions:
 
 
 PLANNED = options_of(PlannedOptions)
-OPTIONS = PLANNED | options_of(CallOptions)
+OF_THE_CALL = options_of(CallOptions)
+OPTIONS = PLANNED | OF_THE_CALL
 """Every option of `ire sweep` and `sweep()`, by name."""
 RESUMED = {name: option for name, option in OPTIONS.items() if option.resume is not None}
 """The options that `ire resume` and `resume()` also take, by name."""
