@@ -179,6 +179,8 @@ def test_what_cannot_be_swept_is_refused(call, tmp_path, function, options, mess
 def test_an_experiment_says_its_verdict_its_settings_and_itself_in_a_notebook(call):
     experiment = call(in_no_file())
     assert experiment.verdict.startswith("<python>:train: no configuration is shown to end lower or higher")
+    assert str(experiment) == experiment.verdict
+    assert repr(experiment) == f"open_experiment({str(experiment.folder)!r})"
     assert experiment.best_settings("mine") == {"lr": 0.1, "kind": "soft"}
     with pytest.raises(InvalidInput, match="unknown method 'min' in own: did you mean 'mine'"):
         experiment.best_settings("min")

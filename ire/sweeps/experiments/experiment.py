@@ -17,7 +17,7 @@ from ire.sweeps.report.formats.notebook import as_fragment
 from ire.sweeps.report.tables.verdict import result_table
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Experiment(Results):
     """The results of a folder, and the actions on them."""
 
@@ -50,14 +50,20 @@ class Experiment(Results):
     def _repr_html_(self) -> str:
         return as_fragment(self.verdict, result_table(self), self.folder / "report" / "report.html")
 
-    def report(self, folder: Path | None = None) -> Path:
+    def __str__(self) -> str:
+        return self.verdict
+
+    def __repr__(self) -> str:
+        return f"open_experiment({self.home.location!r})"
+
+    def report(self, folder: str | Path | None = None) -> Path:
         """Write `report.html`, `report.md`, `report.json` and every figure; returns the path of the HTML page.
 
         They are written to `report/` of the experiment, or to another `folder`; raises `InvalidInput` if that cannot
         be written to.
         """
-        with writable(folder or self.folder / "report"):
-            page = write_report(self, folder)
+        with writable(Path(folder or self.folder / "report")):
+            page = write_report(self, Path(folder) if folder else None)
         if folder is None:
             self.home.publish_outputs()
         return page

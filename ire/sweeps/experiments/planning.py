@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 
 from ire.invalid_input import InvalidInput
 from ire.methods.method import named, parse_method
+from ire.plain_values import is_mapping
 from ire.storage.credentials import without_credentials
 from ire.storage.storage import is_uri
 from ire.sweeps.plan.options import OF_THE_CALL, PLANNED
@@ -93,11 +94,11 @@ def planned(task: str | Callable[[Trial], Any] | None, options: dict[str, Any]) 
     return plan
 
 
-def _space(task: str, given: str | Path | Mapping[str, Any] | Space | None) -> Space:
+def _space(task: str, given: object) -> Space:
     """The search space of a call; a file with a whole sweep provides it parsed."""
     if isinstance(given, Space):
         return given
-    if isinstance(given, Mapping):
+    if is_mapping(given):
         return parse_space(toml_text(given), task=task, source="space={...}")
     if given is None and is_of_no_file(task):
         raise InvalidInput(
