@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Self
 
 from ire.invalid_input import InvalidInput
+from trainables.data.store import is_store
 from trainables.data.untyped import pyarrow
 
 Say = Callable[[str], None]
@@ -79,6 +80,7 @@ def is_hidden(path: Path) -> bool:
 def files_below(root: Path) -> list[Path]:
     """All files of a folder except hidden ones, in order; for a file, the file alone. Links are followed.
 
+    The folders of prepared data below `root` are no originals, and are left out.
     Raises `InvalidInput` for a link to nothing, and `OSError` for a folder that cannot be read: no file is left out.
     """
     if root.is_file():
@@ -92,7 +94,7 @@ def files_below(root: Path) -> list[Path]:
             place = Path(os.path.realpath(path))
             is_found_anyway = place.is_relative_to(base) and not _is_below_hidden(place, base)
             is_around = base.is_relative_to(place) or place in around[folder]
-            if is_hidden(path) or (path.is_symlink() and (is_found_anyway or is_around)):
+            if is_hidden(path) or is_store(path) or (path.is_symlink() and (is_found_anyway or is_around)):
                 inner.remove(name)
             else:
                 around[os.path.join(folder, name)] = {*around[folder], place}

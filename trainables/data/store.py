@@ -114,7 +114,7 @@ def open_store(folder: Path, *, remedy: str, check_sizes: bool = True) -> Store:
         raise InvalidInput(f"no data in {str(folder)!r}: {remedy}") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InvalidInput(f"cannot read {str(path)!r} ({error}): {remedy}") from error
-    if not is_table(index) or index.get("format") != FORMAT:
+    if not is_table(index) or index.get("format") != FORMAT or not is_table(index.get("arrays")):
         raise InvalidInput(f"{str(path)!r} is not an index of format {FORMAT}: {remedy}")
     found = cast(Index, index)
     for entry in found["arrays"].values() if check_sizes else ():
@@ -123,6 +123,16 @@ def open_store(folder: Path, *, remedy: str, check_sizes: bool = True) -> Store:
         if not file.is_file() or file.stat().st_size != size:
             raise InvalidInput(f"{str(file)!r} is missing or does not have {size} bytes: {remedy}")
     return Store(folder, found)
+
+
+def is_store(folder: Path) -> bool:
+    """Whether a folder holds prepared data, complete or damaged."""
+    if not (folder / INDEX).is_file():
+        return False
+    try:
+        return bool(open_store(folder, remedy="", check_sizes=False))
+    except InvalidInput:
+        return False
 
 
 def write_array(folder: Path, name: str, values: np.ndarray) -> None:

@@ -41,6 +41,8 @@ def prepare(
         source = source and expanded(source)
         if source is not None and not source.exists():
             raise InvalidInput(f"--from {str(source)!r} does not exist; takes {data.accepts}")
+        if source is not None and not (source.is_file() or source.is_dir()):
+            raise InvalidInput(f"--from {str(source)!r}: neither a file nor a folder; takes {data.accepts}")
         if source is not None and source.resolve().is_relative_to(data.folder.resolve()):
             raise InvalidInput(
                 f"--from {str(source)!r}: lies in the prepared data, {str(data.folder)!r}, which it would replace; "

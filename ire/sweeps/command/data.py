@@ -8,11 +8,18 @@ from typing import Annotated
 
 import typer
 
+from ire.foreign_text import visible
+
 app = typer.Typer(help="Prepare, verify, show and list the data of tasks.", no_args_is_help=True)
 
 Dir = Annotated[
     Path | None, typer.Option("--dir", help="data folder; default: IRE_DATA, else ~/.cache/ire/data")
 ]
+
+
+def _say(text: str) -> None:
+    """Print what may hold the names of others' files and classes."""
+    typer.echo(visible(text))
 
 
 @app.command()
@@ -39,7 +46,7 @@ def prepare(
     """Download the data of TASK, or read it --from a folder or archive, and convert it to what the task reads."""
     from trainables.task_data.prepare import prepare
 
-    prepare(task, into=into, source=source, tokenizer=tokenizer, glob=glob, replace=replace, say=typer.echo)
+    prepare(task, into=into, source=source, tokenizer=tokenizer, glob=glob, replace=replace, say=_say)
 
 
 @app.command()
@@ -52,7 +59,7 @@ def verify(task: str, into: Dir = None) -> None:
         data = data_of(task)
         store = data.open(task=task)
         data.verify(store)
-        typer.echo(f"{store.folder} is intact: {store.identity}")
+        _say(f"{store.folder} is intact: {store.identity}")
 
 
 @app.command()
@@ -68,7 +75,7 @@ def show(
     from trainables.task_data.show import show
 
     with data_in(into):
-        show(task, sheet=sheet, say=typer.echo)
+        show(task, sheet=sheet, say=_say)
 
 
 @app.command("list")
@@ -81,4 +88,4 @@ def list_data(into: Dir = None) -> None:
         for name in task_names():
             data = load_task(name).data
             if data is not None:
-                typer.echo(f"{name:24} {data.name:14} {data.folder if data.is_prepared else 'missing'}")
+                _say(f"{name:24} {data.name:14} {data.folder if data.is_prepared else 'missing'}")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import tarfile
 
 import numpy as np
@@ -84,6 +85,24 @@ def test_damaged_data_is_not_replaced_by_other_data(texts, data):
         prepare("wikitext2", source=texts[1], say=quiet)
     prepare("wikitext2", source=texts[0], say=quiet)
     open_store(data / "wikitext2", remedy="").verify()
+
+
+def test_prepared_data_beside_the_originals_is_not_read(texts, tmp_path):
+    """As with `--from . --dir data`, for one task after another."""
+    source = texts[0]
+    for task in ("minipile-llama119m", "wikitext103-llama60m"):
+        prepare(task, into=source / "data", source=source, tokenizer="bpe:300", say=quiet)
+    made = open_store(source / "data" / "wikitext103", remedy="")
+    assert made.facts["tokenizer"] == "bpe:300"
+    said = []
+    prepare("minipile-llama119m", into=source / "data", source=source, tokenizer="bpe:300", say=said.append)
+    assert "made from the same files" in said[0]
+
+
+def test_a_pipe_is_refused_as_a_source(tmp_path, data):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InvalidInput, match="pipe': neither a file nor a folder"):
+        prepare("wikitext2", source=tmp_path / "pipe", say=quiet)
 
 
 def test_data_is_never_prepared_from_itself(tmp_path, data):
@@ -184,3 +203,12 @@ def test_data_prepared_by_earlier_versions_opens(data):
 
     assert decoded([2, 3, 1], folder) == "the cat <eos>"
     assert load_task(TASK).data_identity().endswith("vocabulary 4")
+
+
+def test_names_that_others_chose_are_shown_and_not_obeyed(texts, tmp_path, monkeypatch, capsys):
+    (texts[0] / "train.txt").rename(texts[0] / "train\x1b[31m\udcff.txt")
+    monkeypatch.setattr("typer.echo", print)  # a terminal, whose codes typer does not strip
+    from ire.sweeps.command.data import prepare as command
+
+    command("minipile-llama119m", into=tmp_path / "out", source=texts[0], tokenizer="bpe:300")
+    assert r"train\x1b[31m\udcff.txt" in capsys.readouterr().out
