@@ -593,3 +593,21 @@ def test_a_head_in_quotation_marks_is_read(tmp_path):
         tmp_path / "quoted.csv", index=False, quoting=csv.QUOTE_ALL
     )
     assert read_curves([tmp_path / "quoted.csv"]).arms == ["baseline", "mine"]
+
+
+@pytest.mark.parametrize("form", ["lines", "records", "columns"])
+def test_json_says_the_same(tmp_path, form):
+    frame = table(*CURVE_OF_THE_BASELINE, ("mine", 2.92), ("lost", 2.92))
+    frame.loc[(frame["arm"] == "lost") & (frame["step"] == 1000), "val_loss"] = float("nan")
+    rows = frame.to_dict("records")
+    path = tmp_path / ("curves.jsonl" if form == "lines" else "curves.json")
+    if form == "lines":
+        path.write_text(
+            "\n".join([*map(json.dumps, rows), '{"arm": "mine", "step": 1, "val_loss": null}', ""])
+        )
+    else:
+        path.write_text(json.dumps(rows if form == "records" else frame.to_dict("list")))
+    comparison = compare_curves(read_curves([path]), baselines=["baseline"])
+    frame["val_loss"] = frame["val_loss"].map(repr)
+    assert curves_headline(comparison) == curves_headline(judged(frame, tmp_path))
+    assert arm(comparison, "lost").main.lost == 5

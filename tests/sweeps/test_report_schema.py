@@ -124,6 +124,8 @@ def test_a_report_on_curves_fits_its_schema(metric, tmp_path):
     assert ("objective" in report) == bool(mode)
     arms = {arm["arm"]: arm for arm in report["arms"]}
     mine = report["arms"].index(arms["mine"])
+    ratio = arms["mine"]["speed_up"]["step"]["ratio"]
+    assert ratio["bound"] == {0: None, 1: "at least", -1: "at most", 2: "unknown"}[ratio["censored"]]
     del arms["mine"]["horizons"]["1000"]["lost"]
     arms["mine"]["difference"]["b"]["units"] = 3
     arms["mine"]["speed_up"]["step"]["ratio"]["censored"] = "at least"

@@ -148,6 +148,14 @@ def test_what_a_step_costs_varies_from_study_to_study_and_widens_the_interval():
     assert found["wall"].high.value == pytest.approx(2.0 * math.exp(half), rel=0.1)
 
 
+@pytest.mark.filterwarnings("error")
+def test_times_of_two_studies_that_lie_far_apart_do_not_overflow():
+    wall = {"wall": np.log([1e-3, 1e3])}
+    found, draws = speed_ups(losses(2.0)[:2], FACTORS, wall, np.random.default_rng(0))
+    assert np.isfinite(np.log(draws["wall"][:, 0])).all()
+    assert found["wall"].ratio.value == pytest.approx(2.0)
+
+
 def test_draws_of_a_cost_are_taken_as_they_are():
     """Within one study a step's time is known from several turns: a value and draws of it."""
     drawn = np.log(np.append(2.0, np.where(np.arange(RESAMPLES) % 10, 2.0, 0.1)))

@@ -13,7 +13,8 @@ from ire.sweeps.findings.curves.columns import ROLES
 Files = Annotated[
     list[Path],
     typer.Argument(
-        help="CSV (.csv, .csv.xz, ...) or Parquet files with one row per report, or folders of TensorBoard event files",
+        help="CSV (.csv, .csv.xz, ...), JSON or Parquet files with one row per report, or folders of TensorBoard "
+        "event files",
         show_default=False,
     ),
 ]

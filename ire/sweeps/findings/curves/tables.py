@@ -1,10 +1,11 @@
 """Reads a file of curves as a table with one row per report and one column per role, whatever tool wrote the file.
 
-The forms are CSV and Parquet, exports of `ire export`, of a chart in Weights & Biases, and of TensorBoard's page, and
-folders of TensorBoard's event files.
+The forms are CSV, JSON and Parquet, exports of `ire export`, of a chart in Weights & Biases, and of TensorBoard's page,
+and folders of TensorBoard's event files.
 """
 
 import csv
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -52,6 +53,8 @@ def _read(path: Path) -> Table:
     try:
         if path.suffix in (".parquet", ".pq"):
             return _parquet(path)
+        if path.suffix in (".json", ".jsonl"):
+            return _json(path)
         (head,) = pd.read_csv(path, sep="\0", engine="python", quoting=csv.QUOTE_NONE, nrows=0).columns
         separator = max((",", ";", "\t"), key=head.count)
         return pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, na_values=[""])
@@ -60,12 +63,23 @@ def _read(path: Path) -> Table:
     except (OSError, ValueError, EOFError, ImportError) as error:
         cause = str(error).splitlines()[0]
         raise InvalidInput(
-            f"{path}: cannot be read as CSV (.csv, .csv.xz, ...) or .parquet: {cause}"
+            f"{path}: cannot be read as CSV (.csv, .csv.xz, ...), .json, .jsonl or .parquet: {cause}"
         ) from error
     except Exception as error:  # lzma, zlib and arrow have exceptions of their own
         raise InvalidInput(
             f"{path}: the file is damaged or has another format: {type(error).__name__}: {error}"
         ) from error
+
+
+def _json(path: Path) -> Table:
+    """The content of a file of JSON: a list of objects, lists by column, or an object per line.
+
+    NaN and Infinity stay text, which distinguishes them from null.
+    """
+    text = path.read_text(encoding="utf-8")
+    texts = text.splitlines() if path.suffix == ".jsonl" else [text]
+    found: list[Any] = [json.loads(each, parse_constant=str) for each in texts if each.strip()]
+    return pd.DataFrame(found if path.suffix == ".jsonl" else found[0])
 
 
 def _parquet(path: Path) -> Table:

@@ -17,6 +17,8 @@ from ire.sweeps.findings.statistics.draws import paired_draws, unpaired_draws
 from ire.sweeps.findings.statistics.horizon import ABOVE, BELOW, UNKNOWN, WITHIN, equal_horizon
 from ire.sweeps.findings.statistics.verdict import SpeedUp, speed_up_from_draws
 
+LARGEST = 500.0
+"""Logarithms of costs are clipped here: those of two units may be drawn so far apart that their ratio overflows."""
 CLOCKS = {"step": "steps", "gradient_evaluations": "gradient evaluations", "wall": "wall-clock"}
 
 
@@ -60,7 +62,7 @@ def speed_ups_of_means(
     found: dict[str, SpeedUp] = {}
     draws: dict[str, np.ndarray] = {}
     for clock, cost in costs.items():
-        values = steps * np.exp(cost)
+        values = steps * np.exp(np.clip(cost, -LARGEST, LARGEST))
         draws[clock] = np.column_stack([values[1:], side[1:]])
         found[clock] = speed_up_from_draws(
             float(values[0]), int(side[0]), draws[clock][:, 0], draws[clock][:, 1], units=units, whole=whole

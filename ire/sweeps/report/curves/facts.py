@@ -13,6 +13,7 @@ from ire.sweeps.report.curves.schema import (
     MetricSideFacts,
 )
 from ire.sweeps.report.curves.sentences import curves_findings, curves_headline
+from ire.sweeps.report.facts.numbers import BOUNDS
 from ire.sweeps.report.facts.schema import IntervalFacts, ObjectiveFacts
 
 
@@ -71,7 +72,7 @@ def _speed_up(found: SpeedUp) -> CurvesSpeedUpFacts:
 
 
 def _bound(ratio: Ratio) -> BoundFacts:
-    return {"value": ratio.value, "censored": ratio.censored}
+    return {"value": ratio.value, "bound": BOUNDS[ratio.censored], "censored": ratio.censored}
 
 
 def _difference(comparison: CurvesComparison, costs: tuple[float, float, float]) -> IntervalFacts:

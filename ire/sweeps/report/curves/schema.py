@@ -5,15 +5,17 @@ Losses are in nats, horizons in steps.
 
 from typing import TypedDict
 
-from ire.sweeps.report.facts.schema import ClauseFacts, IntervalFacts, ObjectiveFacts
+from ire.sweeps.report.facts.schema import BoundedFacts, ClauseFacts, IntervalFacts, ObjectiveFacts
 
 SCHEMA = 1
 
 
-class BoundFacts(TypedDict):
-    """A ratio, and whether it is a bound: -1 from above, 1 from below, 2 from neither side; 0 if it is the value."""
+class BoundFacts(BoundedFacts):
+    """A ratio; `censored` is an older form of `bound`: -1 `at most`, 1 `at least`, 2 `unknown`, 0 if it is the value.
 
-    value: float
+    In a sweep's report `censored` has the words. Both keep theirs, so that readers of older reports work.
+    """
+
     censored: int
 
 

@@ -10,7 +10,7 @@ from ire.sweeps.findings.statistics.speedup import CLOCKS
 from ire.sweeps.findings.statistics.verdict import Ratio, SpeedUp
 from ire.sweeps.report.facts.schema import DifferenceFacts, MeanStd, RatioFacts, SpeedUpFacts
 
-CENSORED = {BELOW: "at most", WITHIN: None, ABOVE: "at least", UNKNOWN: "unknown"}
+BOUNDS = {BELOW: "at most", WITHIN: None, ABOVE: "at least", UNKNOWN: "unknown"}
 """How a ratio is bounded where the baseline's curve ends."""
 
 
@@ -43,7 +43,8 @@ def speed_up_facts(found: SpeedUp) -> SpeedUpFacts:
 
 def ratio_facts(ratio: Ratio) -> RatioFacts:
     """A ratio, and whether it is a bound."""
-    return {"value": ratio.value, "censored": CENSORED[ratio.censored]}
+    bound = BOUNDS[ratio.censored]
+    return {"value": ratio.value, "bound": bound, "censored": bound}
 
 
 def difference_facts(found: Difference | None) -> DifferenceFacts | None:

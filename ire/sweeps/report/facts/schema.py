@@ -8,10 +8,16 @@ from typing import Any, NotRequired, TypedDict
 SCHEMA = 3
 
 
-class RatioFacts(TypedDict):
-    """A ratio, and `at least`, `at most` or `unknown` if it is only a bound."""
+class BoundedFacts(TypedDict):
+    """A ratio, and `at least`, `at most` or `unknown` if it is only a bound: as `ire verdict` writes it, too."""
 
     value: float
+    bound: str | None
+
+
+class RatioFacts(BoundedFacts):
+    """A ratio of a sweep; `censored` is an older name of `bound`."""
+
     censored: str | None
 
 
