@@ -18,6 +18,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from importlib import import_module
+from importlib.machinery import PathFinder
 from types import ModuleType
 from typing import Any
 
@@ -85,7 +86,8 @@ def read_class(name: str, named: Callable[[str], Base]) -> Base:
     """
     found = CLASS.fullmatch(name)
     assert found is not None, name
-    find_in([os.getcwd()])  # as with `python -m`; a console script does not add it
+    if PathFinder.find_spec(found["module"].partition(".")[0]) is None:
+        find_in([os.getcwd()])  # as with `python -m`; a console script does not add it
     try:
         module = import_module(found["module"])
     except ImportError as error:

@@ -52,6 +52,17 @@ def test_csv_and_parquet_hold_every_trial_and_report(folders, tmp_path):
         assert {"trial", "method", "arm", "stage", "step", "val_loss"} <= set(curves.columns)
 
 
+def test_a_metric_whose_name_is_a_formula_is_a_text_in_the_csv_file(tmp_path):
+    plan = make_plan(methods=("sgd",), trials=2, confirm_seeds=0, curve=())
+    (tmp_path / "sweep.toml").write_text(plan.to_toml())
+    simulate(plan, tmp_path)
+    results = tmp_path / "results.jsonl"
+    results.write_text(results.read_text().replace('"train_loss"', '"=1+1\\u001b"'))
+    assert CliRunner().invoke(app, ["export", str(tmp_path)]).exit_code == 0
+    head = (tmp_path / "export" / "curves.csv").read_text().partition("\n")[0]
+    assert "'=1+1\\x1b" in head.split(",")
+
+
 @pytest.mark.figures
 def test_several_sweeps_have_a_geometric_mean_and_profiles(folders, tmp_path):
     done = CliRunner().invoke(app, ["report", *map(str, folders), "--output", str(tmp_path)])

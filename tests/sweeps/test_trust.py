@@ -1,5 +1,6 @@
 """A folder that somebody else has made runs none of its code until that is allowed, once."""
 
+import shlex
 import shutil
 import sys
 import tomllib
@@ -15,6 +16,7 @@ from ire.sweeps.experiments.experiment import open_experiment
 from ire.sweeps.experiments.launch import resume
 from ire.sweeps.plan import trust
 from ire.sweeps.records.records import read_records
+from ire.sweeps.report import as_json
 from ire.sweeps.search.protocol import Protocol
 
 TRACE = "open({trace!r}, 'w').close()\n"
@@ -64,6 +66,25 @@ def test_looking_at_it_runs_nothing_and_a_resume_is_refused_with_the_file(folder
     assert f"would run from '{folder}/strange_" in str(result.exception)
     assert "add --trust" in str(result.exception)
     assert not ran(folder)
+
+
+@pytest.mark.parametrize("method", ["sgd", "torch.optim:NAdam"])
+def test_where_nothing_strange_is_named_no_package_is_looked_for_in_the_folder(method, folder, monkeypatch):
+    monkeypatch.setattr("ire.sweeps.experiments.launch.run_plan", lambda plan, *_, **__: plan)
+    monkeypatch.chdir(folder)
+    plan = make_plan(methods=(method,), trials=2, confirm_seeds=0, curve=(), import_path=(str(folder),))
+    (folder / "sweep.toml").write_text(plan.to_toml())
+    for name in ("trials.jsonl", "results.jsonl"):
+        (folder / name).unlink()
+    open_experiment(folder)
+    assert resume(folder).import_path == ()
+    assert str(folder) not in sys.path
+
+
+def test_a_task_is_one_word_of_the_command_that_repeats_the_sweep(folder):
+    text = (folder / "sweep.toml").read_text()
+    (folder / "sweep.toml").write_text(with_values(text, task="x.py:train; touch trace"))
+    assert shlex.split(as_json(open_experiment(folder))["reproduce"])[2] == "x.py:train; touch trace"
 
 
 def test_trust_is_asked_for_once(folder, monkeypatch):

@@ -36,10 +36,10 @@ def _written(results: Results, folder: Path) -> list[Path]:
 
 
 def _with_texts(frame: Any, show: Callable[[str], str]) -> Any:
-    """The data frame with `show` applied to every text."""
+    """The data frame with `show` applied to every text, the names of the columns included."""
 
     def shown(cell: object) -> object:
         return show(cell) if isinstance(cell, str) else cell
 
     texts = {name: column.map(shown) for name, column in frame.items() if column.dtype.kind == "O"}
-    return frame.assign(**texts)
+    return frame.assign(**texts).rename(columns=show)

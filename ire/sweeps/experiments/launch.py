@@ -21,7 +21,7 @@ from ire.sweeps.plan.keywords import ResumeOptions, SweepOptions
 from ire.sweeps.plan.option import takes
 from ire.sweeps.plan.options import OPTIONS, RESUMED
 from ire.sweeps.plan.plan import Plan, plan_text, trusted_plan
-from ire.sweeps.plan.trust import check_trusted, classes_in_plan, remember, task_modules
+from ire.sweeps.plan.trust import check_trusted, classes_in_plan, outside, remember, task_modules
 from ire.sweeps.plan.warm_start import warm_started
 from ire.sweeps.records.experiment_home import ExperimentHome
 from ire.sweeps.records.open_home import home_at, new_home
@@ -140,7 +140,10 @@ def resume(
         source = f"{home.location}/sweep.toml"
         if not trust:
             check_trusted(task_modules(before.task), before.import_path, source=source)
-        search_for_modules(before.import_path)
+        if task_modules(before.task) or outside(_modules(before), before.import_path):
+            search_for_modules(before.import_path)
+        else:  # else a package that is looked for in vain could be found there
+            before = replace(before, import_path=())
         if function is not None:
             if not is_of_no_file(before.task):
                 raise InvalidInput(f"{source}: {before.task} is found by its name; leave the function out")

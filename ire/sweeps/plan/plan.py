@@ -15,7 +15,7 @@ from ire.sweeps.plan.options import MIN_STUDIES, PLANNED
 from ire.sweeps.plan.planned_trials import PlannedTrials
 from ire.sweeps.plan.provenance import versions
 from ire.sweeps.plan.toml_text import toml_text
-from ire.sweeps.plan.trust import check_trusted, classes_in_plan, remember
+from ire.sweeps.plan.trust import check_trusted, classes_in_plan, outside, remember
 from ire.trial.seeds import derive_seed
 from search_spaces.dimensions import ends
 from search_spaces.space import parse_space
@@ -200,7 +200,8 @@ def plan_text(folder: Path) -> str:
 def trusted_plan(text: str, folder: Path, *, trust: bool = False) -> Plan:
     """The plan in the text of the folder's `sweep.toml`.
 
-    Reading it imports methods from outside the package, so they must be trusted (`ire.sweeps.plan.trust`).
+    Reading it imports methods from outside the package, so they must be trusted (`ire.sweeps.plan.trust`). Without such
+    methods nothing is imported from the folders that the plan names.
     """
     source = str(folder / "sweep.toml")
     classes, import_path = classes_in_plan(text)
@@ -208,7 +209,8 @@ def trusted_plan(text: str, folder: Path, *, trust: bool = False) -> Plan:
         remember(classes, import_path)
     else:
         check_trusted(classes, import_path, source=source)
-    find_in(import_path)
+    if outside(classes, import_path):  # else a package that is looked for in vain could be found there
+        find_in(import_path)
     return Plan.from_toml(text, source=source)
 
 
@@ -229,7 +231,7 @@ def _checked(values: dict[str, Any], plan: type, *, source: str) -> dict[str, An
     if not isinstance(values["task"], str):
         raise InvalidInput(f"{source}: task = {values['task']!r}: must be a string")
     folders, rules = values.get("import_path", ()), values.get("rules", 1)
-    if not is_tuple(folders) or not all(isinstance(folder, str) for folder in folders):
+    if not is_tuple(folders) or not all(isinstance(folder, str) and "\0" not in folder for folder in folders):
         raise InvalidInput(f"{source}: import_path = {folders!r}: must be a list of folders")
     for name in ("paired", "seeded"):
         if not isinstance(values.get(name), bool | None):

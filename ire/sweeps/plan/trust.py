@@ -53,6 +53,12 @@ def check_trusted(modules: Iterable[str], import_path: Iterable[str], *, source:
             )
 
 
+def outside(modules: Iterable[str], import_path: Iterable[str]) -> list[str]:
+    """Those of the modules that would be imported and are not installed; nothing is imported."""
+    found = {module: found_at(module, import_path) for module in modules}
+    return [module for module, file in found.items() if file is not None and not _is_installed(file)]
+
+
 def remember(modules: Iterable[str], import_path: Iterable[str]) -> None:
     """Note that this user has run or allowed these modules; does nothing if the note cannot be written."""
     files = {str(file) for module in modules if (file := found_at(module, import_path)) is not None}

@@ -1,6 +1,7 @@
 """Reads TensorBoard's event files as a table of scalars: each folder with event files is a run."""
 
 import logging
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,8 @@ def _folders(path: Path) -> list[Path]:
         return [path.parent]
     if (path / SWEEP).is_file():
         raise InvalidInput(
-            f"{path} is an experiment of ire, whose verdict `ire report {path}` shows; `ire export` writes its curves"
+            f"{path} is an experiment of ire, whose verdict `ire report {shlex.quote(str(path))}` shows; `ire export` "
+            "writes its curves"
         )
     folders = sorted({file.parent for file in path.rglob(f"{EVENTS}*") if file.is_file()})
     if not folders:

@@ -1,5 +1,7 @@
 """How to run a sweep again: the command."""
 
+import shlex
+
 from ire.sweeps.findings.results import Results
 from ire.sweeps.plan.options import PLANNED
 from ire.sweeps.plan.preset import load_preset
@@ -14,8 +16,10 @@ def reproduce(results: Results) -> str:
         what = f"train.py:{what.partition(':')[2]}"
     if plan.preset is not None:
         scale = split_scale(plan.task)[1]
-        what = f"--preset {plan.preset}" + (f" --scale {scale}" if scale else "")
+        what = f"--preset {plan.preset}" + (f" --scale {shlex.quote(scale)}" if scale else "")
         inherited = {"precision": load_preset(plan.preset).precision, "share_prefix": None}
+    else:
+        what = shlex.quote(what)
     words = ["ire sweep", what]
     for name, option in PLANNED.items():
         value = getattr(plan, name)
