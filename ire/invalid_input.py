@@ -21,7 +21,9 @@ def writable(folder: Path) -> Generator[None, None, None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR):
+        refusals = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR)
+        cannot_be_made = error.errno == errno.ENOENT and not folder.exists()  # in /proc, say
+        if error.errno not in refusals and not cannot_be_made:
             if error.errno is None or error.filename is not None:
                 raise
             raise OSError(error.errno, error.strerror, str(folder)) from error  # a failed write names no file

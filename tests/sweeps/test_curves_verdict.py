@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 from simulated import make_plan, simulate
 from typer.testing import CliRunner
 
@@ -21,6 +22,8 @@ from ire.sweeps.findings.curves.runs import read_curves
 from ire.sweeps.findings.statistics.horizon import ABOVE, BELOW
 from ire.sweeps.plan.plan import RULES
 from ire.sweeps.report.curves.sentences import curves_findings, curves_headline
+from ire.sweeps.report.curves.tables import curves_tables
+from ire.sweeps.report.formats.terminal import as_terminal, fitted
 
 TRACK_3 = Path(__file__).parents[3] / "shared" / "data" / "track3-curves.csv.xz"
 
@@ -418,6 +421,17 @@ def test_the_command_prints_the_verdict_and_writes_the_report(tmp_path, monkeypa
     assert {path.name for path in (tmp_path / "report").iterdir()} == {
         *("report.html", "report.md", "report.json", "ends.png", "ends.svg", "verdict.png", "verdict.svg")
     }
+
+
+def test_the_command_breaks_no_interval_on_a_terminal_of_80_columns(tmp_path, monkeypatch, capsys):
+    table(("baseline", 3.0), ("baseline", 2.9, 800), ("sam-mine", 2.9)).to_csv(tmp_path / "curves.csv")
+    monkeypatch.chdir(tmp_path)
+    (arms, *_) = curves_tables(verdict("curves.csv").comparison)
+    Console(width=80).print(as_terminal(fitted(arms, 80)))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    (mine,) = (line for line in lines if "sam-mine" in line)
+    assert arms.lines[1][arms.heads.index("steps speed-up")] in mine
 
 
 @pytest.mark.skipif(

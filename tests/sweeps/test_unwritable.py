@@ -54,7 +54,7 @@ def test_a_resume_says_so_in_one_line(folder):
     assert "copy it, and resume the copy" in str(result.exception)
 
 
-@pytest.mark.parametrize("code", [errno.EACCES, errno.EPERM, errno.EROFS])
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT])
 def test_what_a_file_system_answers_is_told_with_the_remedy(code):
     with pytest.raises(InvalidInput, match="name another folder with --output"), writable(Path("/x")):
         raise OSError(code, os.strerror(code))

@@ -167,14 +167,14 @@ def report(
 
 def _report_pooled(experiments: "list[Experiment]", output: Path) -> None:
     from ire.sweeps.findings.pooling import PooledSweeps
-    from ire.sweeps.report.formats.terminal import as_terminal
+    from ire.sweeps.report.formats.terminal import as_terminal, fitted
     from ire.sweeps.report.pooled import pooled_headline, pooled_tables, write_pooled
 
     screen, sweeps = console(), PooledSweeps(experiments)
     sweeps.check()
     page = write_pooled(sweeps, output)
     for table in pooled_tables(sweeps):
-        screen.print(as_terminal(table))
+        screen.print(as_terminal(fitted(table, screen.width)))
     screen.print(pooled_headline(sweeps), soft_wrap=True, highlight=False)
     screen.print(f"report       {page.resolve()}", soft_wrap=True, highlight=False)
 

@@ -65,7 +65,8 @@ def methods(
 
     if name is None and task is not None:
         raise InvalidInput(f"--task {task}: also name a method, as in `ire methods adamw --task {task}`")
-    for line in listing(console().width) if name is None else one(name, task):
+    width = console().width
+    for line in listing(width) if name is None else one(name, task, width=width):
         console().print(line, soft_wrap=isinstance(line, str), highlight=False)
 
 

@@ -58,8 +58,11 @@ def _registered() -> Iterator[Base]:
             yield base_of(name)
 
 
-def one(name: str, task: str | None = None) -> Iterator[Table | str]:
-    """The facts about one method; with a task, also its search space and parameter groups on that task."""
+def one(name: str, task: str | None = None, *, width: int) -> Iterator[Table | str]:
+    """The facts about one method; with a task, also its search space and parameter groups on that task.
+
+    A terminal that is narrow in characters (`width`) has no column for the arguments of a class that settings are from.
+    """
     method = parse_method(name)
     base = method.base
     on_task = [] if task is None else list(_on_task(method, task))  # what is wrong with the task comes first
@@ -70,11 +73,14 @@ def one(name: str, task: str | None = None) -> Iterator[Table | str]:
         f"optimizer state: {method.state_bytes:g} bytes per parameter in single precision"
         + (" (an upper bound, or what the class states)" if base.found else "")
     )
-    table = plain_table("setting", "what it is", "default", "allowed", "found in")
-    for setting, about in method.settings.items():
-        table.add_row(setting, about.doc, _default(about), about.interval, _found(base, setting))
-    for setting, about in method.options.items():
-        table.add_row(setting, about.doc, "not set", about.interval, _found(base, setting))
+    found = ["found in"] * (width >= WIDE and bool(base.found))
+    table = plain_table("setting", "what it is", "default", "allowed", *found)
+    rows = [(*one, _default(one[1])) for one in method.settings.items()]
+    rows += [(*one, "not set") for one in method.options.items()]
+    for setting, about, default in rows:
+        table.add_row(
+            setting, about.doc, default, about.interval, *[base.found.get(setting, "") for _ in found]
+        )
     yield table
     if base.fixed:
         yield "fixed: " + ", ".join(f"{key} = {value!r}" for key, value in base.fixed.items())
@@ -124,7 +130,3 @@ def _costs(method: Method) -> dict[str, float]:
 
 def _default(setting: Setting) -> str:
     return "must be given" if setting.default is None else str(setting.default)
-
-
-def _found(base: Base, setting: str) -> str:
-    return base.found.get(setting, "")

@@ -51,13 +51,13 @@ def verdict(
     from ire.sweeps.experiments.verdict import verdict as judged  # slow to load: pandas
     from ire.sweeps.report.curves.sentences import curves_findings, curves_headline
     from ire.sweeps.report.curves.tables import curves_tables
-    from ire.sweeps.report.formats.terminal import as_terminal
+    from ire.sweeps.report.formats.terminal import as_terminal, fitted
 
     found = judged(files, baseline=names(baseline or ""), metric=metric, mode=mode, clock=clock, **columns)
     page = found.report(output)
     screen = console()
     for table in curves_tables(found.comparison):
-        screen.print(as_terminal(table))
+        screen.print(as_terminal(fitted(table, screen.width)))
     for text in (curves_headline(found.comparison), *curves_findings(found.comparison)):
         screen.print(text, soft_wrap=True, highlight=False)
     screen.print(f"report       {page.resolve()}", soft_wrap=True, highlight=False)

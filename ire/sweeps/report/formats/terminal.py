@@ -23,6 +23,7 @@ WITHIN = "within 1 % after"
 MANY = 8
 """From this number of columns, one space separates them instead of two."""
 NARROW = {
+    "Arms": ("method", "verdict", "against", "loss"),
     "Controls": ("method", "control", "method's loss minus control's", "method lower?", "runs"),
     "Search": ("method", "study", "finished", "pruned", WITHIN, "winner"),
 }
@@ -32,7 +33,12 @@ NARROW = {
 def terminal_tables(results: Results | Summary, width: int = 80) -> list[Group]:
     """The tables of results, controls, search and faults that have lines, for a terminal of `width` characters."""
     found = results if isinstance(results, Summary) else summary_of(results)
-    return [as_terminal(table if width >= WIDE else narrowed(table, width)) for table in found.tables]
+    return [as_terminal(fitted(table, width)) for table in found.tables]
+
+
+def fitted(table: Table, width: int) -> Table:
+    """A table, on a narrow terminal without the columns that it has no room for."""
+    return table if width >= WIDE else narrowed(table, width)
 
 
 def narrowed(table: Table, width: int) -> Table:
@@ -42,7 +48,8 @@ def narrowed(table: Table, width: int) -> Table:
     at = [
         i
         for i, head in enumerate(table.heads)
-        if (known is None or head in known) and (not is_small or head in ESSENTIAL or head.endswith(SPEED_UP))
+        if head.endswith(SPEED_UP)
+        or ((known is None or head in known) and (not is_small or head in ESSENTIAL))
     ]
 
     def head(name: str) -> str:
