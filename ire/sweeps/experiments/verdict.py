@@ -45,9 +45,9 @@ def verdict(
 
     `curves` are CSV files, compressed or not, JSON or Parquet files, with one row per report, or folders of
     TensorBoard's event files. Columns are found by their names, or named here, as in `arm="optimizer", run="id"`.
-    Exports of Weights & Biases and TensorBoard are supported (docs/verdict.md). `baseline` names the baseline arms, by default `baseline`.
-    `metric` is compared instead of the validation loss; `mode`, `min` or `max`, says which value is better. `clock` is
-    the clock of the headline, `step` or `gradient_evaluations`.
+    Exports of Weights & Biases and TensorBoard are supported (docs/verdict.md). `baseline` names the baseline
+    arms, by default `baseline`. `metric` is compared instead of the validation loss; `mode`, `min` or `max`, says
+    which value is better. `clock` is the clock of the headline, `step` or `gradient_evaluations`.
 
     Raises `InvalidInput` for files that cannot be read, and runs that cannot be distinguished.
     """
