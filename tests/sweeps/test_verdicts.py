@@ -196,6 +196,20 @@ def test_a_lost_confirm_run_in_any_study_makes_no_verdict(sweep):
     assert "diverged or failed: sgd-ire 1." in told_by(plan, records, comparison)
 
 
+def test_a_test_loss_that_is_not_finite_is_missing_and_moves_nobody_to_the_validation_split(sweep):
+    plan, records = sweep
+    judged(plan, records, speeds={"sgd-ire": 1.8, "sam-sgd": 0.5})
+    run = next(r for r in records.trials.values() if (r.arm, r.stage, r.study) == ("sgd-ire", CONFIRM, 1))
+    run.reports[-1]["test_loss"] = None
+    comparison = compare(plan, records)
+    assert comparison.judged_on == TEST
+    assert verdicts(comparison) == {}
+    assert verdicts(comparison, "sam-sgd")["step"] == "slower"
+    assert comparison.row("sgd-ire").against_best.value == pytest.approx(-math.log2(1.8), abs=0.02)
+    told = told_by(plan, records, comparison)
+    assert "No verdict on methods of which confirm runs have no finite test loss: sgd-ire 1." in told
+
+
 def test_the_runs_that_are_left_do_not_make_a_configuration_end_lower(tmp_path):
     plan = make_plan(methods=METHODS, confirm_seeds=5, curve=(0.5,), rules=RULES, space=space_with(SPACE))
     records = SimpleNamespace(trials=simulate(plan, tmp_path).records.trials, runs=[])

@@ -93,9 +93,13 @@ class Comparison:
         difference = row.against_best
         if difference is None or self.baseline is None:
             return None
-        if difference.shows_better and not row.lost:
+
+        def is_whole(side: Row) -> bool:
+            return not side.lost and not side.without(self.judged)
+
+        if difference.shows_better and is_whole(row):
             return self.metric.better
-        return self.metric.worse if difference.shows_worse and not self.row(self.baseline).lost else None
+        return self.metric.worse if difference.shows_worse and is_whole(self.row(self.baseline)) else None
 
     def curve_of(self, baseline: str) -> dict[float, list[TrialRecord]]:
         """The finished runs of a baseline's curve in all studies, by horizon."""

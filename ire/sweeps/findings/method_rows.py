@@ -219,15 +219,29 @@ class MethodRows:
         others: Sequence[Sequence[TrialRecord]],
         *purpose: str,
     ) -> Difference | None:
-        """The difference in the judged value."""
+        """The difference in the judged value of runs that have it; in the validation value if a side has none."""
+        name = (
+            self._judged
+            if all(self._has(side, self._judged) for side in (mine, others))
+            else self._metric.name
+        )
+        mine, others = (
+            [[run for run in finished(runs) if run.reports[-1].get(name) is not None] for runs in side]
+            for side in (mine, others)
+        )
         return difference(
             mine,
             others,
-            self._value,
+            lambda run: run.final(name),
             self._generator(*purpose),
             paired=self._is_paired,
             is_better_above=self._metric.mode == "max",
         )
+
+    @staticmethod
+    def _has(side: Sequence[Sequence[TrialRecord]], name: str) -> bool:
+        """Whether each study has a finished run with that value."""
+        return all(any(run.reports[-1].get(name) is not None for run in finished(runs)) for runs in side)
 
     def _value(self, run: TrialRecord) -> float:
         """The final value of a run; controls without test values are compared by validation."""

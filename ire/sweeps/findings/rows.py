@@ -32,6 +32,10 @@ class Measured:
     against: Mapping[str, str] = field(default_factory=dict[str, str])
     """That baseline, by clock."""
 
+    def without(self, name: str) -> int:
+        """Number of runs whose last value of that name is missing or not finite."""
+        return sum(run.reports[-1].get(name) is None for run in self.runs)
+
     def metric(self, name: str) -> tuple[float, float | None] | None:
         """Mean and standard deviation (None of a single run) of a value in the last reports; None if no run has it."""
         values = [end for run in self.runs if (end := value(run.reports[-1], name)) is not None]

@@ -221,12 +221,16 @@ class Yardstick:
         return np.array([np.log(median(one) / median(other)) for one, other in pairs])
 
     def _judged_on(self) -> str:
-        """The test split if every confirm run evaluated it, except in sweeps older than studies; else validation."""
-        runs = [
-            run for study in self._studies for ledger in study.values() for run in finished(ledger.confirm)
-        ]
-        known = bool(runs) and all(run.reports[-1].get(self._metric.on_test) is not None for run in runs)
-        return TEST if known and self._plan.rules > 1 else VALIDATION
+        """The test split if every method has a value there, except in sweeps older than studies; else validation.
+
+        A single run without a value, whose test loss is not finite, is missing there.
+        """
+        known: dict[str, bool] = {}
+        for name, ledger in (each for study in self._studies for each in study.items()):
+            if runs := finished(ledger.confirm):
+                has_values = any(run.reports[-1].get(self._metric.on_test) is not None for run in runs)
+                known[name] = known.get(name, True) and has_values
+        return TEST if known and all(known.values()) and self._plan.rules > 1 else VALIDATION
 
     def _spread(self) -> float | None:
         """The range of a winner's turn times as a share of their median; the median over the winners."""

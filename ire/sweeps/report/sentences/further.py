@@ -107,6 +107,14 @@ def _lost(comparison: Comparison) -> list[str]:
     lost = [f"{row.method} {row.lost}" for row in comparison.rows if row.lost]
     if lost:
         sentences.append(f"No verdict on methods whose confirm runs diverged or failed: {', '.join(lost)}.")
+    without = [
+        f"{row.method} {count}" for row in comparison.rows if (count := row.without(comparison.judged))
+    ]
+    if without:
+        value = comparison.judged.replace("_", " ")
+        sentences.append(
+            f"No verdict on methods of which confirm runs have no finite {value}: {', '.join(without)}."
+        )
     curve = [f"{p.baseline} {p.lost} at {p.factor:g} T" for p in comparison.curve if p.lost]
     if curve:
         sentences.append(
