@@ -102,10 +102,11 @@ def _beside(data: DataSet, what: str) -> Path:
 
 
 def _recover(data: DataSet) -> None:
-    """Undo a replacement that was interrupted between its two renames."""
+    """Undo a replacement that was interrupted between its two renames, and end one that was interrupted after them."""
     place, old = data.folder.resolve(), _beside(data, "old")
     if old.exists() and not place.exists():
         old.rename(place)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _fingerprint(source: Path, glob: str | None) -> str:

@@ -43,9 +43,17 @@ def of_labels(path):
     path.write_bytes(path.with_name("train-labels-idx1-ubyte.gz").read_bytes())
 
 
+def emptied(path):
+    path.write_bytes(gzip.compress(np.array([2051, 0, 28, 28], ">i4").tobytes()))
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
-    [(cut, "truncated"), (of_labels, "begins with 2049, must begin with 2051")],
+    [
+        (cut, "truncated"),
+        (of_labels, "begins with 2049, must begin with 2051"),
+        (emptied, r"says that its shape is \[0, 28, 28\]"),
+    ],
 )
 def test_a_damaged_file_is_named(damage, message, tmp_path, data):
     write_fashion(tmp_path / "original", train=40, test=10)

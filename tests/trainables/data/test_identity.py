@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import tarfile
 
 import numpy as np
@@ -123,6 +124,13 @@ def test_a_replacement_that_was_cut_off_between_its_renames_is_undone(texts, dat
     (data / "wikitext2").rename(data / ".wikitext2.old")
     prepare("wikitext2", say=quiet)
     assert load_task(TASK).data_identity() == before
+
+
+def test_a_replacement_that_was_cut_off_after_its_renames_is_ended(texts, data):
+    prepare("wikitext2", source=texts[0], say=quiet)
+    shutil.copytree(data / "wikitext2", data / ".wikitext2.old")
+    prepare("wikitext2", source=texts[1], replace=True, say=quiet)
+    assert visible(data) == ["wikitext2"]
 
 
 def test_archives_are_never_mixed_and_nothing_unpacked_stays(tmp_path, data):

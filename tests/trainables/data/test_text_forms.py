@@ -140,6 +140,14 @@ def test_every_form_gives_the_tokens_of_plain_text(form, prepared, tmp_path):
         assert np.array_equal(found[:1000], expected[:1000])
 
 
+def test_a_damaged_place_in_a_table_does_not_lead_out_of_the_memory(prepared):
+    content = stream("abc" * 100)
+    offsets = content.rindex((300).to_bytes(4, "little"))
+    damaged = content[:offsets] + (1 << 30).to_bytes(4, "little") + content[offsets + 4 :]
+    with pytest.raises(InvalidInput, match=r"train\.arrow: truncated or damaged"):
+        prepared({"train.arrow": damaged})
+
+
 def test_each_row_of_json_lines_ends_like_a_document(prepared):
     store, _ = prepared(
         {f"{name}.jsonl.gz": gzip.compress(rows(text).encode()) for name, text in PARTS.items()}

@@ -89,6 +89,8 @@ def _numbers(folder: Path, name: str, what: str) -> np.ndarray:
         magic, *shape = np.frombuffer(content[: 4 * (1 + axes)], ">i4").tolist()
         if magic != MAGIC[what]:
             raise ValueError(f"begins with {magic}, must begin with {MAGIC[what]}")
+        if min(shape) < 1:
+            raise ValueError(f"says that its shape is {shape}")
         return np.frombuffer(content[4 * (1 + axes) :], np.uint8).reshape(shape)
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise InvalidInput(f"{path}: truncated, or not an IDX file ({error}); fetch it again") from error

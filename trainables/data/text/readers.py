@@ -151,6 +151,7 @@ class FileReader:
             batches = (batch.select([self.column]) for batch in reader)
         number = 0
         for rows in batches:
+            rows.validate(full=True)  # damaged offsets lead outside of the memory
             for value in rows.column(0).to_pylist():
                 yield as_text(value, self.column, f"{self.path}, row {number}")
                 number += 1
