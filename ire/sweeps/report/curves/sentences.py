@@ -89,6 +89,7 @@ def curves_note(comparison: CurvesComparison) -> str:
     return (
         "Speed-up: how much longer a baseline would have to run, with a complete schedule, to reach the "
         f"final {metric.words} of the arm; above 1 is faster.{better} ≥ and ≤ are bounds: the baseline's curve "
-        "ends there. Intervals are at 95 %, or at the level of the verdict, which is corrected over the arms (Holm). "
+        "ends there; with ? it bounds nothing. Intervals are at 95 %, "
+        "or at the level of the verdict, which is corrected over the arms (Holm). "
         "docs/report.md has all definitions."
     )

@@ -22,7 +22,7 @@ def notes(comparison: Comparison) -> list[str]:
         "The speed-up S = h*/T is how much longer (above 1) a tuned baseline would have to run, with a complete "
         f"schedule, to reach the final {metric.words} of the method at the task's horizon T. It is read from the "
         f"baseline's curve of final {metric.words} against horizon, on the {split}. The curve is monotone and never "
-        f"extrapolated: ≥ and ≤ mean that it ends there.{_direction(metric)}",
+        f"extrapolated: ≥ and ≤ mean that it ends there, ? that it bounds nothing.{_direction(metric)}",
         f"faster: shown to be faster than every tuned baseline on that clock by more than {MARGIN}, a margin "
         "fixed beforehand; slower: some baseline is shown to be faster. Both are corrected over the methods "
         "(Holm); the speed-up shown is the one over the baseline that decides. not finished: winners are at an "
