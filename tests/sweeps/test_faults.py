@@ -15,6 +15,8 @@ from ire.sweeps.ray.tune_run import Interrupted, TuneRun
 from ire.sweeps.records.experiment_home import FolderHome
 from ire.sweeps.records.records import FAILED, RUNNING, read_records
 from ire.sweeps.search.protocol import Protocol
+from ire.sweeps.watch.console import plain_console
+from ire.sweeps.watch.progress import Progress
 from ire.sweeps.watch.watcher import Watcher
 from ire.trial.message import Message, StorageTrouble, Trouble
 from trainables.task import load_task
@@ -120,6 +122,10 @@ def test_a_watcher_that_finds_the_disk_full_at_the_end_keeps_no_other_from_closi
 def _folder(tmp_path, name):
     (tmp_path / name).mkdir()
     return tmp_path / name
+
+
+def test_a_progress_that_was_never_opened_hides_no_error_of_another_watcher():
+    Progress(plain_console()).closed()
 
 
 def test_a_storage_that_is_away_for_a_while_is_waited_for_and_nothing_is_lost_or_doubled(run, monkeypatch):

@@ -128,6 +128,17 @@ def test_ended_from_outside_it_leaves_a_trial_running_and_is_resumed(call, monke
     assert resume(experiment.folder, inline=True).is_complete
 
 
+def test_a_folder_that_is_moved_during_the_sweep_is_called_gone_and_gets_no_report(
+    call, monkeypatch, tmp_path
+):
+    with monkeypatch.context() as patched:
+        disturb(patched, lambda: (tmp_path / "small").rename(tmp_path / "moved"), after=60)
+        experiment = call()
+    assert experiment.broken_off.endswith("small is gone: it was moved or deleted while the sweep ran")
+    assert not (tmp_path / "small" / "report").exists()
+    assert resume(tmp_path / "moved", inline=True).is_complete
+
+
 def test_sigterm_ends_a_sweep_that_a_script_has_started_in_the_background():
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

@@ -76,6 +76,18 @@ def test_a_link_in_the_storage_leads_nowhere(target, tmp_path):
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
+def test_a_folder_whose_name_is_not_utf8_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(InvalidInput, match="must be UTF-8; choose another one"):
+        new_home(tmp_path / "\udcff", "name")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_was_killed_before_it_had_a_plan_is_not_offered_for_a_resume(tmp_path):
+    (tmp_path / "name").mkdir()
+    with pytest.raises(InvalidInput, match=r"choose another --name; it has no sweep\.toml"):
+        new_home(tmp_path, "name")
+
+
 def test_what_is_written_into_a_folder_replaces_its_links_and_follows_none(tmp_path, monkeypatch):
     monkeypatch.setattr("ire.sweeps.report.pictures.pictures_of", lambda _: [])
     folder, mine = tmp_path / "experiment", tmp_path / "mine"

@@ -1,5 +1,7 @@
 """What a kill kept from TensorBoard is written at the next start, once."""
 
+import contextlib
+import shutil
 import time
 
 import pytest
@@ -89,6 +91,20 @@ def board(tmp_path):
     board.opened(Protocol(make_plan(), tmp_path))
     board.closed()
     return tmp_path, protocol
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_error_of_a_writers_thread_is_raised_and_not_printed(tmp_path):
+    board = TensorBoard(FolderHome(tmp_path))
+    board.opened(simulate(make_plan(), tmp_path))
+    writer = board._writer("trial")
+    shutil.rmtree(tmp_path / "trials" / "trial")
+    with pytest.raises(OSError, match="No such file"):
+        for step in range(3):
+            writer.add_scalar("x", 1.0, step)
+            writer.flush()
+    with contextlib.suppress(OSError):
+        board.closed()
 
 
 def hparams(run) -> list:

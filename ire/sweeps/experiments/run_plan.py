@@ -141,6 +141,10 @@ def run_plan(
         if plan.share_prefix and protocol.is_over:
             home.clear(PREFIXES)
     experiment = Experiment(home, plan, text, broken_off=broken_off, read=read)
+    if not (home.folder / "sweep.toml").is_file():  # a report would make the folder anew
+        return replace(
+            experiment, broken_off=f"{home.location} is gone: it was moved or deleted while the sweep ran"
+        )
     try:
         experiment.report()
     except (OSError, InvalidInput) as error:

@@ -10,6 +10,7 @@ import shlex
 from abc import ABC, abstractmethod
 from pathlib import Path
 
+from ire.invalid_input import InvalidInput
 from ire.storage.storage import below, open_storage
 from ire.sweeps.records.experiment_lock import folder_locked
 
@@ -100,7 +101,15 @@ class FolderHome(ExperimentHome):
     def open(self) -> None:
         """Nothing: the folder is the place."""
 
+    def check(self) -> None:
+        """Raise `InvalidInput` for a path in which TOML and TensorBoard cannot write their files."""
+        if re.search("[\ud800-\udfff]", self.location):
+            raise InvalidInput(
+                f"{self.location!r}: the names of its folders must be UTF-8; choose another one"
+            )
+
     def locked(self) -> contextlib.AbstractContextManager[None]:
+        self.check()
         return folder_locked(self.folder)
 
     def publish_records(self) -> None:

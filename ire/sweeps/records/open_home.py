@@ -37,6 +37,7 @@ def new_home(storage: str | Path, name: str) -> ExperimentHome:
             raise _exists(home)
         return home
     home = FolderHome((Path(storage) / name).resolve())
+    home.check()
     if os.path.lexists(home.folder) or os.path.lexists(Path(storage) / name):  # a link could lead out of it
         raise _exists(home)
     parent = next(path for path in home.folder.parents if os.path.exists(path))
@@ -46,6 +47,10 @@ def new_home(storage: str | Path, name: str) -> ExperimentHome:
 
 
 def _exists(home: ExperimentHome) -> InvalidInput:
-    return InvalidInput(
-        f"experiment {home.location!r} exists: choose another --name, or `ire resume {home.argument}`"
+    is_one = (
+        home.is_mirrored or (home.folder / "sweep.toml").is_file()
+    )  # a kill right at the start leaves none
+    other = (
+        f", or `ire resume {home.argument}`" if is_one else "; it has no sweep.toml, so it cannot be resumed"
     )
+    return InvalidInput(f"experiment {home.location!r} exists: choose another --name{other}")

@@ -86,6 +86,8 @@ class Progress(Watcher):
             self._console.print(self._line(), soft_wrap=True)
 
     def closed(self) -> None:
+        if self._protocol is None:  # another watcher failed before this one was opened
+            return
         if self._live:
             self._live.stop()
             self._live = None

@@ -9,11 +9,15 @@ end only.
 # pyright: reportUnknownMemberType=false
 
 import math
+import threading
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
 from tensorboard.backend.event_processing import event_accumulator  # pyright: ignore[reportMissingTypeStubs]
+from tensorboard.summary.writer.event_file_writer import (  # pyright: ignore[reportMissingTypeStubs]
+    _AsyncWriterThread,  # pyright: ignore[reportPrivateUsage]
+)
 from torch.utils.tensorboard import SummaryWriter
 
 from ire.foreign_text import visible
@@ -51,9 +55,11 @@ class TensorBoard(Watcher):
         self._writers: dict[str, SummaryWriter] = {}
         self._protocol: Protocol | None = None
         self._searched: dict[str, list[str]] = {}
+        self._hook = threading.excepthook
 
     def opened(self, protocol: Protocol) -> None:
         plan, self._protocol = protocol.plan, protocol
+        self._hook, threading.excepthook = threading.excepthook, self._take
         self._searched = {name: settings_that_vary(plan, name) for name in plan.methods}
         metric = plan.space.metric
         ends = [*END_METRICS, *([] if metric.is_loss else [f"final_{metric.name}"])]
@@ -141,10 +147,18 @@ class TensorBoard(Watcher):
         return {} if metric.is_loss else {f"final_{metric.name}": end}
 
     def closed(self) -> None:
-        self._mark_winners()
-        for writer in self._writers.values():
-            writer.close()
-        self._writers.clear()
+        try:
+            self._mark_winners()
+            for writer in self._writers.values():
+                writer.close()
+            self._writers.clear()
+        finally:
+            threading.excepthook = self._hook
+
+    def _take(self, error: threading.ExceptHookArgs) -> None:
+        """An error of a writer's thread is not printed: the next call of its writer raises it."""
+        if not (isinstance(error.exc_value, OSError) and isinstance(error.thread, _AsyncWriterThread)):
+            self._hook(error)
 
     def _mark_winners(self) -> None:
         """Mark the search trials that won: a column of the HParams tab, and a text with their settings."""
