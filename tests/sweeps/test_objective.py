@@ -6,10 +6,13 @@ from simulated import make_plan, reports_of, simulate, table
 from small_space import space_with
 from test_study import studies
 
+from ire.methods.method import parse_method
 from ire.sweeps.findings.comparison import compare
 from ire.sweeps.findings.results import Results
 from ire.sweeps.records.open_home import new_home
+from ire.sweeps.report.drawing.palette import styles
 from ire.sweeps.report.facts.sweep import as_json
+from ire.sweeps.report.pictures.forest import forest
 from ire.sweeps.report.sentences.further import further_findings
 from ire.sweeps.report.sentences.headline import headline
 from ire.sweeps.search.timing import is_timed
@@ -85,6 +88,18 @@ def test_the_report_says_what_is_compared_and_which_way(by_score):
         low <= mean <= high
         for low, mean, high in zip(*(best[k] for k in ("low", "mean", "high")), strict=True)
     )
+
+
+def test_without_speed_ups_the_picture_shows_the_metric_and_which_side_is_better(tmp_path):
+    home = new_home(tmp_path, "simulated")
+    home.create()
+    space = space_with({"search": {"startup_trials": 3}, "objective": {"metric": "val_score", "mode": "max"}})
+    plan = make_plan(**FIELDS | {"curve": ()}, space=space)
+    protocol = simulate(plan, home.folder, reports=reports_with_score)
+    results = Results(home, plan, plan.to_toml(), read=protocol.records)
+    picture = forest(results, styles([parse_method(name) for name in plan.methods]))
+    assert picture is not None and picture.caption.startswith("Right of 0 is better than")
+    assert "score" in picture.title and picture.panels[0].x.label.startswith("final score minus")
 
 
 def test_a_report_of_the_loss_does_not_mention_an_objective(by_loss, tmp_path):

@@ -44,7 +44,8 @@ def forest(results: Results, styles: Mapping[str, Style]) -> Picture | None:
         caption = (
             "Speed-up over the tuned baseline that is hardest to beat, with its interval: right of 1 is faster. "
             f"Filled: a verdict, faster (by more than {MARGIN}, dotted) or slower. Hollow: not shown, or not finished. "
-            "An arrow marks the end of the baseline's curve: the true value lies beyond it."
+            "An arrow marks the end of the baseline's curve: the true value lies beyond it. "
+            "A star marks a baseline."
         )
         title = "The verdict"
     else:
@@ -57,16 +58,19 @@ def forest(results: Results, styles: Mapping[str, Style]) -> Picture | None:
             return None
         rows = [row for row, _ in differences]
         panels = [_differences(comparison, differences, styles)]
-        caption = f"Left of 0 is lower than {comparison.baseline}, the best baseline; 95 % intervals."
-        title = "Final losses beside the best baseline's"
+        metric = comparison.metric
+        side = "Left" if metric.better == "lower" else "Right"
+        caption = f"{side} of 0 is better than {comparison.baseline}, the best baseline; 95 % intervals."
+        title = f"Final {metric.words} beside the best baseline's"
     return Picture(
         name="verdict", title=title, caption=caption, panels=panels, height=1.1 + ROW * max(2, len(rows))
     )
 
 
 def _clocks(comparison: Comparison) -> list[str]:
-    """All clocks, that of the headline first."""
-    return sorted(CLOCKS, key=lambda clock: clock != comparison.clock)
+    """All clocks with a speed-up, that of the headline first."""
+    known = [clock for clock in CLOCKS if any(clock in row.speed_ups for row in comparison.rows)]
+    return sorted(known, key=lambda clock: clock != comparison.clock)
 
 
 def clock_panel(rows: Sequence[Judged], styles: Mapping[str, Style], clock: str) -> Panel:
@@ -110,7 +114,7 @@ def _differences(
 ) -> Panel:
     """Final losses minus the best baseline's, one line per row."""
     return Panel(
-        x=Axis(label=f"final loss minus that of {comparison.baseline}"),
+        x=Axis(label=f"final {comparison.metric.words} minus that of {comparison.baseline}"),
         y=_methods([row for row, _ in found]),
         uprights=((0.0, "-"),),
         series=[
