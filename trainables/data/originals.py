@@ -14,6 +14,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Generator
 from pathlib import Path
+from tarfile import HeaderError, ReadError
 from typing import Self
 
 from ire.invalid_input import InvalidInput
@@ -184,13 +185,15 @@ class WholeMember(tarfile.TarInfo):
     """A member of a tar file that is read to its end: `tarfile` alone takes a lost or damaged header for the end."""
 
     @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+    def fromtarfile(cls, tarfile: tarfile.TarFile) -> Self:
         try:
-            return super().frombuf(buf, encoding, errors)
-        except tarfile.HeaderError as error:
-            if len(buf) == tarfile.BLOCKSIZE and not any(buf):  # the end of an archive
+            return super().fromtarfile(tarfile)
+        except HeaderError as error:
+            if (
+                type(error).__name__ == "EOFHeaderError"
+            ):  # the end of an archive; the stub of tarfile lacks it
                 raise
-            raise tarfile.ReadError(f"{error}, where a member or the end must be") from error
+            raise ReadError(f"{error}, where a member or the end must be") from error
 
 
 def _take_out(opened: tarfile.TarFile, into: Path) -> None:

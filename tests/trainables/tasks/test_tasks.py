@@ -1,5 +1,6 @@
 """One conformance test over every task, and what is special about each."""
 
+import inspect
 import itertools
 
 import pytest
@@ -120,9 +121,7 @@ def test_every_number_of_the_table_of_tasks_is_declared_by_its_family_and_its_tw
     for name, table in tables().items():
         task = load_task(name)
         declared = {
-            key
-            for base in type(task).__mro__[1:]
-            for key in (*vars(base), *vars(base).get("__annotations__", ()))
+            key for base in type(task).__mro__[1:] for key in (*vars(base), *inspect.get_annotations(base))
         }
         network = set(table.get("network", {})) - {"model"}
         assert set(table) - {"family", "network"} <= declared, name
