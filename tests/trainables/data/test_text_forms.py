@@ -261,6 +261,8 @@ def test_what_is_not_read_right_is_refused_by_name(files, message, prepared, tmp
         (("train.txt", "eval.txt"), ("train.txt", "eval.txt"), "validation: 1 file"),
         (("train.txt", "valid.txt", ".x/train-2.txt"), ("train.txt", "valid.txt"), "train: 1 file"),
         (("train.txt", "README.txt", "x.csv"), ("train.txt",), "left out: README.txt"),
+        (("train-00001-of-00003.txt",), ("train-00001-of-00003.txt",), "train: 1 file (1 of 3 parts), "),
+        (("train-0-of-1.txt",), ("train-0-of-1.txt",), "train: 1 file, "),
         (("train.txt", "x.csv"), ("train.txt",), "1 file of other kinds not read: x.csv"),
     ],
 )

@@ -20,6 +20,7 @@ from trainables.data.images.image_tables import content, find_tables
 from trainables.data.images.open_image import rgb_image
 from trainables.data.originals import Say
 from trainables.data.store import Store, write_store
+from trainables.data.text.split_names import parts_there
 from trainables.data.untyped import torchvision_datasets
 
 TESTS = ("test", "val", "valid", "validation")
@@ -69,7 +70,8 @@ class Cifar(DataSet):
         if (tables := find_tables(folder, ("fine_label", "label", "labels"))) is not None:
             test = next((split for split in ("test", "validation") if split in tables.splits), None)
             if "train" in tables.splits and test is not None:
-                say(f"reading Parquet files: {', '.join(tables.splits)}")
+                files = ", ".join(f"{split}{parts_there(paths)}" for split, paths in tables.splits.items())
+                say(f"reading Parquet files: {files}")
                 train, rest = (self._pixels(tables.rows(split)) for split in ("train", test))
                 names = tables.classes or tuple(map(str, range(self.classes)))
                 return _named(train, rest), list(names)

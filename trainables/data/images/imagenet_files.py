@@ -14,6 +14,7 @@ from trainables.data.images.class_folders import Listed
 from trainables.data.images.image_tables import ImageTables
 from trainables.data.images.open_image import SUFFIXES
 from trainables.data.originals import Say, check_no_pointer, files_below, is_hidden, reason
+from trainables.data.text.split_names import parts_there
 from trainables.data.untyped import scipy_io
 
 GROUND_TRUTH = "ILSVRC2012_validation_ground_truth.txt"
@@ -104,7 +105,8 @@ def extracted(tables: ImageTables, into: Path, say: Say) -> list[str]:
     names: list[str] = list(tables.classes)
     width = len(str(max(1000, len(names))))
     for split, target in (("train", "train"), (test, "val")):
-        say(f"extracting {target} from {len(tables.splits[split])} Parquet files")
+        files = tables.splits[split]
+        say(f"extracting {target} from {len(files)} Parquet files{parts_there(files)}")
         for number, (path, encoded, label) in enumerate(tables.rows(split)):
             if names and label >= len(names):
                 raise InvalidInput(f"{path}: class {label}, but the file names {len(names)} classes")

@@ -40,6 +40,17 @@ def split_named(name: str) -> str | None:
     return named.pop() if len(named) == 1 else None
 
 
+def parts_there(paths: Sequence[Path]) -> str:
+    """How many parts are there, as in ` (3 of 80 parts)`, if names like `train-00002-of-00080` say that some lack."""
+    parts = {
+        (path.parent, path.name[: found.start()], found[2], found[1])
+        for path in paths
+        if (found := re.search(r"(\d+)-of-(\d+)", path.name))
+    }
+    total = sum(int(count) for *_, count in {part[:3] for part in parts})
+    return f" ({len(parts)} of {total} parts)" if len(parts) < total else ""
+
+
 def split_of_path(path: Path, root: Path) -> str | None:
     """The split that the innermost part of a path below `root` names; for `root` itself, its own name."""
     parts = [path.name] if path == root else path.relative_to(root).parts

@@ -10,7 +10,7 @@ from typing import Any
 from ire.invalid_input import InvalidInput
 from trainables.data.originals import Say, files_below, fingerprint
 from trainables.data.text.readers import PIECE, ROWS, FileReader, Piece, as_text, form_of, is_text
-from trainables.data.text.split_names import SPLITS, Assigned, assign, split_named
+from trainables.data.text.split_names import SPLITS, Assigned, assign, parts_there, split_named
 from trainables.data.untyped import datasets
 
 SMALLEST = 1 << 8
@@ -82,7 +82,8 @@ class LocalText:
         """Report which file became which split, and which files are left out."""
         for split, paths in self.files().items():
             size = sum(path.stat().st_size for path in paths)
-            say(f"{split}: {_count(len(paths), 'file')}, {size:,} bytes: {self._names(paths)}")
+            count = f"{_count(len(paths), 'file')}{parts_there(paths)}"
+            say(f"{split}: {count}, {size:,} bytes: {self._names(paths)}")
         if self.assigned.left_out:
             say(f"left out: {self._names(self.assigned.left_out)}")
         rest = [p for p in files_below(self.root) if p not in {*self.assigned.left_out, *self._used()}]

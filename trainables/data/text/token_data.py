@@ -8,7 +8,7 @@ from trainables.data.dataset import AS_USUAL, DataSet, Reading
 from trainables.data.originals import Say, files_below, folders_in, is_archive, unpacked
 from trainables.data.store import ENCODINGS, Store, write_index
 from trainables.data.text.encoders import BytePairs, Words, byte_pairs
-from trainables.data.text.split_names import SPLITS, split_of_path
+from trainables.data.text.split_names import SPLITS, parts_there, split_of_path
 from trainables.data.text.text_source import HubText, LocalText, SavedText, TextSource
 from trainables.data.text.token_files import SUFFIXES, TokenFile, check_one_type, copied, foreign, token_files
 from trainables.data.text.token_writer import write_tokens
@@ -98,10 +98,11 @@ class TokenData(DataSet):
         totals = {split: sum(file.count for file in files) for split, files in shards.items()}
         for split, files in shards.items():
             names = ", ".join(file.path.name for file in files[:4]) + (" …" if len(files) > 4 else "")
+            lack = parts_there([file.path for file in files])
             kind = files[0].dtype + (
                 " with a header" if files[0].path.suffix == ".bin" and files[0].offset else ""
             )
-            say(f"{split}: {totals[split]:,} tokens ({kind}) in {len(files)} files: {names}")
+            say(f"{split}: {totals[split]:,} tokens ({kind}) in {len(files)} files{lack}: {names}")
         parts = {split: (files, 0, totals[split]) for split, files in shards.items()}
         if "test" not in parts:
             say("no test tokens: the second half of the validation tokens becomes the test split")
