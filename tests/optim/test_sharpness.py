@@ -93,14 +93,39 @@ def test_batch_norm_statistics_stay(make_batch):
     assert all(torch.equal(a, b) for a, b in zip(before, model.buffers(), strict=True))
 
 
+def test_parameters_may_come_from_a_generator_as_a_model_gives_them():
+    model = nn.Linear(2, 1, bias=False).double()
+    losses = [lambda: model.weight.square().sum()]
+    assert hessian_trace(losses, model.parameters()).value == pytest.approx(4)
+    assert largest_eigenvalue(losses, model.parameters()).value == pytest.approx(2)
+
+
+def test_an_eigenvalue_that_is_not_finite_is_nan():
+    for factor in (math.nan, math.inf):
+        estimate = largest_eigenvalue([lambda factor=factor: factor * ONES.square().sum()], [ONES])
+        assert math.isnan(estimate.value) and math.isnan(estimate.error)
+
+
+ONES = torch.ones(3, requires_grad=True)
+
+
 @pytest.mark.parametrize(
     "call, message",
     [
         (lambda: fisher_trace(nn.Linear(2, 2), []), "got no batches"),
-        (lambda: fisher_trace(nn.Linear(2, 2), [torch.ones(1, 2)], draws=0), "draws must be >= 1, got 0"),
+        (lambda: fisher_trace(nn.Linear(2, 2), [torch.ones(1, 2)], draws=0), "draws must be >= 1, .* got 0"),
+        (lambda: fisher_trace(nn.Linear(2, 2), [torch.ones(1, 2)], draws=1.5), "a whole number, got 1.5"),
+        (
+            lambda: fisher_trace(nn.Linear(2, 2), [(torch.ones(1, 2),) * 3]),
+            r"\(inputs, targets\), got 3 things",
+        ),
+        (lambda: fisher_trace(nn.Linear(2, 2).requires_grad_(False), [torch.ones(1, 2)]), "is frozen"),
+        (lambda: hessian_trace(lambda: ONES.sum(), [ONES]), "losses must be a list of functions"),
+        (lambda: hessian_trace([ONES.sum()], [ONES]), "losses must be a list of functions"),
+        (lambda: hessian_trace([ONES.sum], [ONES, ONES.detach()]), "leave them out"),
         (lambda: hessian_trace([], []), "there are no losses"),
-        (lambda: hessian_trace([], [], probes=0), "probes must be >= 1, got 0"),
-        (lambda: largest_eigenvalue([], [], products=0), "products must be >= 1, got 0"),
+        (lambda: hessian_trace([], [], probes=0), "probes must be >= 1, .* got 0; the error"),
+        (lambda: largest_eigenvalue([], [], products=0), "products must be >= 1, .* got 0"),
     ],
 )
 def test_bad_input_is_named(call, message):

@@ -11,6 +11,7 @@ They are implemented here because libraries with them need a dozen packages, and
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, cast
 
 import torch
@@ -60,15 +61,22 @@ def fisher_trace(
     Raises:
         ValueError: there are no batches or no positions that count, `draws` < 1, or `sampled_nll` refuses the logits.
     """
-    if draws < 1:
-        raise ValueError(f"draws must be >= 1, got {draws}")
+    _check_count("draws", draws)
     parameters = [p for p in model.parameters() if p.requires_grad]
+    if not parameters:
+        raise ValueError("fisher_trace: every parameter of the model is frozen, so no loss has a gradient")
     form: dict[str, Any] = {"ignore_index": ignore_index, "likelihood": likelihood, "class_axis": class_axis}
     found: list[float] = []
     counts: list[int] = []
     with frozen_batch_norm(model), unannounced():
         for batch in batches:
-            inputs, targets = batch if isinstance(batch, tuple | list) else (batch, None)
+            is_pair = isinstance(batch, tuple | list)
+            if is_pair and len(batch) != 2:
+                raise ValueError(
+                    f"a batch must be inputs, or a pair (inputs, targets), got {len(batch)} things; with a model that "
+                    "takes several, give fisher_trace a model of one"
+                )
+            inputs, targets = batch if is_pair else (batch, None)
             for _ in range(draws):
                 logits = model(inputs)
                 count = positions(logits, targets=targets, **form)
@@ -88,7 +96,7 @@ def fisher_trace(
 
 def hessian_trace(
     losses: Losses,
-    parameters: Sequence[Tensor],
+    parameters: Iterable[Tensor],
     *,
     probes: int = 10,
     generator: torch.Generator | None = None,
@@ -96,10 +104,10 @@ def hessian_trace(
     """Tr ∇²L = E zᵀ∇²L z with random signs z (Hutchinson 1989). Signs are drawn on the CPU.
 
     Raises:
-        ValueError: `probes` < 1, or no losses.
+        ValueError: `probes` < 1, no losses, or parameters that are frozen.
     """
-    if probes < 1:
-        raise ValueError(f"probes must be >= 1, got {probes}; the error falls with their square root")
+    _check_count("probes", probes, "; the error falls with their square root")
+    parameters = list(parameters)
     found: list[float] = []
     for _ in range(probes):
         signs = [torch.randint(0, 2, p.shape, generator=generator, device="cpu") for p in parameters]
@@ -110,7 +118,7 @@ def hessian_trace(
 
 def largest_eigenvalue(
     losses: Losses,
-    parameters: Sequence[Tensor],
+    parameters: Iterable[Tensor],
     *,
     products: int = 30,
     tolerance: float = 1e-3,
@@ -120,13 +128,13 @@ def largest_eigenvalue(
 
     Stops when `error`, the residual ‖∇²L x − λ x‖ of the Ritz pair, is below `tolerance` · |λ|, or after
     `products` products. An eigenvalue lies within that distance; it is the largest one unless the random first
-    vector happens to be orthogonal to its eigenvector.
+    vector happens to be orthogonal to its eigenvector. NaN if a product is not finite.
 
     Raises:
-        ValueError: `products` < 1, or no losses.
+        ValueError: `products` < 1, no losses, or parameters that are frozen.
     """
-    if products < 1:
-        raise ValueError(f"products must be >= 1, got {products}")
+    _check_count("products", products)
+    parameters = list(parameters)
     q = [
         torch.randn(p.shape, generator=generator, device="cpu", dtype=torch.float32).to(p) for p in parameters
     ]
@@ -141,6 +149,8 @@ def largest_eigenvalue(
         if before is not None:
             torch._foreach_add_(w, list(before), alpha=-beside[-1])
         length = math.sqrt(_dot(w, w))
+        if not math.isfinite(length):
+            return Estimate(math.nan, math.nan)
         tridiagonal = torch.diag(torch.tensor(diagonal, dtype=torch.float64, device="cpu"))
         tridiagonal += torch.diag(torch.tensor(beside, dtype=torch.float64, device="cpu"), -1)
         values, vectors = _eigh(tridiagonal)  # reads the lower triangle
@@ -157,10 +167,20 @@ def hessian_product(losses: Losses, parameters: Sequence[Tensor], vector: Sequen
     Attention kernels often lack the second derivative; select torch's `SDPBackend.MATH` around the call.
 
     Raises:
-        ValueError: no losses.
+        ValueError: no losses, or parameters that are frozen.
     """
+    if not (isinstance(losses, Sequence) and all(map(callable, losses))):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may have no types
+        raise ValueError(
+            f"losses must be a list of functions that return one, got {losses!r}"[:300]
+            + "; for one loss give [lambda: loss(model(inputs), targets)]"
+        )
     if not losses:
         raise ValueError("there are no losses; give a list of functions that return one")
+    if not all(p.requires_grad for p in parameters):
+        raise ValueError(
+            "some parameters are frozen (requires_grad=False), so there is no Hessian of them: leave them out, as in "
+            "[p for p in model.parameters() if p.requires_grad]"
+        )
     product = [torch.zeros_like(p) for p in parameters]
     for loss in losses:
         with torch.enable_grad():
@@ -173,6 +193,11 @@ def hessian_product(losses: Losses, parameters: Sequence[Tensor], vector: Sequen
             )
         torch._foreach_add_(product, [h.detach() for h in second], alpha=1 / len(losses))
     return product
+
+
+def _check_count(name: str, count: int, reason: str = "") -> None:
+    if isinstance(count, bool) or not isinstance(count, Integral) or count < 1:
+        raise ValueError(f"{name} must be >= 1, and a whole number, got {count!r}{reason}")
 
 
 def _dot(a: Sequence[Tensor], b: Sequence[Tensor]) -> float:
