@@ -140,6 +140,25 @@ def test_second_moment_of_rows_is_refused(make_model, make_batch):
         train_step(model, optimizer, make_batch(1))
 
 
+class Compressed(torch.Tensor):
+    """Stands for torchao's tensors of 8 bits."""
+
+
+class Adam8Bit(torch.optim.AdamW):
+    def step(self, closure=None):
+        super().step(closure)
+        for state in self.state.values():
+            state["exp_avg_sq"] = state["exp_avg_sq"].as_subclass(Compressed)
+
+
+def test_compressed_second_moments_are_refused(make_model, make_batch):
+    model = make_model()
+    optimizer = wrap(model, "second_moment", Adam8Bit)
+    train_step(model, optimizer, make_batch(0))
+    with pytest.raises(ValueError, match=r"compressed moments \(Compressed\) of Adam8Bit; use curvature="):
+        train_step(model, optimizer, make_batch(1))
+
+
 @pytest.mark.parametrize("name", ["Lookahead", "ScheduleFreeWrapper", "PCGrad"])
 def test_second_moment_is_found_in_the_optimizer_that_a_wrapper_steps(name, make_model, make_batch):
     library = pytest.importorskip(
@@ -235,6 +254,19 @@ def test_the_average_is_never_poisoned(bad, make_model):
     assert optimizer.skipped_refreshes == 1
     after = [optimizer._memory.averages[p] for p in model.parameters()]
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_an_average_continues_when_the_model_changes_its_precision(make_model):
+    model = make_model(dtype=torch.float32)
+    optimizer = wrap(model, "sampled", torch.optim.SGD, ema=0.5, interval=1)
+    for dtype in (torch.float32, torch.float64, torch.bfloat16):
+        model.to(dtype)
+        for p in model.parameters():
+            p.grad = torch.full_like(p, 2.0)
+        optimizer.update_mask()
+        for p in model.parameters():
+            average = optimizer._memory.averages[p]
+            assert average.dtype == torch.promote_types(dtype, torch.float32) and (average == 4).all()
 
 
 def test_a_source_of_one_s_own(make_model, make_batch):

@@ -29,10 +29,10 @@ def average_in(
     for p, score in zip(parameters, scores, strict=True):
         wide = score.to(torch.promote_types(score.dtype, torch.float32))
         h = wide.square() if squared else wide.abs()
-        if p in averages:
-            averages[p].lerp_(h, 1 - beta)
-        else:
-            averages[p] = h
+        old = averages.get(p)
+        if old is not None and old.shape == h.shape:
+            h = old.to(h).lerp_(h, 1 - beta)  # in another dtype after `model.double()`
+        averages[p] = h
     return [averages[p] for p in parameters]
 
 

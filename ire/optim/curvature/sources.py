@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 from torch.optim import Optimizer
 
 from ire.optim.tensors.shards import local, part_number
@@ -84,6 +85,11 @@ def _second_moment(parameters: Sequence[Tensor], refresh: Refresh) -> Sequence[T
         if name is None or local(state[name]).shape != local(p).shape:  # factored, or one number per tensor
             raise ValueError(no_second_moment(refresh.base))
         moments.append(local(state[name]))
+        if type(moments[-1]) not in (Tensor, Parameter):  # of 8 bits, say, as torchao's
+            raise ValueError(
+                f"curvature='second_moment' cannot rank the compressed moments ({type(moments[-1]).__name__}) of "
+                f"{type(refresh.base).__name__}; use curvature='empirical' or 'sampled' with it"
+            )
     if refresh.waited >= (PATIENCE if moments else 1) and missing:
         raise ValueError(
             f"curvature='second_moment' found no state of {missing} of {len(parameters)} parameters in "

@@ -18,17 +18,21 @@ OWN_COPY = {
     "DAdaptAdaGrad": "use IRE(Adagrad(...)), or IRE(DAdaptAdam(...))",
     "DAdaptSGD": "use IRE(SGD(...)), or IRE(DAdaptAdam(...))",
     "FTRL": "use IRE(Adagrad(...))",
+    "HyperBallAdamW": "use IRE(AdamW(...))",
     "MADGRAD": "use IRE(Adagrad(...)) or IRE(AdamW(...))",
     "MirrorMADGRAD": "use IRE(Adagrad(...)) or IRE(AdamW(...))",
+    "MSAMLaProp": "use IRE(LaProp(...))",
     "Nero": "use IRE(AdamW(...))",
     "Ranger": "use Lookahead(IRE(RAdam(...)))",
     "Ranger21": "use Lookahead(IRE(AdamW(...)))",
     "RangerQH": "use Lookahead(IRE(QHAdam(...)))",
     "RangerVA": "use Lookahead(IRE(RAdam(...)))",
     "SRMM": "use IRE(SGD(..., momentum=0.9))",
+    "ScheduleFree": "use IRE(AdamWScheduleFree(...)) of the package schedulefree",
     "TRAC": "use TRAC(IRE(...))",
 }
-"""Class -> what works instead. Nero rescales its weights to their own norm, which also undoes the boost."""
+"""Class, or one of its bases -> what works instead. `ScheduleFree` is a base of heavyball's SFAdamW. Nero and
+HyperBallAdamW rescale weights to a norm, which also undoes the boost."""
 
 FAMILIES = ("A2Grad", "Ranger")
 """Names with which the names of other refused classes begin: A2GradUni, RangerAdaBelief."""
@@ -37,11 +41,9 @@ OWN_CLOSURE = {
     "AliG": "it computes its learning rate from the loss inside its step; use IRE(SGD(...))",
     "AdaLOMO": "it steps inside the backward pass; use IRE(Adafactor(...))",
     "LOMO": "it steps inside the backward pass; use IRE(SGD(...))",
-    **dict.fromkeys(
-        ("ESAM", "FriendlySAM", "GSAM", "LookSAM", "SAM", "WSAM", "GCSAM"),
-        "it evaluates the closure by itself; use IRE(ire.SAM(base))",
-    ),
 }
+OTHER_SAM = "it evaluates the closure by itself; use IRE(ire.SAM(base))"
+"""For every other class with SAM in its name: GSAM, LookSAM, SAMWrapper."""
 
 INNER = ("optimizer", "_base_optimizer", "base_optimizer", "optim", "base")
 """Attributes in which wrappers keep the optimizer that they step."""
@@ -63,9 +65,14 @@ def check_kind(base: Optimizer) -> None:
                 f"IRE cannot be put around {where}, which keeps its own copy of the parameters and steps "
                 f"back to it, so that a boost is undone or grows without bound; {OWN_COPY[refused]}"
             )
-        refused = next((name for name in names if name in OWN_CLOSURE), None)
+        if vars(each).get("master_weights"):  # as in Apex and Transformer Engine
+            raise ValueError(
+                f"IRE cannot be put around {where} with master_weights=True: every step rounds the parameters anew "
+                "from a copy of them, which undoes the boost; use fp32 parameters with autocast"
+            )
+        refused = next((name for name in names if name in OWN_CLOSURE or "SAM" in name), None)
         if refused is not None and not type(each).__module__.startswith("ire."):
-            raise ValueError(f"IRE cannot be put around {where}: {OWN_CLOSURE[refused]}")
+            raise ValueError(f"IRE cannot be put around {where}: {OWN_CLOSURE.get(refused, OTHER_SAM)}")
         if vars(each).get("_overlap_with_ddp"):
             raise ValueError(
                 f"IRE cannot be put around {where} with overlap_with_ddp=True: it steps inside the backward pass; "
