@@ -23,6 +23,7 @@ from ire.optim.sam import SAM
 from ire.optim.saving import Saving
 from ire.optim.steps.boost import Boost
 from ire.optim.tensors.identity import same
+from ire.optim.tensors.typed import untraced
 from ire.optim.wrapping.bases import inside
 from ire.optim.wrapping.boostable import check_base, check_parameters, decoupled_decay
 from ire.optim.wrapping.choices import Choices, Moving
@@ -147,6 +148,7 @@ class IRE(Saving):
 
     # What a training loop does
 
+    @untraced
     @torch.no_grad()
     def update_mask(self, loss: Tensor | None = None) -> None:
         """Build the mask from the gradients of the curvature backward, and clear these gradients.
@@ -188,6 +190,7 @@ class IRE(Saving):
             p.grad = None
         self._give_back()
 
+    @untraced
     @torch.no_grad()
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
         """One step of the base, boosted. A closure is evaluated once, by SAM twice, before anything moves.
@@ -294,6 +297,10 @@ class IRE(Saving):
         known: Callable[[Tensor], bool],
     ) -> None:
         sets = [([p for p in parameters if known(p)], gamma) for parameters, gamma in self._ranked()]
+        for p in set(self._memory.averages).difference(
+            self.parameters()
+        ):  # replaced in its group, as pruning does
+            del self._memory.averages[p]
         refreshed(self._memory, sets, scores, self._source, self.settings.ema)
 
     def _boosts(self, moving: Sequence[Moving]) -> tuple[Sequence[Boost], float]:

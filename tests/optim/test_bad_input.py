@@ -221,6 +221,15 @@ def test_a_curvature_loss_that_is_none_is_refused(loss, message, make_model, mak
     assert optimizer.curvature_due
 
 
+def test_a_curvature_loss_where_everything_is_frozen_is_refused(make_model, make_batch):
+    model = make_model()
+    optimizer = IRE(torch.optim.SGD(model.parameters(), lr=0.1), kappa=1, gamma=0.5)
+    loss = model(make_batch(0)[0]).sum()
+    model.requires_grad_(False)
+    with pytest.raises(ValueError, match="depends on none of the optimizer's parameters"):
+        optimizer.update_mask(loss)
+
+
 def test_where_everything_is_frozen_no_curvature_is_due(make_model, train):
     model = make_model().requires_grad_(False)
     optimizer = IRE(torch.optim.SGD(model.parameters(), lr=0.1), kappa=1, gamma=0.5)

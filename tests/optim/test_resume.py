@@ -131,6 +131,20 @@ def test_a_new_group_joins_at_the_next_refresh(make_model, train):
     assert last in optimizer.flat_fractions()
 
 
+def test_a_parameter_that_was_replaced_in_its_group_is_forgotten(make_model, train):
+    """As by pruning, growing and Gaussian splatting: its mask is not saved, and its average not kept alive."""
+    model = make_model()
+    optimizer = IRE(torch.optim.AdamW(model.parameters(), lr=0.01), kappa=1, gamma=0.5, interval=2, ema=0.5)
+    train(model, optimizer, 0, 1)
+    old, new = model[2].bias, torch.nn.Parameter(model[2].bias.detach().clone())
+    model[2].bias = optimizer.param_groups[0]["params"][3] = new
+    optimizer.state[new] = optimizer.state.pop(old)
+    assert 3 not in optimizer.state_dict()["ire"]["masks"]
+    train(model, optimizer, 1, 3)
+    assert set(optimizer.state_dict()["ire"]["masks"]) == set(range(4))
+    assert set(optimizer._memory.averages) == set(model.parameters())
+
+
 @pytest.mark.parametrize("around", [lambda base: base, SAM])
 @pytest.mark.parametrize("copied", [lambda it: it, copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))])
 def test_groups_keep_their_settings_when_a_plain_checkpoint_is_loaded(around, copied, make_model):

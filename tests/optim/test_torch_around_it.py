@@ -69,6 +69,23 @@ def test_global_hooks_see_every_step_once(path):
     assert seen == [("before", "IRE"), *own, ("after", "IRE")] * 4
 
 
+def test_a_compiled_function_may_take_the_step(make_model, make_batch, vector):
+    """The step itself stays as it is: torch.compile cannot follow it."""
+    ends = []
+    for wrap in (lambda step: step, torch.compile):
+        model = make_model()
+        optimizer = IRE(
+            torch.optim.SGD(model.parameters(), lr=0.1), kappa=1, gamma=0.5, curvature="empirical"
+        )
+        step = wrap(lambda optimizer=optimizer: optimizer.step())
+        for i in range(3):
+            model(make_batch(i)[0]).square().sum().backward()
+            step()
+            optimizer.zero_grad()
+        ends.append(vector(model))
+    assert torch.equal(*ends)
+
+
 def test_global_hooks_stay_after_a_step_that_fails():
     optimizer = IRE(torch.optim.SGD([nn.Parameter(torch.ones(3))], lr=0.1), kappa=1, gamma=1)
     seen = []

@@ -134,6 +134,14 @@ def test_kappa_as_a_function_of_the_step():
     assert seen == schedule and due == [False, False, True, True, False]
 
 
+def test_a_schedule_of_kappa_goes_with_a_start_that_is_a_float():
+    """0.1 * steps, say; the schedule is still asked with whole numbers."""
+    model = Stack()
+    optimizer = wrap(model, kappa=[0.0, 0.0, 1.0, 2.0].__getitem__, start=2.0)
+    train(model, optimizer, 0, 4)
+    assert optimizer.kappa_in_force == 2.0
+
+
 def test_a_kappa_of_zero_by_schedule_is_the_base_bitwise():
     model, plain = Stack(), Stack()
     optimizer, base = wrap(model, kappa=lambda step: 0.0), torch.optim.AdamW(plain.parameters(), lr=0.01)

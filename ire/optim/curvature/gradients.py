@@ -41,7 +41,7 @@ def gradients_of(loss: Tensor, parameters: Sequence[Tensor]) -> dict[Tensor, Ten
             "sampled_nll(model(inputs)).backward() and update_mask()"
         )
     with torch.enable_grad():
-        found = grad(loss, wanted, retain_graph=True)
+        found = grad(loss, wanted, retain_graph=True) if wanted else ()
     workers = dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
     if workers == 1:
         if all(g is None for g in found):

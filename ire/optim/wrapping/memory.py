@@ -46,10 +46,10 @@ def packed(memory: Memory, parameters: Sequence[Tensor], *, bits: bool = False) 
 
     With `bits` eight coordinates of a mask share a byte, as in `to_bits`.
     """
-    index = {p: i for i, p in enumerate(parameters)}
+    index = {p: i for i, p in enumerate(parameters)}  # without those that a group no longer has
     entry: dict[str, Any] = {name: getattr(memory, name) for name in (*NUMBERS, *LATER_NUMBERS)}
     for name in TABLES:
-        entry[name] = {index[p]: tensor for p, tensor in getattr(memory, name).items()}
+        entry[name] = {index[p]: tensor for p, tensor in getattr(memory, name).items() if p in index}
     if bits:
         entry["masks"] = {i: to_bits(mask) for i, mask in entry["masks"].items()}
     return entry | {"shapes": [list(p.shape) for p in parameters], "bits": bits}

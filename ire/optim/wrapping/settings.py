@@ -44,9 +44,13 @@ class Settings:
     """Whether checkpoints hold masks as bits."""
 
     def __post_init__(self) -> None:
-        is_whole = isinstance(self.start, int)  # pyright: ignore[reportUnnecessaryIsInstance] - callers may have no types
-        kappa = kappa_at(self.kappa, self.start) if is_whole else self.kappa
-        check_range(kappa, self.gamma, self.lr_max)
+        check_number("start", self.start)
+        if not (self.start >= 0 and self.start % 1 == 0):
+            raise ValueError(
+                f"start must be a whole number of steps >= 0, got {self.start}; 0 boosts from the first step, "
+                "the end of the warm-up is usual"
+            )
+        check_range(kappa_at(self.kappa, int(self.start)), self.gamma, self.lr_max)
         for name in ("boost_weight_decay", "compile", "pack_masks"):
             check_switch(name, getattr(self, name))
         is_by_name = self.by_name is None or callable(self.by_name) or isinstance(self.by_name, Mapping)  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -62,16 +66,11 @@ class Settings:
                 f"ranked_by must be one of {', '.join(RANKINGS)}, or a function of a parameter's name, got "
                 f"{self.ranked_by!r}"
             )
-        for name in ("interval", "start", "ema"):
+        for name in ("interval", "ema"):
             check_number(name, getattr(self, name))
         if not (self.interval >= 1 and self.interval % 1 == 0):
             raise ValueError(
                 f"interval must be a whole number of steps >= 1, got {self.interval}; 10 costs a tenth of a step extra"
-            )
-        if not (self.start >= 0 and self.start % 1 == 0):
-            raise ValueError(
-                f"start must be a whole number of steps >= 0, got {self.start}; 0 boosts from the first step, "
-                "the end of the warm-up is usual"
             )
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema must be in [0, 1), got {self.ema}; 0 means no averaging, 0.9 averages ten")
