@@ -148,6 +148,16 @@ def test_a_damaged_place_in_a_table_does_not_lead_out_of_the_memory(prepared):
         prepared({"train.arrow": damaged})
 
 
+def test_a_damaged_place_in_a_saved_data_set_does_not_either(tmp_path):
+    import datasets
+
+    datasets.Dataset.from_dict({"text": ["abc" * 100] * 3}).save_to_disk(str(tmp_path / "saved"))
+    (path,) = (tmp_path / "saved").glob("*.arrow")
+    path.write_bytes(path.read_bytes().replace((600).to_bytes(4, "little"), (1 << 30).to_bytes(4, "little")))
+    with pytest.raises(InvalidInput, match="saved, train: damaged"):
+        list(SavedText(tmp_path / "saved").pieces("train"))
+
+
 def test_each_row_of_json_lines_ends_like_a_document(prepared):
     store, _ = prepared(
         {f"{name}.jsonl.gz": gzip.compress(rows(text).encode()) for name, text in PARTS.items()}
