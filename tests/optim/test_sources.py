@@ -256,6 +256,18 @@ def test_the_average_is_never_poisoned(bad, make_model):
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
+def test_an_average_that_is_kept_again_starts_anew(make_model):
+    model = make_model()
+    optimizer = wrap(model, "sampled", ema=0.5, interval=1)
+    for ema, gradient in ((0.5, 5.0), (0.0, 1.0), (0.5, 2.0)):
+        optimizer.ema = ema
+        for p in model.parameters():
+            p.grad = torch.full_like(p, gradient)
+        optimizer.update_mask()
+    assert all((average == 4).all() for average in optimizer._memory.averages.values())
+    assert len(optimizer._memory.averages) == 4
+
+
 def test_an_average_continues_when_the_model_changes_its_precision(make_model):
     model = make_model(dtype=torch.float32)
     optimizer = wrap(model, "sampled", torch.optim.SGD, ema=0.5, interval=1)

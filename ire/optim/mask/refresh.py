@@ -39,6 +39,8 @@ def refreshed(
         if found is None:
             return
         prepared.append((parameters, gamma, _checked(parameters, found), workers_of(parameters)))
+    if not ema:
+        memory.averages.clear()  # of an earlier `ema`: it would be out of date when one is kept again
     masks: dict[Tensor, Tensor] = {}
     skipped, tally = False, Tally()
     for parameters, gamma, found, workers in prepared:
