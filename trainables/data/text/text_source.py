@@ -162,13 +162,12 @@ class SavedText:
 
     def pieces(self, split: str, *, skip: int = 0, size: int = PIECE) -> Iterator[Piece]:
         rows = self._splits[split].select_columns([self.column])
-        if skip == 0:
-            try:
-                rows.data.validate(full=True)  # damaged offsets lead outside of the memory
-            except ValueError as error:
-                raise InvalidInput(
-                    f"{self.root}, {split}: damaged ({_first_line(error)}); fetch it again"
-                ) from error
+        try:
+            rows.data.validate(full=True)  # damaged offsets lead outside of the memory
+        except ValueError as error:
+            raise InvalidInput(
+                f"{self.root}, {split}: damaged ({_first_line(error)}); fetch it again"
+            ) from error
         for number in range(skip, len(rows)):
             text = as_text(rows[number][self.column], self.column, f"{self.root}, {split}, row {number}")
             yield _piece(text, self.rows_are_lines)
