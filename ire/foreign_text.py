@@ -18,7 +18,7 @@ SECRETS = (
     re.compile(
         r"(?<=://)(?!\[?[\w.-]*\]?:\d+(?:[/?\s]|$))[^\s/@:\"']*:[^\s@\"']*(?=@)"
     ),  # s3://KEY:SECRET@bucket
-    re.compile(r"(?<=https://)[^\s/@:]+(?=@)"),  # https://TOKEN@host
+    re.compile(r"(?:(?<=https://)|(?<=http://))[^\s/@:]+(?=@)"),  # https://TOKEN@host
     re.compile(
         r"(?i)(?<=[?&])(?:[\w.-]*(?:secret|token|passw|signature|credential|access_?key|account_?key)[\w.-]*|sig)"
         r"=[^&\s'\"]+"

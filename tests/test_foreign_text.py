@@ -29,6 +29,7 @@ def test_what_a_terminal_would_obey_is_shown_instead(text, shown):
         ("s3://AKIA:SEC/RET+@bucket/x", "s3://***@bucket/x"),
         ("('s3://AKIA:SEC@b/x' cannot be read)", "('s3://***@b/x' cannot be read)"),
         ("https://TOKEN@host/x", "https://***@host/x"),
+        ("http://TOKEN@proxy:3128", "http://***@proxy:3128"),
         ("abfs://c@a/x?sig=SEC&sv=2", "abfs://c@a/x?sig=***&sv=2"),
         ("s3://b?secret_key=SEC&access_key=K", "s3://b?secret_key=***&access_key=***"),
         ("s3://b/x?endpoint_override=http://h:9000&scheme=http", None),

@@ -260,3 +260,20 @@ def test_the_shell_completes_commands_and_options(typed, completed):
     asked = {"_IRE_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
     shown = CliRunner().invoke(app, [], prog_name="ire", env=asked)
     assert completed in shown.output.split()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["report", "x", "--output"],
+        ["verdict"],
+        ["list"],
+        ["train", "digits", "sgd", "--checkpoint"],
+        ["data", "prepare", "cifar10", "--from"],
+    ],
+)
+def test_a_uri_where_a_path_is_taken_is_refused_and_makes_no_folder(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, [*words, "s3://bucket/x"])
+    assert str(result.exception) == "'s3://bucket/x': must be a path on this machine, not a URI"
+    assert not list(tmp_path.iterdir())

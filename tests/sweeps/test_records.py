@@ -49,6 +49,16 @@ def test_a_report_that_is_sent_twice_is_kept_once(folder):
     assert (folder / "results.jsonl").read_bytes() == lines
 
 
+def test_passwords_and_keys_in_uris_of_an_error_are_not_recorded(folder):
+    records = read_records(folder)
+    trial = next(iter(records.trials.values()))
+    records.fault(trial, "storage", "no answer of s3://KEY:SECRET@bucket")
+    records.end(trial, "failed", "ValueError: https://host/x?token=SECRET")
+    written = [(folder / name).read_text() for name in ("trials.jsonl", "results.jsonl")]
+    assert not any("SECRET" in text for text in written)
+    assert trial.error == "ValueError: https://host/x?token=***"
+
+
 def test_reading_gives_back_what_was_recorded(folder):
     plan = make_plan(trials=2, confirm_seeds=1, methods=("sgd",))
     assert table(Protocol(plan, folder)) == table(SimpleNamespace(records=read_records(folder)))

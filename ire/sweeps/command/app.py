@@ -16,7 +16,7 @@ from ire.sweeps.command import doctor as doctor_command
 from ire.sweeps.command import status as status_command
 from ire.sweeps.command import verdict as verdict_command
 from ire.sweeps.command.catalogue import Task
-from ire.sweeps.command.commands import Commands
+from ire.sweeps.command.commands import Commands, with_local_paths
 from ire.sweeps.command.config import from_file, given, is_config
 from ire.sweeps.command.flags import number, with_flags
 from ire.sweeps.command.status import Folder, Trust, console, show
@@ -270,10 +270,10 @@ def _assignments(pairs: list[str]) -> dict[str, float | int | bool | str]:
 
 # In the order in which `ire --help` lists them.
 for command in (sweep, resume, status_command.status):
-    app.command()(command)
-app.command("list")(status_command.listing)
+    app.command()(with_local_paths(command))
+app.command("list")(with_local_paths(status_command.listing))
 for command in (report, export):
-    app.command()(command)
+    app.command()(with_local_paths(command))
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(tensorboard)
 for command in (
     train,
@@ -285,5 +285,5 @@ for command in (
     doctor_command.doctor,
     catalogue.toy,
 ):
-    app.command()(command)
+    app.command()(with_local_paths(command))
 app.add_typer(data_command.app, name="data")

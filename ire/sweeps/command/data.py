@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ire.foreign_text import visible
+from ire.sweeps.command.commands import with_local_paths
 
 app = typer.Typer(help="Prepare, verify, show and list the data of tasks.", no_args_is_help=True)
 
@@ -23,6 +24,7 @@ def _say(text: str) -> None:
 
 
 @app.command()
+@with_local_paths
 def prepare(
     task: str,
     into: Dir = None,
@@ -50,6 +52,7 @@ def prepare(
 
 
 @app.command()
+@with_local_paths
 def verify(task: str, into: Dir = None) -> None:
     """Check the prepared data of TASK against its checksums."""
     from trainables.data.folder import data_in
@@ -63,6 +66,7 @@ def verify(task: str, into: Dir = None) -> None:
 
 
 @app.command()
+@with_local_paths
 def show(
     task: str,
     into: Dir = None,
@@ -79,6 +83,7 @@ def show(
 
 
 @app.command("list")
+@with_local_paths
 def list_data(into: Dir = None) -> None:
     """List the tasks that need data, and where their data is or that it is missing."""
     from trainables.data.folder import data_in

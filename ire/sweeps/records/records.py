@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
+from ire.foreign_text import without_secrets
 from ire.invalid_input import InvalidInput
 from ire.storage.storage import patiently
 from ire.sweeps.records.event_check import (
@@ -212,11 +213,12 @@ class Records:
 
     def fault(self, trial: TrialRecord, kind: str, cause: str) -> None:
         """Record a fault of a trial."""
-        fields = {"event": "fault", "trial": trial.name, "kind": kind, "cause": cause}
+        fields = {"event": "fault", "trial": trial.name, "kind": kind, "cause": without_secrets(cause)}
         self._take_fault(trial, self._append_event(fields))
 
     def end(self, trial: TrialRecord, status: str, error: str | None = None) -> None:
-        """Record the end of a trial."""
+        """Record the end of a trial, without the passwords and keys in URIs of its error."""
+        error = error and without_secrets(error)
         if status == FAILED:  # no report has it
             self._append_result(trial, {"status": status, "error": error, "time": _now()})
         fields = {
