@@ -281,6 +281,10 @@ def test_a_long_title_fills_the_terminal_not_the_table_and_the_star_is_explained
         assert ("* baseline" in lines) == any("sgd *" in line for line in lines) == (width == 80)
 
 
+def test_a_sweep_of_one_method_says_that_there_is_no_other(run):
+    assert headline(run(plan={"methods": ("sgd",)})) == "digits: there is no other method to compare with"
+
+
 def test_a_report_goes_to_a_folder_that_a_text_names(run, tmp_path):
     assert run().report(str(tmp_path / "elsewhere")) == tmp_path / "elsewhere" / "report.html"
 

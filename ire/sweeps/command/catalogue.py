@@ -79,12 +79,12 @@ def spaces(task: Task, *, scale: str | None, space: str | None) -> None:
     found = find_space(task, space)
     screen = console()
     search = found.search
-    screen.print(f"{task}: {found.description}")
+    screen.print(f"{task}: {found.description}" if found.description else task)
     screen.print(
         f"horizon {found.horizon} steps, report every {found.eval_interval}; search: at most {search.trials} trials "
         f"and {search.trials * search.budget_per_trial * found.horizon:g} gradient evaluations per method, "
         f"pruning at steps {list(search.rungs)}, where one trial in {search.reduction_factor} continues; "
-        f"confirm: {found.confirm_seeds} seeds",
+        f"confirm: {found.confirm_seeds} seed{'s' * (found.confirm_seeds != 1)}",
         soft_wrap=True,
         highlight=False,
     )

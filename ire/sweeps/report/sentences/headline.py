@@ -38,6 +38,8 @@ def _finding(comparison: Comparison) -> list[str]:
         if comparison.is_complete:
             return ["there is no baseline to compare with"]
         return ["no baseline has been confirmed yet"]
+    if len(comparison.rows) == 1:
+        return ["there is no other method to compare with"]
     broken = [
         clause.text for clause in comparison.contract if clause.kept is False and clause.name != "hardware"
     ]
