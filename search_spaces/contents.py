@@ -116,7 +116,8 @@ class Space:
         for name, setting in method.settings.items():
             if name not in merged and setting.default is None:
                 raise InvalidInput(
-                    f"{self.source}: {method.name} needs a range or value for {name!r} ({setting.doc})"
+                    f"{self.source}: {method.name} needs a range or value for {name!r} ({setting.doc}), in a table of "
+                    "a space file (--space), as its constructor has no number for it"
                 )
             if setting.default is None and merged[name].when is not None:
                 raise InvalidInput(

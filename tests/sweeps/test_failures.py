@@ -73,6 +73,17 @@ def test_a_defect_is_called_one_and_its_traceback_is_in_a_private_file(capsys, t
     assert "\x1b" not in text
 
 
+def test_what_another_package_raises_is_not_called_a_defect_of_ours_alone(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("ire.sweeps.command.failures._is_the_users", lambda file: False)  # not even a test's
+    assert run(lambda: torch.optim.SGD([])) == 1
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == "ire: ValueError: optimizer got an empty parameter list"
+    assert told[1].startswith(
+        "torch raised this; where it is not right, it is a bug in ire: please report it"
+    )
+
+
 def test_an_exit_in_a_users_module_fails_the_command_and_names_the_line(tmp_path, monkeypatch, capsys):
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "their_exit.py").write_text("import sys\n\nsys.exit(0)\n")

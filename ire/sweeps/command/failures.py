@@ -74,7 +74,13 @@ def explained(error: BaseException) -> tuple[str, int]:
     what = in_one_line(f"{type(error).__name__}: {error}")
     if theirs is not None:
         return f"{visible(theirs)}: {what}\n{_written(error, 'the full traceback is in')}", FAILED
-    return f"{what}\nthis is a bug in ire: {_written(error, 'please report it with this file:')}", FAILED
+    by = _raised_by(error)
+    whose = (
+        "this is a bug in ire"
+        if by is None
+        else f"{by} raised this; where it is not right, it is a bug in ire"
+    )
+    return f"{what}\n{whose}: {_written(error, 'please report it with this file:')}", FAILED
 
 
 def _is_somewhere() -> bool:
@@ -106,6 +112,16 @@ def place_of_the_user(error: BaseException) -> str | None:
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if _is_the_users(frame.filename):
             return f"{frame.filename}, line {frame.lineno}, in {frame.name}"
+    return None
+
+
+def _raised_by(error: BaseException) -> str | None:
+    """The installed package other than ours whose code raised `error`, if one did."""
+    frames = traceback.extract_tb(error.__traceback__)
+    file = Path(frames[-1].filename).resolve() if frames else Path()
+    for folder in (sysconfig.get_path(name) for name in ("purelib", "platlib")):
+        if file.is_relative_to(folder) and (name := file.relative_to(folder).parts[0]) not in OURS:
+            return name.removesuffix(".py")
     return None
 
 
