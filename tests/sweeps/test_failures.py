@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from typer.core import TyperGroup
 
 from ire.invalid_input import InvalidInput, expanded
