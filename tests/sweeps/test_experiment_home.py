@@ -381,6 +381,13 @@ def test_a_name_that_is_taken_is_refused_in_a_folder_and_in_a_store(s3, tmp_path
         assert isinstance(new_home(storage, "free"), StoreHome if storage is s3 else FolderHome)
 
 
+def test_of_two_sweeps_that_begin_with_one_name_the_second_is_refused(tmp_path):
+    first, second = new_home(tmp_path, "same"), new_home(tmp_path, "same")
+    first.create()
+    with pytest.raises(InvalidInput, match="another sweep of this --name began at the same time"):
+        second.create()
+
+
 @pytest.mark.parametrize("wrong_by", [-3600, 60, 86400 * 365])
 def test_a_clock_that_is_wrong_takes_no_lease_away_and_loses_none(s3, monkeypatch, wrong_by):
     home = start(below(s3, f"clock{wrong_by}"), make_plan())

@@ -96,7 +96,13 @@ class FolderHome(ExperimentHome):
         self.location = str(folder)
 
     def create(self) -> None:
-        self.folder.mkdir(parents=True)
+        try:
+            self.folder.mkdir(parents=True)
+        except FileExistsError:
+            raise InvalidInput(
+                f"experiment {self.location!r} exists: another sweep of this --name began at the same time; "
+                "choose another"
+            ) from None
 
     def open(self) -> None:
         """Nothing: the folder is the place."""
