@@ -7,6 +7,7 @@ folder that is named is run whole, in this process (`-n 2` for two).
 import gc
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -14,6 +15,8 @@ import pytest
 
 from ire.methods.method import parse_method
 from ire.trial.spec import TrialSpec
+
+sys.path.append(str(Path(__file__).parents[1]))  # processes that tests spawn import `tests...` by name
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 os.environ |= {name: os.environ.get(name, "1") for name in THREADS}  # before torch and numpy are imported

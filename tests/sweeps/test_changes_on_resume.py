@@ -82,7 +82,7 @@ def _new(tmp_path):
     [
         ({"trials": 3}, "--trials 3: the sweep already has 4; a budget can be raised, not lowered"),
         ({"confirm_seeds": 1}, "--confirm-seeds 1: the sweep already has 2"),
-        ({"curve": (0.01,)}, "--curve 0.01: must be distinct factors between 1/16 and 16"),
+        ({"curve": (0.01,)}, "--curve-horizons 0.01: must be distinct factors between 1/16 and 16"),
         ({"methods": ["adamw", "sdg"]}, "did you mean 'sgd'"),
         ({"max_concurrent": 0}, "--max-concurrent 0: must be at least 1"),
         ({"hang_seconds": 0.0}, "--hang-seconds 0.0: must be at least 1"),

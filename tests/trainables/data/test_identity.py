@@ -218,5 +218,5 @@ def test_names_that_others_chose_are_shown_and_not_obeyed(texts, tmp_path, monke
     monkeypatch.setattr("typer.echo", print)  # a terminal, whose codes typer does not strip
     from ire.sweeps.command.data import prepare as command
 
-    command("minipile-llama119m", into=tmp_path / "out", source=texts[0], tokenizer="bpe:300")
+    command(task="minipile-llama119m", into=tmp_path / "out", source=texts[0], tokenizer="bpe:300")
     assert r"train\x1b[31m\udcff.txt" in capsys.readouterr().out

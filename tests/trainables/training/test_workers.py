@@ -35,8 +35,10 @@ def spec_of(name: str) -> TrialSpec:
 def in_float64():
     """In single precision the order of a sum decides which coordinates a mask takes at its threshold."""
     torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 @in_float64()
