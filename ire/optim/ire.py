@@ -297,9 +297,8 @@ class IRE(Saving):
         known: Callable[[Tensor], bool],
     ) -> None:
         sets = [([p for p in parameters if known(p)], gamma) for parameters, gamma in self._ranked()]
-        for p in set(self._memory.averages).difference(
-            self.parameters()
-        ):  # replaced in its group, as pruning does
+        replaced = set(self._memory.averages).difference(self.parameters())  # as pruning does in a group
+        for p in replaced:
             del self._memory.averages[p]
         refreshed(self._memory, sets, scores, self._source, self.settings.ema)
 

@@ -132,14 +132,6 @@ class Factored(torch.optim.AdamW):
             state["exp_avg_sq"] = torch.ones(len(p))
 
 
-def test_second_moment_of_rows_is_refused(make_model, make_batch):
-    model = make_model()
-    optimizer = wrap(model, "second_moment", Factored)
-    train_step(model, optimizer, make_batch(0))
-    with pytest.raises(ValueError, match=r"squared gradient of each coordinate, .* got Factored"):
-        train_step(model, optimizer, make_batch(1))
-
-
 class Compressed(torch.Tensor):
     """Stands for torchao's tensors of 8 bits."""
 
@@ -151,11 +143,18 @@ class Adam8Bit(torch.optim.AdamW):
             state["exp_avg_sq"] = state["exp_avg_sq"].as_subclass(Compressed)
 
 
-def test_compressed_second_moments_are_refused(make_model, make_batch):
+@pytest.mark.parametrize(
+    ("base", "message"),
+    [
+        (Factored, r"squared gradient of each coordinate, .* got Factored"),
+        (Adam8Bit, r"compressed moments \(Compressed\) of Adam8Bit; use curvature="),
+    ],
+)
+def test_second_moments_of_rows_or_of_few_bits_are_refused(base, message, make_model, make_batch):
     model = make_model()
-    optimizer = wrap(model, "second_moment", Adam8Bit)
+    optimizer = wrap(model, "second_moment", base)
     train_step(model, optimizer, make_batch(0))
-    with pytest.raises(ValueError, match=r"compressed moments \(Compressed\) of Adam8Bit; use curvature="):
+    with pytest.raises(ValueError, match=message):
         train_step(model, optimizer, make_batch(1))
 
 

@@ -189,9 +189,8 @@ class WholeMember(tarfile.TarInfo):
         try:
             return super().fromtarfile(tarfile)
         except HeaderError as error:
-            if (
-                type(error).__name__ == "EOFHeaderError"
-            ):  # the end of an archive; the stub of tarfile lacks it
+            is_the_end = type(error).__name__ == "EOFHeaderError"  # which the stub of tarfile lacks
+            if is_the_end:
                 raise
             raise ReadError(f"{error}, where a member or the end must be") from error
 

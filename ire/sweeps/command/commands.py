@@ -49,9 +49,8 @@ class Commands(TyperGroup):
         except USAGE_ERROR as error:
             if getattr(error, "ctx", None) is not None:
                 raise
-            command = (
-                f"{ctx.command_path} {ctx.invoked_subcommand}"  # an option without its value names no command
-            )
+            # An option without its value names no command.
+            command = f"{ctx.command_path} {ctx.invoked_subcommand}"
             raise InvalidInput(_in_one_line(error, command)) from None
 
 

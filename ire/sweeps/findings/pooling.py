@@ -138,6 +138,8 @@ class PooledSweeps:
         """The yardstick of each task with several experiments, and their studies, whatever the order of the folders."""
         found: dict[str, tuple[Yardstick, Studies]] = {}
         for task, experiments in self.tasks.items():
+            if len(experiments) == 1:
+                continue
             ordered = sorted(experiments, key=lambda e: e.plan.seed)
             studies = [study for e in ordered for study in studies_of(e.plan, e.records)]
             found[task] = Yardstick(ordered[0].plan, studies), studies

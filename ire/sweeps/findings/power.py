@@ -53,11 +53,8 @@ def _error(draws: np.ndarray, df: int) -> float:
     logs = np.log(np.maximum(draws[:, 0], 1e-9))
     least = np.where(np.isin(draws[:, 1], (BELOW, UNKNOWN)), -np.inf, logs)
     most = np.where(np.isin(draws[:, 1], (ABOVE, UNKNOWN)), np.inf, logs)
-    n = len(draws)
-    first, last = (
-        (np.isneginf(least).sum() + 1) / n,
-        (np.isfinite(most).sum() - 1) / n,
-    )  # of those that are values
+    # The first and last quantile that are values.
+    first, last = (np.isneginf(least).sum() + 1) / len(draws), (np.isfinite(most).sum() - 1) / len(draws)
     if last - first < RANGE:
         return np.inf
     low = max(0.25, first) if last >= 0.25 + RANGE else max(first, last - RANGE)

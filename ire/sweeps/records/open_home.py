@@ -47,9 +47,8 @@ def new_home(storage: str | Path, name: str) -> ExperimentHome:
 
 
 def _exists(home: ExperimentHome) -> InvalidInput:
-    is_one = (
-        home.is_mirrored or (home.folder / "sweep.toml").is_file()
-    )  # a kill right at the start leaves none
+    # A kill right at the start leaves no plan.
+    is_one = home.is_mirrored or (home.folder / "sweep.toml").is_file()
     other = (
         f", or `ire resume {home.argument}`" if is_one else "; it has no sweep.toml, so it cannot be resumed"
     )

@@ -15,9 +15,6 @@ from pathlib import Path
 from typing import Any, cast
 
 from tensorboard.backend.event_processing import event_accumulator  # pyright: ignore[reportMissingTypeStubs]
-from tensorboard.summary.writer.event_file_writer import (  # pyright: ignore[reportMissingTypeStubs]
-    _AsyncWriterThread,  # pyright: ignore[reportPrivateUsage]
-)
 from torch.utils.tensorboard import SummaryWriter
 
 from ire.foreign_text import visible
@@ -39,6 +36,8 @@ IN_DOUBT = timedelta(seconds=2 * ALL_SECONDS)
 """Time before a kill in which the events of ended trials may not have been stored."""
 
 OUTCOME, WON = "outcome", "won"
+WRITER = "_AsyncWriterThread"
+"""The class of the threads of TensorBoard that write events."""
 END_METRICS = ("final_val_loss", "best_val_loss", "progress", WON)
 STATUS = f"{OUTCOME}/status"
 STATUS_BEFORE = "end/status"
@@ -157,7 +156,7 @@ class TensorBoard(Watcher):
 
     def _take(self, error: threading.ExceptHookArgs) -> None:
         """An error of a writer's thread is not printed: the next call of its writer raises it."""
-        if not (isinstance(error.exc_value, OSError) and isinstance(error.thread, _AsyncWriterThread)):
+        if not (isinstance(error.exc_value, OSError) and type(error.thread).__name__ == WRITER):
             self._hook(error)
 
     def _mark_winners(self) -> None:

@@ -109,9 +109,8 @@ class FileReader:
         try:
             rows: Any = json.loads(content)
         except (json.JSONDecodeError, RecursionError):  # one value a line, under the shorter name
-            lines = enumerate(
-                content.split("\n"), 1
-            )  # `splitlines` splits at characters that JSON may contain
+            # `splitlines` also splits at characters that JSON may contain.
+            lines = enumerate(content.split("\n"), 1)
             rows = [_parsed(line, f"{self.path}, line {n}") for n, line in lines if line.strip()]
         for number, row in enumerate(rows if is_list(rows) else [rows], 1):
             yield self._text_of(row, f"entry {number}")

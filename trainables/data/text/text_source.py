@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ire.invalid_input import InvalidInput
-from trainables.data.originals import Say, files_below, fingerprint
+from trainables.data.originals import Say, files_below, fingerprint, reason
 from trainables.data.text.readers import PIECE, ROWS, FileReader, Piece, as_text, form_of, is_text
 from trainables.data.text.split_names import SPLITS, Assigned, assign, parts_there, split_named
 from trainables.data.untyped import datasets
@@ -134,7 +134,7 @@ class SavedText:
         try:
             loaded = package.load_from_disk(str(self.root))
         except Exception as error:  # raised by several libraries
-            raise InvalidInput(f"{self.root}: cannot be loaded ({_first_line(error)})") from error
+            raise InvalidInput(f"{self.root}: cannot be loaded ({reason(error)})") from error
         return dict(loaded) if isinstance(loaded, package.DatasetDict) else {"train": loaded}
 
     @cached_property
@@ -165,9 +165,7 @@ class SavedText:
         try:
             rows.data.validate(full=True)  # damaged offsets lead outside of the memory
         except ValueError as error:
-            raise InvalidInput(
-                f"{self.root}, {split}: damaged ({_first_line(error)}); fetch it again"
-            ) from error
+            raise InvalidInput(f"{self.root}, {split}: damaged ({reason(error)}); fetch it again") from error
         for number in range(skip, len(rows)):
             text = as_text(rows[number][self.column], self.column, f"{self.root}, {split}, row {number}")
             yield _piece(text, self.rows_are_lines)
@@ -203,7 +201,7 @@ class HubText:
             names = package.get_dataset_split_names(self.repository, self.configuration)
         except Exception as error:  # raised by many libraries
             raise InvalidInput(
-                f"cannot reach {self.repository} on Hugging Face ({type(error).__name__}: {_first_line(error)}); "
+                f"cannot reach {self.repository} on Hugging Face ({type(error).__name__}: {reason(error)}); "
                 "offline, give --from FOLDER"
             ) from error
         return [split for split in SPLITS if split in names]
@@ -247,7 +245,3 @@ def _cut(piece: Piece, size: int) -> Iterator[Piece]:
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'s' * (number != 1)}"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [""])[0]

@@ -108,9 +108,8 @@ def read_curves(
         runs += _whole_ones(of_one_name, 1 if is_named else COPIED)
     kept: dict[tuple[str, tuple[str, ...], bytes, bytes], CurveRun] = {}
     for run in runs:
-        own = (
-            (run.study, run.name) if len(run.steps) < COPIED else ()
-        )  # a few losses may be equal by rounding
+        # A few losses may be equal by rounding.
+        own = (run.study, run.name) if len(run.steps) < COPIED else ()
         kept.setdefault((run.arm, own, run.steps.tobytes(), run.losses.tobytes()), run)
     return Curves(runs=list(kept.values()), columns=found, copies=count - len(kept), metric=compared)
 

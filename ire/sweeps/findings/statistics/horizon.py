@@ -49,19 +49,17 @@ def equal_horizon(
     """
     log, curve = joined(np.log(factors), decreasing(losses))
     (one,) = np.flatnonzero(factors == 1.0)
-    shorter = losses[:, [one]] - losses[:, :one].min(
-        axis=1, keepdims=True, initial=np.inf
-    )  # their largest gain
+    shorter = losses[:, one] - losses[:, :one].min(axis=1, initial=np.inf)
     if gains.ndim == 1:
-        return _horizons(log, curve, gains, shorter[:, 0])
-    columns = [_horizons(log, curve, column, shorter[:, 0]) for column in gains.T]
+        return _horizons(log, curve, gains, shorter)
+    columns = [_horizons(log, curve, column, shorter) for column in gains.T]
     return np.stack([values for values, _ in columns], axis=1), np.stack([c for _, c in columns], axis=1)
 
 
 def _horizons(
     log: np.ndarray, curve: np.ndarray, gains: np.ndarray, shorter: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The horizons of one method, read on the joined curve; `shorter` (r,) are the gains of shorter baselines."""
+    """The horizons of one method, read on the joined curve; `shorter` (r,) are the largest gains of shorter ones."""
     (one,) = np.flatnonzero(log == 0)
     if not gains.any():
         return np.ones(len(gains)), np.full(len(gains), WITHIN)
