@@ -1,5 +1,6 @@
 """A package that registers an optimizer and a task appears by name once it is installed."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -21,38 +22,53 @@ def installed(tmp_path_factory):
     return folder / "site"
 
 
-def ire(installed: Path, *arguments: str) -> str:
-    """What `ire` prints in a process that sees the package."""
-    code = "from ire.sweeps.command import main; main()"
+CALLS = """
+import json, sys
+from typer.testing import CliRunner
+from ire.sweeps.command.app import app
+calls = [CliRunner().invoke(app, words) for words in json.loads(sys.argv[1])]
+print(json.dumps([f"{call.output}{call.exception or ''}" for call in calls]))
+"""
+
+
+def ire(installed: Path, *commands: str) -> list[str]:
+    """What each command prints in a process that sees the package."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(installed), str(ROOT)]), "COLUMNS": "200"}
     done = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        capture_output=True,
+        [sys.executable, "-c", CALLS, json.dumps([command.split() for command in commands])],
+        stdout=subprocess.PIPE,
         text=True,
-        timeout=120,
-        check=False,
+        timeout=300,
+        check=True,
         env=environment,
         cwd=installed,
     )
-    return done.stdout + done.stderr
+    return json.loads(done.stdout)
 
 
-def test_an_installed_optimizer_and_task_are_listed_by_name(installed):
-    methods, tasks = ire(installed, "methods"), ire(installed, "tasks")
+@pytest.fixture(scope="module")
+def printed(installed):
+    return ire(
+        installed, "methods", "tasks", "train parity signum-ire --set lr=0.01 --horizon 50", "spaces parity"
+    )
+
+
+def test_an_installed_optimizer_and_task_are_listed_by_name(printed):
+    methods, tasks, _, _ = printed
     assert " signum " in methods and "ire_plugin" in methods
     assert " parity " in tasks and "parity of eight bits" in tasks
 
 
-def test_an_installed_optimizer_trains_an_installed_task_with_ire_around_it(installed):
-    assert "finished" in ire(installed, "train", "parity", "signum-ire", "--set", "lr=0.01")
+def test_an_installed_optimizer_trains_an_installed_task_with_ire_around_it(printed):
+    assert "finished" in printed[2]
 
 
-def test_the_space_of_an_installed_task_shows_what_is_searched(installed):
-    shown = ire(installed, "spaces", "parity")
-    assert "linear [0.5, 0.99]" in shown
-    assert "log [0.0001, 0.01]" in shown
+def test_the_space_of_an_installed_task_shows_what_is_searched(printed):
+    assert "linear [0.5, 0.99]" in printed[3]
+    assert "log [0.0001, 0.01]" in printed[3]
 
 
 def test_without_the_package_its_names_are_unknown(tmp_path):
-    assert "unknown method 'signum'" in ire(tmp_path, "methods", "signum")
-    assert "unknown task 'parity'" in ire(tmp_path, "spaces", "parity")
+    methods, spaces = ire(tmp_path, "methods signum", "spaces parity")
+    assert "unknown method 'signum'" in methods
+    assert "unknown task 'parity'" in spaces
