@@ -13,7 +13,7 @@ from simulated_lines import LINES as ALL_LINES
 from simulated_studies import protocol_sweep
 
 LINES = {line.name: line for line in ALL_LINES}
-SWEEPS = 150
+SWEEPS = 100
 """So few that a rate of 2.5 % comes out above 6 % once in a hundred times: gross errors show."""
 
 

@@ -37,7 +37,7 @@ def invoke(*arguments: str):
     return CliRunner().invoke(app, list(arguments))
 
 
-def test_train_runs_where_ray_and_optuna_are_not_installed(tmp_path):
+def test_train_runs_where_ray_and_optuna_are_not_installed(tmp_path, monkeypatch):
     done = ire(
         *("train", "digits", "sgd-ire", "--set", "lr=0.05", "--set", "kappa=2", "--horizon", "24", "--json"),
         *("--checkpoint", "trial.pt", "--test"),
@@ -49,9 +49,10 @@ def test_train_runs_where_ray_and_optuna_are_not_installed(tmp_path):
     assert [r["step"] for r in reports] == [8, 16, 24]
     assert reports[-1]["kappa"] == 2.0
     assert "test_accuracy" in reports[-1]
-    again = ire("train", "digits", "sgd", "--horizon", "24", "--checkpoint", "trial.pt", cwd=tmp_path)
-    assert again.returncode == 2
-    assert "the checkpoint belongs to another trial: method 'sgd-ire', now 'sgd'" in again.stderr
+    monkeypatch.chdir(tmp_path)
+    again = invoke("train", "digits", "sgd", "--horizon", "24", "--checkpoint", "trial.pt")
+    assert isinstance(again.exception, InvalidInput)
+    assert "the checkpoint belongs to another trial: method 'sgd-ire', now 'sgd'" in str(again.exception)
 
 
 def test_one_line_on_stderr_and_exit_code_2(tmp_path):
