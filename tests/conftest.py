@@ -24,6 +24,9 @@ os.environ |= {name: os.environ.get(name, "1") for name in THREADS}  # before to
 # Ray's own 15 makes its workers stand still while other tests use all cores.
 os.environ.setdefault("RAY_worker_niceness", "0")
 
+GIVE_WAY = 5
+"""The niceness of tests beside those that use Ray."""
+
 # Files of tests need not survive a power failure: in memory, nothing waits for a disk. Some tests run what they write.
 MEMORY = Path("/dev/shm")
 if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 4 * 2**30:
@@ -97,6 +100,13 @@ def pytest_collection_modifyitems(config, items):
         item.add_marker(pytest.mark.xdist_group(group))
     slow_files = {item.path for item in items if is_marked(item, "slow")}
     items.sort(key=lambda item: (not is_marked(item, "ray"), item.path not in slow_files))
+
+
+def pytest_runtest_setup(item):
+    """Let the tests of other processes give way to those that use Ray, which take the longest and share one process."""
+    gives_way = hasattr(item.config, "workerinput") and not item.get_closest_marker("ray")
+    if gives_way and item.config.getoption("whole") and os.name == "posix":
+        os.nice(max(0, GIVE_WAY - os.nice(0)))
 
 
 def pytest_collection_finish():
