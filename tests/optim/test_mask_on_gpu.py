@@ -1,11 +1,13 @@
 """The ranking of a GPU gives the masks of `flattest`, in Triton's interpreter where there is no GPU."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from ire.optim.mask import on_gpu
 from ire.optim.mask.flattest import Tally, flattest
-from ire.optim.mask.on_gpu import flattest_on_gpu
+from ire.optim.mask.on_gpu import flattest_on_gpu, ranked_here
 
 triton = pytest.importorskip("triton")
 CUDA = torch.cuda.is_available()
@@ -97,6 +99,26 @@ def test_old_masks_are_overwritten_in_place():
     masks = [torch.full_like(s, 7, dtype=torch.uint8) for s in scores]
     assert all(a is b for a, b in zip(flattest_on_gpu(scores, 60, into=masks).masks, masks, strict=True))
     assert sum(int(mask.sum()) for mask in masks) == 60
+
+
+def test_masks_that_were_overwritten_say_so():
+    """Whoever keeps a copy of a mask in another memory order compares versions."""
+    scores = there([normal(100)])
+    masks = [torch.zeros_like(scores[0], dtype=torch.uint8)]
+    before = masks[0]._version
+    flattest_on_gpu(scores, 60, into=masks)
+    assert masks[0]._version > before
+
+
+def test_scores_on_several_devices_or_in_double_precision_are_ranked_on_the_host():
+    def score(device="cuda:0", dtype=torch.float32):
+        return SimpleNamespace(device=torch.device(device), dtype=dtype)
+
+    assert ranked_here([score(), score(dtype=torch.bfloat16)]) is not None
+    assert ranked_here([score(), score("cuda:1")]) is None
+    assert ranked_here([score(), score("cpu")]) is None
+    assert ranked_here([score(), score(dtype=torch.float64)]) is None
+    assert ranked_here([score("cpu")]) is None and ranked_here([]) is None
 
 
 def test_scores_that_are_all_zero_are_refused_where_asked():

@@ -50,6 +50,20 @@ def test_each_coordinate_goes_on_by_kappa_times_what_it_has_moved(kind):
         )
 
 
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+@torch.no_grad()
+def test_a_base_that_gives_its_parameters_other_memory_is_followed(order):
+    """`p.data = p.data - lr * p.grad`, as in optimizers that people write themselves."""
+    ps = [torch.nn.Parameter(normal(2, 6, 3, 5, seed=n)) for n in range(3)]
+    before = [p.detach().clone() for p in ps]
+    (lot,) = before_on_gpu([Boost(p, None, 3.0) for p in ps])
+    for p in ps[:2]:
+        p.data = (p.data - 1).contiguous(memory_format=order)
+    lot.go_on()
+    for p, was, moved in zip(ps, before, (4.0, 4.0, 0.0), strict=True):
+        torch.testing.assert_close(p.detach(), was - moved)
+
+
 def test_what_has_gaps_or_another_order_or_double_precision_does_not_fit():
     p = normal(10, 8)
     assert not fits(Boost(p[:, ::2], None, 1.0))

@@ -5,9 +5,14 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ire import IRE, SAM, sampled_nll
+from ire.optim.curvature.average import average_in
 from ire.optim.curvature.sources import Source
+from ire.optim.mask.refresh import fractions
+from ire.optim.tensors.shards import Alone
+from ire.optim.wrapping.memory import Memory
 
 
 def smallest(scores, gamma):
@@ -324,3 +329,25 @@ def test_empirical_works_inside_sam(make_model, make_batch):
 
     optimizer.step(closure)
     assert torch.equal(mask_of(optimizer), smallest([p.grad for p in model.parameters()], 0.5))
+
+
+class Reads(TorchDispatchMode):
+    """Counts the numbers that the host reads from tensors, each of which would wait for a GPU."""
+
+    count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += "_local_scalar_dense" in str(function)
+        return function(*args, **(kwargs or {}))
+
+
+def test_an_average_and_the_shares_of_all_masks_are_read_once_not_once_a_tensor():
+    ps = [torch.nn.Parameter(torch.randn(7)) for _ in range(9)]
+    averages = {}
+    with Reads() as reads:
+        assert average_in(averages, ps, [torch.randn(7) for _ in ps], 0.9, True, Alone()) is not None
+    assert reads.count == 2 and len(averages) == 9  # the other is the host's own sum over the workers
+    with Reads() as reads:
+        shares = fractions(Memory(masks={p: torch.ones(7, dtype=torch.uint8) for p in ps}))
+    assert reads.count <= 1 and shares == dict.fromkeys(ps, 1.0)
+    assert fractions(Memory()) == {}

@@ -214,6 +214,26 @@ def test_what_changes_between_two_steps_is_noticed(changed):
     torch.testing.assert_close(*ends)
 
 
+def test_a_mask_that_does_not_lie_as_its_parameter_is_the_new_one_after_a_refresh(monkeypatch):
+    """As with cuDNN, whose gradients may be in channels-last format where the weight is not."""
+    monkeypatch.setattr("ire.optim.mask.flattest.ranked_here", list)
+    ends = []
+    for make_path in (in_one_launch, by_measuring):
+        p = torch.nn.Parameter(torch.ones(8, 6, 3, 3, device=DEVICE))
+        optimizer = IRE(adamw([p]), kappa=3, gamma=0.5, interval=2)
+        make_path(optimizer)
+        for step in range(6):
+            if optimizer.curvature_due:
+                set_gradients([p], 10 + step)
+                p.grad = p.grad.contiguous(memory_format=torch.channels_last)
+                optimizer.update_mask()
+            set_gradients([p], step)
+            optimizer.step()
+            optimizer.zero_grad()
+        ends.append(p.detach())
+    torch.testing.assert_close(*ends)
+
+
 def test_tensors_are_cut_into_blocks_in_order():
     found = tiles((5, 0, 8, 9), 4, torch.device("cpu"))
     assert found.owners.tolist() == [0, 0, 2, 2, 3, 3, 3]

@@ -23,8 +23,8 @@ def average_in(
     for fp64 scores) and updated in place. Returns None, with nothing changed, if a score (or its square) is
     not finite on any worker.
     """
-    unusable = sum(not _usable(score, squared) for score in scores)
-    if workers.total(torch.tensor([unusable], device="cpu")).item():
+    unusable = not _usable(scores, squared)
+    if workers.total(torch.tensor([int(unusable)], device="cpu")).item():
         return None
     for p, score in zip(parameters, scores, strict=True):
         wide = score.to(torch.promote_types(score.dtype, torch.float32))
@@ -36,9 +36,12 @@ def average_in(
     return [averages[p] for p in parameters]
 
 
-def _usable(score: Tensor, squared: bool) -> bool:
-    if not score.numel():
-        return True
-    wide = torch.promote_types(score.dtype, torch.float32)
-    largest = vector_norm(score, float("inf"), dtype=wide)
-    return bool((largest.square() if squared else largest).isfinite())
+def _usable(scores: Sequence[Tensor], squared: bool) -> bool:
+    """Whether all scores, or their squares, are finite; waits for a GPU once."""
+    flags: list[Tensor] = []
+    for score in scores:
+        if score.numel():
+            wide = torch.promote_types(score.dtype, torch.float32)
+            largest = vector_norm(score, float("inf"), dtype=wide)
+            flags.append((largest.square() if squared else largest).isfinite())
+    return not flags or bool(torch.stack([flag.to(flags[0].device) for flag in flags]).all())

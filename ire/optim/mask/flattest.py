@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ire.optim.mask.keys import Keys, common_keys
-from ire.optim.mask.on_gpu import flattest_on_gpu, ranks_here
+from ire.optim.mask.on_gpu import flattest_on_gpu, ranked_here
 from ire.optim.mask.selection import Threshold, kth_smallest
 from ire.optim.tensors.blocks import COUNT_BLOCK, Scratch, blocks, flat, memory_order
 from ire.optim.tensors.shards import Alone, Spread
@@ -58,8 +58,8 @@ def flattest(
         ZeroCurvature: all scores are zero; nothing was overwritten.
     """
     workers = workers or Alone()
-    if isinstance(workers, Alone) and ranks_here(scores):
-        return _on_gpu(scores, count, into, tally)
+    if isinstance(workers, Alone) and (held := ranked_here(scores)) is not None:
+        return _on_gpu(held, count, into, tally)
     parameters = scores if parameters is None else parameters
     keys = common_keys(score.dtype for score in scores)
     axes = [memory_order(score) for score in scores]
@@ -90,7 +90,7 @@ def flattest(
 def _on_gpu(
     scores: Sequence[Tensor], count: int, into: Sequence[Tensor | None] | None, tally: Tally | None
 ) -> list[Tensor] | None:
-    found = flattest_on_gpu(list(scores), count, into, refuses_zeros=tally is not None)
+    found = flattest_on_gpu(scores, count, into, refuses_zeros=tally is not None)
     total = sum(score.numel() for score in scores)
     if tally is None:
         return found.masks

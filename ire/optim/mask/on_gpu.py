@@ -48,10 +48,16 @@ LARGEST_SHARE = 16
 """At most one in this many values is collected."""
 
 
-def ranks_here(scores: Sequence[Tensor]) -> bool:
-    """Whether this module ranks these scores: on one GPU, in at most single precision."""
-    first = scores[0] if len(scores) else None
-    return first is not None and first.device.type == "cuda" and first.dtype in KINDS and has_triton()
+def ranked_here(scores: Sequence[Tensor]) -> list[Tensor] | None:
+    """The scores, if this module ranks them: all on one GPU, in at most single precision; else None.
+
+    A sequence that computes scores is read once, and its first score once more.
+    """
+    if not (len(scores) and scores[0].device.type == "cuda" and has_triton()):
+        return None
+    held = list(scores)
+    device = held[0].device
+    return held if all(score.device == device and score.dtype in KINDS for score in held) else None
 
 
 @dataclass(frozen=True)
@@ -105,7 +111,7 @@ def _ranked(
     olds = into or [None] * len(scores)
     masks = [
         old
-        if old is not None and old.stride() == score.stride()
+        if old is not None and old.stride() == score.stride() and old.device == score.device
         else torch.empty_like(score, dtype=torch.uint8)
         for score, old in zip(scores, olds, strict=True)
     ]
@@ -117,9 +123,10 @@ def _ranked(
         return Ranked(masks=None, zeros=zeros)
     _settle(lots, found, few, max(count, 1), seen, BLOCK)
     for mask, old in zip(masks, olds, strict=True):
-        if old is not None and old is not mask:  # in another order of memory
+        if old is not None and old is not mask:  # in another order of memory, or elsewhere
             mask.copy_(old)
     _fill(lots, found, BLOCK)
+    torch.autograd.graph.increment_version(masks)  # copies of them are renewed by it
     seen = _read(found)
     return Ranked(masks=masks, zeros=zeros, before=_cell(seen, BEFORE), kept=_cell(seen, KEPT))
 

@@ -12,6 +12,7 @@ from ire.optim.curvature.sources import RandomScores, Source
 from ire.optim.mask.flattest import Tally, ZeroCurvature, flattest
 from ire.optim.mask.keys import common_keys
 from ire.optim.tensors.shards import Alone, Spread, local, workers_of
+from ire.optim.tensors.typed import numbers
 from ire.optim.wrapping.memory import Memory
 
 
@@ -104,5 +105,7 @@ def _checked(parameters: Sequence[Tensor], scores: Sequence[Tensor]) -> Sequence
 
 
 def fractions(memory: Memory) -> dict[Tensor, float]:
-    """The share of ones in each mask."""
-    return {p: int(mask.sum(dtype=torch.int64)) / max(mask.numel(), 1) for p, mask in memory.masks.items()}
+    """The share of ones in each mask; waits for a GPU once."""
+    counts = [mask.sum(dtype=torch.int64) for mask in memory.masks.values()]
+    ones: list[int] = numbers(torch.stack([count.to(counts[0].device) for count in counts])) if counts else []
+    return {p: n / max(mask.numel(), 1) for (p, mask), n in zip(memory.masks.items(), ones, strict=True)}

@@ -198,7 +198,9 @@ def _fit(p: Tensor, others: Sequence[Tensor], mask: Tensor | None) -> bool:
             t.dtype is dtype and t.numel() == number and t.is_cpu and t.is_contiguous() and type(t) in _PLAIN
         ):
             return False
-    return mask is None or (mask.dtype is torch.uint8 and mask.numel() == number and mask.is_contiguous())
+    return mask is None or (
+        mask.dtype is torch.uint8 and mask.numel() == number and mask.is_cpu and mask.is_contiguous()
+    )
 
 
 def _spread(tensors: Sequence[Tensor | None], run: Run) -> None:

@@ -42,9 +42,11 @@ class Before:
     def __init__(self, boosts: Sequence[Boost]) -> None:
         from ire.optim.steps.triton_kernels import BLOCK, copy_kernel  # pyright: ignore[reportUnknownVariableType] - Triton has no types
 
+        self._parameters = [boost.parameter for boost in boosts]
+        self._strides = [p.stride() for p in self._parameters]
         first = boosts[0].parameter
         device = first.device
-        lengths = [boost.parameter.numel() for boost in boosts]
+        lengths = [p.numel() for p in self._parameters]
         step = ALIGNMENT // first.element_size()
         offsets: list[int] = []
         total = 0
@@ -55,7 +57,7 @@ class Before:
         start, size = self._copies.data_ptr(), first.element_size()
         rows = list(dict.fromkeys((boost.kappa, boost.plain_decay) for boost in boosts))
         number = {row: n for n, row in enumerate(rows)}
-        table = [
+        self._cells = [
             cell
             for boost, offset in zip(boosts, offsets, strict=True)
             for cell in (
@@ -65,10 +67,9 @@ class Before:
                 number[boost.kappa, boost.plain_decay],
             )
         ]
-        self._is_aligned = all(a % ALIGNMENT == 0 for i, a in enumerate(table) if i % 4 != 3)
         self._tiles: Tiles = tiles(tuple(lengths), BLOCK, device)
-        self._table = torch.empty(len(table), dtype=torch.int64, device=device)
-        copy_ahead(self._table, table)
+        self._table = torch.empty(len(self._cells), dtype=torch.int64, device=device)
+        self._stage()
         self._numbers = torch.empty(2 * len(rows), dtype=torch.float32, device=device)
         copy_ahead(self._numbers, [number for row in rows for number in row])
         self._launch(copy_kernel)
@@ -77,7 +78,22 @@ class Before:
         """p ← p + κ n ⊙ (p − was + λ η was), in single precision."""
         from ire.optim.steps.triton_kernels import go_on_kernel  # pyright: ignore[reportUnknownVariableType] - Triton has no types
 
+        addresses = [p.data_ptr() for p in self._parameters]
+        if addresses != self._cells[::4]:  # the base's step has replaced `p.data`
+            self._follow()
         self._launch(go_on_kernel, self._numbers)
+
+    def _follow(self) -> None:
+        """Go on with the parameters' new memory, in the order of the copies."""
+        for row, (p, strides) in enumerate(zip(self._parameters, self._strides, strict=True)):
+            if p.stride() != strides:
+                p.data = torch.empty_strided(p.shape, strides, dtype=p.dtype, device=p.device).copy_(p)
+            self._cells[4 * row] = p.data_ptr()
+        self._stage()
+
+    def _stage(self) -> None:
+        self._is_aligned = all(a % ALIGNMENT == 0 for i, a in enumerate(self._cells) if i % 4 != 3)
+        copy_ahead(self._table, self._cells)
 
     def _launch(self, kernel: Any, *numbers: Tensor) -> None:
         from ire.optim.steps.triton_kernels import BLOCK
