@@ -9,7 +9,7 @@ import ire.storage.storage
 import trainables.training.checkpoint
 from ire.invalid_input import InvalidInput
 from ire.storage.storage import below, open_storage, patiently
-from trainables.training.checkpoint import load_checkpoint, save_checkpoint
+from trainables.training.checkpoint import load_checkpoint, placed_on, save_checkpoint
 from trainables.training.loop import FINISHED, train
 
 
@@ -71,6 +71,15 @@ def test_the_latest_checkpoint_is_loaded_and_the_one_before_it_kept(location):
         save_checkpoint(state(step), location)
     assert [int(name[:10]) for name in open_storage(location).names()] == [10, 100]
     assert load_checkpoint(location)["step"] == 100
+
+
+def test_what_the_host_held_is_on_the_host_again_and_only_the_rest_on_the_device(tmp_path):
+    """torch refuses a generator's state on a GPU, and reads a step count there at every step, which waits."""
+    save_checkpoint(state(1), tmp_path)
+    assert load_checkpoint(tmp_path, device="meta")["w"].device.type == "cpu"
+    storage = torch.ones(3).untyped_storage()
+    assert placed_on("meta")(storage, "cuda:1").device.type == "meta"
+    assert placed_on("cpu")(storage, "cuda:1").device.type == "cpu"
 
 
 @pytest.mark.parametrize("damage", ["truncated", "emptied", "one bit"])

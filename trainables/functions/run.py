@@ -76,7 +76,7 @@ def run_function(
     device = torch.device(device)
     with determinism(spec.deterministic), _undisturbed():
         seed_step(spec.seed, device)
-        state = patiently(lambda: load_checkpoint(checkpoint, map_location=device)) if checkpoint else None
+        state = patiently(lambda: load_checkpoint(checkpoint, device=device)) if checkpoint else None
         trial = Trial(
             spec,
             report,

@@ -9,10 +9,12 @@ import hashlib
 import os
 import re
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, cast
 
 import torch
+from torch.serialization import default_restore_location
 
 from ire.storage.storage import Storage, is_uri, open_storage
 
@@ -46,9 +48,13 @@ def save_checkpoint(state: dict[str, Any], location: str | Path, *, kept: int | 
 
 
 def load_checkpoint(
-    location: str | Path, *, map_location: torch.device | str = "cpu", at_most: int | None = None
+    location: str | Path, *, device: torch.device | str = "cpu", at_most: int | None = None
 ) -> dict[str, Any] | None:
-    """The latest intact state at `location`, of step `at_most` or before, or None if there is none."""
+    """The latest intact state at `location`, of step `at_most` or before, or None if there is none.
+
+    Tensors that an accelerator held are on `device`; those that the host held, such as the step counts of some
+    optimizers and the states of generators, are there again.
+    """
     if not is_uri(location) and not Path(location).is_dir():
         return None
     storage = open_storage(location)
@@ -62,10 +68,17 @@ def load_checkpoint(
             storage.fetch(name, temporary)
             with temporary.open("rb") as file:
                 if hashlib.file_digest(file, _checksum).hexdigest() == checksum:
-                    return torch.load(temporary, map_location=map_location, weights_only=True)
+                    return torch.load(temporary, map_location=placed_on(device), weights_only=True)
         finally:
             temporary.unlink(missing_ok=True)
     return None
+
+
+def placed_on(device: torch.device | str) -> Callable[[Any, str], Any]:
+    """For `torch.load`: a storage that was saved on `location`, where it belongs."""
+    return lambda storage, location: (
+        storage if location == "cpu" else default_restore_location(storage, str(device))
+    )
 
 
 def _checkpoints(storage: Storage) -> list[tuple[str, int, str]]:

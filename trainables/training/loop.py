@@ -65,6 +65,23 @@ def train(
         )
 
 
+def _begin(
+    training: Training,
+    checkpoint: str | Path | None,
+    shared: SharedPrefix | None,
+    on_prefix: Callable[[Training], None] | None,
+) -> None:
+    """Continue from a checkpoint or a shared prefix if there is one; its tensors are freed on return."""
+    device = training.device
+    state = patiently(lambda: load_checkpoint(checkpoint, device=device)) if checkpoint else None
+    if state is not None:
+        training.load_state_dict(state)
+    elif shared and (prefix := shared.find(training)):
+        training.begin_with(prefix)
+        if on_prefix:
+            on_prefix(training)
+
+
 def _trained(
     training: Training,
     report: Callable[[Report, Training], bool],
@@ -76,15 +93,9 @@ def _trained(
     prefixes: str | Path | None,
     on_prefix: Callable[[Training], None] | None,
 ) -> str:
-    spec, device, rank = training.spec, training.device, training.rank
-    state = patiently(lambda: load_checkpoint(checkpoint, map_location=device)) if checkpoint else None
+    spec, rank = training.spec, training.rank
     shared = SharedPrefix(prefixes, key) if prefixes and (key := prefix_key(spec)) else None
-    if state is not None:
-        training.load_state_dict(state)
-    elif shared and (prefix := shared.find(training)):
-        training.begin_with(prefix)
-        if on_prefix:
-            on_prefix(training)
+    _begin(training, checkpoint, shared, on_prefix)
     training.agree_on_step()
     if training.reports:
         for past in training.reports:

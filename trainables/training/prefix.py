@@ -61,7 +61,7 @@ class SharedPrefix:
         itself sum up at that step (`Training.advance`) would differ.
         """
         state = patiently(
-            lambda: load_checkpoint(self._location, map_location=training.device, at_most=training.start)
+            lambda: load_checkpoint(self._location, device=training.device, at_most=training.start)
         )
         step = state["step"] if state else 0
         if training.world_size > 1:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from trainables.training import loop
+from trainables.training.checkpoint import load_checkpoint
 from trainables.training.placement import release
 from trainables.training.training import Training
 
@@ -40,6 +41,27 @@ def test_no_tensor_of_a_dead_trial_lives_even_without_the_collector(make_spec, r
     (tensors,) = remembered
     assert len(tensors) > 8
     assert not any(reference() is not None for reference in tensors)
+
+
+def test_a_resumed_trial_holds_no_second_model(make_spec, tmp_path, monkeypatch):
+    loaded, alive = [], []
+
+    def watched(*arguments, **options):
+        state = load_checkpoint(*arguments, **options)
+        if state is not None:
+            loaded.extend(weakref.ref(t) for t in state["model"].values())
+        return state
+
+    monkeypatch.setattr(loop, "load_checkpoint", watched)
+    spec = make_spec("adamw-ire", horizon=8, eval_interval=4)
+    loop.train(spec, lambda r, _: r["step"] < 4, checkpoint=tmp_path, checkpoint_seconds=0)
+
+    def report(*_):
+        alive.append(sum(reference() is not None for reference in loaded))
+        return True
+
+    loop.train(spec, report, checkpoint=tmp_path)
+    assert loaded and alive == [0, 0]
 
 
 def test_a_trial_that_died_of_an_exception_is_free_after_a_release(make_spec, remembered):
