@@ -18,6 +18,7 @@ from trainables.functions.trial import NO_EXIT, Trial
 from trainables.task import Task
 from trainables.training.checkpoint import load_checkpoint
 from trainables.training.determinism import determinism
+from trainables.training.placement import begin_peak_memory
 from trainables.training.loop import DIVERGED, FINISHED, STOPPED, train
 
 
@@ -76,6 +77,7 @@ def run_function(
     device = torch.device(device)
     with determinism(spec.deterministic), _undisturbed():
         seed_step(spec.seed, device)
+        begin_peak_memory(device)
         state = patiently(lambda: load_checkpoint(checkpoint, device=device)) if checkpoint else None
         trial = Trial(
             spec,

@@ -51,8 +51,15 @@ def release() -> None:
         torch.cuda.empty_cache()
 
 
+def begin_peak_memory(device: torch.device) -> None:
+    """Begin a trial's peak: a warm worker's allocator remembers that of all earlier trials."""
+    if device.type == "cuda":
+        torch.cuda.init()  # torch resets only what it has initialised
+        torch.cuda.reset_peak_memory_stats(device)
+
+
 def peak_memory_mib(device: torch.device) -> dict[str, float]:
-    """The peak memory of the trial so far, as a column of its reports; a CPU has none."""
+    """The peak memory since `begin_peak_memory`, as a column of a trial's reports; a CPU has none."""
     if device.type != "cuda":
         return {}
     return {"peak_memory_mib": torch.cuda.max_memory_allocated(device) / 2**20}

@@ -19,7 +19,7 @@ from trainables.training.compiling import compiled
 from trainables.training.groups import grouped
 from trainables.training.objective import Objective
 from trainables.training.optimizers import build_optimizer
-from trainables.training.placement import model_on
+from trainables.training.placement import begin_peak_memory, model_on
 from trainables.updates import Setup
 
 LOG = logging.getLogger(__name__)
@@ -36,8 +36,7 @@ def set_up(task: Task, spec: TrialSpec, *, device: torch.device, rank: int, worl
         )
     torch.set_float32_matmul_precision("high" if spec.precision == "tf32" else "highest")
     torch.manual_seed(derive_seed(spec.seed, "model"))  # pyright: ignore[reportUnknownMemberType] - torch's type is incomplete
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
+    begin_peak_memory(device)
     model = model_on(task, device)
     objective: nn.Module = Objective(task, model)
     if world_size > 1:

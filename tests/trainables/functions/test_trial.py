@@ -9,11 +9,13 @@ from torch import nn
 
 from ire.invalid_input import InvalidInput
 from ire.trial.spec import TrialSpec
+from trainables.functions import run
 from trainables.functions.function import as_function
 from trainables.functions.run import run_function
 from trainables.functions.stopwatch import Stopwatch
 from trainables.functions.trial import Trial, TrialEnded
 from trainables.training.loop import DIVERGED, FINISHED, STOPPED
+from trainables.training.placement import begin_peak_memory
 
 
 def make(**fields) -> TrialSpec:
@@ -47,6 +49,20 @@ def test_a_loop_reports_at_the_steps_that_are_due():
     assert [report["val_loss"] for report in reports] == [1 / 2, 1 / 3, 1 / 6, 1 / 7]
     assert [report["gradient_evaluations"] for report in reports] == [2, 3, 6, 7]
     assert not any(report["diverged"] for report in reports)
+
+
+def test_each_trial_begins_its_own_peak_of_memory(monkeypatch):
+    begun = []
+    monkeypatch.setattr(run, "begin_peak_memory", begun.append)
+    curve(falling)
+    assert begun == [torch.device("cpu")]
+    seen = []
+    monkeypatch.setattr(torch.cuda, "init", lambda: seen.append("init"))
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", seen.append)
+    begin_peak_memory(torch.device("cpu"))
+    assert seen == []
+    begin_peak_memory(torch.device("cuda:1"))
+    assert seen == ["init", torch.device("cuda:1")]  # without the first, torch refuses a device with a number
 
 
 def test_the_handle_says_what_the_trial_is():
