@@ -74,8 +74,11 @@ def peak_mib(call: Callable[[], object], device: torch.device) -> float:
     return (torch.cuda.max_memory_allocated(device) - before) / 2**20
 
 
-def counted(call: Callable[[], object], device: torch.device) -> Counted:
-    """Call it twice: once to count launches, once to locate waits."""
+def counted(
+    call: Callable[[], object], device: torch.device, ready: Callable[[], object] = lambda: None
+) -> Counted:
+    """Call it twice: once to count launches, once to locate waits; `ready` is called before each."""
+    ready()
     if device.type != "cuda":
         with _Operations() as operations:
             call()
@@ -88,6 +91,7 @@ def counted(call: Callable[[], object], device: torch.device) -> Counted:
         synchronise(device)
     events = [e for e in trace.events() if e.device_type == torch.autograd.DeviceType.CUDA]
     gpu_ms = sum(e.time_range.elapsed_us() for e in events) / 1e3
+    ready()
     synchronise(device)
     torch.cuda.set_sync_debug_mode("warn")
     try:

@@ -30,17 +30,23 @@ def training(device: torch.device, tiny: bool) -> None:
             trial = Training(load_task(name), spec_of(name, method, horizon=10**6), device=device)
             for _ in range(12):
                 trial.advance()
-            for _ in range(10):
-                due = getattr(trial.optimizer, "curvature_due", False)
-                found = counted(trial.advance, device)
-                if due or found.waits.total():
-                    kind = "with a refresh" if due else "plain"
-                    print(f"{name} {method} {kind}: {found.waits.total()} waits {found.places}")
+            for due in (False, True) if method.endswith("-ire") else (False,):
+                found = counted(trial.advance, device, ready=lambda due=due, trial=trial: _until(trial, due))
+                print(
+                    f"{name} {method}, {'a refresh' if due else 'a plain step'}: {found.kernels} launches, "
+                    f"GPU {found.gpu_ms:.2f} ms, {found.waits.total()} waits {found.places}"
+                )
             print(
-                f"{name} {method}: {found.kernels} launches in a plain step, GPU {found.gpu_ms:.2f} ms, host "
-                f"{host_ms(trial.advance, device):.2f}, queued {queued_ms(trial.advance, device):.2f}",
+                f"{name} {method}: host {host_ms(trial.advance, device):.2f} ms, "
+                f"queued {queued_ms(trial.advance, device):.2f}",
                 flush=True,
             )
+
+
+def _until(trial: Training, due: bool) -> None:
+    """Train until the next step has a refresh, or has none."""
+    while getattr(trial.optimizer, "curvature_due", False) != due:
+        trial.advance()
 
 
 def resume(device: torch.device, tiny: bool) -> None:

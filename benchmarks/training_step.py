@@ -73,12 +73,15 @@ class Plain:
         self.batches = task.train_batches(seed=0, start=0)
 
     def step(self) -> None:
-        batch = self.task.prepared(tuple(part.to(self.device) for part in next(self.batches)))
+        batch = self.task.prepared(tuple(map(self._moved, next(self.batches))))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             loss = self.loss(batch)
         loss.backward()
         self.optimizer.step()
         self.optimizer.zero_grad()
+
+    def _moved(self, part: torch.Tensor) -> torch.Tensor:
+        return part.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else part
 
     def _loss(self, batch: Batch) -> torch.Tensor:
         return self.task.loss(self.task.outputs(self.model, batch), batch)
@@ -102,8 +105,9 @@ def synchronise(device: torch.device) -> None:
 def peak(device: torch.device, precision: str) -> float:
     """Floating-point operations a second in the product of two large matrices."""
     kind = torch.bfloat16 if precision == "bf16" else torch.float32
-    a = torch.randn(MATRIX, MATRIX, device=device, dtype=kind)
-    return 2 * MATRIX**3 / min(timed(lambda: a @ a, 3, device) for _ in range(3))
+    side = MATRIX * (4 if device.type == "cuda" else 1)  # a GPU's product must take longer than its launch
+    a = torch.randn(side, side, device=device, dtype=kind)
+    return 2 * side**3 / min(timed(lambda: a @ a, 3, device) for _ in range(3))
 
 
 def measure(

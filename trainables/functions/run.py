@@ -18,8 +18,8 @@ from trainables.functions.trial import NO_EXIT, Trial
 from trainables.task import Task
 from trainables.training.checkpoint import load_checkpoint
 from trainables.training.determinism import determinism
-from trainables.training.placement import begin_peak_memory
 from trainables.training.loop import DIVERGED, FINISHED, STOPPED, train
+from trainables.training.placement import begin_peak_memory
 
 
 def run_trial(

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 import torch
-from torch.serialization import default_restore_location
+from torch.serialization import (
+    default_restore_location,  # pyright: ignore[reportUnknownVariableType] - torch's type is incomplete
+)
 
 from ire.storage.storage import Storage, is_uri, open_storage
 
