@@ -51,6 +51,15 @@ def free_port() -> int:
         return found.getsockname()[1]
 
 
+def takes_jobs(address: str, token: str) -> bool:
+    request = urllib.request.Request(f"{address}/api/jobs/", headers={"Authorization": f"Bearer {token}"})
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status == HTTPStatus.OK
+    except OSError:  # it does not listen yet, or its part for jobs has not started
+        return False
+
+
 @pytest.fixture(scope="module")
 def jobs():
     """The address at which a cluster of one node takes jobs, and what the environment must say for it."""
@@ -79,11 +88,9 @@ def jobs():
     )
     address = f"http://127.0.0.1:{dashboard}"
     deadline = time.monotonic() + 300
-    while subprocess.run(
-        [*RAY, "job", "list", "--address", address], env=environment, capture_output=True
-    ).returncode:
+    while not takes_jobs(address, environment["RAY_AUTH_TOKEN"]):
         assert head.poll() is None and time.monotonic() < deadline
-        time.sleep(1)
+        time.sleep(0.5)
     yield address, environment
     everything = [*psutil.Process(head.pid).children(recursive=True), head]
     for process in everything:  # an orderly end takes half a minute
