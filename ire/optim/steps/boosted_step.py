@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 
-import torch
 from torch.optim import Optimizer
 
 from ire.optim.steps.boost import Boost, boosts_of
@@ -24,15 +23,6 @@ class BoostedStep:
             yield each, paths.best(each)
 
     def step(self, base: Optimizer, boosts: Sequence[Boost]) -> None:
-        """Step `base` and boost its step.
-
-        Raises:
-            RuntimeError: inside the capture of a CUDA graph, whose replay would use the memory of this step's numbers.
-        """
-        if torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing():
-            raise RuntimeError(
-                "IRE's step cannot be captured in a CUDA graph, because κ, the mask and the addresses of gradients "
-                "change: capture forward and backward, and call step() outside of the graph"
-            )
+        """Step `base` and boost its step."""
         for each, path in self.chosen(base):
             path.step(each, boosts if each is base else boosts_of(each, boosts))
