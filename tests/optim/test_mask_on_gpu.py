@@ -101,6 +101,18 @@ def test_old_masks_are_overwritten_in_place():
     assert sum(int(mask.sum()) for mask in masks) == 60
 
 
+def test_where_nothing_may_be_collected_nothing_is_taken_for_collected(monkeypatch):
+    for constant, value in zip(("STRIDE", "SMALLEST_SAMPLE", "LARGEST_SHARE"), (3, 1, 10**6), strict=True):
+        monkeypatch.setattr(on_gpu, constant, value)
+    scores = there(
+        [torch.arange(1.0, 131.0).flip(0)]
+    )  # the sample lacks the largest but its bracket holds one
+    plain = torch.empty
+    monkeypatch.setattr(torch, "empty", lambda *size, **options: plain(*size, **options).zero_())
+    for count in (129, 130):
+        assert [int(mask.sum()) for mask in flattest_on_gpu(scores, count).masks] == [count]
+
+
 def test_masks_that_were_overwritten_say_so():
     """Whoever keeps a copy of a mask in another memory order compares versions."""
     scores = there([normal(100)])

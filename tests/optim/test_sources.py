@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ire import IRE, SAM, sampled_nll
 from ire.optim.curvature.average import average_in
-from ire.optim.curvature.sources import Source
+from ire.optim.curvature.sources import Refresh, Source, source_named
 from ire.optim.mask.refresh import fractions
 from ire.optim.tensors.shards import Alone
 from ire.optim.wrapping.memory import Memory
@@ -351,3 +351,18 @@ def test_an_average_and_the_shares_of_all_masks_are_read_once_not_once_a_tensor(
         shares = fractions(Memory(masks={p: torch.ones(7, dtype=torch.uint8) for p in ps}))
     assert reads.count <= 1 and shares == dict.fromkeys(ps, 1.0)
     assert fractions(Memory()) == {}
+
+
+def test_the_second_moments_of_all_parameters_are_found_with_one_reading_of_their_counts():
+    """A fused AdamW keeps its counts on the GPU."""
+    ps = [torch.nn.Parameter(torch.randn(7)) for _ in range(9)]
+    base = torch.optim.AdamW(ps)
+    occasion = Refresh(base=base, seed=0, number=0)
+    assert source_named("second_moment").scores(ps, occasion) is None
+    for p in ps:
+        p.grad = torch.randn(7)
+    base.step()
+    with Reads() as reads:
+        found = source_named("second_moment").scores(ps, occasion)
+    assert reads.count == 0  # a list is one reading, and on the CPU none
+    assert all(a is base.state[p]["exp_avg_sq"] for a, p in zip(found, ps, strict=True))

@@ -8,6 +8,7 @@ their order matters, so the factor B of Wang et al. 2024, Eq. 6, and any loss sc
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from torch.nn import Parameter
 from torch.optim import Optimizer
 
 from ire.optim.tensors.shards import local, part_number
+from ire.optim.tensors.typed import numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,10 +77,9 @@ def _second_moment(parameters: Sequence[Tensor], refresh: Refresh) -> Sequence[T
     """
     moments: list[Tensor] = []
     missing = 0
-    for p in parameters:
-        state = refresh.base.state.get(p, {})
-        has_stepped = float(state.get("step", 1)) > 0  # Adagrad has a state before its first step
-        if not state or not has_stepped:
+    states: list[dict[str, Any]] = [refresh.base.state.get(p, {}) for p in parameters]
+    for p, state, count in zip(parameters, states, _counts(states), strict=True):
+        if not state or not count > 0:  # Adagrad has a state before its first step
             missing += 1
             continue
         name = next((name for name in SECOND_MOMENTS if name in state), None)
@@ -97,6 +98,18 @@ def _second_moment(parameters: Sequence[Tensor], refresh: Refresh) -> Sequence[T
             "Use curvature='empirical' or 'sampled' with it, or another base"
         )
     return None if missing else moments
+
+
+def _counts(states: Sequence[dict[str, Any]]) -> list[float]:
+    """The step count in each state, 1 where there is none; waits for a GPU once, where fused optimizers keep them."""
+    found: list[Any] = [state.get("step", 1) for state in states]
+    tensors = [i for i, count in enumerate(found) if isinstance(count, Tensor)]
+    if tensors:
+        device = found[tensors[0]].device
+        together = torch.stack([found[i].reshape(()).to(device, torch.float64) for i in tensors])
+        for i, count in zip(tensors, numbers(together), strict=True):
+            found[i] = count
+    return [float(count) for count in found]
 
 
 def no_second_moment(base: Optimizer) -> str:

@@ -200,12 +200,12 @@ def _surveyed(lots: Sequence[Lot], total: int, count: int, block: int) -> tuple[
 
 def _settle(lots: Sequence[Lot], found: Tensor, few: Tensor, k: int, seen: Sequence[int], block: int) -> None:
     """The `k`-th smallest key, how many are below it and how many equal to it, in the cells, which hold `seen`."""
-    from ire.optim.mask.triton_kernels import BELOW, INSIDE, ZEROS, settle_kernel  # pyright: ignore[reportUnknownVariableType] - Triton has no types
+    from ire.optim.mask.triton_kernels import BELOW, CAPACITY, INSIDE, ZEROS, settle_kernel  # pyright: ignore[reportUnknownVariableType] - Triton has no types
 
-    below, inside, zeros = (_cell(seen, which) for which in (BELOW, INSIDE, ZEROS))
+    below, inside, zeros, capacity = (_cell(seen, which) for which in (BELOW, INSIDE, ZEROS, CAPACITY))
     if k <= zeros:
         copy_ahead(found[:3], [0, 0, zeros])
-    elif below < k <= below + inside and inside <= len(few):
+    elif below < k <= below + inside and inside <= capacity:
         settle_kernel[(1,)](few[:inside].sort().values, found, inside, k - below - 1)
     else:
         copy_ahead(found[:3], [0, 0, 0])
