@@ -1,46 +1,70 @@
 #!/bin/bash
 # All that is to be measured on a GPU, for a machine that is at hand for minutes: each stage has a time limit of its own, so that
-# one that hangs costs no other.
+# one that hangs costs no other, and none begins that could not end within $BUDGET seconds (540) of this script.
 #
 #     bash benchmarks/gpu.sh STAGE ...
 #
-# Stages: those of benchmarks/gpu.py (machine exact step refresh training resume memory llama); tests (those that
-# need a GPU, or use one where there is one); digits and pair (sweeps through Ray, one with two workers on one GPU); cnn and mfu
-# (a training step beside the plain loop); table1 and llama60m (benchmarks/paper). cnn, mfu, table1 and llama60m need data in
-# $IRE_DATA (`ire data prepare`). Everything goes to $OUT/all.log, the ends of it to the screen.
+# Stages: prepare (data of the stages marked *, in the background: CIFAR from $CIFAR, an archive or folder; the Llama's from Python's
+# installed packages); those of benchmarks/gpu.py (machine exact step refresh training resume memory llama); tests (those that need a
+# GPU, or use one where there is one); doctor, digits and pair (sweeps through Ray; what two workers on one GPU are told); cnn* and
+# mfu* (a training step beside the plain loop); table1* and llama60m* (benchmarks/paper). Everything goes to $OUT/all.log, the ends
+# of it to the screen, each sweep to $OUT/NAME.tgz. DEVICE=cpu tries every stage without a GPU, scaled down.
+#
+# A machine without network, Ray and Optuna gets them from .offline (benchmarks/offline/pack.sh). Two calls, what nobody has measured
+# first; with the limits below they take at most 540 and 260 s, expected are some 420 and 240:
+#
+#     BUDGET=530 bash benchmarks/gpu.sh prepare machine doctor digits pair refresh llama tests cnn exact memory resume
+#     BUDGET=250 SEEDS=1 TABLE=170 bash benchmarks/gpu.sh prepare table1 mfu step
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
-OUT=${OUT:-/tmp/ire-gpu}; mkdir -p "$OUT"
-export PYTHONUNBUFFERED=1 OMP_NUM_THREADS=${OMP_NUM_THREADS:-4}
-DEVICE=${DEVICE:-cuda} STORAGE=${STORAGE:-$OUT/experiments}
+[ ! -e .offline/packages.tar.zst ] || . benchmarks/offline/unpack.sh
+WORK=${WORK:-/tmp/ire-gpu}
+OUT=${OUT:-$WORK/out} STORAGE=${STORAGE:-$WORK/experiments} DEVICE=${DEVICE:-cuda} BUDGET=${BUDGET:-540}
+CIFAR=${CIFAR:-$(ls -d .offline/*cifar* 2>/dev/null | head -1)}
+mkdir -p "$OUT"
+export PYTHONUNBUFFERED=1 OMP_NUM_THREADS=${OMP_NUM_THREADS:-4} IRE_DATA=${IRE_DATA:-$WORK/data}
+export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
+if [ "$DEVICE" = cpu ]; then tiny=--tiny at=@tiny whole=cpu quarter=cpu few=1 many=1; else tiny='' at='' whole=1 quarter=0.25 few=4 many=8; fi
 
 limit() {  # limit SECONDS NAME COMMAND ...
-    local seconds=$1 name=$2 began=$SECONDS; shift 2
+    local left=$((BUDGET - SECONDS)) seconds=$1 name=$2 began=$SECONDS; shift 2
+    if [ "$left" -lt 20 ]; then echo "#### $name: no time left" | tee -a "$OUT/all.log"; return; fi
+    [ "$seconds" -lt "$left" ] || seconds=$((left - 10))
     echo "#### $name" | tee -a "$OUT/all.log"
-    timeout -k 5 "$seconds" "$@" 2>&1 | tee -a "$OUT/all.log" | tail -n "${LINES_SHOWN:-30}" | cut -c1-330
+    timeout -k 20 "$seconds" "$@" 2>&1 | tee -a "$OUT/all.log" | tail -n "${LINES_SHOWN:-30}" | cut -c1-330
     echo "#### $name ended (${PIPESTATUS[0]}) after $((SECONDS - began)) s" | tee -a "$OUT/all.log"
 }
 sweep() {  # sweep SECONDS NAME ARGUMENTS OF IRE SWEEP ...
     local seconds=$1 name=$2; shift 2
-    limit "$seconds" "$name" python3 -c 'from ire.sweeps.command import main; main()' sweep "$@" --storage "$STORAGE" --name "$name"
+    limit "$seconds" "$name" python3 -m ire sweep "$@" --storage "$STORAGE" --name "$name" --precision bf16 --no-curve
     tar -C "$STORAGE" -czf "$OUT/$name.tgz" --exclude='*.pt' "$name" 2>/dev/null
+}
+prepare() {  # prepare TASK ARGUMENTS OF IRE DATA PREPARE ...
+    local began=$SECONDS
+    python3 -m ire data prepare "$@" >>"$WORK/prepare.log" 2>&1
+    echo "#### prepare $1 ended ($?) after $((SECONDS - began)) s" | tee -a "$OUT/all.log"
 }
 steps() { local seconds=$1 name=$2; shift 2; limit "$seconds" "$name" python3 benchmarks/training_step.py --device "$DEVICE" --precision bf16 "$@"; }
 
 for stage in "$@"; do case $stage in
-    machine|exact|refresh|training|resume|memory|step) limit 100 "$stage" python3 benchmarks/gpu.py "$stage" --device "$DEVICE" ;;
-    llama)    limit ${LLAMA:-300} llama python3 benchmarks/gpu.py llama --device "$DEVICE" ;;
-    tests)    limit 150 tests python3 -m pytest -q -o addopts=--import-mode=importlib -n 6 --maxfail 12 --tb short tests/optim/test_triton_step.py \
+    prepare)  [ -z "$CIFAR" ] || prepare cifar10-resnet56$at --from "$CIFAR" &
+              case " $* " in *" llama60m "*) prepare wikitext103-llama60m$at --tokenizer bpe:32000 \
+                  --from "${TEXTS:-$(python3 -c 'import torch; print(*torch.__path__)')}" & esac ;;
+    machine|exact|memory|step) limit 60 $stage python3 benchmarks/gpu.py $stage --device "$DEVICE" $tiny ;;
+    refresh|training|resume)   limit 60 $stage python3 benchmarks/gpu.py $stage --device "$DEVICE" $tiny ;;
+    llama)    limit "${LLAMA:-240}" llama python3 benchmarks/gpu.py llama --device "$DEVICE" $tiny ;;
+    tests)    limit 100 tests python3 -m pytest -q -o addopts=--import-mode=importlib -n 6 --maxfail 12 --tb short tests/optim/test_triton_step.py \
                   tests/optim/test_measured_on_gpu.py tests/optim/test_mask_on_gpu.py tests/optim/test_conformance.py tests/trainables/training/test_memory_of_trials.py \
                   tests/trainables/training/test_determinism.py -k "triton or on_gpu or cuda or memory or determinism" ;;
-    cnn)      steps 150 cnn --compile --task cifar10-resnet56 --steps 20 ;;
-    mfu)      steps 60 mfu --task cifar10-resnet56 --task stdlib-lm --task digits ;;
-    digits)   sweep 150 digits digits --methods adamw,adamw-ire --studies 1 --trials 4 --confirm-seeds 2 --gpus-per-worker 0.25 ;;
-    pair)     sweep 75 pair digits --methods adamw --studies 1 --trials 2 --confirm-seeds 0 --workers 2 --gpus-per-worker 0.5 \
-                  --max-failures 0 --hang-seconds 40 --no-curve ;;
-    table1)   sweep "${SECONDS_OF_A_TABLE:-400}" table1-resnet56 cifar10-resnet56 --space benchmarks/paper/cifar10-resnet56.toml \
-                  --gpus-per-worker 0.25 --cpus-per-worker 3 --precision bf16 --no-curve ;;
-    llama60m) sweep "${SECONDS_OF_A_TABLE:-400}" llama60m wikitext103-llama60m --space benchmarks/paper/llama60m.toml --cpus-per-worker 8 \
-                  --precision bf16 --compile --confirm-seeds 0 --no-curve ;;
+    doctor)   limit 60 doctor python3 -m ire doctor --workers 2 --storage "$STORAGE" ;;
+    cnn)      wait; steps 100 cnn --compile --task cifar10-resnet56$at --steps 20 ;;
+    mfu)      wait; steps 60 mfu --task cifar10-resnet56$at --task stdlib-lm --task digits ;;
+    digits)   sweep 120 digits digits --methods adamw,adamw-ire --studies 1 --trials 4 --confirm-seeds 2 --gpus-per-worker $quarter ;;
+    pair)     sweep 60 pair digits --methods adamw --studies 1 --trials 2 --confirm-seeds 0 --workers 2 --gpus-per-worker 0.5 ;;
+    table1)   wait; sweep "${TABLE:-400}" table1-resnet56 cifar10-resnet56$at --space benchmarks/paper/cifar10-resnet56.toml \
+                  --gpus-per-worker $quarter --cpus-per-worker $few --confirm-seeds "${SEEDS:-3}" ;;
+    llama60m) wait; sweep "${TABLE:-400}" llama60m wikitext103-llama60m$at --space benchmarks/paper/llama60m.toml \
+                  --gpus-per-worker $whole --cpus-per-worker $many --compile --confirm-seeds "${SEEDS:-0}" ;;
     *)        echo "no stage $stage; see the top of $0"; exit 2 ;;
 esac; done
+wait

@@ -1,5 +1,6 @@
 """`ire doctor` says what would fail, with what to do, and exits with 1 for it."""
 
+import re
 import shutil
 import socket
 from types import SimpleNamespace
@@ -45,6 +46,37 @@ def test_a_driver_without_a_torch_that_fits_it_is_told(monkeypatch):
     assert "trials would run on the CPU" in doctor.gpus().fails
     monkeypatch.setattr(shutil, "which", lambda _: None)
     assert doctor.gpus().fails is None
+
+
+@pytest.mark.parametrize(
+    ("free", "error", "told", "fails"),
+    [
+        (139, None, "NVIDIA H200 140 GiB; CUDA", None),
+        (20, None, "NVIDIA H200 140 GiB, 20 free; CUDA", None),
+        (
+            0,
+            RuntimeError("CUDA error: busy or unavailable\nmore"),
+            "NVIDIA H200 140 GiB; CUDA",
+            "GPU 0 .*busy or unav",
+        ),
+    ],
+)
+def test_a_gpu_is_tried_and_its_free_memory_is_told(monkeypatch, free, error, told, fails):
+    def ones(*_, device):
+        if error:
+            raise error
+        return plain(2)
+
+    plain = torch.ones
+    monkeypatch.setattr(torch, "ones", ones)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    properties = SimpleNamespace(name="NVIDIA H200", total_memory=140 * 2**30)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: properties)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda number: (free * 2**30, 140 * 2**30))
+    found = doctor.gpus()
+    assert told in found.text
+    assert re.match(fails, found.fails) if fails else found.fails is None
 
 
 def test_a_machine_without_compilers_is_told_and_fails_nothing(monkeypatch):

@@ -41,7 +41,7 @@ def test_its_folder_and_its_token_are_its_own_and_gone_afterwards(starts, monkey
     plan, seen = starts
     plan += [None, None]
     for _ in range(2):
-        with local_cluster(cpus=1):
+        with local_cluster(cpus=1, gpus=0):
             assert list(tmp_path.iterdir())
         assert not list(tmp_path.iterdir())
     assert os.environ["RAY_AUTH_TOKEN"] == "the user's"
@@ -54,7 +54,7 @@ def test_its_folder_and_its_token_are_its_own_and_gone_afterwards(starts, monkey
 def test_a_start_that_times_out_is_tried_once_more(starts):
     plan, seen = starts
     plan += [Exception("The current node timed out during startup."), None]
-    with local_cluster(cpus=1):
+    with local_cluster(cpus=1, gpus=0):
         pass
     assert len({folder for folder, *_ in seen}) == 2
 
@@ -64,7 +64,7 @@ def test_ray_that_cannot_start_is_one_line(starts, tmp_path):
     plan += [RuntimeError("Failed to start GCS.\n\nlast lines\nof it")] * 2
     with (
         pytest.raises(InvalidInput, match=r"\(two attempts\): Failed to start GCS\.; free memory") as raised,
-        local_cluster(cpus=1),
+        local_cluster(cpus=1, gpus=0),
     ):
         pass
     assert "\n" not in str(raised.value)
@@ -74,9 +74,20 @@ def test_ray_that_cannot_start_is_one_line(starts, tmp_path):
 def test_ctrl_c_during_the_start_is_not_tried_again(starts):
     plan, seen = starts
     plan += [KeyboardInterrupt()]
-    with pytest.raises(KeyboardInterrupt), local_cluster(cpus=1):
+    with pytest.raises(KeyboardInterrupt), local_cluster(cpus=1, gpus=0):
         pass
     assert len(seen) == 1
+
+
+def test_ray_counts_the_gpus_that_torch_sees_and_hides_them_from_who_asks_for_none(starts, monkeypatch):
+    monkeypatch.delenv(module.HIDES, raising=False)
+    _, seen = starts
+    monkeypatch.setattr(ray, "init", lambda **options: seen.append((options, os.environ[module.HIDES])))
+    with local_cluster(cpus=3, gpus=2):
+        pass
+    ((options, hides),) = seen
+    assert (options["num_cpus"], options["num_gpus"], hides) == (3, 2, "1")
+    assert module.HIDES not in os.environ
 
 
 def test_a_long_temporary_folder_is_not_taken_and_a_machine_without_a_short_one_is_refused(

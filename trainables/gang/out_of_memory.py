@@ -12,6 +12,15 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
+def lacks_memory(error: BaseException) -> bool:
+    """Whether memory is why it failed, even if the process is not usable afterwards.
+
+    CUDA and its libraries allocate outside torch's allocator: contexts, workspaces, loaded kernels.
+    """
+    text = str(error).lower()
+    return is_out_of_memory(error) or "out of memory" in text or "status_alloc_failed" in text
+
+
 def advice(error: BaseException, spec: TrialSpec) -> str:
     """The allocator's first line, and the options that make the trial smaller."""
     cause = (str(error).splitlines() or [type(error).__name__])[0]

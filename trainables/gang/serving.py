@@ -20,7 +20,7 @@ from trainables.functions.in_process import hold
 from trainables.functions.run import run_trial
 from trainables.functions.sources import Sources, install
 from trainables.gang.messenger import Messenger
-from trainables.gang.out_of_memory import advice, is_out_of_memory
+from trainables.gang.out_of_memory import advice, is_out_of_memory, lacks_memory
 from trainables.task import Task, search_for_modules
 from trainables.training.loop import STOPPED
 from trainables.training.placement import existing_objects_skipped, release
@@ -80,13 +80,13 @@ def _serve(mailbox: Any, import_path: list[str]) -> None:
         except Exception as error:
             if world_size > 1 and is_of_a_peer(error):
                 raise  # the gang ends here and is restarted
+            text = f"{advice(error, spec)}\n" * lacks_memory(error) + traceback.format_exc()
             if world_size == 1 and is_out_of_memory(error):
-                text = f"{advice(error, spec)}\n{traceback.format_exc()}"
                 traceback.clear_frames(error.__traceback__)  # they hold the trial's tensors
                 messenger.flush(error=text, gang_is_well=True)
                 continue
             # Not raised: the error is the trial's own, and every restart would repeat it.
-            messenger.flush(error=traceback.format_exc())
+            messenger.flush(error=text)
             if world_size > 1:  # peers may wait for this worker in a collective; its exit releases them
                 os._exit(1)
             return

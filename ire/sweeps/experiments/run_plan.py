@@ -23,7 +23,7 @@ from ire.sweeps.plan.changes import identity
 from ire.sweeps.plan.plan import Plan
 from ire.sweeps.plan.provenance import differences, machine, versions
 from ire.sweeps.ray.disk import check_room, room_needed
-from ire.sweeps.ray.gpu_share import suggested_share
+from ire.sweeps.ray.gpu_share import memory_of_a_gpu, suggested_share
 from ire.sweeps.ray.interruption import terminate_like_interrupt
 from ire.sweeps.records.experiment_home import PREFIXES, ExperimentHome
 from ire.sweeps.records.records import Records
@@ -136,7 +136,8 @@ def run_plan(
                     run.close()
             broken_off = run.cannot_go_on
             ends = (trial.reports[-1] for trial in protocol.records.trials.values() if trial.reports)
-            if (suggestion := suggested_share(plan, ends)) is not None:
+            memory = memory_of_a_gpu() if plan.gpus_per_worker else None
+            if (suggestion := suggested_share(plan, ends, memory)) is not None:
                 screen.print(suggestion, soft_wrap=True, highlight=False)
         if plan.share_prefix and protocol.is_over:
             home.clear(PREFIXES)

@@ -128,7 +128,7 @@ def connected(address: str | None) -> Generator[None, None, None]:
             ) from error
     else:
         (machine,) = this_machine()
-        with local_cluster(cpus=int(machine.cpus)):
+        with local_cluster(cpus=int(machine.cpus), gpus=int(machine.gpus)):
             yield
         return
     try:

@@ -20,6 +20,8 @@ from ire.sweeps.ray.cluster import check_shared, connected, nodes, this_machine,
 LIBRARIES = ("ire", "torch", "triton", "ray", "optuna", "numpy")
 LITTLE = 5 * 2**30
 """Bytes of free disk space below which a sweep is likely to fill the disk."""
+MOSTLY_FREE = 0.9
+"""Share of a GPU's memory; if less is free, other processes use it."""
 LITTLE_SHARED_MEMORY = 2**30
 """Bytes of free /dev/shm below which Ray stores shared objects on disk."""
 
@@ -79,9 +81,12 @@ def gpus() -> Finding:
     import torch
 
     if torch.cuda.is_available():
-        devices = [cast(Any, torch.cuda).get_device_properties(n) for n in range(torch.cuda.device_count())]
-        text = ", ".join(f"{device.name} {device.total_memory / 2**30:.0f} GiB" for device in devices)
-        return Finding(about="GPUs", text=f"{text}; CUDA {torch.version.cuda}")
+        found = [_gpu(number) for number in range(torch.cuda.device_count())]
+        return Finding(
+            about="GPUs",
+            text=f"{', '.join(text for text, _ in found)}; CUDA {torch.version.cuda}",
+            fails="; ".join(fails for _, fails in found if fails) or None,
+        )
     if shutil.which("nvidia-smi") is None:
         return Finding(about="GPUs", text="none: trials run on the CPU")
     build = f"torch {torch.__version__} is built " + (
@@ -93,6 +98,24 @@ def gpus() -> Finding:
         fails=f"trials would run on the CPU: {build}; install a build that fits the driver (pytorch.org), and check "
         f"CUDA_VISIBLE_DEVICES ({os.environ.get('CUDA_VISIBLE_DEVICES', 'not set')})",
     )
+
+
+def _gpu(number: int) -> tuple[str, str | None]:
+    """A GPU's name and memory, and what is wrong with it: one kernel is run there."""
+    import torch
+
+    cuda = cast(Any, torch.cuda)
+    device = cuda.get_device_properties(number)
+    text = f"{device.name} {device.total_memory / 2**30:.0f} GiB"
+    try:
+        torch.ones(2, device=f"cuda:{number}").sum().item()
+        free, total = cuda.mem_get_info(number)
+    except (
+        RuntimeError
+    ) as error:  # occupied by another process in exclusive mode, full, broken, too new or too old
+        why = str(error).strip().splitlines()[0]
+        return text, f"GPU {number} cannot be used ({why}); `nvidia-smi` shows who uses it, and in which mode"
+    return f"{text}, {free / 2**30:.0f} free" if free < MOSTLY_FREE * total else text, None
 
 
 def nccl() -> Finding:

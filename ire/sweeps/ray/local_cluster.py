@@ -36,6 +36,8 @@ LOOK_SECONDS, STUCK_SECONDS = 2.0, 30.0
 """Interval between checks of its processes, and time in which the driver may notice their death itself."""
 
 TOKEN, MODE = "RAY_AUTH_TOKEN", "RAY_AUTH_MODE"
+HIDES = "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"
+"""Whether Ray hides all GPUs from a process that got none; up to some release it did so by default."""
 ESSENTIAL = ("gcs_server", "raylet")
 """Ray's processes without which nothing runs."""
 
@@ -45,8 +47,8 @@ class ClusterLost(Exception):
 
 
 @contextlib.contextmanager
-def local_cluster(*, cpus: int) -> Generator[None, None, None]:
-    """A cluster with `cpus` CPUs and this machine's GPUs; raises `InvalidInput` if Ray cannot start."""
+def local_cluster(*, cpus: int, gpus: int) -> Generator[None, None, None]:
+    """A cluster with `cpus` CPUs and `gpus` GPUs of this machine; raises `InvalidInput` if Ray cannot start."""
     import ray
 
     from trainables.gang.ray_internals import loopback_only
@@ -54,13 +56,14 @@ def local_cluster(*, cpus: int) -> Generator[None, None, None]:
     for is_last in (False, True):
         with contextlib.ExitStack() as stack:
             folder = stack.enter_context(_private_folder())
-            stack.enter_context(_own_token())
+            stack.enter_context(_with_environment({TOKEN: secrets.token_hex(32), HIDES: "1"}))
             stack.callback(cast(Callable[[], None], ray.shutdown))
             try:
                 with loopback_only():
                     ray.init(
                         address="local",  # never one that another user started on this machine
                         num_cpus=cpus,
+                        num_gpus=gpus,  # Ray counts what the driver lists, torch may see other ones
                         include_dashboard=False,
                         log_to_driver=False,
                         logging_level=logging.ERROR,
@@ -181,12 +184,12 @@ def _remove_abandoned(parent: Path) -> None:
 
 
 @contextlib.contextmanager
-def _own_token() -> Generator[None, None, None]:
-    """Set a new secret token for a cluster that is started inside; it is not written to any file."""
+def _with_environment(variables: dict[str, str]) -> Generator[None, None, None]:
+    """Set variables for a cluster that is started inside, its token among them, which is written to no file."""
     from trainables.gang.ray_internals import forget_token
 
-    before = {name: os.environ.get(name) for name in (TOKEN, MODE)}
-    os.environ[TOKEN] = secrets.token_hex(32)
+    before = {name: os.environ.get(name) for name in (*variables, MODE)}
+    os.environ |= variables
     forget_token()
     try:
         yield

@@ -15,7 +15,7 @@ from ire.trial.report import Report
 from trainables.functions.function import load_workload
 from trainables.functions.run import run_trial
 from trainables.functions.trial import Trial
-from trainables.gang.out_of_memory import advice, is_out_of_memory
+from trainables.gang.out_of_memory import advice, lacks_memory
 from trainables.training.placement import existing_objects_skipped, release
 from trainables.training.training import Training
 
@@ -86,7 +86,7 @@ class InlineRun(Run):
             raise KeyboardInterrupt from None
         except Exception as error:
             text = traceback.format_exc()
-            if is_out_of_memory(error):
+            if lacks_memory(error):
                 text = f"{advice(error, trial.spec)}\n{text}"
             self.message(trial.name, Message(error=text))
             self._check_device(trial)

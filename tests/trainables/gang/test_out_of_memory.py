@@ -1,5 +1,6 @@
 """A trial that runs out of memory fails with advice; its worker stays, and trains the next."""
 
+import contextlib
 import gc
 import sys
 import weakref
@@ -11,7 +12,7 @@ import torch
 import trainables.gang.serving as gang
 from ire.trial.spec import TrialSpec
 from trainables.functions.function import as_function
-from trainables.gang.out_of_memory import advice, is_out_of_memory
+from trainables.gang.out_of_memory import advice, is_out_of_memory, lacks_memory
 
 
 @pytest.mark.parametrize(
@@ -27,6 +28,19 @@ def test_only_a_failed_allocation_counts(error, is_one):
     assert is_out_of_memory(error) == is_one
 
 
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        ("CUDA error: out of memory", True),
+        ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", True),
+        ("Triton Error [CUDA]: out of memory", True),
+        ("CUDA error: an illegal memory access was encountered", False),
+    ],
+)
+def test_what_cuda_cannot_allocate_by_itself_gets_the_advice_and_a_new_gang(text, is_one):
+    assert lacks_memory(RuntimeError(text)) == is_one and not is_out_of_memory(RuntimeError(text))
+
+
 def test_the_advice_names_the_next_number_of_micro_batches_and_the_cause(make_spec):
     text = advice(torch.OutOfMemoryError("CUDA out of memory.\nmore"), make_spec(micro_batches=4))
     assert "--micro-batches 8" in text and "CUDA out of memory." in text and "more" not in text
@@ -35,9 +49,9 @@ def test_the_advice_names_the_next_number_of_micro_batches_and_the_cause(make_sp
 class Trials:
     """A mailbox with a job for each spec, and a messenger that keeps what it is given."""
 
-    def __init__(self, monkeypatch, specs):
+    def __init__(self, monkeypatch, specs, workers=1):
         self.ends, jobs = [], [(n, job_of(spec)) for n, spec in enumerate(specs, 1)] + [None]
-        context = SimpleNamespace(get_world_rank=lambda: 0, get_world_size=lambda: 1)
+        context = SimpleNamespace(get_world_rank=lambda: 0, get_world_size=lambda: workers)
         train = SimpleNamespace(get_context=lambda: context)
         monkeypatch.setattr(gang, "ray", SimpleNamespace(get=lambda value: value, train=train))
         monkeypatch.setattr(gang, "get_device", lambda: torch.device("cpu"))
@@ -95,6 +109,30 @@ def test_a_function_that_exits_fails_its_trial_and_is_no_lost_worker(monkeypatch
     gang._serve(trials, [])
     ((error, _),) = trials.ends
     assert "train, after step 0, called sys.exit(3); raise an exception to fail the trial" in error
+
+
+@pytest.mark.parametrize(
+    ("workers", "error"),
+    [
+        (2, torch.OutOfMemoryError("CUDA out of memory.")),
+        (1, RuntimeError("CUDA error: out of memory")),
+    ],
+)
+def test_the_advice_is_given_where_the_gang_ends_too(monkeypatch, make_spec, workers, error):
+    def train(*_, **__):
+        raise error
+
+    def leave(code):
+        raise SystemExit(code)
+
+    monkeypatch.setattr(gang, "run_trial", train)
+    monkeypatch.setattr(gang, "_from_worker_0", lambda value, size: value)
+    monkeypatch.setattr(gang.os, "_exit", leave)
+    trials = Trials(monkeypatch, [make_spec()], workers=workers)
+    with contextlib.suppress(SystemExit):
+        gang._serve(trials, [])
+    ((text, is_well),) = trials.ends
+    assert text.startswith("out of memory with --micro-batches 1") and not is_well
 
 
 def test_any_other_error_ends_the_gang(monkeypatch, make_spec):
