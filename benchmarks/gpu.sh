@@ -10,11 +10,11 @@
 # mfu* (a training step beside the plain loop); table1* and llama60m* (benchmarks/paper). Everything goes to $OUT/all.log, the ends
 # of it to the screen, each sweep to $OUT/NAME.tgz. DEVICE=cpu tries every stage without a GPU, scaled down.
 #
-# A machine without network, Ray and Optuna gets them from .offline (benchmarks/offline/pack.sh). Two calls, what nobody has measured
-# first; with the limits below they take at most 540 and 260 s, expected are some 420 and 240:
+# A machine without network, Ray and Optuna gets them from .offline (benchmarks/offline/pack.sh). In two calls, with what nobody has
+# measured first (on an H200 with 16 cores some 450 and 240 s are expected, 200 of them for llama and 180 for table1):
 #
-#     BUDGET=530 bash benchmarks/gpu.sh prepare machine doctor digits pair refresh llama tests cnn exact memory resume
-#     BUDGET=250 SEEDS=1 TABLE=170 bash benchmarks/gpu.sh prepare table1 mfu step
+#     BUDGET=530 bash benchmarks/gpu.sh prepare machine digits pair refresh cnn llama tests memory exact
+#     BUDGET=250 SEEDS=1 bash benchmarks/gpu.sh prepare table1 resume mfu step doctor
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 [ ! -e .offline/packages.tar.zst ] || . benchmarks/offline/unpack.sh
@@ -24,7 +24,8 @@ CIFAR=${CIFAR:-$(ls -d .offline/*cifar* 2>/dev/null | head -1)}
 mkdir -p "$OUT"
 export PYTHONUNBUFFERED=1 OMP_NUM_THREADS=${OMP_NUM_THREADS:-4} IRE_DATA=${IRE_DATA:-$WORK/data}
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
-if [ "$DEVICE" = cpu ]; then tiny=--tiny at=@tiny whole=cpu quarter=cpu few=1 many=1; else tiny='' at='' whole=1 quarter=0.25 few=4 many=8; fi
+tiny='' at='' whole=1 quarter=0.25 few=4 many=8
+[ "$DEVICE" != cpu ] || { tiny=--tiny at=@tiny whole=cpu quarter=cpu few=1 many=1; }
 
 limit() {  # limit SECONDS NAME COMMAND ...
     local left=$((BUDGET - SECONDS)) seconds=$1 name=$2 began=$SECONDS; shift 2
@@ -36,12 +37,12 @@ limit() {  # limit SECONDS NAME COMMAND ...
 }
 sweep() {  # sweep SECONDS NAME ARGUMENTS OF IRE SWEEP ...
     local seconds=$1 name=$2; shift 2
-    limit "$seconds" "$name" python3 -m ire sweep "$@" --storage "$STORAGE" --name "$name" --precision bf16 --no-curve
+    limit "$seconds" "$name" python3 -m ire sweep "$@" --storage "$STORAGE" --name "$name" --no-curve
     tar -C "$STORAGE" -czf "$OUT/$name.tgz" --exclude='*.pt' "$name" 2>/dev/null
 }
 prepare() {  # prepare TASK ARGUMENTS OF IRE DATA PREPARE ...
     local began=$SECONDS
-    python3 -m ire data prepare "$@" >>"$WORK/prepare.log" 2>&1
+    timeout "$BUDGET" python3 -m ire data prepare "$@" >>"$WORK/prepare.log" 2>&1
     echo "#### prepare $1 ended ($?) after $((SECONDS - began)) s" | tee -a "$OUT/all.log"
 }
 steps() { local seconds=$1 name=$2; shift 2; limit "$seconds" "$name" python3 benchmarks/training_step.py --device "$DEVICE" --precision bf16 "$@"; }
@@ -50,8 +51,7 @@ for stage in "$@"; do case $stage in
     prepare)  [ -z "$CIFAR" ] || prepare cifar10-resnet56$at --from "$CIFAR" &
               case " $* " in *" llama60m "*) prepare wikitext103-llama60m$at --tokenizer bpe:32000 \
                   --from "${TEXTS:-$(python3 -c 'import torch; print(*torch.__path__)')}" & esac ;;
-    machine|exact|memory|step) limit 60 $stage python3 benchmarks/gpu.py $stage --device "$DEVICE" $tiny ;;
-    refresh|training|resume)   limit 60 $stage python3 benchmarks/gpu.py $stage --device "$DEVICE" $tiny ;;
+    machine|exact|refresh|training|resume|memory|step) limit 60 $stage python3 benchmarks/gpu.py $stage --device "$DEVICE" $tiny ;;
     llama)    limit "${LLAMA:-240}" llama python3 benchmarks/gpu.py llama --device "$DEVICE" $tiny ;;
     tests)    limit 100 tests python3 -m pytest -q -o addopts=--import-mode=importlib -n 6 --maxfail 12 --tb short tests/optim/test_triton_step.py \
                   tests/optim/test_measured_on_gpu.py tests/optim/test_mask_on_gpu.py tests/optim/test_conformance.py tests/trainables/training/test_memory_of_trials.py \
@@ -62,9 +62,9 @@ for stage in "$@"; do case $stage in
     digits)   sweep 120 digits digits --methods adamw,adamw-ire --studies 1 --trials 4 --confirm-seeds 2 --gpus-per-worker $quarter ;;
     pair)     sweep 60 pair digits --methods adamw --studies 1 --trials 2 --confirm-seeds 0 --workers 2 --gpus-per-worker 0.5 ;;
     table1)   wait; sweep "${TABLE:-400}" table1-resnet56 cifar10-resnet56$at --space benchmarks/paper/cifar10-resnet56.toml \
-                  --gpus-per-worker $quarter --cpus-per-worker $few --confirm-seeds "${SEEDS:-3}" ;;
+                  --precision bf16 --gpus-per-worker $quarter --cpus-per-worker $few --confirm-seeds "${SEEDS:-3}" ;;
     llama60m) wait; sweep "${TABLE:-400}" llama60m wikitext103-llama60m$at --space benchmarks/paper/llama60m.toml \
-                  --gpus-per-worker $whole --cpus-per-worker $many --compile --confirm-seeds "${SEEDS:-0}" ;;
+                  --precision bf16 --compile --gpus-per-worker $whole --cpus-per-worker $many --confirm-seeds "${SEEDS:-0}" ;;
     *)        echo "no stage $stage; see the top of $0"; exit 2 ;;
 esac; done
 wait
