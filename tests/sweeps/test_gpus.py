@@ -3,6 +3,7 @@
 import pytest
 from simulated import make_plan
 
+import ire.sweeps.experiments.launch as launch
 import ire.sweeps.ray.cluster as cluster
 from ire.invalid_input import InvalidInput
 from ire.sweeps.plan.options import PLANNED
@@ -78,3 +79,15 @@ def test_another_word_is_refused_with_what_is_allowed():
     option = PLANNED["gpus_per_worker"]
     with pytest.raises(InvalidInput, match="gpus-per-worker 'all': must be a number or cpu"):
         option.check(option.taken("all"))
+
+
+@pytest.mark.parametrize("address", [None, "127.0.0.1:1"])
+def test_a_share_that_is_refused_is_refused_before_a_model_is_built_or_a_cluster_joined(
+    monkeypatch, tmp_path, address
+):
+    monkeypatch.setattr(launch, "preflight", None)
+    with pytest.raises(InvalidInput, match="NCCL refuses"):
+        launch.sweep(
+            "digits", methods=["sgd"], workers=2, gpus_per_worker=0.5, storage=tmp_path, address=address
+        )
+    assert not list(tmp_path.iterdir())

@@ -98,6 +98,7 @@ def sweep(
     where = place(inline=given["inline"], address=given["address"])
     if given["gpus_per_worker"] is None:
         plan = replace(plan, gpus_per_worker=where.gpus_by_default())
+    where.check(plan)
     plan = preflight(plan, console, has_other_data=where.has_other_data)
     if plan.warm_start is not None:
         warm = warm_started(plan, trust=trust)
@@ -106,7 +107,6 @@ def sweep(
     for line in dict.fromkeys(plan.space.searched_by_default(plan.method(name)) for name in plan.methods):
         if line:
             console.print(line, soft_wrap=True, highlight=False)
-    where.check(plan)
     remember(_modules(plan), plan.import_path)
     return run_plan(plan, home, None, changed=True, where=where, console=console, trackers=given["loggers"])
 

@@ -16,6 +16,7 @@ from ire.sweeps.plan.plan import Plan
 from ire.sweeps.ray.cluster import (
     Capacity,
     capacity,
+    check_gpus,
     check_shared,
     connected,
     gpus_by_default,
@@ -69,6 +70,7 @@ class OnRay:
 
     def check(self, plan: Plan) -> None:
         """Raise `InvalidInput` for a plan that cannot run here, as far as is known before anything starts."""
+        check_gpus(plan)
         if not joins_a_cluster(self._address):
             capacity(plan, this_machine())
 
