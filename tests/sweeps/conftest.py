@@ -18,14 +18,17 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 @pytest.fixture(autouse=True)
 def undrawn(request, monkeypatch):
-    """Reports have the files of their figures, which take seconds to draw, empty unless the test is about them."""
+    """Reports have the files of their figures, which take seconds to draw, empty but for those that a test is about."""
+    mark, write = request.node.get_closest_marker("figures"), Picture.write
 
-    def leave_empty(picture: Picture, folder: Path) -> None:
+    def leave_others_empty(picture: Picture, folder: Path) -> None:
+        if mark and picture.name in mark.args:
+            return write(picture, folder)
         for kind in ("svg", "png"):
             (folder / f"{picture.name}.{kind}").touch()
 
-    if not request.node.get_closest_marker("figures"):
-        monkeypatch.setattr(Picture, "write", leave_empty)
+    if not mark or mark.args:
+        monkeypatch.setattr(Picture, "write", leave_others_empty)
 
 
 @pytest.fixture(scope="session")

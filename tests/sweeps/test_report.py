@@ -120,7 +120,7 @@ def test_the_page_opens_offline_and_holds_every_figure_and_table(run):
     assert "ire sweep digits --methods sgd,sgd-ire,sam-sgd --trials 6" in text
 
 
-@pytest.mark.figures
+@pytest.mark.figures("loss-curves", "parallel")
 def test_a_report_is_the_same_from_the_results_and_the_plan_alone(run, tmp_path):
     experiment = run(plan=FULL, slots=3, fails=("sgd-0003", "sgd-ire-0001"))
     alone = tmp_path / "alone"
@@ -204,12 +204,12 @@ def test_a_partial_sweep_says_what_is_missing(run, events):
     assert "Incomplete" in (experiment.folder / "report" / "report.md").read_text()
 
 
-@pytest.mark.figures
+@pytest.mark.figures("baseline-curve")
 def test_the_baseline_curve_is_drawn_where_no_other_method_has_a_confirm_run(run):
     plan = {"methods": ("sgd", "sgd-ire"), "trials": 3, "curve": (0.5, 2.0), "confirm_seeds": 2}
     experiment = run(plan=plan, fails=tuple(f"sgd-ire-{i:04d}" for i in range(3)))
     assert experiment.comparison.curve
-    assert (experiment.report().parent / "baseline-curve.svg").exists()
+    assert (experiment.report().parent / "baseline-curve.svg").stat().st_size > 1000
 
 
 def test_a_method_without_a_winner_is_shown_as_such(run):
@@ -317,7 +317,7 @@ def trained(tmp_path_factory):
     return open_experiment(folder)
 
 
-@pytest.mark.figures
+@pytest.mark.figures("flatness-along")
 def test_flatness_along_the_run_is_drawn_where_it_was_measured(trained):
     experiment = trained
     for row in experiment.comparison.rows:
@@ -325,7 +325,7 @@ def test_flatness_along_the_run_is_drawn_where_it_was_measured(trained):
             assert [r["step"] for r in run.reports if "hessian_trace" in r] == [16, 32, 48]
     page = write_report(experiment).read_text()
     assert "Flatness along the run" in page
-    assert (experiment.folder / "report" / "flatness-along.svg").is_file()
+    assert (experiment.folder / "report" / "flatness-along.svg").stat().st_size > 1000
 
 
 def test_the_report_says_whether_masks_mean_something(trained):
