@@ -220,7 +220,8 @@ class IRE(Saving):
         self._memory.steps += 1
         self._leftovers.forget()
         self._forget_spent()
-        self._spent = Spent(self.parameters(), watch=self._source.scores is None and self._refresh_due)
+        if self._source.scores is None:  # only then there is a curvature backward
+            self._spent = Spent(self.parameters(), watch=self._refresh_due)
         return loss  # pyright: ignore[reportUnknownVariableType]
 
     def zero_grad(self, set_to_none: bool = True) -> None:

@@ -147,12 +147,19 @@ def test_counters_are_read_once_and_again_only_if_somebody_else_has_touched_them
     monkeypatch.setattr(torch.Tensor, "__float__", lambda t: (reads.append(t), t.item())[1])
     states = [{"step": torch.tensor(4.0)}, {"step": torch.tensor(7.0)}, {}]
     counters = Counters(states)
-    assert counters.read()[0] == [4, 7, 0] and len(reads) == 2
+
+    def counts():
+        counters.look()
+        return [counters[i] for i in range(3)]
+
+    assert counts() == [4, 7, 0] and len(reads) == 2
     counters.add_one()
-    assert counters.read()[0] == [5, 8, 0] and len(reads) == 2
+    assert counts() == [5, 8, 0] and len(reads) == 2
     states[1]["step"] += 1  # the base took a step
-    assert counters.read()[0] == [5, 9, 0] and len(reads) == 3
-    assert states[0]["step"] == 5
+    assert counts() == [5, 9, 0] and len(reads) == 3
+    counters.add_one()
+    assert counts() == [6, 10, 0] and len(reads) == 3
+    assert states[0]["step"] == 6
 
 
 def test_a_state_that_was_loaded_or_a_parameter_that_moved_is_noticed():

@@ -73,8 +73,8 @@ class Spent:
     """
 
     def __init__(self, parameters: Sequence[Tensor], *, watch: bool) -> None:
-        gradients = [p.grad for p in parameters]
-        self._of_step = parameters, [None if g is None else weakref.ref(g) for g in gradients]
+        gradients = [None if (g := p.grad) is None else weakref.ref(g) for p in parameters]
+        self._of_step = parameters, gradients
         self._found: dict[int, tuple[Tensor, weakref.ref[Tensor]]] | None = None
         watched = [p for p, *_ in self._left.values() if p.requires_grad] if watch else []
         # torch has the type of register_hook in part

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from ire.optim.steps.arithmetic import Number, wide
 from ire.optim.steps.boost import Boost
 from ire.optim.steps.bundles import Bundle, GraphInput, bundled, compiled
+from ire.optim.steps.counters import count_one_more
 from ire.optim.steps.kernels import one_pass
 from ire.optim.steps.measured import go_on, step_and_boost
 from ire.optim.steps.rebuilt import boost_from_state
@@ -99,7 +100,7 @@ def _count(moves: Sequence[Movement]) -> None:
     states = [move.state for move in moves if "step" in move.state]
     tensors = [state["step"] for state in states if isinstance(state["step"], Tensor)]
     if tensors:
-        torch._foreach_add_(tensors, 1)
+        count_one_more(tensors)
     for state in states:
         if not isinstance(state["step"], Tensor):
             state["step"] += 1

@@ -6,10 +6,12 @@ and a table of addresses if a tensor has moved; no copy synchronises.
 The kernels are imported when used: not every machine has Triton.
 """
 
+from array import array
 from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.optim import Optimizer
 
 from ire.optim.steps.adam import Adam
@@ -25,38 +27,41 @@ class Launch:
     """The tensors of one device and one set of types: their table on the device, and its launch."""
 
     def __init__(self, rule: Rule, kinds: tuple[torch.dtype, ...], device: torch.device) -> None:
-        self._rule, self._kinds, self._device = rule, kinds, device
+        self._rule, self._device = rule, device
+        self._kinds = [triton_type(kind) for kind in kinds]
         self._lengths: list[int] = []
-        self._addresses: list[int] = []
         self._tiles: Tiles | None = None
-        self._table = self._numbers = torch.empty(0)
+        self._cells = self._table = self._numbers = torch.empty(0)
         self._is_aligned = False
 
-    def stage(self, lengths: list[int], addresses: list[int], numbers: list[Number]) -> None:
+    def stage(
+        self, lengths: list[int], table: "array[int]", numbers: list[Number], is_aligned: bool
+    ) -> None:
         """Set the tensors (`COLUMNS` a tensor, `NUMBERS` a row) of the next launch, without synchronising.
 
         If only numbers and addresses change, the device's memory is reused, so that a captured `launch` can be
         replayed.
         """
-        from ire.optim.steps.triton_kernels import BLOCK, COLUMNS
+        from ire.optim.steps.triton_kernels import BLOCK
 
-        if lengths != self._lengths:
+        if len(numbers) % 2:
+            numbers = [*numbers, 0.0]  # whole cells of 8 bytes
+        content = table[:]
+        content.frombytes(array("f", numbers).tobytes())
+        cells = torch.frombuffer(content, dtype=torch.int64)
+        if lengths != self._lengths or cells.numel() != self._cells.numel():
             self._tiles, self._lengths = tiles(tuple(lengths), BLOCK, self._device), lengths
-            self._table = torch.empty(len(addresses), dtype=torch.int64, device=self._device)
-            self._addresses = []
-        if addresses != self._addresses:
-            copy_ahead(self._table, addresses)
-            self._addresses = addresses.copy()
-            self._is_aligned = all(a % 16 == 0 for i, a in enumerate(addresses) if i % COLUMNS != COLUMNS - 1)
-        if len(numbers) != len(self._numbers):
-            self._numbers = torch.empty(len(numbers), dtype=torch.float32, device=self._device)
-        copy_ahead(self._numbers, numbers)
+            self._cells = torch.empty(cells.numel(), dtype=torch.int64, device=self._device)
+            self._table = self._cells[: len(table)]
+            self._numbers = self._cells[len(table) :].view(torch.float32)
+        copy_ahead(self._cells, cells)
+        self._is_aligned = is_aligned
 
     def launch(self, group: dict[str, Any]) -> None:
         """Step all tensors; `group` holds the options of SGD."""
         from ire.optim.steps.triton_kernels import BLOCK, adam_kernel, sgd_kernel  # pyright: ignore[reportUnknownVariableType] - Triton has no types
 
-        p, g, b = map(triton_type, self._kinds[:3])
+        p, g, b = self._kinds
         options = {"P": p, "G": g, "B": b, "ALIGNED": self._is_aligned, "BLOCK": BLOCK}
         kernel = adam_kernel if self._rule is Adam else sgd_kernel  # pyright: ignore[reportUnknownVariableType]
         if self._rule is not Adam:
@@ -89,23 +94,23 @@ class TritonStep:
             self._known = None
             self._otherwise.step(base, boosts)
             return
-        counts = known.take(boosts)
-        gradients = known.in_order()
-        where = [gradient.data_ptr() for gradient in gradients]
+        known.take(boosts)
+        addresses = known.addresses()
         is_alone = len(known.works) == 1
         for key, work in known.works.items():
-            work.table[1::6] = where if is_alone else [where[i] for i in work.places]
+            is_aligned = work.point_to(addresses if is_alone else [addresses[i] for i in work.places])
             numbers = [
                 number
                 for i in work.rows
                 for number in packed(
-                    self.rule.at(known.groups[i], counts[i] + 1, self.boost_weight_decay), known.kappas[i]
+                    self.rule.at(known.groups[i], known.counters[i] + 1, self.boost_weight_decay),
+                    known.kappas[i],
                 )
             ]
             launch = self._launches.get(key) or self._launches.setdefault(
                 key, Launch(self.rule, key[:3], key[3])
             )
-            launch.stage(work.lengths, work.table, numbers)
+            launch.stage(work.lengths, work.table, numbers, is_aligned)
             launch.launch(work.group)
         known.end()
 

@@ -55,13 +55,13 @@ def tiles(lengths: tuple[int, ...], block: int, device: torch.device) -> Tiles:
 
 def to_device(values: Sequence[float], dtype: torch.dtype, device: torch.device) -> Tensor:
     """Host numbers as a tensor on the device, copied without synchronising."""
-    tensor = torch.tensor(values, dtype=dtype)
+    tensor = torch.tensor(values, dtype=dtype, device="cpu")
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
-def copy_ahead(target: Tensor, values: Sequence[float | Tensor]) -> None:
-    """Overwrite a device tensor with host numbers, without synchronising."""
-    tensor = torch.tensor(values, dtype=target.dtype)
+def copy_ahead(target: Tensor, values: Sequence[float] | Tensor) -> None:
+    """Overwrite a device tensor with host numbers, which may change afterwards, without synchronising."""
+    tensor = values if isinstance(values, Tensor) else torch.tensor(values, dtype=target.dtype, device="cpu")
     target.copy_(tensor.pin_memory() if target.is_cuda else tensor, non_blocking=True)
 
 

@@ -8,6 +8,7 @@ tensor if `ranked_by` says so.
 import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
+from itertools import chain
 from typing import Any
 
 from torch import Tensor
@@ -15,7 +16,7 @@ from torch.optim import Optimizer
 
 from ire.optim.tensors.identity import same
 from ire.optim.wrapping.groups import COMPLEX, OF_GROUPS, check_group, check_own, of_group
-from ire.optim.wrapping.settings import ByName, Settings, kappa_at
+from ire.optim.wrapping.settings import ByName, Schedule, Settings, kappa_at
 
 _NUMBER = re.compile(r"(?:^|\.)\d+(?=\.|$)")
 
@@ -51,6 +52,9 @@ class Choices:
         self._own: dict[Tensor, tuple[Hashable, Mapping[str, Any]]] = {}
         self._looked_at: set[Tensor] = set()
         self._given: list[list[Any]] = []
+        self._looked_up: list[list[Any]] = []
+        """κ, γ and lr_max of each group, as of `_given` and `_looked_up_for`."""
+        self._looked_up_for: Settings | None = None
         self._groups: list[dict[str, Any]] = []
         self._of_groups: list[tuple[float, Any]] = []
         self._parameters: list[Tensor] = []
@@ -79,13 +83,17 @@ class Choices:
 
     def _look(self) -> None:
         """Check new options of groups, and look up the settings by name of new parameters."""
-        given = [[group.get(name) for name in OF_GROUPS] for group in self._base.param_groups]
-        if given != self._given:
-            for group in self._base.param_groups:
+        groups = self._base.param_groups
+        given = [[group.get(name) for name in OF_GROUPS] for group in groups]
+        if given != self._given or self.settings is not self._looked_up_for:
+            for group in groups:
                 check_group(group, self._base)
-            self._given = given
+            self._looked_up = [[self._of(group, name) for name in OF_GROUPS] for group in groups]
+            self._given, self._looked_up_for = given, self.settings
+        if not self._asks_names:
+            return
         parameters = [p for group in self._base.param_groups for p in group["params"]]
-        if not self._asks_names or self._looked_at.issuperset(parameters):
+        if self._looked_at.issuperset(parameters):
             return
         names = self.names()
         if not any(p in names for p in parameters):
@@ -112,8 +120,11 @@ class Choices:
             return []
         self._look()
         groups = self._base.param_groups
-        of_groups = [(self._scaled({}, g, step), self._of(g, "gamma")) for g in groups]
-        parameters = [p for group in groups for p in group["params"]]
+        of_groups = [
+            (_scaled(kappa, lr_max, group, step), gamma)
+            for group, (kappa, gamma, lr_max) in zip(groups, self._looked_up, strict=True)
+        ]
+        parameters = list(chain.from_iterable([group["params"] for group in groups]))
         is_old = of_groups == self._of_groups and not self._own
         if is_old and same(groups, self._groups) and same(parameters, self._parameters):
             return self._boosted
@@ -123,15 +134,11 @@ class Choices:
                 kappa, gamma = kappa_of_group, gamma_of_group
                 if p in self._own:
                     own = self._own[p][1]
-                    kappa, gamma = self._scaled(own, group, step), own.get("gamma", gamma)
+                    kappa, lr_max = (own.get(name, self._of(group, name)) for name in ("kappa", "lr_max"))
+                    kappa, gamma = _scaled(kappa, lr_max, group, step), own.get("gamma", gamma)
                 if kappa:
                     self._boosted.append((group, p, kappa, gamma))
         return self._boosted
-
-    def _scaled(self, own: Mapping[str, Any], group: dict[str, Any], step: int) -> float:
-        kappa = kappa_at(own.get("kappa", self._of(group, "kappa")), step)
-        lr_max = own.get("lr_max", self._of(group, "lr_max"))
-        return float(kappa if lr_max is None else kappa * float(group["lr"]) / lr_max)
 
     def ranked(self, step: int) -> Iterator[tuple[list[Tensor], float]]:
         """Parameters that are ranked together, and the γ of each such set; none whose κ is 0, or whose γ is 1."""
@@ -174,6 +181,12 @@ class Choices:
 
     def _of(self, group: dict[str, Any], name: str) -> Any:
         return of_group(group, name, getattr(self.settings, name), self._base)
+
+
+def _scaled(kappa: float | Schedule, lr_max: float | None, group: dict[str, Any], step: int) -> float:
+    """κ of a group in that step."""
+    now = kappa_at(kappa, step)
+    return float(now if lr_max is None else now * float(group["lr"]) / lr_max)
 
 
 def _names_of(named_parameters: Iterable[tuple[str, Tensor]] | None) -> dict[Tensor, str]:

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, cast
 
 from torch import Tensor
@@ -11,6 +11,8 @@ from torch.optim.optimizer import (
     _global_optimizer_post_hooks,  # pyright: ignore[reportPrivateUsage] - torch offers no public way to switch them off
     _global_optimizer_pre_hooks,  # pyright: ignore[reportPrivateUsage]
 )
+
+_HOOKS: tuple[dict[int, Any], ...] = (_global_optimizer_pre_hooks, _global_optimizer_post_hooks)
 
 
 class Wrapper(Optimizer):
@@ -123,17 +125,20 @@ class Wrapper(Optimizer):
         raise NotImplementedError
 
 
-@contextmanager
-def without_global_hooks() -> Generator[None, None, None]:
+def without_global_hooks() -> AbstractContextManager[None]:
     """Disable torch's global step hooks, which already see the wrapper's step, while its base steps."""
-    tables: list[dict[int, Any]] = [_global_optimizer_pre_hooks, _global_optimizer_post_hooks]
-    kept = [dict(table) for table in tables]
-    for table in tables:
+    return _without_hooks() if any(_HOOKS) else nullcontext()
+
+
+@contextmanager
+def _without_hooks() -> Generator[None, None, None]:
+    kept = [dict(table) for table in _HOOKS]
+    for table in _HOOKS:
         table.clear()
     try:
         yield
     finally:
-        for table, hooks in zip(tables, kept, strict=True):
+        for table, hooks in zip(_HOOKS, kept, strict=True):
             table.update(hooks)
 
 
