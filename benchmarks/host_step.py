@@ -4,8 +4,8 @@
 
 IRE's step in one launch and torch's fused AdamW step on tensors of 8 x 8, in turns, with launches replaced by nothing.
 Gradients alternate between two sets, as the allocator of a GPU may do. Prints the median over pairs of (IRE's step) /
-(torch's step) with quartiles, and the shortest of each. On a GPU, IRE then launches two copies and kernels, torch one for
-each few dozen tensors.
+(torch's step) in CPU time with quartiles, and the shortest of each. On a GPU, IRE then launches a copy and a kernel,
+torch a kernel for each few dozen tensors; both add 1 to the counters.
 """
 
 import argparse

@@ -25,7 +25,12 @@ from ire.optim.steps.boost import Boost
 from ire.optim.tensors.identity import same
 from ire.optim.tensors.typed import untraced
 from ire.optim.wrapping.bases import inside
-from ire.optim.wrapping.boostable import check_base, check_parameters, decoupled_decay
+from ire.optim.wrapping.boostable import (
+    check_base,
+    check_not_captured,
+    check_parameters,
+    decoupled_decay,
+)
 from ire.optim.wrapping.choices import Choices, Moving
 from ire.optim.wrapping.groups import check_group, keep_groups_settings
 from ire.optim.wrapping.memory import Memory
@@ -197,7 +202,9 @@ class IRE(Saving):
 
         Raises:
             ValueError: the mask is due and no curvature was given. Nothing has changed then.
+            RuntimeError: a CUDA graph captures the step. Nothing has changed then.
         """
+        check_not_captured(self._inner)
         if self.curvature_due:
             raise ValueError(
                 f"the mask is due at step {self.steps} (every {self.settings.interval} steps from step "

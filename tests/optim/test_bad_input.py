@@ -464,3 +464,17 @@ def test_sparse_gradients_are_refused():
     model(torch.tensor([1, 2])).sum().backward()
     with pytest.raises(ValueError, match="sparse"):
         optimizer.update_mask()
+
+
+def test_a_graph_that_captures_a_step_is_refused_before_anything_changes(monkeypatch):
+    p = torch.nn.Parameter(torch.ones(3))
+    optimizer = IRE(torch.optim.SGD([p], lr=0.1), kappa=1, gamma=0.5, curvature="random")
+    p.grad = torch.ones(3)
+    with monkeypatch.context() as on_gpu:
+        on_gpu.setattr(torch.Tensor, "is_cuda", True)
+        on_gpu.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+        with pytest.raises(RuntimeError, match="cannot capture .* call step.. outside of the graph"):
+            optimizer.step()
+    assert optimizer.steps == 0 and p.tolist() == [1, 1, 1]
+    optimizer.step()
+    assert optimizer.steps == 1

@@ -68,8 +68,8 @@ class Counters:
             self.objects[i] = self._states[i]["step"] = self._states[i]["step"] + 1
 
 
-def count_one_more(counters: Sequence[Tensor]) -> None:
-    """Add 1 to each. On the CPU a number would become a tensor once for each of them, which takes seven times as long."""
+def count_one_more(counters: list[Tensor]) -> None:
+    """Add 1 to each. On the CPU a number would become a tensor anew for each, which takes seven times as long."""
     if counters[0].is_cpu:
         torch._foreach_add_(counters, _ONE, alpha=1)
     else:

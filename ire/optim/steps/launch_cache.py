@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from itertools import chain
-from operator import attrgetter, or_
+from operator import attrgetter
 from types import NoneType
 from typing import Any
 
@@ -55,7 +55,7 @@ class Work:
     def point_to(self, gradients: Sequence[int]) -> bool:
         """Set the gradients' addresses; whether all addresses are multiples of 16."""
         self.table[1::6] = array("q", gradients)
-        return not reduce(or_, gradients, self.bits) & 15
+        return not reduce(int.__or__, gradients, self.bits) & 15
 
 
 class Known:
@@ -148,7 +148,7 @@ class Known:
                 for i, (p, b1, b2) in zip(work.places, work.addresses, strict=True)
             ]
             work.table = array("q", chain.from_iterable(cells))
-            work.bits = reduce(or_, (cell for row in cells for cell in row[:-1]), 0)
+            work.bits = reduce(int.__or__, (cell for row in cells for cell in row[:-1]), 0)
 
     def addresses(self) -> list[int]:
         """Of the gradients; those with another memory order than their parameter are copied."""

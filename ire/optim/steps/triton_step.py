@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.optim import Optimizer
 
 from ire.optim.steps.adam import Adam
@@ -34,9 +33,7 @@ class Launch:
         self._cells = self._table = self._numbers = torch.empty(0)
         self._is_aligned = False
 
-    def stage(
-        self, lengths: list[int], table: "array[int]", numbers: list[Number], is_aligned: bool
-    ) -> None:
+    def stage(self, lengths: list[int], table: "array[int]", numbers: list[Number], is_aligned: bool) -> None:
         """Set the tensors (`COLUMNS` a tensor, `NUMBERS` a row) of the next launch, without synchronising.
 
         If only numbers and addresses change, the device's memory is reused, so that a captured `launch` can be
@@ -47,7 +44,7 @@ class Launch:
         if len(numbers) % 2:
             numbers = [*numbers, 0.0]  # whole cells of 8 bytes
         content = table[:]
-        content.frombytes(array("f", numbers).tobytes())
+        content.frombytes(array("f", map(float, numbers)).tobytes())
         cells = torch.frombuffer(content, dtype=torch.int64)
         if lengths != self._lengths or cells.numel() != self._cells.numel():
             self._tiles, self._lengths = tiles(tuple(lengths), BLOCK, self._device), lengths

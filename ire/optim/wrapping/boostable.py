@@ -3,6 +3,7 @@
 import inspect
 from typing import Any
 
+import torch
 from torch import Tensor, optim
 from torch.optim import Optimizer
 
@@ -88,6 +89,20 @@ def decoupled_decay(group: dict[str, Any], base: Optimizer) -> float:
             f"{type(base).__name__} mixes it with the gradient. Use boost_weight_decay=True or weight_decay=0"
         )
     return float(group["lr"]) * float(group["weight_decay"])
+
+
+def check_not_captured(base: Optimizer) -> None:
+    """Check that no CUDA graph captures this step: its replays would neither count steps nor refresh the mask.
+
+    Raises:
+        RuntimeError: one does.
+    """
+    first = next((p for group in base.param_groups for p in group["params"]), None)
+    if first is not None and first.is_cuda and torch.cuda.is_current_stream_capturing():
+        raise RuntimeError(
+            "a CUDA graph cannot capture IRE's step, which counts steps and decides on the host; capture forward and "
+            "backward only, and call step() outside of the graph: for AdamW, Adam and SGD it is one launch"
+        )
 
 
 def _check_second_moment(base: Optimizer) -> None:
