@@ -473,7 +473,7 @@ def test_a_graph_that_captures_a_step_is_refused_before_anything_changes(monkeyp
     with monkeypatch.context() as on_gpu:
         on_gpu.setattr(torch.Tensor, "is_cuda", True)
         on_gpu.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
-        with pytest.raises(RuntimeError, match="cannot capture .* call step.. outside of the graph"):
+        with pytest.raises(RuntimeError, match=r"cannot capture .* call step\(\) outside of the graph"):
             optimizer.step()
     assert optimizer.steps == 0 and p.tolist() == [1, 1, 1]
     optimizer.step()
