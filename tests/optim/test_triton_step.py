@@ -11,6 +11,7 @@ from test_paths import BASES, adamw, run, set_gradients, sgd
 from ire import IRE
 from ire.optim.steps.boost import Boost
 from ire.optim.steps.counters import Counters
+from ire.optim.steps.launch_cache import Known
 from ire.optim.steps.measured import Measured
 from ire.optim.steps.native import Native
 from ire.optim.steps.paths import Paths
@@ -193,6 +194,34 @@ def test_no_gradient_is_kept_alive_behind_a_step():
     gone = weakref.ref(p.grad)
     optimizer.zero_grad()
     assert gone() is None
+
+
+def test_autograd_notices_that_a_step_has_written_parameters_and_state():
+    p = torch.nn.Parameter(torch.randn(9, 3, device=DEVICE))
+    optimizer = IRE(adamw([p]), kappa=3, gamma=0.6, curvature="random", interval=100)
+    in_one_launch(optimizer)
+    for step in range(2):
+        set_gradients([p], step)
+        optimizer.step()
+    state = optimizer.base.state[p]
+    written = p, state["exp_avg"], state["exp_avg_sq"]
+    before = [t._version for t in written]
+    loss = (p * p).sum()
+    loss.backward(retain_graph=True)
+    optimizer.step()
+    assert [t._version for t in written] == [version + 1 for version in before]
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
+def test_parameters_on_devices_of_two_kinds_are_measured():
+    ps = [torch.nn.Parameter(torch.ones(3, device=device)) for device in (DEVICE, "meta")]
+    base = torch.optim.SGD(ps, lr=0.1)
+    for p in ps:
+        p.grad = torch.ones_like(p)
+    assert not Known(base_rule(base), base).fits
+    ps[1].grad = None
+    assert Known(base_rule(base), base).fits
 
 
 @pytest.mark.parametrize("changed", ["kappa", "mask", "gradient", "memory", "lr", "group"])

@@ -74,10 +74,13 @@ class Known:
         self.gradients = [p.grad for p in self.parameters]
         states: list[dict[str, Any]] = [base.state.get(p) or {} for p in self.parameters]
         buffers = [rule.buffers(state, group) for state, group in zip(states, self.groups, strict=True)]
-        self.fits = all(map(_fits, self.parameters, self.gradients, buffers))
+        self.fits = len({p.device.type for p in self.parameters}) <= 1 and all(
+            map(_fits, self.parameters, self.gradients, buffers)
+        )
         """Whether the kernels can take all of them."""
         if not self.fits:
             return
+        self._written = [*self.parameters, *chain.from_iterable(filter(None, buffers))]
         self.counters = Counters(states)
         self._columns = self._of_parameters()
         self._gradient_columns = self._of_gradients(self.gradients)
@@ -161,8 +164,9 @@ class Known:
         return list(map(_ADDRESS, self.gradients))
 
     def end(self) -> None:
-        """Count one more step in the base's counters, and release the gradients."""
+        """Count one more step in the base's counters and in the versions of what was written; release the gradients."""
         self.gradients = []
+        torch.autograd.graph.increment_version(self._written)
         self.counters.add_one()
         if self.counters.has_numbers:
             self._remember_values()
