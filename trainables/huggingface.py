@@ -95,6 +95,11 @@ class TrialCallback(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
+        if args.load_best_model_at_end:
+            raise InvalidInput(
+                "load_best_model_at_end=True: a trial is judged at its last step and ends there, so the best model "
+                "would never be loaded; leave it out"
+            )
         if self._kept is None:
             return
         if args.save_only_model:

@@ -61,7 +61,8 @@ class TrialCallback(Callback):
     """Validates and reports where a report is due, and ends the training when the trial has ended.
 
     What the module logs as `val_...` and `train_loss` is reported. The end of the trial leaves `trainer.fit` as an
-    exception, which ends the training function.
+    exception, which ends the training function. A step is a batch after which an optimizer has stepped, one or several
+    (manual optimization); Lightning's own counter adds up the steps of all optimizers.
     """
 
     def __init__(self, trial: Trial, *, loss: str = "val_loss", checkpoint: bool = False) -> None:
@@ -74,6 +75,9 @@ class TrialCallback(Callback):
         self._kept = KeptFiles(trial) if checkpoint else None
         self._epoch_began: Mapping[str, Any] | None = None
         """The random generators from which the order of this epoch was drawn."""
+        self._steps = trial.first_step
+        self._counted = 0
+        """Lightning's count of optimizer steps at the last of `_steps`."""
 
     @property
     def resume_from(self) -> str | None:
@@ -89,7 +93,7 @@ class TrialCallback(Callback):
                 f"lightning {lightning.__version__} decides elsewhere when it validates; trainables.lightning "
                 "knows 2.5 and 2.6"
             )
-        loop._should_check_val_fx = lambda data_fetcher: self._is_due(trainer)  # pyright: ignore[reportPrivateUsage] - Lightning has no other
+        loop._should_check_val_fx = lambda data_fetcher: self._is_due()  # pyright: ignore[reportPrivateUsage] - Lightning has no other
         trainer.check_val_every_n_epoch = None
 
     def on_fit_start(self, trainer: "lightning.Trainer", pl_module: "lightning.LightningModule") -> None:
@@ -98,6 +102,10 @@ class TrialCallback(Callback):
                 "TrialCallback(checkpoint=True): pass the checkpoint on, as in "
                 "trainer.fit(..., ckpt_path=callback.resume_from)"
             )
+        if not pl_module.automatic_optimization:
+            trainer.fit_loop.epoch_loop.max_steps = (
+                -1
+            )  # in steps of all optimizers; `should_stop` ends the training
         self._epoch_began = generators()
         self._on_interrupt = signal.getsignal(signal.SIGINT)
 
@@ -111,6 +119,7 @@ class TrialCallback(Callback):
             raise exception
 
     def on_train_start(self, trainer: "lightning.Trainer", pl_module: "lightning.LightningModule") -> None:
+        self._counted = trainer.global_step
         if self._kept is None:
             return
         combined = trainer.fit_loop._combined_loader  # pyright: ignore[reportPrivateUsage] - Lightning has no other
@@ -143,9 +152,8 @@ class TrialCallback(Callback):
         if trainer.current_epoch > 0:  # the first epoch's order is already drawn
             self._epoch_began = generators()
 
-    def _is_due(self, trainer: "lightning.Trainer") -> bool:
-        step = trainer.global_step
-        return bool(step) and step > self._trial.reported and self._trial.due(step)
+    def _is_due(self) -> bool:
+        return self._steps > self._trial.reported and self._trial.due(self._steps)
 
     def on_train_batch_end(
         self,
@@ -155,24 +163,29 @@ class TrialCallback(Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        if trainer.global_step > self._trial.step:
-            self._trial.due(trainer.global_step)  # a step has been taken
+        if trainer.global_step > self._counted:
+            self._counted = trainer.global_step
+            self._steps += 1
+            self._trial.due(self._steps)
+            trainer.should_stop |= self._steps == self._trial.horizon
 
     def on_validation_end(self, trainer: "lightning.Trainer", pl_module: "lightning.LightningModule") -> None:
-        if not self._is_due(trainer):  # the script's own validation
+        if not self._is_due():  # the script's own validation
             return
         found = {name: value.item() for name, value in trainer.callback_metrics.items() if value.numel() == 1}
         if self._loss not in found:
+            names = ", ".join(sorted(name for name in found if not name.startswith("train_"))) or "nothing"
             raise InvalidInput(
-                f"step {trainer.global_step} was validated, but no {self._loss} was logged: call "
-                f"self.log({self._loss!r}, ...) in validation_step, or name it with TrialCallback(trial, loss=...)"
+                f"step {self._steps} was validated, but no {self._loss} was logged: call "
+                f"self.log({self._loss!r}, ...) in validation_step, or name another one, as in "
+                f"TrialCallback(trial, loss=...); logged: {names}"
             )
         train = found.get("train_loss", found.get("train_loss_step"))
         further = {
             name: value for name, value in found.items() if name.startswith("val_") and name != self._loss
         }
         further.pop("val_loss", None)
-        self._trial.report(trainer.global_step, train_loss=train, val_loss=found[self._loss], **further)
+        self._trial.report(self._steps, train_loss=train, val_loss=found[self._loss], **further)
         if self._kept is not None and self._trial.save_due():
             with tempfile.TemporaryDirectory(prefix="ire-lightning-") as folder:
                 trainer.save_checkpoint(Path(folder) / FILE, weights_only=False)

@@ -180,6 +180,69 @@ def test_accumulated_gradients_are_one_step():
     assert [report["gradient_evaluations"] for report in reports] == [3, 4, 6, 7]
 
 
+def adversaries(*, checkpoint=False):
+    """Manual optimization of two optimizers, one of which steps twice in every other batch."""
+    lightning = pytest.importorskip("lightning")
+    from trainables.lightning import TrialCallback, trainer_arguments
+
+    class Module(lightning.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.automatic_optimization = False
+            self.one, self.other = Network(), Network()
+
+        def training_step(self, batch, index):
+            for _ in range(1 + index % 2):
+                loss = self.one(*batch)["loss"]
+                self._step(self.optimizers()[0], loss)
+            self._step(self.optimizers()[1], self.other(*batch)["loss"])
+            self.log("train_loss", loss)
+
+        def _step(self, optimizer, loss):
+            optimizer.zero_grad()
+            self.manual_backward(loss)
+            optimizer.step()
+
+        def validation_step(self, batch, index):
+            self.log("val_loss", self.one(*batch)["loss"] + self.other(*batch)["loss"])
+            self.log("val_accuracy", 0.0)
+
+        def configure_optimizers(self):
+            return [torch.optim.AdamW(network.parameters()) for network in (self.one, self.other)]
+
+    def train(trial):
+        torch.manual_seed(trial.seed)
+        callback = TrialCallback(trial, checkpoint=checkpoint)
+        trainer = lightning.Trainer(**trainer_arguments(trial), callbacks=[callback])
+        loaders = [DataLoader(rows(24), batch_size=4, shuffle=True), DataLoader(rows(24), batch_size=24)]
+        trainer.fit(Module(), *loaders, ckpt_path=callback.resume_from)
+        assert trial.status is None or trial.step == trial.horizon
+
+    return train
+
+
+def test_the_optimizers_of_a_lightning_module_step_together_and_continue_together(tmp_path):
+    whole, status = run(adversaries())
+    assert status == FINISHED
+    assert [report["step"] for report in whole] == [3, 4, 6, 7]
+    run(adversaries(checkpoint=True), stop_at=6, checkpoint=tmp_path)
+    again, _ = run(adversaries(checkpoint=True), checkpoint=tmp_path)
+    assert losses(again) == losses(whole)
+
+
+def test_the_probe_ends_a_lightning_module_with_two_optimizers_at_its_horizon():
+    steps = []
+    function = as_function(adversaries())
+    spec = TrialSpec(task="a.py:train", method="a", settings={}, seed=3, horizon=4, eval_interval=3)
+
+    def take(report, trial):
+        steps.append(report["step"])
+        return True
+
+    assert run_function(spec, take, function=function, softly=True) == FINISHED
+    assert steps == [3, 4]
+
+
 def test_one_of_several_evaluation_sets_is_the_one_that_is_judged():
     def two(data):
         return {"easy": data[:12], "hard": data[12:]}
@@ -199,7 +262,7 @@ def test_an_evaluation_without_the_loss_is_one_clear_line():
 
     with pytest.raises(InvalidInput, match="without eval_loss: give the Trainer an eval_dataset"):
         run(hugging_face(two))
-    with pytest.raises(InvalidInput, match="no val_loss was logged"):
+    with pytest.raises(InvalidInput, match=r"no val_loss was logged: .*; logged: val_accuracy, val_error$"):
         run(lightning_trainer(logged="val_error"))
 
 
@@ -256,6 +319,11 @@ def test_checkpoints_of_the_scripts_own_stay_where_it_keeps_them(tmp_path):
 def test_a_checkpoint_without_the_optimizer_is_refused(tmp_path):
     with pytest.raises(InvalidInput, match="save_only_model leaves out the optimizer"):
         run(hugging_face(own={"save_only_model": True}, checkpoint=True), checkpoint=tmp_path)
+
+
+def test_a_best_model_that_would_never_be_loaded_is_refused():
+    with pytest.raises(InvalidInput, match="load_best_model_at_end=True: a trial is judged at its last step"):
+        run(hugging_face(own={"load_best_model_at_end": True}))
 
 
 def test_an_order_that_no_checkpoint_keeps_is_refused(tmp_path):
