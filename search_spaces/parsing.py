@@ -63,6 +63,11 @@ def parse_space(text: str, *, task: str, source: str) -> Space:
     arms = read_arms(table["arms"], source=source) if "arms" in table else {}
     if arms:
         table = _of_arms(table, horizon, source=source)
+    elif "search" not in table:
+        raise InvalidInput(
+            f"{source} has neither [arms.NAME], the arms of a training function (docs/bring-your-own.md), nor [search] "
+            "and tables of methods, as for a task (docs/spaces.md)"
+        )
     epoch_steps = whole_number(table, "epoch_steps", source=source) if "epoch_steps" in table else None
     overrides: dict[str, dict[str, Dimension]] = {}
     for name, entries in table_at(table, "methods", source).items():

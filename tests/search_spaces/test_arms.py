@@ -39,6 +39,11 @@ def test_an_arm_has_settings_of_any_kind():
     assert space.published(mine) == {"lr": 1e-3, "pooling": "mean", "norm": True, "layers": 4}
 
 
+def test_a_space_with_nothing_to_compare_says_what_is_missing():
+    with pytest.raises(InvalidInput, match=r"train.toml has neither \[arms.NAME\].*nor \[search\]"):
+        parse("horizon = 10\neval_interval = 2\n")
+
+
 def test_the_arms_are_the_methods_and_their_role_makes_the_yardstick():
     assert parse().methods == ("baseline", "mine")
     assert parse().baselines == ("baseline",)
