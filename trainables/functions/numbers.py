@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch.distributed as dist
 from torch import Tensor
 
 from ire.invalid_input import InvalidInput
+from ire.trial.metric import TEST, VALIDATION
 from ire.trial.report import RESULT_KEYS
 
 Numbers = dict[str, float | None]
@@ -31,7 +32,7 @@ def check_metric(name: str, *, call: str) -> None:
         )
     if not name or not name.isprintable():
         raise InvalidInput(f"{call}: {name!r} is not a valid name of a metric: use printable characters")
-    if name.startswith("test_"):
+    if name.startswith(TEST):
         raise InvalidInput(
             f"{call}: {name!r}: the test split is evaluated only at the end; register a function instead: "
             "trial.test_metrics(function)"
@@ -46,6 +47,17 @@ def check_compared(values: Mapping[str, Any], metric: str, step: int) -> None:
             f"trial.report({step}) without {metric}, {what}: pass it each time, as in "
             f"trial.report(step, train_loss=..., {metric}=...)"
         )
+
+
+def test_values(found: object, metric: str) -> dict[str, Any]:
+    """The metrics of the test split by the names of the records; `InvalidInput` if the compared one is not there."""
+    needed = metric.removeprefix(VALIDATION)
+    if not isinstance(found, Mapping) or needed not in found:
+        raise InvalidInput(
+            f"trial.test_metrics: the function returned {found!r}: must be a dictionary with {needed!r}, by which "
+            f"winners are judged, as in {{{needed!r}: ...}}"
+        )
+    return {f"{TEST}{name}": value for name, value in cast(Mapping[str, Any], found).items()}
 
 
 def number(name: str, value: Any) -> float | None:

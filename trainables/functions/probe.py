@@ -4,8 +4,10 @@ A task is checked more thoroughly, since its batches are available one by one (`
 """
 
 import contextlib
+import tempfile
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
@@ -35,6 +37,8 @@ class Probed:
     """Whether it registers a function that evaluates the test split."""
     overruns: bool
     """Whether it continues past its horizon."""
+    drifts: tuple[str, ...] = ()
+    """The arms that continue from their saved state with other losses than without an interruption."""
 
 
 def probe(
@@ -42,24 +46,40 @@ def probe(
 ) -> Probed:
     """Run the trials of `specs`: the first arm, the same again, then with another seed, then every other arm.
 
-    With `in_group` each runs in a process group of one worker. Exceptions of the function are raised again; raises
-    `InvalidInput` with the arm if the function breaks the rules of a trial.
+    Each arm that saves a state also continues from it. With `in_group` each runs in a process group of one worker.
+    Exceptions of the function are raised again; raises `InvalidInput` with the arm if the function breaks the rules
+    of a trial.
     """
     device = torch.device(device)
-    with _group(in_group):
-        found = [_run(function, spec, device) for spec in specs]
     metric = specs[0].metric
+    drifts: list[str] = []
+    with _group(in_group):
+        found: list[Trial] = []
+        for number, spec in enumerate(specs):
+            if number in (1, 2):
+                found.append(_run(function, spec, device))
+                continue
+            with tempfile.TemporaryDirectory(prefix="ire-probe-") as folder:
+                found.append(_run(function, spec, device, checkpoint=folder))
+                if any(Path(folder).iterdir()):  # it has saved a state
+                    continued = _run(function, spec, device, checkpoint=folder)
+                    if not _equal(found[-1].reports, continued.reports, device, metric):
+                        drifts.append(spec.method)
     first, again, other = (trial.reports for trial in found[:3])
+    paired = _equal(first, again, device, metric)
     return Probed(
-        paired=_equal(first, again, device, metric),
+        paired=paired,
         seeded=not _equal(first, other, device, metric),
         tests=all(trial.can_test for trial in found),
         overruns=any(trial.overran for trial in found),
+        drifts=tuple(drifts) if paired else (),  # otherwise two trials never have equal losses
     )
 
 
-def _run(function: TrainingFunction, spec: TrialSpec, device: torch.device) -> Trial:
-    """Run one trial; returns it after its end."""
+def _run(
+    function: TrainingFunction, spec: TrialSpec, device: torch.device, *, checkpoint: str | None = None
+) -> Trial:
+    """Run one trial, from `checkpoint` if there is one; returns it after its end."""
     trials: list[Trial] = []
 
     def take(_: Report, trial: Trial) -> bool:
@@ -67,15 +87,29 @@ def _run(function: TrainingFunction, spec: TrialSpec, device: torch.device) -> T
         return True
 
     try:
-        run_function(spec, take, function=function, device=device, softly=True)
+        run_function(
+            spec,
+            take,
+            function=function,
+            device=device,
+            softly=True,
+            checkpoint=checkpoint,
+            checkpoint_seconds=0.0,
+            on_trouble=lambda _: None,  # a state that finds no room is not tried
+        )
     except InvalidInput as error:
-        raise InvalidInput(
-            f"{function.name}, tried for {spec.horizon} steps as {spec.method!r}: {error}"
-        ) from error
+        raise InvalidInput(f"{function.name}, {_tried(spec, trials)}: {error}") from error
     except Exception as error:
-        error.add_note(f"{function.name} was tried for {spec.horizon} steps as {spec.method!r}")
+        error.add_note(f"{function.name} was {_tried(spec, trials)}")
         raise
     return trials[-1]
+
+
+def _tried(spec: TrialSpec, trials: Sequence[Trial]) -> str:
+    """What a probe did when an error came, in words."""
+    if trials and trials[0].first_step:
+        return f"continued from the state that it saved at step {trials[0].first_step} as {spec.method!r}"
+    return f"tried for {spec.horizon} steps as {spec.method!r}"
 
 
 def _equal(one: Sequence[Report], other: Sequence[Report], device: torch.device, metric: str) -> bool:

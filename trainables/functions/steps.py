@@ -47,5 +47,5 @@ def check_over(name: str, spec: TrialSpec, *, reported: int) -> None:
     at = f"its last report was at step {reported}" if reported else "it never reported"
     raise InvalidInput(
         f"{name} returned before its trial was over: the horizon is {spec.horizon} steps, but {at}; report at every "
-        "step for which trial.due(step) is true, up to trial.horizon"
+        "step for which trial.due(step) is true, up to trial.horizon, and leave out early stopping of its own"
     )

@@ -25,7 +25,14 @@ from ire.methods.own_arm import OPTIMIZER, optimizer_of, own_arm
 from ire.trial.report import FlatFraction, Report
 from ire.trial.spec import TrialSpec
 from trainables.functions.given import Given
-from trainables.functions.numbers import check_compared, check_metric, finite, mean_over_workers, number
+from trainables.functions.numbers import (
+    check_compared,
+    check_metric,
+    finite,
+    mean_over_workers,
+    number,
+    test_values,
+)
 from trainables.functions.saved_state import SavedState
 from trainables.functions.saving import Saver
 from trainables.functions.scheduled import scheduled_optimizer
@@ -173,7 +180,7 @@ class Trial(Given):
         values = {"train_loss": train_loss, "val_loss": val_loss, **metrics}
         values |= self._progress.means()
         if self.spec.test and step == self.horizon and self._test is not None:
-            values |= {f"test_{name}": value for name, value in self._test().items()}
+            values |= test_values(self._test(), self.spec.metric)
         numbers = {name: number(name, value) for name, value in values.items()}
         numbers = mean_over_workers(numbers, rank=self.rank, world_size=self.world_size)
         self._state.reported(self.world_size)
@@ -217,6 +224,10 @@ class Trial(Given):
 
         It returns metrics by name, including `loss`, which are reported as `test_loss` and so on.
         """
+        if not callable(function):
+            raise InvalidInput(
+                f"trial.test_metrics takes a function, not {function!r}: trial.test_metrics(lambda: {{'loss': ...}})"
+            )
         self._test = function
 
     @property

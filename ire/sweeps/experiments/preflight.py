@@ -88,6 +88,12 @@ def with_probe(plan: Plan, console: Console, probed: Probed) -> Plan:
             "it continues past its horizon, where its trials end: end its loop at trial.horizon, and let its schedules "
             "span that many steps, since a sweep also runs other horizons"
         )
+    if probed.drifts:
+        findings.append(
+            f"warning: an interruption would change the results of {' and '.join(probed.drifts)}: a trial that "
+            "continued from its saved state had other losses; save and load all that decides the next step (model, "
+            "optimizer, schedule, scaler), read trial.saved last, and take up the batches at trial.first_step"
+        )
     if not probed.tests:
         findings.append(
             "it has no test split, so winners are judged on the validation split by which they were chosen; "

@@ -72,6 +72,76 @@ def test_a_state_that_is_saved_behind_the_last_report_is_no_step_past_the_horizo
     assert not probed(train).overruns
 
 
+def descending(*, saves, restores=True, skips=True):
+    """A loop with momentum that saves the named values of its state, and continues from them."""
+
+    def train(trial):
+        found = {"weight": torch.ones(()), "velocity": torch.zeros(())}
+        rows = itertools.count(trial.first_step if skips else 0)
+        if trial.saved is not None and restores:
+            found |= trial.saved
+        for step, row in zip(range(trial.first_step, trial.horizon), rows, strict=False):
+            noise = torch.rand(()) + row
+            found["velocity"] = 0.9 * found["velocity"] - 0.01 * noise * found["weight"]
+            found["weight"] = found["weight"] + found["velocity"]
+            if trial.due(step + 1):
+                trial.report(step + 1, val_loss=found["weight"])
+                trial.save({name: found[name] for name in saves})
+
+    return train
+
+
+@pytest.mark.parametrize(
+    ("options", "drifts"),
+    [
+        ({"saves": ("weight", "velocity")}, ()),
+        ({"saves": ("weight",)}, ("baseline", "mine")),
+        ({"saves": ("weight", "velocity"), "restores": False}, ("baseline", "mine")),
+        ({"saves": ("weight", "velocity"), "skips": False}, ("baseline", "mine")),
+    ],
+    ids=["all", "no optimizer", "not loaded", "the first batches again"],
+)
+def test_it_finds_the_arms_that_do_not_continue_exactly_from_what_they_saved(options, drifts):
+    assert probed(descending(**options)).drifts == drifts
+
+
+def test_an_unseeded_function_is_not_blamed_for_what_it_saves():
+    found = probed(descending_unseeded)
+    assert not found.paired and not found.drifts
+
+
+def descending_unseeded(trial):
+    torch.manual_seed(next(calls))
+    descending(saves=("weight", "velocity"))(trial)
+
+
+def test_a_state_that_no_checkpoint_can_hold_is_found_before_the_sweep():
+    def train(trial):
+        for step in range(1, trial.horizon + 1):
+            if trial.due(step):
+                trial.report(step, val_loss=1.0)
+                trial.save({"optimizer": object()})
+
+    with pytest.raises(
+        InvalidInput, match=r"tried for 4 steps as 'baseline': trial.save: state\['optimizer'\] is a"
+    ):
+        probed(train)
+
+
+def test_a_state_that_the_function_cannot_load_is_found_before_the_sweep():
+    def train(trial):
+        if trial.saved is not None:
+            torch.nn.Linear(2, 2).load_state_dict(trial.saved)
+        for step in range(trial.first_step + 1, trial.horizon + 1):
+            if trial.due(step):
+                trial.report(step, val_loss=1.0)
+                trial.save(torch.nn.Linear(3, 3).state_dict())
+
+    with pytest.raises(RuntimeError, match="size mismatch") as found:
+        probed(train)
+    assert "continued from the state that it saved at step 3 as 'baseline'" in found.value.__notes__[0]
+
+
 def test_a_metric_other_than_the_loss_is_compared_too():
     def train(trial):
         for step in range(1, trial.horizon + 1):
@@ -97,6 +167,24 @@ def test_it_finds_whether_the_test_split_can_be_evaluated_and_evaluates_it_once(
     looked = []
     assert probed(train).tests
     assert looked == ["baseline"]
+
+
+@pytest.mark.parametrize(
+    ("tested", "message"),
+    [
+        (0.5, "takes a function, not 0.5"),
+        (lambda: 0.5, "returned 0.5: must be a dictionary with 'loss'"),
+        (lambda: {"accuracy": 0.5}, "returned {'accuracy': 0.5}: must be a dictionary with 'loss'"),
+    ],
+    ids=["called", "a number", "another metric"],
+)
+def test_a_test_split_without_the_compared_metric_is_one_clear_line(tested, message):
+    def train(trial):
+        trial.test_metrics(tested)
+        loop(lambda _: torch.rand(()))(trial)
+
+    with pytest.raises(InvalidInput, match=message):
+        probed(train)
 
 
 def forgetful(trial):
