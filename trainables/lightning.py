@@ -103,9 +103,8 @@ class TrialCallback(Callback):
                 "trainer.fit(..., ckpt_path=callback.resume_from)"
             )
         if not pl_module.automatic_optimization:
-            trainer.fit_loop.epoch_loop.max_steps = (
-                -1
-            )  # in steps of all optimizers; `should_stop` ends the training
+            # It is in steps of all optimizers; `should_stop` ends the training.
+            trainer.fit_loop.epoch_loop.max_steps = -1
         self._epoch_began = generators()
         self._on_interrupt = signal.getsignal(signal.SIGINT)
 
