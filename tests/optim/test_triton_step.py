@@ -157,9 +157,9 @@ def test_counters_are_read_once_and_again_only_if_somebody_else_has_touched_them
     counters.add_one()
     assert counts() == [5, 8, 0] and len(reads) == 2
     states[1]["step"] += 1  # the base took a step
-    assert counts() == [5, 9, 0] and len(reads) == 3
+    assert counts() == [5, 9, 0] and len(reads) == 4
     counters.add_one()
-    assert counts() == [6, 10, 0] and len(reads) == 3
+    assert counts() == [6, 10, 0] and len(reads) == 4
     assert states[0]["step"] == 6
 
 
