@@ -35,7 +35,7 @@ TRAIN = "RAY_TRAIN_V2_ENABLED"
 
 def lacking() -> list[str]:
     """The consequence of each feature that this release of Ray lacks, one line each."""
-    from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+    from ray.train.torch import TorchTrainer
 
     found: list[str] = []
     if _constants() is None:
@@ -44,7 +44,7 @@ def lacking() -> list[str]:
         found.append("the death of a local cluster may go unnoticed")
     if _state() is None:
         found.append("the resources of a gang whose controller has died stay occupied until the sweep ends")
-    if not hasattr(DataParallelTrainer, CALLBACKS) and _has_cleaner():
+    if not hasattr(TorchTrainer, CALLBACKS) and _has_cleaner():
         found.append("with a second cluster on this machine Ray may end gangs that are alive")
     if _has_tokens() and not hasattr(_raylet(), LOADER):
         found.append("the first token of a process stays in force")
@@ -186,7 +186,7 @@ def keep_idle_actors(controller: Any, resources: Any, more: int) -> None:
 
 
 def without_cleaner(trainer: type) -> type:
-    """A trainer that never loses its placement group to Ray's own cleaner, and starts no process for datasets;
+    """A TorchTrainer that never loses its placement group to Ray's own cleaner, and starts no process for datasets;
     without: as Ray does.
 
     The cleaner checks that the controller is alive, but it asks the cluster that the environment names, or the last

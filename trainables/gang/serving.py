@@ -9,7 +9,6 @@ from typing import Any
 
 import ray
 import ray.train
-import torch
 import torch.distributed as dist
 from ray import cloudpickle
 from ray.train.torch import get_device
@@ -42,8 +41,6 @@ def _serve(mailbox: Any, import_path: list[str]) -> None:
     context = ray.train.get_context()
     rank, world_size = context.get_world_rank(), context.get_world_size()
     device = get_device()
-    if device.type == "cuda":
-        torch.cuda.set_device(device)  # of this thread
     tasks: dict[str, Task | TrainingFunction] = {}
     finished = 0
     while True:

@@ -1,7 +1,7 @@
-"""A long-lived worker group of Ray Train that trains one Tune trial after another.
+"""A long-lived TorchTrainer worker group that trains one Tune trial after another.
 
 A TorchTrainer per trial starts six processes and polls every two seconds: tens of seconds around a second of
-training. Here the trial's actor is reused by Tune (`reuse_actors=True`), and the trainer inside it runs
+training. Here the trial's actor is reused by Tune (`reuse_actors=True`), and the TorchTrainer inside it runs
 one function that takes jobs from a mailbox until the mailbox closes. Workers, process group, CUDA context and
 loaded data stay warm; a new trial costs a message.
 """
@@ -17,7 +17,7 @@ from typing import Any, cast
 import ray
 import ray.train
 from ray import PlacementGroupID
-from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+from ray.train.torch import TorchConfig, TorchTrainer
 from ray.tune import Trainable
 from ray.util.placement_group import PlacementGroup
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -25,7 +25,6 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from ire.trial.message import Message, Trouble
 from trainables.gang.job import Config, Gang
 from trainables.gang.mailbox import Mailbox
-from trainables.gang.process_group import ProcessGroup
 from trainables.gang.ray_internals import abandoned_placement_groups, without_cleaner
 from trainables.gang.shares import share
 from trainables.gang.watchdog import Watchdog
@@ -167,7 +166,7 @@ class GangTrainable(Trainable):
         resources: dict[str, float] = {"CPU": gang["cpus_per_worker"]}
         if gang["gpus_per_worker"]:
             resources["GPU"] = share(gang["gpus_per_worker"])
-        trainer = without_cleaner(DataParallelTrainer)(
+        trainer = without_cleaner(TorchTrainer)(
             serve,
             train_loop_config={
                 "mailbox": self._mailbox,
@@ -176,7 +175,7 @@ class GangTrainable(Trainable):
                 "function": self._function,
                 "data_dir": gang["data_dir"],
             },
-            backend_config=ProcessGroup("nccl" if gang["gpus_per_worker"] else "gloo"),
+            torch_config=TorchConfig(backend="nccl" if gang["gpus_per_worker"] else "gloo"),
             scaling_config=ray.train.ScalingConfig(
                 num_workers=gang["workers"],
                 use_gpu=bool(gang["gpus_per_worker"]),
@@ -201,7 +200,7 @@ def _answer(reference: Any) -> Any:
 
 
 def serve(config: dict[str, Any]) -> None:
-    """The trainer's function in every worker: take and train one job after another until the mailbox closes."""
+    """The TorchTrainer's function in every worker: take and train one job after another until the mailbox closes."""
     from trainables.gang.serving import serve_jobs  # seconds that Ray's own processes need not spend
 
     serve_jobs(config)

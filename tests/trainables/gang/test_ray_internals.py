@@ -94,7 +94,7 @@ def test_what_a_release_lacks_is_named_and_changes_nothing_else(owner, names, li
 def test_a_trainer_without_the_hook_for_callbacks_stays_as_it_is(monkeypatch):
     trainer = type("Trainer", (), {})
     assert without_cleaner(trainer) is trainer
-    monkeypatch.setattr("ray.train.v2.api.data_parallel_trainer.DataParallelTrainer", trainer)
+    monkeypatch.setattr("ray.train.torch.TorchTrainer", trainer)
     monkeypatch.setattr(ray_internals, "_has_cleaner", lambda: True)
     (told,) = lacking()
     assert "Ray may end gangs that are alive" in told
