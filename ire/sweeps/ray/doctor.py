@@ -110,9 +110,7 @@ def _gpu(number: int) -> tuple[str, str | None]:
     try:
         torch.ones(2, device=f"cuda:{number}").sum().item()
         free, total = cuda.mem_get_info(number)
-    except (
-        RuntimeError
-    ) as error:  # occupied by another process in exclusive mode, full, broken, too new or too old
+    except RuntimeError as error:  # in exclusive mode, full, broken, or not for this build of torch
         why = str(error).strip().splitlines()[0]
         return text, f"GPU {number} cannot be used ({why}); `nvidia-smi` shows who uses it, and in which mode"
     return f"{text}, {free / 2**30:.0f} free" if free < MOSTLY_FREE * total else text, None
