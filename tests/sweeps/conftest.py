@@ -31,6 +31,14 @@ def undrawn(request, monkeypatch):
         monkeypatch.setattr(Picture, "write", leave_others_empty)
 
 
+@pytest.fixture(autouse=True)
+def on_no_cluster(request, monkeypatch):
+    """A test that uses no Ray is not on the cluster that earlier tests have joined in the same process."""
+    ray = sys.modules.get("ray")
+    if ray is not None and not request.node.get_closest_marker("ray") and ray.is_initialized():
+        monkeypatch.setattr(ray, "is_initialized", lambda: False)
+
+
 @pytest.fixture(scope="session")
 def s3():
     """The URI of an empty bucket of a local server that speaks S3, in a process of its own."""

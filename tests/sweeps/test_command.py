@@ -13,6 +13,7 @@ from ire.invalid_input import InvalidInput
 from ire.methods.ire import CONTROLS
 from ire.methods.method import all_methods
 from ire.sweeps.command.app import app
+from ire.sweeps.ray.cluster import Node
 
 WITHOUT_RAY_AND_OPTUNA = """
 import sys
@@ -153,6 +154,7 @@ start_fraction = 0.5
 def test_bad_input_is_named_and_nothing_is_written(arguments, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr("ire.sweeps.experiments.places.this_machine", lambda: [Node(cpus=8, gpus=0)])
     (tmp_path / "experiments" / "taken").mkdir(parents=True)
     (tmp_path / "file").write_text("")
     (tmp_path / "space.toml").write_text(SPACE)

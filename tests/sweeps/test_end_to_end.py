@@ -64,8 +64,10 @@ def launch(*arguments: str) -> subprocess.Popen:
 
 def called(*arguments: str) -> str:
     """What the command prints, called in this process, which imports nothing again and is on the cluster already."""
+    before = signal.getsignal(signal.SIGINT)
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 0, done.output
+    assert signal.getsignal(signal.SIGINT) is before, "Ctrl-C does what it did"
     return done.output
 
 

@@ -1,6 +1,6 @@
 """Ends a sweep on signals: SIGTERM, and SIGHUP of a closing terminal, act like Ctrl-C.
 
-The end is clean if Ray allows it, and soon in any case.
+The end is clean if Ray allows it, and soon in any case. Afterwards signals are handled as before the sweep.
 """
 
 import contextlib
@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable, Generator
 
 ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+OF_TUNE = [getattr(signal, name) for name in ("SIGINT", "SIGUSR1") if hasattr(signal, name)]
+"""Ray Tune leaves handlers of its own for these, which ignore the first Ctrl-C after a sweep."""
 DEADLINE_SECONDS = 15.0
 """Seconds that Ray may take to end its processes after such a signal; it takes a minute if they received it too."""
 
@@ -46,3 +48,18 @@ def terminate_like_interrupt(farewell: Callable[[], None]) -> Generator[None, No
         deadline.cancel()
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def handlers_kept() -> Generator[None, None, None]:
+    """Restore the handlers of `OF_TUNE` afterwards."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in OF_TUNE}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if handler is not None:  # not one that only C knows
+                signal.signal(number, handler)

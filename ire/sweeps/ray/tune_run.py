@@ -19,6 +19,7 @@ from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
 from ire.sweeps.ray.held_function import pickled
+from ire.sweeps.ray.interruption import handlers_kept
 from ire.sweeps.ray.local_cluster import ClusterLost
 from ire.sweeps.records.experiment_home import ExperimentHome
 from ire.sweeps.records.records import RUNNING, TIMING
@@ -170,7 +171,8 @@ class TuneRun(Run):
             ),
         )
         self.begin()
-        tuner.fit()
+        with handlers_kept():
+            tuner.fit()
 
     def keep_gangs(self, controller: Any, resources: Any) -> None:
         """Keep a gang for every slot, also while no trial waits for one, so that the next stage begins at once.
