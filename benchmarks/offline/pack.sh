@@ -19,7 +19,7 @@ download() {
 # Ray with its extras default, tune and train, and Optuna, less what is never imported (py-spy, virtualenv); then what else `ire`
 # and the tests that use a GPU import. ire/optim/ needs none of them.
 [ -d "$wheels" ] || {
-    download ray==2.60.0 optuna==5.0.0 tomli_w pytorch_optimizer schedulefree tensorboardX jsonschema jsonschema-specifications referencing \
+    download ray==2.60.0 optuna==5.0.0 tomli_w pytorch_optimizer schedulefree tensorboardX six jsonschema jsonschema-specifications referencing \
         rpds-py pydantic annotated-types typing-inspection aiohttp_cors colorful smart_open opencensus opencensus-context google-api-core \
         googleapis-common-protos google-auth proto-plus pyasn1 pyasn1-modules opentelemetry-api opentelemetry-sdk opentelemetry-proto \
         opentelemetry-semantic-conventions opentelemetry-exporter-prometheus alembic Mako colorlog SQLAlchemy greenlet
