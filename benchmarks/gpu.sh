@@ -57,7 +57,7 @@ for stage in "$@"; do case $stage in
                   tests/optim/test_measured_on_gpu.py tests/optim/test_mask_on_gpu.py tests/optim/test_conformance.py tests/trainables/training/test_memory_of_trials.py \
                   tests/trainables/training/test_determinism.py -k "triton or on_gpu or cuda or memory or determinism" ;;
     doctor)   limit 60 doctor python3 -m ire doctor --workers 2 --storage "$STORAGE" ;;
-    cnn)      wait; steps 100 cnn --compile --task cifar10-resnet56$at --steps 20 ;;
+    cnn)      wait; steps 160 cnn --compile --task cifar10-resnet56$at --steps 20 ;;
     mfu)      wait; steps 60 mfu --task cifar10-resnet56$at --task stdlib-lm --task digits ;;
     digits)   sweep 120 digits digits --methods adamw,adamw-ire --studies 1 --trials 4 --confirm-seeds 2 --gpus-per-worker $quarter ;;
     pair)     sweep 60 pair digits --methods adamw --studies 1 --trials 2 --confirm-seeds 0 --workers 2 --gpus-per-worker 0.5 ;;
