@@ -8,10 +8,8 @@
 Wang et al. 2024, Algorithm 1.
 """
 
-import operator
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import repeat
 from typing import Any
 
 import torch
@@ -24,7 +22,6 @@ from ire.optim.mask.refresh import refreshed
 from ire.optim.sam import SAM
 from ire.optim.saving import Saving
 from ire.optim.steps.boost import Boost
-from ire.optim.tensors.columns import GRADIENT
 from ire.optim.tensors.identity import same
 from ire.optim.tensors.typed import untraced
 from ire.optim.wrapping.bases import inside
@@ -34,7 +31,7 @@ from ire.optim.wrapping.boostable import (
     check_parameters,
     decoupled_decay,
 )
-from ire.optim.wrapping.choices import PARAMETER, Choices, Moving
+from ire.optim.wrapping.choices import Choices, Moving
 from ire.optim.wrapping.groups import check_group, keep_groups_settings
 from ire.optim.wrapping.memory import Memory
 from ire.optim.wrapping.settings import ByName, Schedule, Settings
@@ -316,7 +313,7 @@ class IRE(Saving):
     def _boosts(self, moving: Sequence[Moving]) -> tuple[Sequence[Boost], float]:
         """The boosts of this step, which are the same list object if nothing has changed, and the largest κ."""
         masks, boosts_decay = self._memory.masks, self.settings.boost_weight_decay
-        resting = list(map(operator.is_, map(GRADIENT, map(PARAMETER, moving)), repeat(None)))
+        resting = [p.grad is None for _, p, _, _ in moving]
         known = moving, resting, list(masks.values())
         before = self._boosted_before
         is_old = before is not None and boosts_decay and moving is before[0] and resting == before[1]

@@ -2,7 +2,6 @@
 
 import weakref
 from collections.abc import Callable, Iterable, Sequence
-from types import NoneType
 
 import torch
 import torch.distributed as dist
@@ -10,7 +9,6 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 from torch.utils.hooks import RemovableHandle
 
-from ire.optim.tensors.columns import GRADIENT
 from ire.optim.tensors.shards import local
 
 
@@ -75,11 +73,8 @@ class Spent:
     """
 
     def __init__(self, parameters: Sequence[Tensor], *, watch: bool) -> None:
-        gradients = list(map(GRADIENT, parameters))
-        if NoneType in set(map(type, gradients)):
-            self._of_step = parameters, [None if g is None else weakref.ref(g) for g in gradients]
-        else:
-            self._of_step = parameters, list(map(weakref.ref, gradients))
+        gradients = [None if (g := p.grad) is None else weakref.ref(g) for p in parameters]
+        self._of_step = parameters, gradients
         self._found: dict[int, tuple[Tensor, weakref.ref[Tensor]]] | None = None
         watched = [p for p, *_ in self._left.values() if p.requires_grad] if watch else []
         # torch has the type of register_hook in part

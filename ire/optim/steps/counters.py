@@ -4,14 +4,15 @@
 # pyright: reportPrivateImportUsage=false, reportPrivateUsage=false
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ire.optim.tensors.columns import VERSION
 from ire.optim.tensors.typed import numbers
 
+_VERSION = attrgetter("_version")
 _ONE = torch.ones((), dtype=torch.int64, device="cpu")
 
 
@@ -24,9 +25,7 @@ class Counters:
         self._places = [i for i, counter in enumerate(self.objects) if isinstance(counter, Tensor)]
         self._numbers = [i for i, c in enumerate(self.objects) if c is not None and not isinstance(c, Tensor)]
         self._tensors: list[Tensor] = [self.objects[i] for i in self._places]
-        self._written = -1 if self._tensors else 0
-        """How often all tensors together had been written to after the last `look` or `add_one`."""
-        self._writes_of_a_step: int | None = None
+        self._versions = [-1] * len(self._tensors)
         self._read = [0.0] * len(states)
         self._since = 0
         """Steps since tensors were read."""
@@ -46,14 +45,15 @@ class Counters:
     def look(self) -> bool:
         """Bring the counts up to date; whether they were, so that nothing else has written to the counters.
 
-        If something has, all tensors are read, in one transfer.
+        Only tensors that something else has written to are read, all in one transfer.
         """
-        written = sum(map(VERSION, self._tensors))
-        is_expected = written == self._written and not self._numbers
-        if self._tensors and written != self._written:
-            for i, value in zip(self._places, _values(self._tensors), strict=True):
-                self._read[i] = float(value) - self._since
-            self._written = written
+        versions = list(map(_VERSION, self._tensors))
+        is_expected = versions == self._versions and not self._numbers
+        if versions != self._versions:
+            stale = [n for n, (a, b) in enumerate(zip(versions, self._versions, strict=True)) if a != b]
+            for n, value in zip(stale, _values([self._tensors[n] for n in stale]), strict=True):
+                self._read[self._places[n]] = float(value) - self._since
+            self._versions = versions
         for i in self._numbers:
             self._read[i] = float(self._states[i]["step"])
         return is_expected
@@ -62,9 +62,7 @@ class Counters:
         """Count one more step, in the base's own counters and in the copies on the host."""
         if self._tensors:
             count_one_more(self._tensors)
-            if self._writes_of_a_step is None:
-                self._writes_of_a_step = sum(map(VERSION, self._tensors)) - self._written
-            self._written += self._writes_of_a_step
+            self._versions = list(map(_VERSION, self._tensors))
         self._since += 1
         for i in self._numbers:
             self.objects[i] = self._states[i]["step"] = self._states[i]["step"] + 1

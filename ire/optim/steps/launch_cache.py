@@ -6,10 +6,11 @@ small Llama takes some 5 µs.
 """
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from itertools import chain
+from operator import attrgetter
 from types import NoneType
 from typing import Any
 
@@ -23,11 +24,14 @@ from ire.optim.steps.boost import Boost
 from ire.optim.steps.counters import Counters
 from ire.optim.steps.rules import Rule
 from ire.optim.tensors.blocks import memory_order
-from ire.optim.tensors.columns import ADDRESS, DTYPE, GRADIENT, IN_ORDER
 from ire.optim.tensors.identity import same
 from ire.optim.tensors.tiles import KINDS
 
 _VALUES = dict[str, object].values  # `dict.values`, typed
+_GRADIENT, _DTYPE = attrgetter("grad"), attrgetter("dtype")
+# torch's stub has no types of them
+_ADDRESS: Callable[[Tensor], int] = Tensor.data_ptr
+_IN_ORDER: Callable[[Tensor], bool] = Tensor.is_contiguous
 
 
 @dataclass
@@ -108,7 +112,7 @@ class Known:
             and same(self._values(), self._known_values)
         ):
             return False
-        gradients = list(map(GRADIENT, self.parameters))
+        gradients = list(map(_GRADIENT, self.parameters))
         if NoneType in set(map(type, gradients)) or any([p.grad is not None for p in self._resting]):
             return False
         try:
@@ -157,7 +161,7 @@ class Known:
             g if lies_as(p, g) else torch.empty_like(p, dtype=g.dtype).copy_(g)
             for p, g in zip(self.parameters, self.gradients, strict=True)
         ]
-        return list(map(ADDRESS, self.gradients))
+        return list(map(_ADDRESS, self.gradients))
 
     def end(self) -> None:
         """Count one more step in the base's counters and in the versions of what was written; release the gradients."""
@@ -169,11 +173,11 @@ class Known:
 
     def _of_parameters(self) -> list[list[Any]]:
         """Gradients have the parameters' shapes and dtypes."""
-        return [list(map(ADDRESS, self.parameters)), list(map(IN_ORDER, self.parameters))]
+        return [list(map(_ADDRESS, self.parameters)), list(map(_IN_ORDER, self.parameters))]
 
     def _of_gradients(self, gradients: Sequence[Tensor]) -> list[list[Any]]:
-        self._gradient_addresses = list(map(ADDRESS, gradients))
-        return [list(map(DTYPE, gradients)), list(map(IN_ORDER, gradients))]
+        self._gradient_addresses = list(map(_ADDRESS, gradients))
+        return [list(map(_DTYPE, gradients)), list(map(_IN_ORDER, gradients))]
 
     def _values(self) -> list[object]:
         return list(chain.from_iterable(map(_VALUES, self._states)))

@@ -6,10 +6,9 @@ tensor if `ranked_by` says so.
 """
 
 import re
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from itertools import chain
-from operator import itemgetter
 from typing import Any
 
 from torch import Tensor
@@ -29,7 +28,6 @@ def block_of(name: str) -> str:
 
 
 Moving = tuple[dict[str, Any], Tensor, float, float]
-PARAMETER: Callable[[Moving], Tensor] = itemgetter(1)
 
 
 class Choices:
