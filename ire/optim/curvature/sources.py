@@ -106,7 +106,7 @@ def _counts(states: Sequence[dict[str, Any]]) -> list[float]:
     tensors = [i for i, count in enumerate(found) if isinstance(count, Tensor)]
     if tensors:
         device = found[tensors[0]].device
-        together = torch.stack([found[i].reshape(()).to(device, torch.float64) for i in tensors])
+        together = torch.stack([found[i].reshape(()).to(device, torch.float32) for i in tensors])
         for i, count in zip(tensors, numbers(together), strict=True):
             found[i] = count
     return [float(count) for count in found]

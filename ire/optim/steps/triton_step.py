@@ -1,7 +1,7 @@
 """The boosted step in one launch on a GPU: collects the addresses and numbers for `triton_kernels`.
 
-Nothing is read from the device: the base's counters are kept on the host. A step copies a few numbers to the device,
-and a table of addresses if a tensor has moved; no copy synchronises.
+Nothing is read from the device: the base's counters are kept on the host. A step copies one small table to the device,
+addresses and numbers, without synchronising.
 
 The kernels are imported when used: not every machine has Triton.
 """
