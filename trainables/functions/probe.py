@@ -18,6 +18,7 @@ from ire.trial.spec import TrialSpec
 from trainables.functions.function import TrainingFunction
 from trainables.functions.run import run_function
 from trainables.functions.trial import Trial
+from trainables.training.placement import why_unusable
 
 STEPS, EVAL_INTERVAL = 4, 3
 """Steps and interval of a probe: the last step is not a multiple of the interval, but must also be reported."""
@@ -51,6 +52,11 @@ def probe(
     of a trial.
     """
     device = torch.device(device)
+    if why := why_unusable(device):
+        raise InvalidInput(
+            f"the {device.type.upper()} of a worker cannot be used ({why}): `ire doctor` tries every GPU, and with "
+            "`--gpus-per-worker cpu` trials run on the CPU"
+        )
     metric = specs[0].metric
     drifts: list[str] = []
     with _group(in_group):

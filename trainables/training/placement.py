@@ -44,6 +44,19 @@ def existing_objects_skipped() -> Generator[None, None, None]:
             gc.unfreeze()
 
 
+def why_unusable(device: torch.device | str) -> str | None:
+    """Why nothing can be computed on a device: it is not there, full, broken, or in exclusive mode; else None."""
+    try:
+        torch.ones(2, device=device).sum().item()
+    except (
+        RuntimeError,
+        AssertionError,
+        NotImplementedError,
+    ) as error:  # torch knows devices that are not here
+        return str(error).strip().splitlines()[0]
+    return None
+
+
 def release() -> None:
     """Free the memory of ended trials; Python's collector does not know how full a GPU is."""
     gc.collect()

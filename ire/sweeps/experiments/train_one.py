@@ -135,15 +135,15 @@ def _device(name: str | None) -> "torch.device":
     """The device of that name, or a GPU if there is one; raises `InvalidInput` if it cannot be used."""
     import torch
 
+    from trainables.training.placement import why_unusable
+
     name = name or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(name)
-        torch.zeros(1, device=chosen).item()  # torch may know a device that does not exist here
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    if why := why_unusable(name):
         here = "cpu or cuda" if torch.cuda.is_available() else "cpu"
-        why = str(error).splitlines()[0].partition(". ")[0]
-        raise InvalidInput(f"--device {name!r}: cannot be used here ({why}); allowed here: {here}") from error
-    return chosen
+        raise InvalidInput(
+            f"--device {name!r}: cannot be used here ({why.partition('. ')[0]}); allowed here: {here}"
+        )
+    return torch.device(name)
 
 
 def _filled_in(space: Space, method: Method, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -58,7 +58,8 @@ def capacity(plan: Plan, nodes: Sequence[Node]) -> Capacity:
         fit = places(node.cpus, cpus)
         here += min(fit, places(node.gpus, gpus)) if gpus else fit
     have = f"{len(nodes)} node{'s' * (len(nodes) != 1)} with {sum(n.cpus for n in nodes):g} CPUs"
-    have += f" and {sum(n.gpus for n in nodes):g} GPUs"
+    all_gpus = sum(node.gpus for node in nodes)
+    have += f" and {all_gpus:g} GPU{'s' * (all_gpus != 1)}"
     need = f"{workers} worker{'s' * (workers != 1)} x {cpus} CPU"
     need += f" + {gpus:g} GPU" if gpus else ""
     fitting = here // workers

@@ -104,15 +104,14 @@ def _gpu(number: int) -> tuple[str, str | None]:
     """A GPU's name and memory, and what is wrong with it: one kernel is run there."""
     import torch
 
+    from trainables.training.placement import why_unusable
+
     cuda = cast(Any, torch.cuda)
     device = cuda.get_device_properties(number)
     text = f"{device.name} {device.total_memory / 2**30:.0f} GiB"
-    try:
-        torch.ones(2, device=f"cuda:{number}").sum().item()
-        free, total = cuda.mem_get_info(number)
-    except RuntimeError as error:  # in exclusive mode, full, broken, or not for this build of torch
-        why = str(error).strip().splitlines()[0]
+    if why := why_unusable(f"cuda:{number}"):
         return text, f"GPU {number} cannot be used ({why}); `nvidia-smi` shows who uses it, and in which mode"
+    free, total = cuda.mem_get_info(number)
     return f"{text}, {free / 2**30:.0f} free" if free < MOSTLY_FREE * total else text, None
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -219,6 +220,13 @@ def test_a_setting_that_an_arm_lacks_is_named_with_those_it_has():
     ) as found:
         probed(lambda trial: trial.settings["wd"])
     assert isinstance(found.value.__cause__, KeyError)
+
+
+def test_a_gpu_that_cannot_be_used_is_no_fault_of_the_function(monkeypatch):
+    refused = RuntimeError("CUDA error: all CUDA-capable devices are busy or unavailable\nmore")
+    monkeypatch.setattr(torch, "ones", Mock(side_effect=refused))
+    with pytest.raises(InvalidInput, match=r"CUDA of a worker .*busy or unavailable\): `ire doctor`"):
+        probed(loop(lambda _: 1.0), device="cuda")
 
 
 def test_every_arm_is_tried():
