@@ -4,6 +4,7 @@ import bdb
 import errno
 import importlib
 import os
+import site
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import torch
 from typer.core import TyperGroup
 
+from ire.entry_points import is_installed
 from ire.invalid_input import InvalidInput, expanded
 from ire.methods.method import parse_method
 from ire.sweeps.command.commands import Commands
@@ -178,3 +180,8 @@ def test_a_compiled_module_of_a_library_is_not_the_users(file):
         # without the frame of this file, which is the user's
         mistake.__cause__ = deep.with_traceback(deep.__traceback__.tb_next)
     assert explained(mistake) == (str(mistake), 2)
+
+
+@pytest.mark.parametrize("folder", [site.getusersitepackages(), *site.getsitepackages()])
+def test_a_package_that_is_installed_for_this_user_alone_is_not_the_users_code(folder):
+    assert is_installed(Path(folder) / "typer" / "core.py")  # which ends every command by sys.exit

@@ -9,13 +9,13 @@ import errno
 import os
 import platform
 import sys
-import sysconfig
 import tempfile
 import traceback
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+from ire.entry_points import OURS, is_installed, package_folders
 from ire.foreign_text import in_one_line, visible
 from ire.invalid_input import InvalidInput
 from ire.sweeps.watch.output import Output
@@ -38,8 +38,6 @@ ANSWERS = (
     *(errno.EEXIST, errno.EADDRINUSE, errno.ENOTCONN, errno.EHOSTDOWN, errno.ETXTBSY),
 )
 """Errors of the system that concern a file or another resource, not the program."""
-
-OURS = ("ire", "trainables", "search_spaces")
 
 
 def run(command: Callable[[], object]) -> int:
@@ -119,7 +117,7 @@ def _raised_by(error: BaseException) -> str | None:
     """The installed package other than ours whose code raised `error`, if one did."""
     frames = traceback.extract_tb(error.__traceback__)
     file = Path(frames[-1].filename).resolve() if frames else Path()
-    for folder in (sysconfig.get_path(name) for name in ("purelib", "platlib")):
+    for folder in package_folders():
         if file.is_relative_to(folder) and (name := file.relative_to(folder).parts[0]) not in OURS:
             return name.removesuffix(".py")
     return None
@@ -130,12 +128,7 @@ def _is_the_users(file: str) -> bool:
         return False
     if not (Path(file).is_absolute() or Path(file).is_file()):  # the build path of a compiled module
         return False
-    path = Path(file).resolve()
-    ours = (Path(__file__).resolve().parents[3] / name for name in OURS)
-    installed = (
-        sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib", "scripts")
-    )
-    return not any(path.is_relative_to(folder) for folder in (*ours, *map(Path, installed)))
+    return not is_installed(Path(file))
 
 
 def _written(error: BaseException, words: str) -> str:

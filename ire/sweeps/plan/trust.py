@@ -9,12 +9,12 @@ import importlib.machinery
 import json
 import os
 import sys
-import sysconfig
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ire.entry_points import is_installed
 from ire.invalid_input import InvalidInput
 from ire.methods.foreign import CLASS
 from ire.methods.own_arm import OPTIMIZER
@@ -46,7 +46,7 @@ def check_trusted(modules: Iterable[str], import_path: Iterable[str], *, source:
     """Raise `InvalidInput` for a module that this user has neither installed nor run; imports nothing."""
     for module in modules:
         file = found_at(module, import_path)
-        if file is not None and not _is_installed(file) and str(file) not in _remembered():
+        if file is not None and not is_installed(file) and str(file) not in _remembered():
             raise InvalidInput(
                 f"{source} names {module!r}, whose code would run from {str(file)!r}; this user has not run it "
                 "before: if you trust it, add --trust once (from Python: trust=True)"
@@ -56,13 +56,13 @@ def check_trusted(modules: Iterable[str], import_path: Iterable[str], *, source:
 def outside(modules: Iterable[str], import_path: Iterable[str]) -> list[str]:
     """Those of the modules that would be imported and are not installed; nothing is imported."""
     found = {module: found_at(module, import_path) for module in modules}
-    return [module for module, file in found.items() if file is not None and not _is_installed(file)]
+    return [module for module, file in found.items() if file is not None and not is_installed(file)]
 
 
 def remember(modules: Iterable[str], import_path: Iterable[str]) -> None:
     """Note that this user has run or allowed these modules; does nothing if the note cannot be written."""
     files = {str(file) for module in modules if (file := found_at(module, import_path)) is not None}
-    new = sorted(file for file in files - _remembered() if not _is_installed(Path(file)))
+    new = sorted(file for file in files - _remembered() if not is_installed(Path(file)))
     if not new:
         return
     try:
@@ -101,12 +101,6 @@ def found_at(module: str, import_path: Iterable[str]) -> Path | None:
         return None
     places = list(spec.submodule_search_locations or ()) or [spec.origin]
     return Path(places[0]).resolve() if places[0] else None
-
-
-def _is_installed(file: Path) -> bool:
-    ours = (Path(__file__).resolve().parents[3] / name for name in ("ire", "trainables", "search_spaces"))
-    installed = (sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
-    return any(file.is_relative_to(folder) for folder in (*ours, *(Path(p).resolve() for p in installed)))
 
 
 def _notes() -> Path:
