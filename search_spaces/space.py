@@ -7,7 +7,7 @@ from pathlib import Path
 from ire.entry_points import TASKS, registered
 from ire.invalid_input import InvalidInput, expanded, unknown
 from ire.trial.scale import split_scale
-from ire.trial.script import is_script
+from ire.trial.script import is_script, search_beside
 from search_spaces.contents import Space
 from search_spaces.parsing import overlaid, parse_space
 
@@ -26,6 +26,7 @@ def find_space(task: str, path: str | Path | None = None) -> Space:
     For a task of the package the file is in this folder, for any other task beside its module, as `<its name>.toml`.
     The space of a scaled-down twin, `NAME@tiny`, is that of the task with the changes under `[tiny]` in its file.
     """
+    search_beside(task)
     is_registered = split_scale(task)[0] in registered(TASKS) and split_scale(task)[0] not in space_names()
     if path is None and is_script(task):
         path = _beside_script(task)
@@ -49,13 +50,11 @@ def find_space(task: str, path: str | Path | None = None) -> Space:
 def _beside_script(task: str) -> Path:
     script = expanded(split_scale(task)[0].partition(":")[0])
     file = script.with_suffix(".toml")
-    if script.is_file() and not file.exists():
+    if not file.exists():
         raise InvalidInput(
             f"task {task!r} has no search space: {str(file)!r} does not exist; write it, or give --space FILE "
             "(docs/bring-your-own.md has one)"
         )
-    if not script.is_file():
-        raise InvalidInput(f"task {task!r}: there is no file {str(script)!r}")
     return file
 
 

@@ -116,7 +116,7 @@ def named(names: Sequence[str]) -> tuple[str, ...]:
         if not equals or CLASS.fullmatch(base) is None:
             continue
         if short in base_names():
-            raise InvalidInput(f"--methods {name}: {short!r} is the name of another method; choose another")
+            raise InvalidInput(f"method {name!r}: {short!r} is the name of another method; choose another")
         if given.setdefault(short, base) != base:
             raise InvalidInput(
                 f"--methods: {short!r} stands for both {given[short]!r} and {base!r}; rename one"

@@ -1,6 +1,11 @@
 """A task may be a function in a file: its name is `train.py:train`, and the folder of the file is kept beside it."""
 
+import sys
+
+from ire.entry_points import OURS
+from ire.extras import extra_of
 from ire.invalid_input import InvalidInput, expanded
+from ire.methods.foreign import find_in
 from ire.trial.scale import scaled, split_scale
 
 SUFFIX = ".py"
@@ -27,6 +32,18 @@ def located(task: str) -> tuple[str, str | None]:
         raise InvalidInput(
             f"task {name!r}: {path.name!r} cannot be imported; rename it: letters, digits and _ alone, then .py"
         )
+    if path.stem in sys.stdlib_module_names or path.stem in (*OURS, "torch") or extra_of(path.stem):
+        raise InvalidInput(
+            f"task {name!r}: {path.name!r} would be imported in place of the module {path.stem!r}, which others need; "
+            "rename it"
+        )
     if not function:
         raise InvalidInput(f"task {name!r}: name its function, too, as in {place}:train")
     return scaled(f"{path.name}:{function}", scale), str(path.parent)
+
+
+def search_beside(task: str) -> None:
+    """Also search the folder of a task's script for modules, as for an optimizer that the script's space names."""
+    _, folder = located(task)
+    if folder is not None:
+        find_in([folder])

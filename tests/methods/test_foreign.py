@@ -2,6 +2,7 @@ import pytest
 
 from ire.invalid_input import InvalidInput
 from ire.methods.method import check_different, named, parse_method
+from ire.sweeps.experiments.train_one import train_one
 
 PLAIN = """
 class Plain(torch.optim.SGD):
@@ -90,6 +91,8 @@ def test_two_arms_of_one_name_are_refused(module):
         named([f"mine={name}:Plain", f"mine={module(PLAIN)}:Plain"])
     with pytest.raises(InvalidInput, match="'adamw' is the name of another method"):
         named([f"adamw={name}:Plain"])
+    with pytest.raises(InvalidInput, match="'adamw' is the name of another method"):
+        train_one("digits", f"adamw={name}:Plain", {}, print)
 
 
 ABOUT = """

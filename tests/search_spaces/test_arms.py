@@ -1,12 +1,14 @@
 """The arms of a training function in a space file."""
 
+import sys
+
 import pytest
 
 from ire.invalid_input import InvalidInput
 from ire.methods.own_arm import OwnArm
 from ire.sweeps.plan.plan import Plan
 from search_spaces import Choice, Fixed, Interval
-from search_spaces.space import parse_space
+from search_spaces.space import find_space, parse_space
 
 TEXT = """
 horizon = 2000
@@ -113,3 +115,12 @@ def test_the_most_expensive_trial_of_an_arm_has_its_most_expensive_optimizer():
         name="p", task="train.py:train", methods=("baseline",), trials=8, confirm_seeds=1, seed=0, space=space
     )
     assert plan.most_expensive_trial(plan.method("baseline")) == 40
+
+
+def test_an_optimizer_that_lies_beside_the_script_is_found_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "beside_train.py").write_text("import torch\nclass Own(torch.optim.SGD): ...\n")
+    text = TEXT.replace("layers = 4", 'optimizer = "beside_train:Own"')
+    (tmp_path / "beside_train.toml").write_text(text)
+    space = find_space(f"{tmp_path}/beside_train.py:train")
+    assert space.published(space.method("mine"))["optimizer"] == "beside_train:Own"

@@ -1,7 +1,9 @@
 """A sweep from a file: what a person wrote, and the sweep.toml that a sweep has written."""
 
+import sys
 import tomllib
 
+import own_script
 import pytest
 import tomli_w
 from simulated import make_plan
@@ -13,6 +15,7 @@ from ire.sweeps.experiments import launch
 from ire.sweeps.plan.config import read_config
 from ire.sweeps.plan.options import PLANNED
 from ire.sweeps.plan.plan import RULES
+from search_spaces import find_space
 
 
 @pytest.fixture
@@ -73,6 +76,26 @@ def test_what_a_sweep_has_written_runs_it_again(planned, tmp_path):
         if name != "name":
             assert getattr(again, name) == getattr(before, name), name
     assert again.name != before.name
+
+
+def test_what_a_sweep_of_a_script_has_written_runs_it_again_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    task = own_script.write(tmp_path / "code")
+    before = make_plan(
+        task="train.py:train",
+        methods=("baseline", "mine"),
+        baselines=("baseline",),
+        space=find_space(task),
+        import_path=(str(tmp_path / "code"),),
+        paired=True,
+        seeded=False,
+    )
+    path = written(tmp_path, before.to_toml())
+    with pytest.raises(InvalidInput, match=r"has not run it before.*--trust"):
+        read_config(path)
+    found = read_config(path, trust=True)
+    assert (found["task"], found["methods"], found["space"]) == (task, before.methods, before.space)
 
 
 def test_the_space_may_be_a_path_beside_the_file_or_a_table(tmp_path):

@@ -113,6 +113,19 @@ def test_a_changed_neighbour_of_the_script_is_told_on_resume(finished, tmp_path)
     assert "train.py" not in changed
 
 
+def test_a_space_file_that_was_changed_is_told_on_resume_and_changes_nothing(finished, tmp_path):
+    folder, file = finished[0], finished[1] / "train.toml"
+    told = []
+    for text in (own_script.SPACE, own_script.SPACE.replace("horizon = 8", "horizon = 16")):
+        file.write_text(text)
+        screen = io.StringIO()
+        found = resume(folder, inline=True, console=Console(file=screen, width=300))
+        told.append("train.toml changed since the sweep began; it keeps the space in" in screen.getvalue())
+    file.write_text(own_script.SPACE)
+    assert told == [False, True]
+    assert found.plan.space.horizon == 8
+
+
 @pytest.fixture
 def edited(finished, tmp_path):
     """Resumes an interrupted copy of the sweep with an edited script; returns what is printed and the plan."""

@@ -411,6 +411,13 @@ def test_time_to_target_ratios_by_hand(method, steps, gradients, wall):
         assert str(several) == f"{expected} [{expected}, {expected}]"
 
 
+@pytest.mark.filterwarnings("error")
+def test_times_of_two_seeds_that_lie_far_apart_do_not_overflow_a_time_to_target():
+    seeds = [curve(CURVE, rate=rate) for rate in (1e9, 1e-9)]
+    found = time_to_target_ratio(seeds, seeds, "wall", np.random.default_rng(0))
+    assert found.ratio.value == pytest.approx(1.0)
+
+
 @pytest.mark.parametrize("truth", [1.0, 1.1, 1.5, 2.0, 5.0])
 def test_a_learning_curve_of_known_speed_gives_its_time_to_target_back(truth):
     draws = np.random.default_rng(1)

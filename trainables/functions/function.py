@@ -65,9 +65,14 @@ def load_workload(task: str, import_path: Iterable[str] = ()) -> Task | Training
     IMPORTING.append(name)
     try:
         module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        extra = extra_of(error.name or "")
+    except ImportError as error:
+        extra = extra_of(error.name or "") if isinstance(error, ModuleNotFoundError) else None
         remedy = f": pip install 'ire[{extra}]'" if extra else ""
+        if folder is not None and "relative import" in str(error):
+            package = Path(folder).name
+            remedy = (
+                f": start in the folder above, and name it by its module: {package}.{module_name}:{attribute}"
+            )
         raise InvalidInput(f"task {name!r}: cannot import {module_name!r} ({error}){remedy}") from error
     except SystemExit as end:
         raise exited(f"task {name!r}: the import of {module_name!r}", end, remedy=GUARD) from end

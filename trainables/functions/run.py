@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
@@ -108,9 +109,11 @@ def _undisturbed() -> Generator[None, None, None]:
     """Restore the global state of the process that a function may change, since the next trial runs in it."""
     folder, variables, place = os.getcwd(), dict(os.environ), torch.get_default_device()
     before = torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_float32_matmul_precision()
+    streams = sys.stdout, sys.stderr
     try:
         yield
     finally:
+        sys.stdout, sys.stderr = streams
         torch.set_default_dtype(before[0])
         torch.set_grad_enabled(before[1])
         torch.set_float32_matmul_precision(before[2])

@@ -119,7 +119,7 @@ def sweep(
 ) -> None:
     """Tune every method on TASK with the same budget, run each winner again on fresh seeds, and report."""
     if task is not None and is_config(task):
-        task, options = from_file(task, options, given(context, OPTIONS))
+        task, options = from_file(task, options, given(context, OPTIONS), trust=trust)
     screen = console()
     _loading(screen, options)
     from ire.sweeps.experiments.launch import sweep as run

@@ -29,10 +29,12 @@ def given(context: Context, options: Mapping[str, Option]) -> set[str]:
     }
 
 
-def from_file(path: str, options: Mapping[str, Any], typed: set[str]) -> tuple[str | None, dict[str, Any]]:
+def from_file(
+    path: str, options: Mapping[str, Any], typed: set[str], *, trust: bool
+) -> tuple[str | None, dict[str, Any]]:
     """The task and the options of a call: those in the file at `path`, overridden by the typed ones."""
     from ire.sweeps.plan.config import read_config  # imports numpy, which most commands do not need
 
-    found = read_config(path)
+    found = read_config(path, trust=trust)
     task = found.pop("task", None)
     return task, {**options, **found, **{name: options[name] for name in typed}}

@@ -11,7 +11,7 @@ from ire.invalid_input import InvalidInput
 from ire.methods.composed import Method
 from ire.methods.foreign import ATTRIBUTE
 from ire.methods.ire import CONTROLS
-from ire.methods.method import parse_method
+from ire.methods.method import named, parse_method
 from ire.methods.part import Base
 from ire.methods.registry import base_of, bases
 from ire.methods.setting import Setting
@@ -63,7 +63,7 @@ def one(name: str, task: str | None = None, *, width: int) -> Iterator[Table | s
 
     A terminal that is narrow in characters (`width`) has no column for the arguments of a class that settings are from.
     """
-    method = parse_method(name)
+    method = parse_method(*named([name]))
     base = method.base
     on_task = [] if task is None else list(_on_task(method, task))  # what is wrong with the task comes first
     yield method.name if method.description == method.name else f"{method.name}: {method.description}"

@@ -16,7 +16,7 @@ from ire.sweeps.experiments.preflight import preflight, preflight_again
 from ire.sweeps.experiments.run_plan import run_plan, say
 from ire.sweeps.findings.comparison import undecided
 from ire.sweeps.findings.contract import broken_before
-from ire.sweeps.plan.changes import check_identity, extended
+from ire.sweeps.plan.changes import changed_space, check_identity, extended
 from ire.sweeps.plan.keywords import ResumeOptions, SweepOptions
 from ire.sweeps.plan.option import takes
 from ire.sweeps.plan.options import OPTIONS, RESUMED
@@ -148,6 +148,11 @@ def resume(
             if not is_of_no_file(before.task):
                 raise InvalidInput(f"{source}: {before.task} is found by its name; leave the function out")
             hold(before.task, function)
+        if (changed := changed_space(before)) is not None:
+            say(
+                console,
+                f"{changed} changed since the sweep began; it keeps the space in {source}, a new one reads it",
+            )
         plan = extended(before, **changes)
         check_limits(plan)
         preflight_again(plan, has_other_data=where.has_other_data)

@@ -18,7 +18,7 @@ from ire.sweeps.plan.plan import RULES, Plan
 from ire.sweeps.plan.preset import load_preset
 from ire.sweeps.plan.toml_text import toml_text
 from ire.trial.scale import scaled
-from ire.trial.script import located
+from ire.trial.script import located, search_beside
 from search_spaces import Space, find_space
 from search_spaces.space import parse_space
 from trainables.data.folder import given_data_folder
@@ -99,6 +99,7 @@ def _space(task: str, given: object) -> Space:
     if isinstance(given, Space):
         return given
     if is_mapping(given):
+        search_beside(task)
         return parse_space(toml_text(given), task=task, source="space={...}")
     if given is None and is_of_no_file(task):
         raise InvalidInput(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ire.invalid_input import InvalidInput
 from ire.methods.composed import Method
-from ire.methods.method import parse_method
+from ire.methods.method import named, parse_method
 from ire.sweeps.experiments.train_function import (
     check_options,
     found_function,
@@ -81,7 +81,7 @@ def train_one(
             test=test,
         )
         return train_function(spec, function, report, device=_device(device), checkpoint=checkpoint)
-    arm = parse_method(method)
+    arm = parse_method(*named([method]))
     found = find_space(task, space)
     if arm.ire:
         settings = found.in_fractions(settings, where="--set")

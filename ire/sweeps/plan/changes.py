@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from ire.invalid_input import InvalidInput
@@ -9,6 +10,7 @@ from ire.methods.method import named
 from ire.sweeps.plan.options import FIXED, PLANNED, RESUMED
 from ire.sweeps.plan.plan import Plan
 from ire.sweeps.records.records import Records
+from ire.trial.script import is_script
 
 
 def identity(plan: Plan) -> dict[str, Any]:
@@ -35,6 +37,16 @@ def check_identity(plan: Plan, records: Records, *, source: str) -> None:
             f"{source}: {'; '.join(changed)}: new trials could not be compared with the recorded ones; "
             "undo the change, or start another sweep"
         )
+
+
+def changed_space(plan: Plan) -> Path | None:
+    """The space file beside a script, if it no longer has the text that the sweep began with."""
+    if not (is_script(plan.task) and plan.import_path):
+        return None
+    file = (Path(plan.import_path[0]) / plan.task.partition(":")[0]).with_suffix(".toml")
+    if Path(plan.space.source).name != file.name or not file.is_file():
+        return None
+    return None if file.read_text(encoding="utf-8", errors="replace") == plan.space.text else file
 
 
 def extended(plan: Plan, **changes: Any) -> Plan:

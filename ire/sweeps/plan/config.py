@@ -11,19 +11,22 @@ from ire.invalid_input import InvalidInput, unknown
 from ire.plain_values import is_list, is_table
 from ire.sweeps.plan.options import OPTIONS
 from ire.sweeps.plan.plan import SCHEMA, Plan
+from ire.sweeps.plan.trust import check_trusted, task_modules
 from ire.trial.scale import split_scale
+from ire.trial.script import is_script, search_beside
 from search_spaces import Space
 from search_spaces.space import parse_space
 
-OF_A_SWEEP = ("schema", "versions", "rules", "import_path", "data")
+OF_A_SWEEP = {"schema", "versions", *(f.name for f in fields(Plan))} - {"task", "space", *OPTIONS}
 """Keys of a `sweep.toml` that are not options: a new sweep determines them again."""
 
 
-def read_config(path: str | Path) -> dict[str, Any]:
+def read_config(path: str | Path, *, trust: bool = False) -> dict[str, Any]:
     """The task and the options in a file, as `ire.sweep` takes them; raises `InvalidInput`.
 
     Keys are the names of options, with underscores. `space` is a path relative to the file, the space itself as a
-    table, or the form that a sweep writes. The name in a `sweep.toml` is dropped, since its folder exists.
+    table, or the form that a sweep writes. The name in a `sweep.toml` is dropped, since its folder exists; its script
+    is found in the folder that it had, if this user has run it before or with `trust`.
     """
     source, table = str(path), _table(Path(path))
     is_written = "schema" in table
@@ -32,6 +35,8 @@ def read_config(path: str | Path) -> dict[str, Any]:
             raise InvalidInput(f"{source}: schema {table['schema']!r}; this version of ire reads {SCHEMA}")
         table.pop("name", None)
         _check_written(table, source)
+        if is_script(str(table.get("task"))):
+            table["task"] = _script(table, source, trust=trust)
     for key in OF_A_SWEEP if is_written else ():
         table.pop(key, None)
     for key in table:
@@ -62,10 +67,19 @@ def _table(path: Path) -> dict[str, Any]:
 
 
 def _check_written(table: dict[str, Any], source: str) -> None:
-    known = {field.name for field in fields(Plan)} | set(OF_A_SWEEP)
     for key in table:
-        if key not in known:
+        if key not in OF_A_SWEEP and key not in OPTIONS and key not in ("task", "space"):
             raise InvalidInput(f"{source}: unknown key {key!r}: a newer version of ire wrote the file")
+
+
+def _script(table: dict[str, Any], source: str, *, trust: bool) -> str:
+    """The script and function of a `sweep.toml`, with the folder that it recorded beside them."""
+    folders: list[Any] = table.get("import_path", [])
+    if not is_list(folders) or not folders or not all(isinstance(folder, str) for folder in folders):
+        raise InvalidInput(f"{source}: import_path = {folders!r}: must begin with the folder of the script")
+    if not trust:
+        check_trusted(task_modules(table["task"]), folders, source=source)
+    return str(Path(folders[0]) / table["task"])
 
 
 def _value(key: str, value: Any, source: str) -> Any:
@@ -80,6 +94,7 @@ def _value(key: str, value: Any, source: str) -> Any:
 
 
 def _space(value: Any, task: str, path: Path) -> Space | Path:
+    search_beside(task)
     if isinstance(value, str):
         return path.parent / value
     if not is_table(value):

@@ -134,10 +134,13 @@ def test_a_task_has_no_sources_of_a_function():
         ("missing.py:train", "there is no file '.*missing.py'"),
         ("{code}/own_script.py", "name its function, too, as in .*own_script.py:train"),
         ("{code}/own-script.py:train", "'own-script.py' cannot be imported; rename it"),
+        ("{code}/random.py:train", "in place of the module 'random', which others need; rename it"),
+        ("{code}/numpy.py:train", "in place of the module 'numpy', which others need; rename it"),
     ],
 )
 def test_a_path_that_names_no_function_is_refused(script, task, message):
-    (script / "own-script.py").touch()
+    for name in ("own-script.py", "random.py", "numpy.py"):
+        (script / name).touch()
     with pytest.raises(InvalidInput, match=message):
         located(task.format(code=script))
 
@@ -153,6 +156,8 @@ def test_a_path_that_names_no_function_is_refused(script, task, message):
             "import not_installed_anywhere",
             "cannot import 'own_script' .No module named 'not_installed_anywhere'",
         ),
+        ("from os import nothing_at_all", "cannot import 'own_script' .cannot import name 'nothing_at_all'"),
+        ("from . import own_neighbour", "name it by its module: code.own_script:trian"),
         ("import peft", r"cannot import 'own_script'.*pip install 'ire\[lora\]'"),
     ],
 )

@@ -1,5 +1,6 @@
 """The handle of a training function: what it asks, what it refuses, and how a trial of it ends and resumes."""
 
+import io
 import math
 import sys
 
@@ -228,9 +229,12 @@ def test_what_a_function_changes_in_its_process_is_put_back():
     def train(trial):
         torch.set_default_dtype(torch.float64)
         torch.set_grad_enabled(False)
+        sys.stdout = sys.stderr = io.StringIO()
         falling(trial)
 
+    before = sys.stdout, sys.stderr
     curve(train)
+    assert (sys.stdout, sys.stderr) == before
     assert torch.get_default_dtype() == torch.float32
     assert torch.is_grad_enabled()
 

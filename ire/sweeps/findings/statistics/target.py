@@ -89,7 +89,8 @@ def _ratios(
         times_a_step = _step_seconds(baseline), _step_seconds(method)
         draws = generator or np.random.default_rng(0)  # without a generator nothing is drawn
         scale = median_ratios(*times_a_step, draws, resamples=len(means) - 1)
-    ratios = scale * needed / np.where(misses, times[1][-1], reached)
+    with np.errstate(over="ignore"):  # a draw of times that vary widely is huge
+        ratios = scale * needed / np.where(misses, times[1][-1], reached)
     return np.stack([ratios, np.where(misses, BELOW, WITHIN)], axis=1)
 
 
