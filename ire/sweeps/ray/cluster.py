@@ -65,8 +65,8 @@ def capacity(plan: Plan, nodes: Sequence[Node]) -> Capacity:
     fitting = here // workers
     if fitting == 0:
         raise InvalidInput(
-            f"a trial needs {need}, and {have} hold {here} such workers, so no trial could ever start; lower "
-            "--workers, --cpus-per-worker or --gpus-per-worker, or join a larger cluster with --address"
+            f"a trial needs {need}, and {have} hold {here} such workers, so no trial could ever start; join a "
+            "larger cluster with --address; a new sweep may lower --workers, --cpus-per-worker or --gpus-per-worker"
         )
     slots = min(fitting, plan.max_concurrent or fitting)
     capped = f", capped at {slots} by --max-concurrent" if slots < fitting else ""
