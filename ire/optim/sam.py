@@ -144,7 +144,7 @@ class SAM(Wrapper):
         """
         moved = [(p, p.grad) for p in self.parameters() if p.grad is not None]
         norms = [
-            vector_norm(wide(p).abs() * wide(grad) if self.adaptive else wide(grad)) for p, grad in moved
+            vector_norm(_real(p).abs() * _real(grad) if self.adaptive else _real(grad)) for p, grad in moved
         ]
         if not norms:
             return {}
@@ -153,9 +153,10 @@ class SAM(Wrapper):
         origin = {p: local(p).clone() for p, _ in moved}
         downhill = _maximized(self.base)
         for p, grad in moved:
-            w, g = local(p), wide(local(grad))
-            along = wide(w).square().mul_(g) if self.adaptive else g
-            w.add_(along * (-scale if p in downhill else scale).to(g))
+            w, g = local(p), _real(local(grad))
+            along = _real(w).square().mul_(g) if self.adaptive else g
+            along = along * (-scale if p in downhill else scale).to(g)
+            w.add_(torch.view_as_complex(along) if w.is_complex() else along)
         return origin
 
     def _ascent_pass(self) -> AbstractContextManager[object]:
@@ -163,6 +164,11 @@ class SAM(Wrapper):
 
     def _descent_pass(self) -> AbstractContextManager[object]:
         return nullcontext() if self.model is None else frozen_batch_norm(self.model)
+
+
+def _real(tensor: Tensor) -> Tensor:
+    """In single precision at least; complex numbers as pairs of real ones, as torch's optimizers take them."""
+    return wide(torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor)
 
 
 def _maximized(base: Optimizer) -> set[Tensor]:

@@ -313,6 +313,26 @@ def test_buffers_in_another_memory_order_than_their_parameter():
     torch.testing.assert_close(*results)
 
 
+@pytest.mark.parametrize("name", ["adamw", "sgd momentum"])
+@pytest.mark.parametrize("is_hooked", [False, True])
+def test_a_gradient_that_holds_its_sign_flipped_is_read_as_torch_reads_it(name, is_hooked):
+    """As that of a single number behind a conjugate."""
+    ends = []
+    for flipped in (torch.neg, torch._neg_view):
+        p = torch.nn.Parameter(torch.ones(3))
+        optimizer = IRE(BASES[name]([p]), kappa=1, gamma=0.5, interval=1)
+        if is_hooked:
+            optimizer.base.register_step_post_hook(lambda *_: None)
+        for _ in range(3):
+            p.grad = flipped(torch.tensor([1.0, 2.0, 3.0]))
+            optimizer.update_mask()
+            p.grad = flipped(torch.tensor([3.0, 2.0, 1.0]))
+            optimizer.step()
+            optimizer.zero_grad()
+        ends.append(p.detach().clone())
+    assert torch.equal(*ends)
+
+
 def test_a_scheduler_or_hook_on_the_base_still_sees_its_steps():
     [p] = ps = [torch.nn.Parameter(torch.randn(5))]
     base = torch.optim.AdamW(ps)

@@ -73,6 +73,25 @@ def test_half_precision_climbs_as_single_does(dtype, adaptive, gradient):
     assert torch.equal(climbed[0], climbed[1].to(dtype))
 
 
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_complex_weights_climb_as_their_real_pairs_do(adaptive):
+    pairs = torch.tensor([[1.0, -2.0], [0.5, 3.0]])
+    seen = []
+    for start, real in ((pairs, lambda p: p), (torch.view_as_complex(pairs), torch.view_as_real)):
+        p = nn.Parameter(start.clone())
+        optimizer = SAM(torch.optim.SGD([p], lr=0.1), rho=1.0, adaptive=adaptive)
+
+        def closure(p=p, real=real):
+            seen.append(real(p.detach().clone()))
+            loss = (real(p) ** 3).sum()
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)
+        seen.append(real(p.detach()))
+    torch.testing.assert_close(seen[:3], seen[3:])
+
+
 def test_rho_of_zero_is_the_base():
     models = batch_norm_model(), batch_norm_model()
     plain = torch.optim.SGD(models[0].parameters(), lr=0.1)

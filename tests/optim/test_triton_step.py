@@ -224,7 +224,7 @@ def test_parameters_on_devices_of_two_kinds_are_measured():
     assert Known(base_rule(base), base).fits
 
 
-@pytest.mark.parametrize("changed", ["kappa", "mask", "gradient", "memory", "lr", "group"])
+@pytest.mark.parametrize("changed", ["kappa", "mask", "gradient", "sign", "memory", "lr", "group"])
 def test_what_changes_between_two_steps_is_noticed(changed):
     """All that a step keeps from the last one, changed once each: as in a step that keeps nothing."""
     ends = []
@@ -239,6 +239,8 @@ def test_what_changes_between_two_steps_is_noticed(changed):
                 optimizer.param_groups[0]["kappa"] = 3 if step < 4 else 1
             elif changed == "gradient" and step == 4:
                 ps[0].grad = None
+            elif changed == "sign" and step % 3 == 1:
+                ps[0].grad = torch._neg_view(ps[0].grad)
             elif changed == "memory" and step == 4:
                 optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
             elif changed == "lr":

@@ -22,7 +22,8 @@ class Keys:
 
     def of(self, values: Tensor, scratch: Scratch | None = None) -> Tensor:
         """The keys of |values|, fresh or in the memory of `scratch`."""
-        bits, magnitude = values.to(self.floating).view(self.integer), torch.iinfo(self.integer).max
+        values = values.resolve_neg().to(self.floating)
+        bits, magnitude = values.view(self.integer), torch.iinfo(self.integer).max
         return torch.bitwise_and(bits, magnitude, out=None if scratch is None else scratch.like(bits))
 
 

@@ -32,6 +32,7 @@ _GRADIENT, _DTYPE = attrgetter("grad"), attrgetter("dtype")
 # torch's stub has no types of them
 _ADDRESS: Callable[[Tensor], int] = Tensor.data_ptr
 _IN_ORDER: Callable[[Tensor], bool] = Tensor.is_contiguous
+_IS_FLIPPED: Callable[[Tensor], bool] = Tensor.is_neg
 
 
 @dataclass
@@ -154,8 +155,9 @@ class Known:
             work.bits = reduce(int.__or__, (cell for row in cells for cell in row[:-1]), 0)
 
     def addresses(self) -> list[int]:
-        """Of the gradients; those with another memory order than their parameter are copied."""
-        if all(self._columns[1]) and all(self._gradient_columns[1]):
+        """Of the gradients; those with another memory order than their parameter, or flipped signs, are copied."""
+        in_order, flipped = self._gradient_columns[1:]
+        if all(self._columns[1]) and all(in_order) and not any(flipped):
             return self._gradient_addresses
         self.gradients = [
             g if lies_as(p, g) else torch.empty_like(p, dtype=g.dtype).copy_(g)
@@ -177,7 +179,7 @@ class Known:
 
     def _of_gradients(self, gradients: Sequence[Tensor]) -> list[list[Any]]:
         self._gradient_addresses = list(map(_ADDRESS, gradients))
-        return [list(map(_DTYPE, gradients)), list(map(_IN_ORDER, gradients))]
+        return [list(map(column, gradients)) for column in (_DTYPE, _IN_ORDER, _IS_FLIPPED)]
 
     def _values(self) -> list[object]:
         return list(chain.from_iterable(map(_VALUES, self._states)))
@@ -219,8 +221,9 @@ def has_place(p: Tensor, *buffers: Tensor) -> bool:
 
 
 def lies_as(p: Tensor, *others: Tensor) -> bool:
-    """Whether all have the memory order and the device of `p`."""
+    """Whether all have the memory order and the device of `p`, and no signs that are yet to be flipped."""
     in_order, strides, device = p.is_contiguous(), p.stride(), p.device
     return all(
-        (t.is_contiguous() if in_order else t.stride() == strides) and t.device == device for t in others
+        (t.is_contiguous() if in_order else t.stride() == strides) and t.device == device and not t.is_neg()
+        for t in others
     )

@@ -57,4 +57,5 @@ def _each(rule: Rule, base: Optimizer) -> Iterator[Movement | None]:
             if buffers is None or p.grad.layout != torch.strided or not p.is_floating_point():
                 yield None
                 return
-            yield Movement(p, group, state, local(p), local(p.grad), tuple(local(b) for b in buffers))
+            gradient = local(p.grad).resolve_neg()  # that of a conjugate may hold it with the sign flipped
+            yield Movement(p, group, state, local(p), gradient, tuple(local(b) for b in buffers))
