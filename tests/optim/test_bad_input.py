@@ -118,6 +118,17 @@ def test_a_complex_parameter_is_left_out_by_name_or_refused():
         IRE(torch.optim.SGD(names, lr=0.1), kappa=1, gamma=0.5, by_name={"p": {"kappa": 0}})
 
 
+def test_flat_pieces_of_parameters_are_refused_where_they_would_be_ranked():
+    piece = torch.nn.Parameter(torch.ones(3))
+    piece._fsdp_flattened = True  # as FullyShardedDataParallel does
+    base = torch.optim.SGD([("p", piece)], lr=0.1)
+    IRE(base, kappa=1, gamma=1)
+    IRE(base, kappa=0, gamma=0.5)
+    for by_name in (None, {"p": {"gamma": 0.5}}):
+        with pytest.raises(ValueError, match="Use fully_shard"):
+            IRE(base, kappa=1, gamma=0.5, by_name=by_name)
+
+
 def test_a_block_that_is_no_key_is_refused():
     p = torch.nn.Parameter(torch.ones(3))
     optimizer = IRE(torch.optim.SGD([("p", p)], lr=0.1), kappa=1, gamma=0.5, ranked_by=lambda name: [name])

@@ -57,6 +57,18 @@ def test_the_mask_is_one_and_every_base_is_boosted(make_model, train, vector):
     torch.testing.assert_close(vector(model) - start, (vector(twin) - start) * (1 + 2 * mask))
 
 
+def test_weight_decay_of_each_is_left_unboosted_when_asked(make_model, vector):
+    model = make_model()
+    optimizer = together(model, gamma=1, boost_weight_decay=False)
+    for group in optimizer.param_groups:
+        group |= {"lr": 0.01, "weight_decay": 0.5}
+    start = vector(model)
+    for p in model.parameters():
+        p.grad = torch.zeros_like(p)
+    optimizer.step()
+    torch.testing.assert_close(vector(model), start * (1 - 0.005))
+
+
 def test_resumes_in_lock_step(make_model, train, vector):
     straight = make_model()
     optimizer = together(straight)

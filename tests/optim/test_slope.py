@@ -187,6 +187,31 @@ def test_second_moments_are_those_of_coordinates_or_refused(name):
     assert (optimizer._memory.masks[p] * small).sum() >= 9
 
 
+@pytest.mark.parametrize("name", [n for n in EVERYTHING if n not in {*REFUSED, *ELSEWHERE}])
+def test_a_decay_that_can_be_left_unboosted_is_lr_times_lambda(name):
+    """Of weights so large that a step is all decay."""
+    p = nn.Parameter(1e5 + probe(torch.float64)[0])
+    base = build(name, [p])
+    for group in base.param_groups:
+        group |= {"weight_decay": 0.5} | {
+            flag: True for flag in ("weight_decouple", "decoupled_weight_decay") if flag in group
+        }
+    try:
+        IRE(base, kappa=1, gamma=1, boost_weight_decay=False)
+    except ValueError as error:
+        assert "boost_weight_decay=False needs weight decay that is decoupled" in str(error)
+        assert name not in ("torch AdamW", "torch Muon", "torch RAdam", "lion", "Lookahead(AdamW)")
+        return
+    for step in range(4):  # at the fifth, Lookahead steps back
+        before, p.grad = p.detach().clone(), probe(torch.float64)[1]
+        torch.manual_seed(step)
+        base.step()
+        shrunk = 1 - p.detach() / before
+        torch.testing.assert_close(
+            shrunk, torch.full_like(shrunk, 0.5 * base.param_groups[0]["lr"]), rtol=0.02, atol=0
+        )
+
+
 @pytest.mark.parametrize("name", [name for name in REFUSED if name in EVERYTHING])
 def test_what_cannot_be_boosted_is_refused_with_what_works(name):
     p = nn.Parameter(probe(torch.float64)[0])

@@ -8,13 +8,22 @@ from torch import Tensor, optim
 from torch.optim import Optimizer
 
 from ire.optim.curvature.sources import SECOND_MOMENTS, no_second_moment
-from ire.optim.wrapping.bases import check_kind
+from ire.optim.wrapping.bases import check_kind, inside
 from ire.optim.wrapping.groups import COMPLEX, check_group, of_group
 from ire.optim.wrapping.settings import Settings
-from ire.optim.wrapping.several_bases import bases_of, innermost
+from ire.optim.wrapping.several_bases import bases_of, innermost, owner_of
 
 NOT_OF_COORDINATES = ("AdaShift", "Conda", "SOAP")
 """Parts of names of classes whose `exp_avg_sq` belongs to another basis, or is the same for all coordinates."""
+OWN_DECAY = {
+    *("APOLLO", "AdaFactor", "AdamS", "DAdaptAdam", "DAdaptAdan", "DAdaptLion"),
+    *("Magma", "Prodigy", "RAdam", "SPlus", "StableAdamW"),
+}
+"""Classes of pytorch_optimizer whose decoupled decay is not η λ θ: they scale η first, or leave it out at times."""
+FLAT = (
+    "IRE cannot rank the flat pieces that FullyShardedDataParallel makes of parameters: each worker would rank its own "
+    "alone. Use fully_shard (FSDP2), whose parameters are ranked together"
+)
 
 
 def check_base(base: Optimizer, settings: Settings) -> None:
@@ -53,6 +62,9 @@ def check_parameters(group: dict[str, Any], base: Optimizer, settings: Settings)
     is_boosted = settings.by_name is None and of_group(group, "kappa", settings.kappa, base) != 0
     if is_boosted and any(p.is_complex() for p in tensors):
         raise ValueError(COMPLEX)  # settings by name are looked up later
+    is_ranked = is_boosted and of_group(group, "gamma", settings.gamma, base) != 1
+    if (is_ranked or settings.by_name is not None) and any(hasattr(p, "_fsdp_flattened") for p in tensors):
+        raise ValueError(FLAT)
     if group.get("differentiable"):
         raise ValueError("IRE cannot be differentiated through; use differentiable=False")
     if not settings.boost_weight_decay:
@@ -77,16 +89,19 @@ def decoupled_decay(group: dict[str, Any], base: Optimizer) -> float:
     """η λ of the group, the share by which a step shrinks its parameters.
 
     Raises:
-        ValueError: its weight decay is not decoupled from the gradient.
+        ValueError: its weight decay is mixed with the gradient, or is not scaled by η alone.
     """
     if not group.get("weight_decay"):
         return 0.0
-    decoupled = isinstance(base, optim.AdamW | getattr(optim, "Muon", optim.AdamW))
+    owner = owner_of(group, base)
+    decoupled = isinstance(innermost(owner), optim.AdamW | getattr(optim, "Muon", optim.AdamW))
     decoupled = decoupled or group.get("decoupled_weight_decay") or group.get("weight_decouple")
-    if not decoupled or group.get("fixed_decay"):
+    kinds = {kind for each in inside(owner) for kind in type(each).__mro__}
+    has_own = any(kind.__name__ in OWN_DECAY and not kind.__module__.startswith("torch.") for kind in kinds)
+    if not decoupled or has_own or group.get("fixed_decay"):
         raise ValueError(
-            f"boost_weight_decay=False needs weight decay that is decoupled and scaled by lr, as in AdamW; "
-            f"{type(base).__name__} mixes it with the gradient. Use boost_weight_decay=True or weight_decay=0"
+            "boost_weight_decay=False needs weight decay that is decoupled and scaled by lr alone, as in AdamW; that "
+            f"of {type(owner).__name__} is not. Use boost_weight_decay=True or weight_decay=0"
         )
     return float(group["lr"]) * float(group["weight_decay"])
 

@@ -8,7 +8,7 @@ from typing import Any
 from torch.optim import Optimizer
 
 from ire.optim.wrapping.settings import check_range, kappa_at, misspelt
-from ire.optim.wrapping.several_bases import bases_of
+from ire.optim.wrapping.several_bases import bases_of, owner_of
 
 OF_GROUPS = ("kappa", "gamma", "lr_max")
 """The settings that a parameter group may have."""
@@ -24,10 +24,7 @@ def of_group(group: dict[str, Any], name: str, default: Any, base: Optimizer) ->
     A name that is an option of the base belongs to the base: MARS and AdaGO have a `gamma`, schedule-free optimizers
     keep an `lr_max` in their groups. With several bases, the one that owns the group decides.
     """
-    owners = bases_of(base)
-    if len(owners) > 1:
-        owners = [owner for owner in owners if any(group is own for own in owner.param_groups)] or owners
-    return default if is_option(name, owners[0]) else group.get(name, default)
+    return default if is_option(name, owner_of(group, base)) else group.get(name, default)
 
 
 def is_option(name: str, base: Optimizer) -> bool:

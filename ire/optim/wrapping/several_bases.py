@@ -199,6 +199,13 @@ def bases_of(optimizer: Optimizer) -> Sequence[Optimizer]:
     return optimizer.bases if isinstance(optimizer, SeveralBases) else (optimizer,)
 
 
+def owner_of(group: dict[str, Any], optimizer: Optimizer) -> Optimizer:
+    """The one of `bases_of` with that group; the first for a group that is yet to be added."""
+    bases = bases_of(optimizer)
+    owners = (base for base in bases[1:] if any(group is own for own in base.param_groups))
+    return next(owners, bases[0])
+
+
 def innermost(optimizer: Optimizer) -> Optimizer:
     """The optimizer that a wrapper such as Lookahead steps, with the state of the step; any other one is itself."""
     if isinstance(optimizer, SeveralBases):
