@@ -82,11 +82,25 @@ def test_never_looks_at_true_labels():
     assert len(losses) == 1
 
 
+def test_no_class_in_unsigned_bytes_is_taken_for_ignored():
+    logits, targets = torch.randn(2, 200, generator=generator()), torch.tensor([0, 156])
+    losses = [sampled_nll(logits, targets=it, generator=generator(1)) for it in (targets, targets.byte())]
+    assert torch.equal(*losses)
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
         ({"targets": torch.zeros(4, dtype=torch.long)}, "without the class axis"),
         ({"rank": 2, "world_size": 2}, "rank=2 and world_size=2"),
+        (
+            {"targets": torch.zeros(3, dtype=torch.long), "ignore_index": None},
+            "ignore_index must be a number .* None",
+        ),
+        (
+            {"targets": torch.zeros(3, dtype=torch.long), "ignore_index": float("nan")},
+            "targets can equal, got nan",
+        ),
     ],
 )
 def test_bad_arguments_are_named(arguments, message):

@@ -74,7 +74,7 @@ def sampled_nll(
         if given != default and likelihood != owner:
             raise ValueError(f"{name} belongs to likelihood={owner!r}, got {likelihood!r}")
     _check_weights(logits, targets, likelihood, weight, pos_weight, ignore_index)
-    counts = None if targets is None else targets != ignore_index
+    counts = None if targets is None else _counted(targets, ignore_index)
     if likelihood != "categorical":
         draw = _draw_gaussian(variance) if likelihood == "gaussian" else _draw_bernoulli
         labels = draw(logits.detach(), generator, rank, world_size)
@@ -114,9 +114,16 @@ def positions(
         ValueError: as `sampled_nll`.
     """
     if targets is not None:
-        return int((targets != ignore_index).sum())
+        return int(_counted(targets, ignore_index).sum())
     logits = _classes_last(logits, targets, likelihood, class_axis)
     return logits[..., 0].numel() if likelihood == "categorical" else logits.numel()
+
+
+def _counted(targets: Tensor, ignore_index: int) -> Tensor:
+    """Which positions count; compared in 64 bits, since -100 is class 156 in unsigned bytes."""
+    if isinstance(ignore_index, bool) or not isinstance(ignore_index, Real) or math.isnan(ignore_index):
+        raise ValueError(f"ignore_index must be a number that targets can equal, got {ignore_index!r}")
+    return (targets if targets.is_floating_point() else targets.long()) != ignore_index
 
 
 def _classes_last(logits: Tensor, targets: Tensor | None, likelihood: str, class_axis: int | None) -> Tensor:
@@ -168,7 +175,8 @@ def _classes_last(logits: Tensor, targets: Tensor | None, likelihood: str, class
         raise ValueError(
             f"targets must have the shape of logits without the class axis, {tuple(logits.shape[:-1])}, "
             f"got {tuple(targets.shape)}; if the classes are not last, name their axis: class_axis=1 for "
-            "(N, C, ...); if the targets are probabilities, leave them out: the curvature is the same"
+            "(N, C, ...); if the targets are probabilities, leave them out: the curvature is the "
+            "same (without class weights, which go with classes only)"
         )
     return logits
 
@@ -216,7 +224,7 @@ def _check_weights(
         )
     if weight is not None and likelihood == "categorical":
         assert targets is not None
-        counted = targets[targets != ignore_index]
+        counted = targets[_counted(targets, ignore_index)]
         if not bool(((counted >= 0) & (counted < len(weight))).all()):
             raise ValueError(
                 f"targets must be classes from 0 to {len(weight) - 1}, or ignore_index={ignore_index}, got "
