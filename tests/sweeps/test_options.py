@@ -204,9 +204,10 @@ def test_an_option_outside_of_the_plan_is_checked_too(option, message, tmp_path,
     assert not list(tmp_path.iterdir())
 
 
-def test_methods_in_one_text_are_refused_and_not_taken_letter_by_letter(tmp_path):
-    with pytest.raises(InvalidInput, match="--methods 'sgd': must be a list of names"):
-        sweep("digits", methods="sgd", storage=tmp_path)
+@pytest.mark.parametrize("methods", ["sgd", int, 3])
+def test_methods_in_one_text_are_refused_and_not_taken_letter_by_letter(methods, tmp_path):
+    with pytest.raises(InvalidInput, match=f"--methods {methods!r}: must be a list of names"):
+        sweep("digits", methods=methods, storage=tmp_path)
 
 
 def test_records_that_are_older_than_an_option_agree_with_its_default(tmp_path):

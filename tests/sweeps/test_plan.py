@@ -194,5 +194,5 @@ def test_numbers_of_numpy_are_written_as_numbers_and_what_toml_has_no_word_for_i
     assert (
         toml_text({"horizon": np.int64(20), "lr": [np.float64(0.1)]}) == "horizon = 20\nlr = [\n    0.1,\n]\n"
     )
-    with pytest.raises(InvalidInput, match="a value of what cannot be written as TOML"):
-        toml_text({"what": object()})
+    with pytest.raises(InvalidInput, match=r"^arms\.mine\.what cannot be written as TOML"):
+        toml_text({"horizon": 2, "arms": {"mine": {"lr": 1, "what": object()}}})

@@ -5,7 +5,7 @@ import inspect
 import math
 import shlex
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields, replace
 from numbers import Integral, Real
 from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -95,6 +95,8 @@ class Option:
         if self.item is not None and not isinstance(value, str):
             if isinstance(value, bool) or value is None:
                 value = self.usual if value else ()
+            if not isinstance(value, Iterable):
+                return value  # which `check` refuses
             return tuple(map(_number, value)) if self.item is not str else tuple(value)
         if isinstance(value, str) and self.named:
             return self._spelled(value)

@@ -15,9 +15,7 @@ def toml_text(table: Mapping[str, Any]) -> str:
     try:
         one_line = tomli_w.dumps(plain)
     except TypeError as error:
-        raise InvalidInput(
-            f"a value of {', '.join(map(str, table))} cannot be written as TOML: {error}"
-        ) from error
+        raise InvalidInput(f"{_place(plain)} cannot be written as TOML: {error}") from error
     if "\\r" in one_line:  # a multi-line string would lose its carriage returns
         return one_line
     return tomli_w.dumps(plain, multiline_strings=True)
@@ -30,3 +28,13 @@ def _plain(value: Any) -> Any:
     if is_list(value) or is_tuple(value):
         return [_plain(entry) for entry in value]
     return value.item() if getattr(value, "ndim", None) == 0 else value
+
+
+def _place(table: Mapping[Any, Any], where: str = "") -> str:
+    """The first key whose value cannot be written, with those above it: `arms.mine.optimizer`."""
+    for key, value in table.items():
+        try:
+            tomli_w.dumps({key: value})
+        except TypeError:
+            return _place(value, f"{where}{key}.") if is_mapping(value) else f"{where}{key}"
+    return where.removesuffix(".")
