@@ -55,6 +55,10 @@ def load_workload(task: str, import_path: Iterable[str] = ()) -> Task | Training
     if ":" not in name or name in registered(TASKS) or name in task_names():
         return load_task(task)
     module_name, _, attribute = name.partition(":")
+    if "" in module_name.split("."):  # `import_module` raises something else for each kind
+        raise InvalidInput(
+            f"task {name!r}: name a script or a module, as in train.py:train or my_pkg.train:train"
+        )
     if is_script(name):
         folder = _folder_of(module_name, import_path, name)
         module_name = module_name.removesuffix(SUFFIX)

@@ -168,6 +168,12 @@ def test_a_script_without_such_a_function_is_refused(script, monkeypatch, text, 
         load_workload("own_script.py:trian", [str(script)])
 
 
+@pytest.mark.parametrize("task", [":train", ".own_script:train", "own_parts..model:train"])
+def test_a_function_without_the_name_of_a_module_is_refused(task):
+    with pytest.raises(InvalidInput, match="name a script or a module, as in train.py:train"):
+        load_workload(task)
+
+
 def test_files_known_from_an_earlier_run_are_read_where_they_lie_and_nowhere_else(tmp_path):
     folder = tmp_path / "code"
     folder.mkdir()
