@@ -170,7 +170,7 @@ def test_a_script_without_such_a_function_is_refused(script, monkeypatch, text, 
 
 @pytest.mark.parametrize("task", [":train", ".own_script:train", "own_parts..model:train"])
 def test_a_function_without_the_name_of_a_module_is_refused(task):
-    with pytest.raises(InvalidInput, match="name a script or a module, as in train.py:train"):
+    with pytest.raises(InvalidInput, match=r"name a script or a module, as in train\.py:train"):
         load_workload(task)
 
 
