@@ -10,6 +10,9 @@ from pathlib import Path
 GUARD = 'put what only the script itself runs below `if __name__ == "__main__":`'
 """The remedy for a script that does more than define things when it is imported."""
 
+OF_NO_OTHER = "no other process has its __main__; put it into a file, as in my.py, and name it my:{}"
+"""The remedy for a class of a notebook, or of the script that runs, which the records of a sweep could not name."""
+
 
 class InvalidInput(ValueError):
     """A user's mistake: one line that names the value, the allowed ones, the place and the remedy."""

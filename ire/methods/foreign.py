@@ -22,7 +22,7 @@ from importlib.machinery import PathFinder
 from types import ModuleType
 from typing import Any
 
-from ire.invalid_input import GUARD, InvalidInput, exited, unknown
+from ire.invalid_input import GUARD, OF_NO_OTHER, InvalidInput, exited, unknown
 from ire.methods.ire import IRE
 from ire.methods.part import Base
 from ire.methods.rest import as_rest
@@ -86,6 +86,8 @@ def read_class(name: str, named: Callable[[str], Base]) -> Base:
     """
     found = CLASS.fullmatch(name)
     assert found is not None, name
+    if found["module"] == "__main__":
+        raise InvalidInput(f"method {name!r}: {OF_NO_OTHER.format(found['name'])}")
     if PathFinder.find_spec(found["module"].partition(".")[0]) is None:
         find_in([os.getcwd()])  # as with `python -m`; a console script does not add it
     try:

@@ -116,6 +116,8 @@ def test_a_function_of_the_script_that_runs_is_recorded_by_the_scripts_path(tmp_
     exec(script.read_text(), vars(main))
     monkeypatch.setitem(sys.modules, "__main__", main)
     assert name_of(main.train) == f"{script}:train"
+    main.__file__ = "<stdin>"
+    assert name_of(main.train) == "<python>:train", "in a script that `python -` reads"
     del main.__file__
     assert name_of(main.train) == "<python>:train", "in a notebook"
 

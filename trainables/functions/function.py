@@ -15,7 +15,7 @@ from typing import Any
 
 from ire.entry_points import TASKS, registered
 from ire.extras import extra_of
-from ire.invalid_input import GUARD, InvalidInput, exited, unknown
+from ire.invalid_input import GUARD, OF_NO_OTHER, InvalidInput, exited, unknown
 from ire.trial.scale import split_scale
 from ire.trial.script import SUFFIX, is_script
 from trainables.functions.in_process import held, is_of_no_file
@@ -59,6 +59,8 @@ def load_workload(task: str, import_path: Iterable[str] = ()) -> Task | Training
         raise InvalidInput(
             f"task {name!r}: name a script or a module, as in train.py:train or my_pkg.train:train"
         )
+    if module_name == "__main__":
+        raise InvalidInput(f"task {name!r}: {OF_NO_OTHER.format(attribute)}")
     if is_script(name):
         folder = _folder_of(module_name, import_path, name)
         module_name = module_name.removesuffix(SUFFIX)

@@ -23,6 +23,8 @@ def name_of(function: Callable[[Any], Any]) -> str:
     name = getattr(function, "__qualname__", "function")
     module = sys.modules.get(getattr(function, "__module__", None) or "")
     file = getattr(module, "__file__", None)
+    if file is not None and file.startswith("<"):  # "<stdin>" of `python -`
+        file = None
     if module is None or file is None or getattr(module, name, None) is not function:
         name = f"{PLACE}:{getattr(function, '__name__', 'function')}"
         _FUNCTIONS[name] = function

@@ -6,6 +6,7 @@ import traceback
 import pytest
 
 from ire.invalid_input import InvalidInput
+from ire.methods.method import parse_method
 from ire.trial.script import located
 from trainables.functions.function import load_workload, source_versions
 from trainables.functions.sources import Finder, Sources, install, loaded_from
@@ -172,6 +173,12 @@ def test_a_script_without_such_a_function_is_refused(script, monkeypatch, text, 
 def test_a_function_without_the_name_of_a_module_is_refused(task):
     with pytest.raises(InvalidInput, match=r"name a script or a module, as in train\.py:train"):
         load_workload(task)
+
+
+def test_a_name_of_main_which_is_another_one_in_each_process_is_refused():
+    for found in (load_workload, parse_method):
+        with pytest.raises(InvalidInput, match=r"'__main__:Own': no other process .* name it my:Own"):
+            found("__main__:Own")
 
 
 def test_files_known_from_an_earlier_run_are_read_where_they_lie_and_nowhere_else(tmp_path):
