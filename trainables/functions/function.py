@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ire.entry_points import TASKS, registered
+from ire.entry_points import TASKS, is_installed, registered
 from ire.extras import extra_of
 from ire.invalid_input import GUARD, OF_NO_OTHER, InvalidInput, exited, unknown
 from ire.trial.scale import split_scale
@@ -179,13 +179,21 @@ def _folder_of(file: str, import_path: Iterable[str], name: str) -> str:
 
 
 def _put_first(folder: str, module: str) -> None:
-    """Put the folder first on the path, as Python does for a script; forget a module of that name from elsewhere."""
+    """Put the folder first on the path, as Python does for a script; forget modules that another script has imported.
+
+    These are the script's own name from elsewhere, and users' modules with the names of those beside it.
+    """
     if folder in sys.path:
         sys.path.remove(folder)
     sys.path.insert(0, folder)
-    known = getattr(sys.modules.get(module), "__file__", None)
-    if known is not None and Path(known).parent != Path(folder):
-        del sys.modules[module]
+    beside = {path.name.removesuffix(SUFFIX) for path in Path(folder).glob("*")}
+    for name, known in list(sys.modules.items()):
+        file = getattr(known, "__file__", None)
+        if file is None or name.partition(".")[0] not in beside:
+            continue
+        is_elsewhere = not Path(file).resolve().is_relative_to(folder)
+        if is_elsewhere and (name == module or not is_installed(Path(file))):
+            del sys.modules[name]
 
 
 def _home(module: str, file: str | None) -> str | None:

@@ -1,5 +1,6 @@
 """A script and what lies beside it: found by its path, recorded as text, and imported from that text by workers."""
 
+import shutil
 import sys
 import traceback
 
@@ -48,6 +49,18 @@ def test_a_script_is_found_by_its_path_and_imports_what_lies_beside_it(script):
     assert (name, folder) == ("own_script.py:train", str(script))
     function = load_workload(name, [folder])
     assert function.call(None) == (1, 64, "own_script.py")
+
+
+def test_another_script_imports_what_lies_beside_itself(script, tmp_path):
+    other = shutil.copytree(script, tmp_path / "other")
+    (other / "own_neighbour.py").write_text("VALUE = 2\n")
+    (other / "own_parts" / "model.py").write_text("WIDTH = 128\n")
+    (other / "pytest.py").touch()  # what is installed stays
+    for folder, expected in ((script, (1, 64)), (other, (2, 128)), (script, (1, 64))):
+        found = load_workload("own_script.py:train", [str(folder)])
+        assert found.call(None)[:2] == expected
+        assert set(found.sources.texts) == FILES
+    assert sys.modules["pytest"] is pytest
 
 
 def test_what_it_has_imported_from_its_folder_is_its_source(script):
