@@ -188,6 +188,36 @@ def test_second_moment_waits_for_a_parameter_that_joins_late(make_model, make_ba
     assert len(optimizer.flat_fractions()) == 4
 
 
+@pytest.mark.parametrize("ranked_by", ["model", "tensor"])
+def test_second_moment_ranks_parameters_that_rest_in_every_refresh(ranked_by, make_model, make_batch):
+    """Two halves that are trained in turn: every other step is a refresh, always of the same half."""
+    model = make_model()
+    settings = {"named_parameters": model.named_parameters(), "ranked_by": ranked_by, "interval": 2}
+    optimizer = wrap(model, "second_moment", **settings)
+    halves = list(model.parameters())[:2], list(model.parameters())[2:]
+    for step in range(6):
+        optimizer.zero_grad()
+        inputs, labels = make_batch(step)
+        nn.functional.cross_entropy(model(inputs), labels).backward()
+        for p in halves[step % 2]:
+            p.grad = None
+        optimizer.step()
+    assert set(optimizer._memory.masks) == set(model.parameters())
+
+
+@pytest.mark.parametrize("base", [torch.optim.AdamW, torch.optim.RMSprop, torch.optim.Adagrad])
+def test_second_moment_of_a_layer_that_joins_late_is_on_the_scale_of_the_others(base):
+    """All gradients are of one size, so neither is flatter, however many each has gathered."""
+    g = torch.Generator().manual_seed(0)
+    early, late = (nn.Parameter(torch.zeros(400)) for _ in range(2))
+    optimizer = IRE(base([early, late], lr=0.01), kappa=1, gamma=0.5, curvature="second_moment", start=60)
+    for step in range(61):
+        for p in (early, late)[: 1 + (step >= 30)]:
+            p.grad = torch.randn(400, generator=g)
+        optimizer.step()
+    assert 0.3 < optimizer.flat_fractions()[late] < 0.7
+
+
 def test_reuse_gives_the_mask_of_an_extra_pass_and_leaves_the_gradients(make_model, make_batch):
     model, twin = make_model(), make_model()
     reuse, extra = wrap(model, "reuse"), wrap(twin, "sampled")

@@ -65,6 +65,8 @@ SECOND_MOMENTS = ("exp_avg_sq", "square_avg", "sum")
 """Names of the (averaged) squared gradient: in Adam and its variants, in RMSprop and Adadelta, in Adagrad."""
 
 
+ALIKE = 1.1
+"""Moments that differ less in what they have gathered are ranked as they are, which needs no copies."""
 PATIENCE = 10
 """Steps for which a refresh waits until the base has a state of every parameter."""
 
@@ -76,8 +78,10 @@ def _second_moment(parameters: Sequence[Tensor], refresh: Refresh) -> Sequence[T
         ValueError: the base keeps no such average, or keeps it in another place than torch's optimizers.
     """
     moments: list[Tensor] = []
+    gathered: list[float] = []
     missing = 0
     states: list[dict[str, Any]] = [refresh.base.state.get(p, {}) for p in parameters]
+    groups = {p: group for group in refresh.base.param_groups for p in group["params"]}
     for p, state, count in zip(parameters, states, _counts(states), strict=True):
         if not state or not count > 0:  # Adagrad has a state before its first step
             missing += 1
@@ -86,18 +90,29 @@ def _second_moment(parameters: Sequence[Tensor], refresh: Refresh) -> Sequence[T
         if name is None or local(state[name]).shape != local(p).shape:  # factored, or one number per tensor
             raise ValueError(no_second_moment(refresh.base))
         moments.append(local(state[name]))
+        gathered.append(_gathered(name, groups.get(p, {}), count) if "step" in state else 1.0)
         if type(moments[-1]) not in (Tensor, Parameter):  # of 8 bits, say, as torchao's
             raise ValueError(
                 f"curvature='second_moment' cannot rank the compressed moments ({type(moments[-1]).__name__}) of "
                 f"{type(refresh.base).__name__}; use curvature='empirical' or 'sampled' with it"
             )
-    if refresh.waited >= (PATIENCE if moments else 1) and missing:
+    if missing and refresh.waited >= (PATIENCE if any(map(refresh.base.state.get, groups)) else 1):
         raise ValueError(
             f"curvature='second_moment' found no state of {missing} of {len(parameters)} parameters in "
             f"{type(refresh.base).__name__} after {refresh.steps} steps: it keeps none under base.state[parameter]. "
             "Use curvature='empirical' or 'sampled' with it, or another base"
         )
-    return None if missing else moments
+    if missing or max(gathered) < ALIKE * min(gathered):
+        return None if missing else moments
+    return [moment / share for moment, share in zip(moments, gathered, strict=True)]
+
+
+def _gathered(name: str, group: dict[str, Any], count: float) -> float:
+    """How many squared gradients a moment holds after `count` steps: an average starts at 0, Adagrad's sum grows."""
+    if name == "sum":
+        return count
+    decay = group["betas"][1] if "betas" in group else group.get("alpha", group.get("rho"))
+    return 1 - float(decay or 0) ** count
 
 
 def _counts(states: Sequence[dict[str, Any]]) -> list[float]:
