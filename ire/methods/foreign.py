@@ -24,7 +24,7 @@ from typing import Any
 
 from ire.invalid_input import GUARD, OF_NO_OTHER, InvalidInput, exited, unknown
 from ire.methods.ire import IRE
-from ire.methods.part import Base
+from ire.methods.part import KINDS, Base
 from ire.methods.rest import as_rest
 from ire.methods.sam import SAM
 from ire.methods.setting import Setting
@@ -42,13 +42,25 @@ ABOUT = {
     "fixed": "constructor arguments that are not settings",
     "gradients": "gradients of a full batch that a step costs",
     "schedules": "the schedules that make sense, the usual one first",
-    "takes": "kinds of parameters that it trains: matrices, kernels, embeddings, heads, vectors",
+    "takes": f"kinds of parameters that it trains: {', '.join(KINDS)}",
     "rest": "the method that trains the others, such as 'adamw'; its settings begin with rest_",
     "rates": "further learning rates in its groups that follow the schedule, and the setting of their peak",
     "refuses": "why 'sam' or 'ire' cannot be put around it",
     "state_tensors": "tensors of a parameter's size that it keeps",
     "source": "where its published settings come from",
 }
+FORMS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    **dict.fromkeys(("words", "rest", "source"), (lambda it: isinstance(it, str), "a text")),
+    **dict.fromkeys(("settings", "fixed", "rates", "refuses"), (is_mapping, "a dictionary")),
+    **dict.fromkeys(("schedules", "takes"), (lambda it: is_list(it) or is_tuple(it), "a list of texts")),
+    "gradients": (lambda it: is_number(it) and isinstance(it, int) and it >= 1, "an integer of at least 1"),
+    "state_tensors": (lambda it: is_number(it) and it >= 0, "a number of at least 0"),
+    "doc": (lambda it: isinstance(it, str), "a text"),
+    "type": (lambda it: it in (int, float, bool), "int, float or bool"),
+    **dict.fromkeys(("low", "high"), (is_number, "a number")),
+    **dict.fromkeys(("low_open", "high_open"), (lambda it: isinstance(it, bool), "True or False")),
+}
+"""What the values of `ABOUT`, and of its settings, have to be."""
 LR_DECADES = 1.0
 """Without a table in the space file, lr is searched this far below and above its default, in powers of ten."""
 
@@ -192,10 +204,24 @@ def _about(loaded: type, name: str) -> dict[str, Any]:
     for key in about:
         if key not in ABOUT:
             raise unknown("key", key, ABOUT, where=place)
-    gradients = about.get("gradients", 1)
-    if isinstance(gradients, bool) or not isinstance(gradients, int) or gradients < 1:
-        raise InvalidInput(f"gradients = {gradients!r} in {place}: must be an integer of at least 1")
+    _check_forms(about, place)
+    for kind in about.get("takes", ()):
+        if kind not in KINDS:
+            raise unknown("kind of parameters", kind, KINDS, where=f"{place}, takes")
+    for wrapper in about.get("refuses", {}):
+        if wrapper not in ("sam", "ire"):
+            raise unknown("key", wrapper, ("sam", "ire"), where=f"{place}, refuses")
+    for schedule in about.get("schedules", ()):
+        SHARED.options["schedule"].check("schedule", schedule, where=place)
     return dict(about)
+
+
+def _check_forms(values: Mapping[str, Any], place: str) -> None:
+    """Raise `InvalidInput` unless the values are what `FORMS` says."""
+    for key, value in values.items():
+        has_form, form = FORMS.get(key, (lambda _: True, ""))
+        if not has_form(value):
+            raise InvalidInput(f"{key} = {value!r} in {place}: must be {form}")
 
 
 def _settings_of(argument: str, parameter: inspect.Parameter) -> dict[str, Setting] | str:
@@ -239,6 +265,9 @@ def _with(base: Base, about: Mapping[str, Any], named: Callable[[str], Base]) ->
     for name, entry in about.get("settings", {}).items():
         if name not in settings:
             raise unknown(f"setting of {base.constructor}", name, settings, where=f"{place}, settings")
+        if not is_mapping(entry):
+            raise InvalidInput(f"{name} = {entry!r} in {place}, settings: must be a dictionary")
+        _check_forms(entry, f"{place}, settings, {name}")
         fields = {key: value for key, value in entry.items() if key != "search"}
         allowed = ("doc", "low", "high", "low_open", "high_open", "type", "default", "search")
         for key in fields:
@@ -258,6 +287,9 @@ def _with(base: Base, about: Mapping[str, Any], named: Callable[[str], Base]) ->
             known = ("adamw", "sgd", "module:Class")
             raise unknown("method", about["rest"], known, where=f"{place}, rest") from None
         settings |= rest.settings
+    for setting in about.get("rates", {}).values():
+        if setting not in settings:
+            raise unknown(f"setting of {base.constructor}", setting, settings, where=f"{place}, rates")
     plain = ("gradients", "takes", "rates", "refuses", "state_tensors", "source")
     given = {key: about[key] for key in plain if key in about}
     if "schedules" in about:

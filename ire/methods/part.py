@@ -9,6 +9,9 @@ from ire.extras import extra_of
 from ire.invalid_input import InvalidInput
 from ire.methods.setting import Setting
 
+KINDS = ("matrices", "kernels", "embeddings", "heads", "vectors")
+"""Hidden matrices; tensors of three dimensions and more; embeddings; the last linear layer; biases, norms, scalars."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Part:

@@ -145,6 +145,22 @@ def test_lr_is_searched_a_decade_around_its_default():
         ({"settings": {"momentum": {"high": 0.5}}}, r"momentum = 0.9 in ire_method .*\[0, 0.5\)"),
         ({"fixed": {"rnk": 1}}, "unknown constructor argument of .*'rnk'.*did you mean 'rank'"),
         ({"gradients": 0}, "gradients = 0 in ire_method .*at least 1"),
+        (
+            {"takes": ["matrix"], "rest": "adamw"},
+            "unknown kind of parameters 'matrix'.*did you mean 'matrices'",
+        ),
+        ({"takes": "matrices"}, "takes = 'matrices' in ire_method .*: must be a list of texts"),
+        ({"refuses": {"ir": "no"}}, "unknown key 'ir' in .*, refuses: did you mean 'ire'"),
+        ({"schedules": ["cosin"]}, "schedule = 'cosin' in ire_method .*: must be cosine"),
+        ({"rates": {"own_lr": "momentun"}}, "unknown setting of .*'momentun'.*did you mean 'momentum'"),
+        ({"rates": ["own_lr"]}, r"rates = \['own_lr'\] in ire_method .*: must be a dictionary"),
+        ({"settings": {"momentum": 0.5}}, "momentum = 0.5 in ire_method .*, settings: must be a dictionary"),
+        ({"settings": {"momentum": {"low": "a"}}}, "low = 'a' in ire_method .*, momentum: must be a number"),
+        ({"settings": {"momentum": {"type": "float"}}}, "type = 'float' in .*: must be int, float or bool"),
+        (
+            {"state_tensors": "many"},
+            "state_tensors = 'many' in ire_method .*: must be a number of at least 0",
+        ),
         ({"rest": "adamv"}, "unknown method 'adamv'"),
     ],
 )

@@ -13,9 +13,6 @@ from torch import nn
 from ire.invalid_input import InvalidInput
 from ire.methods.composed import Method
 
-KINDS = ("matrices", "kernels", "embeddings", "heads", "vectors")
-"""Hidden matrices; tensors of three dimensions and more; embeddings; the last linear layer; biases, norms, scalars."""
-
 BLOCKS = (
     ("norm", re.compile(r"norm|(^|\.)(bn|ln)[_\d]*\.", re.IGNORECASE)),
     ("qk", re.compile(r"(^|[._])(q|k|query|key)(_proj)?[._]", re.IGNORECASE)),
@@ -45,7 +42,8 @@ class Group:
 
 
 def kinds(model: nn.Module) -> dict[str, str]:
-    """One of `KINDS` for each trainable parameter, by name. A head that shares its weight is an embedding."""
+    """The kind (`ire.methods.part.KINDS`) of each trainable parameter, by name. A head that shares its weight is an
+    embedding."""
     modules = list(model.modules())
     tables = {id(m.weight) for m in modules if isinstance(m, nn.Embedding | nn.EmbeddingBag)}
     linear = [m for m in modules if isinstance(m, nn.Linear)]

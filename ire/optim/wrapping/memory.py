@@ -81,7 +81,8 @@ def unpacked(entry: dict[str, Any] | None, parameters: Sequence[Tensor]) -> Memo
     if entry is None:
         raise ValueError(
             'the state dict has no entry "ire": it was not saved by IRE; '
-            "to continue from a plain optimizer, load it into the base: optimizer.base.load_state_dict(...)"
+            "to continue from a plain optimizer, load it into the base: optimizer.base.load_state_dict(...). "
+            "torch.distributed.checkpoint leaves the entry out: give it optimizer.base, and distributed_state(model)"
         )
     missing = {*NUMBERS, *TABLES, "shapes"} - set(entry)
     if missing:
