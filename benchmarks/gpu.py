@@ -179,7 +179,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--tiny", action="store_true")
     options = parser.parse_args()
-    device = torch.device(options.device)
+    device, failed = torch.device(options.device), False
     for name in options.stages:
         began = time.perf_counter()
         print(f"\n== {name}", flush=True)
@@ -187,8 +187,10 @@ def main() -> None:
             STAGES[name](device, options.tiny)
         except Exception:
             traceback.print_exc()
+            failed = True
         synchronise(device)
         print(f"-- {name}: {time.perf_counter() - began:.0f} s", flush=True)
+    raise SystemExit(failed)
 
 
 if __name__ == "__main__":

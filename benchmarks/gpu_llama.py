@@ -37,7 +37,7 @@ def llama(device: torch.device, tiny: bool) -> None:
             step = make()
             for _ in range(12):  # with IRE one of them has a refresh
                 step()
-            ms = queued_ms(step, device, 10 if tiny else 20, 1 if tiny else 3)
+            ms = queued_ms(step, device, 3 if tiny else 20, 1 if tiny else 3)
             found = counted(step, device) if device.type == "cuda" else None
             line = f"{title:26} {tokens / ms * 1e3:12,.0f} tokens/s, {ms:.2f} ms"
             if found is not None:
