@@ -2,7 +2,7 @@
 # Packs what sweeps need and a machine without network lacks, if that has Linux on x86-64, Python 3.12, PyTorch 2.11 or later and the
 # packages that usually come with it (torchvision, transformers, pyarrow, pandas, scikit-learn, tensorboard, typer, pytest and theirs).
 #
-#     bash benchmarks/offline/pack.sh        # here: .offline/packages.tar.zst, about 31 MiB; git ignores the folder
+#     bash benchmarks/offline/pack.sh        # here: .offline/packages.tar.zst, about 30 MiB; git ignores the folder
 #     cp CIFAR-10-ARCHIVE .offline/          # for the stages with CIFAR: whatever `ire data prepare` reads
 #     bash benchmarks/gpu.sh STAGE ...       # there, in a copy of this folder with .offline in it
 #

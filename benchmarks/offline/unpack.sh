@@ -9,6 +9,6 @@ import sys, tarfile, pyarrow  # pyarrow brings zstd
 with pyarrow.input_stream(".offline/packages.tar.zst", compression="zstd") as stream:
     tarfile.open(fileobj=stream, mode="r|").extractall(sys.argv[1], filter="fully_trusted")
 P
-    fi && python3 -m compileall -q -j 0 "$SITE" >/dev/null; touch "$SITE/.complete"
+    fi && { python3 -m compileall -q -j 0 "$SITE" >/dev/null; touch "$SITE/.complete"; }
 fi
 export PYTHONPATH="$PWD:$SITE${PYTHONPATH:+:$PYTHONPATH}" RAY_USAGE_STATS_ENABLED=0
