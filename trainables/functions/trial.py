@@ -251,6 +251,11 @@ class Trial(Given):
                 f"build_optimizer: {self.method!r} is not a method with these settings; name one in the space, as in "
                 f'{OPTIMIZER} = "adamw", with a range for each setting that it needs (`ire methods NAME`)'
             )
+        if not isinstance(model, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may have no types
+            raise InvalidInput(
+                f"build_optimizer takes the model, not a {type(model).__name__}: trial.build_optimizer(model); the "
+                "method puts its parameters into groups"
+            )
 
         def stepped(lr: float) -> None:
             self._progress.step += self._built == 1

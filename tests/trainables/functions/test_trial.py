@@ -340,6 +340,13 @@ def test_a_built_optimizer_takes_the_settings_that_are_its_own():
     assert optimizer.defaults["momentum"] == 0.5
 
 
+def test_parameters_in_the_place_of_the_model_are_refused():
+    with pytest.raises(
+        InvalidInput, match=r"takes the model, not a generator: trial.build_optimizer\(model\)"
+    ):
+        Trial(make(settings={"lr": 0.1, "optimizer": "sgd"})).build_optimizer(nn.Linear(2, 2).parameters())
+
+
 def test_a_setting_that_the_method_needs_is_named():
     with pytest.raises(InvalidInput, match="adamw needs lr"):
         Trial(make(settings={"optimizer": "adamw"}))
