@@ -36,9 +36,12 @@ def test_the_winners_of_all_studies_take_turns_at_the_end(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "fields", [{}, {"curve": (0.5, 2.0), "curve_lr": (0.5, 2.0)}], ids=["none", "a curve"]
+    "fields",
+    [{}, {"curve": (0.5, 2.0), "curve_lr": (0.5, 2.0)}, {"curve": (0.5, 2.0), "trials": 6}],
+    ids=["none", "a curve", "a raised budget"],
 )
 def test_turns_are_not_counted_among_the_trials_that_are_done(tmp_path, fields):
+    simulate(plan_of(), tmp_path)
     protocol, shown = simulate(plan_of(**fields), tmp_path), StringIO()
     progress = Progress(Console(file=shown, width=400), in_process=True)
     progress.opened(protocol)

@@ -120,6 +120,8 @@ class Progress(Watcher):
         study = f"study {self._study.number + 1} of {count}" if count > 1 else ""
         parts = [part for part in (study, stages_now(self._sweep.running)) if part]
         place = f"{', '.join(parts)}: " if parts else ""
+        # A raised budget leaves the runs of former winners.
+        at_most = max(at_most, ended + len(self._sweep.running))
         return f"{place}{ended} trials done of at most {at_most}, {self._now()}, {self._time_left()}"
 
     def _now(self) -> str:
