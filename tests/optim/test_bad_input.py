@@ -129,6 +129,25 @@ def test_flat_pieces_of_parameters_are_refused_where_they_would_be_ranked():
             IRE(base, kappa=1, gamma=0.5, by_name=by_name)
 
 
+def test_a_parameter_that_a_group_holds_twice_is_refused(recwarn):
+    p = torch.nn.Parameter(torch.ones(3))
+    with pytest.raises(ValueError, match="a group holds a parameter twice, as tied weights"):
+        IRE(torch.optim.SGD([p, p], lr=0.1), kappa=1, gamma=0.5)
+
+
+def test_lr_max_around_a_base_without_lr_is_refused():
+    base = torch.optim.SGD([torch.nn.Parameter(torch.ones(3))], lr=0.1)
+    base.param_groups[0]["rate"] = base.param_groups[0].pop("lr")
+    with pytest.raises(ValueError, match="the groups of SGD have none; use lr_max=None"):
+        IRE(base, kappa=1, gamma=1, lr_max=0.1)
+
+
+def test_a_schedule_of_kappa_in_a_group_is_refused_with_what_works():
+    group = {"params": [torch.nn.Parameter(torch.ones(3))], "kappa": lambda step: 1.0}
+    with pytest.raises(ValueError, match=r"kappa of a group must be a number, .* by_name="):
+        IRE(torch.optim.SGD([group], lr=0.1), kappa=1, gamma=0.5)
+
+
 def test_a_block_that_is_no_key_is_refused():
     p = torch.nn.Parameter(torch.ones(3))
     optimizer = IRE(torch.optim.SGD([("p", p)], lr=0.1), kappa=1, gamma=0.5, ranked_by=lambda name: [name])

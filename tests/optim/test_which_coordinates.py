@@ -280,3 +280,12 @@ def test_shares_carry_names_and_everything_is_resumed():
 )
 def test_a_block_is_named_up_to_its_first_number(name, block):
     assert block_of(name) == block
+
+
+def test_each_tensor_is_ranked_for_itself_without_names():
+    ps = [torch.nn.Parameter(torch.ones(4)) for _ in range(2)]
+    optimizer = IRE(torch.optim.SGD(ps, lr=0.1), kappa=1, gamma=0.5, ranked_by="tensor")
+    for scale, p in enumerate(ps, start=1):
+        p.grad = scale * torch.arange(4.0)
+    optimizer.update_mask()
+    assert list(optimizer.flat_fractions().values()) == [0.5, 0.5]

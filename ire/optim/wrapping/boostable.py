@@ -65,6 +65,15 @@ def check_parameters(group: dict[str, Any], base: Optimizer, settings: Settings)
     is_ranked = is_boosted and of_group(group, "gamma", settings.gamma, base) != 1
     if (is_ranked or settings.by_name is not None) and any(hasattr(p, "_fsdp_flattened") for p in tensors):
         raise ValueError(FLAT)
+    if (is_boosted or settings.by_name is not None) and len(set(tensors)) < len(tensors):
+        raise ValueError(
+            "a group holds a parameter twice, as tied weights in a list do, and would step and rank it twice; name it "
+            "once, as model.parameters() does"
+        )
+    if of_group(group, "lr_max", settings.lr_max, base) is not None and "lr" not in group:
+        raise ValueError(
+            f"lr_max makes kappa follow the lr, and the groups of {type(base).__name__} have none; use lr_max=None"
+        )
     if group.get("differentiable"):
         raise ValueError("IRE cannot be differentiated through; use differentiable=False")
     if not settings.boost_weight_decay:

@@ -70,7 +70,7 @@ class Choices:
 
     @property
     def _asks_names(self) -> bool:
-        return self.settings.by_name is not None or self.settings.ranked_by != "model"
+        return self.settings.by_name is not None or self.settings.ranked_by not in ("model", "tensor")
 
     def names(self) -> dict[Tensor, str]:
         """The names of all parameters whose name is known."""
@@ -145,7 +145,7 @@ class Choices:
         self._look()
         apart: dict[Hashable, tuple[list[Tensor], float]] = {}
         together: dict[Hashable, tuple[list[Tensor], float]] = {}
-        names = self.names() if self.settings.ranked_by != "model" else {}
+        names = self.names() if self._asks_names else {}
         for number, group in enumerate(self._base.param_groups):
             has_gamma = of_group(group, "gamma", None, self._base) is not None
             kappa_of_group, gamma_of_group = self._of(group, "kappa"), self._of(group, "gamma")

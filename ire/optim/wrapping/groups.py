@@ -72,6 +72,11 @@ def check_group(group: dict[str, Any], base: Optimizer) -> None:
         of_group(group, name, default, base)
         for name, default in (("kappa", 0), ("gamma", 1), ("lr_max", None))
     )
+    if callable(kappa):
+        raise ValueError(
+            "the kappa of a group must be a number, which checkpoints hold; give a function of the step as "
+            'IRE(..., kappa=function), or by_name={"pattern": {"kappa": function}}'
+        )
     check_range(kappa, gamma, lr_max)
 
 
