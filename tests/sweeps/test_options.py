@@ -204,7 +204,7 @@ def test_an_option_outside_of_the_plan_is_checked_too(option, message, tmp_path,
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("methods", ["sgd", int, 3])
+@pytest.mark.parametrize("methods", ["sgd", list, 3])
 def test_methods_in_one_text_are_refused_and_not_taken_letter_by_letter(methods, tmp_path):
     with pytest.raises(InvalidInput, match=f"--methods {methods!r}: must be a list of names"):
         sweep("digits", methods=methods, storage=tmp_path)

@@ -5,7 +5,7 @@ import inspect
 import math
 import shlex
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields, replace
 from numbers import Integral, Real
 from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -95,9 +95,11 @@ class Option:
         if self.item is not None and not isinstance(value, str):
             if isinstance(value, bool) or value is None:
                 value = self.usual if value else ()
-            if not isinstance(value, Iterable):
+            try:
+                items = tuple(value)
+            except TypeError:
                 return value  # which `check` refuses
-            return tuple(map(_number, value)) if self.item is not str else tuple(value)
+            return items if self.item is str else tuple(map(_number, items))
         if isinstance(value, str) and self.named:
             return self._spelled(value)
         return _number(value) if self.base in (int, float) else value
