@@ -230,7 +230,7 @@ def test_what_changes_between_two_steps_is_noticed(changed):
     ends = []
     for make_path in (in_one_launch, by_measuring):
         torch.manual_seed(0)
-        ps = [torch.nn.Parameter(torch.randn(9, 3, device=DEVICE)) for _ in range(3)]
+        ps = [torch.nn.Parameter(torch.randn(*shape, device=DEVICE)) for shape in ((1, 1), (9, 3), (9, 3))]
         optimizer = IRE(adamw(ps[:2]), kappa=3, gamma=0.6, curvature="random", interval=3)
         make_path(optimizer)
         for step in range(8):

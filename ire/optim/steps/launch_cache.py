@@ -32,7 +32,6 @@ _GRADIENT, _DTYPE = attrgetter("grad"), attrgetter("dtype")
 # torch's stub has no types of them
 _ADDRESS: Callable[[Tensor], int] = Tensor.data_ptr
 _IN_ORDER: Callable[[Tensor], bool] = Tensor.is_contiguous
-_IS_FLIPPED: Callable[[Tensor], bool] = Tensor.is_neg
 
 
 @dataclass
@@ -83,6 +82,8 @@ class Known:
             return
         self._written = [*self.parameters, *chain.from_iterable(filter(None, buffers))]
         self.counters = Counters(states)
+        self._single = [i for i, p in enumerate(self.parameters) if p.numel() == 1]
+        """Numbers of those whose gradient autograd may leave with its sign yet to be flipped; it copies larger ones."""
         self._columns = self._of_parameters()
         self._gradient_columns = self._of_gradients(self.gradients)
         self._remember_values()
@@ -179,7 +180,8 @@ class Known:
 
     def _of_gradients(self, gradients: Sequence[Tensor]) -> list[list[Any]]:
         self._gradient_addresses = list(map(_ADDRESS, gradients))
-        return [list(map(column, gradients)) for column in (_DTYPE, _IN_ORDER, _IS_FLIPPED)]
+        flipped = [gradients[i].is_neg() for i in self._single]
+        return [list(map(_DTYPE, gradients)), list(map(_IN_ORDER, gradients)), flipped]
 
     def _values(self) -> list[object]:
         return list(chain.from_iterable(map(_VALUES, self._states)))
@@ -209,6 +211,7 @@ def _fits(p: Tensor, gradient: Tensor, buffers: tuple[Tensor, ...] | None) -> bo
         buffers is not None
         and gradient.layout == torch.strided
         and gradient.dtype in KINDS
+        and (p.numel() == 1 or not gradient.is_neg())
         and not isinstance(p, DTensor)
         and has_place(p, *buffers)
     )
