@@ -20,6 +20,15 @@ def plan_of(**fields):
     return make_plan(**defaults | {"space": space_with(SHORT)} | fields)
 
 
+def shown(protocol):
+    """The line of its progress."""
+    file = StringIO()
+    progress = Progress(Console(file=file, width=400), in_process=True)
+    progress.opened(protocol)
+    progress.closed()
+    return file.getvalue()
+
+
 def turns(protocol):
     return [run for run in protocol.records.trials.values() if run.stage == TIMING]
 
@@ -42,11 +51,8 @@ def test_the_winners_of_all_studies_take_turns_at_the_end(tmp_path):
 )
 def test_turns_are_not_counted_among_the_trials_that_are_done(tmp_path, fields):
     simulate(plan_of(), tmp_path)
-    protocol, shown = simulate(plan_of(**fields), tmp_path), StringIO()
-    progress = Progress(Console(file=shown, width=400), in_process=True)
-    progress.opened(protocol)
-    progress.closed()
-    done, at_most = map(int, re.search(r"(\d+) trials done of at most (\d+)", shown.getvalue()).groups())
+    protocol = simulate(plan_of(**fields), tmp_path)
+    done, at_most = map(int, re.search(r"(\d+) trials done of at most (\d+)", shown(protocol)).groups())
     assert done == len(protocol.records.trials) - len(turns(protocol)) <= at_most
 
 
@@ -54,8 +60,9 @@ def test_turns_run_one_at_a_time_however_many_slots_there_are(tmp_path):
     protocol = Protocol(plan_of(studies=1), tmp_path)
     while (trial := protocol.next_trial()).stage != TIMING:
         protocol.report(trial, report_of(trial))
-    for _ in range(2 * ROUNDS - 1):
+    for number in range(1, 2 * ROUNDS):
         assert protocol.next_trial() is None, "another one waits for it"
+        assert re.search(rf"quiet pass: .* 1 running, turn {number} of {2 * ROUNDS};", shown(protocol))
         protocol.report(trial, report_of(trial))
         trial = protocol.next_trial()
         assert trial.stage == TIMING

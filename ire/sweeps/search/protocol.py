@@ -176,8 +176,11 @@ class Protocol:
 
     def _next_turn(self) -> TrialRecord | None:
         """The next turn of the quiet pass; None if there is none left."""
-        turns = timing_turns(self.plan, [arm for study in self.studies for arm in study.arms.values()])
-        return next((turn for turn in turns if turn.name not in self.records.trials), None)
+        return next((turn for turn in self.turns() if turn.name not in self.records.trials), None)
+
+    def turns(self) -> list[TrialRecord]:
+        """All turns of the quiet pass, begun or not; every study must be over."""
+        return timing_turns(self.plan, [arm for study in self.studies for arm in study.arms.values()])
 
     def report(
         self, trial: TrialRecord, report: Report, flat_fractions: Mapping[str, FlatFraction] = NO_MASK

@@ -133,6 +133,9 @@ class Progress(Watcher):
         return f"{running} starting for {waited:.0f} s (their workers import torch and load the data)"
 
     def _time_left(self) -> str:
+        if any(trial.stage == TIMING for trial in self._sweep.running):
+            turns = self._sweep.turns()
+            return f"turn {sum(turn.name in self._sweep.records.trials for turn in turns)} of {len(turns)}"
         done, total = self._sweep.work()
         if self._first_report is None or done <= self._done_before:
             return "time left: unknown until the first reports"
