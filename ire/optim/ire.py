@@ -326,11 +326,13 @@ class IRE(Saving):
         if before is not None and is_old and same(known[2], before[2]):
             return before[3:]
         boosts: list[Boost] = []
+        decays: dict[int, float] = {}  # by group: a learning rate on a GPU is waited for
         for (group, p, kappa, gamma), rests in zip(moving, resting, strict=True):
             mask = None if gamma == 1 else masks.get(p)
             if not rests and (gamma == 1 or mask is not None):
-                plain = 0.0 if boosts_decay else decoupled_decay(group, self._inner)
-                boosts.append(Boost(p, mask, kappa, plain))
+                if not boosts_decay and id(group) not in decays:
+                    decays[id(group)] = decoupled_decay(group, self._inner)
+                boosts.append(Boost(p, mask, kappa, decays.get(id(group), 0.0)))
         largest = max((boost.kappa for boost in boosts), default=0.0)
         self._boosted_before = (*known, boosts, largest)
         return boosts, largest

@@ -3,6 +3,7 @@
 import copy
 import functools
 import io
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
 
 from ire import IRE, SAM, fisher_trace, sampled_nll
+from ire.optim.wrapping.boostable import decoupled_decay
 from ire.optim.wrapping.several_bases import SeveralBases
 
 
@@ -57,7 +59,7 @@ def test_the_mask_is_one_and_every_base_is_boosted(make_model, train, vector):
     torch.testing.assert_close(vector(model) - start, (vector(twin) - start) * (1 + 2 * mask))
 
 
-def test_weight_decay_of_each_is_left_unboosted_when_asked(make_model, vector):
+def test_weight_decay_of_each_is_left_unboosted_when_asked(make_model, vector, monkeypatch):
     model = make_model()
     optimizer = together(model, gamma=1, boost_weight_decay=False)
     for group in optimizer.param_groups:
@@ -65,8 +67,11 @@ def test_weight_decay_of_each_is_left_unboosted_when_asked(make_model, vector):
     start = vector(model)
     for p in model.parameters():
         p.grad = torch.zeros_like(p)
+    decay = Mock(wraps=decoupled_decay)
+    monkeypatch.setattr("ire.optim.ire.decoupled_decay", decay)
     optimizer.step()
     torch.testing.assert_close(vector(model), start * (1 - 0.005))
+    assert decay.call_count == len(optimizer.param_groups), "not for each parameter"
 
 
 def test_resumes_in_lock_step(make_model, train, vector):
