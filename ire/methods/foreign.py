@@ -51,7 +51,11 @@ ABOUT = {
 }
 FORMS: dict[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(("words", "rest", "source"), (lambda it: isinstance(it, str), "a text")),
-    **dict.fromkeys(("settings", "fixed", "rates", "refuses"), (is_mapping, "a dictionary")),
+    **dict.fromkeys(("settings", "fixed"), (is_mapping, "a dictionary")),
+    **dict.fromkeys(
+        ("rates", "refuses"),
+        (lambda it: is_mapping(it) and all(isinstance(i, str) for i in it.values()), "a dictionary of texts"),
+    ),
     **dict.fromkeys(("schedules", "takes"), (lambda it: is_list(it) or is_tuple(it), "a list of texts")),
     "gradients": (lambda it: is_number(it) and isinstance(it, int) and it >= 1, "an integer of at least 1"),
     "state_tensors": (lambda it: is_number(it) and it >= 0, "a number of at least 0"),

@@ -154,6 +154,10 @@ def test_lr_is_searched_a_decade_around_its_default():
         ({"schedules": ["cosin"]}, "schedule = 'cosin' in ire_method .*: must be cosine"),
         ({"rates": {"own_lr": "momentun"}}, "unknown setting of .*'momentun'.*did you mean 'momentum'"),
         ({"rates": ["own_lr"]}, r"rates = \['own_lr'\] in ire_method .*: must be a dictionary"),
+        (
+            {"rates": {"own_lr": ["lr"]}},
+            r"rates = .*\['lr'\]} in ire_method .*: must be a dictionary of texts",
+        ),
         ({"settings": {"momentum": 0.5}}, "momentum = 0.5 in ire_method .*, settings: must be a dictionary"),
         ({"settings": {"momentum": {"low": "a"}}}, "low = 'a' in ire_method .*, momentum: must be a number"),
         ({"settings": {"momentum": {"type": "float"}}}, "type = 'float' in .*: must be int, float or bool"),

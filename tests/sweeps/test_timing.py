@@ -56,6 +56,14 @@ def test_turns_are_not_counted_among_the_trials_that_are_done(tmp_path, fields):
     assert done == len(protocol.records.trials) - len(turns(protocol)) <= at_most
 
 
+def test_a_turn_that_runs_is_none_of_the_trials_that_may_come(tmp_path, monkeypatch):
+    simulate(plan_of(), tmp_path)
+    protocol = simulate(plan_of(trials=6), tmp_path)
+    monkeypatch.setattr(Protocol, "running", turns(protocol)[-1:])
+    done, at_most = re.search(r"(\d+) trials done of at most (\d+), 1 running", shown(protocol)).groups()
+    assert done == at_most
+
+
 def test_turns_run_one_at_a_time_however_many_slots_there_are(tmp_path):
     protocol = Protocol(plan_of(studies=1), tmp_path)
     while (trial := protocol.next_trial()).stage != TIMING:

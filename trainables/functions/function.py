@@ -186,10 +186,11 @@ def _put_first(folder: str, module: str) -> None:
     if folder in sys.path:
         sys.path.remove(folder)
     sys.path.insert(0, folder)
-    beside = {path.name.removesuffix(SUFFIX) for path in Path(folder).glob("*")}
+    beside = {path.name.removesuffix(SUFFIX) for path in Path(folder).glob("*")} - {"__main__"}
     for name, known in list(sys.modules.items()):
         file = getattr(known, "__file__", None)
-        if file is None or name.partition(".")[0] not in beside:
+        top = name.partition(".")[0]
+        if file is None or not (top in beside or is_at_hand(top)):  # a worker may not see the folder
             continue
         is_elsewhere = not Path(file).resolve().is_relative_to(folder)
         if is_elsewhere and (name == module or not is_installed(Path(file))):

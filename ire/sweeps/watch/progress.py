@@ -110,9 +110,8 @@ class Progress(Watcher):
 
     def _headline(self) -> str:
         trials = self._sweep.records.trials.values()
-        ended = sum(
-            trial.status != RUNNING and trial.stage != TIMING for trial in trials
-        )  # turns of the quiet pass do not count
+        begun = [trial for trial in trials if trial.stage != TIMING]  # turns of the quiet pass do not count
+        ended = sum(trial.status != RUNNING for trial in begun)
         studies = self._sweep.studies
         search = sum(arm.plan.search_trials(arm.method) for arm in self._sweep.arms.values())
         at_most = search + sum(len(runs) for study in studies for runs in study.later_horizons().values())
@@ -121,7 +120,7 @@ class Progress(Watcher):
         parts = [part for part in (study, stages_now(self._sweep.running)) if part]
         place = f"{', '.join(parts)}: " if parts else ""
         # A raised budget leaves the runs of former winners.
-        at_most = max(at_most, ended + len(self._sweep.running))
+        at_most = max(at_most, len(begun))
         return f"{place}{ended} trials done of at most {at_most}, {self._now()}, {self._time_left()}"
 
     def _now(self) -> str:

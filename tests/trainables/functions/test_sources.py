@@ -3,6 +3,7 @@
 import shutil
 import sys
 import traceback
+from types import ModuleType
 
 import pytest
 
@@ -61,6 +62,25 @@ def test_another_script_imports_what_lies_beside_itself(script, tmp_path):
         assert found.call(None)[:2] == expected
         assert set(found.sources.texts) == FILES
     assert sys.modules["pytest"] is pytest
+
+
+def test_a_worker_that_does_not_see_the_folder_forgets_another_script_too(script, tmp_path):
+    other = shutil.copytree(script, tmp_path / "other")
+    (other / "own_neighbour.py").write_text("VALUE = 2\n")
+    sources = load_workload("own_script.py:train", [str(other)]).sources
+    load_workload("own_script.py:train", [str(script)])
+    other.rename(tmp_path / "elsewhere")
+    install(sources)
+    assert load_workload("own_script.py:train", [str(other)]).call(None)[0] == 2
+
+
+def test_the_script_that_runs_is_not_forgotten_for_a_main_beside_another(script, tmp_path, monkeypatch):
+    running = ModuleType("__main__")
+    running.__file__ = str(tmp_path / "run.py")
+    monkeypatch.setitem(sys.modules, "__main__", running)
+    (script / "__main__.py").touch()
+    load_workload("own_script.py:train", [str(script)])
+    assert sys.modules.get("__main__") is running
 
 
 def test_what_it_has_imported_from_its_folder_is_its_source(script):
