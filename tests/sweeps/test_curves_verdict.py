@@ -625,3 +625,73 @@ def test_json_says_the_same(tmp_path, form):
     frame["val_loss"] = frame["val_loss"].map(repr)
     assert curves_headline(comparison) == curves_headline(judged(frame, tmp_path))
     assert arm(comparison, "lost").main.lost == 5
+
+
+def test_runs_that_diverge_or_saturate_at_once_are_no_copies(tmp_path):
+    frame = table(*CURVE_OF_THE_BASELINE, ("mine", 2.92))
+    frame["val_loss"] = frame["val_loss"].map(repr)
+    more = frame[frame["step"] == 500].assign(step=250)
+    frame = pd.concat([frame, more])
+    frame.loc[(frame["arm"] == "mine") & frame["run"].str.contains("-[012]-"), "val_loss"] = "nan"
+    comparison = judged(frame, tmp_path)
+    assert (comparison.copies, arm(comparison, "mine").main.lost) == (0, 3)
+    assert "mine 3 of 5" in {clause.name: clause.text for clause in comparison.contract}["schedules"]
+    frame["val_loss"] = np.where(frame["arm"] == "mine", "0.0", frame["val_loss"].replace("nan", "9"))
+    assert arm(judged(frame, tmp_path), "mine").judgements["step"].verdict == "faster"
+
+
+def test_rows_may_be_doubled_and_in_no_order(tmp_path):
+    frame = table(*CURVE_OF_THE_BASELINE, ("mine", 2.92))
+    early = [frame[frame["step"] == 500].assign(step=step) for step in (1, 2)]
+    frame = pd.concat([frame, *early])
+    doubled = pd.concat([frame, frame]).sample(frac=1, random_state=3)
+    assert [len(side.whole) for side in arm(judged(doubled, tmp_path), "baseline").sides] == [5, 5, 5]
+    assert not arm(judged(doubled, tmp_path), "mine").main.lost
+
+
+@pytest.mark.parametrize("studies", [1, 2])
+def test_the_contract_says_why_there_is_no_verdict(tmp_path, studies):
+    frame = pd.concat(
+        table(*CURVE_OF_THE_BASELINE, ("mine", 2.92), seeds=2, seed=n).assign(study=n) for n in range(studies)
+    )
+    comparison = judged(frame, tmp_path)
+    assert curves_headline(comparison).startswith("no verdict: too few whole runs or studies")
+    (runs,) = (clause for clause in comparison.contract if clause.name == "runs")
+    assert (runs.kept, runs.text.split(": ")[-1]) == (False, "baseline, mine")
+
+
+def test_arms_with_some_common_seeds_are_not_said_to_share_none(tmp_path):
+    frame = table(*CURVE_OF_THE_BASELINE, ("mine", 2.92))
+    frame["seed"] = frame["run"].str.extract(r"-(\d)-")[0]
+    comparison = judged(frame[(frame["arm"] != "mine") | (frame["seed"] != "0")], tmp_path)
+    (seeds,) = (clause for clause in comparison.contract if clause.name == "seeds")
+    assert (seeds.kept, comparison.paired) == (None, False)
+    assert seeds.text.startswith("the arms do not all have runs of the same seeds")
+
+
+@pytest.mark.parametrize(("loss", "words"), [(2.9, "better"), (3.1, "worse"), (3.0, None)])
+def test_an_arm_that_is_better_than_a_baseline_with_one_horizon_is_told_what_to_run(tmp_path, loss, words):
+    found = curves_findings(judged(table(("baseline", 3.0), ("mine", loss)), tmp_path))
+    runs = {"better": "longer", "worse": "shorter", None: ""}[words]
+    assert any(
+        f"mine ends {words} than baseline" in each and f"{runs} runs" in each for each in found
+    ) is bool(words)
+
+
+def test_an_empty_file_of_json_is_one_line(tmp_path):
+    (tmp_path / "curves.json").write_text("")
+    with pytest.raises(InvalidInput, match=r"cannot be read as .*\.json.*: Expecting value"):
+        read_curves([tmp_path / "curves.json"])
+
+
+def test_the_studies_of_two_exported_sweeps_are_not_the_same(tmp_path):
+    paths = [tmp_path / f"{n}.csv" for n in range(2)]
+    for n, path in enumerate(paths):
+        rows = [
+            table(*CURVE_OF_THE_BASELINE, ("mine", 2.92), seeds=2, seed=10 * n + study).assign(study=study)
+            for study in (1, 2, 3)
+        ]
+        exported = pd.concat(rows).assign(stage="confirm", variant="").rename(columns={"run": "trial"})
+        exported.to_csv(path, index=False)
+    comparison = compare_curves(read_curves(paths), baselines=["baseline"])
+    assert (comparison.studies, comparison.paired) == (6, True)

@@ -20,11 +20,12 @@ def curve_clauses(curves: Curves, arms: Sequence[Arm], studies: int, paired: boo
     """The contract of a sweep, each clause as far as the table shows it."""
     baselines = [arm for arm in arms if arm.is_baseline]
     unusable = [arm.name for arm in baselines if not any(side.is_usable for side in arm.sides)]
+    few = [*unusable, *(arm.name for arm in arms if not arm.is_baseline and not arm.main.is_usable)]
     yield Clause(
         name="runs",
-        kept=not unusable,
-        text=f"every judged arm has at least {MIN_SEEDS} runs at its horizon, and none was lost"
-        + (f"; {', '.join(unusable)} has no such horizon" if unusable else ""),
+        kept=not few,
+        text=f"every judged arm needs {MIN_SEEDS} runs at its horizon, or runs of {MIN_SEEDS} studies if it has "
+        "several, and none lost" + (f"; not so: {', '.join(few)}" if few else ""),
     )
     yield _schedules(curves, arms)
     single = [arm.name for arm in baselines if len(arm.curve) == 1]
@@ -38,7 +39,8 @@ def curve_clauses(curves: Curves, arms: Sequence[Arm], studies: int, paired: boo
     )
     pairs = "runs are paired by seed" if studies < 2 else "arms are paired by study"
     if not paired:
-        pairs = "the runs of the arms share no seeds, so intervals assume independent runs"
+        units = "seeds" if studies < 2 else "studies"
+        pairs = f"the arms do not all have runs of the same {units}, so intervals assume independent {units}"
     yield Clause(name="seeds", kept=paired or None, text=pairs)
     yield Clause(
         name="studies",

@@ -13,7 +13,7 @@ from ire.sweeps.findings.curves.tables import Table, read_table
 from ire.trial.metric import LOSS, Metric
 
 COPIED = 3
-"""Two equal curves with at least this many reports are one run that was exported twice."""
+"""Two equal curves with at least this many different losses are one run that was exported twice."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,16 +108,19 @@ def read_curves(
         runs += _whole_ones(of_one_name, 1 if is_named else COPIED)
     kept: dict[tuple[str, tuple[str, ...], bytes, bytes], CurveRun] = {}
     for run in runs:
-        # A few losses may be equal by rounding.
-        own = (run.study, run.name) if len(run.steps) < COPIED else ()
+        # A few losses may be equal by rounding; runs that diverge or saturate at once are equal throughout.
+        own = (run.study, run.name) if len(set(run.losses[np.isfinite(run.losses)])) < COPIED else ()
         kept.setdefault((run.arm, own, run.steps.tobytes(), run.losses.tobytes()), run)
     return Curves(runs=list(kept.values()), columns=found, copies=count - len(kept), metric=compared)
 
 
 def _one_after_another(rows: Table) -> list[Table]:
-    """The runs in one log; each return to the first step begins another run."""
+    """The runs in one log; each return to the first step begins another run, unless the rows are in no order."""
     steps = rows["step"].to_numpy()
     begins = (steps == steps[0]) & (np.append(steps[0] + 1, steps[:-1]) > steps[0])
+    falls = np.append(False, np.diff(steps) < 0) & ~begins
+    if falls.any() and not rows.drop_duplicates(["step", "val_loss"])["step"].duplicated().any():
+        return [rows]
     return [part for _, part in rows.groupby(begins.cumsum(), sort=False)]
 
 

@@ -77,9 +77,9 @@ def _json(path: Path) -> Table:
     NaN and Infinity stay text, which distinguishes them from null.
     """
     text = path.read_text(encoding="utf-8")
-    texts = text.splitlines() if path.suffix == ".jsonl" else [text]
-    found: list[Any] = [json.loads(each, parse_constant=str) for each in texts if each.strip()]
-    return pd.DataFrame(found if path.suffix == ".jsonl" else found[0])
+    if path.suffix == ".json":
+        return pd.DataFrame(json.loads(text, parse_constant=str))
+    return pd.DataFrame([json.loads(each, parse_constant=str) for each in text.split("\n") if each.strip()])
 
 
 def _parquet(path: Path) -> Table:
@@ -153,7 +153,10 @@ def _long(table: Table, val_loss: str | None, path: Path, metric: Metric) -> tup
         "stage",
         "variant",
     } <= names.keys():  # `ire export`: the search chooses and measures nothing
-        return table[table[names["stage"]].isin((CONFIRM, CURVE))], False
+        table = table[table[names["stage"]].isin((CONFIRM, CURVE))]
+        if "study" in names:  # each sweep numbers its own from 1
+            table = table.assign(**{names["study"]: f"{path}, study " + table[names["study"]].astype(str)})
+        return table, False
     if "tag" in names and "value" in names:
         tags = list(dict.fromkeys(table[names["tag"]]))
         known = (named_as(name, tags) for name in ([val_loss] if val_loss else ROLES["val_loss"].names))

@@ -1,5 +1,8 @@
 """The sentences of a report on curves: verdict, what could have been detected, and the note below."""
 
+import numpy as np
+
+from ire.sweeps.findings.curves.arms import Arm
 from ire.sweeps.findings.curves.comparison import CurvesComparison
 from ire.sweeps.findings.power import POWER, power
 from ire.sweeps.findings.statistics.speedup import CLOCKS
@@ -14,7 +17,7 @@ def curves_headline(comparison: CurvesComparison) -> str:
     clock, words = comparison.clock, CLOCKS[comparison.clock]
     judged = [arm for arm in comparison.challengers if clock in arm.judgements]
     if not judged:
-        return "no verdict: too few whole runs, see the contract"
+        return "no verdict: too few whole runs or studies, see the contract"
     baselines = names_joined([arm.name for arm in comparison.baselines])
     methods = comparison.judges_methods
     parts: list[str] = []
@@ -57,6 +60,7 @@ def curves_findings(comparison: CurvesComparison) -> list[str]:
         judgement, speed_up = arm.judgements.get(clock), arm.speed_up(clock)
         if judgement is None or speed_up is None or judgement.verdict != NOT_SHOWN:
             continue
+        found += _with_one_horizon(comparison, arm, judgement.against)
         draws = arm.draws[clock][judgement.against]
         least = power(draws, studies=speed_up.units, tail=judgement.tails[0]).least_detectable
         if least < LARGEST_SHOWN:
@@ -80,6 +84,19 @@ def curves_findings(comparison: CurvesComparison) -> list[str]:
             runs = ", ".join(f"{len(side.runs)} at {side.horizon}" for side in left)
             found.append(f"{arm.name}: horizons with too few or lost runs are not on its curve: {runs}.")
     return found
+
+
+def _with_one_horizon(comparison: CurvesComparison, arm: Arm, against: str) -> list[str]:
+    """What to run where an arm ends better or worse than a baseline that has no other horizon to tell by how much."""
+    (baseline,) = (each for each in comparison.baselines if each.name == against)
+    _, low, high = arm.differences.get(against, (0.0, -np.inf, np.inf))
+    if len(baseline.curve) > 1 or low <= 0 <= high:
+        return []
+    better, runs = ("better", "longer") if high < 0 else ("worse", "shorter")
+    return [
+        f"{arm.name} ends {better} than {against} at the only horizon of {against}, which does not tell how much time "
+        f"that is worth: give {against} {runs} runs as well, each with its whole schedule."
+    ]
 
 
 def curves_note(comparison: CurvesComparison) -> str:
