@@ -101,6 +101,14 @@ def test_a_killed_runs_last_event_may_be_cut_off(tmp_path):
     assert len(verdict(tmp_path).comparison.arms[1].main.runs) == 3
 
 
+def test_a_folder_that_holds_a_sweep_or_is_in_one_is_refused(tmp_path):
+    write_runs(tmp_path)
+    (tmp_path / "mine" / "sweep.toml").touch()
+    for folder in (tmp_path, tmp_path / "mine", tmp_path / "mine" / "seed-0"):
+        with pytest.raises(InvalidInput, match="mine is an experiment of ire"):
+            verdict(folder)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

@@ -695,3 +695,34 @@ def test_the_studies_of_two_exported_sweeps_are_not_the_same(tmp_path):
         exported.to_csv(path, index=False)
     comparison = compare_curves(read_curves(paths), baselines=["baseline"])
     assert (comparison.studies, comparison.paired) == (6, True)
+
+
+def test_runs_without_a_horizon_are_not_known_to_be_whole_beside_runs_with_one(tmp_path):
+    frame = table(*CURVE_OF_THE_BASELINE, ("mine", 2.92))
+    frame.loc[frame["arm"] == "mine", "horizon"] = np.nan
+    frame = frame[(frame["step"] < 1000) | ~frame["run"].str.contains("mine-[01]-")]
+    comparison = judged(frame, tmp_path)
+    assert arm(comparison, "mine").main.lost == 2
+    (clause,) = (clause for clause in comparison.contract if clause.name == "schedules")
+    assert (clause.kept, "5 runs have no horizon" in clause.text) == (False, True)
+    three = judged(frame[(frame["step"] < 1000) | ~frame["run"].str.contains("mine-2-")], tmp_path)
+    assert {clause.name: clause.kept for clause in three.contract}["schedules"] is None
+
+
+def test_the_records_of_a_sweep_are_refused(tmp_path):
+    (tmp_path / "sweep.toml").touch()
+    table(("baseline", 3.0), ("mine", 2.9)).to_json(tmp_path / "results.jsonl", orient="records", lines=True)
+    with pytest.raises(InvalidInput, match="is an experiment of ire"):
+        read_curves([tmp_path / "results.jsonl"])
+
+
+def test_of_several_charts_the_validation_loss_is_read(tmp_path):
+    frame = pd.DataFrame({"Step": [1, 2], "a-1 - train/loss": [9, 9], "a-1 - eval/loss": [3, 2]})
+    frame.to_csv(tmp_path / "chart.csv", index=False)
+    (run,) = read_curves([tmp_path / "chart.csv"]).runs
+    assert run.losses.tolist() == [3, 2]
+    frame.rename(columns={"a-1 - eval/loss": "a-1 - score"}).to_csv(tmp_path / "chart.csv", index=False)
+    with pytest.raises(
+        InvalidInput, match=r"unknown metric for --val-loss 'val_loss' in .*train/loss, score"
+    ):
+        read_curves([tmp_path / "chart.csv"])

@@ -60,8 +60,13 @@ def curve_clauses(curves: Curves, arms: Sequence[Arm], studies: int, paired: boo
 def _schedules(curves: Curves, arms: Sequence[Arm]) -> Clause:
     """Whether every run ended at the end of its schedule."""
     lost = [f"{s.arm} {s.lost} of {len(s.runs)} at {s.horizon}" for a in arms for s in a.sides if s.lost]
-    if "horizon" not in curves.columns:
-        text = "it is unknown whether every run completed its schedule: there is no column of horizons"
+    if unplanned := sum(not run.is_planned for run in curves.runs):
+        why = (
+            f"{unplanned} runs have no horizon"
+            if "horizon" in curves.columns
+            else "there is no column of horizons"
+        )
+        text = f"it is unknown whether every run completed its schedule: {why}"
         if lost:
             text += f"; fewer than {MIN_SEEDS} runs of an arm end before the others, or diverged: {'; '.join(lost)}"
         return Clause(name="schedules", kept=False if lost else None, text=text)

@@ -141,10 +141,11 @@ def _sides(curves: Curves, arm: str) -> list[Side]:
     """The sides of an arm. Without recorded horizons, a few runs that end earlier than the others count as lost."""
     runs = [run for run in curves.runs if run.arm == arm]
     counts = Counter(run.horizon for run in runs)
-    if "horizon" not in curves.columns:
-        most = max(counts, key=lambda horizon: (counts[horizon], horizon))
-        early = {h for h, count in counts.items() if h < most and count < MIN_SEEDS}
-        runs = [replace(run, horizon=most) if run.horizon in early else run for run in runs]
+    most = max(counts, key=lambda horizon: (counts[horizon], horizon))
+    early = {h for h, count in counts.items() if h < most and count < MIN_SEEDS}
+    runs = [
+        replace(run, horizon=most) if run.horizon in early and not run.is_planned else run for run in runs
+    ]
     by_study = len({run.study for run in runs}) > 1
     return [
         Side(arm=arm, horizon=h, runs=[run for run in runs if run.horizon == h], by_study=by_study)

@@ -2,7 +2,7 @@
 
 import logging
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,19 +45,26 @@ def read_events(path: Path, *, named_from: Path | None = None) -> pd.DataFrame:
 def _folders(path: Path) -> list[Path]:
     """The folders of runs, in order of their names."""
     if not path.is_dir():
+        refuse_a_sweep(path.absolute().parents)
         return [path.parent]
-    if (path / SWEEP).is_file():
-        raise InvalidInput(
-            f"{path} is an experiment of ire, whose verdict `ire report {shlex.quote(str(path))}` shows; `ire export` "
-            "writes its curves"
-        )
     folders = sorted({file.parent for file in path.rglob(f"{EVENTS}*") if file.is_file()})
+    refuse_a_sweep(dict.fromkeys(each for run in (path, *folders) for each in (run, *run.absolute().parents)))
     if not folders:
         raise InvalidInput(
             f"{path}: the folder has no TensorBoard event file ({EVENTS}...); name CSV and Parquet files "
             "one by one"
         )
     return folders
+
+
+def refuse_a_sweep(folders: Iterable[Path]) -> None:
+    """Raise `InvalidInput` if one of the folders is that of a sweep, which holds the runs of a search."""
+    for folder in folders:
+        if (folder / SWEEP).is_file():
+            raise InvalidInput(
+                f"{folder} is an experiment of ire, whose verdict `ire report {shlex.quote(str(folder))}` shows; "
+                "`ire export` writes its curves"
+            )
 
 
 def _scalars(run: Path) -> Iterator[tuple[str, int, float, float]]:

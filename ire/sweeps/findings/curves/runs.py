@@ -26,6 +26,8 @@ class CurveRun:
     study: str
     horizon: int
     """Steps of its schedule if recorded, else its last step."""
+    is_planned: bool
+    """Whether its horizon is recorded."""
     steps: np.ndarray
     """Steps of its reports (k,), rising."""
     losses: np.ndarray
@@ -163,6 +165,7 @@ def _run(key: tuple[str, str, str], rows: Table, number: int) -> CurveRun:
         seed=seeds[0] if len(seeds) else None,
         study=study,
         horizon=int(horizons[0]) if len(horizons) else int(last["step"]),
+        is_planned=len(horizons) > 0,
         steps=rows["step"].to_numpy(dtype=int),
         losses=rows["val_loss"].to_numpy(),
         gradients_per_step=float(counted["gradients"].iloc[-1] / counted["step"].iloc[-1])

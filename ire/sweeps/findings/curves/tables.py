@@ -16,7 +16,7 @@ import pandas as pd  # pyright: ignore[reportMissingTypeStubs] - it has none
 
 from ire.invalid_input import InvalidInput, unknown
 from ire.sweeps.findings.curves.columns import REQUIRED, ROLES, chosen_columns, flag_of, named_as, normal
-from ire.sweeps.findings.curves.events import holds_events, read_events
+from ire.sweeps.findings.curves.events import holds_events, read_events, refuse_a_sweep
 from ire.sweeps.records.records import CONFIRM, CURVE
 from ire.trial.metric import Metric
 
@@ -44,6 +44,8 @@ def read_table(
     if holds_events(path):
         table = read_events(path, named_from=path.parent if is_one_of_several else None)
     else:
+        if path.suffix == ".jsonl":  # its records; an exported table may be in any folder
+            refuse_a_sweep([path.parent])
         table = _read(path)
     return _in_roles(table, given, path, metric)
 
@@ -169,9 +171,10 @@ def _long(table: Table, val_loss: str | None, path: Path, metric: Metric) -> tup
     if not series or len(wide) < len(table.columns) - 1:
         return table, False
     metrics = list(dict.fromkeys(match["metric"] for match in series.values()))
-    chosen = named_as(val_loss, metrics) if val_loss else metrics[0]
-    if chosen is None or (val_loss is None and len(metrics) > 1):
-        raise unknown(f"metric for {flag}", val_loss or "", metrics, where=str(path))
+    names = [val_loss] if val_loss else metrics if len(metrics) == 1 else ROLES["val_loss"].names
+    chosen = next(filter(None, (named_as(name, metrics) for name in names)), None)
+    if chosen is None:
+        raise unknown(f"metric for {flag}", val_loss or "val_loss", metrics, where=str(path))
     (step,) = [column for column in table.columns if column not in wide] or [None]
     if step is None:
         raise InvalidInput(f"{path}: the file has no column of steps beside those of the runs")
