@@ -101,6 +101,13 @@ def test_a_group_where_the_maths_does_not_fit_is_refused_when_it_is_added(group,
     assert len(optimizer.param_groups) == 1
 
 
+def test_a_class_of_torch_under_the_name_of_one_with_another_decay_is_itself(make_model):
+    class RAdam(torch.optim.RAdam): ...
+
+    base = RAdam(make_model().parameters(), weight_decay=0.1, decoupled_weight_decay=True)
+    IRE(base, kappa=1, gamma=0.5, boost_weight_decay=False)
+
+
 def test_a_group_that_is_left_out_may_be_complex(make_model):
     optimizer = IRE(torch.optim.SGD(make_model().parameters(), lr=0.1), kappa=1, gamma=0.5)
     optimizer.add_param_group({"params": [("phase", COMPLEX)], "kappa": 0} | {"params": [COMPLEX]})

@@ -106,7 +106,10 @@ def decoupled_decay(group: dict[str, Any], base: Optimizer) -> float:
     decoupled = isinstance(innermost(owner), optim.AdamW | getattr(optim, "Muon", optim.AdamW))
     decoupled = decoupled or group.get("decoupled_weight_decay") or group.get("weight_decouple")
     kinds = {kind for each in inside(owner) for kind in type(each).__mro__}
-    has_own = any(kind.__name__ in OWN_DECAY and not kind.__module__.startswith("torch.") for kind in kinds)
+    has_own = any(
+        kind.__name__ in OWN_DECAY and not issubclass(kind, getattr(optim, kind.__name__, ()))
+        for kind in kinds
+    )
     if not decoupled or has_own or group.get("fixed_decay"):
         raise ValueError(
             "boost_weight_decay=False needs weight decay that is decoupled and scaled by lr alone, as in AdamW; that "
