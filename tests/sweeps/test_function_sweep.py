@@ -20,6 +20,7 @@ from ire.invalid_input import InvalidInput
 from ire.sweeps.findings.contract import clauses
 from ire.sweeps.findings.statistics.draws import interval, unpaired_draws
 from ire.sweeps.plan import trust
+from ire.sweeps.plan.changes import changed_space
 from ire.sweeps.plan.plan import read_plan
 from ire.sweeps.ray.cluster import connected
 from ire.sweeps.ray.remote_probe import probe_on_ray
@@ -124,6 +125,23 @@ def test_a_space_file_that_was_changed_is_told_on_resume_and_changes_nothing(fin
     file.write_text(own_script.SPACE)
     assert told == [False, True]
     assert found.plan.space.horizon == 8
+
+
+@pytest.mark.parametrize(
+    ("source", "is_it"), [("train.toml", True), ("../code/train.toml", True), ("spaces/train.toml", False)]
+)
+def test_a_space_file_of_that_name_from_elsewhere_is_not_the_one_beside_the_script(source, is_it, tmp_path):
+    own_script.write(tmp_path / "code")
+    plan = make_plan(
+        task="train.py:train",
+        methods=("baseline", "mine"),
+        baselines=("baseline",),
+        space=parse_space(own_script.SPACE + "# before", task="train.py:train", source=source),
+        import_path=(str(tmp_path / "code"),),
+        paired=True,
+        seeded=False,
+    )
+    assert changed_space(plan) == (tmp_path / "code" / "train.toml" if is_it else None)
 
 
 @pytest.fixture

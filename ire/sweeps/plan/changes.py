@@ -44,7 +44,8 @@ def changed_space(plan: Plan) -> Path | None:
     if not (is_script(plan.task) and plan.import_path):
         return None
     file = (Path(plan.import_path[0]) / plan.task.partition(":")[0]).with_suffix(".toml")
-    if Path(plan.space.source).name != file.name or not file.is_file():
+    given = [part for part in Path(plan.space.source).parts if part != ".."]
+    if list(file.parts[-len(given) :]) != given or not file.is_file():  # one of that name may lie elsewhere
         return None
     return None if file.read_text(encoding="utf-8", errors="replace") == plan.space.text else file
 
