@@ -654,10 +654,16 @@ def test_the_contract_says_why_there_is_no_verdict(tmp_path, studies):
     frame = pd.concat(
         table(*CURVE_OF_THE_BASELINE, ("mine", 2.92), seeds=2, seed=n).assign(study=n) for n in range(studies)
     )
-    comparison = judged(frame, tmp_path)
-    assert curves_headline(comparison).startswith("no verdict: too few whole runs or studies")
-    (runs,) = (clause for clause in comparison.contract if clause.name == "runs")
-    assert (runs.kept, runs.text.split(": ")[-1]) == (False, "baseline, mine")
+    for arms, kept in (("baseline, mine", False), ("mine", True)):
+        comparison = judged(frame, tmp_path)
+        assert curves_headline(comparison).startswith("no verdict: too few whole runs or studies")
+        (runs,) = (clause for clause in comparison.contract if clause.name == "runs")
+        assert (runs.kept, runs.text.split(": ")[-1]) == (kept, arms)
+        again = frame[frame["arm"] == "baseline"]
+        more = [
+            again.assign(run=again["run"] + word, study=again["study"] + 2 * (studies - 1)) for word in "ab"
+        ]
+        frame = pd.concat([frame, *(each.assign(val_loss=each["val_loss"] + 0.001) for each in more)])
 
 
 def test_arms_with_some_common_seeds_are_not_said_to_share_none(tmp_path):

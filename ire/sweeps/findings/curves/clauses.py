@@ -23,9 +23,9 @@ def curve_clauses(curves: Curves, arms: Sequence[Arm], studies: int, paired: boo
     few = [*unusable, *(arm.name for arm in arms if not arm.is_baseline and not arm.main.is_usable)]
     yield Clause(
         name="runs",
-        kept=not few,
+        kept=not unusable,
         text=f"every judged arm needs {MIN_SEEDS} runs at its horizon, or runs of {MIN_SEEDS} studies if it has "
-        "several, and none lost" + (f"; not so: {', '.join(few)}" if few else ""),
+        "several, and none lost" + (f"; these have not, and are not judged: {', '.join(few)}" if few else ""),
     )
     yield _schedules(curves, arms)
     single = [arm.name for arm in baselines if len(arm.curve) == 1]
