@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from ire.optim.curvature.gradients import Spent, gradients_of, has_gradient
-from ire.optim.curvature.sources import SOURCES, Refresh, Source, source_named
+from ire.optim.curvature.sources import Refresh, Source, source_named
 from ire.optim.mask.refresh import refreshed
 from ire.optim.sam import SAM
 from ire.optim.saving import Saving
@@ -294,11 +294,10 @@ class IRE(Saving):
             steps=self.steps,
             waited=self.steps - max(due, self._since),
         )
-        has_past = self._source is SOURCES["second_moment"]
 
         def known(p: Tensor) -> bool:
-            """Moments are also those of parameters that rest in this step."""
-            return has_gradient(p) or (has_past and p.requires_grad and bool(occasion.base.state.get(p)))
+            has_state = self._source.of_state and p.requires_grad and bool(occasion.base.state.get(p))
+            return has_gradient(p) or has_state
 
         self._refresh(
             lambda parameters, number: scores(parameters, replace(occasion, ranking=number)),

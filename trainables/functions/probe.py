@@ -54,7 +54,7 @@ def probe(
     device = torch.device(device)
     if why := why_unusable(device):
         raise InvalidInput(
-            f"the {device.type.upper()} of a worker cannot be used ({why}): `ire doctor` tries every GPU, and with "
+            f"the GPU of a worker cannot be used ({why}): `ire doctor` tries every GPU, and with "
             "`--gpus-per-worker cpu` trials run on the CPU"
         )
     metric = specs[0].metric

@@ -46,13 +46,10 @@ def existing_objects_skipped() -> Generator[None, None, None]:
 
 def why_unusable(device: torch.device | str) -> str | None:
     """Why nothing can be computed on a device: it is not there, full, broken, or in exclusive mode; else None."""
+    # torch knows devices that are not here, and has an exception for each kind
     try:
         torch.ones(2, device=device).sum().item()
-    except (
-        RuntimeError,
-        AssertionError,
-        NotImplementedError,
-    ) as error:  # torch knows devices that are not here
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         return str(error).strip().splitlines()[0]
     return None
 

@@ -50,6 +50,8 @@ class Source:
     """Scores are gradients, to be squared before they are averaged; else they are curvatures."""
     inverted: bool = False
     """Boost exactly the coordinates that the ranking leaves out."""
+    of_state: bool = False
+    """Scores are of the base's state, so parameters without a gradient in the step of a refresh have some, too."""
 
     def __post_init__(self) -> None:
         if not (self.scores is None or callable(self.scores)):
@@ -102,8 +104,10 @@ def _second_moment(parameters: Sequence[Tensor], refresh: Refresh) -> Sequence[T
             f"{type(refresh.base).__name__} after {refresh.steps} steps: it keeps none under base.state[parameter]. "
             "Use curvature='empirical' or 'sampled' with it, or another base"
         )
-    if missing or max(gathered) < ALIKE * min(gathered):
-        return None if missing else moments
+    if missing:
+        return None
+    if max(gathered) <= ALIKE * min(gathered):
+        return moments
     return [moment / share for moment, share in zip(moments, gathered, strict=True)]
 
 
@@ -171,7 +175,7 @@ SOURCES = {
     "reuse": Source(),
     "subbatch": Source(),
     "empirical": Source(scores=_empirical),
-    "second_moment": Source(scores=_second_moment, gradients=False),
+    "second_moment": Source(scores=_second_moment, gradients=False, of_state=True),
     "random": Source(scores=RandomScores, gradients=False),
     "sharpest": Source(inverted=True),
 }

@@ -121,7 +121,7 @@ class Progress(Watcher):
         place = f"{', '.join(parts)}: " if parts else ""
         # A raised budget leaves the runs of former winners.
         at_most = max(at_most, len(begun))
-        return f"{place}{ended} trials done of at most {at_most}, {self._now()}, {self._time_left()}"
+        return f"{place}{ended} trials done of at most {at_most}, {self._now()}, {self._left()}"
 
     def _now(self) -> str:
         """How many trials run; before the first report their workers are still starting."""
@@ -131,7 +131,8 @@ class Progress(Watcher):
         waited = time.monotonic() - self._began
         return f"{running} starting for {waited:.0f} s (their workers import torch and load the data)"
 
-    def _time_left(self) -> str:
+    def _left(self) -> str:
+        """The time left at most; in the quiet pass, whose turns are not counted as work, the turn."""
         if any(trial.stage == TIMING for trial in self._sweep.running):
             turns = self._sweep.turns()
             return f"turn {sum(turn.name in self._sweep.records.trials for turn in turns)} of {len(turns)}"

@@ -225,7 +225,7 @@ def test_a_setting_that_an_arm_lacks_is_named_with_those_it_has():
 def test_a_gpu_that_cannot_be_used_is_no_fault_of_the_function(monkeypatch):
     refused = RuntimeError("CUDA error: all CUDA-capable devices are busy or unavailable\nmore")
     monkeypatch.setattr(torch, "ones", Mock(side_effect=refused))
-    with pytest.raises(InvalidInput, match=r"CUDA of a worker .*busy or unavailable\): `ire doctor`"):
+    with pytest.raises(InvalidInput, match=r"GPU of a worker .*busy or unavailable\): `ire doctor`"):
         probed(loop(lambda _: 1.0), device="cuda")
 
 
